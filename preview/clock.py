@@ -1,0 +1,42 @@
+"""Wall-clock time in one form: aware UTC datetimes inside, RFC 3339 with milliseconds outside.
+
+Deadlines inside the service use ``trio.current_time()`` instead, which never jumps.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+__all__ = ["from_ms", "now_ms", "rfc3339", "rfc3339_ms", "to_ms", "utc_now"]
+
+
+def utc_now() -> datetime:
+    """The time now, aware, in UTC, cut to milliseconds (what the database and the contract keep)."""
+    return from_ms(now_ms())
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def from_ms(value: int) -> datetime:
+    """Milliseconds since the epoch as an aware datetime in UTC."""
+    seconds, millis = divmod(value, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
+
+
+def to_ms(value: datetime) -> int:
+    """An aware datetime as milliseconds since the epoch."""
+    return int(value.timestamp() * 1000 + 0.5)
+
+
+def rfc3339(value: datetime) -> str:
+    """``2025-10-20T12:20:05.123Z`` (RFC 3339 section 5.6)."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+
+def rfc3339_ms(value: int) -> str:
+    """Milliseconds since the epoch as ``rfc3339`` writes them."""
+    return rfc3339(from_ms(value))

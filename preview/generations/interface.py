@@ -1,0 +1,58 @@
+"""What the service needs to know of a generation, whoever keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Generation", "GenerationSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generated project.
+
+    Attributes:
+        id: The host's or our own id (``ids.GENERATION_ID_PATTERN``).
+        project_id: The project it was generated for.
+        user_id: Its owner: nobody else may reach it.
+        created_at: Aware, UTC.
+        name: For people; may be empty.
+        file_count: Number of files, or None where the source does not count them.
+        size_bytes: Sum of the files' sizes, likewise.
+    """
+
+    id: str
+    project_id: str
+    user_id: str
+    created_at: datetime
+    name: str = ""
+    file_count: int | None = None
+    size_bytes: int | None = None
+
+
+class GenerationSource(Protocol):
+    """Where generations come from. A host that keeps its own implements these two methods."""
+
+    async def get(self, generation_id: str) -> Generation:
+        """The generation.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+
+        Cancellation: nothing was changed.
+        """
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        """Write the generation's files into ``directory``, an empty folder that exists.
+
+        Paths are relative, stay inside, and are plain files or folders: the caller runs what lies there.
+
+        Raises:
+            GenerationNotFound: There is none with this id (any more).
+            InvalidGeneration: Its files cannot be written safely.
+
+        Cancellation: the folder may be partly filled; the caller removes it.
+        """

@@ -1,0 +1,40 @@
+"""Identifiers: unguessable, safe in a URL path, a file name and a shell."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+__all__ = ["GENERATION_ID_PATTERN", "is_valid_id", "new_generation_id", "new_preview_id", "new_token"]
+
+# No look-alikes (0/o, 1/l/i), lower case only: the id is read aloud and becomes a host label in a later release.
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+# 16 symbols of 31: log2(31) * 16 = 79 bits.
+_LENGTH = 16
+
+GENERATION_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+_GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def _random() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+def new_preview_id() -> str:
+    """A new preview's id: ``preview_`` and 16 symbols."""
+    return f"preview_{_random()}"
+
+
+def new_generation_id() -> str:
+    """A new generation's id: ``gen_`` and 16 symbols."""
+    return f"gen_{_random()}"
+
+
+def new_token() -> str:
+    """A secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
+    return secrets.token_urlsafe(32)
+
+
+def is_valid_id(value: str) -> bool:
+    """Whether a generation, project or user id from outside is one that we accept (see ``GENERATION_ID_PATTERN``)."""
+    return _GENERATION_ID.fullmatch(value) is not None

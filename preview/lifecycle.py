@@ -1,0 +1,64 @@
+"""The states of a preview as one pure table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = ["ACTIVE", "TRANSITIONS", "Health", "IllegalTransition", "State", "StopCause", "advance"]
+
+
+class State(StrEnum):
+    """Where a preview is in its life. The values are contract ``v1``'s words."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Health(StrEnum):
+    """What the last probe found."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class StopCause(StrEnum):
+    """Why a preview was told to stop."""
+
+    USER = "user"
+    EXPIRED = "expired"
+    INACTIVE = "inactive"
+    SHUTDOWN = "shutdown"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
+    {
+        State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.FAILED}),
+        State.RUNNING: frozenset({State.STOPPING, State.FAILED}),
+        State.STOPPING: frozenset({State.STOPPED}),
+        State.STOPPED: frozenset(),
+        State.FAILED: frozenset(),
+    }
+)
+
+ACTIVE: frozenset[State] = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+
+
+class IllegalTransition(RuntimeError):
+    """A change of state that the table does not know: a mistake in the supervisor."""
+
+
+def advance(current: State, following: State) -> State:
+    """The state after the change.
+
+    Raises:
+        IllegalTransition: The table does not allow it.
+    """
+    if following not in TRANSITIONS[current]:
+        raise IllegalTransition(f"{current} -> {following}")
+    return following

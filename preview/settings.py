@@ -1,0 +1,211 @@
+"""One frozen ``Settings``, parsed once at the edge from ``PREVIEW_*`` and passed on explicitly.
+
+Every bound of the service stands here with its unit in the name. ``docs/settings.md`` is checked against this module
+by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from preview.errors import ConfigurationError
+
+__all__ = ["Settings", "Tier", "load_settings"]
+
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+
+Seconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def _env(name: str) -> AliasChoices:
+    """Read the field from ``PREVIEW_<name>``, and from its Python name in ``Settings(...)``."""
+    return AliasChoices(f"PREVIEW_{name}")
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """XDG base folders: an unset, empty or relative value means the default (XDG Base Directory Specification)."""
+    value = os.environ.get(variable, "")
+    return (Path(value) if value.startswith("/") else Path.home() / fallback) / "preview"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What a user of this tier may have.
+
+    Attributes:
+        name: ``free``, ``pro`` or ``enterprise``.
+        max_previews: Previews at a time.
+        max_life_s: Longest life of one preview, extensions included.
+        websocket_logs: Told to the page by the config route.
+        advanced_metrics: Told to the page by the config route.
+    """
+
+    name: str
+    max_previews: int
+    max_life_s: float
+    websocket_logs: bool
+    advanced_metrics: bool
+
+
+class Settings(BaseSettings):
+    """All that an operator can set. Unknown ``PREVIEW_*`` names are left alone (a host may have its own)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PREVIEW_", frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True
+    )
+
+    # Where things are
+    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
+    database_url: SecretStr | None = None
+    bind: str = "127.0.0.1:8000"
+    public_url: str | None = None
+
+    # Ports and addresses of previews
+    port_min: int = Field(3001, ge=1, le=65535)
+    port_max: int = Field(3100, ge=1, le=65535)
+    preview_host: str = "127.0.0.1"
+    preview_public_host: str = "localhost"
+
+    # The life of a preview
+    max_uptime_s: Seconds = Field(3600, validation_alias=_env("MAX_UPTIME"))
+    max_uptime_pro_s: Seconds = Field(4 * 3600, validation_alias=_env("MAX_UPTIME_PRO"))
+    max_uptime_enterprise_s: Seconds = Field(8 * 3600, validation_alias=_env("MAX_UPTIME_ENTERPRISE"))
+    inactive_timeout_s: Seconds = Field(1800, validation_alias=_env("INACTIVE_TIMEOUT"))
+    session_timeout_s: Seconds = Field(1800, validation_alias=_env("SESSION_TIMEOUT"))
+    startup_timeout_s: Seconds = Field(30, validation_alias=_env("STARTUP_TIMEOUT"))
+    stop_grace_s: Seconds = Field(3, validation_alias=_env("STOP_GRACE"))
+    stop_budget_s: Seconds = Field(8, validation_alias=_env("STOP_BUDGET"))
+    liveness_interval_s: Seconds = Field(10, validation_alias=_env("LIVENESS_INTERVAL"))
+    liveness_timeout_s: Seconds = Field(5, validation_alias=_env("LIVENESS_TIMEOUT"))
+    usage_interval_s: Seconds = Field(2, validation_alias=_env("USAGE_INTERVAL"))
+    cleanup_interval_s: Seconds = Field(300, validation_alias=_env("CLEANUP_INTERVAL"))
+
+    # How many
+    max_instances_per_user: Count = 1
+    max_instances_pro: Count = 3
+    max_instances_enterprise: Count = 5
+    max_previews: Count = 100
+    max_streams_per_user: Count = 20
+
+    # What one preview may use
+    memory_limit_mb: Count = 512
+    max_open_files: Count = 1024
+    max_processes: Count = 256
+    max_file_bytes: Bytes = Field(_GIB, validation_alias=_env("MAX_FILE_BYTES"))
+    db_type: Literal["sqlite", "none"] = "sqlite"
+    db_path: Path = Path("./storage/previews")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
+    node_env: str = "development"
+
+    # Logs
+    max_log_lines: Count = 10_000
+    backlog_bytes: Bytes = 8 * _MIB
+    max_line_bytes: Bytes = Field(64 * 1024, ge=1024, validation_alias=_env("MAX_LINE_BYTES"))
+    subscriber_batches: Count = 256
+    log_queue_bytes: Bytes = 64 * _MIB
+    stored_log_bytes: Bytes = 256 * _MIB
+    log_retention_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("LOG_RETENTION"))
+    keep_alive_s: Seconds = Field(15, validation_alias=_env("KEEP_ALIVE"))
+    ticket_ttl_s: Seconds = Field(60, validation_alias=_env("TICKET_TTL"))
+
+    # Requests to previews
+    proxy_timeout_s: Seconds = Field(30, validation_alias=_env("PROXY_TIMEOUT"))
+    proxy_body_bytes: Bytes = 10 * _MIB
+    proxy_response_bytes: Bytes = 10 * _MIB
+
+    # Generations
+    upload_bytes: Bytes = 50 * _MIB
+    generation_bytes: Bytes = 100 * _MIB
+    generation_files: Count = 5_000
+    generations_per_user: Count = 200
+
+    # Environments
+    environment_max_age_s: Seconds = Field(30 * 24 * 3600, validation_alias=_env("ENVIRONMENT_MAX_AGE"))
+    environment_max_bytes: Bytes = 10 * _GIB
+    environment_build_timeout_s: Seconds = Field(300, validation_alias=_env("ENVIRONMENT_BUILD_TIMEOUT"))
+    environment_python: str | None = None
+    uv_offline: bool = False
+
+    # Who may ask
+    jwt_secret: SecretStr | None = None
+    jwt_algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    jwt_audience: str = "preview"
+    jwt_issuer: str | None = None
+    jwks_url: str | None = None
+    jwks_file: Path | None = None
+
+    # The service's own log and its end
+    service_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    service_log_format: Literal["console", "json"] = "console"
+    shutdown_timeout_s: Seconds = Field(15, validation_alias=_env("SHUTDOWN_TIMEOUT"))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.port_min > self.port_max:
+            raise ValueError(
+                f"PREVIEW_PORT_MIN ({self.port_min}) is above PREVIEW_PORT_MAX ({self.port_max}): swap or widen them"
+            )
+        if self.stop_grace_s >= self.stop_budget_s:
+            raise ValueError(
+                f"PREVIEW_STOP_GRACE ({self.stop_grace_s:g} s) must be below PREVIEW_STOP_BUDGET "
+                f"({self.stop_budget_s:g} s): the rest is for killing and cleaning up"
+            )
+        if self.stop_budget_s >= self.shutdown_timeout_s:
+            raise ValueError(
+                f"PREVIEW_STOP_BUDGET ({self.stop_budget_s:g} s) must be below PREVIEW_SHUTDOWN_TIMEOUT "
+                f"({self.shutdown_timeout_s:g} s): else a shutdown would cut the teardown"
+            )
+        if self.jwt_algorithm != "HS256" and not (self.jwks_url or self.jwks_file):
+            raise ValueError(
+                f"PREVIEW_JWT_ALGORITHM={self.jwt_algorithm} needs public keys: "
+                "set PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"
+            )
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL; without a setting, SQLite in the data folder."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'preview.db'}"
+
+    @property
+    def resolved_db_path(self) -> Path:
+        """Where previews' own SQLite files live; a relative ``db_path`` counts from the data folder."""
+        return self.data_dir / self.db_path
+
+    def tier(self, name: str | None) -> Tier:
+        """The limits of a tier; an unknown or missing name is ``free``, the least."""
+        if name == "enterprise":
+            return Tier("enterprise", self.max_instances_enterprise, self.max_uptime_enterprise_s, True, True)
+        if name == "pro":
+            return Tier("pro", self.max_instances_pro, self.max_uptime_pro_s, True, True)
+        return Tier("free", self.max_instances_per_user, self.max_uptime_s, True, False)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from ``PREVIEW_*`` and ``overrides`` (by field name; they win).
+
+    Raises:
+        ConfigurationError: With one sentence per wrong value, naming the variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            name = "_".join(str(part) for part in item["loc"])
+            name = name if name.startswith("PREVIEW_") or not name else f"PREVIEW_{name.upper()}"
+            said = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{name}: {said} (got {item['input']!r})" if name else said)
+        raise ConfigurationError("; ".join(problems), problems=problems) from error

@@ -1,0 +1,120 @@
+"""The tables, as SQLAlchemy Core sees them; ``migrations/`` brings a database to this shape.
+
+Times are milliseconds since the epoch in BigInteger columns: exact, the same in SQLite and PostgreSQL, and free to
+encode at the rate of log lines.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = ["generation_files", "generations", "metadata", "preview_instances", "preview_logs", "projects", "users"]
+
+# Constraint names spelled out, so that Alembic can drop them on every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("tier", String(32), nullable=False, server_default="free"),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(256), nullable=False, server_default=""),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("project_id", String(128), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(256), nullable=False, server_default=""),
+    Column("file_count", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+generation_files = Table(
+    "generation_files",
+    metadata,
+    Column("generation_id", String(128), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# No foreign key to generations: a host that embeds the service keeps its generations elsewhere.
+preview_instances = Table(
+    "preview_instances",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("generation_id", String(128), nullable=False),
+    Column("project_id", String(128), nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("health_status", String(16), nullable=False),
+    Column("port", Integer),
+    Column("base_url", String(256)),
+    Column("health_path", String(1024), nullable=False, server_default="/"),
+    Column("runtime", String(32), nullable=False, server_default="plain"),
+    # The leader's identity (runtime.ProcessIdentity), for reconciliation after a crash of the service.
+    Column("pid", Integer),
+    Column("pid_start_ticks", BigInteger),
+    Column("boot_id", String(64)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("stopped_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("token_expires_at", BigInteger, nullable=False),
+    Column("last_health_check", BigInteger),
+    Column("error_message", Text),
+    Column("exit_code", Integer),
+    Column("exit_signal", SmallInteger),
+    Column("directory", String(1024)),
+    Column("log_level", String(16), nullable=False),
+)
+Index(
+    "ix_preview_instances_generation_id_created_at", preview_instances.c.generation_id, preview_instances.c.created_at
+)
+Index("ix_preview_instances_user_id_created_at", preview_instances.c.user_id, preview_instances.c.created_at)
+Index("ix_preview_instances_status", preview_instances.c.status)
+
+preview_logs = Table(
+    "preview_logs",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    # The key is the clustering: pages of one preview's lines are read in order from one place.
+    sqlite_with_rowid=False,
+)

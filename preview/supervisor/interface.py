@@ -1,0 +1,52 @@
+"""What the edges may ask of the supervisor: the shapes, without the machinery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preview.storage.records import PreviewRecord
+
+__all__ = ["LaunchRequest", "Launched", "User"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is asking.
+
+    Attributes:
+        id: The ``sub`` claim, or the host's own id.
+        tier: ``free``, ``pro``, ``enterprise``, or None (then the users table decides, else free).
+    """
+
+    id: str
+    tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """A launch as the edge has understood it.
+
+    Attributes:
+        user: Who launches; must own the generation.
+        generation_id: What to launch.
+        project_id: Must be the generation's, where given.
+        startup_timeout_s: Seconds allowed for start-up; None means the setting.
+    """
+
+    user: User
+    generation_id: str
+    project_id: str | None = None
+    startup_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch gives back.
+
+    Attributes:
+        record: The preview, ``starting``.
+        token: The preview token in clear: shown once, kept only as a hash.
+    """
+
+    record: PreviewRecord
+    token: str
