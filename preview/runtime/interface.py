@@ -131,7 +131,7 @@ class RunningProcess(Protocol):
 
 
 class Runtime(Protocol):
-    """Starts process trees in one manner: plain, sandboxed, warm…"""
+    """Starts process trees in one manner (plain, sandboxed, warm, and so on)."""
 
     @property
     def name(self) -> str:
