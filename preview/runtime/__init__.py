@@ -1,1 +1,29 @@
-"""Room: runtime."""
+"""One running process tree behind one interface."""
+
+from preview.runtime.interface import (
+    FD_PLACEHOLDER,
+    Exit,
+    Limits,
+    ProcessIdentity,
+    ProcessSpec,
+    RunningProcess,
+    Runtime,
+    Usage,
+)
+from preview.runtime.linux import child_subreaper
+from preview.runtime.listener import bind_in_range
+from preview.runtime.plain import PlainRuntime
+
+__all__ = [
+    "FD_PLACEHOLDER",
+    "Exit",
+    "Limits",
+    "PlainRuntime",
+    "ProcessIdentity",
+    "ProcessSpec",
+    "RunningProcess",
+    "Runtime",
+    "Usage",
+    "bind_in_range",
+    "child_subreaper",
+]

@@ -12,7 +12,10 @@ from typing import Protocol
 
 import trio
 
-__all__ = ["Exit", "Limits", "ProcessIdentity", "ProcessSpec", "RunningProcess", "Runtime", "Usage"]
+__all__ = ["FD_PLACEHOLDER", "Exit", "Limits", "ProcessIdentity", "ProcessSpec", "RunningProcess", "Runtime", "Usage"]
+
+# Stands in ``ProcessSpec.argv`` for the number that the listening socket has in the child.
+FD_PLACEHOLDER = "{fd}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class ProcessSpec:
 
     Attributes:
         preview_id: Marks every process of the tree (environment variable ``PREVIEW_INSTANCE_ID``).
-        argv: Program (absolute path) and arguments; the listening socket's number in the child is ``SOCKET_FD``.
+        argv: Program (absolute path) and arguments; ``FD_PLACEHOLDER`` in them becomes the listening socket's number.
         directory: Working folder, the project's own.
         environment: All variables the child sees, besides the marker.
         listener: Bound and listening; inherited by the child, and stays open here.

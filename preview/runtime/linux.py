@@ -1,0 +1,59 @@
+"""The few system calls that Python does not offer: a child subreaper, and what names a process for ever."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ["boot_id", "child_subreaper", "is_child_subreaper"]
+
+# prctl(2): values from linux/prctl.h.
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def is_child_subreaper() -> bool:
+    """Whether orphans below this process become its own children."""
+    value = ctypes.c_int(0)
+    if _libc().prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return bool(value.value)
+
+
+def _set_child_subreaper(enabled: bool) -> None:
+    if _libc().prctl(_PR_SET_CHILD_SUBREAPER, int(enabled), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+@contextmanager
+def child_subreaper() -> Iterator[None]:
+    """Make this process the one that adopts orphans below it (PR_SET_CHILD_SUBREAPER), and set back what was before.
+
+    Without it a grandchild whose parent was killed goes to init: nobody here could wait for its end. The attribute is
+    the whole process's, so a host that embeds the service gets its own value back.
+    """
+    before = is_child_subreaper()
+    if not before:
+        _set_child_subreaper(True)
+    try:
+        yield
+    finally:
+        if not before:
+            _set_child_subreaper(False)
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """The kernel's name for this boot (random(4)): pids and start times of another boot mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,0 +1,186 @@
+"""Who belongs to a preview's process tree, read from ``/proc`` (proc(5)), and ending all of it.
+
+Membership is decided by descent (children of members, orphans that the service has adopted as child subreaper) and by
+the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started with. A signal goes through a pidfd whose
+start time was checked, so that a pid used again by the kernel is never hit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import trio
+
+from preview.runtime.interface import ProcessIdentity
+from preview.runtime.linux import boot_id
+
+__all__ = [
+    "MARKER",
+    "adopted",
+    "children",
+    "descendants",
+    "end_all",
+    "identify",
+    "is_alive",
+    "kill",
+    "living",
+    "marked",
+    "read_marker",
+]
+
+MARKER = "PREVIEW_INSTANCE_ID"
+
+# A killed process is gone within a millisecond or two; the poll backs off to this for those stuck in the kernel.
+_FIRST_POLL_S = 0.001
+_LAST_POLL_S = 0.02
+
+# What reading about a process raises once it has gone (or belongs to somebody else).
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    """Fields 3 and up of ``/proc/PID/stat`` (state first), or None when it has gone. The name may hold spaces."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except _GONE:
+        return None
+    return text[text.rindex(")") + 2 :].split()
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """The process's identity, or None when there is none with this pid."""
+    fields = _stat_fields(pid)
+    # Field 22 (starttime) is the 20th from field 3 on.
+    return None if fields is None else ProcessIdentity(pid, int(fields[19]), boot_id())
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Whether this very process still runs (a zombie has ended)."""
+    if identity.boot_id != boot_id():
+        return False
+    fields = _stat_fields(identity.pid)
+    return fields is not None and fields[0] not in ("Z", "X") and int(fields[19]) == identity.start_ticks
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, of all its threads (``/proc/PID/task/TID/children``)."""
+    found: list[int] = []
+    with suppress(*_GONE):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names, not paths: 3 x faster
+            with suppress(*_GONE):
+                text = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
+                found.extend(int(word) for word in text.split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below this one, nearest first."""
+    found: list[int] = []
+    seen = {pid}
+    queue = [pid]
+    while queue:
+        for child in children(queue.pop(0)):
+            if child not in seen:
+                seen.add(child)
+                found.append(child)
+                queue.append(child)
+    return found
+
+
+def read_marker(pid: int) -> str | None:
+    """The preview id a process was started with, or None."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return None
+    prefix = MARKER.encode() + b"="
+    for item in environment.split(b"\0"):
+        if item.startswith(prefix):
+            return item[len(prefix) :].decode("utf-8", "replace")
+    return None
+
+
+def _works_below(pid: int, directory: Path) -> bool:
+    """Whether a process's working folder is the preview's (it may have dropped its environment, but stayed there)."""
+    try:
+        target = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
+    except OSError:
+        return False
+    return Path(target).is_relative_to(directory)
+
+
+def adopted(preview_id: str, directory: Path) -> list[int]:
+    """Orphans of a preview's tree that this process has adopted, and everything below them."""
+    found: list[int] = []
+    for child in children(os.getpid()):
+        if read_marker(child) == preview_id or _works_below(child, directory):
+            found.append(child)
+            found.extend(descendants(child))
+    return found
+
+
+def marked(preview_ids: Iterable[str]) -> list[int]:
+    """Processes anywhere on the machine that were started for one of these previews (reads all of ``/proc``)."""
+    wanted = frozenset(preview_ids)
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    return [pid for pid in pids if read_marker(pid) in wanted]
+
+
+@contextmanager
+def _pidfd(pid: int) -> Iterator[int]:
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def kill(identity: ProcessIdentity) -> None:
+    """SIGKILL to this very process; nothing if it has ended."""
+    with suppress(ProcessLookupError, PermissionError), _pidfd(identity.pid) as descriptor:
+        # The pidfd names one process; the check after opening it makes sure that it is the one we mean.
+        if is_alive(identity):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def _reap(pid: int) -> None:
+    """Take the exit status of an adopted child, so that no zombie stays; nothing for a process that is not ours."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def living(pids: Iterable[int]) -> list[ProcessIdentity]:
+    """Those of the processes that still run; the status of adopted ones that have ended is taken (no zombie stays)."""
+    alive: list[ProcessIdentity] = []
+    for pid in pids:
+        identity = identify(pid)
+        if identity is None:
+            continue
+        if is_alive(identity):
+            alive.append(identity)
+        else:
+            _reap(pid)
+    return alive
+
+
+async def end_all(find: Callable[[], list[int]]) -> int:
+    """Kill whatever ``find`` finds, again and again, until it finds nothing alive; how many were killed.
+
+    Args:
+        find: A fresh look for pids that must go. Looking again catches processes forked between a look and the kill.
+
+    Cancellation: the ones found so far have been sent SIGKILL. Call it under a bounded shield.
+    """
+    killed: set[ProcessIdentity] = set()
+    pause_s = _FIRST_POLL_S
+    while alive := living(find()):
+        for identity in alive:
+            kill(identity)
+        killed.update(alive)
+        await trio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LAST_POLL_S)
+    return len(killed)
