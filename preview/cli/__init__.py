@@ -1,1 +1,5 @@
-"""Room: cli."""
+"""Room: the command line. Parse, print, exit codes; what the commands do stands in the rooms below."""
+
+from preview.cli.entry import main
+
+__all__ = ["main"]

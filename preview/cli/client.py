@@ -1,0 +1,199 @@
+"""The API as the client commands use it: where it is, who asks, and errors as one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from preview.auth import issue_token, load_or_create_secret
+from preview.cli.data_folder import read_note
+from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
+from preview.ids import is_valid_id
+from preview.settings import Settings, load_settings
+
+__all__ = ["LOCAL_USER", "Api", "Target", "find_target", "generation_path", "open_api", "refusal", "unreachable"]
+
+# Whoever may read the data folder's secret is this user: the one at the keyboard.
+LOCAL_USER = "local"
+# Only as long as one command takes; ``logs -f`` comes back with a new one when a stream says ``expired``.
+_LOCAL_TOKEN_TTL_S = 600
+# Connecting is local or one hop; an answer may take as long as a stop or an upload does.
+_TIMEOUT = httpx2.Timeout(60, connect=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service and the right to ask it.
+
+    Attributes:
+        url: ``http(s)://HOST[:PORT][/PREFIX]`` without a trailing slash.
+        token: Bearer token.
+        settings: This machine's, for the data folder.
+    """
+
+    url: str
+    token: str
+    settings: Settings
+
+
+def find_target(url: str | None) -> Target:
+    """The service named by ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else the one on this data folder.
+
+    Raises:
+        NoService: None is named and none runs here.
+        CommandFailed: No token can be had for it.
+    """
+    settings = load_settings()
+    named = url or os.environ.get("PREVIEW_URL")
+    note = read_note(settings.data_dir)
+    token = os.environ.get("PREVIEW_TOKEN")
+    if named is None and note is None:
+        raise NoService(
+            f"No service is running on {settings.data_dir}; start one with `preview serve`, or name one with --url."
+        )
+    address = (named or (note.url if note else "")).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise CommandFailed(f"{address!r} is not an address of a service; write http://HOST:PORT.")
+    if not token and (note is None or address != note.url):
+        raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one that `preview token` made there.")
+    return Target(address, token or _own_token(settings), settings)
+
+
+def _own_token(settings: Settings) -> str:
+    if settings.jwt_algorithm != "HS256":
+        raise CommandFailed(
+            f"This service checks {settings.jwt_algorithm} tokens with public keys, so none can be made here; "
+            "set PREVIEW_TOKEN to one from your identity provider."
+        )
+    return issue_token(settings, load_or_create_secret(settings), LOCAL_USER, tier=None, ttl_s=_LOCAL_TOKEN_TTL_S)
+
+
+class Api:
+    """One service, contract ``v1``. Made by ``open_api``."""
+
+    def __init__(self, target: Target, client: httpx2.Client) -> None:
+        self.target = target
+        self._client = client
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        files: Any = None,
+        data: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx2.Response:
+        """Ask, and give a successful answer.
+
+        Args:
+            method: HTTP method.
+            path: Under ``/api/v1``, beginning with a slash.
+            body: Sent as JSON unless None.
+            params: Query.
+            headers: Further headers.
+            files: Multipart files, as httpx2 takes them.
+            data: Further multipart fields.
+            timeout_s: Seconds to wait for the answer, where the usual minute is not enough.
+
+        Raises:
+            ApiRefused: The service answered with an error.
+            NoService: It did not answer.
+        """
+        request = self._client.build_request(
+            method,
+            f"{self.target.url}/api/v1{path}",
+            json=body,
+            params=params,
+            headers=headers,
+            files=files,
+            data=data,
+            timeout=_TIMEOUT if timeout_s is None else httpx2.Timeout(timeout_s, connect=5),
+        )
+        try:
+            response = self._client.send(request)
+        except httpx2.TransportError as error:
+            raise unreachable(self.target, error) from error
+        if response.is_error:
+            raise refusal(response)
+        return response
+
+    def get_json(self, path: str, **options: Any) -> dict[str, Any]:
+        """``GET`` and the answer's JSON object."""
+        answer: dict[str, Any] = self.call("GET", path, **options).json()
+        return answer
+
+    @contextmanager
+    def stream(
+        self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str]
+    ) -> Iterator[httpx2.Response]:
+        """A streaming ``GET``; it waits between chunks as long as the keep-alive comments come.
+
+        Raises:
+            ApiRefused: The service answered with an error.
+            httpx2.TransportError: The connection failed; the caller decides whether to come back.
+        """
+        timeout = httpx2.Timeout(_TIMEOUT, read=60)
+        with self._client.stream(
+            "GET", f"{self.target.url}/api/v1{path}", params=params, headers=headers, timeout=timeout
+        ) as response:
+            if response.is_error:
+                response.read()
+                raise refusal(response)
+            yield response
+
+
+@contextmanager
+def open_api(url: str | None) -> Iterator[Api]:
+    """The service as ``find_target`` finds it, connections closed at the end.
+
+    Raises:
+        NoService, CommandFailed: See ``find_target``.
+    """
+    target = find_target(url)
+    headers = {"Authorization": f"Bearer {target.token}", "User-Agent": "preview-cli"}
+    # A proxy from the environment is for the network, never for a service on this machine.
+    local = httpx2.URL(target.url).host in {"localhost", "127.0.0.1", "::1"}
+    with httpx2.Client(headers=headers, follow_redirects=False, trust_env=not local) as client:
+        yield Api(target, client)
+
+
+def generation_path(generation_id: str, rest: str = "") -> str:
+    """The generation's path under ``/api/v1``.
+
+    Raises:
+        UsageMistake: It is not an id that could exist.
+    """
+    if not is_valid_id(generation_id):
+        raise UsageMistake(f"{generation_id!r} is not a generation's id; `preview ls` shows yours.")
+    return f"/generations/{generation_id}{rest}"
+
+
+def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
+    """The error for a service that does not answer."""
+    why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
+    return NoService(f"The service at {target.url} {why} ({error}); check with `preview doctor`.")
+
+
+def refusal(response: httpx2.Response) -> ApiRefused:
+    """An error answer (RFC 9457, or anything else a proxy in between may send) as one sentence."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    message = problem.get("detail") or problem.get("title") or problem.get("message")
+    if not isinstance(message, str) or not message:
+        message = f"The service answered {response.status_code} {response.reason_phrase}."
+    known = {"type", "title", "status", "detail", "instance", "code"}
+    details = {str(key): value for key, value in problem.items() if key not in known and key != "problem"}
+    return ApiRefused(message, status=response.status_code, problem=str(problem.get("code", "")), details=details)

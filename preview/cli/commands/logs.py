@@ -1,0 +1,62 @@
+"""``preview logs``: what a preview printed, and what it prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from httpx2 import ServerSentEvent
+
+from preview.cli.client import open_api
+from preview.cli.exits import ExitCode
+from preview.cli.lines import LinePrinter
+from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.stream import LogReader, shown_line
+from preview.cli.terminal import print_json, wants_colour
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def logs(
+    generation: GenerationArgument,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the preview is over.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a generation's preview printed.
+
+    Lines come in order and once, also over lost connections. With --json each event is one JSON object on its line.
+    """
+    show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout)))
+    with open_api(url) as api:
+        try:
+            for event in LogReader(api, generation, tail=tail, follow=follow):
+                show(event)
+        except KeyboardInterrupt:
+            # Ctrl-C is the ordinary end of following.
+            raise typer.Exit(ExitCode.OK if follow else ExitCode.INTERRUPTED) from None
+
+
+def _show_json(event: ServerSentEvent) -> None:
+    data: Any = event.json()
+    if event.event == "message":
+        print_json({"event": "log", "seq": int(event.id or 0), **data})
+    else:
+        print_json({"event": event.event, **data})
+
+
+def _shower(printer: LinePrinter) -> Callable[[ServerSentEvent], None]:
+    def show(event: ServerSentEvent) -> None:
+        if event.event == "message":
+            print(printer.text(shown_line(event)), flush=True)
+        elif event.event == "gap":
+            data: Any = event.json()
+            print(printer.note(f"… lines {data['first_seq']} to {data['last_seq']} are gone ({data['reason']}) …"))
+
+    return show

@@ -1,0 +1,130 @@
+"""``preview request``: one request to a running preview, through the service's proxy."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
+
+import typer
+
+from preview.cli.client import Api, generation_path, open_api
+from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
+from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.terminal import paint, print_json, progress, say, wants_colour
+from preview.cli.tokens import TokenFile
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def request(
+    generation: GenerationArgument,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Absolute path on the preview, with a query if needed.")],
+    data: Annotated[
+        str | None, typer.Option("-d", "--data", metavar="BODY", help="The body; JSON is sent as JSON, @FILE reads it.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; may be repeated.")
+    ] = None,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the preview answers 400 or above.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one request to a running preview.
+
+    The body of the answer goes to stdout, its status to stderr; with --json the whole answer to stdout.
+    """
+    envelope = {
+        "method": method.upper(),
+        **_split_query(path),
+        "headers": dict(_split_header(text) for text in header or ()),
+        "body": _read_body(data),
+    }
+    with open_api(url) as api:
+        token = TokenFile(api.target.settings.data_dir).find(api.target.url, generation)
+        if token is None:
+            raise CommandFailed(
+                f"No token is kept here for {generation}; launch it from here with `preview launch {generation}`."
+            )
+        answer = _ask(api, generation, envelope, token)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_answer(answer)
+    if fail and answer["status_code"] >= 400:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _ask(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> dict[str, Any]:
+    path = generation_path(generation_id, "/preview/request")
+    try:
+        with progress("asking…"):
+            answer: dict[str, Any] = api.call("POST", path, body=envelope, headers={"X-Preview-Token": token}).json()
+    except ApiRefused as error:
+        if error.problem != "invalid_preview_token":
+            raise
+        raise ApiRefused(
+            f"The token kept here for {generation_id} is not valid any more; "
+            "stop the preview and launch it again from here.",
+            status=error.status,
+            problem=error.problem,
+        ) from error
+    return answer
+
+
+def _print_answer(answer: dict[str, Any]) -> None:
+    status = int(answer["status_code"])
+    line = f"{status} in {answer['elapsed_ms']:.0f} ms"
+    say(paint(line, "32" if status < 400 else "31") if wants_colour(sys.stderr) else line)
+    body = answer["body"]
+    if answer.get("encoding") == "base64":
+        sys.stdout.buffer.write(base64.b64decode(body))
+        sys.stdout.flush()
+        return
+    if body:
+        print(_indented(body) if sys.stdout.isatty() else body)
+
+
+def _indented(body: str) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
+def _split_query(path: str) -> dict[str, Any]:
+    """``/a?b=1&c=2&c=3`` as the envelope's path and query."""
+    parts = urlsplit(path)
+    if parts.scheme or parts.netloc or not parts.path.startswith("/"):
+        raise UsageMistake(f"{path!r} is not a path on the preview; begin it with one slash.")
+    query = parse_qs(parts.query, keep_blank_values=True)
+    return {"path": parts.path, "query": {key: v[0] if len(v) == 1 else v for key, v in query.items()}}
+
+
+def _split_header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise UsageMistake(f"{text!r} is not a header; write 'NAME: VALUE'.")
+    return name.strip(), value.strip()
+
+
+def _read_body(data: str | None) -> Any:
+    """JSON where the text is JSON, else the text itself; None without a body."""
+    if data is None:
+        return None
+    if data.startswith("@"):
+        try:
+            data = sys.stdin.read() if data == "@-" else Path(data[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageMistake(f"{data[1:]} cannot be read as the body ({error}).") from error
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data

@@ -1,0 +1,49 @@
+"""``preview token``: issues a bearer token with this machine's secret."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from preview.auth import issue_token, load_or_create_secret
+from preview.cli.exits import CommandFailed, UsageMistake
+from preview.cli.options import JsonOption
+from preview.cli.terminal import print_json
+from preview.ids import is_valid_id
+from preview.settings import load_settings
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_TIERS = ("free", "pro", "enterprise")
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id; becomes the token's `sub`.")],
+    tier: Annotated[
+        str | None, typer.Option("--tier", metavar="TIER", help="free, pro or enterprise; else the users table says.")
+    ] = None,
+    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", min=1, help="How long it is valid.")] = 3600,
+    as_json: JsonOption = False,
+) -> None:
+    """Issue a token for the API.
+
+    It is signed with the data folder's secret, so it works for the service that runs on that folder.
+    """
+    settings = load_settings()
+    if not is_valid_id(user):
+        raise UsageMistake(f"{user!r} cannot be a user's id; use letters, digits, '.', '_', ':' and '-'.")
+    if tier is not None and tier not in _TIERS:
+        raise UsageMistake(f"There is no tier {tier!r}; use free, pro or enterprise.")
+    if settings.jwt_algorithm != "HS256":
+        raise CommandFailed(
+            f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not from here."
+        )
+    issued = issue_token(settings, load_or_create_secret(settings), user, tier=tier, ttl_s=ttl)
+    if as_json:
+        print_json({"token": issued, "user": user, "tier": tier, "expires_in": ttl})
+    else:
+        print(issued)

@@ -1,0 +1,172 @@
+"""The program ``preview``: finds the command, loads only its module, and turns errors into a sentence and a code.
+
+Modules are loaded by name when their command is called, because importing the whole service takes longer than most
+commands need: ``preview --version`` must answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from preview.cli.exits import ExitCode, exit_code_of
+from preview.errors import PreviewError
+
+__all__ = ["COMMANDS", "Entry", "LazyGroup", "main", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command as the overview shows it.
+
+    Attributes:
+        module: Module under ``preview.cli.commands`` that holds ``app``.
+        summary: One line, the first of the command's own help.
+        panel: Heading of the overview.
+    """
+
+    module: str
+    summary: str
+    panel: str
+
+
+_MAIN = "Start"
+_CLIENT = "Work with a running service"
+_CARE = "Look after it"
+
+COMMANDS: dict[str, Entry] = {
+    "run": Entry("run", "Launch a folder's backend and watch it until Ctrl-C.", _MAIN),
+    "serve": Entry("serve", "Run the service until SIGTERM or Ctrl-C.", _MAIN),
+    "push": Entry("push", "Upload a folder as a new generation.", _CLIENT),
+    "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
+    "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
+    "request": Entry("request", "Send one request to a running preview.", _CLIENT),
+    "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
+    "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
+    "token": Entry("token", "Issue a token for the API.", _CARE),
+    "db": Entry("db", "Bring the service's database up to date, or back.", _CARE),
+    "doctor": Entry("doctor", "Check what this machine offers, and say what to do.", _CARE),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Commands from ``COMMANDS``, imported when called; the overview itself imports none of them."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the base class passes it
+        """Names in the order of the overview."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002  the base class passes it
+        """The command, its module imported; None for an unknown name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As the base class, which suggests names it finds in ``self.commands``."""
+        self.commands = {name: _stub(name, entry) for name, entry in COMMANDS.items()}
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The overview, from the table alone."""
+        overview = _Overview(
+            name=self.name, params=self.params, help=self.help, epilog=self.epilog, rich_markup_mode="rich"
+        )
+        overview.commands = {name: _stub(name, entry) for name, entry in COMMANDS.items()}
+        overview.format_help(ctx, formatter)
+
+
+class _Overview(TyperGroup):
+    """The same group with stubs, in the table's order."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the base class passes it
+        return list(self.commands)
+
+
+def _stub(name: str, entry: Entry) -> TyperCommand:
+    return TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"preview {version('preview')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _preview(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Launch generated backends in isolation, watch every line they print, call them, and leave nothing behind."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; errors are said on stderr, one sentence each."""
+    try:
+        result = get_command(app).main(list(arguments), prog_name="preview", standalone_mode=False)
+    except PreviewError as error:
+        return _say_error(error, error.message, exit_code_of(error))
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except TyperException as error:
+        return _say_error(error, _usage_message(error), ExitCode.USAGE)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> None:
+    """The console script. Never returns: ends the process with the command's exit code."""
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (``| head``) has what it wanted. Python flushes stdout once more at exit: give it a place to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
+    sys.exit(code)
+
+
+def _usage_message(error: TyperException) -> str:
+    """Typer's own errors about the command line as one sentence."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "preview"
+    return f"{error.format_message().rstrip('.')} (see `{path} --help`)"
+
+
+def _say_error(error: Exception, message: str, code: ExitCode) -> ExitCode:
+    if os.environ.get("PREVIEW_DEBUG") == "1":
+        traceback.print_exception(error)
+    mark = "\x1b[31mpreview:\x1b[0m" if _red() else "preview:"
+    print(f"{mark} {message}", file=sys.stderr)
+    return code
+
+
+def _red() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

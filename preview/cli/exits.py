@@ -1,0 +1,105 @@
+"""What the commands' exit codes mean (``docs/cli.md`` lists them) and which error ends with which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from preview import errors
+from preview.errors import PreviewError
+
+__all__ = [
+    "ApiRefused",
+    "CommandFailed",
+    "ExitCode",
+    "NoService",
+    "UsageMistake",
+    "exit_code_of",
+    "exit_code_of_status",
+]
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NO_SERVICE = 3
+    NOT_ALLOWED = 4
+    NOT_FOUND = 5
+    CONFLICT = 6
+    TOO_LATE = 7
+    INTERRUPTED = 130
+
+
+class CommandFailed(PreviewError):
+    """A command cannot do what it was asked; the message is the one sentence a person sees."""
+
+    code = "command_failed"
+
+
+class UsageMistake(CommandFailed):
+    """An argument or option that cannot be meant."""
+
+    code = "usage"
+
+
+class NoService(CommandFailed):
+    """No service is running here, or it does not answer."""
+
+    code = "no_service"
+
+
+class ApiRefused(CommandFailed):
+    """The service answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        problem: The answer's ``code`` (RFC 9457 extension), or an empty string.
+    """
+
+    code = "api_refused"
+
+    def __init__(self, message: str, *, status: int, problem: str = "", **details: object) -> None:
+        super().__init__(message, status=status, problem=problem, **details)
+        self.status = status
+        self.problem = problem
+
+
+_STATUSES = {
+    401: ExitCode.NOT_ALLOWED,
+    403: ExitCode.NOT_ALLOWED,
+    404: ExitCode.NOT_FOUND,
+    409: ExitCode.CONFLICT,
+    429: ExitCode.CONFLICT,
+    504: ExitCode.TOO_LATE,
+}
+
+# For errors of the rooms below, met in-process (``run``, ``serve``, ``db``). The first match counts.
+_CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
+    (UsageMistake, ExitCode.USAGE),
+    (NoService, ExitCode.NO_SERVICE),
+    (errors.ConfigurationError, ExitCode.USAGE),
+    (errors.Unauthenticated, ExitCode.NOT_ALLOWED),
+    (errors.Forbidden, ExitCode.NOT_ALLOWED),
+    (errors.GenerationNotFound, ExitCode.NOT_FOUND),
+    (errors.PreviewNotFound, ExitCode.NOT_FOUND),
+    (errors.NoActivePreview, ExitCode.NOT_FOUND),
+    (errors.AlreadyRunning, ExitCode.CONFLICT),
+    (errors.LimitReached, ExitCode.CONFLICT),
+)
+
+
+def exit_code_of_status(status: int) -> ExitCode:
+    """The exit code for an HTTP error status."""
+    return _STATUSES.get(status, ExitCode.FAILED)
+
+
+def exit_code_of(error: PreviewError) -> ExitCode:
+    """The exit code for an error that ended a command."""
+    if isinstance(error, ApiRefused):
+        return exit_code_of_status(error.status)
+    for kind, code in _CLASSES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.FAILED
