@@ -26,7 +26,7 @@ _CONTROL = re.compile(
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to write colours: a terminal that has them, unless NO_COLOR (no-color.org); FORCE_COLOR overrides both."""
+    """Whether to write colours: a terminal has them, unless NO_COLOR (no-color.org); FORCE_COLOR overrides both."""
     if os.environ.get("FORCE_COLOR", "") not in {"", "0"}:
         return True
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

@@ -40,7 +40,7 @@ def token(
         raise UsageMistake(f"There is no tier {tier!r}; use free, pro or enterprise.")
     if settings.jwt_algorithm != "HS256":
         raise CommandFailed(
-            f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not from here."
+            f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not here."
         )
     issued = issue_token(settings, load_or_create_secret(settings), user, tier=tier, ttl_s=ttl)
     if as_json:
