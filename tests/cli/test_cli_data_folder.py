@@ -34,17 +34,21 @@ def test_the_first_start_makes_a_private_folder(tmp_path: Path) -> None:
 def test_a_second_service_on_one_folder_is_refused_and_told_by_whom(tmp_path: Path) -> None:
     note = ServiceNote.of_this_process("http://127.0.0.1:8000")
     said = f"process {os.getpid()} at http://127.0.0.1:8000"
-    with hold_data_folder(tmp_path), publish_note(tmp_path, note):
-        with pytest.raises(DataFolderInUse, match=said), hold_data_folder(tmp_path):
-            pass
+    with (
+        hold_data_folder(tmp_path),
+        publish_note(tmp_path, note),
+        pytest.raises(DataFolderInUse, match=said),
+        hold_data_folder(tmp_path),
+    ):
+        pass
     with hold_data_folder(tmp_path):
         pass
 
 
 def test_a_service_that_is_just_starting_has_no_name_yet(tmp_path: Path) -> None:
-    with hold_data_folder(tmp_path):
-        with pytest.raises(DataFolderInUse, match="just starting or ending"), hold_data_folder(tmp_path):
-            pass
+    said = "just starting or ending"
+    with hold_data_folder(tmp_path), pytest.raises(DataFolderInUse, match=said), hold_data_folder(tmp_path):
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

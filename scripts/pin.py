@@ -1,0 +1,85 @@
+"""Pin every package of the project and its tools to one version, or check that the environment has just these.
+
+    uv run python scripts/pin.py            resolve anew and write the pins into pyproject.toml
+    uv run python scripts/pin.py --check    end with 1 if the environment or the resolution differs from them
+
+The pins are `[tool.uv] constraint-dependencies`: names, versions and markers, and nothing about where they come from.
+`uv.lock` would name a host for each package and stays out of git.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+BEGIN = "# Pins, written by scripts/pin.py: every package, direct or not, in one version.\n"
+BLOCK = re.compile(re.escape(BEGIN) + r"\[tool\.uv\]\nconstraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pins, or check them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="compare only")
+    if parser.parse_args(arguments).check:
+        return check()
+    text = PYPROJECT.read_text(encoding="utf-8")
+    # Without the old pins, and without what an earlier resolution chose: the newest that the dependencies allow.
+    PYPROJECT.write_text(BLOCK.sub("", text).rstrip() + "\n", encoding="utf-8")
+    try:
+        pins = resolve("--upgrade")
+    except BaseException:
+        PYPROJECT.write_text(text, encoding="utf-8")
+        raise
+    lines = "".join(f'    "{pin}",\n' for pin in pins)
+    with PYPROJECT.open("a", encoding="utf-8") as file:
+        file.write(f"\n{BEGIN}[tool.uv]\nconstraint-dependencies = [\n{lines}]\n")
+    print(f"{len(pins)} packages pinned; now: uv sync")
+    return 0
+
+
+def resolve(*options: str) -> list[str]:
+    """The whole closure as ``name==version ; marker`` lines, sorted."""
+    command = ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate"]
+    done = subprocess.run([*command, *options], cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
+    lines = (line.strip() for line in done.stdout.splitlines())
+    return sorted(line.replace('"', "'") for line in lines if line and not line.startswith(("#", "-")))
+
+
+def check() -> int:
+    """Compare pins, resolution and what is installed; say each difference."""
+    settings = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
+    pins = settings.get("tool", {}).get("uv", {}).get("constraint-dependencies", [])
+    if not pins:
+        print("pyproject.toml holds no pins; run scripts/pin.py", file=sys.stderr)
+        return 1
+    problems = [f"{line}: needed, but not pinned" for line in resolve() if line not in pins]
+    problems += filter(None, map(difference, map(Requirement, pins)))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"{len(pins)} packages as pinned")
+    return 1 if problems else 0
+
+
+def difference(pin: Requirement) -> str | None:
+    """What is wrong with the installed version of one package, if anything."""
+    if pin.marker is not None and not pin.marker.evaluate():
+        return None
+    try:
+        installed = version(pin.name)
+    except PackageNotFoundError:
+        return f"{pin}: not installed"
+    return None if pin.specifier.contains(installed, prereleases=True) else f"{pin}: {installed} is installed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
