@@ -1,0 +1,178 @@
+"""A request as the caller describes it (method, path, query, headers, body) made into one that is safe to send."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes, urlencode
+
+from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
+from preview.proxy.headers import forwarded_headers
+
+__all__ = ["METHODS", "ProxyRequest", "check_path", "encode_query", "make_request"]
+
+# CONNECT and TRACE are for proxies and echo secrets; unknown methods are more likely a mistake than a wish.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# What servers take at most by default (uvicorn's h11: 64 KiB for the whole head); longer is a mistake.
+_MAX_TARGET_BYTES = 16 * 1024
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# RFC 3986 section 3.3: what may stand in a path as it is; "%" because escapes were checked already.
+_PATH_SAFE = "/:@!$&'()*+,;=-._~%"
+_QUERY_SAFE = _PATH_SAFE + "?"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRequest:
+    """A request that may be sent to a preview.
+
+    Attributes:
+        method: One of ``METHODS``.
+        path: Absolute path on the preview, percent-encoded, without query.
+        query: Encoded query without the question mark; may be empty.
+        headers: Fields that may travel (see ``headers.forwarded_headers``).
+        body: Bytes, or None for a request without content.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+
+    @property
+    def target(self) -> bytes:
+        """The request target in origin form (RFC 9112 section 3.2.1)."""
+        return (f"{self.path}?{self.query}" if self.query else self.path).encode("ascii")
+
+
+def make_request(
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, object] | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    body: object = None,
+    body_limit_bytes: int,
+) -> ProxyRequest:
+    """Check an envelope and encode it.
+
+    Args:
+        method: In any case.
+        path: Absolute path on the preview; may carry a query of its own, which comes first.
+        query: Values are text, numbers, true, false, null (left out) or lists of these.
+        headers: As the caller gave them.
+        body: None for no content, text as it is, anything else as JSON.
+        body_limit_bytes: Most bytes of encoded content.
+
+    Raises:
+        InvalidPath: The path is not an absolute path on the preview.
+        InvalidRequest: Unknown method, or a header or query value that cannot be sent.
+        BodyTooLarge: The encoded content is over the limit.
+    """
+    verb = method.upper()
+    if verb not in METHODS:
+        raise InvalidRequest(f"Unknown method {method!r}: use one of {', '.join(sorted(METHODS))}.", method=method)
+    own_path, mark, own_query = path.partition("?")
+    checked = check_path(own_path)
+    parts = [_checked_query(own_query) if mark else "", encode_query(query or {})]
+    fields = forwarded_headers(headers)
+    content = _content(body, fields)
+    if content is not None and len(content) > body_limit_bytes:
+        raise BodyTooLarge(
+            f"The body has {len(content)} bytes; at most {body_limit_bytes} may be sent to a preview.",
+            limit_bytes=body_limit_bytes,
+        )
+    request = ProxyRequest(verb, checked, "&".join(part for part in parts if part), fields, content)
+    if len(request.target) > _MAX_TARGET_BYTES:
+        raise InvalidPath(f"Path and query are longer than {_MAX_TARGET_BYTES} bytes.", limit_bytes=_MAX_TARGET_BYTES)
+    return request
+
+
+def check_path(path: str) -> str:
+    """The path, percent-encoded where needed.
+
+    Raises:
+        InvalidPath: It has a scheme or an authority, does not begin with one slash, climbs with ``..`` (also
+            percent-encoded), or holds a backslash, a fragment, a broken escape or a control character.
+    """
+    if not path.startswith("/"):
+        raise _refused(path, "must begin with a slash; give only the path, the preview's address is known")
+    if _BAD_ESCAPE.search(path):
+        raise _refused(path, "has a % that is not followed by two hexadecimal digits; write %25 for a percent sign")
+    if "#" in path:
+        raise _refused(path, "has a fragment, which is never sent; write %23 for a number sign")
+    try:
+        meant = unquote_to_bytes(path).decode("utf-8", "replace")
+    except UnicodeEncodeError as error:
+        raise _refused(path, "holds half of a surrogate pair, which cannot be sent") from error
+    if _CONTROL.search(meant):
+        raise _refused(path, "holds a control character")
+    if "\\" in meant:
+        raise _refused(path, "holds a backslash, which some servers take for a slash")
+    if meant.startswith("//"):
+        raise _refused(path, "begins with two slashes, which names another host")
+    if any(segment.partition(";")[0] == ".." for segment in meant.split("/")):
+        raise _refused(path, "climbs with '..'")
+    return quote(path, safe=_PATH_SAFE)
+
+
+def encode_query(query: Mapping[str, object]) -> str:
+    """The query as ``application/x-www-form-urlencoded`` text.
+
+    Raises:
+        InvalidRequest: A value is neither text, number, boolean, null nor a list of these.
+    """
+    pairs: list[tuple[str, str]] = []
+    for name, value in query.items():
+        items = value if isinstance(value, list) else [value]
+        pairs.extend((name, _query_text(name, item)) for item in items if item is not None)
+    try:
+        return urlencode(pairs)
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("The query holds half of a surrogate pair, which cannot be sent.") from error
+
+
+def _query_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise InvalidRequest(
+        f"The query value of {name!r} is a {type(value).__name__}: use text, a number, true, false or a list of these.",
+        field=f"query.{name}",
+    )
+
+
+def _checked_query(query: str) -> str:
+    if _BAD_ESCAPE.search(query) or _CONTROL.search(query) or "#" in query:
+        raise _refused(query, "has a query with a broken escape, a fragment or a control character")
+    try:
+        return quote(query, safe=_QUERY_SAFE)
+    except UnicodeEncodeError as error:
+        raise _refused(query, "has a query with half of a surrogate pair, which cannot be sent") from error
+
+
+def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
+    """The content's bytes; names its type in ``fields`` where the caller did not."""
+    if body is None:
+        return None
+    if isinstance(body, str):
+        kind, text = "text/plain; charset=utf-8", body
+    else:
+        kind, text = "application/json", json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    if not any(name.lower() == "content-type" for name, _ in fields):
+        fields.append(("Content-Type", kind))
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("The body holds half of a surrogate pair, which cannot be sent.") from error
+
+
+def _refused(path: str, why: str) -> InvalidPath:
+    # Bounded: the message goes into an answer and a log.
+    return InvalidPath(f"The path {path[:200]!r} {why}.", path=path[:200])
