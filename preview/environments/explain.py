@@ -1,0 +1,174 @@
+"""What uv says when it fails, as one sentence that names the requirement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from preview.environments.requirements import ProjectRequirement, RequirementSet
+
+__all__ = ["Explanation", "explain"]
+
+_NETWORK = re.compile(
+    r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
+    r"|failed to lookup address|Network is unreachable|operation timed out|connection (?:refused|reset)",
+    re.IGNORECASE,
+)
+_DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+_OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an environment could not be built.
+
+    Attributes:
+        message: One sentence for a person.
+        reason: ``not_found``, ``no_version``, ``conflict``, ``build``, ``hash``, ``download``, ``network``, ``disk``,
+            ``offline`` or ``other``.
+        requirement: The line at fault as the project writes it, or the package's name; None when not known.
+        origin: Where the line stands, likewise.
+    """
+
+    message: str
+    reason: str
+    requirement: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """How uv words one kind of failure; group ``name`` is the package."""
+
+    pattern: re.Pattern[str]
+    reason: str
+    sentence: Callable[[re.Match[str], str, str], str]
+
+
+def _python(match: re.Match[str], what: str, _text: str) -> str:
+    return f"{what} needs Python {match['python']}; choose a version that supports the Python of previews"
+
+
+def _build(_match: re.Match[str], what: str, text: str) -> str:
+    last = _last_words(text)
+    because = f" ({last})" if last else ""
+    return f"{what} could not be built{because}; choose a version that has a wheel for this Python"
+
+
+_CASES = (
+    _Case(
+        re.compile(r"Hash mismatch for `(?P<name>[A-Za-z0-9._-]+)"),
+        "hash",
+        lambda _match, what, _text: f"{what} does not have the hash that is written down; correct the hash",
+    ),
+    _Case(re.compile(r"Failed to build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
+    _Case(re.compile(r"(?P<name>)The build backend returned an error"), "build", _build),
+    _Case(
+        re.compile(r"(?P<name>[A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"),
+        "not_found",
+        lambda _match, what, _text: f"{what} was not found in the package index; check the spelling",
+    ),
+    _Case(
+        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* depends on Python(?P<python>[<>=!~][^\s]*[^\s,.])"),
+        "python",
+        _python,
+    ),
+    _Case(
+        re.compile(r"(?:there (?:is|are) no versions? of|[Oo]nly) (?P<name>[A-Za-z0-9._-]+)"),
+        "no_version",
+        lambda _match, what, _text: f"No version matches {what}; choose one that exists",
+    ),
+    _Case(
+        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* has no wheels? with a matching"),
+        "no_version",
+        lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
+    ),
+    _Case(
+        re.compile(r"(?:D|d)istribution not found at: (?P<name>\S*)"),
+        "not_found",
+        lambda _match, what, _text: f"{what} does not exist; correct the address",
+    ),
+)
+
+
+def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool) -> Explanation:
+    """Read a failure off the installer's output.
+
+    Args:
+        lines: The last lines of the output.
+        required: What was to be installed.
+        offline: Whether the network was left out on purpose.
+    """
+    text = "\n".join(lines)
+    if _DISK.search(text):
+        return Explanation("The disk is full: free some space on the service's machine and launch again", "disk")
+    if offline and _OFFLINE.search(text):
+        return _offline(text, required)
+    if _NETWORK.search(text):
+        return _network(text, required)
+    for case in _CASES:
+        if match := case.pattern.search(text):
+            found = required.find(match["name"]) if match["name"] else None
+            sentence = case.sentence(match, _name(found, match["name"]), text)
+            return _explanation(sentence, case.reason, found, match["name"])
+    return _conflict(text) or Explanation(
+        f"The environment could not be built: {_error_line(lines)}; the lines above say more", "other"
+    )
+
+
+def _name(found: ProjectRequirement | None, name: str) -> str:
+    if found is None:
+        return name or "A requirement"
+    return f"{found.text} ({found.origin})"
+
+
+def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, name: str) -> Explanation:
+    return Explanation(sentence, reason, found.text if found else name or None, found.origin if found else None)
+
+
+def _offline(text: str, required: RequirementSet) -> Explanation:
+    match = re.search(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text)
+    name = match["name"] if match else ""
+    found = required.find(name) if name else None
+    return _explanation(
+        f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
+        "install it once with the network",
+        "offline",
+        found,
+        name,
+    )
+
+
+def _network(text: str, required: RequirementSet) -> Explanation:
+    match = re.search(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text)
+    name = match["name"] if match else ""
+    found = required.find(name) if name else None
+    sentence = (
+        f"{_name(found, name)} could not be downloaded, the network does not answer"
+        if name
+        else "The package index cannot be reached, and the package cache does not hold all that is required"
+    )
+    return _explanation(f"{sentence}; check the network and launch again", "network", found, name)
+
+
+def _conflict(text: str) -> Explanation | None:
+    flat = " ".join(text.split())
+    match = re.search(r"cause: (?:Because )?(?P<why>.*?)(?:,? we can conclude|$)", flat)
+    if "No solution found" not in flat or match is None:
+        return None
+    why = match["why"].removesuffix(",").strip()[:400]
+    return Explanation(f"The requirements contradict each other: {why}; loosen one of them", "conflict")
+
+
+def _error_line(lines: Sequence[str]) -> str:
+    said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "uv said nothing")
+    return (said[0] if said else last)[:400].rstrip(".:;")
+
+
+def _last_words(text: str) -> str:
+    """The last line a build backend printed, which is where Python names the exception."""
+    block = text.rpartition("[stderr]")[2] if "[stderr]" in text else ""
+    lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
+    return lines[-1][:200].rstrip(".;") if lines else ""

@@ -1,0 +1,89 @@
+"""The Python that environments are built for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from preview.environments.program import run_program
+from preview.environments.uv import program_environment, run_uv
+from preview.errors import ConfigurationError, EnvironmentFailed
+
+__all__ = ["Interpreter", "check_python", "find_interpreter"]
+
+_ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """One interpreter.
+
+    Attributes:
+        request: What the installer is asked for: a path.
+        version: ``3.11.7``.
+        identity: Version, platform and home: what makes an environment of it usable or not.
+    """
+
+    request: str
+    version: str
+    identity: str
+
+
+async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
+    """The running interpreter, or the one that ``environment_python`` names (``3.12``, or a path).
+
+    Raises:
+        ConfigurationError: There is none like it.
+
+    Cancellation: the program that looks is killed.
+    """
+    if wanted is None:
+        version = platform.python_version()
+        return Interpreter(sys.executable, version, f"{version} {sysconfig.get_platform()} {sys.base_prefix}")
+    found = await run_uv(["python", "find", "--no-project", wanted], offline=offline)
+    path = found.lines[-1].strip() if found.lines else ""
+    if found.code != 0 or not path:
+        raise ConfigurationError(
+            f"PREVIEW_ENVIRONMENT_PYTHON={wanted}: there is no such Python here; install it or name another",
+            output=found.tail(),
+        )
+    asked = await run_program(
+        [path, "-I", "-c", _ASK], environment=program_environment(os.environ), directory=Path("/")
+    )
+    words = asked.lines[-1].split(maxsplit=2) if asked.lines else []
+    if asked.code != 0 or len(words) != 3:
+        raise ConfigurationError(
+            f"PREVIEW_ENVIRONMENT_PYTHON={wanted}: {path} does not run; name another", output=asked.tail()
+        )
+    return Interpreter(path, words[0], " ".join(words))
+
+
+def check_python(requires: str | None, interpreter: Interpreter, source: str | None) -> None:
+    """Refuse a project that wants another Python.
+
+    Raises:
+        EnvironmentFailed: ``requires`` (``>=3.12``) does not allow the interpreter's version.
+    """
+    if requires is None:
+        return
+    try:
+        allowed = SpecifierSet(requires).contains(interpreter.version, prereleases=True)
+    except InvalidSpecifier as error:
+        raise EnvironmentFailed(
+            f"requires-python in {source} is not a version range: {requires!r}; write it as >=3.11",
+            reason="invalid",
+            origin=source,
+        ) from error
+    if not allowed:
+        raise EnvironmentFailed(
+            f"The project wants Python {requires} ({source}) and previews run on {interpreter.version}; "
+            "relax it, or set PREVIEW_ENVIRONMENT_PYTHON",
+            reason="python",
+            requirement=f"python {requires}",
+        )

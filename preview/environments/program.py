@@ -1,0 +1,110 @@
+"""Running one program: its own session, its output line by line, all of it gone when the caller is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+__all__ = ["ProgramResult", "run_program"]
+
+# The end of the output is what explains a failure; a compiler's output before it may be huge.
+_KEPT_LINES = 400
+_MAX_LINE_BYTES = 16 * 1024
+# SIGKILL cannot be refused; a process in uninterruptible I/O may take a moment all the same.
+_REAP_S = 2.0
+
+
+@dataclass(slots=True)
+class ProgramResult:
+    """How a program ended and the last of what it said.
+
+    Attributes:
+        code: Exit status; negative for a signal.
+        lines: The last lines of stdout and stderr, without line ends.
+    """
+
+    code: int = -1
+    lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=_KEPT_LINES))
+
+    def tail(self, count: int = 20) -> list[str]:
+        """The last lines, ``count`` at most."""
+        return list(self.lines)[-count:]
+
+
+async def run_program(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: Path,
+    say: Callable[[str], None] | None = None,
+) -> ProgramResult:
+    """Run a program and wait until it has ended and its output is closed.
+
+    Args:
+        argv: Absolute path and arguments.
+        environment: All variables it sees.
+        directory: Working folder.
+        say: Is told each line of stdout and stderr as it comes, without its line end; empty lines are left out.
+
+    Raises:
+        OSError: It cannot be started.
+
+    Cancellation: the program and its whole session are killed and reaped before this returns.
+    """
+    process = await trio.lowlevel.open_process(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=directory,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    result = ProgramResult()
+    try:
+        await _read_lines(process, result, say)
+        result.code = await process.wait()
+    finally:
+        await _end(process)
+    return result
+
+
+async def _read_lines(process: trio.Process, result: ProgramResult, say: Callable[[str], None] | None) -> None:
+    if process.stdout is None:
+        raise RuntimeError("the program was started without a pipe")
+    pending = b""
+    async for chunk in process.stdout:
+        *complete, pending = (pending + chunk).split(b"\n")
+        if len(pending) > _MAX_LINE_BYTES:
+            complete, pending = [*complete, pending], b""
+        for line in complete:
+            _take(line, result, say)
+    if pending:
+        _take(pending, result, say)
+
+
+def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) -> None:
+    line = raw[:_MAX_LINE_BYTES].decode("utf-8", "replace").rstrip()
+    result.lines.append(line)
+    if say is not None and line:
+        say(line)
+
+
+async def _end(process: trio.Process) -> None:
+    """Kill the whole session if its leader is still there, and reap the leader."""
+    # Not reaped yet, so the pid, which is the group's id too, cannot have been given to anybody else.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with trio.move_on_after(_REAP_S, shield=True):
+        await process.wait()
+        if process.stdout is not None:
+            await process.stdout.aclose()

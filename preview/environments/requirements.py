@@ -1,0 +1,118 @@
+"""Requirement lines as a project writes them, checked before a tool that would follow them anywhere sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from preview.errors import EnvironmentFailed
+
+__all__ = ["ProjectRequirement", "RequirementSet", "parse_requirement"]
+
+# Packages whose extras bring a server along.
+_SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": frozenset({"standard"})}
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRequirement:
+    """One requirement.
+
+    Attributes:
+        text: The line for the installer: one line, no comment; a local path is absolute.
+        name: Normalised name (PEP 503), or None for a bare path.
+        extras: Normalised extras.
+        pinned: Exactly one version (``==`` or ``===`` without a wildcard).
+        origin: ``requirements.txt line 3``, for messages.
+        identity: What goes into the cache key: the text, or for a local path what lies there.
+        applies: Whether its marker holds for the interpreter that runs this.
+    """
+
+    text: str
+    name: str | None
+    extras: frozenset[str]
+    pinned: bool
+    origin: str
+    identity: str
+    applies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementSet:
+    """All that a project requires.
+
+    Attributes:
+        requirements: In the order written.
+        constraints: Lines of constraint files.
+        options: Installer options that belong to the set (``--no-binary NAME`` and the like).
+        prerelease: The project asks for pre-releases (``--pre``).
+        requires_python: ``>=3.12`` and the like, or None.
+        source: The file they come from, relative to the project, or None when it names no requirements.
+        notes: Sentences for the person who launches, for instance what was left out.
+    """
+
+    requirements: tuple[ProjectRequirement, ...] = ()
+    constraints: tuple[ProjectRequirement, ...] = ()
+    options: tuple[str, ...] = ()
+    prerelease: bool = False
+    requires_python: str | None = None
+    source: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def all_pinned(self) -> bool:
+        """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
+        return all(requirement.pinned for requirement in self.requirements)
+
+    @property
+    def has_server(self) -> bool:
+        """Whether the project brings uvicorn itself, by name or by an extra such as ``fastapi[standard]``."""
+        return any(_brings_server(requirement) for requirement in self.requirements if requirement.applies)
+
+    def find(self, name: str) -> ProjectRequirement | None:
+        """The requirement with this name in any spelling, or None."""
+        wanted = canonicalize_name(name)
+        return next((item for item in self.requirements if item.name == wanted), None)
+
+
+def _brings_server(requirement: ProjectRequirement) -> bool:
+    if requirement.name == "uvicorn":
+        return True
+    return bool(requirement.extras & _SERVER_EXTRAS.get(requirement.name or "", frozenset()))
+
+
+def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) -> ProjectRequirement:
+    """One requirement line (PEP 508) without a local path.
+
+    Args:
+        text: One line, no comment.
+        origin: Where it stands, for messages.
+        options: Options of this line, ``--hash=…``.
+
+    Raises:
+        EnvironmentFailed: The line is no requirement.
+    """
+    try:
+        parsed = Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0].rstrip(". ") if str(error) else "it cannot be parsed"
+        raise EnvironmentFailed(
+            f"{origin} is not a requirement: {text[:200]!r} ({reason}); write it as NAME==VERSION",
+            requirement=text[:200],
+            reason="invalid",
+            origin=origin,
+        ) from error
+    specifiers = list(parsed.specifier)
+    pinned = len(specifiers) == 1 and specifiers[0].operator in {"==", "==="} and "*" not in specifiers[0].version
+    line = " ".join((str(parsed), *options))
+    return ProjectRequirement(
+        text=line,
+        name=canonicalize_name(parsed.name),
+        extras=frozenset(canonicalize_name(extra) for extra in parsed.extras),
+        pinned=pinned,
+        origin=origin,
+        identity=line,
+        applies=parsed.marker is None or parsed.marker.evaluate({"extra": ""}),
+    )

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import codecs
+import platform
+from pathlib import Path
+
+import pytest
+from environment_kit import write_wheel
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preview.environments.interpreter import Interpreter, check_python
+from preview.environments.project import read_project
+from preview.environments.recipe import make_recipe
+from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.environments.requirements_file import read_requirements_file
+from preview.errors import EnvironmentFailed
+
+PYTHON = Interpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
+
+
+def read(folder: Path, text: str | bytes, **others: str) -> RequirementSet:
+    folder.mkdir(exist_ok=True)
+    (folder / "requirements.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    for name, content in others.items():
+        (folder / f"{name}.txt").write_text(content)
+    return read_requirements_file(folder, "requirements.txt")
+
+
+def names(required: RequirementSet) -> list[str | None]:
+    return [item.name for item in required.requirements]
+
+
+def test_comments_blank_lines_and_continuations_are_understood(tmp_path: Path) -> None:
+    required = read(tmp_path, "# all\n\nsix==1.16.0 # why\n  idna \\\n  >=3\nFlask_Login\n")
+    assert names(required) == ["six", "idna", "flask-login"]
+    assert [item.origin for item in required.requirements] == [f"requirements.txt line {n}" for n in (3, 4, 6)]
+
+
+def test_an_included_file_counts_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "deps" / "base.txt").write_text("-r more.txt\nsix\n")
+    (tmp_path / "deps" / "more.txt").write_text("idna\n-r base.txt\n")
+    assert names(read(tmp_path, "-r deps/base.txt\nflask\n")) == ["idna", "six", "flask"]
+
+
+def test_constraints_are_kept_apart(tmp_path: Path) -> None:
+    required = read(tmp_path, "six\n--constraint=limits.txt\n", limits="six<2\n")
+    assert [item.text for item in required.constraints] == ["six<2"]
+    assert names(required) == ["six"]
+
+
+def test_a_file_saved_by_powershell_can_be_read(tmp_path: Path) -> None:
+    assert names(read(tmp_path, codecs.BOM_UTF16_LE + "six\r\n".encode("utf-16-le"))) == ["six"]
+
+
+def test_hashes_stay_with_their_requirement(tmp_path: Path) -> None:
+    required = read(tmp_path, "six==1.16.0 \\\n  --hash=sha256:00 \\\n  --hash=sha256:11\n")
+    assert required.requirements[0].text == "six==1.16.0 --hash=sha256:00 --hash=sha256:11"
+
+
+def test_options_with_a_meaning_are_passed_on_and_others_ignored(tmp_path: Path) -> None:
+    required = read(tmp_path, "--pre\n--no-binary six\n--prefer-binary\n--only-binary=:all:\nsix\n")
+    assert required.prerelease
+    assert required.options == ("--no-binary", "six", "--only-binary", ":all:")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("six\n!!nonsense\n", "requirements.txt line 2 is not a requirement"),
+        ("-r ../other.txt\n", "outside the project"),
+        ("-c /etc/passwd\n", "outside the project"),
+        ("-r missing.txt\n", "missing.txt cannot be read"),
+        ("../lib\n", "outside the project"),
+        ("lib @ file:///etc\n", "outside the project"),
+        ("./nothere\n", "is not in the project"),
+        ("--index-url https://index.example/simple\n", "--index-url is not allowed"),
+        ("-f https://index.example\n", "-f is not allowed"),
+        ("--extra-index-url=https://index.example\n", "--extra-index-url is not allowed"),
+        ("six @ https://host.example/${SECRET}/six.whl\n", "environment variable"),
+        ("-e git+https://host.example/x#egg=x\n", "can be editable"),
+        ("--surprise\n", "--surprise is not supported"),
+        ("-r\n", "-r needs a value"),
+        ("-r 'open\n", "quotes"),
+        (b"\xff\xfe\xff", "UTF-8"),
+        (b"\xe9\n", "UTF-8"),
+        (b"#" * (1024 * 1024 + 1), "larger than"),
+        ("-r a\x00b\n", "outside the project"),
+    ],
+)
+def test_what_is_wrong_or_leaves_the_project_is_refused_with_its_place(
+    tmp_path: Path, text: str | bytes, said: str
+) -> None:
+    with pytest.raises(EnvironmentFailed) as raised:
+        read(tmp_path, text)
+    assert said in raised.value.message
+    assert raised.value.details["reason"] in {"invalid", "not_found"}
+
+
+def test_a_link_that_leaves_the_project_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("six\n")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "link.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(EnvironmentFailed, match="outside the project"):
+        read(project, "-r link.txt\n")
+
+
+def test_a_chain_of_includes_has_an_end(tmp_path: Path) -> None:
+    others = {f"r{n}": f"-r r{n + 1}.txt\n" for n in range(60)}
+    with pytest.raises(EnvironmentFailed, match="more than 50 files"):
+        read(tmp_path, "-r r0.txt\n", **others)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any"
+    try:
+        read(folder, text.encode("utf-8", "surrogatepass"))
+    except EnvironmentFailed as error:
+        assert error.message  # noqa: PT017  both outcomes are fine, a third is not
+
+
+@pytest.mark.parametrize(
+    ("lines", "has"),
+    [
+        (["fastapi"], False),
+        (["fastapi[standard]==0.1"], True),
+        (["FastAPI[all]"], True),
+        (["uvicorn[standard]>=0.2"], True),
+        (["uvicorn; python_version < '3'"], False),
+        (["uvicorn-worker"], False),
+    ],
+)
+def test_a_server_is_recognised_by_name_and_extra(lines: list[str], has: bool) -> None:
+    required = RequirementSet(tuple(parse_requirement(line, "x") for line in lines))
+    assert required.has_server is has
+
+
+@pytest.mark.parametrize(("line", "pinned"), [("a==1", True), ("a==1.*", False), ("a>=1", False), ("a===1", True)])
+def test_only_exact_versions_are_pinned(line: str, pinned: bool) -> None:
+    assert parse_requirement(line, "x").pinned is pinned
+
+
+def test_pyproject_is_read_when_there_is_no_requirements_file(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nrequires-python = ">=3.8"\ndependencies = ["six==1.16.0", "idna"]\n'
+    )
+    required = read_project(tmp_path)
+    assert names(required) == ["six", "idna"]
+    assert required.requires_python == ">=3.8"
+    assert required.source == "pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[project", "cannot be read"),
+        ('[project]\ndependencies = "six"', "list of strings"),
+        ('[project]\ndependencies = ["six\\n-r /etc/passwd"]', "line break"),
+        ('[project]\ndependencies = ["x @ file:///etc"]', "file: address"),
+        ('[project]\ndependencies = ["???"]', "pyproject.toml dependency 1 is not a requirement"),
+        ("#" * (1024 * 1024 + 1), "larger than"),
+    ],
+)
+def test_a_wrong_pyproject_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(EnvironmentFailed, match=said):
+        read_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('[project]\ndynamic = ["dependencies"]', "computes"), ("[tool.x]\n", "no [project] table")],
+)
+def test_a_pyproject_without_known_dependencies_is_noted(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    required = read_project(tmp_path)
+    assert required.requirements == ()
+    assert said in required.notes[0]
+
+
+def test_a_backend_folder_may_keep_the_requirements(tmp_path: Path) -> None:
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "requirements.txt").write_text("six\n")
+    assert read_project(tmp_path).source == "backend/requirements.txt"
+
+
+def test_a_project_without_requirements_says_so(tmp_path: Path) -> None:
+    assert "names no requirements" in read_project(tmp_path).notes[-1]
+
+
+@pytest.mark.parametrize(("requires", "said"), [(">=99", "wants Python >=99"), ("new", "not a version range")])
+def test_a_python_that_is_not_there_is_refused(requires: str, said: str) -> None:
+    with pytest.raises(EnvironmentFailed, match=said):
+        check_python(requires, PYTHON, "pyproject.toml")
+
+
+def key(project: Path, text: str) -> str:
+    (project / "requirements.txt").write_text(text)
+    return make_recipe(project, PYTHON).key
+
+
+def test_the_key_depends_on_what_is_required_and_not_on_how_it_is_written(tmp_path: Path) -> None:
+    first = key(tmp_path, "six==1.16.0\nidna==3.10\n")
+    assert key(tmp_path, "# hello\nidna == 3.10\nsix==1.16.0   # why\n") == first
+    assert key(tmp_path, "six==1.15.0\nidna==3.10\n") != first
+    assert key(tmp_path, "six==1.16.0\nidna==3.10\nuvicorn==0.30\n") != first
+
+
+def test_the_key_depends_on_the_python(tmp_path: Path) -> None:
+    other = Interpreter("/usr/bin/python3", "3.12.0", "3.12.0 linux /usr")
+    assert make_recipe(tmp_path, PYTHON).key != make_recipe(tmp_path, other).key
+
+
+def test_the_key_depends_on_a_local_packages_content(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "pyproject.toml").write_text("[project]\nname='lib'\nversion='1'\n")
+    first = key(tmp_path, "-e ./lib\n")
+    (tmp_path / "lib" / "__pycache__").mkdir()
+    (tmp_path / "lib" / "__pycache__" / "x.pyc").write_text("")
+    assert key(tmp_path, "-e ./lib\n") == first
+    (tmp_path / "lib" / "new.py").write_text("")
+    assert key(tmp_path, "-e ./lib\n") != first
+
+
+def test_a_local_wheel_has_its_packages_name(tmp_path: Path) -> None:
+    write_wheel(tmp_path, "uvicorn", "1.0")
+    for line in ("./uvicorn-1.0-py3-none-any.whl", "uvicorn @ ./uvicorn-1.0-py3-none-any.whl"):
+        (tmp_path / "requirements.txt").write_text(line)
+        assert make_recipe(tmp_path, PYTHON).server is None
+
+
+def test_a_huge_local_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preview.environments.local_paths._MAX_FILES", 1)
+    (tmp_path / "a").write_text("")
+    with pytest.raises(EnvironmentFailed, match="more than"):
+        read(tmp_path, ".\n")
