@@ -1,0 +1,112 @@
+"""The documents agree with the code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic.aliases import AliasChoices
+from pydantic.fields import FieldInfo
+from typer.main import get_command
+
+from preview.cli.entry import COMMANDS
+from preview.cli.exits import ExitCode
+from preview.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+
+
+def variable(field_name: str, field: FieldInfo) -> str:
+    if isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
+    return f"PREVIEW_{field_name.upper()}"
+
+
+VARIABLES = {variable(name, field) for name, field in Settings.model_fields.items()}
+SETTINGS_TEXT = (ROOT / "docs" / "settings.md").read_text()
+SETTINGS_ROWS = dict(re.findall(r"^\| `(PREVIEW_\w+)` \| (.*?) \|", SETTINGS_TEXT, re.MULTILINE))
+# Read by the client commands themselves, not by the service.
+CLIENT_VARIABLES = {"PREVIEW_URL", "PREVIEW_TOKEN", "PREVIEW_DEBUG"}
+
+
+def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
+    assert set(SETTINGS_ROWS) == VARIABLES | CLIENT_VARIABLES
+
+
+@pytest.mark.parametrize("field_name", Settings.model_fields)
+def test_the_documented_default_is_the_default(field_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES | {"XDG_DATA_HOME", "XDG_CACHE_HOME"}:
+        monkeypatch.delenv(name, raising=False)
+    default = getattr(Settings(), field_name)
+    row = SETTINGS_ROWS[variable(field_name, Settings.model_fields[field_name])]
+    if isinstance(default, bool):
+        expected = f"`{str(default).lower()}`"
+    elif isinstance(default, int | float):
+        expected = f"`{default:g}`" if default < 1_000_000 else f"`{default}`"
+    elif isinstance(default, Path):
+        expected = f"`{str(default).replace(str(Path.home()), '~', 1)}`"
+    else:
+        expected = "none" if default is None else f"`{default}`"
+    assert row.startswith(expected), f"{field_name}: documented {row!r}, is {expected}"
+
+
+CLI_TEXT = (ROOT / "docs" / "cli.md").read_text()
+
+
+def test_every_exit_code_is_documented() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", CLI_TEXT, re.MULTILINE)}
+    assert documented == {int(code) for code in ExitCode}
+
+
+@pytest.mark.parametrize("command_name", COMMANDS)
+def test_every_command_and_option_is_documented(command_name: str) -> None:
+    section = re.search(rf"^## `preview {command_name}\b.*?(?=^## |\Z)", CLI_TEXT, re.MULTILINE | re.DOTALL)
+    assert section is not None, f"docs/cli.md has no section for {command_name}"
+    command = get_command(importlib.import_module(f"preview.cli.commands.{COMMANDS[command_name].module}").app)
+    options = {
+        option for param in command.params for option in param.opts if option.startswith("-") and option != "--help"
+    }
+    assert [option for option in sorted(options) if f"`{option}" not in section[0]] == []
+    documented = set(re.findall(r"^\| `(--?[a-z][a-z-]*)", section[0], re.MULTILINE))
+    assert documented <= options | {option for param in command.params for option in param.secondary_opts}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", path.read_text()):
+        aim = (path.parent / target).resolve() if target else path
+        assert aim.exists(), f"{path.name} links to {target}"
+        if anchor and aim.suffix == ".md":
+            assert anchor in anchors(aim), f"{path.name} links to {target}#{anchor}"
+
+
+def anchors(path: Path) -> set[str]:
+    """The headings as the usual renderers name them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+PYTHON_EXAMPLES = [
+    pytest.param(code, id=f"{path.relative_to(ROOT)}:{number}")
+    for path in DOCS
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("code", PYTHON_EXAMPLES)
+def test_python_examples_are_typed_python_that_imports(code: str, tmp_path: Path) -> None:
+    """mypy knows whether the names and signatures in an example exist."""
+    example = tmp_path / "example.py"
+    example.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file", str(ROOT / "pyproject.toml"), str(example)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,118 @@
+"""The rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import preview
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "preview").rglob("*.py"))
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(preview.__path__, "preview.")
+    # Migrations are scripts that Alembic loads by file; a template is run by a child's own interpreter.
+    if ".migrations" not in module.name and ".template" not in module.name
+)
+# Longer than this and a file does two things.
+MAX_LINES = 400
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("module_name", MODULES)
+def test_all_names_what_a_module_offers_and_nothing_else(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    offered = getattr(module, "__all__", None)
+    assert offered is not None, f"{module_name} has no __all__"
+    assert len(set(offered)) == len(offered)
+    assert [one for one in offered if not hasattr(module, one)] == []
+    assert [one for one in offered if one.startswith("_")] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_file_is_of_a_size_to_be_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.name == "__init__.py"], ids=name)
+def test_a_package_only_exports(path: Path) -> None:
+    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+    lazy = {"__getattr__", "__dir__"}
+    for node in ast.parse(path.read_text()).body:
+        in_lazy_export = isinstance(node, ast.FunctionDef) and node.name in lazy
+        in_type_checking = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        assert isinstance(node, allowed) or in_lazy_export or in_type_checking, (
+            f"line {node.lineno}: {ast.unparse(node)[:60]}"
+        )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_module_keeps_state_in_globals(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Global), f"line {node.lineno}: global {', '.join(node.names)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_every_public_coroutine_says_what_cancellation_does(path: Path) -> None:
+    missing = [
+        f"{node.name} (line {node.lineno})"
+        for node in _public_functions(ast.parse(path.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and "ancel" not in (ast.get_docstring(node) or "")
+    ]
+    assert missing == []
+
+
+def _public_functions(tree: ast.AST) -> list[ast.AST]:
+    """Functions of the module and methods of its public classes; not what stands inside functions."""
+    found: list[ast.AST] = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            found += _public_functions(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(node)
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    script = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_the_package_is_cheap() -> None:
+    script = (
+        "import sys, preview;"
+        "heavy = {'quart', 'sqlalchemy', 'pydantic', 'trio', 'httpx2'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+    "\0"
+)
+
+
+@pytest.mark.skipif(not any(TRACKED), reason="not a git checkout: nothing says which files belong to the project")
+def test_no_file_says_where_packages_come_from() -> None:
+    words = ["pypi" + ".org", "python" + "hosted", "registry.npm" + "js", "index" + "-url", "/work" + "/"]
+    found = []
+    for path in (ROOT / one for one in TRACKED if one):
+        if not path.is_file():
+            continue
+        text = path.read_bytes().decode("utf-8", "replace")
+        found += [f"{name(path)}: {word}" for word in words if word in text]
+    assert found == []
