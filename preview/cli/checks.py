@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import httpx2
 import trio
 
 from preview.cli.data_folder import read_note
+from preview.cli.ports import can_bind
 from preview.errors import PreviewError
 from preview.runtime import child_subreaper
 from preview.settings import Settings
@@ -110,24 +110,13 @@ def _subreaper(_settings: Settings) -> Check:
 def _ports(settings: Settings) -> Check:
     name = f"ports {settings.port_min}-{settings.port_max}"
     total = settings.port_max - settings.port_min + 1
-    free = sum(_is_free(settings.preview_host, port) for port in range(settings.port_min, settings.port_max + 1))
+    free = sum(can_bind(settings.preview_host, port) for port in range(settings.port_min, settings.port_max + 1))
     found = f"{free} of {total} free on {settings.preview_host}"
     if free == 0:
         return Check(name, Result.FAIL, found, "set PREVIEW_PORT_MIN and PREVIEW_PORT_MAX to a free range")
     if free < total / 2:
         return Check(name, Result.WARN, found, "something else uses this range; see `ss -ltnp`")
     return Check(name, Result.OK, found)
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _data_folder(settings: Settings) -> Check:

@@ -1,0 +1,73 @@
+"""``preview serve``: the service in this process."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+
+from preview.cli.data_folder import hold_data_folder
+from preview.cli.exits import ExitCode
+from preview.cli.hosting import Host, configure_logging, open_host
+from preview.cli.options import JsonOption
+from preview.cli.signals import watch_signals
+from preview.cli.terminal import paint, print_json, say, wants_colour
+from preview.settings import Settings, load_settings
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    bind: Annotated[str | None, typer.Option("--bind", metavar="HOST:PORT", help="Where to listen.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A hypercorn.toml; else the one in this folder.")
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    At the first signal streams end, previews stop, and the exit code is 0; a second signal hurries.
+    """
+    settings = load_settings()
+    configure_logging(settings.service_log_level, settings.service_log_format)
+    with hold_data_folder(settings.data_dir):
+        code = trio.run(partial(_serve, settings, bind, config, open_browser, as_json))
+    raise typer.Exit(code)
+
+
+async def _serve(
+    settings: Settings, bind: str | None, config_file: Path | None, open_browser: bool, as_json: bool
+) -> ExitCode:
+    """Serve until a signal. Cancellation: as ``open_host``."""
+    end = trio.Event()
+    async with trio.open_nursery() as nursery:
+        # From here on no signal is lost: one that comes while the service starts ends it just after.
+        await nursery.start(partial(watch_signals, end.set, nursery.cancel_scope.cancel))
+        async with open_host(settings, bind=bind, config_file=config_file) as host:
+            _announce(host, open_browser=open_browser, as_json=as_json)
+            await end.wait()
+            say("stopping…")
+        nursery.cancel_scope.cancel()
+    return ExitCode.OK if end.is_set() else ExitCode.FAILED
+
+
+def _announce(host: Host, *, open_browser: bool, as_json: bool) -> None:
+    link = host.login_link()
+    if as_json:
+        print_json({"url": host.url, "login": link})
+    else:
+        bold = partial(paint, style="1") if wants_colour(sys.stdout) else str
+        print(
+            f"\n  Service  {bold(host.url)}\n  Page     {bold(link)}  (one-time link)\n  Stop     Ctrl-C\n", flush=True
+        )
+    if open_browser:
+        webbrowser.open(link)

@@ -1,0 +1,108 @@
+"""The service and its server in this process, as ``serve`` and ``run`` both need them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.cli.client import LOCAL_USER
+from preview.cli.data_folder import ServiceNote, publish_note
+from preview.generations import GenerationSource
+from preview.http import create_app, serve
+from preview.http.app import PreviewApp
+from preview.service import Service, open_service
+from preview.settings import Settings
+from preview.supervisor import User
+
+__all__ = ["Host", "configure_logging", "open_host", "reachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A service that answers over HTTP.
+
+    Attributes:
+        service: The service.
+        app: The ASGI application.
+        url: An address that works on this machine, without a trailing slash.
+    """
+
+    service: Service
+    app: PreviewApp
+    url: str
+
+    def login_link(self, tier: str | None = None) -> str:
+        """A link that logs a browser in as the user at the keyboard, once."""
+        code = self.app.login_codes.issue(User(LOCAL_USER, tier))
+        return f"{self.service.settings.public_url or self.url}/login/{code}"
+
+
+@asynccontextmanager
+async def open_host(
+    settings: Settings,
+    *,
+    bind: str | None = None,
+    config_file: Path | None = None,
+    generations: GenerationSource | None = None,
+) -> AsyncIterator[Host]:
+    """Service around server around body; the note for the client commands is there while the body runs.
+
+    On leaving, streams say goodbye and the listeners close before the service stops its previews.
+
+    Raises:
+        ConfigurationError: The address is taken, a setting or the database cannot be used.
+
+    Cancellation: connections are cut, and previews stop within their budget.
+    """
+    async with open_service(settings, generations=generations) as service, trio.open_nursery() as nursery:
+        app = create_app(settings, service=service)
+        over = trio.Event()
+        serving = partial(
+            serve, settings, service=service, app=app, bind=bind, config_file=config_file, shutdown_trigger=over.wait
+        )
+        addresses: list[str] = await nursery.start(serving)
+        url = reachable(addresses[0])
+        with publish_note(settings.data_dir, ServiceNote.of_this_process(url)):
+            yield Host(service, app, url)
+        over.set()
+
+
+def reachable(address: str) -> str:
+    """The address as a client on this machine writes it: a wildcard is not a destination."""
+    return (
+        address.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:").replace("://:::", "://[::1]:")
+    )
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """The service's own log: on stderr, so that stdout belongs to the command.
+
+    Args:
+        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+        log_format: ``console`` or ``json``.
+    """
+    as_json = log_format == "json"
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
+            *([structlog.processors.format_exc_info] if as_json else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,19 @@
+"""Whether a port is free: the kernel is asked, by binding."""
+
+from __future__ import annotations
+
+import socket
+
+__all__ = ["can_bind"]
+
+
+def can_bind(host: str, port: int) -> bool:
+    """Whether a listener could have this port now. A port whose last connections are in TIME_WAIT is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,148 @@
+"""One preview from a folder, in this process, told as it goes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.cli.client import LOCAL_USER
+from preview.cli.exits import CommandFailed
+from preview.cli.hosting import Host, open_host
+from preview.cli.leftovers import Holdings
+from preview.cli.signals import watch_signals
+from preview.cli.story import Addresses, Story
+from preview.endpoints import extract_endpoints, find_health_path
+from preview.errors import NoActivePreview
+from preview.generations import FolderGenerations
+from preview.lifecycle import State
+from preview.logs import End, StatusChange
+from preview.settings import Settings
+from preview.supervisor import LaunchRequest, User
+
+__all__ = ["run_folder"]
+
+_TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
+
+
+async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Story) -> None:
+    """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
+
+    Raises:
+        PreviewError: It could not be launched, or it failed; the message is the reason.
+
+    Cancellation: it is torn down within the stop budget.
+    """
+    generation_id = _id_for(folder)
+    source = FolderGenerations(folder, generation_id=generation_id, user_id=LOCAL_USER, project_id="local")
+    async with trio.open_nursery() as nursery:
+        told = trio.Event()
+        await nursery.start(partial(watch_signals, told.set, nursery.cancel_scope.cancel))
+        async with open_host(settings, bind=bind, generations=source) as host:
+            run = _Run(host, folder, generation_id, story)
+            nursery.start_soon(run.stop_when, told)
+            await run.tell()
+        nursery.cancel_scope.cancel()
+    if run.end is None:
+        return
+    if run.end.state == State.FAILED:
+        raise CommandFailed(run.end.reason or "The preview failed.")
+
+
+class _Run:
+    """One launch and its story.
+
+    Invariant: ``end`` is set once the last event has been told.
+    """
+
+    def __init__(self, host: Host, folder: Path, generation_id: str, story: Story) -> None:
+        self._host = host
+        self._folder = folder
+        self._generation_id = generation_id
+        self._story = story
+        self._holdings: Holdings | None = None
+        self._stopped_by_user = False
+        self.end: End | None = None
+
+    async def tell(self) -> None:
+        """Launch and tell until the end. Cancellation: the preview is stopped by the service's own end."""
+        previews = self._host.service.previews
+        launched = await previews.launch(LaunchRequest(User(LOCAL_USER, _TIER), self._generation_id))
+        ready = False
+        with previews.open_log(launched.record, after=None, tail=None) as log:
+            while self.end is None:
+                events = await log.receive()
+                await self._in_thread(partial(self._story.events, events))
+                for event in events:
+                    if isinstance(event, End):
+                        self.end = event
+                    elif isinstance(event, StatusChange) and event.state == State.RUNNING and not ready:
+                        ready = True
+                        await self._tell_ready()
+        await self._tell_freed()
+
+    async def stop_when(self, told: trio.Event) -> None:
+        """Stop the preview when it is time. Cancellation: no stop by this task."""
+        await told.wait()
+        self._stopped_by_user = True
+        await self._note_holdings()
+        try:
+            await self._host.service.previews.stop(self._generation_id)
+        except NoActivePreview:
+            return
+
+    async def _tell_ready(self) -> None:
+        active = self._host.service.previews.active(self._generation_id)
+        if active is None or active.record.base_url is None:
+            return
+        await self._note_holdings()
+        path = await trio.to_thread.run_sync(_example_path, self._folder)
+        base_url = active.record.base_url
+        addresses = Addresses(
+            page=self._host.login_link(_TIER), preview=base_url, example=f"curl {shlex.quote(base_url + path)}"
+        )
+        await self._in_thread(partial(self._story.ready, addresses))
+
+    async def _note_holdings(self) -> None:
+        """What it holds now, so that its end can be checked. The process table is read in a thread."""
+        active = self._host.service.previews.active(self._generation_id)
+        if active is None:
+            return
+        record = active.record
+        self._holdings = await trio.to_thread.run_sync(
+            lambda: Holdings(
+                pid=record.pid,
+                host=self._host.service.settings.preview_host,
+                port=record.port,
+                folder=Path(record.directory) if record.directory else active.directory,
+            )
+        )
+
+    async def _tell_freed(self) -> None:
+        if self._holdings is None or self.end is None:
+            return
+        freed = await trio.to_thread.run_sync(self._holdings.freed)
+        reason = None if self._stopped_by_user else self.end.reason
+        await self._in_thread(partial(self._story.freed, freed, reason))
+
+    async def _in_thread(self, tell: partial[None]) -> None:
+        """Write from a thread: a terminal that is held (Ctrl-S) or a slow pipe must not hold up the service."""
+        await trio.to_thread.run_sync(tell, abandon_on_cancel=True)
+
+
+def _id_for(folder: Path) -> str:
+    """A valid generation id that a person recognises."""
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("._-")
+    return slug[:100] or "folder"
+
+
+def _example_path(folder: Path) -> str:
+    """The most telling thing to ask without knowing anything: a plain GET of the project's own, else its health."""
+    endpoints = extract_endpoints(folder)
+    plain = [one.path for one in endpoints if one.method == "GET" and "{" not in one.path]
+    health = find_health_path(endpoints)
+    telling = [path for path in plain if path not in {health, "/"}]
+    return (telling or plain or [health or "/"])[0]

@@ -1,0 +1,187 @@
+"""What ``preview run`` tells: the launch, the output, where to look, the end. For people, or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from preview.cli.lines import LinePrinter, ShownLine
+from preview.cli.terminal import paint
+from preview.clock import from_ms, rfc3339_ms
+from preview.logs import Batch, Contract, End, Gap, LogLine, Source, StatusChange
+
+__all__ = ["Addresses", "Freed", "JsonStory", "Story", "TextStory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where to look once the preview answers.
+
+    Attributes:
+        page: The page, with its one-time login.
+        preview: The preview itself.
+        example: A command line that calls it.
+    """
+
+    page: str
+    preview: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was taken while the preview ran, and looked for again after its end.
+
+    Attributes:
+        processes: How many processes it had, all gone.
+        port: Its port, free again.
+        folders: How many folders it had, removed.
+        left: What is still there, in words; empty when all is well.
+    """
+
+    processes: int
+    port: int | None
+    folders: int
+    left: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        parts = [_count(self.processes, "process", "processes")]
+        parts += [f"port {self.port}"] if self.port is not None else []
+        parts += [_count(self.folders, "folder", "folders")]
+        return f"{', '.join(parts[:-1])} and {parts[-1]} freed"
+
+
+class Story(Protocol):
+    """Writes to one stream; every method may block on it, so callers use a thread."""
+
+    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+        """What came from the preview's log, in order."""
+
+    def ready(self, addresses: Addresses) -> None:
+        """It answers for the first time."""
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """It is over and cleaned up; ``reason`` where it was not the person who stopped it."""
+
+
+class TextStory:
+    """For people.
+
+    Args:
+        stream: Where to.
+        colour: Whether it shows colours.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        self._stream = stream
+        self._printer = LinePrinter(colour)
+        self._colour = colour
+
+    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+        """One line for each line; a gap says what is missing."""
+        out: list[str] = []
+        for event in events:
+            if isinstance(event, Batch):
+                out += [self._printer.text(_shown(line)) for line in event.lines]
+            elif isinstance(event, Gap):
+                out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))
+        self._write(out)
+
+    def ready(self, addresses: Addresses) -> None:
+        """A quiet block between two empty lines."""
+        rows = (
+            ("Page", addresses.page, "one-time link"),
+            ("Preview", addresses.preview, ""),
+            ("Try", addresses.example, ""),
+            ("Stop", "Ctrl-C", ""),
+        )
+        self._write(["", *(self._row(*row) for row in rows), ""])
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """One line that says what is gone, and one for each thing that is not."""
+        head = reason or "stopped"
+        self._write([f"{head}; {freed}", *(f"still there: {what}" for what in freed.left)])
+
+    def _row(self, label: str, value: str, remark: str) -> str:
+        label = f"  {label:<8}"
+        if not self._colour:
+            return f"{label} {value}{f'  ({remark})' if remark else ''}"
+        return f"{paint(label, '2')} {paint(value, '1')}{paint(f'  {remark}', '2') if remark else ''}"
+
+    def _write(self, lines: Sequence[str]) -> None:
+        if lines:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+
+
+class JsonStory:
+    """For programs: one JSON object on each line, its kind under ``event``.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+        """``log``, ``status``, ``gap`` and ``end``."""
+        out: list[dict[str, Any]] = []
+        for event in events:
+            if isinstance(event, Batch):
+                out += map(_line_fields, event.lines)
+            else:
+                out.append(_event_fields(event))
+        self._write(out)
+
+    def ready(self, addresses: Addresses) -> None:
+        """``ready``."""
+        self._write(
+            [{"event": "ready", "page": addresses.page, "base_url": addresses.preview, "example": addresses.example}]
+        )
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """``freed``."""
+        fields = {"processes": freed.processes, "port": freed.port, "folders": freed.folders, "left": list(freed.left)}
+        self._write([{"event": "freed", "reason": reason, **fields}])
+
+    def _write(self, objects: Sequence[dict[str, Any]]) -> None:
+        self._stream.write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+        self._stream.flush()
+
+
+def _shown(line: LogLine) -> ShownLine:
+    system = line.source in {Source.SYSTEM, Source.SYSTEM_STARTUP}
+    return ShownLine(line.seq, from_ms(line.timestamp_ms), line.level.name, system, line.message)
+
+
+def _line_fields(line: LogLine) -> dict[str, Any]:
+    return {
+        "event": "log",
+        "seq": line.seq,
+        "timestamp": rfc3339_ms(line.timestamp_ms),
+        "level": line.level.word(Contract.V1),
+        "source": line.source.word(Contract.V1),
+        "message": line.message,
+    }
+
+
+def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
+    if isinstance(event, Gap):
+        return {"event": "gap", "first_seq": event.first_seq, "last_seq": event.last_seq, "reason": event.reason}
+    kept: dict[str, Any] = {"timestamp": rfc3339_ms(event.timestamp_ms), "reason": event.reason}
+    if isinstance(event, StatusChange):
+        return {"event": "status", "status": event.state, "health": event.health, **kept}
+    return {
+        "event": "end",
+        "status": event.state,
+        "exit_code": event.exit_code,
+        "exit_signal": event.exit_signal,
+        **kept,
+    }
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
