@@ -1,0 +1,81 @@
+"""The log of a preview that is over, read page by page."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from preview.logs.encode import Received
+from preview.logs.events import End
+from preview.logs.pages import read_events
+from preview.logs.store import LogStore
+
+__all__ = ["History", "history"]
+
+
+class History:
+    """Looks like a ``Subscription``: ``with`` and ``receive()``."""
+
+    def __init__(self, store: LogStore, end: End, preview_id: str, after: int | None, tail: int | None) -> None:
+        self._store = store
+        self._end = end
+        self._preview_id = preview_id
+        self._after = after
+        self._tail = tail
+        self._next: int | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended = True
+
+    async def receive(self) -> list[Received]:
+        """The next page of lines, with gaps named; behind the last one the ``End``.
+
+        Raises:
+            trio.EndOfChannel: ``End`` was given, or the context was left.
+            DatabaseUnavailable: The database did not answer; a later call goes on at the same line.
+
+        Cancellation: nothing is lost; a later call goes on at the same line.
+        """
+        if self._ended:
+            await trio.lowlevel.checkpoint()
+            raise trio.EndOfChannel
+        if self._next is None:
+            self._next = await self._start()
+        events = await read_events(self._store, self._preview_id, expected=self._next)
+        if not events:
+            self._ended = True
+            return [self._end]
+        self._next = events[-1].last_seq + 1
+        return list(events)
+
+    async def _start(self) -> int:
+        first, last = await self._store.bounds(self._preview_id)
+        if self._after is not None:
+            # A number past the end is from an earlier preview: this one is read from its start.
+            return self._after + 1 if 0 <= self._after <= last else 1
+        if self._tail is not None:
+            return max(first, last - self._tail + 1, 1)
+        return 1
+
+
+def history(
+    store: LogStore, record_end: End, preview_id: str, *, after: int | None = None, tail: int | None = None
+) -> History:
+    """What is stored of a preview that is over, then its end.
+
+    Args:
+        store: Where the lines are.
+        record_end: How it ended, from its row.
+        preview_id: Which preview.
+        after: The last line known already: goes on right behind it.
+        tail: Only the last so many lines.
+    """
+    return History(store, record_end, preview_id, after, tail)

@@ -1,0 +1,156 @@
+"""The log of one preview: bytes in, numbered lines out to the backlog, the subscribers and the writer."""
+
+from __future__ import annotations
+
+import trio
+
+from preview.clock import now_ms
+from preview.logs.backlog import Backlog
+from preview.logs.batch import Batch
+from preview.logs.broadcast import Broadcast
+from preview.logs.events import End, Level, LogLine, StatusChange
+from preview.logs.framing import LineFramer
+from preview.logs.marks import STARTUP_PHASE, system_mark
+from preview.logs.reader import read_lines
+from preview.logs.recognise import Recogniser
+from preview.logs.store import LogStore
+from preview.logs.subscription import Subscription
+from preview.logs.writer import LogWriter
+from preview.settings import Settings
+
+__all__ = ["PreviewLog"]
+
+
+class PreviewLog:
+    """Owned by the preview's supervisor, which calls ``finish`` in the end, whatever happened.
+
+    Numbers are dense from 1 and given once, in ``_publish`` alone. Nothing here waits for a subscriber or the database.
+
+    Args:
+        preview_id: Whose log; its row exists already.
+        settings: For the bounds.
+        writer: Brings the lines to the database.
+        store: Serves subscribers that need lines which have left memory.
+
+    Attributes:
+        backlog: The newest lines.
+        broadcast: The subscribers.
+    """
+
+    def __init__(self, preview_id: str, *, settings: Settings, writer: LogWriter, store: LogStore) -> None:
+        self.preview_id = preview_id
+        self.store = store
+        self.backlog = Backlog(max_lines=settings.max_log_lines, max_bytes=settings.backlog_bytes)
+        self.broadcast = Broadcast()
+        self._settings = settings
+        self._writer = writer
+        self._recogniser = Recogniser()
+        self._last_seq = 0
+        self._ready = False
+        self._status: StatusChange | None = None
+        self._end: End | None = None
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the newest line; 0 ahead of the first."""
+        return self._last_seq
+
+    @property
+    def status(self) -> StatusChange | None:
+        """The newest change of state."""
+        return self._status
+
+    @property
+    def end(self) -> End | None:
+        """How the preview ended; None while it lives."""
+        return self._end
+
+    @property
+    def subscriber_count(self) -> int:
+        """How many watch now."""
+        return len(self.broadcast)
+
+    @property
+    def lost_lines(self) -> int:
+        """How many lines could not be stored so far."""
+        return self._writer.lost_lines(self.preview_id)
+
+    def last_lines(self, n: int, level: Level | None = None) -> list[LogLine]:
+        """The last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
+        return self.backlog.last_lines(n, level)
+
+    def say(self, message: str, level: Level = Level.INFO) -> None:
+        """Publish a line of the service itself; several, if ``message`` has line ends.
+
+        Treated as the child's are: bounded and disarmed. Nothing is said after the end.
+        """
+        framer = LineFramer(self._settings.max_line_bytes)
+        lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
+        self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines))
+
+    async def read_output(self, stream: trio.abc.ReceiveStream) -> None:
+        """Publish what the child prints, until the stream ends; an unfinished last line too.
+
+        Args:
+            stream: Where receiving can be cancelled without losing bytes (pipes and memory streams).
+
+        Cancellation: what was read so far is published, the unfinished line too.
+        """
+        await read_lines(stream, LineFramer(self._settings.max_line_bytes), self._publish_output)
+
+    def mark_ready(self) -> None:
+        """The preview answers: the child's lines are no longer those of a start-up."""
+        self._ready = True
+
+    def publish_status(self, change: StatusChange) -> None:
+        """Tell subscribers; new ones are told first of all. Nothing is told after the end."""
+        if self._end is None:
+            self._status = change
+            self.broadcast.send(change)
+
+    def finish(self, end: End) -> None:
+        """The preview is over: subscribers get ``end`` as their last event. The first call counts."""
+        if self._end is None:
+            self._end = end
+            self.broadcast.send(end)
+            self._writer.close(self.preview_id)
+
+    def subscribe(self, *, after: int | None = None, tail: int | None = None) -> Subscription:
+        """A subscriber's view, to be used with ``with``. Its first event is the present state, then lines.
+
+        Args:
+            after: The last line known already: goes on right behind it. A number that was not given yet is from an
+                earlier preview: then from line 1.
+            tail: The last so many lines, then on. Without either, from line 1.
+        """
+        start = 1
+        if after is not None:
+            start = after + 1 if 0 <= after <= self._last_seq else 1
+        elif tail is not None:
+            start = max(1, self._last_seq - tail + 1)
+        return Subscription(
+            self,
+            start=start,
+            channel_batches=self._settings.subscriber_batches,
+            channel_bytes=self._settings.backlog_bytes,
+        )
+
+    async def settle(self, seq: int) -> None:
+        """Wait until no line up to ``seq`` is on its way to the database.
+
+        Cancellation: nothing changes.
+        """
+        await self._writer.flush(self.preview_id, up_to=seq)
+
+    def _publish_output(self, lines: list[str]) -> None:
+        marks = self._recogniser.marks(lines)
+        self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE))
+
+    def _publish(self, lines: list[str], marks: bytes) -> None:
+        if not lines or self._end is not None:
+            return
+        batch = Batch(self.preview_id, self._last_seq + 1, [now_ms()] * len(lines), marks, lines)
+        self._last_seq = batch.last_seq
+        self.backlog.append(batch)
+        self._writer.offer(batch)
+        self.broadcast.send(batch)

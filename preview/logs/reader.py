@@ -1,0 +1,60 @@
+"""The loop that reads a child's output: bounded work per round, and a look at the clock for unfinished lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import trio
+
+from preview.logs.framing import LineFramer
+
+__all__ = ["read_lines"]
+
+# One round: what a Linux pipe holds (pipe(7)). 1,000 lines or so, 2 ms of work, then all other tasks have their turn.
+_CHUNK_BYTES = 64 * 1024
+# An unfinished line (a prompt) is published when nothing was added for this long …
+_SILENCE_S = 0.2
+# … or when it has grown for this long.
+_PATIENCE_S = 1.0
+_LATE_S = 0.05
+
+
+async def read_lines(stream: trio.abc.ReceiveStream, framer: LineFramer, publish: Callable[[list[str]], None]) -> None:
+    """Pass the lines of ``stream`` to ``publish``, those of one read at a time, until it ends or breaks.
+
+    An unfinished line is published as it is when nothing more comes for a while; what follows is a line of its own.
+
+    Args:
+        stream: Where receiving can be cancelled without losing bytes.
+        framer: Fresh.
+        publish: Must not raise.
+
+    Cancellation: what was read is published, the unfinished line too.
+    """
+    pending_since = trio.current_time()
+    try:
+        while True:
+            now = trio.current_time()
+            deadline = max(now, min(now + _SILENCE_S, pending_since + _PATIENCE_S)) if framer.has_pending else math.inf
+            chunk: bytes | bytearray | None = None
+            with trio.CancelScope(deadline=deadline):
+                chunk = await stream.receive_some(_CHUNK_BYTES)
+            if chunk is None:
+                # A late wake-up says nothing about the child: the rest may be in the pipe already.
+                if trio.current_time() < deadline + _LATE_S:
+                    publish(framer.flush(final=False))
+                pending_since = trio.current_time()
+                continue
+            if not chunk:
+                return
+            lines = framer.feed(bytes(chunk))
+            if lines or not framer.has_pending:
+                pending_since = trio.current_time()
+            if lines:
+                publish(lines)
+    except trio.BrokenResourceError:
+        # The other end is gone in a way that is no clean end of file; there is nothing more to read.
+        return
+    finally:
+        publish(framer.flush())

@@ -1,0 +1,179 @@
+"""One task that brings the lines of all previews to the database, in batches, and makes nobody wait."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+import trio
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from preview.errors import DatabaseUnavailable
+from preview.logs.batch import Batch
+from preview.logs.queue import WriteQueue
+from preview.logs.rows import delete_up_to, insert_batches
+from preview.settings import Settings
+from preview.storage.database import Database
+
+__all__ = ["LogWriter", "run_log_writer"]
+
+_log = structlog.get_logger(__name__)
+
+# One transaction: 10 to 20 ms on SQLite, so that other writers get their turn.
+_TRANSACTION_LINES = 4000
+_TRANSACTION_BYTES = 4 * 1024 * 1024
+# Lines of a quiet preview are gathered this long into one commit; what a kill -9 of the service can lose.
+_LINGER_S = 0.02
+_RETRY_FIRST_S = 0.1
+_RETRY_MOST_S = 5.0
+# When the service ends, for what is still queued. Previews have flushed theirs before.
+_LAST_WRITE_S = 5.0
+
+
+class LogWriter:
+    """Where batches are offered for storing. ``run_log_writer`` does the work.
+
+    A preview's row must exist before its first batch is offered. Numbers that had to be dropped are missing in the
+    table: whoever reads it sees the discontinuity as a gap.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
+        self._wake = trio.Event()
+        self._hurry = trio.Event()
+        self._losing = False
+        # Lines to delete with the next transaction, because their preview has stored too many: up to which number.
+        self._trims: dict[str, int] = {}
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits or is being written."""
+        return self._queue.size_bytes
+
+    def lost_lines(self, preview_id: str) -> int:
+        """How many of the preview's lines had to be dropped; 0 once it is closed and written."""
+        queue = self._queue.find(preview_id)
+        return queue.lost_lines if queue else 0
+
+    def offer(self, batch: Batch) -> None:
+        """Take the batch for writing; never waits. When the queue is full, the greediest preview loses lines."""
+        dropped = self._queue.put(batch.bare())
+        if dropped and not self._losing:
+            _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
+        self._losing = bool(dropped)
+        self._wake.set()
+        if self._queue.waiting_lines >= _TRANSACTION_LINES:
+            self._hurry.set()
+
+    def close(self, preview_id: str) -> None:
+        """Nothing more will be offered for this preview; what was offered is still written."""
+        queue = self._queue.find(preview_id)
+        if queue is not None:
+            queue.closed = True
+            self._queue.forget_if_done(preview_id)
+
+    async def flush(self, preview_id: str, *, up_to: int | None = None) -> None:
+        """Wait until what was offered for the preview is committed or was dropped.
+
+        Args:
+            preview_id: Whose lines.
+            up_to: Only up to this number; None means all that was offered so far.
+
+        Cancellation: nothing changes. During an outage of the database this waits as long as the outage lasts, so
+        callers set a deadline.
+        """
+        await trio.lowlevel.checkpoint()
+        queue = self._queue.find(preview_id)
+        if queue is None:
+            return
+        target = queue.offered_seq if up_to is None else up_to
+        while not queue.is_settled(target):
+            self._hurry.set()
+            await queue.settled.park()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            with trio.move_on_after(_LINGER_S):
+                await self._hurry.wait()
+            self._wake, self._hurry = trio.Event(), trio.Event()
+            while batches := self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES):
+                try:
+                    await self._write(batches)
+                finally:
+                    self._queue.settle(batches)
+
+    async def _write(self, batches: list[Batch]) -> None:
+        """Write, however long the database is away; what cannot be written at all is given up."""
+        delay_s = _RETRY_FIRST_S
+        while True:
+            try:
+                await self._attempt(batches)
+            except DatabaseUnavailable as error:
+                _log.warning("log lines wait for the database", reason=error.message, bytes=self.queued_bytes)
+                await trio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _RETRY_MOST_S)
+            else:
+                return
+
+    async def _attempt(self, batches: list[Batch]) -> None:
+        try:
+            await self._commit(batches)
+        except SQLAlchemyError:
+            # Some preview's lines are refused (its row was deleted): find out whose, keep the others'.
+            for preview_id in dict.fromkeys(batch.preview_id for batch in batches):
+                own = [batch for batch in batches if batch.preview_id == preview_id]
+                try:
+                    await self._commit(own)
+                except SQLAlchemyError as error:
+                    self._give_up(preview_id, own, error)
+
+    async def _commit(self, batches: list[Batch]) -> None:
+        trims = dict(self._trims)
+        await self._database.write(partial(_store, batches=batches, trims=trims))
+        for preview_id, seq in trims.items():
+            if self._trims.get(preview_id) == seq:
+                del self._trims[preview_id]
+        for batch in batches:
+            queue = self._queue.find(batch.preview_id)
+            cut = queue.count_stored(batch.last_seq, batch.size_bytes) if queue else 0
+            if cut:
+                self._trims[batch.preview_id] = cut
+
+    def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
+        lines = sum(map(len, batches))
+        queue = self._queue.find(preview_id)
+        if queue is not None:
+            queue.lost_lines += lines
+        _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=str(error))
+
+    async def _drain(self) -> None:
+        """Write what is queued, each part once."""
+        while batches := self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES):
+            try:
+                await self._attempt(batches)
+            except DatabaseUnavailable as error:
+                _log.warning("log lines lost at the end", lines=sum(map(len, batches)), reason=error.message)
+            finally:
+                self._queue.settle(batches)
+
+
+async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Write what is offered to ``writer``, until cancelled. One such task per writer.
+
+    Cancellation: what is queued is written first, for at most some seconds.
+    """
+    task_status.started()
+    try:
+        await writer._run()  # noqa: SLF001  the writer's own task
+    finally:
+        with trio.move_on_after(_LAST_WRITE_S, shield=True):
+            await writer._drain()  # noqa: SLF001  the writer's own task
+
+
+def _store(connection: Connection, *, batches: list[Batch], trims: dict[str, int]) -> None:
+    for preview_id, seq in trims.items():
+        delete_up_to(connection, preview_id, seq)
+    insert_batches(connection, batches)
