@@ -1,0 +1,98 @@
+"""The bodies and queries that are understood. Types are strict: ``"30"`` is not a number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from preview.lifecycle import State
+
+__all__ = [
+    "Base64File",
+    "EnvelopeBody",
+    "ExtendBody",
+    "GenerationBody",
+    "ListQuery",
+    "PageQuery",
+    "PlanLaunchBody",
+    "StreamQuery",
+    "V1LaunchBody",
+]
+
+_MAX_START_S = 3600
+_MAX_EXTENSION_S = 7 * 24 * 3600
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class PlanLaunchBody(_Body):
+    """Launch in contract ``plan``; what is given must agree with the path and the generation."""
+
+    generationId: str | None = None  # noqa: N815  the contract's word
+    projectId: str | None = None  # noqa: N815  the contract's word
+
+
+class V1LaunchBody(_Body):
+    """Launch in contract ``v1``; ``timeout``: seconds allowed for start-up."""
+
+    project_id: str | None = None
+    timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
+
+
+class EnvelopeBody(_Body):
+    """A request for the preview."""
+
+    method: str = Field(max_length=32, examples=["GET"])
+    path: str = Field(examples=["/books?limit=10"], description="Absolute path on the preview.")
+    query: dict[str, Any] = Field(default_factory=dict, description="Text, numbers, booleans or lists of these.")
+    body: Any = Field(default=None, description="Any JSON, or text; null sends no content.")
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class ExtendBody(_Body):
+    """How much longer a preview shall live, in seconds."""
+
+    seconds: Annotated[float, Field(gt=0, le=_MAX_EXTENSION_S)]
+
+
+class Base64File(_Body):
+    """A file that is not text."""
+
+    base64: str
+
+
+class GenerationBody(_Body):
+    """A generation's files by path."""
+
+    project_id: str | None = None
+    name: str = Field(default="", max_length=256)
+    files: dict[str, str | Base64File]
+
+
+class PageQuery(BaseModel):
+    """A page of a list."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    cursor: str | None = Field(default=None, max_length=512, description="``next_cursor`` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class ListQuery(PageQuery):
+    """A page of the user's previews."""
+
+    status: State | None = None
+
+
+class StreamQuery(BaseModel):
+    """Where a log stream begins."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    last_event_id: int | None = Field(default=None, ge=0, description="As ``Last-Event-ID``, which wins.")
+    tail: int | None = Field(default=None, ge=0, le=1_000_000, description="Only the last so many lines.")
+    ticket: str | None = Field(default=None, max_length=256, description="From ``POST …/preview/logs/ticket``.")
+    follow: bool = Field(default=True, description="``false``: end with the newest line.")

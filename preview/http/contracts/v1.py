@@ -1,0 +1,187 @@
+"""Contract ``v1``: snake_case, prefix ``/api/v1``, errors by RFC 9457."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from preview.clock import rfc3339
+from preview.endpoints import Endpoint
+from preview.generations import Generation
+from preview.http.contracts.facts import Facts, Json, content_of, folded, time_of, whole
+from preview.http.errors import Problem
+from preview.lifecycle import State
+from preview.logs import Contract
+from preview.proxy import ProxyResponse
+from preview.settings import Settings, Tier
+from preview.storage.records import PreviewRecord
+from preview.supervisor.interface import Launched
+
+__all__ = [
+    "LAUNCH_STATUS",
+    "config",
+    "endpoint",
+    "endpoints",
+    "generation",
+    "instance",
+    "launched",
+    "problem",
+    "proxied",
+    "state_word",
+    "status",
+    "stopped",
+    "ticket",
+]
+
+LAUNCH_STATUS = 201
+
+_MIB = 1024 * 1024
+
+
+def state_word(state: State) -> str:
+    """This document's word for a state."""
+    return state.value
+
+
+def launched(launch: Launched) -> Json:
+    """Answer to a launch."""
+    record = launch.record
+    return {
+        "id": record.id,
+        "generation_id": record.generation_id,
+        "user_id": record.user_id,
+        "project_id": record.project_id,
+        "status": record.state.value,
+        "port": record.port,
+        "base_url": record.base_url,
+        "session_token": launch.token,
+        "created_at": rfc3339(record.created_at),
+    }
+
+
+def status(facts: Facts) -> Json:
+    """Answer to a question for the status; a failed preview also says why."""
+    record, usage = facts.record, facts.usage
+    view: Json = {
+        "id": record.id,
+        "status": record.state.value,
+        "port": record.port,
+        "base_url": record.base_url,
+        "uptime_seconds": int(facts.uptime_s),
+        "memory_usage_mb": None if usage is None else round(usage.memory_bytes / _MIB, 1),
+        "cpu_usage_percent": None if usage is None else round(usage.cpu_percent, 1),
+        "health": record.health.value,
+        "started_at": time_of(record.started_at),
+    }
+    if record.state is State.FAILED:
+        view |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
+    return view
+
+
+def instance(record: PreviewRecord) -> Json:
+    """A preview in a list, or on its own: everything about it that its owner may know."""
+    return {
+        "id": record.id,
+        "generation_id": record.generation_id,
+        "user_id": record.user_id,
+        "project_id": record.project_id,
+        "status": record.state.value,
+        "health": record.health.value,
+        "port": record.port,
+        "base_url": record.base_url,
+        "created_at": rfc3339(record.created_at),
+        "started_at": time_of(record.started_at),
+        "stopped_at": time_of(record.stopped_at),
+        "expires_at": rfc3339(record.expires_at),
+        "reason": record.reason,
+        "exit_code": record.exit_code,
+        "exit_signal": record.exit_signal,
+    }
+
+
+def stopped(record: PreviewRecord) -> Json | None:
+    """Answer to a stop: none (204)."""
+    del record
+    return None
+
+
+def endpoint(one: Endpoint) -> Json:
+    """One endpoint."""
+    return {
+        "path": one.path,
+        "method": one.method,
+        "summary": one.summary,
+        "description": one.description,
+        "tags": list(one.tags),
+    }
+
+
+def endpoints(found: Sequence[Endpoint]) -> Json:
+    """The list of endpoints."""
+    return {"endpoints": [endpoint(one) for one in found], "count": len(found)}
+
+
+def proxied(answer: ProxyResponse) -> Json:
+    """A preview's answer."""
+    content = content_of(answer)
+    view: Json = {
+        "status_code": answer.status,
+        "headers": folded(answer.headers),
+        "body": content.text,
+        "elapsed_ms": answer.elapsed_ms,
+    }
+    if content.encoding is not None:
+        view["encoding"] = content.encoding
+    return view
+
+
+def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
+    """The limits that hold for this user, and where their preview is, if there is one."""
+    return {
+        "port": None if record is None else record.port,
+        "base_url": None if record is None else record.base_url,
+        "session_timeout": whole(settings.session_timeout_s),
+        "max_uptime": whole(min(settings.max_uptime_s, tier.max_life_s)),
+        "memory_limit_mb": settings.memory_limit_mb,
+        "timeout_seconds": whole(settings.startup_timeout_s),
+    }
+
+
+def ticket(value: str, expires_in_s: float) -> Json:
+    """A stream ticket."""
+    return {"ticket": value, "expires_in": whole(expires_in_s)}
+
+
+def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) -> Json:
+    """A generation; with its files' paths and sizes where they are given."""
+    view: Json = {
+        "id": one.id,
+        "project_id": one.project_id,
+        "user_id": one.user_id,
+        "name": one.name,
+        "created_at": rfc3339(one.created_at),
+        "file_count": one.file_count,
+        "size_bytes": one.size_bytes,
+    }
+    if files is not None:
+        view["files"] = [{"path": path, "size_bytes": size} for path, size in files]
+    return view
+
+
+def problem(error: Problem, *, instance: str, route: str) -> Json:
+    """An error as RFC 9457 wants it, with a stable ``code`` and machine-readable ``details``.
+
+    Args:
+        error: What happened.
+        instance: Path of the request.
+        route: Unused: all routes share one shape.
+    """
+    del route
+    return {
+        "type": f"urn:preview:problem:{error.code}",
+        "title": error.title,
+        "status": error.status_in(Contract.V1),
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "details": dict(error.details),
+    }

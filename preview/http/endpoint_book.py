@@ -1,0 +1,107 @@
+"""What endpoints a generation has: read from its files, and better once its preview publishes OpenAPI."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
+
+import structlog
+import trio
+
+from preview.endpoints import Endpoint, endpoints_from_openapi, extract_endpoints, merge_endpoints
+from preview.errors import PreviewError
+from preview.generations import Generation, GenerationSource
+from preview.proxy import PreviewClient, ProxyRequest
+from preview.supervisor import ActivePreview
+
+__all__ = ["EndpointBook"]
+
+log = structlog.get_logger(__name__)
+
+# A list of endpoints is some KiB: a MiB or so in all.
+_KEPT = 256
+# Asked on the way to an answer of ours: a preview that needs longer is shown by its source alone.
+_OPENAPI_TIMEOUT_S = 2.0
+# Reading sources is work for a processor: more at a time would only slow each other down.
+_READERS = 2
+
+
+class _Kept:
+    """The newest answers, bounded."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Hashable, Sequence[Endpoint]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Sequence[Endpoint] | None:
+        return self._values.get(key)
+
+    def put(self, key: Hashable, value: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        while len(self._values) > _KEPT:
+            self._values.popitem(last=False)
+        return value
+
+
+class EndpointBook:
+    """Finds endpoints and remembers them: by generation for the source, by preview for what it publishes."""
+
+    def __init__(self, source: GenerationSource, client: PreviewClient) -> None:
+        self._source = source
+        self._client = client
+        self._static = _Kept()
+        self._live = _Kept()
+        self._limiter = trio.CapacityLimiter(_READERS)
+
+    async def find(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
+        """The generation's endpoints; what a running preview publishes wins over its source.
+
+        Raises:
+            GenerationNotFound: Its files are gone.
+
+        Cancellation: nothing is left behind.
+        """
+        static = await self._from_source(generation, preview)
+        if preview is None or preview.address is None:
+            return static
+        live = self._live.get(preview.record.id)
+        if live is None:
+            live = await self._published(preview.record.id, preview.address)
+        return merge_endpoints(list(static), list(live))
+
+    async def _from_source(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
+        key = (generation.id, generation.created_at)
+        found = self._static.get(key)
+        if found is not None:
+            return found
+        if preview is not None and preview.directory is not None and preview.address is not None:
+            return self._static.put(key, await self._extract(preview.directory))
+        directory = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="preview-endpoints-")))
+        try:
+            await self._source.write_files(generation.id, directory)
+            return self._static.put(key, await self._extract(directory))
+        finally:
+            with trio.move_on_after(10, shield=True):
+                await trio.to_thread.run_sync(partial(rmtree, directory, ignore_errors=True))
+
+    async def _extract(self, directory: Path) -> Sequence[Endpoint]:
+        extract: Callable[[Path], Sequence[Endpoint]] = extract_endpoints
+        return await trio.to_thread.run_sync(extract, directory, limiter=self._limiter)
+
+    async def _published(self, preview_id: str, address: tuple[str, int]) -> Sequence[Endpoint]:
+        """What the preview says of itself; nothing where it says nothing, which is remembered too."""
+        try:
+            answer = await self._client.send(
+                address, ProxyRequest("GET", "/openapi.json"), timeout_s=_OPENAPI_TIMEOUT_S
+            )
+            document = json.loads(answer.body) if answer.status == 200 else {}  # noqa: PLR2004  OK
+            found = endpoints_from_openapi(document if isinstance(document, dict) else {})
+        except (PreviewError, ValueError, RecursionError) as error:
+            log.debug("no OpenAPI from the preview", preview_id=preview_id, why=str(error))
+            found = []
+        return self._live.put(preview_id, found)

@@ -1,0 +1,141 @@
+"""The one place that knows which error is which status, and how both contracts write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from secrets import token_hex
+from types import MappingProxyType
+
+import structlog
+from werkzeug.exceptions import HTTPException
+
+from preview import errors
+from preview.errors import PreviewError
+from preview.logs import Contract
+
+__all__ = ["STATUSES", "Problem", "problem_of"]
+
+log = structlog.get_logger(__name__)
+
+_LAUNCHES = (errors.InvalidGeneration, errors.LaunchFailed)
+
+# Status and title by class; a class that is not named is what its nearest named base is.
+STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
+    {
+        PreviewError: (500, "Internal error"),
+        errors.ConfigurationError: (500, "The service is configured wrongly"),
+        errors.InvalidRequest: (400, "Invalid request"),
+        errors.ProjectMismatch: (400, "Wrong project"),
+        errors.InvalidPath: (400, "Invalid path"),
+        errors.InvalidGeneration: (400, "The generation cannot be used"),
+        errors.TooLarge: (413, "Too large"),
+        errors.BodyTooLarge: (413, "Body too large"),
+        errors.Unauthenticated: (401, "Not authenticated"),
+        errors.Forbidden: (403, "Forbidden"),
+        errors.PreviewTokenRejected: (403, "Preview token rejected"),
+        errors.GenerationNotFound: (404, "No such generation"),
+        errors.PreviewNotFound: (404, "No such preview"),
+        errors.NoActivePreview: (404, "No active preview"),
+        errors.UserNotFound: (404, "No such user"),
+        errors.AlreadyRunning: (409, "Already running"),
+        errors.LimitReached: (409, "Preview limit reached"),
+        errors.NoPortFree: (503, "No port free"),
+        errors.TooManyStreams: (429, "Too many streams"),
+        errors.ServiceStopping: (503, "Service stopping"),
+        errors.LaunchFailed: (500, "Launch failed"),
+        errors.EnvironmentFailed: (500, "Environment failed"),
+        errors.StartupTimeout: (504, "Start-up timed out"),
+        errors.PreviewUnavailable: (503, "Preview unavailable"),
+        errors.UpstreamTimeout: (504, "Preview timed out"),
+        errors.UpstreamFailed: (502, "Preview failed to answer"),
+        errors.DatabaseUnavailable: (503, "Database unavailable"),
+    }
+)
+
+# Quart's and werkzeug's own errors, by status.
+_HTTP_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as the outside may see it.
+
+    Attributes:
+        status: HTTP status in contract ``v1``.
+        code: Stable word.
+        title: A few words, the same for each error of this code.
+        detail: One sentence for a person.
+        details: Facts for a machine.
+        headers: Further response headers.
+        is_launch: Whether it is about a launch that cannot be made or has failed.
+    """
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    details: Mapping[str, object]
+    headers: Mapping[str, str]
+    is_launch: bool = False
+
+    def status_in(self, contract: Contract) -> int:
+        """The status in a contract: ``plan`` calls a full port range 500."""
+        return 500 if contract is Contract.PLAN and self.code == errors.NoPortFree.code else self.status
+
+
+def problem_of(error: Exception) -> Problem:
+    """The error as a problem; one that nobody raised on purpose is logged under an id, and only the id is shown."""
+    if isinstance(error, PreviewError):
+        return _of_ours(error)
+    if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _of_http(error, error.code)
+    error_id = token_hex(8)
+    log.error("unexpected error", error_id=error_id, exc_info=error)
+    detail = f"Something went wrong in the service; its log has more under the id {error_id}."
+    return Problem(500, PreviewError.code, "Internal error", detail, {"error_id": error_id}, {})
+
+
+def _of_ours(error: PreviewError) -> Problem:
+    status, title = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = _challenge(error)
+    elif isinstance(error, errors.TooManyStreams | errors.ServiceStopping | errors.DatabaseUnavailable):
+        headers["Retry-After"] = "2"
+    return Problem(status, error.code, title, error.message, error.details, headers, isinstance(error, _LAUNCHES))
+
+
+def _challenge(error: PreviewError) -> str:
+    """RFC 6750 section 3: no error code where no token was sent."""
+    if error.details.get("reason") == "missing":
+        return 'Bearer realm="preview"'
+    said = error.message.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
+    return f'Bearer realm="preview", error="invalid_token", error_description="{said}"'
+
+
+def _of_http(error: HTTPException, status: int) -> Problem:
+    phrase = HTTPStatus(status).phrase
+    details: dict[str, object] = {}
+    headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Location"}}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        details["allowed"] = sorted(getattr(error, "valid_methods", None) or ())
+    return Problem(status, _HTTP_CODES.get(status, "invalid_request"), phrase, _SENTENCES.get(status, phrase + "."),
+                   details, headers)  # fmt: skip
+
+
+_SENTENCES = {
+    400: "The request cannot be read; check its body and its Content-Type.",
+    404: "There is nothing at this address; /docs lists what there is.",
+    405: "This address does not take this method; the Allow header names those it takes.",
+    408: "The body did not arrive in time; send it again.",
+    413: "The body is larger than this address takes.",
+}

@@ -1,0 +1,113 @@
+"""What a request carries, read within bounds and turned into values or into one clear sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import trio
+from pydantic import BaseModel, ValidationError
+from quart import Request
+from werkzeug.exceptions import RequestTimeout, UnsupportedMediaType
+
+from preview.errors import InvalidRequest, TooLarge
+
+__all__ = ["body_pieces", "checked_query", "preferred_wait_s", "read_json"]
+
+M = TypeVar("M", bound=BaseModel)
+
+# A body trickling in longer than this holds a connection for nothing.
+_BODY_TIMEOUT_S = 60.0
+# RFC 7240 section 4.3; delta-seconds, perhaps quoted, among other preferences.
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+async def body_pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it arrives.
+
+    Quart's own limit counts what is buffered at a time; this one counts all of it.
+
+    Raises:
+        TooLarge: It is longer than ``limit_bytes``, or says that it will be.
+        RequestTimeout: It did not arrive in time.
+
+    Cancellation: the rest is not read.
+    """
+    if request.content_length is not None and request.content_length > limit_bytes:
+        raise _too_large(limit_bytes)
+    deadline = trio.current_time() + _BODY_TIMEOUT_S
+    pieces, total = aiter(request.body), 0
+    while True:
+        with trio.move_on_at(deadline) as scope:
+            piece = await anext(pieces, None)
+        if scope.cancelled_caught:
+            raise RequestTimeout
+        if piece is None:
+            return
+        total += len(piece)
+        if total > limit_bytes:
+            raise _too_large(limit_bytes)
+        yield piece
+
+
+async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
+    """The JSON body as ``model``; no body at all is an empty object.
+
+    Raises:
+        InvalidRequest: It is not JSON, or a field is missing or of a wrong type.
+        UnsupportedMediaType: It says that it is something else.
+        TooLarge: See ``body_pieces``.
+
+    Cancellation: the rest is not read.
+    """
+    kind = request.mimetype
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaType(f"Send application/json, not {kind}.")
+    raw = bytearray()
+    async for piece in body_pieces(request, limit_bytes):
+        raw += piece
+    try:
+        return model.model_validate_json(bytes(raw) or b"{}")
+    except ValidationError as error:
+        raise InvalidRequest(_sentence(error, "The body"), fields=_fields(error)) from error
+
+
+def checked_query(request: Request, model: type[M]) -> M:
+    """The query as ``model``; of repeated names the last counts.
+
+    Raises:
+        InvalidRequest: A value is wrong.
+    """
+    try:
+        return model.model_validate_strings(dict(request.args.items()))
+    except ValidationError as error:
+        raise InvalidRequest(_sentence(error, "The query"), fields=_fields(error)) from error
+
+
+def preferred_wait_s(prefer: str) -> int | None:
+    """Seconds of ``Prefer: wait=…`` (RFC 7240), or None; what cannot be understood is ignored, as the RFC wants."""
+    found = _WAIT.search(prefer)
+    return int(found.group(1)) if found else None
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit_bytes} bytes; send less.", limit_bytes=limit_bytes)
+
+
+def _fields(error: ValidationError) -> list[dict[str, Any]]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [{"field": _name(one["loc"]), "problem": one["msg"]} for one in found[:20]]
+
+
+def _sentence(error: ValidationError, what: str) -> str:
+    first = _fields(error)[0]
+    said = first["problem"].removeprefix("Value error, ").rstrip(".")
+    if not first["field"]:
+        return f"{what} cannot be used: {said}."
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{what} has a wrong value for {first['field']!r}: {said}{more}."
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)[:200]

@@ -1,0 +1,211 @@
+"""Our own server: Hypercorn's trio worker in this process, under our bounds and our order of shutdown."""
+
+from __future__ import annotations
+
+import ssl
+import tomllib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+from hypercorn.config import Config, Sockets
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.utils import repr_socket_addr, wrap_app
+
+from preview.errors import ConfigurationError
+from preview.http.tcp import BoundedTCPServer, Sends
+from preview.settings import Settings
+
+if TYPE_CHECKING:
+    from preview.http.app import PreviewApp
+    from preview.service import Service
+
+__all__ = ["CONFIG_FILE", "load_config", "serve", "serve_app"]
+
+log = structlog.get_logger(__name__)
+
+CONFIG_FILE = "hypercorn.toml"
+
+# Bursts of launches and of returning streams after a restart; the kernel caps it at net.core.somaxconn.
+_BACKLOG = 2048
+# A page polls for hours on one connection; closing it costs a handshake and gains nothing.
+_KEEP_ALIVE_MAX_REQUESTS = 1_000_000
+# Streams say goodbye at once; this is for answers that are being computed (a stop takes up to its budget).
+_GRACEFUL_TIMEOUT_S = 3.0
+
+Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
+
+
+def load_config(settings: Settings, *, bind: str | None = None, file: Path | None = None) -> Config:
+    """Hypercorn's configuration: its defaults, the operator's file, then what this service needs.
+
+    Args:
+        settings: ``bind`` is used where neither ``bind`` nor the file says otherwise.
+        bind: ``HOST:PORT``, ``unix:PATH`` or ``fd://NUMBER``; wins.
+        file: A ``hypercorn.toml``; None means the one in the working folder, if there is one.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is not TOML.
+    """
+    path = file or Path(CONFIG_FILE)
+    values: dict[str, object] = {}
+    if file is not None or path.is_file():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be used as Hypercorn's configuration: {error}.") from error
+    unknown = sorted(name for name in values if not hasattr(Config, name))
+    if unknown:
+        raise ConfigurationError(f"{path} has names that Hypercorn does not know: {', '.join(unknown)}; remove them.")
+    config = Config.from_mapping(values)
+    if bind is not None or "bind" not in values:
+        config.bind = [bind or settings.bind]
+    if "backlog" not in values:
+        config.backlog = _BACKLOG
+    if "keep_alive_max_requests" not in values:
+        config.keep_alive_max_requests = _KEEP_ALIVE_MAX_REQUESTS
+    # Not the operator's to set: these hold the promises about streams and about the time a shutdown takes.
+    config.read_timeout = None
+    config.access_log_format = _without_query(config.access_log_format)
+    config.graceful_timeout = min(config.graceful_timeout, _GRACEFUL_TIMEOUT_S)
+    config.shutdown_timeout = settings.shutdown_timeout_s
+    config.max_requests = None
+    config.include_server_header = False
+    return config
+
+
+def _without_query(log_format: str) -> str:
+    """The access log never holds a query: stream tickets travel there."""
+    return log_format.replace("%(R)s", "%(r)s").replace("%(Uq)s", "%(U)s").replace("%(q)s", "-")
+
+
+async def serve(
+    settings: Settings,
+    *,
+    service: Service,
+    app: PreviewApp,
+    bind: str | None = None,
+    config_file: Path | None = None,
+    shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a running service over HTTP until ``shutdown_trigger`` returns; answers ``started`` with the addresses.
+
+    The service outlives the server: open it around this call. First ``service.draining`` is set and every stream says
+    goodbye, then the listeners close, then open answers have the graceful timeout.
+
+    Args:
+        settings: As the service was opened with.
+        service: Open; stays open.
+        app: Made by ``create_app``.
+        bind: Wins over the file and the settings.
+        config_file: A ``hypercorn.toml``; see ``load_config``.
+        shutdown_trigger: Returns when it is time to stop; None means only cancellation stops it.
+        task_status: Told the URLs that it listens on.
+
+    Raises:
+        ConfigurationError: The configuration cannot be used, or the address is taken.
+
+    Cancellation: connections are cut; the service itself is not touched.
+    """
+    config = load_config(settings, bind=bind, file=config_file)
+    async with app.attached(service):
+
+        async def drain() -> None:
+            await (shutdown_trigger or trio.sleep_forever)()
+            service.draining.set()
+
+        await serve_app(app, config, shutdown_trigger=drain, task_status=task_status)
+
+
+async def serve_app(
+    app: object,
+    config: Config,
+    *,
+    shutdown_trigger: Callable[[], Awaitable[object]],
+    sends: Sends | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hypercorn's ``worker_serve`` with ``BoundedTCPServer``: lifespan around connections around listeners.
+
+    Raises:
+        ConfigurationError: An address cannot be bound.
+
+    Cancellation: connections are cut.
+    """
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # any ASGI application
+    sends = sends or Sends()
+    state: LifespanState = {}
+    lifespan = Lifespan(wrapped, config, state)
+    context = WorkerContext(None)
+    listeners, addresses = _open_listeners(config)
+    async with trio.open_nursery() as lifespan_nursery:
+        await lifespan_nursery.start(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        async with trio.open_nursery() as connections:
+            make_connection = partial(BoundedTCPServer, sends, wrapped, config, context, ConnectionState(state.copy()))
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(
+                    partial(
+                        trio.serve_listeners,
+                        _until_over(make_connection),
+                        listeners,
+                        handler_nursery=connections,
+                    )
+                )
+                task_status.started(addresses)
+                await shutdown_trigger()
+                accepting.cancel_scope.cancel()
+            await context.terminated.set()
+            sends.hurry()
+            connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+        await lifespan.wait_for_shutdown()
+        lifespan_nursery.cancel_scope.cancel()
+
+
+def _until_over(make_connection: Callable[..., Awaitable[None]]) -> Callable[[trio.abc.Stream], Awaitable[None]]:
+    """A connection as a task of its own, whose failure is logged and reaches nobody else."""
+
+    async def run(stream: trio.abc.Stream) -> None:
+        try:
+            await make_connection(stream)
+        except* Exception as group:  # contains one connection's failure; Cancelled passes
+            log.exception("connection failed", exc_info=group)
+
+    return run
+
+
+def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
+    try:
+        sockets = config.create_sockets()
+        for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
+            sock.listen(config.backlog)
+            # Children inherit nothing but what is passed to them by name (STACK.md, pitfall 14).
+            sock.set_inheritable(False)
+        context = config.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {', '.join(config.bind)}: {error.strerror or error}; "
+            "choose another address with --bind or PREVIEW_BIND."
+        ) from error
+    return _listeners(sockets, context)
+
+
+def _listeners(sockets: Sockets, context: ssl.SSLContext | None) -> tuple[list[Listener], list[str]]:
+    listeners: list[Listener] = []
+    addresses: list[str] = []
+    for sock in sockets.secure_sockets:
+        if context is None:
+            continue
+        plain = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        listeners.append(trio.SSLListener(plain, context, https_compatible=True))
+        addresses.append(f"https://{repr_socket_addr(sock.family, sock.getsockname())}")
+    for sock in sockets.insecure_sockets:
+        listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
+        addresses.append(f"http://{repr_socket_addr(sock.family, sock.getsockname())}")
+    return listeners, addresses
