@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
 
 from preview.cli.client import LOCAL_USER
 from preview.cli.data_folder import ServiceNote, publish_note
+from preview.errors import PreviewError
 from preview.generations import GenerationSource
 from preview.http import create_app, serve
 from preview.http.app import PreviewApp
@@ -21,7 +23,9 @@ from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import User
 
-__all__ = ["Host", "configure_logging", "open_host", "reachable"]
+__all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,29 @@ async def open_host(
         with publish_note(settings.data_dir, ServiceNote.of_this_process(url)):
             yield Host(service, app, url)
         over.set()
+
+
+def run_async(main: Callable[[], Awaitable[T]]) -> T:
+    """``trio.run``, except that a failure comes out as itself: nurseries wrap it in groups on its way.
+
+    Raises:
+        BaseExceptionGroup: Several things failed, and not all of them on purpose.
+    """
+    try:
+        return trio.run(main)
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        if len(leaves) == 1 or all(isinstance(leaf, PreviewError) for leaf in leaves):
+            raise leaves[0] from group
+        raise
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def reachable(address: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from preview.cli.client import LOCAL_USER
-from preview.cli.exits import CommandFailed
+from preview.cli.exits import CommandFailed, ExitCode
 from preview.cli.hosting import Host, open_host
 from preview.cli.leftovers import Holdings
 from preview.cli.signals import watch_signals
@@ -21,6 +21,7 @@ from preview.generations import FolderGenerations
 from preview.lifecycle import State
 from preview.logs import End, StatusChange
 from preview.settings import Settings
+from preview.storage.records import PreviewRecord
 from preview.supervisor import LaunchRequest, User
 
 __all__ = ["run_folder"]
@@ -28,8 +29,11 @@ __all__ = ["run_folder"]
 _TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
 
 
-async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Story) -> None:
+async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Story) -> ExitCode:
     """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
+
+    Returns:
+        ``INTERRUPTED`` if a second signal cut the story short, else ``OK``.
 
     Raises:
         PreviewError: It could not be launched, or it failed; the message is the reason.
@@ -42,21 +46,16 @@ async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Stor
         told = trio.Event()
         await nursery.start(partial(watch_signals, told.set, nursery.cancel_scope.cancel))
         async with open_host(settings, bind=bind, generations=source) as host:
-            run = _Run(host, folder, generation_id, story)
-            nursery.start_soon(run.stop_when, told)
-            await run.tell()
+            end = await _Run(host, folder, generation_id, story).tell(told)
+        if end.state == State.FAILED:
+            raise CommandFailed(end.reason or "The preview failed.")
         nursery.cancel_scope.cancel()
-    if run.end is None:
-        return
-    if run.end.state == State.FAILED:
-        raise CommandFailed(run.end.reason or "The preview failed.")
+        return ExitCode.OK
+    return ExitCode.INTERRUPTED
 
 
 class _Run:
-    """One launch and its story.
-
-    Invariant: ``end`` is set once the last event has been told.
-    """
+    """One launch and its story."""
 
     def __init__(self, host: Host, folder: Path, generation_id: str, story: Story) -> None:
         self._host = host
@@ -64,30 +63,32 @@ class _Run:
         self._generation_id = generation_id
         self._story = story
         self._holdings: Holdings | None = None
-        self._stopped_by_user = False
-        self.end: End | None = None
+        self._ready = False
 
-    async def tell(self) -> None:
-        """Launch and tell until the end. Cancellation: the preview is stopped by the service's own end."""
-        previews = self._host.service.previews
-        launched = await previews.launch(LaunchRequest(User(LOCAL_USER, _TIER), self._generation_id))
-        ready = False
-        with previews.open_log(launched.record, after=None, tail=None) as log:
-            while self.end is None:
+    async def tell(self, told: trio.Event) -> End:
+        """Launch and tell until the end, which ``told`` brings about. Cancellation: the service's end stops it."""
+        launched = await self._host.service.previews.launch(LaunchRequest(User(LOCAL_USER, _TIER), self._generation_id))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_when, told)
+            end = await self._tell_log(launched.record)
+            nursery.cancel_scope.cancel()
+        await self._tell_freed(end, by_user=told.is_set())
+        return end
+
+    async def _tell_log(self, record: PreviewRecord) -> End:
+        with self._host.service.previews.open_log(record, after=None, tail=None) as log:
+            while True:
                 events = await log.receive()
                 await self._in_thread(partial(self._story.events, events))
                 for event in events:
                     if isinstance(event, End):
-                        self.end = event
-                    elif isinstance(event, StatusChange) and event.state == State.RUNNING and not ready:
-                        ready = True
+                        return event
+                    if isinstance(event, StatusChange) and event.state == State.RUNNING and not self._ready:
+                        self._ready = True
                         await self._tell_ready()
-        await self._tell_freed()
 
-    async def stop_when(self, told: trio.Event) -> None:
-        """Stop the preview when it is time. Cancellation: no stop by this task."""
+    async def _stop_when(self, told: trio.Event) -> None:
         await told.wait()
-        self._stopped_by_user = True
         await self._note_holdings()
         try:
             await self._host.service.previews.stop(self._generation_id)
@@ -121,12 +122,12 @@ class _Run:
             )
         )
 
-    async def _tell_freed(self) -> None:
-        if self._holdings is None or self.end is None:
+    async def _tell_freed(self, end: End, *, by_user: bool) -> None:
+        if self._holdings is None:
             return
         freed = await trio.to_thread.run_sync(self._holdings.freed)
-        reason = None if self._stopped_by_user else self.end.reason
-        await self._in_thread(partial(self._story.freed, freed, reason))
+        head = "failed" if end.state == State.FAILED else None if by_user else end.reason
+        await self._in_thread(partial(self._story.freed, freed, head))
 
     async def _in_thread(self, tell: partial[None]) -> None:
         """Write from a thread: a terminal that is held (Ctrl-S) or a slow pipe must not hold up the service."""

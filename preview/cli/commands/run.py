@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import trio
 import typer
 
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed, UsageMistake
-from preview.cli.hosting import configure_logging
+from preview.cli.hosting import configure_logging, run_async
 from preview.cli.options import JsonOption
 from preview.cli.ports import can_bind
 from preview.cli.running import run_folder
@@ -48,7 +47,8 @@ def run(
     configure_logging("ERROR", "console")
     bind = f"127.0.0.1:{_free_port(port)}"
     with hold_first_free_slot(load_settings().data_dir / "run") as slot:
-        trio.run(partial(run_folder, _own_settings(slot), folder, bind=bind, story=_story(as_json)))
+        code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=_story(as_json)))
+    raise typer.Exit(code)
 
 
 def _existing(directory: Path) -> Path:

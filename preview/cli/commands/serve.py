@@ -13,7 +13,7 @@ import typer
 
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.exits import ExitCode
-from preview.cli.hosting import Host, configure_logging, open_host
+from preview.cli.hosting import Host, configure_logging, open_host, run_async
 from preview.cli.options import JsonOption
 from preview.cli.signals import watch_signals
 from preview.cli.terminal import paint, print_json, say, wants_colour
@@ -40,14 +40,14 @@ def serve(
     settings = load_settings()
     configure_logging(settings.service_log_level, settings.service_log_format)
     with hold_data_folder(settings.data_dir):
-        code = trio.run(partial(_serve, settings, bind, config, open_browser, as_json))
+        code = run_async(partial(_serve, settings, bind, config, open_browser, as_json))
     raise typer.Exit(code)
 
 
 async def _serve(
     settings: Settings, bind: str | None, config_file: Path | None, open_browser: bool, as_json: bool
 ) -> ExitCode:
-    """Serve until a signal. Cancellation: as ``open_host``."""
+    """Serve until a signal; ``INTERRUPTED`` if a second one cut the ending short. Cancellation: as ``open_host``."""
     end = trio.Event()
     async with trio.open_nursery() as nursery:
         # From here on no signal is lost: one that comes while the service starts ends it just after.
@@ -57,7 +57,8 @@ async def _serve(
             await end.wait()
             say("stopping…")
         nursery.cancel_scope.cancel()
-    return ExitCode.OK if end.is_set() else ExitCode.FAILED
+        return ExitCode.OK
+    return ExitCode.INTERRUPTED
 
 
 def _announce(host: Host, *, open_browser: bool, as_json: bool) -> None:
