@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 from preview.cli.lines import LinePrinter, ShownLine
 from preview.cli.terminal import paint
 from preview.clock import from_ms, rfc3339_ms
-from preview.logs import Batch, Contract, End, Gap, LogLine, Source, StatusChange
+from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
 
 __all__ = ["Addresses", "Freed", "JsonStory", "Story", "TextStory"]
 
@@ -56,7 +56,7 @@ class Freed:
 class Story(Protocol):
     """Writes to one stream; every method may block on it, so callers use a thread."""
 
-    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+    def events(self, events: Iterable[Received]) -> None:
         """What came from the preview's log, in order."""
 
     def ready(self, addresses: Addresses) -> None:
@@ -79,7 +79,7 @@ class TextStory:
         self._printer = LinePrinter(colour)
         self._colour = colour
 
-    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+    def events(self, events: Iterable[Received]) -> None:
         """One line for each line; a gap says what is missing."""
         out: list[str] = []
         for event in events:
@@ -126,7 +126,7 @@ class JsonStory:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def events(self, events: Iterable[Batch | StatusChange | Gap | End]) -> None:
+    def events(self, events: Iterable[Received]) -> None:
         """``log``, ``status``, ``gap`` and ``end``."""
         out: list[dict[str, Any]] = []
         for event in events:
@@ -170,7 +170,7 @@ def _line_fields(line: LogLine) -> dict[str, Any]:
 
 def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
     if isinstance(event, Gap):
-        return {"event": "gap", "first_seq": event.first_seq, "last_seq": event.last_seq, "reason": event.reason}
+        return {"event": "gap", "first": event.first_seq, "last": event.last_seq, "reason": event.reason}
     kept: dict[str, Any] = {"timestamp": rfc3339_ms(event.timestamp_ms), "reason": event.reason}
     if isinstance(event, StatusChange):
         return {"event": "status", "status": event.state, "health": event.health, **kept}

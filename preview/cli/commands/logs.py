@@ -57,6 +57,6 @@ def _shower(printer: LinePrinter) -> Callable[[ServerSentEvent], None]:
             print(printer.text(shown_line(event)), flush=True)
         elif event.event == "gap":
             data: Any = event.json()
-            print(printer.note(f"… lines {data['first_seq']} to {data['last_seq']} are gone ({data['reason']}) …"))
+            print(printer.note(f"… lines {data['first']} to {data['last']} are gone ({data['reason']}) …"))
 
     return show
