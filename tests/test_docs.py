@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from preview.cli.entry import COMMANDS
 from preview.cli.exits import ExitCode
+from preview.http.errors import STATUSES
 from preview.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,3 +111,8 @@ def test_python_examples_are_typed_python_that_imports(code: str, tmp_path: Path
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_every_error_code_of_the_api_is_documented_with_its_status() -> None:
+    documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    assert documented == {kind.code: str(status) for kind, (status, _title) in STATUSES.items()}
