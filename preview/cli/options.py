@@ -1,12 +1,15 @@
-"""Options that several commands share, so that they are called and explained alike."""
+"""Options and arguments that several commands share, so that they are called, explained and checked alike."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["GenerationArgument", "JsonOption", "UrlOption"]
+from preview.cli.exits import UsageMistake
+
+__all__ = ["DirectoryArgument", "GenerationArgument", "JsonOption", "UrlOption", "existing_folder"]
 
 UrlOption = Annotated[
     str | None,
@@ -20,3 +23,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for a progr
 GenerationArgument = Annotated[
     str, typer.Argument(metavar="GEN", help="The generation's id, as `preview push` says it.")
 ]
+DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The backend's folder.")]
+
+
+def existing_folder(directory: Path) -> Path:
+    """The folder, absolute.
+
+    Raises:
+        UsageMistake: There is none.
+    """
+    folder = directory.expanduser().resolve()
+    if not folder.exists():
+        raise UsageMistake(f"There is no folder {directory}.")
+    if not folder.is_dir():
+        raise UsageMistake(f"{directory} is a file; name the folder that holds the backend.")
+    return folder

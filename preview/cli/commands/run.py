@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from preview.cli.data_folder import hold_first_free_slot
-from preview.cli.exits import CommandFailed, UsageMistake
+from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
-from preview.cli.options import JsonOption
+from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
 from preview.cli.ports import can_bind
 from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
@@ -32,7 +32,7 @@ _LIFE_S = 8 * 3600.0
 
 @app.command()
 def run(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The backend's folder.")],
+    directory: DirectoryArgument,
     port: Annotated[
         int | None, typer.Option("--port", metavar="PORT", min=1, max=65535, help="The page's port; else 8000 or next.")
     ] = None,
@@ -42,22 +42,13 @@ def run(
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
     """
-    folder = _existing(directory)
+    folder = existing_folder(directory)
     # What the service has to say to an operator would only disturb the preview's own output.
     configure_logging("ERROR", "console")
     bind = f"127.0.0.1:{_free_port(port)}"
     with hold_first_free_slot(load_settings().data_dir / "run") as slot:
         code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=_story(as_json)))
     raise typer.Exit(code)
-
-
-def _existing(directory: Path) -> Path:
-    folder = directory.expanduser().resolve()
-    if not folder.exists():
-        raise UsageMistake(f"There is no folder {directory}.")
-    if not folder.is_dir():
-        raise UsageMistake(f"{directory} is a file; name the folder that holds the backend.")
-    return folder
 
 
 def _own_settings(slot: Path) -> Settings:

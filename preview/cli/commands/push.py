@@ -1,0 +1,48 @@
+"""``preview push``: uploads a folder as a new generation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from preview.cli.client import open_api
+from preview.cli.options import DirectoryArgument, JsonOption, UrlOption, existing_folder
+from preview.cli.packing import packed
+from preview.cli.terminal import print_json, progress, say
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+# Large archives over slow lines.
+_UPLOAD_TIMEOUT_S = 600.0
+
+
+@app.command()
+def push(
+    directory: DirectoryArgument,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="ID", help="The project it belongs to; else one of its own name.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="A name for people; else the folder's.")
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload a folder as a new generation.
+
+    Version control, caches, environments and node_modules stay behind. Prints the generation's id.
+    """
+    folder = existing_folder(directory)
+    fields = {"name": name or folder.name} | ({"project_id": project} if project else {})
+    with open_api(url) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
+        files = {"archive": (f"{folder.name}.tar.gz", archive, "application/gzip")}
+        response = api.call("POST", "/generations", files=files, data=fields, timeout_s=_UPLOAD_TIMEOUT_S)
+    generation: dict[str, Any] = response.json()
+    if as_json:
+        print_json(generation)
+        return
+    print(generation["id"])
+    say(f"{generation['file_count']} files, {generation['size_bytes']} bytes; next: preview launch {generation['id']}")
