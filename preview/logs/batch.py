@@ -86,11 +86,6 @@ class Batch:
         skip = seq + 1 - self.first_seq
         return self if skip <= 0 else self._part(slice(skip, None), skip)
 
-    def before(self, seq: int) -> Batch:
-        """The part ahead of line ``seq``, which must leave at least one line."""
-        keep = seq - self.first_seq
-        return self if keep >= len(self) else self._part(slice(keep), 0)
-
     def bare(self) -> Batch:
         """The same lines in a batch of its own without encoded forms, for who holds them long and never sends them."""
         twin = Batch.__new__(Batch)

@@ -64,7 +64,7 @@ class LogStore:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq).limit(limit)
             if below is not None:
                 wanted = wanted.where(_C.seq < below)
-            rows = connection.execute(wanted).tuples().all()
+            rows = connection.execute(wanted).all()
             first = connection.scalar(select(func.min(_C.seq)).where(_C.preview_id == preview_id))
             return Page(batches_of(preview_id, rows), first or 0, len(rows) == limit)
 
@@ -78,7 +78,7 @@ class LogStore:
 
         def query(connection: Connection) -> list[LogLine]:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id).order_by(_C.seq.desc()).limit(n)
-            rows = connection.execute(wanted).tuples().all()
+            rows = connection.execute(wanted).all()
             return [line for batch in batches_of(preview_id, reversed(rows)) for line in batch]
 
         return await self._database.read(query)

@@ -231,7 +231,8 @@ def test_any_text_gets_one_valid_mark_per_line(lines: list[str]) -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        "a", " ", "[", "(", '"', '"GET ', '"GET /a ', "- ", "| ", ":1: ", ":1: a.", "Error", "a.", "=", "level=", "{", '{"a":',
+        "a", " ", "[", "(", '"', '"GET ', '"GET /a ', "- ", "| ", ":1: ", ":1: a.", "Error", "a.", "=", "level=",
+        "{", '{"a":',
         "[" * 50, "\x1b[", "\x1b[1", "  ", "1", "12:", "Traceback (most recent call last)", "GET /a 200 ", "x$",
         '"WebSocket ', "Warning: ", ":1: Warning",
     ],
