@@ -1,0 +1,70 @@
+"""Endpoints of a project, read from its source; nothing is run. Pure: call it in a thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from preview.endpoints.fastapi import Found, Interpreter, OutOfBudget, find_fastapi_app, list_endpoints
+from preview.endpoints.fastapi.values import Include, Router
+from preview.endpoints.model import AppTarget, Endpoint, Extraction
+from preview.endpoints.sources import Sources
+
+__all__ = ["extract", "extract_endpoints", "find_app", "missing_files"]
+
+# Files of a project without an application whose routers are shown all the same.
+_MAX_LOOSE_FILES = 200
+
+
+def extract_endpoints(directory: Path) -> list[Endpoint]:
+    """The endpoints of the project in ``directory``; empty where there are none or none can be read."""
+    return list(extract(directory).endpoints)
+
+
+def find_app(directory: Path) -> AppTarget | None:
+    """What the server should run, or None where no application is found."""
+    try:
+        found = find_fastapi_app(Sources(directory))
+    except OutOfBudget:
+        return None
+    return found.target if found else None
+
+
+def missing_files(directory: Path) -> list[str]:
+    """What a person must add so that the project can be launched; empty when an application is found."""
+    return [] if find_app(directory) is not None else ["main.py (with a FastAPI application named app)"]
+
+
+def extract(directory: Path) -> Extraction:
+    """Endpoints, application and the files that could not be read.
+
+    Args:
+        directory: The project's folder. At most 5,000 files of 1 MiB, 32 MiB in all, are read.
+    """
+    sources = Sources(directory)
+    endpoints: Found = {}
+    target: AppTarget | None = None
+    complete = True
+    try:
+        found = find_fastapi_app(sources)
+        if found is not None:
+            target = found.target
+            list_endpoints(found.router, found.interpreter, endpoints)
+        else:
+            _list_loose(sources, endpoints)
+    except OutOfBudget:
+        complete = False
+    return Extraction(tuple(endpoints.values()), sources.skipped, target, complete)
+
+
+def _list_loose(sources: Sources, endpoints: Found) -> None:
+    """Routes of routers that no application was found for."""
+    interpreter = Interpreter(sources, ".")
+    files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
+    routers: dict[int, Router] = {}
+    for file in files[:_MAX_LOOSE_FILES]:
+        values = interpreter.load(file).scope.names.values()
+        routers |= {id(value): value for value in values if isinstance(value, Router)}
+    included = {id(item.child) for router in routers.values() for item in router.items if isinstance(item, Include)}
+    for key, router in routers.items():
+        if key not in included:
+            list_endpoints(router, interpreter, endpoints)

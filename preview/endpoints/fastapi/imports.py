@@ -1,0 +1,85 @@
+"""Which file of the project an import means."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from preview.endpoints.fastapi.values import UNKNOWN, External, Module, Scope
+from preview.endpoints.sources import Sources
+
+__all__ = ["Importer", "join"]
+
+
+def join(folder: str, name: str) -> str:
+    """A path below a folder, where ``.`` is the project's own."""
+    return name if folder in {"", "."} else f"{folder}/{name}" if name else folder
+
+
+class Importer:
+    """Binds what import statements bring.
+
+    Args:
+        sources: The project's files.
+        app_dir: Where absolute imports begin.
+        load: Reads a module.
+    """
+
+    def __init__(self, sources: Sources, app_dir: str, load: Callable[[str], Module]) -> None:
+        self._sources = sources
+        self._app_dir = app_dir
+        self._load = load
+
+    def bind(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+        """Bind the names of one statement."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                # `import a.b` binds a, `import a.b as c` binds a.b.
+                wanted = alias.name if alias.asname else top
+                scope.names[alias.asname or top] = self._module(self._app_dir, wanted) or External(wanted)
+        else:
+            self._bind_from(node, scope)
+
+    def submodule(self, module: Module, name: str) -> object:
+        """``module.name`` where ``name`` is a module of its own."""
+        folder = _package_folder(module.file)
+        return (self._module(folder, name) if folder is not None else None) or UNKNOWN
+
+    def _bind_from(self, node: ast.ImportFrom, scope: Scope) -> None:
+        base = self._base(node, scope.file)
+        name = node.module or ""
+        origin = self._module(base, name) if name else None
+        folder = join(base, name.replace(".", "/"))
+        for alias in node.names:
+            if alias.name == "*":
+                if origin is not None:
+                    public = {key: value for key, value in origin.scope.names.items() if not key.startswith("_")}
+                    scope.names.update(public)
+                continue
+            value: object = UNKNOWN
+            if origin is not None and alias.name in origin.scope.names:
+                value = origin.scope.names[alias.name]
+            elif found := self._module(folder, alias.name):
+                value = found
+            elif origin is None and not node.level:
+                value = External(f"{name}.{alias.name}")
+            scope.names[alias.asname or alias.name] = value
+
+    def _base(self, node: ast.ImportFrom, file: str) -> str:
+        if not node.level:
+            return self._app_dir
+        parts = file.split("/")[:-1]
+        return "/".join(parts[: len(parts) - (node.level - 1)]) or "."
+
+    def _module(self, folder: str, name: str) -> Module | None:
+        path = join(folder, name.replace(".", "/"))
+        for file in (f"{path}/__init__.py", f"{path}.py"):
+            if self._sources.has_file(file):
+                return self._load(file)
+        # A folder without __init__.py is a package too (PEP 420).
+        return Module(f"{path}/__init__.py", Scope(path)) if self._sources.has_folder(path) else None
+
+
+def _package_folder(file: str) -> str | None:
+    return file.removesuffix("/__init__.py") if file.endswith("/__init__.py") else None

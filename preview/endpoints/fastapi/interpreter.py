@@ -1,0 +1,300 @@
+"""Reads modules as Python would run them, as far as routes need it, and runs none of them.
+
+It follows assignments, imports, calls of the project's functions (factories, ``register_routes(app)``), plain loops
+over what is written down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Final
+
+from preview.endpoints.fastapi.expressions import evaluate_plain
+from preview.endpoints.fastapi.imports import Importer
+from preview.endpoints.fastapi.registration import construct, is_constructor, router_call
+from preview.endpoints.fastapi.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Instance,
+    Module,
+    Pending,
+    Router,
+    Scope,
+)
+from preview.endpoints.sources import Sources
+
+__all__ = ["Interpreter", "OutOfBudget"]
+
+# Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
+_MAX_DEPTH: Final = 60
+# About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
+_MAX_STEPS: Final = 250_000
+_MAX_LOOP: Final = 200
+
+
+class OutOfBudget(Exception):
+    """So much was read that reading on would take too long."""
+
+
+class Interpreter:
+    """Reads the modules of one project.
+
+    Args:
+        sources: The project's files.
+        app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
+    """
+
+    def __init__(self, sources: Sources, app_dir: str) -> None:
+        self._sources = sources
+        self._importer = Importer(sources, app_dir, self.load)
+        self._modules: dict[str, Module] = {}
+        self._depth = 0
+        self._steps = 0
+
+    def load(self, file: str) -> Module:
+        """The module in a file, read once.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        if file not in self._modules:
+            module = self._modules[file] = Module(file, Scope(file))
+            tree = self._sources.tree(file)
+            if tree is not None:
+                self._run(tree.body, module.scope)
+        return self._modules[file]
+
+    def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
+        """What a function of the project gives back.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        scope = Scope(function.scope.file, parent=function.scope)
+        parameters = function.node.args
+        names = [item.arg for item in (*parameters.posonlyargs, *parameters.args)]
+        if function.receiver is not None:
+            arguments = (function.receiver, *arguments)
+        defaults = dict(zip(reversed(names), reversed(parameters.defaults), strict=False))
+        defaults |= {
+            item.arg: value
+            for item, value in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
+            if value is not None
+        }
+        scope.names.update({name: self.evaluate(node, function.scope) for name, node in defaults.items()})
+        scope.names.update(zip(names, arguments, strict=False))
+        scope.names.update(named)
+        self._run(function.node.body, scope)
+        return scope.returned
+
+    def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
+        """The value of an expression, or ``UNKNOWN``.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        if node is None or self._depth >= _MAX_DEPTH:
+            return UNKNOWN
+        self.step()
+        self._depth += 1
+        try:
+            if isinstance(node, ast.Call):
+                return self._call(node, scope)
+            if isinstance(node, ast.Attribute):
+                return self.attribute(self.evaluate(node.value, scope), node.attr)
+            return evaluate_plain(node, scope, self.evaluate)
+        finally:
+            self._depth -= 1
+
+    def attribute(self, value: object, name: str) -> object:
+        """``value.name``."""
+        if isinstance(value, Module):
+            if name in value.scope.names:
+                return value.scope.names[name]
+            return self._importer.submodule(value, name)
+        if isinstance(value, External):
+            return External(f"{value.name}.{name}")
+        if isinstance(value, Instance):
+            if name in value.names:
+                return value.names[name]
+            found = self._class_attribute(value.cls, name)
+            return Function(found.node, found.scope, receiver=value) if isinstance(found, Function) else found
+        if isinstance(value, Class):
+            return self._class_attribute(value, name)
+        if isinstance(value, Router):
+            return {"router": value, "prefix": value.prefix}.get(name, UNKNOWN)
+        return UNKNOWN
+
+    def bases(self, cls: Class) -> list[object]:
+        """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
+        plain = [base.value if isinstance(base, ast.Subscript) else base for base in cls.node.bases]
+        return [self.evaluate(base, cls.scope) for base in plain]
+
+    def lineage(self, cls: Class) -> list[Class | External]:
+        """The class and all it inherits from, nearest first, each once."""
+        found: list[Class | External] = []
+        todo: list[object] = [cls]
+        while todo and len(found) < _MAX_DEPTH:
+            current = todo.pop(0)
+            if isinstance(current, External) and current not in found:
+                found.append(current)
+            elif isinstance(current, Class) and current not in found:
+                found.append(current)
+                todo += self.bases(current)
+        return found
+
+    def _class_attribute(self, cls: Class, name: str) -> object:
+        for ancestor in self.lineage(cls):
+            if isinstance(ancestor, Class) and name in ancestor.body.names:
+                return ancestor.body.names[name]
+        return UNKNOWN
+
+    def step(self) -> None:
+        """Count one more thing that was read.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise OutOfBudget
+
+    # Statements
+
+    def _run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
+        if self._depth >= _MAX_DEPTH:
+            return
+        self._depth += 1
+        try:
+            for statement in body:
+                self.step()
+                self._execute(statement, scope)
+        finally:
+            self._depth -= 1
+
+    def _execute(self, statement: ast.stmt, scope: Scope) -> None:
+        match statement:
+            case ast.Assign():
+                self._assign(statement, scope)
+            case ast.AnnAssign(value=ast.expr()):
+                self._bind(statement.target, self.evaluate(statement.value, scope), scope)
+            case ast.Expr():
+                self.evaluate(statement.value, scope)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self._function(statement, scope)
+            case ast.ClassDef():
+                self._class(statement, scope)
+            case ast.Import() | ast.ImportFrom():
+                self._importer.bind(statement, scope)
+            case ast.Return():
+                self._return(statement, scope)
+            case ast.For():
+                self._for(statement, scope)
+            case ast.With() | ast.AsyncWith():
+                self._run(statement.body, scope)
+            case ast.If():
+                self._if(statement, scope)
+            case ast.Try():
+                for part in (statement.body, statement.orelse, statement.finalbody):
+                    self._run(part, scope)
+            case _:
+                pass
+
+    def _assign(self, node: ast.Assign, scope: Scope) -> None:
+        value = self.evaluate(node.value, scope)
+        for target in node.targets:
+            self._bind(target, value, scope)
+
+    def _bind(self, target: ast.expr, value: object, scope: Scope) -> None:
+        if isinstance(target, ast.Name):
+            scope.names[target.id] = value
+        elif isinstance(target, ast.Attribute):
+            owner = self.evaluate(target.value, scope)
+            if isinstance(owner, Instance):
+                owner.names[target.attr] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            values = value if isinstance(value, list) else []
+            for position, element in enumerate(target.elts):
+                self._bind(element, values[position] if position < len(values) else UNKNOWN, scope)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+        function = Function(node, scope)
+        scope.names[node.name] = function
+        for decorator in reversed(node.decorator_list):
+            pending = self.evaluate(decorator, scope)
+            if isinstance(pending, Pending):
+                self._register(pending, function)
+
+    def _register(self, pending: Pending, target: object) -> None:
+        pending.route.function = target if isinstance(target, Function) else None
+        pending.router.items.append(pending.route)
+
+    def _class(self, node: ast.ClassDef, scope: Scope) -> None:
+        body = Scope(scope.file, parent=scope)
+        scope.names[node.name] = Class(node, scope, body)
+        self._run(node.body, body)
+
+    def _if(self, node: ast.If, scope: Scope) -> None:
+        # Which side runs depends on settings; routes of both are shown. What runs only as a program is not served.
+        if not _asks_for_main(node.test):
+            self._run(node.body, scope)
+        self._run(node.orelse, scope)
+
+    def _for(self, node: ast.For, scope: Scope) -> None:
+        values = self.evaluate(node.iter, scope)
+        for value in (values if isinstance(values, list) else [])[:_MAX_LOOP]:
+            self._bind(node.target, value, scope)
+            self._run(node.body, scope)
+
+    def _return(self, node: ast.Return, scope: Scope) -> None:
+        value = self.evaluate(node.value, scope)
+        if scope.returned is UNKNOWN:
+            scope.returned = value
+
+    # Calls
+
+    def _call(self, node: ast.Call, scope: Scope) -> object:
+        callee = self._callee(node, scope)
+        if callee is None:
+            return UNKNOWN
+        arguments = [self.evaluate(item, scope) for item in node.args if not isinstance(item, ast.Starred)]
+        named = {item.arg: self.evaluate(item.value, scope) for item in node.keywords if item.arg}
+        if isinstance(callee, tuple):
+            router, method = callee
+            return router_call(router, method, node, arguments, named, scope)
+        if isinstance(callee, Pending):
+            self._register(callee, arguments[0] if arguments else UNKNOWN)
+            return arguments[0] if arguments else UNKNOWN
+        if isinstance(callee, Function):
+            return self.call(callee, arguments, **named)
+        if isinstance(callee, Class):
+            lineage = self.lineage(callee)
+            base = next((item for item in lineage if isinstance(item, External) and is_constructor(item)), None)
+            if base is not None:
+                return construct(base, node, arguments, named, scope)
+            return self._instantiate(callee, arguments, named)
+        return construct(callee, node, arguments, named, scope) if isinstance(callee, External) else UNKNOWN
+
+    def _callee(self, node: ast.Call, scope: Scope) -> object:
+        if isinstance(node.func, ast.Attribute):
+            receiver = self.evaluate(node.func.value, scope)
+            if isinstance(receiver, Router):
+                return receiver, node.func.attr
+            return self.attribute(receiver, node.func.attr)
+        return self.evaluate(node.func, scope)
+
+    def _instantiate(self, cls: Class, arguments: Sequence[object], named: dict[str, object]) -> Instance:
+        instance = Instance(cls)
+        initialise = self._class_attribute(cls, "__init__")
+        if isinstance(initialise, Function):
+            self.call(Function(initialise.node, initialise.scope, receiver=instance), arguments, **named)
+        else:
+            instance.names.update(named)
+        return instance
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"

@@ -1,0 +1,154 @@
+"""What names stand for when source is read without being run."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+__all__ = [
+    "UNKNOWN",
+    "Class",
+    "Expression",
+    "External",
+    "Function",
+    "Include",
+    "Instance",
+    "Module",
+    "Pending",
+    "Route",
+    "Router",
+    "Scope",
+    "Unknown",
+]
+
+
+class Unknown:
+    """The one value that says nothing."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """Names of a module, a class body or one call of a function.
+
+    Attributes:
+        file: The module's file, relative to the project.
+        names: What is bound.
+        parent: Where to look next.
+        returned: What a call gave back.
+    """
+
+    file: str
+    names: dict[str, object] = field(default_factory=dict)
+    parent: Scope | None = None
+    returned: object = UNKNOWN
+
+    def find(self, name: str) -> object:
+        """The value of a name, from here outwards."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Module:
+    """A module of the project; its names may still be filling while an import cycle is read."""
+
+    file: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Something imported from outside the project, by its full name: ``fastapi.APIRouter``."""
+
+    name: str
+
+    @property
+    def last(self) -> str:
+        """The part behind the last dot."""
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(eq=False, slots=True)
+class Function:
+    """A function of the project; ``receiver`` is bound to its first parameter."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef
+    scope: Scope
+    receiver: object = None
+
+
+@dataclass(eq=False, slots=True)
+class Class:
+    """A class of the project; ``scope`` is where it stands, ``body`` what it defines."""
+
+    node: ast.ClassDef
+    scope: Scope
+    body: Scope
+
+
+@dataclass(eq=False, slots=True)
+class Instance:
+    """What calling a class of the project gives."""
+
+    cls: Class
+    names: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Expression:
+    """An annotation kept under a name: ``SessionDep = Annotated[…]``."""
+
+    node: ast.expr
+    scope: Scope
+
+
+@dataclass(eq=False, slots=True)
+class Route:
+    """A route as registered, its path without its router's prefix when included."""
+
+    methods: tuple[str, ...]
+    path: str
+    function: Function | None
+    options: dict[str, ast.expr]
+    values: dict[str, object]
+    scope: Scope
+    line: int
+
+
+@dataclass(eq=False, slots=True)
+class Include:
+    """A router within a router, or an application mounted in another."""
+
+    child: Router
+    prefix: str
+    tags: tuple[str, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Router:
+    """``FastAPI()``, ``APIRouter()`` and their like. ``items`` are in the order of registration."""
+
+    is_app: bool
+    prefix: str
+    tags: tuple[str, ...]
+    file: str
+    line: int
+    items: list[Route | Include] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """``router.get("/x")``, which still waits for its function."""
+
+    router: Router
+    route: Route

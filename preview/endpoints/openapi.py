@@ -1,0 +1,152 @@
+"""OpenAPI 3.x, as a running preview publishes it, as endpoints. Nothing in it is trusted: it is the preview's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from preview.endpoints.model import Endpoint
+
+__all__ = ["endpoints_from_openapi"]
+
+_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_MAX_ENDPOINTS: Final = 5_000
+# Models within models; a document may refer to itself for ever.
+_MAX_DEPTH: Final = 8
+_MAX_REFS: Final = 20
+# Skeletons multiply when many fields refer to large models: after this many parts "object" stands for the rest.
+_MAX_PARTS: Final = 2_000
+_JSON_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
+
+
+def endpoints_from_openapi(document: Mapping[str, object]) -> list[Endpoint]:
+    """The endpoints of a document, in its order; what is malformed is left out, and nothing raises."""
+    reader = _Reader(document)
+    found: list[Endpoint] = []
+    for path, item in _mapping(document.get("paths")).items():
+        if not isinstance(path, str) or not path.startswith("/"):
+            continue
+        shared = _mapping(reader.follow(item))
+        for method in _METHODS:
+            operation = _mapping(shared.get(method))
+            if operation:
+                found.append(reader.endpoint(method, path, operation, shared))
+            if len(found) >= _MAX_ENDPOINTS:
+                return found
+    return found
+
+
+class _Reader:
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self._document = document
+        self._parts = 0
+
+    def endpoint(
+        self, method: str, path: str, operation: Mapping[object, object], shared: Mapping[object, object]
+    ) -> Endpoint:
+        self._parts = 0
+        return Endpoint(
+            method=method.upper(),
+            path=path,
+            summary=_text(operation.get("summary")) or _text(shared.get("summary")),
+            description=_text(operation.get("description")) or _text(shared.get("description")),
+            tags=tuple(tag for tag in _list(operation.get("tags")) if isinstance(tag, str)),
+            query=self._query([*_list(shared.get("parameters")), *_list(operation.get("parameters"))]),
+            request_body=self._content(operation.get("requestBody")),
+            response_schema=self._response(operation),
+        )
+
+    def follow(self, value: object) -> object:
+        """The value behind local references (``#/components/…``); None for any other address."""
+        for _ in range(_MAX_REFS):
+            reference = value.get("$ref") if isinstance(value, Mapping) else None
+            if not isinstance(reference, str):
+                return value
+            value = self._lookup(reference)
+        return None
+
+    def _lookup(self, reference: str) -> object:
+        if not reference.startswith("#/"):
+            return None
+        value: object = self._document
+        for part in reference[2:].split("/"):
+            value = _mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
+        return value
+
+    def _query(self, parameters: list[object]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for item in parameters:
+            parameter = _mapping(self.follow(item))
+            name = parameter.get("name")
+            if parameter.get("in") == "query" and isinstance(name, str):
+                skeleton = self.skeleton(parameter.get("schema"), 0)
+                found[name] = _json_type(skeleton)
+        return found
+
+    def _content(self, value: object) -> object:
+        content = _mapping(_mapping(self.follow(value)).get("content"))
+        preferred = content.get("application/json", next(iter(content.values()), None))
+        return self.skeleton(_mapping(preferred).get("schema"), 0)
+
+    def _response(self, operation: Mapping[object, object]) -> object:
+        responses = _mapping(operation.get("responses"))
+        good = sorted(str(code) for code in responses if str(code).startswith("2"))
+        found = self._content(responses.get(good[0])) if good else None
+        return found or None
+
+    def skeleton(self, value: object, depth: int) -> object:
+        """A schema as ``{"name": "string"}``; None where it says nothing."""
+        schema = _mapping(self.follow(value))
+        self._parts += 1
+        if not schema:
+            return None
+        if depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
+            return "object"
+        for key in ("anyOf", "oneOf"):
+            options = (self.skeleton(option, depth + 1) for option in _list(schema.get(key)))
+            if chosen := next((option for option in options if option not in (None, "null")), None):
+                return chosen
+        merged: dict[str, object] = {}
+        for part in _list(schema.get("allOf")):
+            described = self.skeleton(part, depth + 1)
+            if not isinstance(described, dict):
+                return described
+            merged |= described
+        for name, part in _mapping(schema.get("properties")).items():
+            merged[str(name)] = self.skeleton(part, depth + 1) or "object"
+        return merged or self._plain(schema, depth)
+
+    def _plain(self, schema: Mapping[object, object], depth: int) -> object:
+        kind = schema.get("type")
+        kinds = [item for item in (kind if isinstance(kind, list) else [kind]) if item != "null"]
+        kind = kinds[0] if kinds else "null"
+        if kind == "array":
+            item = self.skeleton(schema.get("items"), depth + 1)
+            return [] if item is None else [item]
+        if kind == "object":
+            return {}
+        if kind == "string" and schema.get("format") == "binary":
+            return "file"
+        if isinstance(kind, str) and kind in _JSON_TYPES:
+            return kind
+        return "string" if "enum" in schema else None
+
+
+def _mapping(value: object) -> Mapping[object, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _json_type(skeleton: object) -> str:
+    if isinstance(skeleton, list):
+        return "array"
+    if isinstance(skeleton, Mapping):
+        return "object"
+    return skeleton if isinstance(skeleton, str) else "string"

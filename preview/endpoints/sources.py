@@ -1,0 +1,130 @@
+"""A project's Python files: found, read and parsed within bounds, never run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["Sources"]
+
+# A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
+_MAX_FILES = 5_000
+_MAX_FILE_BYTES = 1024 * 1024
+# Reading more than this would take longer than an answer may take.
+_MAX_TOTAL_BYTES = 32 * 1024 * 1024
+_SKIPPED_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", "site-packages", "venv", "env", "virtualenv", "build", "dist", "htmlcov"}
+)
+
+
+class _Skipped(Exception):
+    pass
+
+
+class Sources:
+    """The files of one project; each is read at most once.
+
+    Args:
+        root: The project's folder. Links that leave it are not followed.
+
+    Attributes:
+        skipped: Files that could not be read or parsed, with the reason.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.skipped: dict[str, str] = {}
+        self._texts: dict[str, bytes] = {}
+        self._trees: dict[str, ast.Module | None] = {}
+        self._total = 0
+        self._names = sorted(self._walk(), key=lambda name: (name.count("/"), name))
+        self._known = frozenset(self._names)
+        self._folders = frozenset(parent for name in self._names for parent in _parents(name))
+
+    @property
+    def names(self) -> list[str]:
+        """All Python files, relative to the project with ``/``; the upper ones first."""
+        return self._names
+
+    def has_file(self, name: str) -> bool:
+        """Whether the project has this Python file."""
+        return name in self._known
+
+    def has_folder(self, name: str) -> bool:
+        """Whether a folder with Python files somewhere in it has this name."""
+        return name in self._folders
+
+    def text(self, name: str) -> bytes:
+        """The file's bytes; empty where it cannot be read."""
+        if name not in self._texts:
+            try:
+                self._texts[name] = self._read(name)
+            except _Skipped as reason:
+                self.skipped[name] = str(reason)
+                self._texts[name] = b""
+        return self._texts[name]
+
+    def tree(self, name: str) -> ast.Module | None:
+        """The parsed file, or None where it cannot be parsed (then ``skipped`` says why)."""
+        if name not in self._trees:
+            try:
+                self._trees[name] = self._parse(name)
+            except _Skipped as reason:
+                self.skipped[name] = str(reason)
+                self._trees[name] = None
+        return self._trees[name]
+
+    def _walk(self) -> Iterator[str]:
+        count = 0
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("."))
+            prefix = Path(folder).relative_to(self.root).as_posix()
+            for file in sorted(files):
+                if file.endswith(".py"):
+                    count += 1
+                    if count > _MAX_FILES:
+                        self.skipped["."] = f"more than {_MAX_FILES} Python files: the rest was not looked at"
+                        return
+                    yield file if prefix == "." else f"{prefix}/{file}"
+
+    def _read(self, name: str) -> bytes:
+        try:
+            # No link is followed and no pipe waited for, whatever the project has put there.
+            fd = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(fd, "rb") as file:  # noqa: PTH123  a descriptor, not a path
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise _Skipped("not a plain file")
+                data = file.read(_MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise _Skipped(error.strerror or "cannot be read") from error
+        if len(data) > _MAX_FILE_BYTES:
+            raise _Skipped(f"larger than {_MAX_FILE_BYTES // 1024} KiB")
+        self._total += len(data)
+        if self._total > _MAX_TOTAL_BYTES:
+            raise _Skipped(f"more than {_MAX_TOTAL_BYTES // 2**20} MiB of source in all")
+        return data
+
+    def _parse(self, name: str) -> ast.Module | None:
+        text = self.text(name)
+        if name in self.skipped:
+            return None
+        try:
+            # Warnings about the project's text (invalid escapes) are not about this service.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(text)
+        except SyntaxError as error:
+            raise _Skipped(f"line {error.lineno}: {error.msg}") from error
+        except (ValueError, LookupError, RecursionError, MemoryError) as error:
+            # NUL bytes, huge numbers, unknown encodings; nesting beyond what the parser takes.
+            raise _Skipped(f"cannot be parsed ({type(error).__name__})") from error
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split("/")[:-1]
+    for count in range(1, len(parts) + 1):
+        yield "/".join(parts[:count])
