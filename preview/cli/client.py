@@ -194,6 +194,10 @@ def refusal(response: httpx2.Response) -> ApiRefused:
     message = problem.get("detail") or problem.get("title") or problem.get("message")
     if not isinstance(message, str) or not message:
         message = f"The service answered {response.status_code} {response.reason_phrase}."
-    known = {"type", "title", "status", "detail", "instance", "code"}
-    details = {str(key): value for key, value in problem.items() if key not in known and key != "problem"}
-    return ApiRefused(message, status=response.status_code, problem=str(problem.get("code", "")), details=details)
+    facts = problem.get("details")
+    return ApiRefused(
+        message,
+        status=response.status_code,
+        problem=str(problem.get("code", "")),
+        facts=facts if isinstance(facts, dict) else None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from preview import errors
@@ -56,14 +57,18 @@ class ApiRefused(CommandFailed):
     Attributes:
         status: HTTP status.
         problem: The answer's ``code`` (RFC 9457 extension), or an empty string.
+        facts: The answer's ``details``.
     """
 
     code = "api_refused"
 
-    def __init__(self, message: str, *, status: int, problem: str = "", **details: object) -> None:
-        super().__init__(message, status=status, problem=problem, **details)
+    def __init__(
+        self, message: str, *, status: int, problem: str = "", facts: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, status=status, problem=problem)
         self.status = status
         self.problem = problem
+        self.facts = facts or {}
 
 
 _STATUSES = {

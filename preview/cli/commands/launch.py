@@ -24,7 +24,7 @@ _SLACK_S = 30.0
 def launch(
     generation: GenerationArgument,
     wait: Annotated[
-        float | None, typer.Option("--wait", metavar="SECONDS", min=0, help="Return when it answers, or fail.")
+        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Return when it answers, or fail.")
     ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -43,13 +43,13 @@ def launch(
         say(f"watch it: preview logs {generation} -f")
 
 
-def launch_generation(api: Api, generation_id: str, *, wait_s: float | None) -> dict[str, Any]:
+def launch_generation(api: Api, generation_id: str, *, wait_s: int | None) -> dict[str, Any]:
     """Launch, keep the token, and give the instance (contract ``v1``).
 
     Raises:
         ApiRefused: It was refused, or it failed while waited for; its last lines are said on stderr.
     """
-    headers = {} if wait_s is None else {"Prefer": f"wait={wait_s:g}"}
+    headers = {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
     timeout_s = _SLACK_S + (wait_s or 0)
     path = generation_path(generation_id, "/preview/launch")
     with progress("launching…"):
@@ -64,7 +64,6 @@ def launch_generation(api: Api, generation_id: str, *, wait_s: float | None) -> 
 
 
 def _say_last_lines(error: ApiRefused) -> None:
-    details: Any = error.details.get("details") or {}
-    lines = details.get("last_lines") or (details.get("details") or {}).get("last_lines") or []
-    for line in lines:
-        say(f"  {clean(line if isinstance(line, str) else str(line.get('message', '')))}")
+    lines: Any = error.facts.get("last_lines")
+    for line in lines if isinstance(lines, list) else ():
+        say(f"  {clean(str(line))}")
