@@ -1,1 +1,61 @@
-"""Preview."""
+"""Launch generated backends in isolation, watch every line they print, call them, and leave nothing behind.
+
+The names below are what a host needs. They are imported when they are first used: ``import preview.errors`` must not
+load a web framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from preview.auth import Identity
+    from preview.errors import PreviewError
+    from preview.generations import Generation, GenerationSource
+    from preview.http import PreviewApp, create_app, serve
+    from preview.service import Service, open_service
+    from preview.settings import Settings, load_settings
+    from preview.supervisor import User
+
+__all__ = [
+    "Generation",
+    "GenerationSource",
+    "Identity",
+    "PreviewApp",
+    "PreviewError",
+    "Service",
+    "Settings",
+    "User",
+    "create_app",
+    "load_settings",
+    "open_service",
+    "serve",
+]
+
+_HOMES = {
+    "Generation": "preview.generations",
+    "GenerationSource": "preview.generations",
+    "Identity": "preview.auth",
+    "PreviewApp": "preview.http",
+    "PreviewError": "preview.errors",
+    "Service": "preview.service",
+    "Settings": "preview.settings",
+    "User": "preview.supervisor",
+    "create_app": "preview.http",
+    "load_settings": "preview.settings",
+    "open_service": "preview.service",
+    "serve": "preview.http",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of ``__all__`` from the room where it lives (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'preview' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,1 +1,7 @@
-"""Room: http."""
+"""The HTTP side: routes, the two contracts as views, streams, errors, lifespan, server."""
+
+from preview.http.app import PreviewApp, create_app
+from preview.http.backend import Authenticate
+from preview.http.server import load_config, serve
+
+__all__ = ["Authenticate", "PreviewApp", "create_app", "load_config", "serve"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 import trio
@@ -23,7 +23,7 @@ _BODY_TIMEOUT_S = 60.0
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
-async def body_pieces(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[bytes, None]:
     """The body as it arrives.
 
     Quart's own limit counts what is buffered at a time; this one counts all of it.

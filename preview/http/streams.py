@@ -101,6 +101,7 @@ class LogStreamBody(ResponseBody):
         expires_at: When the token that opened it ends.
         keep_alive_s: Seconds of silence until a comment is sent.
         until_seq: Close behind this line instead of following; None follows.
+        start_seq: The last line that the client has already.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class LogStreamBody(ResponseBody):
         expires_at: datetime | None,
         keep_alive_s: float,
         until_seq: int | None = None,
+        start_seq: int = 0,
     ) -> None:
         self._receiver = receiver
         self._contract = contract
@@ -121,6 +123,7 @@ class LogStreamBody(ResponseBody):
         self._expires_at = expires_at
         self._keep_alive_s = keep_alive_s
         self._until_seq = until_seq
+        self._sent_seq = start_seq
         self._begun = False
         self._over = False
 
@@ -149,7 +152,7 @@ class LogStreamBody(ResponseBody):
         remaining_s = self._remaining_s()
         if remaining_s <= 0:
             return self._last(EXPIRED)
-        if self._is_done_at(0):
+        if self._until_seq is not None and self._sent_seq >= self._until_seq:
             raise StopAsyncIteration
         try:
             with self._waits.until(min(self._keep_alive_s, remaining_s)) as scope:
@@ -161,7 +164,7 @@ class LogStreamBody(ResponseBody):
             raise StopAsyncIteration from None
         if scope.cancelled_caught:
             return self._interrupted()
-        self._over = any(isinstance(event, End) for event in events) or self._is_done(events)
+        self._note(events)
         return encode(events, self._contract)
 
     def _interrupted(self) -> bytes:
@@ -178,9 +181,9 @@ class LogStreamBody(ResponseBody):
     def _remaining_s(self) -> float:
         return float("inf") if self._expires_at is None else (self._expires_at - utc_now()).total_seconds()
 
-    def _is_done(self, events: list[Received]) -> bool:
-        last = max((event.last_seq for event in events if isinstance(event, Batch | Gap)), default=0)
-        return self._is_done_at(last)
-
-    def _is_done_at(self, seq: int) -> bool:
-        return self._until_seq is not None and seq >= self._until_seq
+    def _note(self, events: list[Received]) -> None:
+        for event in events:
+            if isinstance(event, Batch | Gap):
+                self._sent_seq = event.last_seq
+            elif isinstance(event, End):
+                self._over = True

@@ -1,0 +1,90 @@
+"""What the routes work with while the app is running."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from quart import current_app
+
+from preview.auth import Identity, LoginCodes, TicketBox, issue_token
+from preview.clock import utc_now
+from preview.http.endpoint_book import EndpointBook
+from preview.http.metrics import Metrics
+from preview.http.streams import StreamSlots, Waits
+from preview.proxy import PreviewClient
+from preview.service import Service
+from preview.settings import Settings
+from preview.supervisor import PreviewManager, User
+
+if TYPE_CHECKING:
+    from preview.http.app import PreviewApp
+
+__all__ = ["Authenticate", "Backend", "backend"]
+
+Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
+"""Who sent the request with this ASGI scope; None where it carries nothing to tell. Raises ``Unauthenticated`` or
+``Forbidden`` where it does, and is not good enough."""
+
+# A working day: long enough not to lose the page at lunch, short enough for a browser left behind.
+SESSION_S = 12 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything the routes need, made once when the app starts.
+
+    Attributes:
+        service: The service.
+        client: Talks to previews.
+        authenticate: Who is asking.
+        secret: Signs browser sessions; None where tokens come from elsewhere, and then there is no login here.
+        tickets: For ``EventSource``, which cannot send headers.
+        login_codes: One-time links to the page.
+        slots: Open streams by user.
+        waits: Streams to wake when the service goes down.
+        endpoints: Endpoints by generation.
+        metrics: Counters.
+    """
+
+    service: Service
+    client: PreviewClient
+    authenticate: Authenticate
+    secret: str | None
+    tickets: TicketBox
+    login_codes: LoginCodes
+    slots: StreamSlots
+    waits: Waits
+    endpoints: EndpointBook
+    metrics: Metrics
+
+    @property
+    def settings(self) -> Settings:
+        """As the service was opened with."""
+        return self.service.settings
+
+    @property
+    def previews(self) -> PreviewManager:
+        """The manager."""
+        return self.service.previews
+
+    def new_session(self, user: User) -> str | None:
+        """A session token for a browser, or None where this service signs none."""
+        if self.secret is None:
+            return None
+        return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=SESSION_S)
+
+    def session_identity(self, user: User) -> Identity:
+        """The identity that a new session gives."""
+        return Identity(user, utc_now() + timedelta(seconds=SESSION_S))
+
+
+def backend() -> Backend:
+    """The running app's backend, within a request.
+
+    Raises:
+        ServiceStopping: The app is not running (yet, or any more).
+    """
+    return cast("PreviewApp", current_app).backend

@@ -1,0 +1,121 @@
+"""Who is asking, and may they: the bearer token, the browser's session, and the owner of a generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from quart import request
+
+from preview.auth import Authenticator, Identity
+from preview.errors import Forbidden, GenerationNotFound, Unauthenticated
+from preview.generations import Generation
+from preview.http.backend import backend
+from preview.ids import is_valid_id
+from preview.proxy.headers import SERVICE_COOKIE
+
+__all__ = ["TokenAuthenticate", "own_generation", "owned_by", "require_identity"]
+
+# RFC 9110 section 9.2.1: these ask for nothing to change.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class TokenAuthenticate:
+    """``Authorization: Bearer`` (RFC 6750), or the session cookie that ``/login`` sets.
+
+    A cookie comes with every request to this host, whoever made the browser send it: with it, whatever may change
+    something must come from our own page (``Sec-Fetch-Site``, or ``Origin`` where a browser is too old for that).
+    """
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
+        """The identity, or None where the request carries no token. Cancellation: nothing changes."""
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get(b"authorization")
+        if given is not None:
+            scheme, _, token = given.partition(" ")
+            if scheme.lower() != "bearer" or not token.strip():
+                raise Unauthenticated("The Authorization header is not a bearer token; send 'Bearer TOKEN'.")
+            return await self._authenticator.authenticate(token.strip())
+        session = _session_cookie(scope)
+        if session is None:
+            return None
+        if scope["method"] not in _SAFE and not _is_same_origin(headers):
+            raise Forbidden(
+                "A browser session may only change things from this service's own page; send a bearer token instead.",
+                reason="cross_origin",
+            )
+        return await self._authenticator.authenticate(session)
+
+
+def _session_cookie(scope: Mapping[str, Any]) -> str | None:
+    for name, value in scope["headers"]:
+        if name.lower() != b"cookie":
+            continue
+        for pair in value.decode("latin-1").split(";"):
+            try:
+                found = SimpleCookie(pair.strip()).get(SERVICE_COOKIE)
+            except CookieError:
+                continue
+            if found is not None:
+                return found.value
+    return None
+
+
+def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin, host = headers.get(b"origin"), headers.get(b"host")
+    if origin is None or not host:
+        return False
+    return urlsplit(origin).netloc.lower() == host.lower()
+
+
+async def require_identity() -> Identity:
+    """Who sent the current request.
+
+    Raises:
+        Unauthenticated: It carries no token, or one that is not valid.
+        Forbidden: A cross-origin request with a browser session.
+
+    Cancellation: nothing changes.
+    """
+    identity = await backend().authenticate(request.scope)
+    if identity is None:
+        raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    return identity
+
+
+async def own_generation(generation_id: str) -> tuple[Identity, Generation]:
+    """The caller, and the generation that they own.
+
+    Raises:
+        Unauthenticated, Forbidden: See ``require_identity``; also where it belongs to somebody else.
+        GenerationNotFound: There is none.
+
+    Cancellation: nothing changes.
+    """
+    identity = await require_identity()
+    return identity, await owned_by(identity.user.id, generation_id)
+
+
+async def owned_by(user_id: str, generation_id: str) -> Generation:
+    """The generation, if it is this user's.
+
+    Raises:
+        GenerationNotFound: There is none.
+        Forbidden: It belongs to somebody else.
+
+    Cancellation: nothing changes.
+    """
+    if not is_valid_id(generation_id):
+        raise GenerationNotFound("There is no such generation.")
+    generation = await backend().service.generations.get(generation_id)
+    if generation.user_id != user_id:
+        raise Forbidden("This generation belongs to somebody else.")
+    return generation

@@ -1,0 +1,48 @@
+"""What operators ask: alive, ready, metrics."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response
+from sqlalchemy import Connection, text
+
+from preview.errors import DatabaseUnavailable, ServiceStopping
+from preview.http.answers import json_answer
+from preview.http.backend import backend
+from preview.http.metrics import METRICS_TYPE
+
+__all__ = ["system_routes"]
+
+
+def system_routes() -> Blueprint:
+    """The routes, relative to the app's root."""
+    routes = Blueprint("system", __name__)
+
+    @routes.get("/healthz")
+    async def healthz() -> Response:
+        """Whether the process answers at all."""
+        return json_answer({"status": "ok"})
+
+    @routes.get("/readyz")
+    async def readyz() -> Response:
+        """Whether it should be sent requests: the database answers, and it is not going down."""
+        try:
+            service = backend().service
+            if service.draining.is_set():
+                return json_answer({"status": "stopping"}, 503)
+            await service.database.read(_ask)
+        except ServiceStopping:
+            return json_answer({"status": "stopping"}, 503)
+        except DatabaseUnavailable:
+            return json_answer({"status": "database_unavailable"}, 503)
+        return json_answer({"status": "ready"})
+
+    @routes.get("/metrics")
+    async def metrics() -> Response:
+        """Counters in Prometheus' text format: numbers only, nobody's names."""
+        return Response(backend().metrics.render(), content_type=METRICS_TYPE)
+
+    return routes
+
+
+def _ask(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
