@@ -22,7 +22,7 @@ __all__ = ["LOCAL_USER", "Api", "Target", "find_target", "generation_path", "ope
 LOCAL_USER = "local"
 # Only as long as one command takes; ``logs -f`` comes back with a new one when a stream says ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
-# Connecting is local or one hop; an answer may take as long as a stop or an upload does.
+# Connecting is local or one hop. An answer may take as long as a stop does, and a quiet stream has a comment each 15 s.
 _TIMEOUT = httpx2.Timeout(60, connect=5)
 
 
@@ -141,9 +141,8 @@ class Api:
             ApiRefused: The service answered with an error.
             httpx2.TransportError: The connection failed; the caller decides whether to come back.
         """
-        timeout = httpx2.Timeout(_TIMEOUT, read=60)
         with self._client.stream(
-            "GET", f"{self.target.url}/api/v1{path}", params=params, headers=headers, timeout=timeout
+            "GET", f"{self.target.url}/api/v1{path}", params=params, headers=headers, timeout=_TIMEOUT
         ) as response:
             if response.is_error:
                 response.read()
