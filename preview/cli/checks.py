@@ -12,14 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 
 import httpx2
-import trio
+from sqlalchemy import make_url
 
 from preview.cli.data_folder import read_note
 from preview.cli.ports import can_bind
 from preview.errors import PreviewError
 from preview.runtime import child_subreaper
 from preview.settings import Settings
-from preview.storage import open_database
+from preview.storage import migrate
 
 __all__ = ["Check", "Result", "run_checks"]
 
@@ -142,22 +142,21 @@ def _folder(name: str, path: Path, variable: str) -> Check:
 
 
 def _database(settings: Settings) -> Check:
+    url = make_url(settings.resolved_database_url)
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.database and not Path(url.database).exists():
+        return Check("database", Result.OK, f"sqlite, {url.database}: made by the first start")
     try:
-        kind, revision, newest = trio.run(_read_revision, settings.resolved_database_url)
+        revision = migrate.current(settings.resolved_database_url)
     except PreviewError as error:
         return Check("database", Result.FAIL, error.message, "check PREVIEW_DATABASE_URL and that the server runs")
+    newest = migrate.head()
     if revision == newest:
         return Check("database", Result.OK, f"{kind}, up to date ({revision})")
-    found = f"{kind}, at {revision or 'nothing yet'}, newest is {newest}"
+    found = f"{kind}, at {revision or 'nothing yet'}; the newest is {newest}"
     if kind == "sqlite":
         return Check("database", Result.OK, f"{found}: brought up to date by the next start")
     return Check("database", Result.FAIL, found, "run `preview db upgrade`")
-
-
-async def _read_revision(url: str) -> tuple[str, str | None, str]:
-    async with open_database(url) as database:
-        revision = await current_revision(database)
-    return ("sqlite" if database.is_sqlite else "postgresql"), revision, head_revision()
 
 
 def _service(settings: Settings) -> Check:

@@ -1,0 +1,55 @@
+"""``preview db``: the service's database, brought up to date or back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from preview.cli.data_folder import hold_data_folder
+from preview.cli.options import JsonOption
+from preview.cli.terminal import print_json, progress
+from preview.settings import load_settings
+from preview.storage import migrate
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Bring the service's database up to date, or back.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(metavar="[REVISION]", help="How far; else to the newest.")] = "head",
+) -> None:
+    """Bring the database up to the newest revision, or to the one named: all of it, or nothing."""
+    settings = load_settings()
+    with hold_data_folder(settings.data_dir), progress("upgrading…"):
+        migrate.upgrade(settings.resolved_database_url, revision)
+    _print_current(settings.resolved_database_url)
+
+
+# "-1" is a revision, not an option.
+@app.command(context_settings={"ignore_unknown_options": True})
+def downgrade(
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, -1 for one step, or base for none.")],
+) -> None:
+    """Take the database back to a revision; what has no place there is lost. Stop the service first."""
+    settings = load_settings()
+    with hold_data_folder(settings.data_dir), progress("downgrading…"):
+        migrate.downgrade(settings.resolved_database_url, revision)
+    _print_current(settings.resolved_database_url)
+
+
+@app.command()
+def current(as_json: JsonOption = False) -> None:
+    """Show the revision that the database is at, and the newest."""
+    url = load_settings().resolved_database_url
+    if as_json:
+        print_json({"revision": migrate.current(url), "newest": migrate.head()})
+    else:
+        _print_current(url)
+
+
+def _print_current(url: str) -> None:
+    revision, newest = migrate.current(url), migrate.head()
+    print(f"{revision or 'empty'}{' (newest)' if revision == newest else f' (newest: {newest})'}")
