@@ -1,4 +1,4 @@
-"""The engine and the one way to use it from trio: short functions, run in threads of our own limiter."""
+"""The database and the one way to use it from trio: short functions, run in threads of our own limiter."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from functools import partial
 from typing import TypeVar
 
 import trio
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.storage.engine import READERS, SQLITE_BEGIN, make_engine, translate, writers_of
 
 __all__ = ["Database", "open_database"]
 
 T = TypeVar("T")
-
-# SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
-_SQLITE_WRITERS = 1
-_POSTGRES_WRITERS = 4
-_READERS = 4
-# Longer than any batch takes; another process (a backup, ``db upgrade``) may hold the lock.
-_BUSY_TIMEOUT_MS = 10_000
 
 
 class Database:
@@ -32,13 +24,14 @@ class Database:
 
     Threads ignore cancellation (trio.to_thread), so functions given to ``read`` and ``write`` must be short: one
     transaction, a bounded number of rows. Own limiters keep slow statements away from trio's shared threads.
+
+    Invariant: the pool has a connection for each place in the limiters, so no thread waits for one.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        writers = _SQLITE_WRITERS if engine.dialect.name == "sqlite" else _POSTGRES_WRITERS
-        self._writers = trio.CapacityLimiter(writers)
-        self._readers = trio.CapacityLimiter(_READERS)
+        self._writers = trio.CapacityLimiter(writers_of(engine))
+        self._readers = trio.CapacityLimiter(READERS)
 
     @property
     def is_sqlite(self) -> bool:
@@ -46,7 +39,7 @@ class Database:
         return self.engine.dialect.name == "sqlite"
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run ``query`` in a thread, in a transaction that is rolled back.
+        """Run ``query`` in a thread, in a transaction that is rolled back; it sees one state of the database on SQLite.
 
         Raises:
             DatabaseUnavailable: The database did not answer.
@@ -58,8 +51,11 @@ class Database:
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run ``change`` in a thread, in one transaction: all of it is committed, or nothing.
 
+        On SQLite it holds the write lock from the start, so what it reads first is still so when it writes.
+
         Raises:
-            DatabaseUnavailable: The database did not answer; nothing was changed.
+            DatabaseUnavailable: The database did not answer; nothing was changed, unless the connection was lost at
+                the very commit: then nobody knows, so a change that is tried again must bear to be made twice.
 
         Cancellation: as ``read``; once the thread runs, the change is made although the caller does not see it.
         """
@@ -68,75 +64,29 @@ class Database:
     async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         try:
             return await trio.to_thread.run_sync(work, limiter=limiter)
-        except DBAPIError as error:
-            if isinstance(error.orig, Exception) and _is_outage(error):
-                raise DatabaseUnavailable(
-                    f"The service's database did not answer ({type(error.orig).__name__}); try again in a moment."
-                ) from error
-            raise
+        except (DBAPIError, PoolTimeout) as error:
+            meant = translate(error)
+            if meant is error:
+                raise
+            raise meant from error
 
     def _in_read(self, query: Callable[[Connection], T]) -> T:
         with self.engine.connect() as connection:
             return query(connection)
 
     def _in_write(self, change: Callable[[Connection], T]) -> T:
-        with self.engine.begin() as connection:
-            return change(connection)
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    """A lost or refused connection, a lock held too long, a full disk: operational, not a mistake in a statement."""
-    return error.connection_invalidated or type(error.orig).__name__ in {"OperationalError", "InterfaceError"}
-
-
-def _on_sqlite_connect(connection: object, _record: ConnectionPoolEntry) -> None:
-    """Pragmas of each SQLite connection (https://www.sqlite.org/pragma.html)."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DBAPI connection, untyped in SQLAlchemy
-    try:
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        # With WAL, NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the service cannot.
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-    finally:
-        cursor.close()
-
-
-def make_engine(url: str) -> Engine:
-    """An engine for ``sqlite:///FILE`` or ``postgresql://…`` (psycopg 3).
-
-    Raises:
-        ConfigurationError: The URL cannot be read or names another kind of database.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "PREVIEW_DATABASE_URL is not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
-        ) from error
-    if parsed.get_backend_name() == "postgresql":
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_size=_POSTGRES_WRITERS + _READERS,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
-        )
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise ConfigurationError(
-            f"PREVIEW_DATABASE_URL names {parsed.drivername!r}; use an SQLite file (sqlite:///FILE) or postgresql://…"
-        )
-    engine = create_engine(parsed, pool_size=_SQLITE_WRITERS + _READERS, max_overflow=0)
-    event.listen(engine, "connect", _on_sqlite_connect)
-    return engine
+        with self.engine.connect() as connection:
+            connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
+            with connection.begin():
+                return change(connection)
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """The database, its connections closed at the end. It does not migrate: see ``storage.migrate``.
+    """The database, its connections closed at the end. It does not migrate: see ``prepare``.
 
     Raises:
-        ConfigurationError: See ``make_engine``.
+        ConfigurationError: The URL cannot be read or names another kind of database.
 
     Cancellation: connections are closed.
     """

@@ -80,8 +80,8 @@ preview_instances = Table(
     Column("status", String(16), nullable=False),
     Column("health_status", String(16), nullable=False),
     Column("port", Integer),
-    Column("base_url", String(256)),
-    Column("health_path", String(1024), nullable=False, server_default="/"),
+    Column("base_url", Text),
+    Column("health_path", Text, nullable=False, server_default="/"),
     Column("runtime", String(32), nullable=False, server_default="plain"),
     # The leader's identity (runtime.ProcessIdentity), for reconciliation after a crash of the service.
     Column("pid", Integer),
@@ -97,7 +97,7 @@ preview_instances = Table(
     Column("error_message", Text),
     Column("exit_code", Integer),
     Column("exit_signal", SmallInteger),
-    Column("directory", String(1024)),
+    Column("directory", Text),
     Column("log_level", String(16), nullable=False),
 )
 Index(

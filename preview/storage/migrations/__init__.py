@@ -1,0 +1,3 @@
+"""Alembic's scripts: ``env.py``, and one file a revision in ``versions/``."""
+
+__all__: list[str] = []

@@ -1,0 +1,184 @@
+"""Previews in the database: one row each, from launch until retention deletes it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from preview.clock import from_ms, to_ms
+from preview.errors import PreviewNotFound
+from preview.lifecycle import ACTIVE, Health, State
+from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
+from preview.storage.database import Database
+from preview.storage.records import PreviewRecord
+from preview.storage.tables import preview_instances, preview_logs
+
+__all__ = ["PreviewStore"]
+
+_C = preview_instances.c
+_LOGS = preview_logs.c
+# Lines deleted in one transaction: tens of milliseconds, so that the log writer is not held up (SQLite has one lock).
+_DELETE_LINES = 10_000
+
+# Record fields and their columns, where the names differ.
+_RENAMED = {"state": "status", "health": "health_status", "reason": "error_message"}
+_TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
+_FIELDS = tuple(PreviewRecord.__dataclass_fields__)
+
+
+class PreviewStore:
+    """The rows of ``preview_instances``. All methods raise ``DatabaseUnavailable`` on an outage."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, record: PreviewRecord) -> None:
+        """Keep a new preview.
+
+        Cancellation: it is kept as a whole, or not at all.
+        """
+        row = to_row(record)
+        await self._database.write(lambda connection: connection.execute(insert(preview_instances).values(row)))
+
+    async def update(self, record: PreviewRecord) -> None:
+        """Overwrite the preview's whole row.
+
+        Raises:
+            PreviewNotFound: It has none (any more).
+
+        Cancellation: the row is overwritten as a whole, or not at all.
+        """
+        row = to_row(record)
+
+        def change(connection: Connection) -> int:
+            return connection.execute(update(preview_instances).where(_C.id == record.id).values(row)).rowcount
+
+        if not await self._database.write(change):
+            raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more).")
+
+    async def get(self, preview_id: str) -> PreviewRecord | None:
+        """The preview with this id, or None.
+
+        Cancellation: nothing changes.
+        """
+        query = select(preview_instances).where(_C.id == preview_id)
+        return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
+
+    async def latest(self, generation_id: str) -> PreviewRecord | None:
+        """The generation's newest preview in whatever state, or None.
+
+        Cancellation: nothing changes.
+        """
+        query = (
+            select(preview_instances)
+            .where(_C.generation_id == generation_id)
+            .order_by(_C.created_at.desc(), _C.id.desc())
+            .limit(1)
+        )
+        return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
+
+    async def unfinished(self) -> list[PreviewRecord]:
+        """Every preview whose row says that it still holds something, oldest first: what a crash left behind.
+
+        Their number is bounded by ``max_previews`` of the service that ran them.
+
+        Cancellation: nothing changes.
+        """
+        query = (
+            select(preview_instances)
+            .where(_C.status.in_(sorted(state.value for state in ACTIVE)))
+            .order_by(_C.created_at, _C.id)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [to_record(row) for row in rows]
+
+    async def list_for_user(
+        self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[PreviewRecord], str | None]:
+        """A page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
+
+        Args:
+            user_id: Whose.
+            state: Only those in this state.
+            cursor: From the page before.
+            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+
+        Raises:
+            InvalidRequest: The cursor is not one of ours.
+
+        Cancellation: nothing changes.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        query = select(preview_instances).where(_C.user_id == user_id)
+        if state is not None:
+            query = query.where(_C.status == state.value)
+        query = page_of(query, preview_instances, cursor, limit)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
+        return [to_record(row) for row in rows[:limit]], following
+
+    async def delete_ended_before(self, ms: int, limit: int = 100) -> int:
+        """Delete previews that ended before ``ms``, oldest first, with their lines; returns how many previews.
+
+        Each transaction deletes a bounded number of lines, so that nobody waits long for the lock.
+
+        Args:
+            ms: Milliseconds since the epoch.
+            limit: Previews to delete in this call at most.
+
+        Cancellation: what was deleted so far stays deleted; the next run goes on.
+        """
+        ended = func.coalesce(_C.stopped_at, _C.created_at)
+        over = sorted(state.value for state in State if state not in ACTIVE)
+        query = select(_C.id).where(_C.status.in_(over), ended < ms).order_by(ended).limit(limit)
+        ids = await self._database.read(lambda connection: list(connection.scalars(query)))
+        for preview_id in ids:
+            while not await self._database.write(partial(_delete_part, preview_id)):
+                pass
+        return len(ids)
+
+
+def _delete_part(preview_id: str, connection: Connection) -> bool:
+    """Delete some of an ended preview's lines, or, when there are none, its row; True when it is gone."""
+    first = connection.scalar(select(func.min(_LOGS.seq)).where(_LOGS.preview_id == preview_id))
+    if first is None:
+        connection.execute(delete(preview_instances).where(_C.id == preview_id))
+        return True
+    connection.execute(delete(preview_logs).where(_LOGS.preview_id == preview_id, _LOGS.seq < first + _DELETE_LINES))
+    return False
+
+
+def to_row(record: PreviewRecord) -> dict[str, Any]:
+    """The record as column values."""
+    row: dict[str, Any] = {}
+    for field in _FIELDS:
+        value = getattr(record, field)
+        if value is not None and field in _TIMES:
+            value = to_ms(value)
+        elif isinstance(value, str):
+            value = _storable(str(value))
+        row[_RENAMED.get(field, field)] = value
+    return row
+
+
+def to_record(row: Row[Any]) -> PreviewRecord:
+    """The row of ``preview_instances`` as a record: the inverse of ``to_row``."""
+    columns = row._mapping  # noqa: SLF001  SQLAlchemy's public name for it
+    values: dict[str, Any] = {}
+    for field in _FIELDS:
+        value = columns[_RENAMED.get(field, field)]
+        values[field] = from_ms(value) if value is not None and field in _TIMES else value
+    values["state"] = State(values["state"])
+    values["health"] = Health(values["health"])
+    return PreviewRecord(**values)
+
+
+def _record_or_none(row: Row[Any] | None) -> PreviewRecord | None:
+    return None if row is None else to_record(row)
+
+
+def _storable(text: str) -> str:
+    """Text that both databases take: PostgreSQL knows no NUL, and neither a lone surrogate."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
