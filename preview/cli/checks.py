@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx2
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
 from preview.cli.ports import can_bind
@@ -142,12 +143,14 @@ def _folder(name: str, path: Path, variable: str) -> Check:
 
 
 def _database(settings: Settings) -> Check:
-    url = make_url(settings.resolved_database_url)
-    kind = url.get_backend_name()
-    if kind == "sqlite" and url.database and not Path(url.database).exists():
-        return Check("database", Result.OK, f"sqlite, {url.database}: made by the first start")
     try:
+        url = make_url(settings.resolved_database_url)
+        kind = url.get_backend_name()
+        if kind == "sqlite" and url.database and not Path(url.database).exists():
+            return Check("database", Result.OK, f"sqlite, {url.database}: made by the first start")
         revision = migrate.current(settings.resolved_database_url)
+    except ArgumentError:
+        return Check("database", Result.FAIL, "PREVIEW_DATABASE_URL is not a database URL", "see docs/settings.md")
     except PreviewError as error:
         return Check("database", Result.FAIL, error.message, "check PREVIEW_DATABASE_URL and that the server runs")
     newest = migrate.head()
