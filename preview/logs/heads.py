@@ -51,6 +51,8 @@ _WARNING_PHRASES = ("npm WARN", "npm warn")
 _RARE_INITIALS = frozenset(phrase[0] for phrase in (*_ERROR_PHRASES, *_WARNING_PHRASES))
 _JSON_LEVEL_KEYS = ("level", "severity", "levelname", "log.level", "loglevel", "lvl")
 _METHOD_WORDS = frozenset(_METHODS.split("|"))
+_STATUSES = frozenset(map(str, range(100, 600)))
+_ACCESS_FINE, _ACCESS_FAILED = ACCESS + INFO, ACCESS + ERROR
 _TIME_INITIALS = frozenset("0123456789[")
 # First words that say the level by themselves: `INFO:`, `[WARN]`, `ERROR`, `error:`.
 _FIRST_WORDS: dict[str, int] = {
@@ -80,7 +82,13 @@ def mark_by_looks(line: str) -> int:
     Args:
         line: One line without line end and without colours.
     """
-    if '" ' in line:
+    end = line.find('" ')
+    if end >= 0:
+        # The common form without the pattern: `"METHOD …" 200`.
+        status = line[end + 2 : end + 5]
+        start = line.rfind('"', 0, end) + 1
+        if status in _STATUSES and line[start:end].partition(" ")[0] in _METHOD_WORDS:
+            return _ACCESS_FAILED if status >= "500" else _ACCESS_FINE
         request = _REQUEST.search(line)
         if request is not None:
             return _access(request.group(1))
@@ -103,7 +111,7 @@ def mark_by_looks(line: str) -> int:
 
 
 def _access(status: str | None) -> int:
-    return ACCESS + (ERROR if status is not None and status >= "500" else INFO)
+    return _ACCESS_FAILED if status is not None and status >= "500" else _ACCESS_FINE
 
 
 def _word(match: re.Match[str] | None) -> int | None:
@@ -114,7 +122,7 @@ def _word(match: re.Match[str] | None) -> int | None:
 
 def _behind_time(line: str) -> int | None:
     """The level in the head of a line that begins with a time or a bracket: words first, they are the common form."""
-    for word in line[:_HEAD].split(None, 8)[:8]:
+    for word in line.split(None, 6):
         level = _LEVEL_TOKENS.get(word)
         if level is not None:
             return level

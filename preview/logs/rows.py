@@ -33,7 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.logs.batch import Batch
-from preview.logs.marks import MARKS, SOURCES
+from preview.logs.marks import LEVELS, SOURCES
 from preview.storage.tables import preview_logs
 
 __all__ = ["delete_up_to", "insert_batches"]
@@ -123,11 +123,10 @@ def _insert_statement(dialect: str) -> Executable:
         bindparam("run_preview", type_=String),
         bindparam("run_seq", type_=BigInteger) + index,
         bindparam("run_timestamp", type_=BigInteger) + code(func.substr(text, 2, 1), type_=Integer) - _BASE,
-        case({position: int(level) for position, (level, _) in enumerate(MARKS)}, value=mark),
+        case({position: int(level) for position, level in enumerate(LEVELS)}, value=mark % len(LEVELS)),
         case(
-            {position: literal(source.value, String) for position, (_, source) in enumerate(MARKS)},
-            value=mark,
-            else_=literal(SOURCES[0].value, String),
+            {position: literal(source.value, String) for position, source in enumerate(SOURCES)},
+            value=mark // len(LEVELS),
         ),
         func.substr(text, 3),
     ).where(lines.c.key >= 0)  # SQLite cannot parse ON CONFLICT behind a SELECT without WHERE

@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 import trio
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.errors import DatabaseUnavailable
 from preview.logs.batch import Batch
@@ -147,7 +147,7 @@ class LogWriter:
         queue = self._queue.find(preview_id)
         if queue is not None:
             queue.lost_lines += lines
-        _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=str(error))
+        _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
 
     async def _drain(self) -> None:
         """Write what is queued, each part once."""
@@ -171,6 +171,12 @@ async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None
     finally:
         with trio.move_on_after(_LAST_WRITE_S, shield=True):
             await writer._drain()  # noqa: SLF001  the writer's own task
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """What the database said, in one line, without the statement (it holds the lines)."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+    return said.partition("\n")[0]
 
 
 def _store(connection: Connection, *, batches: list[Batch], trims: dict[str, int]) -> None:

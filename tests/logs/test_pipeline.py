@@ -306,7 +306,7 @@ def test_the_backlog_is_bounded_by_lines_and_bytes() -> None:
 
 
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(seed=st.integers(0, 2**32))
 def test_each_subscriber_sees_each_line_once_whatever_the_disconnects(
