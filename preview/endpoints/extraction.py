@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from preview.endpoints.fastapi import Found, Interpreter, OutOfBudget, find_fastapi_app, list_endpoints
+from preview.endpoints.fastapi import Budget, Found, Interpreter, OutOfBudget, find_fastapi_app, list_endpoints
 from preview.endpoints.fastapi.values import Include, Router
 from preview.endpoints.model import AppTarget, Endpoint, Extraction
 from preview.endpoints.sources import Sources
@@ -58,7 +58,7 @@ def extract(directory: Path) -> Extraction:
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:
     """Routes of routers that no application was found for."""
-    interpreter = Interpreter(sources, ".")
+    interpreter = Interpreter(sources, ".", Budget())
     files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
     routers: dict[int, Router] = {}
     for file in files[:_MAX_LOOSE_FILES]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preview.endpoints.fastapi.imports import join
-from preview.endpoints.fastapi.interpreter import Interpreter, OutOfBudget
+from preview.endpoints.fastapi.interpreter import Budget, Interpreter
 from preview.endpoints.fastapi.values import Function, Router
 from preview.endpoints.model import AppTarget
 from preview.endpoints.sources import Sources
@@ -59,17 +59,11 @@ def find_fastapi_app(sources: Sources) -> FoundApp | None:
         OutOfBudget: Too much was read before one was found.
     """
     hints = list(_hints(sources))
-    exhausted: OutOfBudget | None = None
+    budget = Budget()
     for file in _candidates(sources, hints)[:_MAX_CANDIDATES]:
-        try:
-            found = _look_into(sources, file, [attribute for module, attribute in hints if _is_module(file, module)])
-        except OutOfBudget as error:
-            exhausted = error
-            continue
+        found = _look_into(sources, file, [hint for hint in hints if _is_module(file, hint[0])], budget)
         if found is not None:
             return found
-    if exhausted is not None:
-        raise exhausted
     return None
 
 
@@ -114,13 +108,14 @@ def _rank(sources: Sources, file: str, hints: list[tuple[str, str]]) -> tuple[bo
     )
 
 
-def _look_into(sources: Sources, file: str, hinted: list[str]) -> FoundApp | None:
+def _look_into(sources: Sources, file: str, hints: list[tuple[str, str]], budget: Budget) -> FoundApp | None:
     tree = sources.tree(file)
     if tree is None:
         return None
-    app_dir, module = _import_root(sources, file, tree)
-    interpreter = Interpreter(sources, app_dir)
+    app_dir, module = _import_root(sources, file, tree, {module for module, _ in hints})
+    interpreter = Interpreter(sources, app_dir, budget)
     names = interpreter.load(file).scope.names
+    hinted = [attribute for _, attribute in hints]
     wanted = [*hinted, *_ATTRIBUTES]
     apps = [name for name, value in names.items() if isinstance(value, Router) and value.is_app]
     for name in sorted(apps, key=lambda name: wanted.index(name) if name in wanted else len(wanted)):
@@ -144,18 +139,21 @@ def _needs_nothing(function: Function) -> bool:
     return required == 0 and all(default is not None for default in arguments.kw_defaults)
 
 
-def _import_root(sources: Sources, file: str, tree: ast.Module) -> tuple[str, str]:
-    """From which folder the file's imports work, and the module's name from there."""
+def _import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[str]) -> tuple[str, str]:
+    """From which folder the file's imports work, and the module's name from there.
+
+    Imports decide; where several folders serve them as well, what the project's own files start (``hinted``).
+    """
     parts = file.removesuffix(".py").split("/")
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
     tops, relative = _imported(tree)
-    best: tuple[tuple[int, int], int] | None = None
+    best: tuple[tuple[int, bool, int], int] | None = None
     deepest = len(parts) - 1 - (relative if file.rpartition("/")[2] != "__init__.py" else max(relative - 1, 0))
     for depth in range(max(deepest, 0) + 1):
         folder = "/".join(parts[:depth]) or "."
         resolved = sum(_exists(sources, folder, name) for name in tops)
-        score = (resolved, -_penalty(sources, parts, depth))
+        score = (resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth))
         if best is None or score > best[0]:
             best = (score, depth)
     depth = best[1] if best else 0

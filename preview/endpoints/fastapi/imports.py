@@ -10,6 +10,10 @@ from preview.endpoints.sources import Sources
 
 __all__ = ["Importer", "join"]
 
+# What a star import from a framework brings, as far as routes need it.
+_FRAMEWORKS = frozenset({"fastapi", "starlette"})
+_STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
+
 
 def join(folder: str, name: str) -> str:
     """A path below a folder, where ``.`` is the project's own."""
@@ -56,6 +60,8 @@ class Importer:
                 if origin is not None:
                     public = {key: value for key, value in origin.scope.names.items() if not key.startswith("_")}
                     scope.names.update(public)
+                elif name.partition(".")[0] in _FRAMEWORKS:
+                    scope.names.update({known: External(f"{name}.{known}") for known in _STARRED})
                 continue
             value: object = UNKNOWN
             if origin is not None and alias.name in origin.scope.names:

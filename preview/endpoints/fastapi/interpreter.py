@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from preview.endpoints.fastapi.expressions import evaluate_plain
@@ -26,7 +27,7 @@ from preview.endpoints.fastapi.values import (
 )
 from preview.endpoints.sources import Sources
 
-__all__ = ["Interpreter", "OutOfBudget"]
+__all__ = ["Budget", "Interpreter", "OutOfBudget"]
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
@@ -39,20 +40,28 @@ class OutOfBudget(Exception):
     """So much was read that reading on would take too long."""
 
 
+@dataclass(slots=True)
+class Budget:
+    """What is left to read, over all interpreters of one project."""
+
+    steps: int = _MAX_STEPS
+
+
 class Interpreter:
     """Reads the modules of one project.
 
     Args:
         sources: The project's files.
         app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
+        budget: Shared by all that read the same project.
     """
 
-    def __init__(self, sources: Sources, app_dir: str) -> None:
+    def __init__(self, sources: Sources, app_dir: str, budget: Budget) -> None:
         self._sources = sources
         self._importer = Importer(sources, app_dir, self.load)
         self._modules: dict[str, Module] = {}
         self._depth = 0
-        self._steps = 0
+        self._budget = budget
 
     def load(self, file: str) -> Module:
         """The module in a file, read once.
@@ -158,8 +167,8 @@ class Interpreter:
         Raises:
             OutOfBudget: Too much was read.
         """
-        self._steps += 1
-        if self._steps > _MAX_STEPS:
+        self._budget.steps -= 1
+        if self._budget.steps < 0:
             raise OutOfBudget
 
     # Statements

@@ -88,7 +88,7 @@ def _include(router: Router, child: object, named: dict[str, object]) -> None:
     if isinstance(child, Module):
         child = child.scope.names.get("router", UNKNOWN)
     if isinstance(child, Router) and child is not router:
-        router.items.append(Include(child, _text(named.get("prefix")), _tags(named.get("tags"))))
+        router.items.append(Include(child, router.prefix + _text(named.get("prefix")), _tags(named.get("tags"))))
 
 
 def _route(
