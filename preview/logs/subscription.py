@@ -45,7 +45,10 @@ class Feed(Protocol):
         """How it ended."""
 
     async def settle(self, seq: int) -> None:
-        """Wait until no line up to ``seq`` is on its way to the database."""
+        """Wait until no line up to ``seq`` is on its way to the database.
+
+        Cancellation: nothing changes.
+        """
 
 
 class Subscription:

@@ -43,7 +43,8 @@ class LogWriter:
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
         self._wake = trio.Event()
         self._hurry = trio.Event()
-        self._losing = False
+        # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
+        self._dropped = 0
         # Lines to delete with the next transaction, because their preview has stored too many: up to which number.
         self._trims: dict[str, int] = {}
 
@@ -60,9 +61,9 @@ class LogWriter:
     def offer(self, batch: Batch) -> None:
         """Take the batch for writing; never waits. When the queue is full, the greediest preview loses lines."""
         dropped = self._queue.put(batch.bare())
-        if dropped and not self._losing:
+        if dropped and not self._dropped:
             _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
-        self._losing = bool(dropped)
+        self._dropped += dropped
         self._wake.set()
         if self._queue.waiting_lines >= _TRANSACTION_LINES:
             self._hurry.set()
@@ -104,6 +105,9 @@ class LogWriter:
                     await self._write(batches)
                 finally:
                     self._queue.settle(batches)
+            if self._dropped:
+                _log.warning("log queue empty again, lines were dropped", lines=self._dropped)
+                self._dropped = 0
 
     async def _write(self, batches: list[Batch]) -> None:
         """Write, however long the database is away; what cannot be written at all is given up."""

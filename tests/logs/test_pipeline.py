@@ -55,6 +55,7 @@ async def read_to_end(subscription: Subscription) -> list[Received]:
 
 async def test_lines_are_numbered_from_one_in_their_order(room: Room) -> None:
     log = room.log()
+    await trio.lowlevel.checkpoint()
     log.say("environment ready")
     print_lines(log, 2, 3)
     log.say("one\ntwo", Level.WARNING)
@@ -69,6 +70,7 @@ async def test_lines_are_numbered_from_one_in_their_order(room: Room) -> None:
 
 async def test_the_source_tells_the_phase(room: Room) -> None:
     log = room.log()
+    await trio.lowlevel.checkpoint()
     for ready in (False, True):
         if ready:
             log.mark_ready()
@@ -81,6 +83,7 @@ async def test_the_source_tells_the_phase(room: Room) -> None:
 
 async def test_what_the_service_says_is_disarmed_too(room: Room) -> None:
     log = room.log()
+    await trio.lowlevel.checkpoint()
     log.say("a\x1b[2Jb\x00 \udcff")
     assert log.last_lines(1)[0].message == "ab\u2400 ?"
 
