@@ -154,17 +154,19 @@ def main() -> None:
 
 
 def _usage_message(error: TyperException) -> str:
-    """Typer's own errors about the command line as one sentence."""
+    """Typer's own errors about the command line as one sentence; none where it has shown the help instead."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "preview"
-    return f"{error.format_message().rstrip('.')} (see `{path} --help`)"
+    said = error.format_message().rstrip(".")
+    return f"{said} (see `{path} --help`)" if said else ""
 
 
 def _say_error(error: Exception, message: str, code: ExitCode) -> ExitCode:
     if os.environ.get("PREVIEW_DEBUG") == "1":
         traceback.print_exception(error)
     mark = "\x1b[31mpreview:\x1b[0m" if _red() else "preview:"
-    print(f"{mark} {message}", file=sys.stderr)
+    if message:
+        print(f"{mark} {message}", file=sys.stderr)
     return code
 
 

@@ -14,14 +14,17 @@ from preview.storage import migrate
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Bring the service's database up to date, or back.", no_args_is_help=True)
+app = typer.Typer(help="Bring the service's database up to date, or back.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()
 def upgrade(
     revision: Annotated[str, typer.Argument(metavar="[REVISION]", help="How far; else to the newest.")] = "head",
 ) -> None:
-    """Bring the database up to the newest revision, or to the one named: all of it, or nothing."""
+    """Bring the database up: to the newest revision, or to the one named.
+
+    All of it happens, or nothing.
+    """
     settings = load_settings()
     with hold_data_folder(settings.data_dir), progress("upgrading…"):
         migrate.upgrade(settings.resolved_database_url, revision)
@@ -33,7 +36,10 @@ def upgrade(
 def downgrade(
     revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, -1 for one step, or base for none.")],
 ) -> None:
-    """Take the database back to a revision; what has no place there is lost. Stop the service first."""
+    """Take the database back to a revision.
+
+    What has no place there is lost. Stop the service first.
+    """
     settings = load_settings()
     with hold_data_folder(settings.data_dir), progress("downgrading…"):
         migrate.downgrade(settings.resolved_database_url, revision)

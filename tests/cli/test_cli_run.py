@@ -1,0 +1,196 @@
+"""``preview run``: the whole job, as a person has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from cli_service import PROGRAM, write_project
+
+from preview.cli.entry import run
+from preview.cli.exits import ExitCode
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PREVIEW_CACHE_DIR", str(cache))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path / "shop")
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*PROGRAM, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def until(process: subprocess.Popen[str], word: str) -> list[str]:
+    """Lines up to the one that holds ``word``."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if word in line:
+            return lines
+    raise AssertionError("\n".join(lines))
+
+
+def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(until(process, '"event": "ready"')[-1])
+    return event
+
+
+def test_it_tells_the_launch_the_addresses_the_output_and_the_end(project: Path) -> None:
+    with running(str(project)) as process:
+        lines = until(process, "Ctrl-C")
+        example = next(line for line in lines if "  Try" in line).split("curl ")[1]
+        assert example.endswith("/books")
+        urlopen(f"{example}?q=tea", timeout=10).close()
+        until(process, "asked for tea")
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert any(line.endswith("| hello from the app") for line in lines)
+    assert any(" * " in line for line in lines)
+    assert out.splitlines()[-1].startswith("stopped; 1 process, port 3")
+    assert out.splitlines()[-1].endswith("and 1 folder freed")
+    assert error == ""
+    assert "\x1b" not in "".join(lines) + out
+
+
+def test_nothing_is_left_behind(project: Path, tmp_path: Path) -> None:
+    with running(str(project), "--json") as process:
+        base_url = ready(process)["base_url"]
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+    freed = json.loads(out.splitlines()[-1])
+    assert (freed["event"], freed["left"], freed["processes"]) == ("freed", [], len(children))
+    assert children
+    assert [child for child in children if child.is_running()] == []
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", int(base_url.rpartition(":")[2])))
+
+
+def test_a_preview_that_cannot_start_is_exit_code_1_with_its_reason(tmp_path: Path) -> None:
+    broken = "from fastapi import FastAPI\napp = FastAPI()\nraise RuntimeError('why')\n"
+    with running(str(write_project(tmp_path / "broken", broken))) as process:
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.FAILED
+    assert sum("RuntimeError: why" in line for line in out.splitlines()) == 1
+    assert error.startswith("preview: ")
+    assert error.count("\n") == 1
+
+
+def test_a_preview_that_dies_is_exit_code_1(project: Path) -> None:
+    with running(str(project), "--json") as process:
+        base_url = ready(process)["base_url"]
+        with pytest.raises(OSError, match=""):
+            urlopen(f"{base_url}/die", timeout=10)
+        out, error = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.FAILED
+    end = next(event for line in out.splitlines() if (event := json.loads(line))["event"] == "end")
+    assert (end["status"], end["exit_code"]) == ("failed", 3)
+    assert "3" in error
+
+
+def test_a_preview_whose_time_is_over_is_no_failure(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_MAX_UPTIME", "8")
+    with running(str(project), "--json") as process:
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert "time is over" in out.splitlines()[-1]
+
+
+def test_a_second_signal_hurries(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+        "@app.on_event('startup')\nasync def ignore() -> None:\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    )
+    with running(str(write_project(tmp_path / "stubborn", stubborn)), "--json") as process:
+        ready(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        until(process, "stopping")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode in {ExitCode.INTERRUPTED, ExitCode.OK}
+    assert [child for child in children if child.is_running()] == []
+
+
+def test_two_runs_at_once_have_their_own_places(project: Path) -> None:
+    with running(str(project), "--json") as first, running(str(project), "--json") as second:
+        one, two = ready(first), ready(second)
+        assert one["base_url"] != two["base_url"]
+        assert one["page"].partition("/login")[0] != two["page"].partition("/login")[0]
+
+
+def test_what_a_killed_run_left_is_cleaned_up_by_the_next(project: Path, tmp_path: Path) -> None:
+    with running(str(project), "--json") as killed:
+        ready(killed)
+        children = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+        killed.wait()
+    with running(str(project), "--json") as process:
+        ready(process)
+        assert [child for child in children if child.is_running()] == []
+        assert [path.name for path in (tmp_path / "data" / "run").iterdir()] == ["0"]
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(project: Path) -> None:
+    with running(str(project)) as process:
+        until(process, "Ctrl-C")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        children = psutil.Process(process.pid).children(recursive=True)
+        port = next(one.laddr.port for one in children[0].net_connections() if one.status == "LISTEN")
+        process.stdout.close()
+        urlopen(f"http://127.0.0.1:{port}/books", timeout=10).close()
+        assert process.wait(timeout=20) == ExitCode.FAILED
+        assert process.stderr.read() == ""
+    assert [child for child in children if child.is_running()] == []
+
+
+@pytest.mark.parametrize(("target", "said"), [("nowhere", "There is no folder"), ("file", "is a file")])
+def test_what_is_no_folder_is_a_mistake(
+    target: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(["run", str(tmp_path / target)]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_a_backend_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with running(str(tmp_path / "empty")) as process:
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.FAILED
+    assert error.startswith("preview: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,239 @@
+"""The commands against a real service with real previews."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from cli_service import PROGRAM, Started, serving, write_project
+
+from preview.cli.entry import run
+from preview.cli.exits import ExitCode
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    root = tmp_path_factory.mktemp("service")
+    return {"PREVIEW_DATA_DIR": str(root / "data"), "PREVIEW_CACHE_DIR": str(root / "cache")}
+
+
+@pytest.fixture(scope="module")
+def service(folders: dict[str, str]) -> Iterator[Started]:
+    with serving(folders) as started:
+        yield started
+    assert started.process.returncode == 0
+    assert not Path(folders["PREVIEW_DATA_DIR"], "service.json").exists()
+
+
+@pytest.fixture
+def here(service: Started, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Started:
+    """The client commands as a person beside the service calls them."""
+    for name in ("PREVIEW_URL", "PREVIEW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in folders.items():
+        monkeypatch.setenv(name, value)
+    return service
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("projects") / "shop")
+
+
+@pytest.fixture
+def generation(here: Started, project: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
+    assert run(["push", str(project), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["name"], made["file_count"]) == ("shop", 2)
+    yield made["id"]
+    run(["stop", made["id"]])
+    capsys.readouterr()
+
+
+@pytest.fixture
+def running(generation: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(["launch", generation, "--wait", "60"]) == 0
+    said = capsys.readouterr()
+    assert " running at http://localhost:" in said.out
+    return generation
+
+
+def test_push_prints_the_id_alone(here: Started, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["push", str(project), "--name", "mine", "--project", "p1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("gen_")
+    assert said.out.count("\n") == 1
+    assert "2 files" in said.err
+
+
+def test_a_launch_that_is_not_waited_for_says_how_to_watch_it(
+    generation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["launch", generation, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["generation_id"] == generation
+    assert run(["stop", generation]) == 0
+    assert run(["launch", generation]) == 0
+    said = capsys.readouterr()
+    assert " starting at " in said.out
+    assert f"preview logs {generation} -f" in said.err
+
+
+def test_a_request_goes_through_with_the_token_of_the_launch(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["request", running, "get", "/books?q=a%20b"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"q": "a b"}
+    assert said.err.startswith("200 in ")
+
+
+def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    body.write_text('{"a": [1]}')
+    assert run(["request", running, "POST", "/echo", "-d", f"@{body}", "-H", "X-Thing: 1", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["status_code"] == 200
+    assert json.loads(answer["body"]) == {"a": [1]}
+
+
+def test_bytes_come_as_bytes(running: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["request", running, "GET", "/bytes"]) == 0
+    assert capfdbinary.readouterr().out == bytes([0, 255, 1])
+
+
+def test_the_previews_own_errors_fail_only_if_asked_to(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["request", running, "GET", "/fail"]) == 0
+    assert run(["request", running, "GET", "/fail", "--fail"]) == 1
+    assert "418 in " in capsys.readouterr().err
+
+
+def test_a_token_that_is_not_valid_any_more_is_explained(
+    running: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(folders["PREVIEW_DATA_DIR"], "client", "tokens.json")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text(json.dumps(dict.fromkeys(json.loads(path.read_text()), "wrong")))
+    assert run(["request", running, "GET", "/books"]) == ExitCode.NOT_ALLOWED
+    assert "launch it again" in capsys.readouterr().err
+
+
+def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["logs", running]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.endswith("| hello from the app") for line in lines)
+    assert any(" * " in line for line in lines)
+    assert run(["logs", running, "--tail", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_logs_as_json_are_numbered(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["logs", running, "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    numbers = [event["seq"] for event in events if event["event"] == "log"]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_following_ends_with_the_preview(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    stopper = threading.Timer(0.2, run, [["stop", running]])
+    stopper.start()
+    assert run(["logs", running, "-f", "--json"]) == 0
+    stopper.join()
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [event["status"] for event in events if event["event"] == "end"] == ["stopped"]
+
+
+def test_ctrl_c_is_the_ordinary_end_of_following(running: str) -> None:
+    follower = subprocess.Popen([*PROGRAM, "logs", running, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert follower.stdout is not None
+    assert follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    _, error = follower.communicate(timeout=10)
+    assert (follower.returncode, error) == (0, b"")
+
+
+def test_ls_shows_where_a_preview_is(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ls", "--status", "running"]) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row[:2] == [running, "running"]
+    assert row[2].startswith("http://localhost:")
+    assert run(["ls", "--json", "--limit", "1"]) == 0
+    assert [one["generation_id"] for one in json.loads(capsys.readouterr().out)["previews"]] == [running]
+
+
+def test_stop_answers_when_it_is_gone(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["stop", running]) == 0
+    assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"
+    assert run(["stop", running, "--json"]) == ExitCode.NOT_FOUND
+    assert run(["request", running, "GET", "/"]) == ExitCode.FAILED
+    assert run(["launch", running]) == 0
+    assert run(["stop", running, "--json"]) == 0
+
+
+def test_a_second_launch_is_a_conflict(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", running]) == ExitCode.CONFLICT
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_launch_that_fails_shows_the_last_lines(
+    here: Started, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = write_project(
+        tmp_path / "broken", "from fastapi import FastAPI\napp = FastAPI()\nraise RuntimeError('why')\n"
+    )
+    run(["push", str(broken)])
+    generation = capsys.readouterr().out.strip()
+    assert run(["launch", generation, "--wait", "60"]) == ExitCode.FAILED
+    assert "RuntimeError: why" in capsys.readouterr().err
+
+
+def test_nothing_of_an_unknown_generation(here: Started, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["launch", "gen_nowhere"]) == ExitCode.NOT_FOUND
+    assert run(["logs", "gen_nowhere"]) == ExitCode.NOT_FOUND
+    assert run(["request", "gen_nowhere", "GET", "/"]) == ExitCode.FAILED
+    assert "launch it from here" in capsys.readouterr().err
+
+
+def test_a_token_from_here_is_good_there(here: Started, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["token", "ada", "--tier", "pro"]) == 0
+    token = capsys.readouterr().out.strip()
+    answer = httpx2.get(f"{here.url}/api/v1/previews", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    assert answer.json() == {"previews": [], "next_cursor": None}
+
+
+def test_another_service_is_named_by_url_and_token(
+    here: Started, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["token", "ada", "--json"]) == 0
+    token = json.loads(capsys.readouterr().out)["token"]
+    monkeypatch.setenv("PREVIEW_DATA_DIR", "/nonexistent/elsewhere")
+    assert run(["ls", "--url", here.url]) == ExitCode.FAILED
+    assert "set PREVIEW_TOKEN" in capsys.readouterr().err
+    monkeypatch.setenv("PREVIEW_TOKEN", token)
+    assert run(["ls", "--url", f"{here.url}/"]) == 0
+    monkeypatch.setenv("PREVIEW_TOKEN", "wrong")
+    assert run(["ls", "--url", here.url]) == ExitCode.NOT_ALLOWED
+
+
+def test_the_link_logs_in_once(here: Started) -> None:
+    with httpx2.Client(trust_env=False) as browser:
+        assert browser.get(here.login).status_code in {302, 303}
+        assert browser.cookies
+    assert httpx2.get(here.login, trust_env=False).status_code >= 400
+
+
+def test_doctor_finds_the_service(here: Started, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor"]) == 0
+    assert f"process {here.process.pid} at {here.url}, ready" in capsys.readouterr().out
+
+
+def test_a_second_service_on_one_folder_is_refused_in_one_sentence(here: Started) -> None:
+    done = subprocess.run([*PROGRAM, "serve"], capture_output=True, text=True, timeout=20, env=dict(os.environ))
+    assert done.returncode == ExitCode.FAILED
+    assert f"is in use by process {here.process.pid} at {here.url}" in done.stderr
+    assert done.stderr.count("\n") == 1
