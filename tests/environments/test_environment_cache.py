@@ -555,3 +555,44 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     held = try_lock(path, exclusive=False)
     assert held is not None
     held.release()
+
+
+async def test_an_environment_that_cannot_be_removed_stays_and_is_no_loss(
+    cache: EnvironmentCache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_environment(root, A, unused_s=31 * 24 * 3600)
+    (root / f".building-{B}-1-ab").mkdir()
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr("preview.environments.eviction.remove_tree", refuse)
+    assert await cache.evict() == 0
+    assert f".building-{B}-1-ab" in left_behind(root)
+
+
+async def test_an_environment_without_a_lock_file_goes_by_its_folders_age(cache: EnvironmentCache, root: Path) -> None:
+    fake_environment(root, A)
+    (root / f"{A}.lock").unlink()
+    os.utime(root / A, (0, 0))
+    assert await cache.evict() == 1
+    assert left_behind(root) == []
+
+
+async def test_a_lock_that_cannot_be_made_keeps_the_environment(cache: EnvironmentCache, root: Path) -> None:
+    fake_environment(root, A, unused_s=31 * 24 * 3600)
+    (root / f"{A}.lock").unlink()
+    (root / f"{A}.lock").mkdir()
+    os.utime(root / f"{A}.lock", (0, 0))
+    assert await cache.evict() == 0
+    assert A in left_behind(root)
+
+
+async def test_options_and_constraints_reach_the_installer(
+    cache: EnvironmentCache, make_project: MakeProject, said: Said
+) -> None:
+    project = make_project("six", "--pre", "-c limits.txt")
+    (project / "limits.txt").write_text("six==1.16.0\n")
+    with trio.fail_after(LIMIT_S):
+        async with cache.open_environment(project, said) as environment:
+            assert await ask(environment.python, "import six; print(six.__version__)") == "1.16.0"
