@@ -22,7 +22,9 @@ from packaging.requirements import Requirement
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 BEGIN = "# Pins, written by scripts/pin.py: every package, direct or not, in one version.\n"
-BLOCK = re.compile(re.escape(BEGIN) + r"\[tool\.uv\]\nconstraint-dependencies = \[\n.*?^\]\n", re.MULTILINE | re.DOTALL)
+# Previews need Linux, so nothing else is resolved for.
+HEAD = f"{BEGIN}[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\n"
+BLOCK = re.compile(re.escape(BEGIN) + r"\[tool\.uv\]\n.*?^\]\n", re.MULTILINE | re.DOTALL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,16 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parser.parse_args(arguments).check:
         return check()
     text = PYPROJECT.read_text(encoding="utf-8")
+    base = f"{BLOCK.sub('', text).rstrip()}\n\n{HEAD}"
     # Without the old pins, and without what an earlier resolution chose: the newest that the dependencies allow.
-    PYPROJECT.write_text(BLOCK.sub("", text).rstrip() + "\n", encoding="utf-8")
+    PYPROJECT.write_text(base, encoding="utf-8")
     try:
         pins = resolve("--upgrade")
     except BaseException:
         PYPROJECT.write_text(text, encoding="utf-8")
         raise
     lines = "".join(f'    "{pin}",\n' for pin in pins)
-    with PYPROJECT.open("a", encoding="utf-8") as file:
-        file.write(f"\n{BEGIN}[tool.uv]\nconstraint-dependencies = [\n{lines}]\n")
+    PYPROJECT.write_text(f"{base}constraint-dependencies = [\n{lines}]\n", encoding="utf-8")
     print(f"{len(pins)} packages pinned; now: uv sync")
     return 0
 
