@@ -13,6 +13,7 @@ from preview.runtime.interface import (
 from preview.runtime.linux import child_subreaper
 from preview.runtime.listener import bind_in_range
 from preview.runtime.plain import PlainRuntime
+from preview.runtime.proctree import end_tree
 
 __all__ = [
     "FD_PLACEHOLDER",
@@ -26,4 +27,5 @@ __all__ = [
     "Usage",
     "bind_in_range",
     "child_subreaper",
+    "end_tree",
 ]

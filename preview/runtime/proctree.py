@@ -184,3 +184,22 @@ async def end_all(find: Callable[[], list[int]]) -> int:
         await trio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LAST_POLL_S)
     return len(killed)
+
+
+async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity]) -> int:
+    """End what an earlier run of the service left: its leaders, if they are still the same processes, and all marked.
+
+    Returns:
+        How many processes were killed.
+
+    Cancellation: as ``end_all``.
+    """
+    wanted = frozenset(preview_ids)
+    known = tuple(leaders)
+
+    def look() -> list[int]:
+        heads = [one.pid for one in known if is_alive(one)]
+        below = [pid for head in heads for pid in descendants(head)]
+        return list(dict.fromkeys([*heads, *below, *marked(wanted)]))
+
+    return await end_all(look)

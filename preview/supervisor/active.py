@@ -1,0 +1,245 @@
+"""One live preview as the rooms above see it: what it is now, its log, its token, and the one way to end it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+
+import trio
+
+from preview.clock import now_ms, utc_now
+from preview.errors import InvalidRequest, PreviewError
+from preview.ids import new_preview_id, new_token
+from preview.lifecycle import Health, State, StopCause, advance
+from preview.logs import Level, PreviewLog, StatusChange
+from preview.runtime import Exit, Usage
+from preview.settings import Settings, Tier
+from preview.storage.records import PreviewRecord
+from preview.supervisor.deadlines import Deadlines
+from preview.supervisor.interface import User
+
+__all__ = ["ActivePreview", "Outcome", "hash_token", "new_record"]
+
+_CAUSE_REASON = {
+    StopCause.USER: "stopped on request",
+    StopCause.EXPIRED: "stopped: its time is over",
+    StopCause.INACTIVE: "stopped: no request and no open stream for too long",
+    StopCause.SHUTDOWN: "stopped: the service is shutting down",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a preview ends; decided once, by whoever comes first.
+
+    Attributes:
+        state: ``stopped`` or ``failed``.
+        reason: One sentence.
+        cause: Why it was told to stop; None when it failed.
+        error: The failure, for whoever waits for the launch; None when it was told to stop.
+    """
+
+    state: State
+    reason: str
+    cause: StopCause | None = None
+    error: PreviewError | None = None
+
+
+def hash_token(token: str) -> str:
+    """What is kept of a preview token: SHA-256, hex. The token has 256 random bits, so no salt or stretching."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def new_record(
+    settings: Settings, *, user: User, tier: Tier, generation_id: str, project_id: str, port: int, runtime: str
+) -> tuple[PreviewRecord, str]:
+    """The record of a preview that begins now, and its token in clear."""
+    token = new_token()
+    now = utc_now()
+    expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
+    record = PreviewRecord(
+        id=new_preview_id(),
+        generation_id=generation_id,
+        project_id=project_id,
+        user_id=user.id,
+        state=State.STARTING,
+        health=Health.UNKNOWN,
+        created_at=now,
+        expires_at=expires_at,
+        token_hash=hash_token(token),
+        token_expires_at=min(expires_at, now + timedelta(seconds=settings.session_timeout_s)),
+        log_level=settings.log_level,
+        port=port,
+        base_url=f"http://{settings.preview_public_host}:{port}",
+        runtime=runtime,
+    )
+    return record, token
+
+
+class ActivePreview:
+    """A preview that holds something. Owned by the manager's table and by its own task (``run_preview``).
+
+    Attributes:
+        record: What the row says, or will say in a moment.
+        log: Its lines and events.
+        listener: The socket it serves on; closed when the preview is over.
+        scope: The stop button: cancelling it tears the preview down.
+        accepted: Set when the row is stored, or when that has failed (see ``outcome``).
+        settled: Set when it is running, or over.
+        over: Set when nothing of it is left.
+        usage: What its processes used at the last look, or None.
+        directory: Its project's files, while it has them.
+        startup_timeout_s: Seconds from the process's start to the first answer.
+    """
+
+    def __init__(
+        self,
+        record: PreviewRecord,
+        *,
+        settings: Settings,
+        tier: Tier,
+        log: PreviewLog,
+        listener: socket.socket,
+        startup_timeout_s: float,
+    ) -> None:
+        self.record = record
+        self.log: PreviewLog = log
+        self.listener = listener
+        self.tier = tier
+        self.startup_timeout_s = startup_timeout_s
+        self.scope = trio.CancelScope()
+        self.accepted = trio.Event()
+        self.settled = trio.Event()
+        self.over = trio.Event()
+        self.stored = False
+        self.outcome: Outcome | None = None
+        self.exit: Exit | None = None
+        self.usage: Usage | None = None
+        self.directory: Path | None = None
+        self.any_answer = True
+        self.deadlines = Deadlines(
+            life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
+        )
+        self._settings = settings
+        self._created = trio.current_time()
+
+    @property
+    def id(self) -> str:
+        """``preview_…``."""
+        return self.record.id
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it is asked: host and port; None unless it is running."""
+        return self.socket_address if self.record.state is State.RUNNING else None
+
+    @property
+    def socket_address(self) -> tuple[str, int]:
+        """Host and port of its socket, from the claim on."""
+        return self._settings.preview_host, self.record.port or 0
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the launch."""
+        return trio.current_time() - self._created
+
+    # Changes of state
+
+    def move(self, state: State, reason: str | None = None) -> None:
+        """Change the state by the table, and tell the log's subscribers.
+
+        Raises:
+            IllegalTransition: A mistake of the supervisor.
+        """
+        now = utc_now()
+        self.record = replace(self.record, state=advance(self.record.state, state), reason=reason)
+        if state is State.RUNNING:
+            self.record = replace(self.record, started_at=now)
+            self.settled.set()
+        elif state in (State.STOPPED, State.FAILED):
+            self.record = replace(self.record, stopped_at=now)
+        self._publish()
+
+    def set_health(self, health: Health) -> bool:
+        """Note what a probe found; whether that is news."""
+        changed = health is not self.record.health
+        self.record = replace(self.record, health=health, last_health_check=utc_now())
+        if changed:
+            self._publish()
+        return changed
+
+    def _publish(self) -> None:
+        record = self.record
+        self.log.publish_status(StatusChange(record.id, record.state, record.health, record.reason, now_ms()))
+
+    # The end
+
+    def request_stop(self, cause: StopCause) -> None:
+        """Tell it to stop. Synchronous, and the same however often: the first outcome counts."""
+        if self.outcome is not None:
+            return
+        reason = _CAUSE_REASON[cause]
+        self.outcome = Outcome(State.STOPPED, reason, cause=cause)
+        self.move(State.STOPPING, reason)
+        if self.stored:
+            self.log.say(reason)
+        self.scope.cancel()
+
+    def fail(self, error: PreviewError) -> None:
+        """Tell it that it has failed. As ``request_stop``: the first outcome counts."""
+        if self.outcome is not None:
+            return
+        self.outcome = Outcome(State.FAILED, error.message, error=error)
+        self.scope.cancel()
+
+    def last_lines(self, count: int = 10) -> list[str]:
+        """The last of what the child itself said, oldest first."""
+        return [line.message for line in self.log.last_lines(count)]
+
+    # Activity and token
+
+    def touch(self) -> None:
+        """Note a request: the preview is not inactive."""
+        self.deadlines.touch()
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count an open stream as activity for as long as this is open."""
+        with self.deadlines.hold():
+            yield
+
+    def accept_token(self, token: str) -> bool:
+        """Whether this is the preview's token and it is still good; a good one is renewed, never past the end."""
+        now = utc_now()
+        matches = compare_digest(hash_token(token), self.record.token_hash)
+        if not matches or now >= self.record.token_expires_at:
+            return False
+        until = min(self.record.expires_at, now + timedelta(seconds=self._settings.session_timeout_s))
+        self.record = replace(self.record, token_expires_at=until)
+        self.touch()
+        return True
+
+    def extend(self, seconds: float) -> None:
+        """Move the expiry by ``seconds``, up to the tier's longest life counted from the launch.
+
+        Raises:
+            InvalidRequest: Nothing is left to give; ``details`` holds the limit.
+        """
+        longest = self.record.created_at + timedelta(seconds=self.tier.max_life_s)
+        if self.record.expires_at >= longest:
+            raise InvalidRequest(
+                f"The preview already has the longest life of the {self.tier.name} tier "
+                f"({self.tier.max_life_s:g} s); launch it again when it has ended.",
+                limit_s=self.tier.max_life_s,
+            )
+        expires_at = min(longest, self.record.expires_at + timedelta(seconds=seconds))
+        moved_s = (expires_at - self.record.expires_at).total_seconds()
+        self.record = replace(self.record, expires_at=expires_at)
+        self.deadlines.extend_to(self.deadlines.expires_at + moved_s)
+        self.log.say(f"extended by {moved_s:g} s", Level.INFO)

@@ -1,0 +1,52 @@
+"""The safety net behind exact deadlines: at an interval, look for what should not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+
+from preview.clock import now_ms
+from preview.errors import PreviewError
+from preview.supervisor.manager import PreviewManager
+from preview.supervisor.reconcile import remove_leftover_folders
+from preview.supervisor.run import House
+
+__all__ = ["clean_once", "run_cleanup"]
+
+log = structlog.get_logger(__name__)
+
+
+async def run_cleanup(
+    manager: PreviewManager, house: House, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Clean each ``cleanup_interval_s`` seconds, until cancelled. One task, in the service's nursery.
+
+    Cancellation: the step under way may be half done; the next run does the rest.
+    """
+    task_status.started()
+    while True:
+        await trio.sleep(house.settings.cleanup_interval_s)
+        await clean_once(manager, house)
+
+
+async def clean_once(manager: PreviewManager, house: House) -> None:
+    """Take each step; one that fails is logged and does not keep the others from being taken.
+
+    Cancellation: as ``run_cleanup``.
+    """
+    steps: tuple[Callable[[], Awaitable[int]], ...] = (
+        manager.store_pending,
+        lambda: remove_leftover_folders(house.settings, keep=frozenset(manager.all_active)),
+        lambda: house.store.delete_ended_before(now_ms() - int(house.settings.log_retention_s * 1000)),
+        house.environments.evict,
+    )
+    for name, step in zip(("rows", "folders", "ended previews", "environments"), steps, strict=True):
+        try:
+            count = await step()
+        except (PreviewError, OSError) as error:
+            log.warning("cleanup step failed", step=name, error=str(error))
+        else:
+            if count:
+                log.info("cleaned up", what=name, count=count)

@@ -1,0 +1,106 @@
+"""A preview's folders: its project, its temporary files, its database. They go when it goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.settings import Settings
+
+__all__ = ["Workspace", "open_workspace", "remove_tree", "workspace_root"]
+
+log = structlog.get_logger(__name__)
+
+# Removing 100,000 files takes about two seconds on a slow disk; what is left then is found by the cleanup.
+_REMOVE_BUDGET_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where one preview lives.
+
+    Attributes:
+        root: Holds all below it.
+        project: The generation's files; the child's working folder.
+        temp: The child's TMPDIR and HOME.
+        database: Folder of the child's own SQLite file.
+    """
+
+    root: Path
+    project: Path
+    temp: Path
+    database: Path
+
+    @property
+    def database_url(self) -> str:
+        """For the child's DATABASE_URL."""
+        return f"sqlite:///{self.database / 'preview.db'}"
+
+
+def workspace_root(settings: Settings) -> Path:
+    """The folder that holds each preview's workspace."""
+    return settings.data_dir / "previews"
+
+
+@asynccontextmanager
+async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[Workspace]:
+    """Make the folders, empty and private (mode 0700), and remove them at the end, however that comes.
+
+    Cancellation: the folders are removed (bounded; what a hung disk keeps is logged and left to the cleanup).
+    """
+    root = workspace_root(settings) / preview_id
+    workspace = Workspace(root, root / "project", root / "tmp", settings.resolved_db_path / preview_id)
+    try:
+        for folder in (workspace.root, workspace.project, workspace.temp, workspace.database):
+            folder.mkdir(mode=0o700, parents=True)
+        yield workspace
+    finally:
+        with trio.move_on_after(_REMOVE_BUDGET_S, shield=True) as scope:
+            await remove_tree(workspace.root)
+            await remove_tree(workspace.database)
+        if scope.cancelled_caught:
+            log.error("folder not removed in time", preview_id=preview_id, directory=str(root))
+
+
+async def remove_tree(directory: Path) -> None:
+    """Remove a folder and all below it; links are removed, never followed. Nothing happens where there is none.
+
+    Cancellation: the thread goes on in the background and ends with the removal.
+    """
+    await trio.to_thread.run_sync(_remove_tree, directory, abandon_on_cancel=True)
+
+
+def _remove_tree(directory: Path) -> None:
+    shutil.rmtree(directory, onerror=_make_writable_and_retry)
+
+
+def _make_writable_and_retry(
+    function: Callable[..., object], path: str, info: tuple[object, BaseException, object]
+) -> None:
+    """A child may have taken away its own folders' permissions; they are ours to give back. Missing is fine."""
+    error = info[1]
+    if isinstance(error, FileNotFoundError):
+        return
+    if not isinstance(error, PermissionError):
+        log.warning("not removed", path=path, error=str(error))
+        return
+    try:
+        parent = Path(path).parent
+        parent.chmod(stat.S_IRWXU)
+        if function in (os.open, os.scandir, os.listdir, os.lstat):
+            Path(path).chmod(stat.S_IRWXU)
+            shutil.rmtree(path)
+        else:
+            function(path)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        log.warning("not removed", path=path, error=str(problem))
