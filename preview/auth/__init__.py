@@ -1,1 +1,1 @@
-"""Room: auth."""
+"""Who is asking (being written by a second colleague; the storage colleague need not)."""
