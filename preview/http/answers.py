@@ -14,9 +14,7 @@ __all__ = ["json_answer", "link", "no_content"]
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON, its keys in the order in which the contract writes them."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(
-        text.encode("utf-8", "replace"), status, dict(headers or {}), content_type="application/json"
-    )
+    return Response(text.encode("utf-8", "replace"), status, dict(headers or {}), content_type="application/json")
 
 
 def no_content(headers: Mapping[str, str] | None = None) -> Response:

@@ -94,10 +94,10 @@ class PreviewApp(QuartTrio):
             async with self.attached(self._given_service):
                 yield self._given_service
             return
-        async with open_service(self.settings, generations=self._generations) as service:
-            async with self.attached(service):
-                yield service
-                service.draining.set()
+        opening = open_service(self.settings, generations=self._generations)
+        async with opening as service, self.attached(service):
+            yield service
+            service.draining.set()
 
     @asynccontextmanager
     async def attached(self, service: Service) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from shutil import rmtree
 
@@ -16,7 +17,7 @@ import trio
 from preview.endpoints import Endpoint, endpoints_from_openapi, extract_endpoints, merge_endpoints
 from preview.errors import PreviewError
 from preview.generations import Generation, GenerationSource
-from preview.proxy import PreviewClient, ProxyRequest
+from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse
 from preview.supervisor import ActivePreview
 
 __all__ = ["EndpointBook"]
@@ -99,9 +100,13 @@ class EndpointBook:
             answer = await self._client.send(
                 address, ProxyRequest("GET", "/openapi.json"), timeout_s=_OPENAPI_TIMEOUT_S
             )
-            document = json.loads(answer.body) if answer.status == 200 else {}  # noqa: PLR2004  OK
-            found = endpoints_from_openapi(document if isinstance(document, dict) else {})
+            found = await trio.to_thread.run_sync(_read_openapi, answer, limiter=self._limiter)
         except (PreviewError, ValueError, RecursionError) as error:
             log.debug("no OpenAPI from the preview", preview_id=preview_id, why=str(error))
             found = []
         return self._live.put(preview_id, found)
+
+
+def _read_openapi(answer: ProxyResponse) -> Sequence[Endpoint]:
+    document = json.loads(answer.body) if answer.status == HTTPStatus.OK else {}
+    return endpoints_from_openapi(document if isinstance(document, dict) else {})

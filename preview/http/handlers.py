@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import trio
-from quart import Quart, Response, current_app, g, request
+from quart import Quart, Response, g, request
 
 from preview.errors import ServiceStopping
 from preview.http.backend import backend
@@ -74,6 +75,6 @@ async def _answer_error(error: Exception) -> Response:
     instance = f"{request.root_path.rstrip('/')}{request.path}"
     shown: dict[str, Any] = VIEWS[contract].problem(problem, instance=instance, route=route)
     kind = "application/problem+json" if contract is Contract.V1 else "application/json"
-    response = Response(current_app.json.dumps(shown), problem.status_in(contract), content_type=kind)
+    response = Response(json.dumps(shown, default=str), problem.status_in(contract), content_type=kind)
     response.headers.update(problem.headers)
     return response

@@ -154,7 +154,7 @@ def problem(error: Problem, *, instance: str, route: str) -> Json:
         shown = message if route == "launch" else error.detail
         return {"status": "failed", "error": _LAUNCH_FAILED, "message": shown} | _details(error, _LAUNCH_FAILED)
     status = {"launch": "failed"}.get(route, "error")
-    if error.status_in(Contract.PLAN) == 404:  # noqa: PLR2004  the document's own word
+    if error.status_in(Contract.PLAN) == 404:
         status = "not_found"
     return {"status": status, "error": error.code, "message": error.detail} | _details(error, error.code)
 

@@ -1,0 +1,203 @@
+"""What each route takes and gives: the table behind the document. A test holds it to the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from preview import errors
+from preview.errors import PreviewError
+from preview.http import bodies
+from preview.http.openapi import shapes_plan as plan
+from preview.http.openapi import shapes_v1 as v1
+from preview.logs import Contract
+
+__all__ = ["OPERATIONS", "Operation", "Reply"]
+
+ErrorKinds = tuple[type[PreviewError], ...]
+
+_AUTH: ErrorKinds = (errors.Unauthenticated, errors.Forbidden, errors.DatabaseUnavailable, errors.ServiceStopping)
+_OWN: ErrorKinds = (*_AUTH, errors.GenerationNotFound)
+_LAUNCH: ErrorKinds = (
+    *_OWN,
+    errors.InvalidRequest,
+    errors.ProjectMismatch,
+    errors.InvalidGeneration,
+    errors.AlreadyRunning,
+    errors.LimitReached,
+    errors.NoPortFree,
+    errors.LaunchFailed,
+    errors.EnvironmentFailed,
+    errors.StartupTimeout,
+)
+_PROXY: ErrorKinds = (
+    *_OWN,
+    errors.InvalidRequest,
+    errors.InvalidPath,
+    errors.PreviewTokenRejected,
+    errors.BodyTooLarge,
+    errors.UpstreamFailed,
+    errors.PreviewUnavailable,
+    errors.UpstreamTimeout,
+)
+_UPLOAD: ErrorKinds = (*_AUTH, errors.InvalidRequest, errors.InvalidGeneration, errors.TooLarge)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer.
+
+    Attributes:
+        about: One sentence.
+        model: Its schema; None where it has no body, or none that a schema could describe.
+        kind: Its media type; None where it has no body.
+        headers: Name and meaning of its own header fields.
+    """
+
+    about: str
+    model: type[BaseModel] | None = None
+    kind: str | None = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route.
+
+    Attributes:
+        tag: Heading in the document.
+        replies: Successful answers by status.
+        errors: What may go wrong.
+        body: Schema of the request's body.
+        query: Schema of the query.
+        headers: Request header fields and their meaning.
+        is_open: Whether it asks for no token.
+    """
+
+    tag: str
+    replies: Mapping[int, Reply]
+    errors: ErrorKinds = ()
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_open: bool = False
+
+
+_PREFER = {"Prefer": "`wait=SECONDS`: answer when the preview is healthy (RFC 7240)."}
+_APPLIED = {"Preference-Applied": "The wait that was granted."}
+_LOCATION = {"Location": "Where the preview is found."}
+_GONE = Reply("Done; no body.", kind=None)
+
+
+def _in_both(contract: Contract) -> dict[str, Operation]:
+    """The seven endpoints, and the ticket, in one contract's words."""
+    is_plan = contract is Contract.PLAN
+    name, tag = contract.value, f"preview ({contract.value})"
+    launch = Reply("Launched.", plan.PlanLaunched if is_plan else v1.Launched, headers=_APPLIED)
+    endpoints = Operation(tag, {200: Reply("The endpoints.", plan.PlanEndpoints if is_plan else v1.Endpoints)}, _OWN)
+    stopped = {200: Reply("Stopped.", plan.PlanStopped)} if is_plan else {204: _GONE}
+    return {
+        f"{name}.launch": Operation(
+            tag,
+            {200: launch} if is_plan else {201: Reply("Launched.", v1.Launched, headers=_APPLIED | _LOCATION)},
+            _LAUNCH,
+            body=bodies.PlanLaunchBody if is_plan else bodies.V1LaunchBody,
+            headers=_PREFER,
+        ),
+        f"{name}.status": Operation(
+            tag,
+            {200: Reply("The status.", plan.PlanStatus if is_plan else v1.Status)},
+            (*_OWN, errors.NoActivePreview),
+        ),
+        f"{name}.stop": Operation(tag, stopped, (*_OWN, errors.NoActivePreview)),
+        f"{name}.endpoints": endpoints,
+        f"{name}.preview_endpoints": endpoints,
+        f"{name}.config": Operation(tag, {200: Reply("The limits.", plan.PlanConfig if is_plan else v1.Config)}, _OWN),
+        f"{name}_proxy.request_": Operation(
+            tag,
+            {200: Reply("The preview's answer.", plan.PlanProxied if is_plan else v1.Proxied)},
+            _PROXY,
+            body=bodies.EnvelopeBody,
+            headers={"X-Preview-Token": "The preview token of the launch."},
+        ),
+        f"{name}_logs.stream": Operation(
+            tag,
+            {
+                200: Reply("Events: lines, `status`, `gap`, `end`, `expired`.", kind="text/event-stream"),
+                204: Reply("The preview is over and nothing is left to say.", kind=None),
+            },
+            (*_OWN, errors.InvalidRequest, errors.NoActivePreview, errors.PreviewNotFound, errors.TooManyStreams),
+            query=bodies.StreamQuery,
+            headers={"Last-Event-ID": "Go on right behind this line."},
+        ),
+        f"{name}_logs.ticket": Operation(
+            tag, {201: Reply("The ticket.", v1.Ticket)}, (*_OWN, errors.NoActivePreview, errors.TooManyStreams)
+        ),
+    }
+
+
+def _only_v1() -> dict[str, Operation]:
+    restarted = Reply("The new preview.", v1.Launched, headers=_APPLIED | _LOCATION)
+    return {
+        "previews.list_previews": Operation(
+            "previews",
+            {200: Reply("A page.", v1.InstancePage)},
+            (*_AUTH, errors.InvalidRequest),
+            query=bodies.ListQuery,
+        ),
+        "previews.get_preview": Operation(
+            "previews", {200: Reply("The preview.", v1.Instance)}, (*_AUTH, errors.PreviewNotFound)
+        ),
+        "previews.extend": Operation(
+            "previews",
+            {200: Reply("Extended.", v1.Instance)},
+            (*_OWN, errors.InvalidRequest, errors.NoActivePreview),
+            body=bodies.ExtendBody,
+        ),
+        "previews.restart": Operation("previews", {201: restarted}, _LAUNCH, headers=_PREFER),
+        "generations.create_generation": Operation(
+            "generations",
+            {201: Reply("Kept.", v1.GenerationShape, headers={"Location": "Where the generation is found."})},
+            _UPLOAD,
+            body=bodies.GenerationBody,
+        ),
+        "generations.list_generations": Operation(
+            "generations",
+            {200: Reply("A page.", v1.GenerationPage)},
+            (*_AUTH, errors.InvalidRequest),
+            query=bodies.PageQuery,
+        ),
+        "generations.get_generation": Operation(
+            "generations", {200: Reply("The generation.", v1.GenerationShape)}, _OWN
+        ),
+        "generations.delete_generation": Operation("generations", {204: _GONE}, (*_OWN, errors.AlreadyRunning)),
+    }
+
+
+def _rest() -> dict[str, Operation]:
+    html = Reply("HTML.", kind="text/html")
+    to_page = Reply("To the page, with a session cookie.", kind=None, headers={"Location": "The page."})
+    alive = Reply("How it is.", v1.Alive)
+    return {
+        "session.login": Operation("page", {303: to_page}, (errors.Unauthenticated,), is_open=True),
+        "session.logout": Operation("page", {204: _GONE}, _AUTH),
+        "system.healthz": Operation("operation", {200: alive}, is_open=True),
+        "system.readyz": Operation("operation", {200: alive, 503: alive}, is_open=True),
+        "system.metrics": Operation(
+            "operation", {200: Reply("Prometheus' text format.", kind="text/plain")}, is_open=True
+        ),
+        "page.index": Operation("page", {200: html}, is_open=True),
+        "page.asset": Operation("page", {200: Reply("A file.", kind="*/*")}, is_open=True),
+        "page.favicon": Operation("page", {200: Reply("An icon.", kind="image/svg+xml")}, is_open=True),
+        "docs": Operation("page", {200: html}, is_open=True),
+        "docs_style": Operation("page", {200: Reply("A style sheet.", kind="text/css")}, is_open=True),
+        "openapi": Operation("operation", {200: Reply("This document.")}, is_open=True),
+    }
+
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    _in_both(Contract.V1) | _in_both(Contract.PLAN) | _only_v1() | _rest()
+)

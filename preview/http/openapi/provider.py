@@ -1,0 +1,150 @@
+"""The document, built from the routes and the table of operations."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from quart_schema.openapi import OpenAPIProvider
+from werkzeug.routing.rules import Rule
+
+from preview.errors import PreviewError
+from preview.http.errors import problem_of
+from preview.http.openapi import shapes_plan, shapes_v1
+from preview.http.openapi.operations import OPERATIONS, Operation, Reply
+from preview.logs import Contract
+
+__all__ = ["Provider"]
+
+_PATH = re.compile("<(?:[^:]*:)?([^>]+)>")
+_REF = "#/components/schemas/{model}"
+# How a client may show who it is: any one of these.
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
+_TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
+
+
+class Provider(OpenAPIProvider):
+    """OpenAPI 3.1 of every route of the app."""
+
+    def generate_rules(self) -> Iterable[Rule]:
+        """Every HTTP route: none is hidden."""
+        return [rule for rule in self._app.url_map.iter_rules() if not rule.websocket]
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The path with its operation, and the schemas that it names."""
+        operation = OPERATIONS[rule.endpoint]
+        view = self._app.view_functions[rule.endpoint]
+        summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+        schemas: dict[str, Any] = {}
+        built: dict[str, Any] = {
+            "tags": [operation.tag],
+            "summary": summary.rstrip("."),
+            "description": description.strip(),
+            "parameters": _parameters(rule, operation, schemas),
+            "responses": _responses(rule, operation, schemas),
+            "security": _security(rule, operation),
+        }
+        body = _request_body(rule, operation, schemas)
+        if body is not None:
+            built["requestBody"] = body
+        path = _PATH.sub(r"{\1}", rule.rule)
+        methods = sorted(self.generate_methods(rule))
+        return {path: {method.lower(): built | {"operationId": rule.endpoint} for method in methods}}, schemas
+
+
+def _security(rule: Rule, operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.is_open:
+        return []
+    return _SECURITY + _TICKET if rule.endpoint.endswith("_logs.stream") else list(_SECURITY)
+
+
+def _schema(model: type[BaseModel], mode: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """A reference to the model's schema, which is put among ``schemas``."""
+    made = model.model_json_schema(ref_template=_REF, mode="serialization" if mode == "out" else "validation")
+    schemas.update(made.pop("$defs", {}))
+    schemas[model.__name__] = made
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def _parameters(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in sorted(rule.arguments)
+    ]
+    if operation.query is not None:
+        made = operation.query.model_json_schema(ref_template=_REF)
+        schemas.update(made.get("$defs", {}))
+        for name, schema in made["properties"].items():
+            about = schema.pop("description", None)
+            found.append({"name": name, "in": "query", "schema": schema} | ({"description": about} if about else {}))
+    for name, about in operation.headers.items():
+        found.append({"name": name, "in": "header", "description": about, "schema": {"type": "string"}})
+    return found
+
+
+def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any] | None:
+    if operation.body is None:
+        return None
+    content: dict[str, Any] = {"application/json": {"schema": _schema(operation.body, "in", schemas)}}
+    if rule.endpoint == "generations.create_generation":
+        content["multipart/form-data"] = {
+            "schema": {
+                "type": "object",
+                "required": ["archive"],
+                "properties": {
+                    "archive": {"type": "string", "format": "binary", "description": "A zip or tar.gz."},
+                    "project_id": {"type": "string"},
+                    "name": {"type": "string"},
+                },
+            }
+        }
+    return {"content": content, "required": any(one.is_required() for one in operation.body.model_fields.values())}
+
+
+def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    found = {str(status): _reply(reply, schemas) for status, reply in operation.replies.items()}
+    contract = Contract.PLAN if rule.rule.startswith("/api/generations/") else Contract.V1
+    by_status: dict[int, list[str]] = {}
+    for kind in operation.errors:
+        problem = problem_of(kind(""))
+        code = problem.code
+        if contract is Contract.PLAN and problem.is_launch:
+            code = f"launch_failed ({code})" if code != "launch_failed" else code
+        by_status.setdefault(problem.status_in(contract), []).append(code)
+    if rule.rule.startswith("/api/"):
+        by_status.setdefault(500, []).append(PreviewError.code)
+    for status, codes in sorted(by_status.items()):
+        if str(status) not in found:
+            found[str(status)] = _error(contract, rule, status, codes, schemas)
+    return found
+
+
+def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"description": reply.about}
+    if reply.kind is not None:
+        schema = {} if reply.model is None else _schema(reply.model, "out", schemas)
+        made["content"] = {reply.kind: {"schema": schema}}
+    if reply.headers:
+        made["headers"] = {
+            name: {"description": about, "schema": {"type": "string"}} for name, about in reply.headers.items()
+        }
+    return made
+
+
+def _error(contract: Contract, rule: Rule, status: int, codes: list[str], schemas: dict[str, Any]) -> dict[str, Any]:
+    model: type[BaseModel]
+    if contract is Contract.V1:
+        kind, model = "application/problem+json", shapes_v1.Problem
+    else:
+        kind = "application/json"
+        model = shapes_plan.PlanProxyError if rule.endpoint == "plan_proxy.request_" else shapes_plan.PlanError
+    made: dict[str, Any] = {
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}.",
+        "content": {kind: {"schema": _schema(model, "out", schemas)}},
+    }
+    if status == HTTPStatus.UNAUTHORIZED:
+        made["headers"] = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
+    return made

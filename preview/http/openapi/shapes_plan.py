@@ -1,0 +1,145 @@
+"""The answers of contract ``plan`` as schemas; tests hold the views to them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "PlanConfig",
+    "PlanEndpoints",
+    "PlanError",
+    "PlanLaunched",
+    "PlanProxied",
+    "PlanProxyError",
+    "PlanStatus",
+    "PlanStopped",
+]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlanLaunched(_Shape):
+    """The preview exists, and its log can be watched."""
+
+    status: Literal["launched"]
+    previewInstanceId: str = Field(examples=["preview_789abcdefghjkmnp"])  # noqa: N815  the contract's word
+    generationId: str  # noqa: N815  the contract
+    baseUrl: str | None = Field(examples=["http://localhost:3001"])  # noqa: N815  the contract
+    previewToken: str  # noqa: N815  the contract
+    expiresAt: str  # noqa: N815  the contract
+    healthCheckUrl: str | None  # noqa: N815  the contract
+
+
+class ListedEndpoint(_Shape):
+    """An endpoint in a status."""
+
+    method: str
+    path: str
+    description: str | None
+
+
+class PlanStatus(_Shape):
+    """How the preview is."""
+
+    previewInstanceId: str  # noqa: N815  the contract
+    status: Literal["launching", "running", "stopping", "stopped", "failed"]
+    baseUrl: str | None  # noqa: N815  the contract
+    uptime: int = Field(description="Seconds since the launch.")
+    lastHealthCheck: str | None  # noqa: N815  the contract
+    healthStatus: Literal["unknown", "healthy", "unhealthy"]  # noqa: N815  the contract
+    createdAt: str  # noqa: N815  the contract
+    expiresAt: str  # noqa: N815  the contract
+    generatedEndpoints: list[ListedEndpoint]  # noqa: N815  the contract
+    reason: str | None = Field(default=None, description="Only where it failed.")
+    exitCode: int | None = None  # noqa: N815  the contract
+    exitSignal: int | None = None  # noqa: N815  the contract
+
+
+class PlanStopped(_Shape):
+    """Processes, port and files are gone."""
+
+    status: Literal["stopped"]
+    message: str
+    stoppedAt: str  # noqa: N815  the contract
+
+
+class PlanEndpoint(_Shape):
+    """An endpoint; a schema only where one is known."""
+
+    method: str
+    path: str
+    description: str | None
+    requestSchema: dict[str, dict[str, str]] | None = None  # noqa: N815  the contract
+    requestBody: Any = None  # noqa: N815  the contract
+    responseSchema: Any = None  # noqa: N815  the contract
+
+
+class PlanEndpoints(_Shape):
+    """The generation's endpoints."""
+
+    endpoints: list[PlanEndpoint]
+
+
+class PlanProxied(_Shape):
+    """The preview's answer, whatever its status."""
+
+    statusCode: int  # noqa: N815  the contract
+    data: Any = Field(description="Parsed where it is JSON, else text, or base64 where `encoding` says so.")
+    headers: dict[str, str | list[str]]
+    encoding: Literal["base64"] | None = None
+
+
+class PlanEnvironment(_Shape):
+    """What the preview sees of the settings."""
+
+    NODE_ENV: str
+    LOG_LEVEL: str
+
+
+class PlanFeatures(_Shape):
+    """What the tier holds."""
+
+    websocketLogs: bool  # noqa: N815  the contract
+    advancedMetrics: bool  # noqa: N815  the contract
+
+
+class PlanLimitations(_Shape):
+    """What the tier allows."""
+
+    tier: str
+    maxConcurrentPreviews: int  # noqa: N815  the contract
+    maxSessionDuration: float  # noqa: N815  the contract
+    features: PlanFeatures
+
+
+class PlanConfig(_Shape):
+    """The limits that hold, in seconds."""
+
+    previewTimeout: float  # noqa: N815  the contract
+    maxInstances: int  # noqa: N815  the contract
+    sessionExpiry: float  # noqa: N815  the contract
+    autoStopInactiveAfter: float  # noqa: N815  the contract
+    environment: PlanEnvironment
+    limitations: PlanLimitations
+
+
+class PlanError(_Shape):
+    """An error."""
+
+    status: Literal["error", "failed", "not_found"]
+    error: str = Field(description="Stable code.")
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class PlanProxyError(_Shape):
+    """An error on the way to the preview."""
+
+    statusCode: int  # noqa: N815  the contract
+    error: str = Field(description="Stable code.")
+    message: str
+    details: dict[str, Any] | None = None
