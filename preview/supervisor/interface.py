@@ -5,21 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from preview.storage.records import PreviewRecord
+from preview.user import User
 
 __all__ = ["LaunchRequest", "Launched", "User"]
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who is asking.
-
-    Attributes:
-        id: The ``sub`` claim, or the host's own id.
-        tier: ``free``, ``pro``, ``enterprise``, or None (then the users table decides, else free).
-    """
-
-    id: str
-    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
