@@ -73,7 +73,8 @@ async def run_program(
         await _read_lines(process, result, say)
         result.code = await process.wait()
     finally:
-        await _end(process)
+        with trio.move_on_after(_REAP_S, shield=True):
+            await _end(process)
     return result
 
 
@@ -99,12 +100,11 @@ def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) 
 
 
 async def _end(process: trio.Process) -> None:
-    """Kill the whole session if its leader is still there, and reap the leader."""
+    """Kill the whole session if its leader is still there, and reap the leader; under the caller's shield."""
     # Not reaped yet, so the pid, which is the group's id too, cannot have been given to anybody else.
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    with trio.move_on_after(_REAP_S, shield=True):
-        await process.wait()
-        if process.stdout is not None:
-            await process.stdout.aclose()
+    await process.wait()
+    if process.stdout is not None:
+        await process.stdout.aclose()
