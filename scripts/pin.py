@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 BEGIN = "# Pins, written by scripts/pin.py: every package, direct or not, in one version.\n"
-# Previews need Linux, so nothing else is resolved for.
-HEAD = f"{BEGIN}[tool.uv]\nenvironments = [\"sys_platform == 'linux'\"]\n"
+# Previews need Linux, so nothing else is resolved for; and not all packages have wheels for Pythons to come.
+HEAD = f"{BEGIN}[tool.uv]\nenvironments = [\"sys_platform == 'linux' and python_full_version < '3.15'\"]\n"
 BLOCK = re.compile(re.escape(BEGIN) + r"\[tool\.uv\]\n.*?^\]\n", re.MULTILINE | re.DOTALL)
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def resolve(*options: str) -> list[str]:
     """The whole closure as ``name==version ; marker`` lines, sorted."""
     command = ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate"]
-    done = subprocess.run([*command, *options], cwd=PYPROJECT.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, *options], cwd=PYPROJECT.parent, stdout=subprocess.PIPE, text=True, check=True)
     lines = (line.strip() for line in done.stdout.splitlines())
     return sorted(line.replace('"', "'") for line in lines if line and not line.startswith(("#", "-")))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import trio
 
@@ -21,7 +21,7 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 
 @contextmanager
-def packed(folder: Path) -> Iterator[BinaryIO]:
+def packed(folder: Path) -> Iterator[IO[bytes]]:
     """The folder's files as a tar.gz, from its beginning; gone when the context is left.
 
     Which files belong to it is decided by ``FolderGenerations``, as for ``preview run``.

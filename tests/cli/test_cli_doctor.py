@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_as_json_it_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_something_missing_is_exit_code_1_and_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     assert run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "setpriv and prlimit missing" in text
@@ -118,7 +119,7 @@ def test_a_service_that_does_not_answer_fails(settings: Settings) -> None:
 
 
 def test_a_uv_that_does_not_start_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert found(settings, "uv").result is Result.FAIL
 
 
@@ -131,5 +132,5 @@ def test_a_kernel_that_forbids_adoption_fails(settings: Settings, monkeypatch: p
 
 
 def test_another_system_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks.sys, "platform", "plan9")
+    monkeypatch.setattr(sys, "platform", "plan9")
     assert found(settings, "Python").result is Result.FAIL
