@@ -42,7 +42,7 @@ class Provider(OpenAPIProvider):
         schemas: dict[str, Any] = {}
         built: dict[str, Any] = {
             "tags": [operation.tag],
-            "summary": summary.rstrip("."),
+            "summary": summary.rstrip(".") or next(iter(operation.replies.values())).about.rstrip("."),
             "description": description.strip(),
             "parameters": _parameters(rule, operation, schemas),
             "responses": _responses(rule, operation, schemas),

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from preview.http import PreviewApp, create_app
+from preview.http.openapi.operations import OPERATIONS
+from preview.settings import load_settings
+
+HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture
+def app() -> PreviewApp:
+    return create_app(load_settings())
+
+
+async def document(app: PreviewApp) -> dict[str, Any]:
+    answer = await app.test_client().get("/openapi.json")
+    assert answer.status_code == 200
+    loaded: dict[str, Any] = json.loads(await answer.get_data())
+    return loaded
+
+
+def operations(found: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation) for path, methods in found["paths"].items() for method, operation in methods.items()
+    ]
+
+
+async def test_every_route_is_documented(app: PreviewApp) -> None:
+    found = await document(app)
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", rule.rule)
+        for method in rule.methods or ():
+            if method.lower() in HTTP_METHODS:
+                assert method.lower() in found["paths"][path], (method, path)
+
+
+def test_the_table_of_operations_names_routes_that_exist(app: PreviewApp) -> None:
+    assert set(OPERATIONS) == {rule.endpoint for rule in app.url_map.iter_rules()}
+
+
+async def test_the_document_is_openapi_3_1_and_names_only_what_it_holds(app: PreviewApp) -> None:
+    found = await document(app)
+    assert found["openapi"].startswith("3.1")
+    assert found["info"]["title"] == "preview"
+    schemas, security = found["components"]["schemas"], found["components"]["securitySchemes"]
+    for name in re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(found)):
+        assert name in schemas
+    for path, method, operation in operations(found):
+        assert method in HTTP_METHODS
+        assert {one["name"] for one in operation["parameters"] if one["in"] == "path"} == set(
+            re.findall(r"{([^}]+)}", path)
+        )
+        assert operation["summary"]
+        for requirement in operation["security"]:
+            assert set(requirement) <= set(security)
+        for status, response in operation["responses"].items():
+            assert 200 <= int(status) < 600
+            assert response["description"]
+    ids = [(operation["operationId"], method) for _, method, operation in operations(found)]
+    assert len(ids) == len(set(ids))
+
+
+async def test_the_security_schemes_are_bearer_session_and_ticket(app: PreviewApp) -> None:
+    found = (await document(app))["components"]["securitySchemes"]
+    assert found["bearer"] == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    assert (found["session"]["in"], found["session"]["name"]) == ("cookie", "preview_session")
+    assert (found["ticket"]["in"], found["ticket"]["name"]) == ("query", "ticket")
+
+
+async def test_all_of_the_api_wants_a_token_and_says_so(app: PreviewApp) -> None:
+    for path, _, operation in operations(await document(app)):
+        if path.startswith("/api/"):
+            assert operation["security"]
+            assert "401" in operation["responses"]
+            assert "500" in operation["responses"]
+
+
+async def test_v1_errors_are_problems_and_plan_errors_are_its_own(app: PreviewApp) -> None:
+    for path, _, operation in operations(await document(app)):
+        if not path.startswith("/api/"):
+            continue
+        kind = "application/json" if path.startswith("/api/generations/") else "application/problem+json"
+        assert set(operation["responses"]["401"]["content"]) == {kind}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/api/generations/{generation_id}/preview/launch", "post", {"200", "400", "403", "404", "409", "500", "504"}),
+        (
+            "/api/v1/generations/{generation_id}/preview/launch",
+            "post",
+            {"201", "400", "403", "404", "409", "500", "503", "504"},
+        ),
+        ("/api/v1/generations/{generation_id}/preview", "delete", {"204", "404"}),
+        ("/api/generations/{generation_id}/preview/request", "post", {"200", "400", "403", "413", "503", "504"}),
+        ("/api/v1/generations/{generation_id}/preview/logs/stream", "get", {"200", "204", "403", "404", "429"}),
+        ("/api/v1/generations", "post", {"201", "400", "413"}),
+    ],
+)
+async def test_the_contract_s_statuses_are_documented(
+    app: PreviewApp, path: str, method: str, statuses: set[str]
+) -> None:
+    assert statuses <= set((await document(app))["paths"][path][method]["responses"])
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.found += [value for name, value in attrs if name in {"href", "src"} and value]
+        assert not any(name == "style" or name.startswith("on") for name, _ in attrs)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/"])
+async def test_pages_load_nothing_from_another_host_and_run_nothing_inline(app: PreviewApp, path: str) -> None:
+    client = app.test_client()
+    answer = await client.get(path)
+    html = (await answer.get_data()).decode()
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    links = Links()
+    links.feed(html)
+    assert "style" not in links.tags
+    assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+    for link in links.found:
+        assert not re.match(r"(?:[a-z]+:)?//", link)
+        if not link.startswith("#"):
+            assert (await client.get("/" + link.lstrip("/"))).status_code in {200, 404 if path == "/" else 200}
+
+
+async def test_the_readable_page_shows_every_operation(app: PreviewApp) -> None:
+    html = (await (await app.test_client().get("/docs")).get_data()).decode()
+    for path, _, operation in operations(await document(app)):
+        assert path in html
+        assert operation["summary"] in html or "&#39;" in html
