@@ -3,7 +3,7 @@
     uv run python scripts/pin.py            resolve anew and write the pins into pyproject.toml
     uv run python scripts/pin.py --check    end with 1 if the environment or the resolution differs from them
 
-The pins are `[tool.uv] constraint-dependencies`: names, versions and markers, and nothing about where they come from.
+The pins are `[tool.uv] constraint-dependencies`: names and versions, and nothing about where they come from.
 `uv.lock` would name a host for each package and stays out of git.
 """
 
@@ -38,33 +38,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Without the old pins, and without what an earlier resolution chose: the newest that the dependencies allow.
     PYPROJECT.write_text(base, encoding="utf-8")
     try:
-        pins = resolve("--upgrade")
+        pins = sorted({pin(one) for one in resolve("--upgrade")})
     except BaseException:
         PYPROJECT.write_text(text, encoding="utf-8")
         raise
-    lines = "".join(f'    "{pin}",\n' for pin in pins)
+    lines = "".join(f'    "{one}",\n' for one in pins)
     PYPROJECT.write_text(f"{base}constraint-dependencies = [\n{lines}]\n", encoding="utf-8")
     print(f"{len(pins)} packages pinned; now: uv sync")
     return 0
 
 
-def resolve(*options: str) -> list[str]:
-    """The whole closure as ``name==version ; marker`` lines, sorted."""
+def resolve(*options: str) -> list[Requirement]:
+    """The whole closure, each package in one version, with the marker for where it is needed."""
     command = ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate"]
     done = subprocess.run([*command, *options], cwd=PYPROJECT.parent, stdout=subprocess.PIPE, text=True, check=True)
     lines = (line.strip() for line in done.stdout.splitlines())
-    return sorted(line.replace('"', "'") for line in lines if line and not line.startswith(("#", "-")))
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def pin(requirement: Requirement) -> str:
+    """As a constraint: without the marker, because a constraint asks for nothing by itself."""
+    return f"{requirement.name}{requirement.specifier}"
 
 
 def check() -> int:
     """Compare pins, resolution and what is installed; say each difference."""
     settings = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
-    pins = settings.get("tool", {}).get("uv", {}).get("constraint-dependencies", [])
-    if not pins:
-        print("pyproject.toml holds no pins; run scripts/pin.py", file=sys.stderr)
-        return 1
-    problems = [f"{line}: needed, but not pinned" for line in resolve() if line not in pins]
-    problems += filter(None, map(difference, map(Requirement, pins)))
+    pins = set(settings.get("tool", {}).get("uv", {}).get("constraint-dependencies", []))
+    needed = resolve()
+    problems = [f"{pin(one)}: needed, but not pinned; run scripts/pin.py" for one in needed if pin(one) not in pins]
+    problems += filter(None, map(difference, needed))
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
@@ -72,15 +75,17 @@ def check() -> int:
     return 1 if problems else 0
 
 
-def difference(pin: Requirement) -> str | None:
+def difference(needed: Requirement) -> str | None:
     """What is wrong with the installed version of one package, if anything."""
-    if pin.marker is not None and not pin.marker.evaluate():
+    if needed.marker is not None and not needed.marker.evaluate():
         return None
     try:
-        installed = version(pin.name)
+        installed = version(needed.name)
     except PackageNotFoundError:
-        return f"{pin}: not installed"
-    return None if pin.specifier.contains(installed, prereleases=True) else f"{pin}: {installed} is installed"
+        return f"{pin(needed)}: not installed; run uv sync"
+    if needed.specifier.contains(installed, prereleases=True):
+        return None
+    return f"{pin(needed)}: {installed} is installed; run uv sync"
 
 
 if __name__ == "__main__":
