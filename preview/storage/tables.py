@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 __all__ = ["generation_files", "generations", "metadata", "preview_instances", "preview_logs", "projects", "users"]
@@ -45,7 +46,7 @@ projects = Table(
     metadata,
     Column("id", String(128), primary_key=True),
     Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("name", String(256), nullable=False, server_default=""),
+    Column("name", String(256), nullable=False, server_default=text("''")),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -55,7 +56,7 @@ generations = Table(
     Column("id", String(128), primary_key=True),
     Column("project_id", String(128), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("name", String(256), nullable=False, server_default=""),
+    Column("name", String(256), nullable=False, server_default=text("''")),
     Column("file_count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
