@@ -1,0 +1,69 @@
+"""What may be written on ``preview request``'s command line."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preview.cli.commands.ls import _age
+from preview.cli.commands.request import _indented, _read_body, _split_header, _split_query
+from preview.cli.exits import UsageMistake
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "query"),
+    [
+        ("/", "/", {}),
+        ("/a?b=1", "/a", {"b": "1"}),
+        ("/a?b=1&b=2&c=", "/a", {"b": ["1", "2"], "c": ""}),
+        ("/a%20b", "/a%20b", {}),
+    ],
+)
+def test_a_path_is_split_from_its_query(text: str, path: str, query: dict[str, Any]) -> None:
+    assert _split_query(text) == {"path": path, "query": query}
+
+
+@pytest.mark.parametrize("text", ["books", "http://host/books", "//host/books", ""])
+def test_what_is_not_a_path_on_the_preview_is_a_mistake(text: str) -> None:
+    with pytest.raises(UsageMistake, match="begin it with one slash"):
+        _split_query(text)
+
+
+def test_a_header_is_name_and_value() -> None:
+    assert _split_header("X-A: b: c") == ("X-A", "b: c")
+
+
+@pytest.mark.parametrize("text", ["X-A", ": b", ""])
+def test_what_is_no_header_is_a_mistake(text: str) -> None:
+    with pytest.raises(UsageMistake, match="NAME: VALUE"):
+        _split_header(text)
+
+
+def test_a_body_is_json_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "body").write_text("[1]")
+    monkeypatch.setattr("sys.stdin", io.StringIO("true"))
+    assert _read_body(None) is None
+    assert _read_body('{"a": 1}') == {"a": 1}
+    assert _read_body("not json") == "not json"
+    assert _read_body(f"@{tmp_path / 'body'}") == [1]
+    assert _read_body("@-") is True
+
+
+def test_a_body_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageMistake, match="cannot be read"):
+        _read_body(f"@{tmp_path}")
+
+
+def test_json_is_indented_for_people_and_text_is_left() -> None:
+    assert _indented('{"a":1}') == '{\n  "a": 1\n}'
+    assert _indented("text") == "text"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_an_age_is_one_number(seconds: float, said: str) -> None:
+    assert _age(seconds) == said
