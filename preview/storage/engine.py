@@ -60,7 +60,7 @@ def make_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # Without its cause: SQLAlchemy's message repeats the URL, and the URL may hold a password.
         raise ConfigurationError(
             "PREVIEW_DATABASE_URL is not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
@@ -68,7 +68,8 @@ def make_engine(url: str) -> Engine:
     backend = parsed.drivername.partition("+")[0]
     if backend in {"postgresql", "postgres"}:
         return _postgres_engine(parsed)
-    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:" or "mode=memory" in parsed.database:
+    in_memory = parsed.database in {None, "", ":memory:"} or parsed.query.get("mode") == "memory"
+    if backend != "sqlite" or in_memory:
         raise ConfigurationError(
             f"PREVIEW_DATABASE_URL names {parsed.drivername!r}; use an SQLite file (sqlite:///FILE) or postgresql://…"
         )

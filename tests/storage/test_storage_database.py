@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+from postgres import Server
+from sqlalchemy import Connection, event, func, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.storage import Database, open_database
+from preview.storage.engine import make_engine, translate
+from preview.storage.tables import projects, users
+
+
+def add_user(connection: Connection, user_id: str = "user_1") -> None:
+    connection.execute(insert(users).values(id=user_id, created_at=0))
+
+
+def count_users(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(users)) or 0
+
+
+def hurry(database: Database) -> None:
+    """Let locks be given up at once."""
+
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 10")
+
+    event.listen(database.engine, "connect", on_connect)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Another program holds SQLite's write lock."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+# Reading and writing
+
+
+async def test_a_write_is_there_for_the_next_read(database: Database) -> None:
+    await database.write(add_user)
+    assert await database.read(count_users) == 1
+
+
+async def test_a_write_that_fails_half_way_leaves_nothing(database: Database) -> None:
+    def change(connection: Connection) -> None:
+        add_user(connection)
+        raise LookupError("half way")
+
+    with pytest.raises(LookupError):
+        await database.write(change)
+    assert await database.read(count_users) == 0
+
+
+async def test_what_a_read_changes_is_rolled_back(database: Database) -> None:
+    await database.read(add_user)
+    assert await database.read(count_users) == 0
+
+
+async def test_a_mistake_in_a_statement_is_not_called_an_outage(database: Database) -> None:
+    with pytest.raises((OperationalError, ProgrammingError), match="no_such_table"):
+        await database.read(lambda connection: connection.execute(text("SELECT * FROM no_such_table")))
+
+
+async def test_a_broken_reference_is_refused_and_not_called_an_outage(database: Database) -> None:
+    row = insert(projects).values(id="p", user_id="nobody", created_at=0)
+    with pytest.raises(IntegrityError):
+        await database.write(lambda connection: connection.execute(row))
+
+
+async def test_a_cancelled_write_that_has_begun_is_made(database: Database) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def change(connection: Connection) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        add_user(connection)
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(database.write, change)
+            await trio.to_thread.run_sync(begun.wait)
+            nursery.cancel_scope.cancel()
+            go_on.set()
+    assert await database.read(count_users) == 1
+
+
+async def test_more_callers_than_threads_all_get_their_turn(database: Database) -> None:
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for number in range(30):
+                nursery.start_soon(database.write, lambda connection, n=number: add_user(connection, f"user_{n}"))
+                nursery.start_soon(database.read, count_users)
+    assert await database.read(count_users) == 30
+
+
+async def test_a_change_holds_the_lock_from_its_first_read(sqlite_database_url: str) -> None:
+    # Two services on one file, each "count, then insert if none": exactly one may insert.
+    inserted: list[bool] = []
+    reads = threading.Semaphore(0)
+
+    def change(connection: Connection) -> None:
+        found = count_users(connection)
+        reads.release()
+        # Gives the other the time to read the same, if it may.
+        reads.acquire(timeout=0.2)
+        if not found:
+            add_user(connection)
+        inserted.append(not found)
+
+    with trio.fail_after(60):
+        async with open_database(sqlite_database_url) as one, open_database(sqlite_database_url) as two:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.write, change)
+                nursery.start_soon(two.write, change)
+            assert await one.read(count_users) == 1
+    assert sorted(inserted) == [False, True]
+
+
+async def test_a_read_sees_one_state_although_others_write(sqlite_database_url: str) -> None:
+    async with open_database(sqlite_database_url) as database:
+        first_done, written = threading.Event(), threading.Event()
+
+        def query(connection: Connection) -> tuple[int, int]:
+            before = count_users(connection)
+            first_done.set()
+            assert written.wait(20)
+            return before, count_users(connection)
+
+        results: list[tuple[int, int]] = []
+
+        async def read() -> None:
+            results.append(await database.read(query))
+
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                await trio.to_thread.run_sync(first_done.wait)
+                await database.write(add_user)
+                written.set()
+        assert results == [(0, 0)]
+
+
+async def test_sqlite_connections_have_what_we_rely_on(sqlite_database_url: str) -> None:
+    async with open_database(sqlite_database_url) as database:
+        found = await database.read(
+            lambda connection: [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            ]
+        )
+        assert database.is_sqlite
+    assert found == ["wal", 1, 1, 10_000]
+
+
+async def test_postgres_connections_have_what_we_rely_on(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as database:
+        found = await database.read(
+            lambda connection: [
+                connection.exec_driver_sql(f"SHOW {name}").scalar()
+                for name in ("lock_timeout", "statement_timeout", "application_name")
+            ]
+        )
+        assert not database.is_sqlite
+    assert found == ["10s", "1min", "preview"]
+
+
+async def test_what_the_url_says_wins(postgres_database_url: str) -> None:
+    async with open_database(f"{postgres_database_url}&application_name=mine") as database:
+        found = await database.read(lambda connection: connection.exec_driver_sql("SHOW application_name").scalar())
+    assert found == "mine"
+
+
+# Outages
+
+
+async def test_a_locked_sqlite_is_an_outage_and_nothing_is_half_done(sqlite_database_url: str) -> None:
+    async with open_database(sqlite_database_url) as database:
+        hurry(database)
+        with locked(sqlite_database_url):
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await database.write(add_user)
+            # Readers are not held up.
+            assert await database.read(count_users) == 0
+        assert caught.value.details["reason"].startswith("SQLITE_BUSY")  # type: ignore[attr-defined]  # a str
+        assert await database.read(count_users) == 0
+        await database.write(add_user)
+        assert await database.read(count_users) == 1
+
+
+async def test_a_folder_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'none' / 'preview.db'}") as database:
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await database.read(count_users)
+    assert caught.value.details == {"reason": "SQLITE_CANTOPEN"}
+
+
+async def test_a_full_disk_is_an_outage_and_nothing_is_half_done(sqlite_database_url: str) -> None:
+    async with open_database(sqlite_database_url) as database:
+
+        def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        event.listen(database.engine, "connect", on_connect)
+
+        def change(connection: Connection) -> None:
+            for number in range(1000):
+                add_user(connection, f"user_{number}")
+
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await database.write(change)
+        assert caught.value.details == {"reason": "SQLITE_FULL"}
+        assert await database.read(count_users) == 0
+
+
+async def test_connections_that_the_server_cut_are_replaced(
+    postgres_server: Server, postgres_database_url: str
+) -> None:
+    async with open_database(postgres_database_url) as database:
+        await database.write(add_user)
+        cut_all(postgres_server)
+        assert await database.read(count_users) == 1
+        cut_all(postgres_server)
+        await database.write(lambda connection: add_user(connection, "user_2"))
+        assert await database.read(count_users) == 2
+
+
+async def test_a_connection_cut_in_the_middle_is_an_outage_and_nothing_is_half_done(
+    postgres_server: Server, postgres_database_url: str
+) -> None:
+    def change(connection: Connection) -> None:
+        add_user(connection)
+        cut_all(postgres_server)
+        add_user(connection, "user_2")
+
+    async with open_database(postgres_database_url) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(change)
+        assert await database.read(count_users) == 0
+
+
+async def test_a_server_that_is_not_there_is_an_outage(tmp_path: Path) -> None:
+    async with open_database(f"postgresql://preview:sesame@/x?host={tmp_path}") as database:
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await database.read(count_users)
+    assert caught.value.details == {"reason": "connection"}
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("setting", "sqlstate"), [("lock_timeout", "55P03"), ("statement_timeout", "57014")])
+async def test_a_postgres_lock_held_too_long_is_an_outage(
+    postgres_database_url: str, setting: str, sqlstate: str
+) -> None:
+    def change(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL {setting} = '20ms'")
+        add_user(connection)
+
+    async with open_database(postgres_database_url) as database:
+        with psycopg.connect(postgres_database_url) as holder:
+            holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await database.write(change)
+        assert caught.value.details == {"reason": sqlstate}
+        assert await database.read(count_users) == 0
+
+
+async def test_a_standby_that_takes_no_writes_is_an_outage(postgres_database_url: str) -> None:
+    def change(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL transaction_read_only = on")
+        add_user(connection)
+
+    async with open_database(postgres_database_url) as database:
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await database.write(change)
+    assert caught.value.details == {"reason": "25006"}
+
+
+def test_a_pool_without_a_connection_left_is_an_outage() -> None:
+    assert isinstance(translate(PoolTimeout("QueuePool limit")), DatabaseUnavailable)
+
+
+def cut_all(server: Server) -> None:
+    """End all sessions that this package has opened."""
+    server.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'preview'")
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "nonsense", "mysql://root:sesame@localhost/x", "sqlite://", "sqlite:///:memory:", "http://sesame@x",
+     "sqlite:///file:x?mode=memory&uri=true&password=sesame", "postgresql+asyncpg://u:sesame@h:notaport/x"],
+)  # fmt: skip
+def test_a_url_that_we_cannot_use_is_told_without_its_secrets(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="PREVIEW_DATABASE_URL") as caught:
+        make_engine(url)
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgres"])
+def test_every_spelling_of_postgres_means_psycopg(scheme: str) -> None:
+    engine = make_engine(f"{scheme}://u:p@localhost/x")
+    assert engine.url.drivername == "postgresql+psycopg"
+    engine.dispose()
+
+
+def test_closing_leaves_no_warning(sqlite_database_url: str) -> None:
+    script = (
+        "import gc, trio\n"
+        "from preview.storage import open_database\n"
+        "async def main():\n"
+        f"    async with open_database({sqlite_database_url!r}) as database:\n"
+        "        async with trio.open_nursery() as nursery:\n"
+        "            for _ in range(8):\n"
+        "                nursery.start_soon(database.read, lambda connection: None)\n"
+        "trio.run(main)\n"
+        "gc.collect()\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
