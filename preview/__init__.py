@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from preview.http import PreviewApp, create_app, serve
     from preview.service import Service, open_service
     from preview.settings import Settings, load_settings
-    from preview.supervisor import User
+    from preview.user import User
 
 __all__ = [
     "Generation",
@@ -41,7 +41,7 @@ _HOMES = {
     "PreviewError": "preview.errors",
     "Service": "preview.service",
     "Settings": "preview.settings",
-    "User": "preview.supervisor",
+    "User": "preview.user",
     "create_app": "preview.http",
     "load_settings": "preview.settings",
     "open_service": "preview.service",

@@ -17,7 +17,8 @@ from preview.http.streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
 from preview.service import Service
 from preview.settings import Settings
-from preview.supervisor import PreviewManager, User
+from preview.supervisor import PreviewManager
+from preview.user import User
 
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp

@@ -23,7 +23,7 @@ class Receiver(Protocol):
     """A live subscription or a history: both give the same events."""
 
     async def receive(self) -> list[Received]:
-        """Everything pending, at least one event; ``trio.EndOfChannel`` behind the end."""
+        """Everything pending; ``trio.EndOfChannel`` behind the end. Cancellation: nothing is lost."""
 
 
 class StreamSlots:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -15,6 +16,14 @@ from preview.settings import Settings, load_settings
 
 Handler = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 GET = ProxyRequest("GET", "/")
+
+
+@pytest.fixture
+def unused_address() -> Iterator[tuple[str, int]]:
+    """Bound but not listening: connecting is refused, and nobody else gets the port meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()
 
 
 class Upstream:

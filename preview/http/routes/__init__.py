@@ -1,29 +1,5 @@
-"""Every route of the app; ``docs`` beside them says what OpenAPI shows of each."""
+"""Every route of the app."""
 
-from __future__ import annotations
-
-from quart import Quart
-
-from preview.http.routes.generations import generation_routes
-from preview.http.routes.logs import log_routes
-from preview.http.routes.page import page_routes
-from preview.http.routes.preview import PREFIXES, preview_routes
-from preview.http.routes.previews import previews_routes
-from preview.http.routes.proxied import proxy_routes
-from preview.http.routes.session import session_routes
-from preview.http.routes.system import system_routes
-from preview.logs import Contract
+from preview.http.routes.install import install_routes
 
 __all__ = ["install_routes"]
-
-
-def install_routes(app: Quart) -> None:
-    """Register them: the seven endpoints in both contracts, then what only ``v1`` has, then the rest."""
-    for contract in Contract:
-        for routes in (preview_routes, log_routes, proxy_routes):
-            app.register_blueprint(routes(contract), url_prefix=PREFIXES[contract])
-    app.register_blueprint(previews_routes(), url_prefix="/api/v1")
-    app.register_blueprint(generation_routes(), url_prefix="/api/v1")
-    app.register_blueprint(session_routes())
-    app.register_blueprint(system_routes())
-    app.register_blueprint(page_routes())
