@@ -5,10 +5,10 @@ from typing import Self
 
 import pytest
 import trio
+from http_server_kit import ask, connect, open_server, read_to_end, read_until
 from quart import Response
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
-from serving import ask, connect, open_server, read_to_end, read_until
 
 from preview.http.connection import RequestConnection, request_resources
 from preview.http.tcp import Sends

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from quart import Blueprint, Response, request
 
+from preview.errors import Forbidden
 from preview.http.answers import json_answer, no_content
 from preview.http.backend import backend
 from preview.http.bodies import StreamQuery
@@ -78,6 +79,8 @@ async def _watcher(generation_id: str, ticket: str | None) -> _Watcher:
         identity, preview_id = backend().tickets.redeem(ticket)
         await owned_by(identity.user.id, generation_id)
         record = await backend().previews.get(preview_id)
+        if record.generation_id != generation_id:
+            raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
     return _Watcher(identity.user.id, identity.expires_at, record)
 
 
