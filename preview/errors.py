@@ -16,6 +16,7 @@ __all__ = [
     "DatabaseUnavailable",
     "EnvironmentFailed",
     "Forbidden",
+    "GenerationLimitReached",
     "GenerationNotFound",
     "InvalidGeneration",
     "InvalidPath",
@@ -165,6 +166,12 @@ class LimitReached(PreviewError):
     """No preview left in the user's tier. ``details["previews"]`` lists what would free the way."""
 
     code = "preview_limit_reached"
+
+
+class GenerationLimitReached(LimitReached):
+    """The user keeps as many generations as allowed. ``details["limit"]`` says how many."""
+
+    code = "generation_limit_reached"
 
 
 class NoPortFree(PreviewError):

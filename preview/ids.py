@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-__all__ = ["GENERATION_ID_PATTERN", "is_valid_id", "new_generation_id", "new_preview_id", "new_token"]
+__all__ = ["GENERATION_ID_PATTERN", "is_valid_id", "new_generation_id", "new_preview_id", "new_project_id", "new_token"]
 
 # No look-alikes (0/o, 1/l/i), lower case only: the id is read aloud and becomes a host label in a later release.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -28,6 +28,11 @@ def new_preview_id() -> str:
 def new_generation_id() -> str:
     """A new generation's id: ``gen_`` and 16 symbols."""
     return f"gen_{_random()}"
+
+
+def new_project_id() -> str:
+    """A new project's id: ``project_`` and 16 symbols."""
+    return f"project_{_random()}"
 
 
 def new_token() -> str:

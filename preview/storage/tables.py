@@ -67,6 +67,7 @@ generation_files = Table(
     metadata,
     Column("generation_id", String(128), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
     Column("path", String(1024), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
 

@@ -72,6 +72,7 @@ def _create_generations() -> None:
         "generation_files",
         sa.Column("generation_id", sa.String(128), nullable=False),
         sa.Column("path", sa.String(1024), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("generation_id", "path", name=op.f("pk_generation_files")),
         sa.ForeignKeyConstraint(
