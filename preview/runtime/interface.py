@@ -15,7 +15,7 @@ import trio
 __all__ = ["FD_PLACEHOLDER", "Exit", "Limits", "ProcessIdentity", "ProcessSpec", "RunningProcess", "Runtime", "Usage"]
 
 # Stands in ``ProcessSpec.argv`` for the number that the listening socket has in the child.
-FD_PLACEHOLDER = "{fd}"
+FD_PLACEHOLDER = "@LISTENER_FD@"
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,12 +164,12 @@ class PlainProcess:
         Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
         """
         # Below the leader first: after its death they are found by their marks only.
-        if self._popen.poll() is None:
-            for identity in proctree.living(proctree.descendants(self._popen.pid)):
-                proctree.kill(identity)
+        below = proctree.living(proctree.descendants(self._popen.pid)) if self._popen.poll() is None else []
+        for identity in below:
+            proctree.kill(identity)
         self._signal_group(signal.SIGKILL)
         await self.wait()
-        await proctree.end_all(self._orphans)
+        await proctree.end_all(self._orphans, below)
 
 
 def _spawn(spec: ProcessSpec) -> PlainProcess:

@@ -147,43 +147,58 @@ def kill(identity: ProcessIdentity) -> None:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
 
-def _reap(pid: int) -> None:
-    """Take the exit status of an adopted child, so that no zombie stays; nothing for a process that is not ours."""
-    with suppress(ChildProcessError):
+def _reap(pid: int) -> bool:
+    """Take the exit status of a child of ours that has ended; False for somebody else's child."""
+    try:
         os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def living(pids: Iterable[int]) -> list[ProcessIdentity]:
-    """Those of the processes that still run; the status of adopted ones that have ended is taken (no zombie stays)."""
-    alive: list[ProcessIdentity] = []
-    for pid in pids:
-        identity = identify(pid)
-        if identity is None:
-            continue
-        if is_alive(identity):
-            alive.append(identity)
-        else:
-            _reap(pid)
-    return alive
+    """Those of the processes that still run."""
+    identities = (identify(pid) for pid in pids)
+    return [identity for identity in identities if identity is not None and is_alive(identity)]
 
 
-async def end_all(find: Callable[[], list[int]]) -> int:
+def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
+    """Whether a killed process is gone for good: reaped, by us where it is ours to reap.
+
+    A zombie whose parent is being killed too becomes ours when that parent has gone.
+    """
+    if is_alive(identity):
+        return False
+    fields = _stat_fields(identity.pid)
+    if fields is None or int(fields[19]) != identity.start_ticks:
+        return True
+    return not _reap(identity.pid) and int(fields[1]) not in others
+
+
+async def end_all(find: Callable[[], list[int]], known: Iterable[ProcessIdentity] = ()) -> int:
     """Kill whatever ``find`` finds, again and again, until it finds nothing alive; how many were killed.
 
     Args:
         find: A fresh look for pids that must go. Looking again catches processes forked between a look and the kill.
+        known: Processes that were sent SIGKILL already, to be waited for and reaped (a zombie shows no marks).
 
     Cancellation: the ones found so far have been sent SIGKILL. Call it under a bounded shield.
     """
-    killed: set[ProcessIdentity] = set()
+    killed = set(known)
+    pending = set(killed)
     pause_s = _FIRST_POLL_S
-    while alive := living(find()):
-        for identity in alive:
+    while True:
+        found = living(find())
+        for identity in found:
             kill(identity)
-        killed.update(alive)
+        killed.update(found)
+        pending.update(found)
+        pids = frozenset(identity.pid for identity in pending)
+        pending = {identity for identity in pending if not _is_settled(identity, pids - {identity.pid})}
+        if not pending:
+            return len(killed)
         await trio.sleep(pause_s)
         pause_s = min(pause_s * 2, _LAST_POLL_S)
-    return len(killed)
 
 
 async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity]) -> int:

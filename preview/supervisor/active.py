@@ -10,6 +10,7 @@ from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -157,14 +158,16 @@ class ActivePreview:
         Raises:
             IllegalTransition: A mistake of the supervisor.
         """
-        now = utc_now()
-        self.record = replace(self.record, state=advance(self.record.state, state), reason=reason)
-        if state is State.RUNNING:
-            self.record = replace(self.record, started_at=now)
-            self.settled.set()
-        elif state in (State.STOPPED, State.FAILED):
-            self.record = replace(self.record, stopped_at=now)
+        following = advance(self.record.state, state)
+        changes: dict[str, Any] = {"state": following, "reason": reason}
+        if following is State.RUNNING:
+            changes |= {"started_at": utc_now(), "health": Health.HEALTHY, "last_health_check": utc_now()}
+        elif following in (State.STOPPED, State.FAILED):
+            changes |= {"stopped_at": utc_now(), "health": Health.UNKNOWN}
+        self.record = replace(self.record, **changes)
         self._publish()
+        if following is State.RUNNING:
+            self.settled.set()
 
     def set_health(self, health: Health) -> bool:
         """Note what a probe found; whether that is news."""

@@ -201,7 +201,6 @@ async def _watch_health(preview: ActivePreview, house: House) -> None:
         return
     preview.log.say(f"ready in {trio.current_time() - started:.2f} s (GET {preview.record.health_path} -> {status})")
     preview.log.mark_ready()
-    preview.set_health(Health.HEALTHY)
     preview.move(State.RUNNING)
     await house.store.update(preview.record)
     while True:

@@ -1,0 +1,99 @@
+"""Identities, markers and ending what an earlier run left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from preview.runtime import child_subreaper, end_tree, proctree
+from preview.runtime.linux import boot_id, is_child_subreaper
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"],
+        env={proctree.MARKER: "preview_left"},
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_living_process_is_identified_by_pid_start_and_boot() -> None:
+    identity = proctree.identify(os.getpid())
+    assert identity is not None
+    assert identity.boot_id == boot_id()
+    assert proctree.is_alive(identity)
+
+
+def test_another_start_time_or_boot_is_another_process() -> None:
+    identity = proctree.identify(os.getpid())
+    assert identity is not None
+    assert not proctree.is_alive(replace(identity, start_ticks=identity.start_ticks + 1))
+    assert not proctree.is_alive(replace(identity, boot_id="another"))
+
+
+def test_a_process_that_has_gone_is_not_identified(sleeper: subprocess.Popen[bytes]) -> None:
+    sleeper.kill()
+    sleeper.wait()
+    assert proctree.identify(sleeper.pid) is None
+    assert proctree.read_marker(sleeper.pid) is None
+    assert proctree.children(sleeper.pid) == []
+
+
+def test_a_name_with_spaces_and_parentheses_does_not_confuse_the_reading(tmp_path: Path) -> None:
+    program = tmp_path / "a) b (c"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "600"]) as process:
+        try:
+            identity = proctree.identify(process.pid)
+            assert identity is not None
+            assert proctree.is_alive(identity)
+        finally:
+            process.kill()
+
+
+def test_the_kill_spares_a_process_that_got_a_dead_ones_pid(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = proctree.identify(sleeper.pid)
+    assert identity is not None
+    proctree.kill(replace(identity, start_ticks=identity.start_ticks - 1))
+    assert sleeper.poll() is None
+
+
+async def test_what_an_earlier_run_left_is_found_by_its_marker(sleeper: subprocess.Popen[bytes]) -> None:
+    with trio.fail_after(10):
+        assert await end_tree({"preview_left"}, []) == 1
+    assert proctree.identify(sleeper.pid) is None
+
+
+async def test_what_an_earlier_run_left_is_found_by_its_identity(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = proctree.identify(sleeper.pid)
+    assert identity is not None
+    with trio.fail_after(10):
+        assert await end_tree(set(), [replace(identity, start_ticks=1), identity]) == 1
+    assert proctree.identify(sleeper.pid) is None
+
+
+async def test_other_previews_are_left_alone(sleeper: subprocess.Popen[bytes]) -> None:
+    assert await end_tree({"preview_other"}, []) == 0
+    assert sleeper.poll() is None
+
+
+def test_the_subreaper_is_set_and_set_back() -> None:
+    assert not is_child_subreaper()
+    with child_subreaper():
+        assert is_child_subreaper()
+        with child_subreaper():
+            assert is_child_subreaper()
+        assert is_child_subreaper()
+    assert not is_child_subreaper()

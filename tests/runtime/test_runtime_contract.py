@@ -1,0 +1,285 @@
+"""What every runtime promises; each runtime is put through the same tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import child_programs as programs
+import psutil
+import pytest
+import trio
+
+from preview.errors import LaunchFailed
+from preview.runtime import (
+    FD_PLACEHOLDER,
+    Exit,
+    Limits,
+    PlainRuntime,
+    ProcessSpec,
+    RunningProcess,
+    Runtime,
+    bind_in_range,
+    child_subreaper,
+    proctree,
+)
+
+
+def open_descriptors() -> set[str]:
+    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+
+Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]
+LIMITS = Limits(memory_bytes=512 * 2**20, open_files=200, processes=64, file_bytes=2**20)
+
+
+@pytest.fixture(params=[PlainRuntime])
+def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    with child_subreaper():
+        yield request.param()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as bound:
+        yield bound
+
+
+@pytest.fixture
+def start(runtime: Runtime, listener: socket.socket, tmp_path: Path) -> Start:
+    def begin(program: str, *arguments: str, limits: Limits = LIMITS) -> AbstractAsyncContextManager[RunningProcess]:
+        spec = ProcessSpec(
+            preview_id="preview_test",
+            argv=[sys.executable, "-I", "-S", "-c", program, *arguments],
+            directory=tmp_path,
+            environment={"ONLY": "this"},
+            listener=listener,
+            limits=limits,
+        )
+        return runtime.open_process(spec)
+
+    return begin
+
+
+@pytest.fixture(autouse=True)
+async def _in_time_and_nothing_left() -> AsyncIterator[None]:
+    before = open_descriptors()
+    with trio.fail_after(30):
+        yield
+    assert proctree.marked({"preview_test"}) == []
+    assert open_descriptors() <= before
+
+
+async def read_all(process: RunningProcess) -> str:
+    return b"".join([chunk async for chunk in process.output]).decode()
+
+
+async def read_line(process: RunningProcess) -> str:
+    text = b""
+    while not text.endswith(b"\n"):
+        text += await process.output.receive_some()
+    return text.decode().strip()
+
+
+async def test_stdout_and_stderr_arrive_in_one_stream_that_ends_with_the_process(start: Start) -> None:
+    async with start(programs.HELLO) as process:
+        assert sorted((await read_all(process)).split("\n")) == ["", "error side", "hello"]
+
+
+async def test_an_exit_code_is_told(start: Start) -> None:
+    async with start(programs.EXIT_7) as process:
+        assert await process.wait() == Exit(code=7)
+
+
+async def test_a_signal_is_told(start: Start) -> None:
+    async with start(programs.SLEEP) as process:
+        os.kill(process.identity.pid, signal.SIGSEGV)
+        ended = await process.wait()
+    assert ended == Exit(signal=signal.SIGSEGV)
+    assert str(ended) == "signal SIGSEGV"
+
+
+async def test_several_tasks_may_wait_for_the_same_end(start: Start) -> None:
+    ends: list[Exit] = []
+
+    async def wait(process: RunningProcess) -> None:
+        ends.append(await process.wait())
+
+    async with start(programs.SLEEP) as process, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wait, process)
+        await trio.testing.wait_all_tasks_blocked()
+        os.kill(process.identity.pid, signal.SIGKILL)
+    assert ends == [Exit(signal=signal.SIGKILL)] * 3
+
+
+async def test_stop_lets_the_app_say_goodbye(start: Start) -> None:
+    async with start(programs.ON_TERM_SAY_BYE) as process:
+        assert await read_line(process) == "up"
+        assert await process.stop(grace_s=10) == Exit(code=0)
+        assert await read_all(process) == "bye\n"
+
+
+async def test_stop_kills_what_ignores_sigterm_after_the_grace_period(start: Start) -> None:
+    async with start(programs.IGNORE_TERM) as process:
+        await read_line(process)
+        assert await process.stop(grace_s=0.05) == Exit(signal=signal.SIGKILL)
+
+
+async def test_stop_of_a_process_that_has_ended_gives_its_exit(start: Start) -> None:
+    async with start(programs.EXIT_7) as process:
+        await process.wait()
+        assert await process.stop(grace_s=1) == Exit(code=7)
+
+
+@pytest.mark.parametrize("program", [programs.GRANDCHILD, programs.DAEMON, programs.SHY_DAEMON])
+async def test_leaving_the_context_ends_descendants_wherever_they_went(start: Start, program: str) -> None:
+    async with start(program) as process:
+        descendant = int(await read_line(process))
+        assert psutil.pid_exists(descendant)
+    assert not psutil.pid_exists(descendant)
+
+
+async def test_a_process_forked_on_sigterm_does_not_survive_stop(start: Start) -> None:
+    async with start(programs.FORK_ON_TERM) as process:
+        await read_line(process)
+        await process.stop(grace_s=5)
+        assert proctree.marked({"preview_test"}) == []
+
+
+async def test_cancellation_ends_the_tree(start: Start) -> None:
+    with trio.CancelScope() as scope:
+        async with start(programs.IGNORE_TERM) as process:
+            await read_line(process)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert not proctree.is_alive(process.identity)
+
+
+async def test_an_exception_in_the_body_ends_the_tree_and_goes_on(start: Start) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with start(programs.SLEEP) as process:
+            raise ZeroDivisionError
+    assert not proctree.is_alive(process.identity)
+
+
+async def test_the_child_sees_nothing_of_the_service(start: Start, listener: socket.socket, tmp_path: Path) -> None:
+    os.environ["SERVICE_ONLY"] = "secret"
+    leaked = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(leaked, True)
+    try:
+        async with start(programs.SHOW) as process:
+            seen = json.loads(await read_all(process))
+    finally:
+        os.close(leaked)
+        del os.environ["SERVICE_ONLY"]
+    environment = seen["environment"]
+    environment.pop("LC_CTYPE", None)  # set by Python itself (PEP 538)
+    assert environment == {"ONLY": "this", "PREVIEW_INSTANCE_ID": "preview_test"}
+    assert seen["fds"] == sorted({0, 1, 2, listener.fileno()})
+    assert seen["stdin"] == "/dev/null"
+    assert seen["session"]
+    assert seen["cwd"] == str(tmp_path)
+    assert not seen["sigint_ignored"]
+
+
+async def test_limits_and_no_new_privileges_hold_before_its_code_runs(start: Start) -> None:
+    async with start(programs.SHOW) as process:
+        seen = json.loads(await read_all(process))
+    assert seen["nofile"] == [200, 200]
+    assert seen["fsize"] == [2**20, 2**20]
+    assert seen["core"] == [0, 0]
+    assert 64 < seen["nproc"][0] < 2**20
+    assert seen["no_new_privs"] == "1"
+
+
+async def test_it_serves_on_the_inherited_socket(start: Start, listener: socket.socket) -> None:
+    async with start(programs.SERVE, FD_PLACEHOLDER):
+        stream = await trio.open_tcp_stream(*listener.getsockname())
+        async with stream:
+            assert await stream.receive_some() == b"served"
+
+
+async def test_the_listener_stays_open_for_the_service(start: Start, listener: socket.socket) -> None:
+    async with start(programs.EXIT_7) as process:
+        await process.wait()
+    assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+async def test_usage_counts_the_whole_tree(start: Start) -> None:
+    async with start(programs.GRANDCHILD) as process:
+        await read_line(process)
+        usage = await process.usage()
+        again = await process.usage()
+    assert usage.processes == 2
+    assert usage.memory_bytes > 2**20
+    assert usage.cpu_percent == 0.0
+    assert again.cpu_percent >= 0.0
+
+
+async def test_the_child_is_forked_by_the_thread_that_runs_trio(start: Start) -> None:
+    """PDEATHSIG follows the forking thread (STACK.md): one of trio's workers is retired after 10 s idle."""
+    async with start(programs.SLEEP) as process:
+        await read_line(process)
+        async with await trio.open_file(f"/proc/self/task/{threading.get_native_id()}/children") as file:
+            mine = await file.read()
+        assert str(process.identity.pid) in mine.split()
+
+
+async def test_the_leader_dies_with_the_service(tmp_path: Path) -> None:
+    """kill -9 of the service: the kernel kills the leader (PR_SET_PDEATHSIG)."""
+    code = f"""
+import sys, trio, os
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import child_programs as programs
+from preview.runtime import *
+from pathlib import Path
+async def main():
+    argv = [sys.executable, "-I", "-S", "-c", programs.IGNORE_TERM]
+    spec = ProcessSpec("preview_test", argv, Path({str(tmp_path)!r}),
+        {{}}, bind_in_range("127.0.0.1", 20000, 32000), Limits(2**30, 100, 64, 2**20))
+    async with PlainRuntime().open_process(spec) as process:
+        await process.output.receive_some()
+        print(process.identity.pid, flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
+    service = await trio.lowlevel.open_process([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert service.stdout is not None
+    child = int(await service.stdout.receive_some())
+    descriptor = os.pidfd_open(child)
+    service.kill()
+    await service.wait()
+    await service.stdout.aclose()
+    await trio.lowlevel.wait_readable(descriptor)
+    os.close(descriptor)
+
+
+async def test_a_program_that_does_not_exist_is_a_failed_launch_and_leaves_nothing(
+    runtime: Runtime, listener: socket.socket, tmp_path: Path
+) -> None:
+    spec = ProcessSpec(
+        preview_id="preview_test",
+        argv=["/nonexistent/program"],
+        directory=tmp_path / "missing",
+        environment={},
+        listener=listener,
+        limits=LIMITS,
+    )
+    with pytest.raises(LaunchFailed):
+        async with runtime.open_process(spec):
+            pytest.fail("started")
+
+
+async def test_a_runtime_says_what_it_holds(runtime: Runtime) -> None:
+    said = runtime.describe()
+    assert {"processes", "privileges", "files", "network", "limits"} <= said.keys()
+    assert runtime.name
