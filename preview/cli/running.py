@@ -42,16 +42,17 @@ async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Stor
     """
     generation_id = _id_for(folder)
     source = FolderGenerations(folder, generation_id=generation_id, user_id=LOCAL_USER, project_id="local")
+    told = trio.Event()
+    code = ExitCode.INTERRUPTED
     async with trio.open_nursery() as nursery:
-        told = trio.Event()
         await nursery.start(partial(watch_signals, told.set, nursery.cancel_scope.cancel))
         async with open_host(settings, bind=bind, generations=source) as host:
             end = await _Run(host, folder, generation_id, story).tell(told)
         if end.state == State.FAILED:
             raise CommandFailed(end.reason or "The preview failed.")
+        code = ExitCode.OK
         nursery.cancel_scope.cancel()
-        return ExitCode.OK
-    return ExitCode.INTERRUPTED
+    return code
 
 
 class _Run:

@@ -49,6 +49,7 @@ async def _serve(
 ) -> ExitCode:
     """Serve until a signal; ``INTERRUPTED`` if a second one cut the ending short. Cancellation: as ``open_host``."""
     end = trio.Event()
+    code = ExitCode.INTERRUPTED
     async with trio.open_nursery() as nursery:
         # From here on no signal is lost: one that comes while the service starts ends it just after.
         await nursery.start(partial(watch_signals, end.set, nursery.cancel_scope.cancel))
@@ -56,9 +57,9 @@ async def _serve(
             _announce(host, open_browser=open_browser, as_json=as_json)
             await end.wait()
             say("stopping…")
+        code = ExitCode.OK
         nursery.cancel_scope.cancel()
-        return ExitCode.OK
-    return ExitCode.INTERRUPTED
+    return code
 
 
 def _announce(host: Host, *, open_browser: bool, as_json: bool) -> None:
