@@ -1,1 +1,18 @@
-"""Who is asking (being written by a second colleague; the storage colleague need not)."""
+"""Who is asking: bearer tokens, stream tickets, login codes, and the secret behind them."""
+
+from preview.auth.identity import Authenticator, Identity
+from preview.auth.jwt import JwtAuthenticator
+from preview.auth.login import LoginCodes
+from preview.auth.secret import load_or_create_secret
+from preview.auth.tickets import TicketBox
+from preview.auth.tokens import issue_token
+
+__all__ = [
+    "Authenticator",
+    "Identity",
+    "JwtAuthenticator",
+    "LoginCodes",
+    "TicketBox",
+    "issue_token",
+    "load_or_create_secret",
+]

@@ -1,0 +1,127 @@
+"""JSON Web Tokens (RFC 7519, RFC 8725): who a bearer token stands for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import BadSignatureError, JoseError
+from joserfc.jwk import Key, OctKey
+
+from preview.auth.algorithms import ALGORITHMS, MAX_TOKEN_BYTES, FixedRegistry
+from preview.auth.claims import identity_of
+from preview.auth.identity import Identity
+from preview.auth.jwks import KeyBook, fetch_file, fetch_url, read_key_file
+from preview.auth.tokens import signing_key
+from preview.errors import ConfigurationError, Unauthenticated
+from preview.settings import Settings
+
+__all__ = ["JwtAuthenticator"]
+
+# RFC 7515 section 7.1, nothing around it: header, payload and signature, none of them empty.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_MAX_KID_CHARS = 256
+
+
+class JwtAuthenticator:
+    """Checks tokens against the one algorithm of the settings.
+
+    Args:
+        settings: Algorithm, audience, issuer, and where public keys are.
+        secret: For HS256, as ``load_or_create_secret`` gives it; not used otherwise.
+        now: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: There is nothing to check tokens with.
+    """
+
+    def __init__(self, settings: Settings, secret: str | None, *, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._now = now
+        self._algorithm = ALGORITHMS[settings.jwt_algorithm]
+        self._registry = FixedRegistry(self._algorithm)
+        self._secret: OctKey | None = None
+        self._book: KeyBook | None = None
+        if settings.jwt_algorithm == "HS256":
+            if secret is None:
+                raise ConfigurationError("HS256 needs a secret; set PREVIEW_JWT_SECRET.")
+            self._secret = signing_key(secret)
+        else:
+            self._book = self._open_book()
+
+    def _open_book(self) -> KeyBook:
+        url, path = self._settings.jwks_url, self._settings.jwks_file
+        if url and path:
+            raise ConfigurationError("PREVIEW_JWKS_URL and PREVIEW_JWKS_FILE are both set; keep one.")
+        if path is not None:
+            known = read_key_file(path, self._algorithm)
+            return KeyBook(str(path), fetch_file(path), self._algorithm, known=known)
+        source, fetch = fetch_url(url or "")
+        return KeyBook(source, fetch, self._algorithm)
+
+    async def authenticate(self, token: str) -> Identity:
+        """The identity that the token proves.
+
+        Args:
+            token: As it came from outside, of any content and length.
+
+        Raises:
+            Unauthenticated: It proves nothing. ``details["reason"]``: ``missing``, ``malformed``, ``too_large``,
+                ``algorithm``, ``signature``, ``unknown_key``, ``keys_unavailable``, ``expired``, ``not_yet_valid``,
+                ``audience``, ``issuer``, ``subject`` or ``claims``.
+
+        Cancellation: nothing changes; a fetch of keys that has begun is finished first, within 5 s.
+        """
+        kid = self._named_key(token)
+        key = self._secret if self._book is None else await self._book.find(kid)
+        return identity_of(self._verified(token, key), self._settings, now_s=self._now())
+
+    def _named_key(self, token: str) -> str | None:
+        """The ``kid`` of a token that is worth to have its signature checked."""
+        if not token:
+            raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthenticated(f"The token is longer than {MAX_TOKEN_BYTES // 1024} KiB.", reason="too_large")
+        if _TOKEN.fullmatch(token) is None:
+            raise _malformed()
+        header = _read_header(token.partition(".")[0])
+        if header.get("alg") not in list(self._algorithm.names):
+            raise Unauthenticated(
+                f"The token is not signed with {self._settings.jwt_algorithm}, which this service asks for.",
+                reason="algorithm",
+            )
+        kid = header.get("kid")
+        # RFC 7515 section 4.1.11: what ``crit`` names must be understood, and there is no extension that we do.
+        if "crit" in header or not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
+            raise _malformed()
+        return kid
+
+    def _verified(self, token: str, key: Key | None) -> dict[str, Any]:
+        """The claims, if the signature is the key's."""
+        if key is None:
+            raise ConfigurationError("There is no key to check tokens with.")
+        try:
+            return jwt.decode(token, key, registry=self._registry).claims
+        except BadSignatureError:
+            raise Unauthenticated("The token's signature does not match; get a new one.", reason="signature") from None
+        except (JoseError, ValueError, TypeError, RecursionError):
+            raise _malformed() from None
+
+
+def _read_header(segment: str) -> dict[str, Any]:
+    try:
+        header = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (ValueError, RecursionError):
+        raise _malformed() from None
+    if not isinstance(header, dict):
+        raise _malformed()
+    return header
+
+
+def _malformed() -> Unauthenticated:
+    return Unauthenticated("The token is not a JSON Web Token that can be read; get a new one.", reason="malformed")
