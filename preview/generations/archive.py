@@ -1,0 +1,232 @@
+"""Uploaded archives to files in memory: each refused as a whole, or taken as a whole.
+
+Headers are claims of a stranger: sizes are counted while unpacking, and no single read that a header asks for is larger
+than what an honest archive needs. A single folder around everything (as GitHub's archives have it) stays as it is: what
+is kept is what was sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import re
+import stat
+import struct
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, cast
+
+from preview.errors import InvalidGeneration, TooLarge
+from preview.generations.bounded import BoundedReads
+from preview.generations.files import require_some
+from preview.generations.limits import Budget, Limits
+from preview.generations.paths import PathCheck, shown
+from preview.settings import Settings
+
+__all__ = ["unpack_tar_gz", "unpack_zip"]
+
+_CHUNK_BYTES = 64 * 1024
+# What zipfile reads to find the end of the archive: the longest comment, and the record.
+_ZIP_TAIL_BYTES = 66 * 1024
+# A central directory's record: 46 bytes, the name, extra fields. Twice over for the folders.
+_ZIP_RECORD_BYTES = 2 * 256
+# Blocks of a tar beside the content: header, padding, and the same for a pax header.
+_TAR_OVERHEAD_BYTES = 4 * 512
+# One pax or long-name header. Longest path: 1 KiB; some tools add extended attributes.
+_TAR_HEADER_BYTES = 64 * 1024
+# A number in a pax header has 20 digits. tarfile of Python before 3.11.10 takes quadratic time over longer runs
+# (CVE-2024-6232), all the while holding the interpreter's lock.
+_DIGITS = re.compile(rb"[0-9]{64}")
+_MAC_FOLDER = "__MACOSX"
+
+# What zipfile, zlib, gzip and tarfile raise over bytes that are not what they should be.
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    struct.error,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    IndexError,
+    RecursionError,
+)
+
+
+def unpack_zip(source: IO[bytes] | Path, settings: Settings) -> dict[str, bytes]:
+    """The files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
+
+    Args:
+        source: A file's path, or a seekable file at its beginning. Read in this thread.
+        settings: For the limits.
+
+    Raises:
+        InvalidGeneration: It is broken or encrypted, or holds what a generation may not hold.
+        TooLarge: It unpacks to too many files or bytes.
+    """
+    limits = Limits.of(settings)
+    with _opened(source) as file, _refusing_broken("zip"):
+        bounded = BoundedReads(file, _ZIP_TAIL_BYTES + limits.files * _ZIP_RECORD_BYTES, "zip")
+        with zipfile.ZipFile(cast("IO[bytes]", bounded)) as archive:
+            return _read_zip(archive, limits)
+
+
+def unpack_tar_gz(source: IO[bytes] | Path, settings: Settings) -> dict[str, bytes]:
+    """The files of a tar.gz archive. Folders without files are left out.
+
+    Args:
+        source: A file's path, or a file at its beginning. Read in this thread.
+        settings: For the limits.
+
+    Raises:
+        InvalidGeneration: It is broken, or holds links, devices or anything else that is not a file or folder.
+        TooLarge: It unpacks to too many files or bytes.
+    """
+    limits = Limits.of(settings)
+    with _opened(source) as file, tempfile.TemporaryFile(prefix="preview-unpack-") as plain, _refusing_broken("tar.gz"):
+        _inflate(file, plain, limits)
+        bounded = BoundedReads(plain, _TAR_HEADER_BYTES, "tar.gz", refused=_DIGITS)
+        with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:", encoding="utf-8") as archive:
+            return _read_tar(archive, bounded, limits)
+
+
+# zip
+
+
+def _read_zip(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
+    entries = archive.infolist()
+    _check_overlap(entries)
+    check, budget, files = PathCheck(limits), Budget(limits), {}
+    members = []
+    for entry in entries:
+        # ``filename`` is cut at a NUL, which would hide what follows.
+        name = entry.orig_filename
+        if name.partition("/")[0] == _MAC_FOLDER:
+            continue
+        _check_zip_entry(entry, name)
+        if name.endswith("/"):
+            check.add_folder(name)
+        else:
+            members.append((check.add_file(name), entry))
+    # All of them are fit to be kept, as far as their headers say; only now is anything unpacked.
+    for path, entry in members:
+        with archive.open(entry) as content:
+            files[path] = _read_bounded(content.read, budget)
+    require_some(files)
+    return files
+
+
+def _check_zip_entry(entry: zipfile.ZipInfo, name: str) -> None:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        _refuse_kind(name, "a link" if kind == stat.S_IFLNK else "a device or another special file")
+    if entry.flag_bits & 0x41:
+        raise InvalidGeneration(
+            f"The file {shown(name)} is encrypted; pack the archive without a password.", path=name[:120]
+        )
+    # bzip2 and LZMA take memory by their headers' word; no common tool chooses them by itself.
+    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise InvalidGeneration(
+            f"The file {shown(name)} is compressed in a way that is not taken; use deflate, which is every tool's "
+            "default.",
+            path=name[:120],
+        )
+
+
+def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
+    """Honest archives store each file's bytes once; those that do not unpack to far more than they are."""
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for one, following in itertools.pairwise(ordered):
+        # 30 bytes: the fixed part of a local header, before the name.
+        if one.header_offset + 30 + one.compress_size > following.header_offset:
+            raise InvalidGeneration("The zip archive's files overlap; pack it anew with an ordinary tool.")
+
+
+# tar.gz
+
+
+def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
+    """Unpack the gzip layer, counted, so that tar's headers can be read from a file that cannot grow any more."""
+    left = limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
+    with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
+        while chunk := unpacked.read(_CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise TooLarge(
+                    f"The archive unpacks to more than {limits.size_bytes} bytes; leave out what the project does not "
+                    "need to run (data, builds, dependencies).",
+                    limit_bytes=limits.size_bytes,
+                )
+            target.write(chunk)
+    target.seek(0)
+
+
+def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: Limits) -> dict[str, bytes]:
+    check, budget, files = PathCheck(limits), Budget(limits), {}
+    # ``next`` also keeps each in a list; the same folder may come any number of times, and ``check`` counts it once.
+    for entries, member in enumerate(iter(archive.next, None)):
+        if entries > 2 * limits.files:
+            raise TooLarge(f"The archive has more than {2 * limits.files} entries.", limit_entries=2 * limits.files)
+        if member.isdir():
+            check.add_folder(member.name)
+            continue
+        if not member.isreg() or member.issparse():
+            _refuse_kind(member.name, _tar_kind(member))
+        path = check.add_file(member.name)
+        content = archive.extractfile(member)
+        assert content is not None, "it is a regular file"  # noqa: S101
+        with content, source.content():
+            files[path] = _read_bounded(content.read, budget)
+        if len(files[path]) != member.size:
+            raise EOFError
+    require_some(files)
+    return files
+
+
+def _tar_kind(member: tarfile.TarInfo) -> str:
+    if member.issym() or member.islnk():
+        return "a link"
+    return "a sparse file" if member.issparse() else "a device or another special file"
+
+
+# Both
+
+
+@contextmanager
+def _opened(source: IO[bytes] | Path) -> Iterator[IO[bytes]]:
+    context: AbstractContextManager[IO[bytes]] = source.open("rb") if isinstance(source, Path) else nullcontext(source)
+    with context as file:
+        yield file
+
+
+@contextmanager
+def _refusing_broken(kind: str) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise InvalidGeneration(
+            f"The {kind} archive is broken, or it is none ({type(error).__name__}); pack and send it again.",
+            format=kind,
+        ) from error
+
+
+def _read_bounded(read: Callable[[int], bytes], budget: Budget) -> bytes:
+    content = bytearray()
+    while chunk := read(_CHUNK_BYTES):
+        budget.take(len(chunk))
+        content += chunk
+    return bytes(content)
+
+
+def _refuse_kind(name: str, kind: str) -> None:
+    raise InvalidGeneration(
+        f"The archive's entry {shown(name)} is {kind}; only files and folders are taken.",
+        path=name[:120].encode("utf-8", "replace").decode(),
+    )

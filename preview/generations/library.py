@@ -1,0 +1,245 @@
+"""The built-in store: generations, their projects and users, in the service's own database."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from preview.clock import from_ms, now_ms, to_ms, utc_now
+from preview.errors import Forbidden, GenerationLimitReached, GenerationNotFound, InvalidRequest
+from preview.generations.files import TreeWriter, check_files
+from preview.generations.interface import Generation
+from preview.generations.limits import Limits
+from preview.ids import is_valid_id, new_generation_id, new_project_id
+from preview.settings import Settings
+from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
+from preview.storage.database import Database
+from preview.storage.tables import generation_files, generations, projects, users
+from preview.storage.users import ensure_row
+
+__all__ = ["GenerationLibrary"]
+
+_G, _F = generations.c, generation_files.c
+_MAX_NAME = 256
+# Rows of one INSERT: four values each, far below SQLite's 32,766. Row by row, its driver would give up and take back
+# the interpreter's lock for each.
+_INSERT_ROWS = 200
+# Read and written in one go by a thread: a share of a second on a slow disk, so that a cancellation is seen soon.
+_PART_BYTES = 4 * 1024 * 1024
+_PART_FILES = 200
+
+
+class GenerationLibrary:
+    """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._limits = Limits.of(settings)
+        self._per_user = settings.generations_per_user
+
+    async def create(
+        self, *, user_id: str, project_id: str | None, name: str, files: Mapping[str, bytes]
+    ) -> Generation:
+        """Keep a new generation. The user's row and the project's are made where they are missing.
+
+        Args:
+            user_id: The owner.
+            project_id: Theirs, or free to be made theirs; None makes a new one.
+            name: For people; may be empty.
+            files: Content by relative path.
+
+        Raises:
+            InvalidRequest: The name or the project's id cannot be.
+            InvalidGeneration, TooLarge: The files cannot be; see ``check_files``.
+            Forbidden: The project is somebody else's.
+            GenerationLimitReached: The user keeps as many as allowed.
+
+        Cancellation: it is kept as a whole, or not at all.
+        """
+        _check_name(name)
+        if project_id is not None and not is_valid_id(project_id):
+            raise InvalidRequest(
+                f"{project_id[:100]!r} cannot be a project's id; use letters, digits, '.', '_', ':' and '-', 128 at "
+                "most.",
+                field="project_id",
+            )
+        checked = await trio.to_thread.run_sync(check_files, files, self._limits)
+        made = Generation(
+            id=new_generation_id(),
+            project_id=project_id or new_project_id(),
+            user_id=user_id,
+            created_at=utc_now(),
+            name=name,
+            file_count=len(checked),
+            size_bytes=sum(map(len, checked.values())),
+        )
+        await self._database.write(partial(_insert, made, checked, self._per_user))
+        return made
+
+    async def get(self, generation_id: str) -> Generation:
+        """The generation.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+
+        Cancellation: nothing changes.
+        """
+        query = select(generations).where(_G.id == generation_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            raise _not_found(generation_id)
+        return _generation(row)
+
+    async def list_for_user(
+        self, user_id: str, *, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[Generation], str | None]:
+        """A page of the user's generations, newest first, and the cursor of the next page (None: this is the last).
+
+        Args:
+            user_id: Whose.
+            cursor: From the page before.
+            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+
+        Raises:
+            InvalidRequest: The cursor is not one of ours.
+
+        Cancellation: nothing changes.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        query = page_of(select(generations).where(_G.user_id == user_id), generations, cursor, limit)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
+        return [_generation(row) for row in rows[:limit]], following
+
+    async def delete(self, generation_id: str) -> None:
+        """Delete the generation with its files. Its previews' rows and logs stay, until retention.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+
+        Cancellation: it is deleted as a whole, or not at all.
+        """
+        gone = delete(generations).where(_G.id == generation_id)
+        if not await self._database.write(lambda connection: connection.execute(gone).rowcount):
+            raise _not_found(generation_id)
+
+    async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
+        """Paths and sizes in bytes of the generation's files, in the order of the paths.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+
+        Cancellation: nothing changes.
+        """
+        query = select(_F.path, _F.size_bytes).where(_F.generation_id == generation_id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        if not rows:
+            raise _not_found(generation_id)
+        return sorted((row.path, row.size_bytes) for row in rows)
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        """Write the generation's files into ``directory``, an empty folder that exists.
+
+        Raises:
+            GenerationNotFound: There is none with this id (any more).
+            InvalidGeneration: A file cannot be written safely.
+
+        Cancellation: the folder may be partly filled; the caller removes it.
+        """
+        listed = await self.file_list(generation_id)
+        with TreeWriter(directory, self._limits) as writer:
+            for part in _parts(listed):
+                contents = await self._database.read(partial(_read_part, generation_id, part))
+                if len(contents) < len(part):
+                    raise _not_found(generation_id)
+                await trio.to_thread.run_sync(_write_part, writer, contents)
+
+
+def _check_name(name: str) -> None:
+    if len(name) > _MAX_NAME or any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise InvalidRequest(
+            f"The name cannot be kept; use up to {_MAX_NAME} characters, without control characters.", field="name"
+        )
+
+
+def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connection: Connection) -> None:
+    """Keep it, in one transaction. Locking the user's row makes two of one user wait for each other."""
+    moment = to_ms(made.created_at)
+    ensure_row(connection, users, {"id": made.user_id, "created_at": now_ms()})
+    connection.execute(select(users.c.id).where(users.c.id == made.user_id).with_for_update())
+    kept = connection.scalar(select(func.count()).select_from(generations).where(_G.user_id == made.user_id)) or 0
+    if kept >= per_user:
+        raise GenerationLimitReached(
+            f"You keep {kept} generations and may keep {per_user}; delete one that you do not need any more.",
+            limit=per_user,
+        )
+    _claim_project(made, moment, connection)
+    connection.execute(
+        insert(generations).values(
+            id=made.id,
+            project_id=made.project_id,
+            user_id=made.user_id,
+            name=made.name,
+            file_count=made.file_count,
+            size_bytes=made.size_bytes,
+            created_at=moment,
+        )
+    )
+    rows = [
+        {"generation_id": made.id, "path": path, "size_bytes": len(content), "content": content}
+        for path, content in files.items()
+    ]
+    for start in range(0, len(rows), _INSERT_ROWS):
+        connection.execute(insert(generation_files).values(rows[start : start + _INSERT_ROWS]))
+
+
+def _claim_project(made: Generation, moment: int, connection: Connection) -> None:
+    ensure_row(connection, projects, {"id": made.project_id, "user_id": made.user_id, "created_at": moment})
+    owner = connection.scalar(select(projects.c.user_id).where(projects.c.id == made.project_id))
+    if owner != made.user_id:
+        raise Forbidden(f"The project {made.project_id!r} belongs to somebody else.")
+
+
+def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    """Paths in groups that one thread reads and writes in one go; a file that is larger goes alone."""
+    part: list[str] = []
+    size = 0
+    for path, size_bytes in listed:
+        if part and (size + size_bytes > _PART_BYTES or len(part) == _PART_FILES):
+            yield part
+            part, size = [], 0
+        part.append(path)
+        size += size_bytes
+    yield part
+
+
+def _read_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[tuple[str, bytes]]:
+    query = select(_F.path, _F.content).where(_F.generation_id == generation_id, _F.path.in_(paths)).order_by(_F.path)
+    return [(row.path, bytes(row.content)) for row in connection.execute(query)]
+
+
+def _write_part(writer: TreeWriter, contents: Sequence[tuple[str, bytes]]) -> None:
+    for path, content in contents:
+        writer.write(path, content)
+
+
+def _generation(row: Row[Any]) -> Generation:
+    return Generation(
+        id=row.id,
+        project_id=row.project_id,
+        user_id=row.user_id,
+        created_at=from_ms(row.created_at),
+        name=row.name,
+        file_count=row.file_count,
+        size_bytes=row.size_bytes,
+    )
+
+
+def _not_found(generation_id: str) -> GenerationNotFound:
+    return GenerationNotFound(f"There is no generation {generation_id[:128]!r}.")
