@@ -71,7 +71,7 @@ async def _answer_error(error: Exception) -> Response:
     """Any error as the request's contract writes it."""
     contract = contract_of_request()
     problem = problem_of(error)
-    route = (request.endpoint or "").rpartition(".")[2]
+    route = (request.endpoint or "").rpartition(".")[2].rstrip("_")
     instance = f"{request.root_path.rstrip('/')}{request.path}"
     shown: dict[str, Any] = VIEWS[contract].problem(problem, instance=instance, route=route)
     kind = "application/problem+json" if contract is Contract.V1 else "application/json"

@@ -46,8 +46,19 @@ async def test_lines_are_numbered_from_1_without_gaps_in_the_contract_s_words(tm
     assert set(lines[0].data) == {"timestamp", "level", "message", "source"}
     sources = {one.data["source"] for one in lines}
     assert sources <= ({"startup", "request", "preview"} if contract == "plan" else {"subprocess", "system"})
-    status = next(one for one in events if one.kind == "status")
-    assert status.data["status"] == ("launching" if contract == "plan" else "starting")
+
+
+@pytest.mark.parametrize(("contract", "health"), [("plan", "healthStatus"), ("v1", "health")])
+async def test_a_change_of_state_is_an_event_of_its_own(tmp_path: Path, contract: str, health: str) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        await world.launch(generation)
+        async with open_events(world, generation, contract=contract) as stream:
+            event = await stream.event()
+            while event is not None and event.kind != "status":
+                event = await stream.event()
+    assert event is not None
+    assert (event.data["status"], event.data[health], event.id) == ("running", "healthy", None)
 
 
 @pytest.mark.parametrize("how", ["header", "query", "both"])
