@@ -33,16 +33,6 @@ async def rig(make_settings: Callable[..., Settings]) -> AsyncIterator[Rig]:
         yield opened
 
 
-def open_descriptors() -> set[str]:
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.add(f"{entry.name}:{entry.readlink()}")
-        except OSError:
-            continue
-    return found
-
-
 @pytest.fixture(autouse=True)
 async def _in_time_and_no_process_left() -> AsyncIterator[None]:
     with trio.fail_after(120):
