@@ -43,7 +43,13 @@ _PROXY: ErrorKinds = (
     errors.PreviewUnavailable,
     errors.UpstreamTimeout,
 )
-_UPLOAD: ErrorKinds = (*_AUTH, errors.InvalidRequest, errors.InvalidGeneration, errors.TooLarge)
+_UPLOAD: ErrorKinds = (
+    *_AUTH,
+    errors.InvalidRequest,
+    errors.InvalidGeneration,
+    errors.GenerationLimitReached,
+    errors.TooLarge,
+)
 
 
 @dataclass(frozen=True, slots=True)
