@@ -115,6 +115,15 @@ async def test_uploads_that_cannot_be_used_are_refused_and_nothing_is_kept(tmp_p
             "invalid_request",
         ),
         ("application/json", b"{", 400, "invalid_request"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\xff\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="a"; filename="a.zip"\r\n\r\n'
+            + zipped(FILES)
+            + b"\r\n--b--\r\n",
+            400,
+            "invalid_request",
+        ),
     ],
 )
 async def test_a_body_that_cannot_be_read_is_said_so(

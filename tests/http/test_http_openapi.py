@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
 
 from preview.http import PreviewApp, create_app
 from preview.http.openapi.operations import OPERATIONS
@@ -65,6 +66,10 @@ async def test_the_document_is_openapi_3_1_and_names_only_what_it_holds(app: Pre
             assert response["description"]
     ids = [(operation["operationId"], method) for _, method, operation in operations(found)]
     assert len(ids) == len(set(ids))
+
+
+async def test_an_independent_validator_takes_the_document(app: PreviewApp) -> None:
+    validate(await document(app))
 
 
 async def test_the_security_schemes_are_bearer_session_and_ticket(app: PreviewApp) -> None:

@@ -65,7 +65,7 @@ def log_routes(contract: Contract) -> Blueprint:
         identity, _ = await own_generation(generation_id)
         record = await backend().previews.latest(generation_id)
         made = backend().tickets.issue(identity, record.id)
-        return json_answer(VIEWS[contract].ticket(made, backend().settings.ticket_ttl_s), 201)
+        return json_answer(VIEWS[contract].ticket(made, backend().settings.ticket_ttl_s))
 
     return routes
 
