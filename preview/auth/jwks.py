@@ -28,8 +28,8 @@ _FRESH_S = 600.0
 _USABLE_S = 3600.0
 # A token with an unknown key costs nothing to make: it must not make us ask the provider more often than this.
 _PAUSE_S = 30.0
-# After a failure, sooner: nobody is let in meanwhile.
-_PAUSE_AFTER_FAILURE_S = 5.0
+# Without keys, sooner: nobody is let in meanwhile.
+_PAUSE_WITHOUT_KEYS_S = 5.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # httpcore2 gives its errors no common root.
@@ -67,7 +67,7 @@ class KeyBook:
         self._clock = clock
         self._keys = known
         self._fetched_at = float("-inf") if known is None else clock()
-        self._next_fetch_at = float("-inf")
+        self._asked_at = float("-inf")
         self._fetching = trio.Lock()
 
     async def find(self, kid: str | None) -> Key:
@@ -91,7 +91,7 @@ class KeyBook:
             return key
         if self._usable_keys() is None:
             raise Unauthenticated(
-                "Tokens cannot be checked now, because the keys for it cannot be had; try again in a moment.",
+                "Tokens cannot be checked now, because the keys for that cannot be had; try again in a moment.",
                 reason="keys_unavailable",
             )
         raise Unauthenticated(
@@ -109,10 +109,10 @@ class KeyBook:
         return self._clock() - self._fetched_at < _FRESH_S
 
     def _may_fetch(self) -> bool:
-        return self._clock() >= self._next_fetch_at
+        pause_s = _PAUSE_WITHOUT_KEYS_S if self._usable_keys() is None else _PAUSE_S
+        return self._clock() - self._asked_at >= pause_s
 
     async def _refresh(self) -> None:
-        pause_s = _PAUSE_AFTER_FAILURE_S
         # Shielded, since it is done for everybody: else a client that keeps hanging up could keep the keys from all.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FETCH_TIMEOUT_S) as scope:
             try:
@@ -125,10 +125,9 @@ class KeyBook:
                 self._say_failed(error.strerror or type(error).__name__)
             else:
                 self._fetched_at = self._clock()
-                pause_s = _PAUSE_S
         if scope.cancelled_caught:
             self._say_failed(f"no answer within {FETCH_TIMEOUT_S:g} s")
-        self._next_fetch_at = self._clock() + pause_s
+        self._asked_at = self._clock()
 
     def _say_failed(self, reason: str) -> None:
         _log.warning(

@@ -11,8 +11,12 @@ from functools import partial
 from typing import Any
 
 import trio
+from hypothesis import HealthCheck, settings
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+
+# The machine may be busy with other things: how long an example takes says nothing.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SECRET = "0123456789abcdef0123456789abcdef0123456789a"
 NOW = 1_800_000_000

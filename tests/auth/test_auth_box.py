@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from auth_provider import Clock
+from auth_provider import Clock, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +75,7 @@ def test_a_ticket_is_no_login_code_and_the_reverse() -> None:
         tickets.redeem(code)
 
 
+@unhurried
 @given(st.one_of(st.text(max_size=200), st.sampled_from(["", "a" * 10_000, "\udc80", "é" * 43])))
 def test_an_invented_code_is_refused_whatever_it_is(code: str) -> None:
     tickets = TicketBox(60)
@@ -120,6 +121,7 @@ def test_the_memory_holds_no_code() -> None:
     assert code not in repr(codes._entries) + repr(codes._owned)
 
 
+@unhurried
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["put", "pop", "wait"])), max_size=60))
 def test_bounds_hold_and_owners_agree_with_entries_whatever_is_done(steps: list[tuple[str, str]]) -> None:
     clock = Clock()

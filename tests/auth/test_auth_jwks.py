@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trustme
-from auth_provider import NOW, Clock, Provider, claims, key_for, key_set, open_provider, sign
+from auth_provider import NOW, Clock, Provider, claims, key_for, key_set, open_provider, sign, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, Key, OKPKey
@@ -134,6 +134,18 @@ async def test_unknown_keys_make_us_ask_at_most_each_half_minute() -> None:
         for number in range(50):
             assert await reason_of_key(keys, f"invented-{number}") == "unknown_key"
         assert provider.asked == 2
+
+
+async def test_unknown_keys_do_not_make_us_ask_more_often_while_the_provider_is_down() -> None:
+    async with open_provider(RSA) as provider:
+        clock = Clock()
+        keys = book(provider, clock)
+        await keys.find("k1")
+        provider.status = "503 Service Unavailable"
+        for _ in range(7):
+            clock.now += PAUSE_S / 3
+            assert await reason_of_key(keys, "invented") == "unknown_key"
+        assert provider.asked == 3
 
 
 async def test_a_withdrawn_key_ends_when_keys_are_asked_for_again() -> None:
@@ -445,12 +457,14 @@ JSON = st.recursive(
 )
 
 
+@unhurried
 @given(st.binary() | JSON.map(lambda value: json.dumps({"keys": value}).encode()))
 def test_any_bytes_are_a_key_set_or_refused(content: bytes) -> None:
     with pytest.raises(BadKeySet):
         parse_key_set(content, ALGORITHMS["RS256"])
 
 
+@unhurried
 @given(
     st.sampled_from([("RS256", dict(RSA_DATA)), ("ES256", dict(EC.as_dict())), ("EdDSA", dict(ED.as_dict()))]),
     st.dictionaries(st.sampled_from(["n", "e", "d", "x", "y", "crv", "kid", "use", "x5c", "x5t"]), JSON, max_size=2),

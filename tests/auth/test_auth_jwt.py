@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth_provider import NOW, SECRET, Clock, claims, key_for, key_set, segment, sign
+from auth_provider import NOW, SECRET, Clock, claims, key_for, key_set, segment, sign, unhurried
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.errors import UnsupportedAlgorithmError
@@ -274,12 +273,14 @@ JSON = st.recursive(
 CLAIM_NAMES = st.sampled_from(["sub", "aud", "exp", "nbf", "iat", "iss", "tier", "jti"])
 
 
+@unhurried
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*", fullmatch=True))
 async def test_garbage_is_always_refused(token: str) -> None:
     with pytest.raises(Unauthenticated):
         await authenticator().authenticate(token)
 
 
+@unhurried
 @given(
     st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "typ", "enc", "zip"]), JSON, max_size=4), st.binary()
 )
@@ -289,8 +290,8 @@ async def test_any_header_is_refused_without_the_secret(header: dict[str, Any], 
             await authenticator().authenticate(f"{segment(head)}.{segment(claims())}.{segment(signature)}")
 
 
+@unhurried
 @given(st.dictionaries(CLAIM_NAMES, JSON, max_size=4))
-@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])
 def test_any_signed_claims_give_an_identity_or_a_refusal(changes: dict[str, Any]) -> None:
     with suppress(Unauthenticated):
         found = identity_of({**claims(), **changes}, settings(), now_s=NOW)
