@@ -150,6 +150,22 @@ async def test_many_files_are_copied_in_parts(folder: Path, target: Path) -> Non
     assert len(await copy(folder, target)) == 203
 
 
+async def test_a_folder_that_may_not_be_read_is_told(
+    folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may read everything, so permissions alone do not show it.
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path.name == "app":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr("preview.generations.folder.os.scandir", refuse)
+    with pytest.raises(InvalidGeneration, match=r"'app/' cannot be read \(Permission denied\)"):
+        await copy(folder, target)
+
+
 async def test_a_file_that_becomes_a_pipe_meanwhile_does_not_hang(folder: Path, target: Path, swap: None) -> None:
     with pytest.raises(InvalidGeneration, match=r"'main\.py' is no file any more"):
         await copy(folder, target)
