@@ -14,7 +14,7 @@ time.sleep(600)
 ON_TERM_SAY_BYE = """
 import os, signal, time
 def bye(*_):
-    os.write(1, b'bye\n')  # print() is not reentrant, and the handler may interrupt one
+    os.write(1, b'bye')  # print() is not reentrant, and the handler may interrupt one
     os._exit(0)
 signal.signal(signal.SIGTERM, bye)
 print('up', flush=True)
