@@ -103,7 +103,7 @@ async def test_a_service_that_cannot_open_fails_the_start_up_with_its_reason(tmp
 
     app = create_app(make_settings(tmp_path, data_dir=blocked))
     with trio.fail_after(10):
-        await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)  # type: ignore[arg-type]
+        await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
     assert [one["type"] for one in sent] == ["lifespan.startup.failed"]
     assert "PREVIEW_DATA_DIR" in sent[0]["message"]
 
