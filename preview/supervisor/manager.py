@@ -318,7 +318,11 @@ class PreviewManager:
         Cancellation: nothing changes.
         """
         preview = self._by_id.get(preview_id)
-        record = preview.record if preview is not None and preview.stored else await self._store.get(preview_id)
+        record = self._house.pending.get(preview_id)
+        if preview is not None and preview.stored:
+            record = preview.record
+        elif record is None:
+            record = await self._store.get(preview_id)
         if record is None:
             raise PreviewNotFound(f"There is no preview {preview_id!r}.")
         return record
