@@ -76,6 +76,7 @@ async def test_previews_take_turns_and_each_keeps_its_order(room: Room) -> None:
         assert await seqs(room) == list(range(1, 20_001))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the lock is on its whole file
 async def test_a_locked_database_delays_lines_and_loses_none(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "_RETRY_FIRST_S", 0.01)
 
@@ -83,7 +84,7 @@ async def test_a_locked_database_delays_lines_and_loses_none(room: Room, monkeyp
         connection.execute("PRAGMA busy_timeout = 20")  # type: ignore[attr-defined]
 
     event.listen(room.database.engine, "checkout", impatient)
-    other = sqlite3.connect(room.settings.data_dir / "preview.db", isolation_level=None)
+    other = sqlite3.connect(str(room.database.engine.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     room.writer.offer(batch(1, 100))
     with trio.move_on_after(0.3) as scope:
@@ -218,6 +219,7 @@ async def test_a_cancelled_writer_writes_what_is_queued(make_room: MakeRoom) -> 
     assert room.writer.queued_bytes == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the lock is on its whole file
 async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeRoom) -> None:
     room = make_room()
     await room.add_preview(A)
@@ -226,7 +228,7 @@ async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeR
         connection.execute("PRAGMA busy_timeout = 20")  # type: ignore[attr-defined]
 
     event.listen(room.database.engine, "checkout", impatient)
-    other = sqlite3.connect(room.settings.data_dir / "preview.db", isolation_level=None)
+    other = sqlite3.connect(str(room.database.engine.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
