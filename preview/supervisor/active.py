@@ -129,6 +129,8 @@ class ActivePreview:
         )
         self._settings = settings
         self._created = trio.current_time()
+        # The first of all states is told as every change is: whoever watches from the launch on sees it.
+        self._publish()
 
     @property
     def id(self) -> str:

@@ -83,6 +83,17 @@ async def test_the_first_answer_makes_it_running_and_healthy(rig: Rig) -> None:
     assert (await ask(preview, "/hello")).endswith(b"/hello")
 
 
+async def test_whoever_watches_from_the_launch_on_is_told_every_state(rig: Rig) -> None:
+    rig.source.add("g1")
+    preview = rig.preview(await rig.launch("g1"))
+    states: list[str] = []
+    with preview.log.subscribe() as subscription:
+        while "running" not in states:
+            received = await subscription.receive()
+            states.extend(event.state for event in received if isinstance(event, StatusChange))
+    assert states == ["starting", "running"]
+
+
 async def test_the_row_says_running_too(rig: Rig) -> None:
     preview = await rig.running()
     await rig.service.previews.wait_ready(preview.id, 5)
