@@ -246,6 +246,8 @@ async def _conclude(preview: ActivePreview, house: House) -> None:
         if preview.stored:
             level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
+        # Ahead of the change of state: whoever sees that it is over sees how many lines there will ever be.
+        preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
         preview.log.finish(End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms()))
         if preview.stored:

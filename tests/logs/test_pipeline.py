@@ -23,6 +23,7 @@ from preview.logs import (
     Subscription,
     run_log_writer,
 )
+from preview.logs import pages as pages_module
 from preview.logs import subscription as subscription_module
 from preview.logs.backlog import Backlog
 from preview.storage.database import open_database
@@ -244,7 +245,7 @@ async def test_lines_that_retention_deleted_are_a_gap(make_room: MakeRoom, nurse
 async def test_a_subscriber_is_told_when_the_database_does_not_answer(
     make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setattr(subscription_module, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(pages_module, "_SETTLE_S", 0.05)
     room = make_room(max_log_lines=10)
     await room.add_preview(A)
     log = room.log()
