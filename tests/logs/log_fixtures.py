@@ -16,7 +16,7 @@ async def make_room(tmp_path: Path, database: Database) -> MakeRoom:
 
     def make(**values: object) -> Room:
         settings = make_settings(tmp_path, **values)
-        return Room(settings, database, LogStore(database, settings), LogWriter(database, settings))
+        return Room(settings, database, LogStore(database), LogWriter(database, settings))
 
     return make
 

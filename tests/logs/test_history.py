@@ -5,7 +5,7 @@ import trio
 from log_room import MakeRoom, Room, end_of
 from sqlalchemy import insert
 
-from preview.logs import Batch, Gap, Received, history, run_log_writer
+from preview.logs import Batch, Gap, Level, Received, Source, history, run_log_writer
 from preview.logs.history import History
 from preview.storage.tables import preview_logs
 
@@ -74,7 +74,14 @@ async def test_lines_lost_at_the_very_end_are_a_gap_and_not_given_again(make_roo
     room.writer.offer(Batch(A, 1, [1000] * 3, b"\1" * 3, ["x"] * 3))  # more than the queue may hold
     nothing = await read_to_end(history(room.store, end_of(A), A, last_seq=3))
     assert nothing == [Gap(1, 3, "overflow"), end_of(A)]
-    row = {"preview_id": A, "seq": 1, "timestamp": 1000, "level": 20, "source": "subprocess", "message": "x"}
+    row = {
+        "preview_id": A,
+        "seq": 1,
+        "timestamp": 1000,
+        "level": Level.INFO,
+        "source": Source.PREVIEW.value,
+        "message": "x",
+    }
     await room.database.write(lambda connection: connection.execute(insert(preview_logs).values(row)))
     assert spans(await read_to_end(history(room.store, end_of(A), A, last_seq=3))) == [(1, 1), (2, 3)]
     assert spans(await read_to_end(history(room.store, end_of(A), A, after=2, last_seq=3))) == [(3, 3)]

@@ -322,7 +322,7 @@ def test_each_subscriber_sees_each_line_once_whatever_the_disconnects(
         async with open_database(f"sqlite:///{folder / 'preview.db'}") as database:
             metadata.create_all(database.engine)
             chosen = make_settings(folder, max_log_lines=500, subscriber_batches=4)
-            room = Room(chosen, database, LogStore(database, chosen), LogWriter(database, chosen))
+            room = Room(chosen, database, LogStore(database), LogWriter(database, chosen))
             await room.add_preview(A)
             await watch_10000_lines(room, random.Random(seed))
 

@@ -242,25 +242,6 @@ async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeR
     assert await seqs(room) == []
 
 
-async def test_retention_deletes_the_lines_of_previews_that_ended_long_ago(make_room: MakeRoom) -> None:
-    room = make_room(log_retention_s=60)
-    await room.add_preview(A, stopped_at=1000)
-    await room.add_preview("preview_b")
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run_log_writer, room.writer)
-        for first in range(1, 25_001, 1000):
-            room.writer.offer(batch(first, 1000))
-        room.writer.offer(batch(1, 5, preview_id="preview_b"))
-        await room.writer.flush(A)
-        await room.writer.flush("preview_b")
-        nursery.cancel_scope.cancel()
-    with trio.fail_after(10):
-        assert await room.store.delete_expired() == 25_000
-        assert await room.store.delete_expired() == 0
-    assert await room.store.bounds(A) == (0, 0)
-    assert await room.store.bounds("preview_b") == (1, 5)
-
-
 async def test_a_store_gives_tails_and_bounds(room: Room) -> None:
     assert await room.store.bounds(A) == (0, 0)
     assert await room.store.tail(A, 3) == []
