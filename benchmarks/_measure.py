@@ -16,7 +16,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import trio
+
 __all__ = ["Figure", "compare", "interleave", "interleave_async", "percentile", "report", "save"]
+
+_SETTLE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ async def interleave_async(
     for number in range(-warm_up, rounds):
         for variant in variants if number % 2 == 0 else reversed(variants):
             gc.collect()
+            # What has piled up behind the collection is not the variant's doing.
+            await trio.sleep(_SETTLE_S)
             measured = await variant()
             if number >= 0:
                 for name, value in measured.items():
@@ -115,10 +121,15 @@ def report(title: str, figures: Sequence[Figure], *, note: str = "") -> None:
     width = max(len(figure.name) for figure in figures)
     for one in figures:
         digits = 0 if one.median >= 100 else 2
+        ratio = f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
         print(
             f"  {one.name:<{width}}  {one.median:>12,.{digits}f} {one.unit}"
             f"  ({one.low:,.{digits}f} to {one.high:,.{digits}f})"
-            + ("" if math.isnan(one.ratio) else f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})")
+            + (
+                ""
+                if math.isnan(one.ratio)
+                else f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
+            )
         )
     if note:
         print(f"  {note}")

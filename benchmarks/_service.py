@@ -82,9 +82,7 @@ class Folders:
 
     def __init__(self, *folders: Path) -> None:
         self._sources = {
-            folder.name: FolderGenerations(
-                folder, generation_id=folder.name, user_id=USER.id, project_id="benchmark"
-            )
+            folder.name: FolderGenerations(folder, generation_id=folder.name, user_id=USER.id, project_id="benchmark")
             for folder in folders
         }
 

@@ -171,8 +171,11 @@ async def measure(megabytes: int, rounds: int) -> dict[str, list[Figure]]:
     taken = {FLOOR: values[f"{FLOOR}, taken in"], "service": values["taken in"]}
     tables[f"{megabytes} MiB taken in"] = compare(taken, floor=FLOOR, unit="MiB/s")
     for name, unit in (
-        ("dropped on the way to the database", "%"), ("memory before", "MiB"), ("memory at most", "MiB"), ("stop", "ms"),
-    ):  # fmt: skip
+        ("dropped on the way to the database", "%"),
+        ("memory before", "MiB"),
+        ("memory at most", "MiB"),
+        ("stop", "ms"),
+    ):
         tables[name] = compare({name: values[name]}, floor=None, unit=unit)
     for title, figures in tables.items():
         report(title, figures)

@@ -43,16 +43,22 @@ FIRST_LINE = "launch to first line, in-process"
 FIRST_LINE_HTTP = "POST launch to first line, over HTTP"
 
 
-class TimedRuntime(PlainRuntime):
-    """Notes what is started, and when."""
+class TimedRuntime:
+    """The plain runtime; notes what is started, and when."""
+
+    name = "plain"
 
     def __init__(self) -> None:
+        self._inner = PlainRuntime()
         self.spec: ProcessSpec | None = None
         self.started_at = 0.0
 
+    def describe(self) -> Mapping[str, str]:
+        return self._inner.describe()
+
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         self.spec, self.started_at = spec, time.perf_counter()
-        return super().open_process(spec)
+        return self._inner.open_process(spec)
 
 
 async def by_hand(example: str, runtime: TimedRuntime) -> Mapping[str, float]:

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import ProgrammingError
 
 from preview.logs import Batch, run_log_writer
+from preview.logs import rows as rows_module
 from preview.logs import writer as writer_module
 from preview.logs.queue import WriteQueue
+from preview.logs.rows import Rows, encode_batches, insert_rows
 
 A = "preview_a"
 
@@ -192,11 +194,11 @@ async def test_a_preview_stores_no_more_than_it_may(make_room: MakeRoom, nursery
 
 
 async def test_a_refused_statement_is_no_end_of_the_writer(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(connection: Connection, batches: list[Batch]) -> None:
+    def refuse(connection: Connection, runs: list[Rows]) -> None:
         raise ProgrammingError("INSERT", {}, Exception("no"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "insert_batches", refuse)
+        patch.setattr(writer_module, "insert_rows", refuse)
         room.writer.offer(batch(1))
         with trio.fail_after(5):
             await room.writer.flush(A)
@@ -250,3 +252,41 @@ async def test_a_store_gives_tails_and_bounds(room: Room) -> None:
         await room.writer.flush(A)
     assert [line.seq for line in await room.store.tail(A, 3)] == [3, 4, 5]
     assert await room.store.bounds(A) == (1, 5)
+
+
+async def test_lines_are_encoded_in_turns_and_not_in_the_thread(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread busy with Python would make each system call of the loop wait for the interpreter's lock."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            await trio.lowlevel.checkpoint()
+            before = turns
+            runs = await encode_batches([batch(first, 1000) for first in range(1, 10_001, 1000)])
+            assert turns - before >= 5
+            nursery.cancel_scope.cancel()
+    monkeypatch.setattr(rows_module, "_encode", None)  # not needed any more
+    await room.database.write(lambda connection: insert_rows(connection, runs))
+    assert await seqs(room) == list(range(1, 10_001))
+
+
+async def test_a_writer_cancelled_in_the_midst_of_its_work_writes_that_too(make_room: MakeRoom) -> None:
+    room = make_room()
+    await room.add_preview(A)
+    for first in range(1, 10_001, 1000):
+        room.writer.offer(batch(first, 1000))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_log_writer, room.writer)
+            while room.writer._queue.waiting_lines == 10_000:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    assert await seqs(room) == list(range(1, 10_001))
+    assert room.writer.queued_bytes == 0
