@@ -96,7 +96,7 @@ class ActivePreview:
         over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
         directory: Its project's files, while it has them.
-        startup_timeout_s: Seconds from the process's start to the first answer.
+        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come.
     """
 
     def __init__(

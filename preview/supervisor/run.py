@@ -83,7 +83,13 @@ async def _live(preview: ActivePreview, house: House) -> None:
         preview.directory = workspace.project
         try:
             started = trio.current_time()
-            await house.source.write_files(record.generation_id, workspace.project)
+            with trio.move_on_after(preview.startup_timeout_s) as scope:
+                await house.source.write_files(record.generation_id, workspace.project)
+            if scope.cancelled_caught:
+                raise StartupTimeout(
+                    f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
+                    timeout_s=preview.startup_timeout_s,
+                )
             plan = await trio.to_thread.run_sync(make_plan, workspace.project)
             await _accept(preview, house, workspace, plan)
             preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
@@ -176,11 +182,16 @@ async def _watch_usage(preview: ActivePreview, house: House, process: RunningPro
     """Measure at an interval; more memory than allowed ends the preview."""
     limit_bytes = house.settings.memory_limit_mb * _MIB
     while True:
-        preview.usage = await process.usage()
-        if preview.usage.memory_bytes > limit_bytes:
-            sentence = f"stopped: used more than {house.settings.memory_limit_mb} MB of memory"
-            preview.log.say(sentence, Level.ERROR)
-            preview.fail(LaunchFailed(sentence, memory_bytes=preview.usage.memory_bytes, limit_bytes=limit_bytes))
+        try:
+            preview.usage = usage = await process.usage()
+        except OSError as error:
+            # The service itself is short of something (descriptors): that is no fault of this preview.
+            log.warning("preview not measured", preview_id=preview.id, error=str(error))
+        else:
+            if usage.memory_bytes > limit_bytes:
+                sentence = f"stopped: used more than {house.settings.memory_limit_mb} MB of memory"
+                preview.log.say(sentence, Level.ERROR)
+                preview.fail(LaunchFailed(sentence, memory_bytes=usage.memory_bytes, limit_bytes=limit_bytes))
         await trio.sleep(house.settings.usage_interval_s)
 
 
@@ -281,5 +292,8 @@ async def _store_end(preview: ActivePreview, house: House) -> None:
             await house.store.update(preview.record)
         except PreviewError as error:
             log.warning("end not stored yet", preview_id=preview.id, code=error.code, error=error.message)
+        except Exception:
+            # A mistake here would leave this task for the nursery that all previews share.
+            log.exception("end not stored yet", preview_id=preview.id)
         else:
             del house.pending[preview.id]
