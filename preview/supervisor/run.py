@@ -74,7 +74,8 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
         log.exception("preview failed unexpectedly", preview_id=preview.id)
         preview.fail(LaunchFailed(f"The service could not run this preview ({type(error).__name__}); see its own log."))
     finally:
-        await _conclude(preview, house)
+        with trio.move_on_after(_FLUSH_S + _STORE_S, shield=True):
+            await _conclude(preview, house)
 
 
 async def _live(preview: ActivePreview, house: House) -> None:
@@ -247,8 +248,8 @@ async def _save(preview: ActivePreview, house: House) -> None:
 async def _conclude(preview: ActivePreview, house: House) -> None:
     """Say how it ended, to everybody, in order: log, subscribers, database, then whoever waits for it.
 
-    Cancellation: shielded and bounded; what the database did not take is left to the cleanup (``preview.stored``
-    and the record tell it).
+    Cancellation: what the database did not take is left to the cleanup; everybody else is told all the same. Called
+    under a bounded shield.
     """
     try:
         outcome = preview.outcome or _interrupted(preview)
@@ -285,9 +286,9 @@ def _last_words(preview: ActivePreview, outcome: Outcome) -> str:
 async def _store_end(preview: ActivePreview, house: House) -> None:
     """Last lines, then the row; what the database does not take in time is kept for the cleanup."""
     house.pending[preview.id] = preview.record
-    with trio.move_on_after(_FLUSH_S, shield=True):
+    with trio.move_on_after(_FLUSH_S):
         await house.writer.flush(preview.id)
-    with trio.move_on_after(_STORE_S, shield=True):
+    with trio.move_on_after(_STORE_S):
         try:
             await house.store.update(preview.record)
         except PreviewError as error:
