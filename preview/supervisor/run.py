@@ -34,8 +34,9 @@ _MIB = 1024 * 1024
 # What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
 # tree keeps open must not hold up the end.
 _DRAIN_S = 0.5
-# Last lines to the database, then the row: two short transactions.
-_FLUSH_S = 2.0
+# Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:
+# they are written all the same, and whoever reads the log waits for them.
+_FLUSH_S = 0.3
 _STORE_S = 2.0
 
 
