@@ -1,0 +1,47 @@
+import { blockingPreviews, type Problem } from "../api/problem";
+
+/** What a person can do about a problem. */
+export type WayOut =
+  | { kind: "stop"; generationId: string; previewId: string; isThis: boolean }
+  | { kind: "again" }
+  | { kind: "sign-in" }
+  | { kind: "none" };
+
+export interface Explanation {
+  sentence: string;
+  /** Further facts, one per line. */
+  facts: string[];
+  ways: WayOut[];
+}
+
+/** Any error of the contract as a sentence with the ways out of it. */
+export function explain(problem: Problem, generationId: string): Explanation {
+  const facts = factsOf(problem);
+  const blocking = blockingPreviews(problem);
+  switch (problem.code) {
+    case "already_running":
+    case "preview_limit_reached":
+      return {
+        sentence: problem.message,
+        facts,
+        ways: blocking.map((one) => ({ kind: "stop", ...one, isThis: one.generationId === generationId })),
+      };
+    case "unauthenticated":
+      return { sentence: "You are not signed in any more.", facts: [], ways: [{ kind: "sign-in" }] };
+    case "invalid_generation":
+    case "project_mismatch":
+    case "forbidden":
+    case "generation_not_found":
+      return { sentence: problem.message, facts, ways: [{ kind: "none" }] };
+    default:
+      return { sentence: problem.message, facts, ways: [{ kind: "again" }] };
+  }
+}
+
+function factsOf({ details }: Problem): string[] {
+  const facts: string[] = [];
+  if (Array.isArray(details.missing_files)) facts.push(`Missing: ${details.missing_files.join(", ")}`);
+  if (typeof details.requirement === "string") facts.push(`Requirement: ${details.requirement}`);
+  if (typeof details.path === "string") facts.push(`File: ${details.path}`);
+  return facts;
+}
