@@ -6,9 +6,12 @@ Deadlines inside the service use ``trio.current_time()`` instead, which never ju
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 __all__ = ["from_ms", "now_ms", "rfc3339", "rfc3339_ms", "to_ms", "utc_now"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def utc_now() -> datetime:
@@ -28,8 +31,8 @@ def from_ms(value: int) -> datetime:
 
 
 def to_ms(value: datetime) -> int:
-    """An aware datetime as milliseconds since the epoch."""
-    return int(value.timestamp() * 1000 + 0.5)
+    """An aware datetime as whole milliseconds since the epoch, cut as ``rfc3339`` cuts them; exact for all times."""
+    return (value - _EPOCH) // _MILLISECOND
 
 
 def rfc3339(value: datetime) -> str:

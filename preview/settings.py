@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from preview.errors import ConfigurationError
@@ -193,6 +194,11 @@ class Settings(BaseSettings):
         return Tier("free", self.max_instances_per_user, self.max_uptime_s, True, False)
 
 
+# Never shown: passwords and keys stand in them.
+_SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
+_SHOWN_CHARS = 100
+
+
 def load_settings(**overrides: object) -> Settings:
     """Settings from ``PREVIEW_*`` and ``overrides`` (by field name; they win).
 
@@ -202,10 +208,18 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value
     except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            name = "_".join(str(part) for part in item["loc"])
-            name = name if name.startswith("PREVIEW_") or not name else f"PREVIEW_{name.upper()}"
-            said = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{name}: {said} (got {item['input']!r})" if name else said)
-        raise ConfigurationError("; ".join(problems), problems=problems) from error
+        problems = [_problem(item) for item in error.errors(include_url=False)]
+        # Without its cause, which repeats what was given: a password may stand there.
+        raise ConfigurationError("; ".join(problems), problems=problems) from None
+
+
+def _problem(item: ErrorDetails) -> str:
+    """One wrong value as half a sentence; what was given is shown in part, and a secret not at all."""
+    said = item["msg"].removeprefix("Value error, ")
+    if not item["loc"]:
+        return said
+    name = str(item["loc"][0])
+    variable = name if name.startswith("PREVIEW_") else f"PREVIEW_{name.upper()}"
+    if variable in _SECRET:
+        return f"{variable}: {said}"
+    return f"{variable}: {said} (got {str(item['input'])[:_SHOWN_CHARS]!r})"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2
 import structlog
 import trio
@@ -26,13 +28,17 @@ _FRESH_S = 600.0
 _USABLE_S = 3600.0
 # A token with an unknown key costs nothing to make: it must not make us ask the provider more often than this.
 _PAUSE_S = 30.0
-# After a failure, sooner: nobody is let in meanwhile.
-_PAUSE_AFTER_FAILURE_S = 5.0
+# Without keys, sooner: nobody is let in meanwhile.
+_PAUSE_WITHOUT_KEYS_S = 5.0
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# httpcore2 gives its errors no common root.
+_NO_ANSWER = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 
 _log = structlog.get_logger(__name__)
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Gives a key set's bytes, at most ``MAX_SET_BYTES`` + 1; raises ``OSError``, ``httpx2.HTTPError`` or ``BadKeySet``."""
+"""Gives a key set's bytes, little over ``MAX_SET_BYTES``; raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
 
 
 class KeyBook:
@@ -53,16 +59,15 @@ class KeyBook:
         algorithm: Algorithm,
         *,
         known: PublicKeys | None = None,
-        clock: Callable[[], float] = trio.current_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._fetch = fetch
         self._algorithm = algorithm
         self._clock = clock
         self._keys = known
-        # Without a clock to ask yet: keys that are there from the start are looked at again with the first token.
-        self._fetched_at: float | None = None
-        self._next_fetch_at = float("-inf")
+        self._fetched_at = float("-inf") if known is None else clock()
+        self._asked_at = float("-inf")
         self._fetching = trio.Lock()
 
     async def find(self, kid: str | None) -> Key:
@@ -86,7 +91,7 @@ class KeyBook:
             return key
         if self._usable_keys() is None:
             raise Unauthenticated(
-                "Tokens cannot be checked now, because the keys for it cannot be had; try again in a moment.",
+                "Tokens cannot be checked now, because the keys for that cannot be had; try again in a moment.",
                 reason="keys_unavailable",
             )
         raise Unauthenticated(
@@ -94,37 +99,35 @@ class KeyBook:
         )
 
     def _usable_keys(self) -> PublicKeys | None:
-        too_old = self._fetched_at is not None and self._clock() - self._fetched_at >= _USABLE_S
-        return None if too_old else self._keys
+        return self._keys if self._clock() - self._fetched_at < _USABLE_S else None
 
     def _lookup(self, kid: str | None) -> Key | None:
         keys = self._usable_keys()
         return None if keys is None else keys.find(kid)
 
     def _is_fresh(self) -> bool:
-        return self._fetched_at is not None and self._clock() - self._fetched_at < _FRESH_S
+        return self._clock() - self._fetched_at < _FRESH_S
 
     def _may_fetch(self) -> bool:
-        return self._clock() >= self._next_fetch_at
+        pause_s = _PAUSE_WITHOUT_KEYS_S if self._usable_keys() is None else _PAUSE_S
+        return self._clock() - self._asked_at >= pause_s
 
     async def _refresh(self) -> None:
-        pause_s = _PAUSE_AFTER_FAILURE_S
         # Shielded, since it is done for everybody: else a client that keeps hanging up could keep the keys from all.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FETCH_TIMEOUT_S) as scope:
             try:
                 self._keys = parse_key_set(await self._fetch(), self._algorithm)
             except BadKeySet as error:
                 self._say_failed(f"it {error}")
-            except httpx2.HTTPError as error:
-                self._say_failed(type(error).__name__)
+            except _NO_ANSWER as error:
+                self._say_failed(f"{type(error).__name__} {error}".strip()[:200])
             except OSError as error:
                 self._say_failed(error.strerror or type(error).__name__)
             else:
                 self._fetched_at = self._clock()
-                pause_s = _PAUSE_S
         if scope.cancelled_caught:
             self._say_failed(f"no answer within {FETCH_TIMEOUT_S:g} s")
-        self._next_fetch_at = self._clock() + pause_s
+        self._asked_at = self._clock()
 
     def _say_failed(self, reason: str) -> None:
         _log.warning(
@@ -139,40 +142,45 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
         ConfigurationError: It is no HTTP URL.
     """
     try:
-        parts = urlsplit(url)
-        is_http = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        is_http = False
-    if not is_http:
-        raise ConfigurationError("PREVIEW_JWKS_URL is not an address; write https://HOST/PATH.")
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parts = httpx2.URL("")
+    if parts.scheme not in {"http", "https"} or not parts.host or parts.userinfo:
+        raise ConfigurationError("PREVIEW_JWKS_URL is not an address; write https://HOST/PATH, without a password.")
+    name = f"{parts.scheme}://{parts.netloc.decode('ascii')}{parts.path}"
+    if parts.scheme == "http" and parts.host not in _LOOPBACK:
+        _log.warning("jwks.not_encrypted", source=name)
+    target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
+    # A compressed answer is not asked for and would not be JSON: nothing can unfold to more than was read.
+    headers = [(b"Host", parts.netloc), (b"Accept", b"application/json"), (b"Accept-Encoding", b"identity")]
 
     async def fetch() -> bytes:
-        # A compressed answer is not asked for and would not be JSON: nothing can unfold to more than was read. No
-        # redirect is followed: the operator has said whom to believe.
-        timeout = httpx2.Timeout(FETCH_TIMEOUT_S)
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        content = bytearray()
+        # A pool alone follows no redirect (the operator has said whom to believe) and asks no proxy. And unlike
+        # httpx2's streams, its own can be left half-way, where an answer is too large.
         async with (
-            httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout) as client,
-            client.stream("GET", url, headers=headers) as response,
+            httpcore2.AsyncConnectionPool(max_connections=1) as pool,
+            pool.stream("GET", target, headers=headers) as response,
+            aclosing(response.aiter_stream()) as pieces,
         ):
-            if response.status_code != 200:
-                raise BadKeySet(f"answered {response.status_code}")
-            async for chunk in response.aiter_raw():
-                content += chunk
+            if response.status != 200:
+                raise BadKeySet(f"answered {response.status}")
+            content = bytearray()
+            async for piece in pieces:
+                content += piece
                 if len(content) > MAX_SET_BYTES:
                     break
         return bytes(content)
 
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}", fetch
+    return name, fetch
 
 
 def fetch_file(path: Path) -> Fetch:
     """How to read a key set from ``path`` again: a file that was replaced is noticed like a provider's new keys."""
+    # A thread of its own: a file on a dead network share may hold it for ever, and no others.
+    limiter = trio.CapacityLimiter(1)
 
     async def fetch() -> bytes:
-        return await trio.to_thread.run_sync(_read, path, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(_read, path, abandon_on_cancel=True, limiter=limiter)
 
     return fetch
 

@@ -7,13 +7,13 @@ import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from joserfc import jwt
 from joserfc.errors import BadSignatureError, JoseError
 from joserfc.jwk import Key, OctKey
 
-from preview.auth.algorithms import ALGORITHMS, MAX_TOKEN_BYTES, FixedRegistry
+from preview.auth.algorithms import ALGORITHMS, MAX_TOKEN_BYTES, Algorithm, FixedRegistry
 from preview.auth.claims import identity_of
 from preview.auth.identity import Identity
 from preview.auth.jwks import KeyBook, fetch_file, fetch_url, read_key_file
@@ -26,6 +26,20 @@ __all__ = ["JwtAuthenticator"]
 # RFC 7515 section 7.1, nothing around it: header, payload and signature, none of them empty.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _MAX_KID_CHARS = 256
+
+
+class _Keys(Protocol):
+    async def find(self, kid: str | None) -> Key: ...
+
+
+class _OneSecret:
+    """The only key there is, whatever a token calls it."""
+
+    def __init__(self, key: OctKey) -> None:
+        self._key = key
+
+    async def find(self, kid: str | None) -> Key:  # noqa: ARG002  the shape of a key book
+        return self._key
 
 
 class JwtAuthenticator:
@@ -45,24 +59,7 @@ class JwtAuthenticator:
         self._now = now
         self._algorithm = ALGORITHMS[settings.jwt_algorithm]
         self._registry = FixedRegistry(self._algorithm)
-        self._secret: OctKey | None = None
-        self._book: KeyBook | None = None
-        if settings.jwt_algorithm == "HS256":
-            if secret is None:
-                raise ConfigurationError("HS256 needs a secret; set PREVIEW_JWT_SECRET.")
-            self._secret = signing_key(secret)
-        else:
-            self._book = self._open_book()
-
-    def _open_book(self) -> KeyBook:
-        url, path = self._settings.jwks_url, self._settings.jwks_file
-        if url and path:
-            raise ConfigurationError("PREVIEW_JWKS_URL and PREVIEW_JWKS_FILE are both set; keep one.")
-        if path is not None:
-            known = read_key_file(path, self._algorithm)
-            return KeyBook(str(path), fetch_file(path), self._algorithm, known=known)
-        source, fetch = fetch_url(url or "")
-        return KeyBook(source, fetch, self._algorithm)
+        self._keys = _open_keys(settings, secret, self._algorithm)
 
     async def authenticate(self, token: str) -> Identity:
         """The identity that the token proves.
@@ -78,7 +75,7 @@ class JwtAuthenticator:
         Cancellation: nothing changes; a fetch of keys that has begun is finished first, within 5 s.
         """
         kid = self._named_key(token)
-        key = self._secret if self._book is None else await self._book.find(kid)
+        key = await self._keys.find(kid)
         return identity_of(self._verified(token, key), self._settings, now_s=self._now())
 
     def _named_key(self, token: str) -> str | None:
@@ -101,16 +98,28 @@ class JwtAuthenticator:
             raise _malformed()
         return kid
 
-    def _verified(self, token: str, key: Key | None) -> dict[str, Any]:
+    def _verified(self, token: str, key: Key) -> dict[str, Any]:
         """The claims, if the signature is the key's."""
-        if key is None:
-            raise ConfigurationError("There is no key to check tokens with.")
         try:
             return jwt.decode(token, key, registry=self._registry).claims
         except BadSignatureError:
             raise Unauthenticated("The token's signature does not match; get a new one.", reason="signature") from None
         except (JoseError, ValueError, TypeError, RecursionError):
             raise _malformed() from None
+
+
+def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> _Keys:
+    if settings.jwt_algorithm == "HS256":
+        if secret is None:
+            raise ConfigurationError("HS256 needs a secret; set PREVIEW_JWT_SECRET.")
+        return _OneSecret(signing_key(secret))
+    url, path = settings.jwks_url, settings.jwks_file
+    if url and path:
+        raise ConfigurationError("PREVIEW_JWKS_URL and PREVIEW_JWKS_FILE are both set; keep one.")
+    if path is not None:
+        return KeyBook(str(path), fetch_file(path), algorithm, known=read_key_file(path, algorithm))
+    source, fetch = fetch_url(url or "")
+    return KeyBook(source, fetch, algorithm)
 
 
 def _read_header(segment: str) -> dict[str, Any]:

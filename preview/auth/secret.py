@@ -111,4 +111,3 @@ def _create(path: Path) -> None:
         return
     finally:
         draft.unlink(missing_ok=True)
-    _log.info("secret.created", path=str(path))

@@ -62,6 +62,8 @@ class LogReader:
             for event in EventSource(response):
                 self._failures = 0
                 self._last_id = event.id or self._last_id
+                if not event.data:
+                    continue  # the preamble: an event without data is none (WHATWG HTML, section 9.2.6)
                 if event.event == "expired":
                     self._token = find_target(self._api.target.url).token
                     return False

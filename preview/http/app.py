@@ -58,6 +58,10 @@ class PreviewApp(QuartTrio):
         self._generations = generations
         self._backend: Backend | None = None
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope; typed so that any host's ``mount`` takes it. Cancellation: the request is cut."""
+        await super().__call__(scope, receive, send)
+
     @property
     def is_running(self) -> bool:
         """Whether requests are answered."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from quart import current_app
 
 from preview.auth import Identity, LoginCodes, TicketBox, issue_token
-from preview.clock import utc_now
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
 from preview.http.streams import StreamSlots, Waits
@@ -23,7 +21,7 @@ from preview.user import User
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["Authenticate", "Backend", "backend"]
+__all__ = ["SESSION_S", "Authenticate", "Backend", "backend"]
 
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
 """Who sent the request with this ASGI scope; None where it carries nothing to tell. Raises ``Unauthenticated`` or
@@ -76,10 +74,6 @@ class Backend:
         if self.secret is None:
             return None
         return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=SESSION_S)
-
-    def session_identity(self, user: User) -> Identity:
-        """The identity that a new session gives."""
-        return Identity(user, utc_now() + timedelta(seconds=SESSION_S))
 
 
 def backend() -> Backend:

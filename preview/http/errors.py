@@ -41,6 +41,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.UserNotFound: (404, "No such user"),
         errors.AlreadyRunning: (409, "Already running"),
         errors.LimitReached: (409, "Preview limit reached"),
+        errors.GenerationLimitReached: (409, "Generation limit reached"),
         errors.NoPortFree: (503, "No port free"),
         errors.TooManyStreams: (429, "Too many streams"),
         errors.ServiceStopping: (503, "Service stopping"),

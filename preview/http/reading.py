@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import trio
 from pydantic import BaseModel, ValidationError
 from quart import Request
-from werkzeug.exceptions import RequestTimeout, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from preview.errors import InvalidRequest, TooLarge
 
@@ -19,6 +20,8 @@ M = TypeVar("M", bound=BaseModel)
 
 # A body trickling in longer than this holds a connection for nothing.
 _BODY_TIMEOUT_S = 60.0
+_DISCARD_S = 1.0
+_DISCARD_BYTES = 16 * 1024 * 1024
 # RFC 7240 section 4.3; delta-seconds, perhaps quoted, among other preferences.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
 
@@ -35,6 +38,7 @@ async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[byte
     Cancellation: the rest is not read.
     """
     if request.content_length is not None and request.content_length > limit_bytes:
+        await _discard(request)
         raise _too_large(limit_bytes)
     deadline = trio.current_time() + _BODY_TIMEOUT_S
     pieces, total = aiter(request.body), 0
@@ -47,8 +51,21 @@ async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[byte
             return
         total += len(piece)
         if total > limit_bytes:
+            await _discard(request)
             raise _too_large(limit_bytes)
         yield piece
+
+
+async def _discard(request: Request) -> None:
+    """Take the rest of a body that is refused, for a moment.
+
+    A connection that is closed with unread bytes is reset, and the answer is lost with it for a client that is still
+    sending (RFC 9112 section 9.6).
+    """
+    total = 0
+    with trio.move_on_after(_DISCARD_S), suppress(RequestEntityTooLarge):
+        while total < _DISCARD_BYTES and (piece := await anext(request.body, None)) is not None:
+            total += len(piece)
 
 
 async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import tomllib
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
-from hypercorn.config import Config, Sockets
+from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
@@ -37,6 +39,8 @@ _BACKLOG = 2048
 _KEEP_ALIVE_MAX_REQUESTS = 1_000_000
 # Streams say goodbye at once; this is for answers that are being computed (a stop takes up to its budget).
 _GRACEFUL_TIMEOUT_S = 3.0
+
+_DEFAULT_PORT = 8000
 
 Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
@@ -181,31 +185,60 @@ def _until_over(make_connection: Callable[..., Awaitable[None]]) -> Callable[[tr
 
 
 def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
-    try:
-        sockets = config.create_sockets()
-        for sock in (*sockets.secure_sockets, *sockets.insecure_sockets):
-            sock.listen(config.backlog)
-            # Children inherit nothing but what is passed to them by name (STACK.md, pitfall 14).
-            sock.set_inheritable(False)
-        context = config.create_ssl_context()
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {', '.join(config.bind)}: {error.strerror or error}; "
-            "choose another address with --bind or PREVIEW_BIND."
-        ) from error
-    return _listeners(sockets, context)
-
-
-def _listeners(sockets: Sockets, context: ssl.SSLContext | None) -> tuple[list[Listener], list[str]]:
+    """Listeners for each address of the configuration, and their URLs."""
+    context = config.create_ssl_context()
     listeners: list[Listener] = []
     addresses: list[str] = []
-    for sock in sockets.secure_sockets:
-        if context is None:
-            continue
-        plain = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-        listeners.append(trio.SSLListener(plain, context, https_compatible=True))
-        addresses.append(f"https://{repr_socket_addr(sock.family, sock.getsockname())}")
-    for sock in sockets.insecure_sockets:
-        listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
-        addresses.append(f"http://{repr_socket_addr(sock.family, sock.getsockname())}")
+
+    def take(sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        listeners.append(listener if tls is None else trio.SSLListener(listener, tls, https_compatible=True))
+        scheme = "http" if tls is None else "https"
+        addresses.append(f"{scheme}://{repr_socket_addr(sock.family, sock.getsockname())}")
+
+    with ExitStack() as opened:
+        for bind in config.bind:
+            take(opened.enter_context(_bound(config, bind)), context)
+        for bind in config.insecure_bind if context is not None else ():
+            take(opened.enter_context(_bound(config, bind)), None)
+        # All are open: from here on the listeners own them.
+        opened.pop_all()
     return listeners, addresses
+
+
+def _bound(config: Config, bind: str) -> socket.socket:
+    """A listening socket that children do not inherit (STACK.md, pitfall 14).
+
+    Raises:
+        ConfigurationError: The address is taken, or is none.
+    """
+    try:
+        if bind.startswith(("unix:", "fd://")):
+            sock = config._create_sockets([bind])[0]  # noqa: SLF001  file modes and owners are its business
+            sock.set_inheritable(False)
+        else:
+            sock = _bound_to_host(bind)
+        sock.listen(config.backlog)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"Cannot listen on {bind}: {getattr(error, 'strerror', None) or error}; "
+            "choose another address with --bind or PREVIEW_BIND."
+        ) from error
+    return sock
+
+
+def _bound_to_host(bind: str) -> socket.socket:
+    host, colon, port = bind.rpartition(":")
+    host, number = (host, int(port)) if colon else (bind, _DEFAULT_PORT)
+    host = host.strip("[]")
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Each chunk of a stream is worth a packet of its own; connections inherit this from the listener.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        sock.bind((host, number))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -27,6 +27,7 @@ _FORM_TEXT_BYTES = 16 * 1024
 _FORM_PARTS = 16
 # Written by a thread in one go; below it, memory is cheaper than a thread.
 _SPOOL_BYTES = 1024 * 1024
+_SLICE_BYTES = 64 * 1024
 
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
@@ -104,9 +105,11 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
 async def _fill(form: _Form, decoder: MultipartDecoder, pieces: AsyncIterator[bytes]) -> None:
     try:
         async for piece in pieces:
-            decoder.receive_data(piece)
-            if await _take_events(form, decoder):
-                return
+            # In slices: what arrives at once may be larger than what the decoder holds.
+            for start in range(0, len(piece), _SLICE_BYTES):
+                decoder.receive_data(piece[start : start + _SLICE_BYTES])
+                if await _take_events(form, decoder):
+                    return
         decoder.receive_data(None)
         await _take_events(form, decoder)
     except ValueError as error:

@@ -98,7 +98,7 @@ class PlainProcess:
         return self._output
 
     async def wait(self) -> Exit:
-        """See ``RunningProcess``."""
+        """See ``RunningProcess``. Cancellation: nothing changes."""
         # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
         # the pid is a zombie at worst, so it cannot name another process.
         while self._popen.poll() is None:
@@ -111,7 +111,7 @@ class PlainProcess:
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 
     async def usage(self) -> Usage:
-        """See ``RunningProcess``."""
+        """See ``RunningProcess``. Cancellation: nothing changes."""
         return await trio.to_thread.run_sync(self._measure)
 
     def _measure(self) -> Usage:
@@ -148,7 +148,7 @@ class PlainProcess:
                 os.killpg(self._popen.pid, number)
 
     async def stop(self, grace_s: float) -> Exit:
-        """See ``RunningProcess``."""
+        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
         with trio.move_on_after(grace_s):
             self._signal_group(signal.SIGTERM)
             await self.wait()
@@ -221,7 +221,7 @@ class PlainRuntime:
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[PlainProcess]:
-        """See ``Runtime``."""
+        """See ``Runtime``. Cancellation: the whole tree is gone (bounded)."""
         process = _spawn(spec)
         try:
             yield process

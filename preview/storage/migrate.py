@@ -64,7 +64,8 @@ def current(url: str) -> str | None:
         ConfigurationError, DatabaseUnavailable: As ``upgrade``.
     """
     engine = make_engine(url)
-    make_folder(engine)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        return None  # looking must not make an empty one
     try:
         with engine.connect() as connection:
             return current_revision(connection)

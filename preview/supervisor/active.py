@@ -93,7 +93,7 @@ class ActivePreview:
         scope: The stop button: cancelling it tears the preview down.
         accepted: Set when the row is stored, or when that has failed (see ``outcome``).
         settled: Set when it is running, or over.
-        over: Set when nothing of it is left.
+        over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
         directory: Its project's files, while it has them.
         startup_timeout_s: Seconds from the process's start to the first answer.

@@ -186,11 +186,12 @@ class PreviewManager:
             )
 
     async def _run(self, preview: ActivePreview) -> None:
-        """The preview's task: its place is free when nothing of it is left."""
+        """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""
         try:
             await run_preview(preview, self._house)
         finally:
             del self._active[preview.record.generation_id], self._by_id[preview.id]
+            preview.over.set()
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
         """Wait until the preview answers.

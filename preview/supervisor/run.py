@@ -245,7 +245,6 @@ async def _conclude(preview: ActivePreview, house: House) -> None:
     finally:
         preview.accepted.set()
         preview.settled.set()
-        preview.over.set()
 
 
 def _interrupted(preview: ActivePreview) -> Outcome:

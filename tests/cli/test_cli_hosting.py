@@ -10,7 +10,7 @@ import pytest
 import structlog
 import trio
 
-from preview.cli.commands.run import _free_port
+from preview.cli.commands.run import _listen
 from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
 from preview.cli.ports import can_bind
@@ -19,7 +19,6 @@ from preview.errors import ConfigurationError, LaunchFailed, PreviewError
 
 async def fail_with(*errors: Exception) -> None:
     async def fail(error: Exception) -> None:
-        await trio.lowlevel.checkpoint()
         raise error
 
     async with trio.open_nursery() as nursery:
@@ -42,16 +41,23 @@ def test_a_mistake_among_them_is_not_hidden() -> None:
         run_async(lambda: fail_with(LaunchFailed("x"), ValueError("mistake")))
 
 
-def test_the_page_takes_the_next_port_where_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.cli.commands.run.can_bind", lambda _host, port: port >= 8002)
-    assert _free_port(None) == 8002
-    assert _free_port(9000) == 9000
+def test_the_page_takes_the_next_port_where_the_first_is_taken() -> None:
+    with _listen(None) as first, _listen(None) as second:
+        one, two = first.getsockname()[1], second.getsockname()[1]
+    assert 8000 <= one < two
+
+
+def test_a_port_asked_for_that_is_taken_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandFailed, match=f"port {port} cannot be used .*--port"):
+            _listen(port)
 
 
 def test_without_any_port_the_sentence_names_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.cli.commands.run.can_bind", lambda _host, _port: False)
+    monkeypatch.setattr("preview.cli.commands.run._PORTS", range(0))
     with pytest.raises(CommandFailed, match="--port"):
-        _free_port(None)
+        _listen(None)
 
 
 @pytest.fixture

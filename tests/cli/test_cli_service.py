@@ -102,9 +102,9 @@ def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFi
     assert json.loads(answer["body"]) == {"a": [1]}
 
 
-def test_bytes_come_as_bytes(running: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert run(["request", running, "GET", "/bytes"]) == 0
-    assert capfdbinary.readouterr().out == bytes([0, 255, 1])
+def test_bytes_come_as_bytes(running: str) -> None:
+    done = subprocess.run([*PROGRAM, "request", running, "GET", "/bytes"], capture_output=True, env=dict(os.environ))
+    assert done.stdout == bytes([0, 255, 1])
 
 
 def test_the_previews_own_errors_fail_only_if_asked_to(running: str, capsys: pytest.CaptureFixture[str]) -> None:

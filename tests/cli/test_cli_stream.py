@@ -17,6 +17,7 @@ from preview.cli import stream
 from preview.cli.client import open_api
 from preview.cli.exits import ApiRefused, NoService
 from preview.cli.stream import LogReader, shown_line
+from preview.logs import PREAMBLE
 
 END = ('event: end\ndata: {"status": "stopped"}\n\n',)
 
@@ -46,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "text/event-stream" if status == 200 else "application/problem+json")
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write((PREAMBLE.decode() + text if status == 200 else text).encode())
 
     def log_message(self, *_arguments: object) -> None:
         pass

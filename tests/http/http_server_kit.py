@@ -20,6 +20,7 @@ Address = tuple[str, int]
 class Running:
     """A server of a test."""
 
+    urls: list[str]
     address: Address
     stop: trio.Event
     stopped: trio.Event
@@ -36,8 +37,8 @@ async def open_server(app: object, sends: Sends | None = None, **settings: objec
 
     async with trio.open_nursery() as nursery:
         addresses = await nursery.start(partial(run))
-        host, _, port = addresses[0].removeprefix("http://").rpartition(":")
-        yield Running((host, int(port)), stop, stopped)
+        host, _, port = addresses[0].partition("://")[2].rpartition(":")
+        yield Running(addresses, (host, int(port) if port.isdigit() else 0), stop, stopped)
         stop.set()
         with trio.fail_after(10):
             await stopped.wait()

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import os
+import socket
+import ssl
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import httpx2
 import pytest
 import trio
+import trustme
 from http_server_kit import ask, connect, open_server, read_to_end, read_until
 from quart import Response
 from quart.wrappers.response import ResponseBody
@@ -201,3 +207,35 @@ async def test_a_failing_handler_leaves_the_server_running(app: App) -> None:
             async with await connect(server.address) as stream:
                 await ask(stream, "/")
                 await read_until(stream, b"hello")
+
+
+async def test_tls_and_plain_addresses_are_served_side_by_side(app: App, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    files: dict[str, Any] = {"certfile": str(certificate), "keyfile": str(key), "insecure_bind": ["127.0.0.1:0"]}
+    with trio.fail_after(10):
+        async with open_server(app, **files) as server:
+            assert len(server.urls) == 2
+            for url in server.urls:
+                async with httpx2.AsyncClient(verify=context, trust_env=False) as client:
+                    assert (await client.get(url)).text == "hello"
+
+
+async def test_a_unix_socket_and_an_inherited_one_are_listened_on_and_not_inherited(app: App, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket() as inherited:
+        inherited.bind(("127.0.0.1", 0))
+        with trio.fail_after(10):
+            async with open_server(app, bind=[f"unix:{path}", f"fd://{os.dup(inherited.fileno())}"]):
+                for stream in (
+                    await trio.open_unix_socket(path),
+                    await trio.open_tcp_stream(*inherited.getsockname()),
+                ):
+                    async with stream:
+                        await ask(stream, "/")
+                        await read_until(stream, b"hello")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,8 @@ import preview
 from preview.errors import ConfigurationError, ServiceStopping
 from preview.http import PreviewApp, create_app
 from preview.http.openapi import shapes_v1
+from preview.service import open_service
+from preview.user import User
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embed_fastapi.py"
 
@@ -101,7 +103,7 @@ async def test_a_service_that_cannot_open_fails_the_start_up_with_its_reason(tmp
 
     app = create_app(make_settings(tmp_path, data_dir=blocked))
     with trio.fail_after(10):
-        await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)  # type: ignore[arg-type,typeddict-item]
+        await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
     assert [one["type"] for one in sent] == ["lifespan.startup.failed"]
     assert "PREVIEW_DATA_DIR" in sent[0]["message"]
 
@@ -116,6 +118,23 @@ async def test_an_app_that_does_not_run_says_so(tmp_path: Path) -> None:
     answer = await client.get("/api/v1/previews")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "2"
+
+
+async def test_a_host_may_bring_an_open_service_and_signs_its_users_in_itself(tmp_path: Path) -> None:
+    async def nobody(scope: Mapping[str, Any]) -> None:
+        return None
+
+    settings = make_settings(tmp_path)
+    with trio.fail_after(30):
+        async with open_service(settings) as service:
+            app = create_app(service=service, authenticate=nobody)
+            async with app.running() as opened:
+                assert opened is service
+                client = app.test_client()
+                assert (await client.get("/api/v1/previews")).status_code == 401
+                # There is no session to give where tokens are not ours.
+                assert (await client.get(f"/login/{app.login_codes.issue(User('ann'))}")).status_code == 404
+            assert not service.draining.is_set()
 
 
 async def test_running_twice_at_a_time_answers_with_the_first_service(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
 
 from preview.http import PreviewApp, create_app
 from preview.http.openapi.operations import OPERATIONS
@@ -65,6 +66,10 @@ async def test_the_document_is_openapi_3_1_and_names_only_what_it_holds(app: Pre
             assert response["description"]
     ids = [(operation["operationId"], method) for _, method, operation in operations(found)]
     assert len(ids) == len(set(ids))
+
+
+async def test_an_independent_validator_takes_the_document(app: PreviewApp) -> None:
+    validate(await document(app))
 
 
 async def test_the_security_schemes_are_bearer_session_and_ticket(app: PreviewApp) -> None:
@@ -127,7 +132,7 @@ class Links(HTMLParser):
 async def test_pages_load_nothing_from_another_host_and_run_nothing_inline(app: PreviewApp, path: str) -> None:
     client = app.test_client()
     answer = await client.get(path)
-    html = (await answer.get_data()).decode()
+    html = await answer.get_data(as_text=True)
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
@@ -142,7 +147,7 @@ async def test_pages_load_nothing_from_another_host_and_run_nothing_inline(app: 
 
 
 async def test_the_readable_page_shows_every_operation(app: PreviewApp) -> None:
-    html = (await (await app.test_client().get("/docs")).get_data()).decode()
+    html = await (await app.test_client().get("/docs")).get_data(as_text=True)
     for path, _, operation in operations(await document(app)):
         assert path in html
         assert operation["summary"] in html or "&#39;" in html

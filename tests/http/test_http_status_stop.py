@@ -146,3 +146,21 @@ async def test_endpoints_are_known_before_a_launch_and_better_when_it_runs(tmp_p
     }
     assert after["count"] == len(after["endpoints"])
     assert again == after
+
+
+async def test_a_preview_without_openapi_is_shown_by_its_source(tmp_path: Path) -> None:
+    files = FILES | {"main.py": FILES["main.py"].replace("app = FastAPI()", "app = FastAPI(openapi_url=None)")}
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(files)
+        before = (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()
+        await world.launch(generation)
+        after = (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()
+        assert after == before
+        assert after["count"] > 5
+
+
+async def test_endpoints_of_a_preview_that_runs_are_read_from_its_own_folder(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        await world.launch(generation)
+        assert (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()["count"] > 5

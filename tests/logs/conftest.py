@@ -1,33 +1,3 @@
-from __future__ import annotations
+"""The fixtures of this room."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-import trio
-from log_room import MakeRoom, Room, make_settings
-
-from preview.logs import LogStore, LogWriter, run_log_writer
-from preview.storage.database import open_database
-from preview.storage.tables import metadata
-
-
-@pytest.fixture
-async def make_room(tmp_path: Path) -> AsyncIterator[MakeRoom]:
-    async with open_database(f"sqlite:///{tmp_path / 'preview.db'}") as database:
-        metadata.create_all(database.engine)
-
-        def make(**values: object) -> Room:
-            settings = make_settings(tmp_path, **values)
-            return Room(settings, database, LogStore(database, settings), LogWriter(database, settings))
-
-        yield make
-
-
-@pytest.fixture
-async def room(make_room: MakeRoom, nursery: trio.Nursery) -> Room:
-    """A room with one preview, ``preview_a``, and its writer running."""
-    room = make_room()
-    await room.add_preview("preview_a")
-    await nursery.start(run_log_writer, room.writer)
-    return room
+from log_fixtures import *  # noqa: F403  pytest looks for fixtures here

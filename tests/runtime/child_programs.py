@@ -12,10 +12,10 @@ print('up', flush=True)
 time.sleep(600)
 """
 ON_TERM_SAY_BYE = """
-import signal, sys, time
+import os, signal, time
 def bye(*_):
-    print('bye', flush=True)
-    sys.exit(0)
+    os.write(1, b'bye')  # print() is not reentrant, and the handler may interrupt one
+    os._exit(0)
 signal.signal(signal.SIGTERM, bye)
 print('up', flush=True)
 time.sleep(600)

@@ -125,7 +125,7 @@ async def test_stop_lets_the_app_say_goodbye(start: Start) -> None:
     async with start(programs.ON_TERM_SAY_BYE) as process:
         assert await read_line(process) == "up"
         assert await process.stop(grace_s=10) == Exit(code=0)
-        assert await read_all(process) == "bye\n"
+        assert await read_all(process) == "bye"
 
 
 async def test_stop_kills_what_ignores_sigterm_after_the_grace_period(start: Start) -> None:

@@ -128,6 +128,11 @@ async def test_unfinished_are_those_that_still_hold_something_oldest_first(store
     assert [record.created_at for record in found] == sorted(record.created_at for record in found)
 
 
+@pytest.mark.parametrize("state", State)
+def test_a_preview_is_active_while_it_holds_something(state: State) -> None:
+    assert make_record(state=state).is_active == (state in ACTIVE)
+
+
 # Lists
 
 

@@ -154,3 +154,13 @@ async def read_to_end(preview: ActivePreview) -> tuple[list[LogLine], list[Statu
                 else:
                     others.append(event)
     return lines, others
+
+
+def open_descriptors() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{entry.name}:{entry.readlink()}")
+        except OSError:
+            continue
+    return found

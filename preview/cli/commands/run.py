@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
 from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
-from preview.cli.ports import can_bind
 from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
 from preview.cli.terminal import wants_colour
@@ -24,8 +24,7 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_FIRST_PORT = 8000
-_PORTS = 100
+_PORTS = range(8000, 8100)
 # Whoever watches decides when it ends; this bound is for a terminal that was forgotten.
 _LIFE_S = 8 * 3600.0
 
@@ -45,8 +44,9 @@ def run(
     folder = existing_folder(directory)
     # What the service has to say to an operator would only disturb the preview's own output.
     configure_logging("ERROR", "console")
-    bind = f"127.0.0.1:{_free_port(port)}"
     with hold_first_free_slot(load_settings().data_dir / "run") as slot:
+        # The server owns the descriptor from here on.
+        bind = f"fd://{_listen(port).detach()}"
         code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=_story(as_json)))
     raise typer.Exit(code)
 
@@ -67,13 +67,21 @@ def _own_settings(slot: Path) -> Settings:
     )
 
 
-def _free_port(wanted: int | None) -> int:
+def _listen(wanted: int | None) -> socket.socket:
+    """A bound socket for the page, so that two runs at once cannot choose the same port.
+
+    Raises:
+        CommandFailed: There is none.
+    """
+    why = ""
+    for port in _PORTS if wanted is None else (wanted,):
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            why = error.strerror or str(error)
     if wanted is not None:
-        return wanted
-    for port in range(_FIRST_PORT, _FIRST_PORT + _PORTS):
-        if can_bind("127.0.0.1", port):
-            return port
-    raise CommandFailed(f"Each port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS - 1} is taken; name one with --port.")
+        raise CommandFailed(f"The port {wanted} cannot be used ({why}); choose another one with --port.")
+    raise CommandFailed(f"Each port from {_PORTS.start} to {_PORTS.stop - 1} is taken; name another one with --port.")
 
 
 def _story(as_json: bool) -> Story:

@@ -43,7 +43,13 @@ _PROXY: ErrorKinds = (
     errors.PreviewUnavailable,
     errors.UpstreamTimeout,
 )
-_UPLOAD: ErrorKinds = (*_AUTH, errors.InvalidRequest, errors.InvalidGeneration, errors.TooLarge)
+_UPLOAD: ErrorKinds = (
+    *_AUTH,
+    errors.InvalidRequest,
+    errors.InvalidGeneration,
+    errors.GenerationLimitReached,
+    errors.TooLarge,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
             headers={"Last-Event-ID": "Go on right behind this line."},
         ),
         f"{name}_logs.ticket": Operation(
-            tag, {201: Reply("The ticket.", v1.Ticket)}, (*_OWN, errors.NoActivePreview, errors.TooManyStreams)
+            tag, {200: Reply("The ticket.", v1.Ticket)}, (*_OWN, errors.NoActivePreview, errors.TooManyStreams)
         ),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from preview.http.connection import request_resources
 from preview.http.contracts import VIEWS
 from preview.http.identity import own_generation, owned_by, require_identity
 from preview.http.reading import checked_query
-from preview.http.streams import LogStreamBody
+from preview.http.streams import LogStreamBody, Receiver
 from preview.logs import Contract
 from preview.storage.records import PreviewRecord
 
@@ -64,7 +65,7 @@ def log_routes(contract: Contract) -> Blueprint:
         identity, _ = await own_generation(generation_id)
         record = await backend().previews.latest(generation_id)
         made = backend().tickets.issue(identity, record.id)
-        return json_answer(VIEWS[contract].ticket(made, backend().settings.ticket_ttl_s), 201)
+        return json_answer(VIEWS[contract].ticket(made, backend().settings.ticket_ttl_s))
 
     return routes
 
@@ -105,7 +106,8 @@ def _open_body(contract: Contract, watcher: _Watcher, query: StreamQuery, after:
     preview = made.previews.find(watcher.record.id)
     if preview is not None:
         resources.enter_context(preview.streaming())
-    receiver = resources.enter_context(made.previews.open_log(watcher.record, after=after, tail=query.tail))
+    log: AbstractContextManager[Receiver] = made.previews.open_log(watcher.record, after=after, tail=query.tail)
+    receiver = resources.enter_context(log)
     until_seq = None if query.follow or preview is None else preview.log.last_seq
     return LogStreamBody(
         receiver,

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from preview.errors import ConfigurationError
+from preview.settings import Settings, load_settings
+
+SECRET = "sesame-sesame-sesame-sesame-sesame-sesame"
+
+
+def test_the_environment_is_read_by_documented_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREVIEW_PORT_MIN", "4000")
+    monkeypatch.setenv("PREVIEW_PORT_MAX", "4001")
+    monkeypatch.setenv("PREVIEW_MAX_UPTIME", "60.5")
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path))
+    settings = load_settings()
+    assert (settings.port_min, settings.port_max, settings.max_uptime_s, settings.data_dir) == (
+        4000, 4001, 60.5, tmp_path
+    )  # fmt: skip
+
+
+def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_PORT_MIN", "4000")
+    monkeypatch.setenv("PREVIEW_STARTUP_TIMEOUT", "7")
+    settings = load_settings(port_min=3050, startup_timeout_s=9)
+    assert (settings.port_min, settings.startup_timeout_s) == (3050, 9)
+
+
+def test_names_that_are_not_ours_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_SOMEBODY_ELSES", "x")
+    assert load_settings() == Settings()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().port_min = 1  # type: ignore[misc]  # mypy knows it as well
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PREVIEW_PORT_MIN", "http"),
+        ("PREVIEW_PORT_MAX", "70000"),
+        ("PREVIEW_MAX_UPTIME", "0"),
+        ("PREVIEW_MAX_LINE_BYTES", "10"),
+        ("PREVIEW_DB_TYPE", "mongodb"),
+        ("PREVIEW_GENERATION_FILES", "-1"),
+        ("PREVIEW_JWT_ALGORITHM", "none"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable_and_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=rf"^{name}: .*\(got '{value}'\)$"):
+        load_settings()
+
+
+def test_each_wrong_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_PORT_MIN", "a")
+    monkeypatch.setenv("PREVIEW_STOP_GRACE", "b")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    problems = caught.value.details["problems"]
+    assert isinstance(problems, list)
+    assert [one.partition(":")[0] for one in problems] == ["PREVIEW_PORT_MIN", "PREVIEW_STOP_GRACE"]
+
+
+def test_what_was_given_is_shown_within_bounds() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(port_min="x" * 10_000)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"port_min": 4000, "port_max": 3999}, "PREVIEW_PORT_MIN"),
+        ({"stop_grace_s": 8, "stop_budget_s": 8}, "PREVIEW_STOP_GRACE"),
+        ({"stop_budget_s": 15, "shutdown_timeout_s": 15}, "PREVIEW_SHUTDOWN_TIMEOUT"),
+        ({"jwt_algorithm": "RS256"}, "PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_told(values: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        load_settings(**values)
+    assert "got" not in caught.value.message
+
+
+@pytest.mark.parametrize("field", ["database_url", "jwt_secret"])
+def test_secrets_are_not_in_what_settings_look_like(field: str) -> None:
+    settings = load_settings(**{field: SECRET})
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("field", ["database_url", "jwt_secret", "jwks_url"])
+@pytest.mark.parametrize("given", [[SECRET], {"a": SECRET}, SECRET.encode() + b"\xff"])
+def test_secrets_are_not_in_what_is_told_of_wrong_ones(field: str, given: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"PREVIEW_{field.upper()}") as caught:
+        load_settings(**{field: given})
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+    assert "sesame" not in str(caught.value.details)
+
+
+def test_secrets_are_not_told_when_another_setting_is_wrong() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(jwt_secret=SECRET, database_url=f"postgresql://u:{SECRET}@h/x", port_min=5000, port_max=4000)
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+# Where things are
+
+
+def test_the_database_is_a_file_in_the_data_folder_unless_told(tmp_path: Path) -> None:
+    assert Settings(data_dir=tmp_path).resolved_database_url == f"sqlite:///{tmp_path}/preview.db"
+    assert load_settings(database_url="postgresql://h/x").resolved_database_url == "postgresql://h/x"
+
+
+def test_a_relative_folder_of_databases_counts_from_the_data_folder(tmp_path: Path) -> None:
+    assert Settings(data_dir=tmp_path).resolved_db_path == tmp_path / "storage/previews"
+    assert Settings(data_dir=tmp_path, db_path=Path("/srv/db")).resolved_db_path == Path("/srv/db")
+
+
+@pytest.mark.parametrize("value", ["", "relative/folder"])
+def test_an_xdg_folder_that_is_not_absolute_counts_as_unset(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("XDG_DATA_HOME", value)
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    settings = Settings()
+    assert settings.data_dir == Path("/home/somebody/.local/share/preview")
+    assert settings.cache_dir == Path("/home/somebody/.cache/preview")
+
+
+def test_an_xdg_folder_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/data")
+    assert Settings().data_dir == Path("/srv/data/preview")
+
+
+# Tiers
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("free", ("free", 1, 3600, True, False)),
+        ("pro", ("pro", 3, 4 * 3600, True, True)),
+        ("enterprise", ("enterprise", 5, 8 * 3600, True, True)),
+        ("platinum", ("free", 1, 3600, True, False)),
+        (None, ("free", 1, 3600, True, False)),
+    ],
+)
+def test_a_tier_has_its_limits_and_an_unknown_one_the_least(name: str | None, expected: tuple[object, ...]) -> None:
+    tier = Settings().tier(name)
+    found = (tier.name, tier.max_previews, tier.max_life_s, tier.websocket_logs, tier.advanced_metrics)
+    assert found == expected
