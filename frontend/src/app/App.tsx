@@ -53,7 +53,14 @@ export function App(): ReactNode {
       <PreviewProvider client={client}>
         {who.kind === "nobody" && <SignIn onToken={signIn} isOver={who.isOver} />}
         {who.kind === "known" && (
-          <Home client={client} session={who.session} theme={theme} onTheme={setTheme} onSignedOut={signedOut} onSignOut={() => void signOut()} />
+          <Home
+            client={client}
+            session={who.session}
+            theme={theme}
+            onTheme={setTheme}
+            onSignedOut={signedOut}
+            onSignOut={() => void signOut()}
+          />
         )}
       </PreviewProvider>
     </div>
@@ -104,7 +111,11 @@ function Home({ client, session, theme, onTheme, onSignedOut, onSignOut }: HomeP
           </select>
         </label>
         <span className={styles.spring} />
-        <IconButton icon={THEME_ICON[theme]} label={`Theme: ${theme}. Change it`} onClick={() => onTheme(NEXT_THEME[theme])} />
+        <IconButton
+          icon={THEME_ICON[theme]}
+          label={`Theme: ${theme}. Change it`}
+          onClick={() => onTheme(NEXT_THEME[theme])}
+        />
         {session.user_id && (
           <span className={styles.user} title={session.tier ? `${session.user_id}, ${session.tier}` : session.user_id}>
             {session.user_id}
@@ -115,15 +126,35 @@ function Home({ client, session, theme, onTheme, onSignedOut, onSignOut }: HomeP
         </Button>
       </header>
       <div className={styles.columns}>
-        <Sidebar projects={projects} selected={selected} onSelect={select} onPick={drop.take} isUploading={drop.isUploading} />
+        <Sidebar
+          projects={projects}
+          selected={selected}
+          onSelect={select}
+          onPick={drop.take}
+          isUploading={drop.isUploading}
+        />
         <div className={styles.main}>
           {drop.problem && (
-            <Notice tone="bad" role="alert" actions={<Button small kind="quiet" onClick={drop.dismiss}>Dismiss</Button>}>
+            <Notice
+              tone="bad"
+              role="alert"
+              actions={
+                <Button small kind="quiet" onClick={drop.dismiss}>
+                  Dismiss
+                </Button>
+              }
+            >
               {drop.problem}
             </Notice>
           )}
           {project ? (
-            <Workspace project={project} theme={theme} onSignIn={onSignedOut} onShow={select} />
+            <Workspace
+              project={project}
+              theme={theme}
+              onSignIn={onSignedOut}
+              onShow={select}
+              nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
+            />
           ) : (
             projects.list !== null && <Welcome takesUploads={projects.takesUploads} drop={drop} />
           )}
@@ -208,7 +239,8 @@ function useUpload(projects: Projects, onDone: (id: string) => void) {
     onDragLeave: (event: DragEvent) => moved(event, -1),
     onDrop: (event: DragEvent) => {
       moved(event, -depth.current);
-      if (takesUploads && !isUploading && event.dataTransfer.types.includes("Files")) take(pickDropped(event.dataTransfer));
+      if (takesUploads && !isUploading && event.dataTransfer.types.includes("Files"))
+        take(pickDropped(event.dataTransfer));
     },
   };
   return { isOver, isUploading, problem, take, dismiss: () => setProblem(null), handlers };

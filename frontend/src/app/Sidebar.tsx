@@ -63,8 +63,22 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
           Zip
         </Button>
       </div>
-      <input ref={folder} type="file" hidden aria-label="A folder" {...{ webkitdirectory: "" }} onChange={(event) => take(event.target)} />
-      <input ref={archive} type="file" hidden aria-label="A zip or tar.gz" accept=".zip,.tar.gz,.tgz,application/zip,application/gzip" onChange={(event) => take(event.target)} />
+      <input
+        ref={folder}
+        type="file"
+        hidden
+        aria-label="A folder"
+        {...{ webkitdirectory: "" }}
+        onChange={(event) => take(event.target)}
+      />
+      <input
+        ref={archive}
+        type="file"
+        hidden
+        aria-label="A zip or tar.gz"
+        accept=".zip,.tar.gz,.tgz,application/zip,application/gzip"
+        onChange={(event) => take(event.target)}
+      />
     </div>
   );
 }

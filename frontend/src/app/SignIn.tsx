@@ -31,7 +31,8 @@ export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promis
         <h1>Sign in to preview</h1>
         {isOver && <Notice tone="warn">Your session is over. Sign in again; what runs goes on running.</Notice>}
         <p>
-          Open the one-time link that <code>preview serve</code> or <code>preview run</code> has printed in the terminal.
+          Open the one-time link that <code>preview serve</code> or <code>preview run</code> has printed in the
+          terminal.
         </p>
         <div className={styles.or}>or</div>
         <form onSubmit={(event) => void submit(event)}>
@@ -50,7 +51,11 @@ export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promis
           <p id="token-hint" className={styles.hint}>
             <code>preview token YOUR-NAME</code> makes one on the machine of the service.
           </p>
-          {problem && <Notice tone="bad" role="alert">{problem}</Notice>}
+          {problem && (
+            <Notice tone="bad" role="alert">
+              {problem}
+            </Notice>
+          )}
           <Button kind="primary" type="submit" disabled={token.trim() === "" || isBusy}>
             {isBusy ? "Signing in…" : "Sign in"}
           </Button>

@@ -10,15 +10,16 @@ interface WorkspaceProps {
   theme: ThemeChoice;
   onSignIn: () => void;
   onShow: (generationId: string) => void;
+  nameOf: (generationId: string) => string;
 }
 
 /** One project: its preview, its log beside its requests; on a small screen one of the two at a time. */
-export function Workspace({ project, theme, onSignIn, onShow }: WorkspaceProps): ReactNode {
+export function Workspace({ project, theme, onSignIn, onShow, nameOf }: WorkspaceProps): ReactNode {
   const [pane, setPane] = useState<"log" | "requests">("log");
   const { id, name } = project;
   return (
     <main className={styles.workspace} data-pane={pane}>
-      <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} />
+      <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
       <div className={styles.switch} role="group" aria-label="What is shown">
         <button type="button" aria-pressed={pane === "log"} onClick={() => setPane("log")}>
           <Icon name="terminal" /> Log

@@ -1,7 +1,22 @@
 /** Folders of tools and builds: never part of what is launched. The service skips them too. */
 const SKIPPED = new Set([
-  ".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache",
-  ".tox", ".idea", ".vscode", "dist", "build", ".next", ".DS_Store",
+  ".git",
+  ".hg",
+  ".svn",
+  "node_modules",
+  ".venv",
+  "venv",
+  "__pycache__",
+  ".mypy_cache",
+  ".pytest_cache",
+  ".ruff_cache",
+  ".tox",
+  ".idea",
+  ".vscode",
+  "dist",
+  "build",
+  ".next",
+  ".DS_Store",
 ]);
 const MAX_FILES = 5_000;
 const MAX_BYTES = 40 * 1024 * 1024;
@@ -43,7 +58,11 @@ export async function pickInput(list: FileList): Promise<Picked> {
   const [only] = files;
   if (files.length === 1 && only && isArchive(only.name)) return archive(only);
   const root = only?.webkitRelativePath.split("/")[0] ?? "";
-  return folder(root || "upload", root, files.map((file) => [file.webkitRelativePath || file.name, file]));
+  return folder(
+    root || "upload",
+    root,
+    files.map((file) => [file.webkitRelativePath || file.name, file]),
+  );
 }
 
 function archive(file: File): Picked {
@@ -57,7 +76,8 @@ async function folder(name: string, root: string, found: readonly [string, File]
     const inside = root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
     if (inside.split("/").some((part) => SKIPPED.has(part)) || inside.endsWith(".pyc")) continue;
     size += file.size;
-    if (size > MAX_BYTES) throw new PickError("The folder holds more than 40 MB; upload it as a zip, or leave data files out.");
+    if (size > MAX_BYTES)
+      throw new PickError("The folder holds more than 40 MB; upload it as a zip, or leave data files out.");
     files[inside] = await contentOf(file);
     if (Object.keys(files).length > MAX_FILES) throw new PickError(`The folder holds more than ${MAX_FILES} files.`);
   }

@@ -101,6 +101,11 @@ export function projectsOf(
   const others = [...newest.values()].filter((one) => !ids.has(one.generation_id));
   return [
     ...known,
-    ...others.map((one) => ({ id: one.generation_id, name: one.generation_id, createdAt: one.created_at, preview: one })),
+    ...others.map((one) => ({
+      id: one.generation_id,
+      name: one.generation_id,
+      createdAt: one.created_at,
+      preview: one,
+    })),
   ];
 }

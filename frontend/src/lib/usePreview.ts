@@ -59,8 +59,10 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isLoaded, setLoaded] = useState(false);
   const generation = useRef(generationId);
+  const known = useRef<PreviewInstance | null>(null);
   useEffect(() => {
     generation.current = generationId;
+    known.current = null;
   }, [generationId]);
 
   useEffect(() => {
@@ -72,8 +74,9 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   }, [client, generationId]);
 
   const look = useCallback(async (): Promise<void> => {
-    const found = await lookAt(client, generationId);
+    const found = await lookAt(client, generationId, known.current);
     if (generation.current !== generationId || found === null) return;
+    known.current = isActive(found.instance) ? found.instance : null;
     setInstance(found.instance);
     setStatus(found.status);
     setLoaded(true);
@@ -159,20 +162,19 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   };
 }
 
-/** The generation's preview now; one that is over is found in the list. Null when the service cannot be asked. */
+/** The generation's preview now: the one that is known to be active, else the newest. Null: nobody answered. */
 async function lookAt(
   client: PreviewClient,
   generationId: string,
+  known: PreviewInstance | null,
 ): Promise<{ instance: PreviewInstance | null; status: PreviewStatus | null } | null> {
   try {
-    const status = await client.status(generationId);
-    return { status, instance: await client.preview(status.id) };
-  } catch (error) {
-    if (asProblem(error).status !== 404) return null;
-  }
-  try {
-    const all = await client.previews();
-    return { status: null, instance: all.find((one) => one.generation_id === generationId) ?? null };
+    const instance = known
+      ? await client.preview(known.id)
+      : ((await client.previews()).find((one) => one.generation_id === generationId) ?? null);
+    if (!isActive(instance)) return known ? await lookAt(client, generationId, null) : { status: null, instance };
+    const status = await client.status(generationId).catch(() => null);
+    return { status: status?.id === instance?.id ? status : null, instance };
   } catch {
     return null;
   }

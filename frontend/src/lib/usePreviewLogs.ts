@@ -27,7 +27,10 @@ export interface PreviewLogs extends LogSnapshot {
 }
 
 /** The shared session of a generation, for as long as the component lives. */
-export function useLogSession(generationId: string, options: { client?: PreviewClient | undefined; enabled?: boolean } = {}): LogSession {
+export function useLogSession(
+  generationId: string,
+  options: { client?: PreviewClient | undefined; enabled?: boolean } = {},
+): LogSession {
   const client = usePreviewClient(options.client);
   const enabled = options.enabled ?? true;
   const idle = useMemo(() => new LogSession(client, generationId), [client, generationId]);

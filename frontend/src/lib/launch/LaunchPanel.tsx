@@ -22,6 +22,8 @@ export interface LaunchPanelProps {
   generationId: string;
   /** What people call it. */
   name?: string;
+  /** What people call another generation that is in the way. */
+  nameOf?: (generationId: string) => string;
   client?: PreviewClient;
   theme?: ThemeChoice;
   onSignIn?: () => void;
@@ -63,6 +65,7 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
       className={classes(tokens.root, styles.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
       aria-label="Preview"
+      data-state={state}
     >
       <div className={styles.head}>
         <h2 className={styles.title} title={title}>
@@ -86,7 +89,9 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
       )}
       {state === "stopped" && instance?.reason && <p className={styles.hint}>{sentence(instance.reason)}</p>}
       {state === "none" && preview.isLoaded && (
-        <p className={styles.hint}>Launching starts the backend in a process of its own. Its output and its address appear here.</p>
+        <p className={styles.hint}>
+          Launching starts the backend in a process of its own. Its output and its address appear here.
+        </p>
       )}
     </section>
   );
@@ -94,7 +99,10 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
 
 function showsSteps(state: string, steps: readonly LaunchStep[]): boolean {
   const begun = steps.some((step) => step.atMs !== null);
-  return state === "starting" || (begun && (state === "running" || (state === "failed" && steps.some((step) => step.atMs === null))));
+  return (
+    state === "starting" ||
+    (begun && (state === "running" || (state === "failed" && steps.some((step) => step.atMs === null))))
+  );
 }
 
 function sentence(reason: string): string {
@@ -117,7 +125,9 @@ function Actions({ preview, state }: { preview: Preview; state: string }): React
       <span className={styles.confirm} role="alertdialog" aria-label="Stop for everybody?">
         <span>{count(others, "other is", "others are")} watching. Stop it for everybody?</span>
         {/* eslint-disable-next-line jsx-a11y/no-autofocus -- the question has just been asked for */}
-        <Button autoFocus onClick={() => setOthers(null)}>Keep it</Button>
+        <Button autoFocus onClick={() => setOthers(null)}>
+          Keep it
+        </Button>
         <Button
           kind="danger"
           onClick={() => {
@@ -146,7 +156,12 @@ function Actions({ preview, state }: { preview: Preview; state: string }): React
               {busy === "restarting" ? "Restarting…" : "Restart"}
             </Button>
           )}
-          <Button kind="danger" icon="stop" disabled={busy !== null || state === "stopping"} onClick={() => void askAndStop()}>
+          <Button
+            kind="danger"
+            icon="stop"
+            disabled={busy !== null || state === "stopping"}
+            onClick={() => void askAndStop()}
+          >
             {busy === "stopping" || state === "stopping" ? "Stopping…" : "Stop"}
           </Button>
         </>
@@ -213,8 +228,18 @@ function Facts({ preview, instance, state, health }: FactsProps): ReactNode {
         </div>
         {last && (
           <>
-            <Plot label="Memory" value={`${Math.round(last.memoryMb)} MB`} values={preview.usage.map((one) => one.memoryMb)} top={64} />
-            <Plot label="CPU" value={`${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %`} values={preview.usage.map((one) => one.cpuPercent)} top={25} />
+            <Plot
+              label="Memory"
+              value={`${Math.round(last.memoryMb)} MB`}
+              values={preview.usage.map((one) => one.memoryMb)}
+              top={64}
+            />
+            <Plot
+              label="CPU"
+              value={`${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %`}
+              values={preview.usage.map((one) => one.cpuPercent)}
+              top={25}
+            />
           </>
         )}
       </dl>
@@ -230,7 +255,7 @@ interface ProblemNoticeProps extends LaunchPanelProps {
 
 function ProblemNotice(props: ProblemNoticeProps): ReactNode {
   const { preview, problem, generationId, client } = props;
-  const { sentence: said, facts, ways } = explain(problem, generationId);
+  const { sentence: said, facts, ways } = explain(problem, generationId, props.nameOf);
   const [busy, setBusy] = useState(false);
   const stopAndLaunch = async (other: string): Promise<void> => {
     setBusy(true);
@@ -243,16 +268,34 @@ function ProblemNotice(props: ProblemNoticeProps): ReactNode {
       case "stop":
         return (
           <span key={way.previewId} className={styles.ways}>
-            {!way.isThis && props.onShow && <Button small onClick={() => props.onShow?.(way.generationId)}>Show it</Button>}
+            {!way.isThis && props.onShow && (
+              <Button small onClick={() => props.onShow?.(way.generationId)}>
+                Show it
+              </Button>
+            )}
             <Button small disabled={busy} onClick={() => void stopAndLaunch(way.generationId)}>
-              {busy ? "Stopping…" : way.isThis ? "Stop it and launch" : `Stop ${way.generationId} and launch this`}
+              {busy
+                ? "Stopping…"
+                : way.isThis
+                  ? "Stop it and launch"
+                  : `Stop “${props.nameOf?.(way.generationId) ?? way.generationId}”, launch this`}
             </Button>
           </span>
         );
       case "again":
-        return <Button key="again" small onClick={() => void preview.launch()}>Try again</Button>;
+        return (
+          <Button key="again" small onClick={() => void preview.launch()}>
+            Try again
+          </Button>
+        );
       case "sign-in":
-        return props.onSignIn && <Button key="sign-in" small onClick={props.onSignIn}>Sign in</Button>;
+        return (
+          props.onSignIn && (
+            <Button key="sign-in" small onClick={props.onSignIn}>
+              Sign in
+            </Button>
+          )
+        );
       case "none":
         return null;
     }
@@ -264,7 +307,9 @@ function ProblemNotice(props: ProblemNoticeProps): ReactNode {
       actions={
         <span className={styles.ways}>
           {ways.map(button)}
-          <Button small kind="quiet" onClick={preview.dismissProblem}>Dismiss</Button>
+          <Button small kind="quiet" onClick={preview.dismissProblem}>
+            Dismiss
+          </Button>
         </span>
       }
     >

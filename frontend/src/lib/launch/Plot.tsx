@@ -10,7 +10,7 @@ interface PlotProps {
   top: number;
 }
 
-const WIDTH = 72;
+const WIDTH = 56;
 const HEIGHT = 24;
 /** Points that fit; the newest is at the right. */
 const POINTS = 45;
@@ -32,7 +32,10 @@ export function Plot({ label, value, values, top }: PlotProps): ReactNode {
         <svg width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
           {points.length > 1 && (
             <>
-              <polygon className={styles.plotArea} points={`${firstX},${HEIGHT} ${points.join(" ")} ${WIDTH},${HEIGHT}`} />
+              <polygon
+                className={styles.plotArea}
+                points={`${firstX},${HEIGHT} ${points.join(" ")} ${WIDTH},${HEIGHT}`}
+              />
               <polyline className={styles.plotLine} points={points.join(" ")} />
             </>
           )}

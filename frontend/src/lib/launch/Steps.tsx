@@ -13,13 +13,23 @@ export function Steps({ steps, isFailed }: { steps: readonly LaunchStep[]; isFai
       {steps.map((step, at) => {
         const state = step.atMs !== null ? "done" : at !== current ? "ahead" : isFailed ? "failed" : "now";
         return (
-          <li key={step.name} className={styles.step} data-state={state} {...(state === "now" && { "aria-current": "step" as const })}>
+          <li
+            key={step.name}
+            className={styles.step}
+            data-state={state}
+            {...(state === "now" && { "aria-current": "step" as const })}
+          >
             <span className={styles.stepMark} aria-hidden="true">
               {state === "done" && <Icon name="check" size={12} />}
               {state === "failed" && <Icon name="close" size={12} />}
             </span>
             <span className={styles.stepName}>{step.label}</span>
-            <span className={styles.stepDetail}>{detail(step, state)}</span>
+            <span
+              className={styles.stepDetail}
+              title={step.atMs === null ? "" : `Done ${milliseconds(step.atMs)} after the launch`}
+            >
+              {detail(step, state)}
+            </span>
           </li>
         );
       })}
@@ -28,6 +38,6 @@ export function Steps({ steps, isFailed }: { steps: readonly LaunchStep[]; isFai
 }
 
 function detail(step: LaunchStep, state: string): string {
-  if (step.atMs !== null) return `${step.detail ?? ""} · at ${milliseconds(step.atMs)}`;
+  if (step.atMs !== null) return step.detail ?? "";
   return { now: "under way…", failed: "did not happen", ahead: "" }[state] ?? "";
 }

@@ -15,14 +15,21 @@ export interface Explanation {
 }
 
 /** Any error of the contract as a sentence with the ways out of it. */
-export function explain(problem: Problem, generationId: string): Explanation {
+export function explain(
+  problem: Problem,
+  generationId: string,
+  nameOf: (generationId: string) => string = (id) => id,
+): Explanation {
   const facts = factsOf(problem);
   const blocking = blockingPreviews(problem);
   switch (problem.code) {
     case "already_running":
     case "preview_limit_reached":
       return {
-        sentence: problem.message,
+        sentence: takenSentence(
+          problem,
+          blocking.map((one) => nameOf(one.generationId)),
+        ),
         facts,
         ways: blocking.map((one) => ({ kind: "stop", ...one, isThis: one.generationId === generationId })),
       };
@@ -36,6 +43,16 @@ export function explain(problem: Problem, generationId: string): Explanation {
     default:
       return { sentence: problem.message, facts, ways: [{ kind: "again" }] };
   }
+}
+
+/** The service names ids; people know names. */
+function takenSentence(problem: Problem, names: readonly string[]): string {
+  const { limit } = problem.details;
+  if (problem.code !== "preview_limit_reached" || names.length === 0 || typeof limit !== "number")
+    return problem.message;
+  const taken = names.map((name) => `“${name}”`).join(", ");
+  const many = limit === 1 ? "one preview" : `${limit} previews`;
+  return `You can have ${many} at a time, and ${taken} ${names.length === 1 ? "is" : "are"} running. Stop one to launch this.`;
 }
 
 function factsOf({ details }: Problem): string[] {

@@ -219,7 +219,10 @@ export class LogSession {
 const sessions = new WeakMap<PreviewClient, Map<string, { session: LogSession; users: number }>>();
 
 /** The session of a generation on this page, opened by its first user and closed behind the last. */
-export function openLogSession(client: PreviewClient, generationId: string): { session: LogSession; release: () => void } {
+export function openLogSession(
+  client: PreviewClient,
+  generationId: string,
+): { session: LogSession; release: () => void } {
   const ofClient = sessions.get(client) ?? new Map<string, { session: LogSession; users: number }>();
   sessions.set(client, ofClient);
   let shared = ofClient.get(generationId);

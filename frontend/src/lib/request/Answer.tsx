@@ -1,4 +1,4 @@
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
@@ -22,17 +22,25 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
   );
   const hasRaw = content.kind === "json" || content.kind === "html";
   const shown = tab === "raw" && !hasRaw ? "body" : tab;
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => section.current?.scrollIntoView({ block: "nearest" }), [answer]);
   return (
-    <section className={styles.answer} aria-label="Answer">
+    <section ref={section} className={styles.answer} aria-label="Answer">
       <div className={styles.answerHead}>
         <span className={styles.status} data-class={Math.floor(answer.status_code / 100)}>
           {answer.status_code} {REASONS[answer.status_code] ?? ""}
         </span>
         <span className={styles.fact}>{milliseconds(answer.elapsed_ms)}</span>
         <span className={styles.fact}>{bytes(sizeOf(answer))}</span>
-        {logLines > 0 && <span className={styles.logLines} title="Marked in the log">{count(logLines, "log line")}</span>}
+        {logLines > 0 && (
+          <span className={styles.logLines} title="Marked in the log">
+            {count(logLines, "log line")}
+          </span>
+        )}
         <span className={styles.spring} />
-        {content.kind !== "empty" && content.kind !== "binary" && <CopyButton text={answer.body} label="Copy the body" />}
+        {content.kind !== "empty" && content.kind !== "binary" && (
+          <CopyButton text={answer.body} label="Copy the body" />
+        )}
       </div>
       <div className={styles.tabs} role="tablist" aria-label="Parts of the answer">
         <Tab name="body" label={content.kind === "html" ? "Page" : "Body"} tab={shown} onTab={setTab} />
@@ -41,7 +49,11 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
       </div>
       <div className={styles.answerBody} role="tabpanel" aria-label={shown}>
         {shown === "body" && <Body content={content} />}
-        {shown === "raw" && <pre className={styles.raw} tabIndex={0}>{pretty(content)}</pre>}
+        {shown === "raw" && (
+          <pre className={styles.raw} tabIndex={0}>
+            {pretty(content)}
+          </pre>
+        )}
         {shown === "headers" && (
           <dl className={styles.headers}>
             {headers.map(([name, value], at) => (
@@ -59,7 +71,13 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
 
 export function Tab<T extends string>(props: { name: T; label: string; tab: T; onTab: (tab: T) => void }): ReactNode {
   return (
-    <button type="button" role="tab" aria-selected={props.tab === props.name} className={styles.tab} onClick={() => props.onTab(props.name)}>
+    <button
+      type="button"
+      role="tab"
+      aria-selected={props.tab === props.name}
+      className={styles.tab}
+      onClick={() => props.onTab(props.name)}
+    >
       {props.label}
     </button>
   );
@@ -77,12 +95,20 @@ function Body({ content }: { content: Content }): ReactNode {
       // No scripts, no origin, no way to another address: it is looked at, and does nothing.
       return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The answer as a page" />;
     case "text":
-      return <pre className={styles.raw} tabIndex={0}>{content.text}</pre>;
+      return (
+        <pre className={styles.raw} tabIndex={0}>
+          {content.text}
+        </pre>
+      );
     case "binary":
       return (
         <p className={styles.none}>
           This is not text.{" "}
-          <Button small icon="download" onClick={() => saveFile("answer.bin", [content.bytes], "application/octet-stream")}>
+          <Button
+            small
+            icon="download"
+            onClick={() => saveFile("answer.bin", [content.bytes], "application/octet-stream")}
+          >
             Save {bytes(content.bytes.length)}
           </Button>
         </p>

@@ -61,7 +61,12 @@ export function Editor(props: EditorProps): ReactNode {
       </div>
       {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
       {draft.pathFields.length > 0 && (
-        <Fields title="Path" fields={draft.pathFields} isFixed onFields={(fields) => onDraft({ ...draft, pathFields: fields })} />
+        <Fields
+          title="Path"
+          fields={draft.pathFields}
+          isFixed
+          onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
+        />
       )}
       <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
       <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
@@ -104,7 +109,16 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
     onFields(fields.map((one, index) => (index === at ? { ...one, ...part } : one)));
   return (
     <fieldset className={styles.fields}>
-      <legend className={styles.fieldsTitle}>{title}</legend>
+      <legend className={styles.fieldsHead}>
+        <span className={styles.fieldsTitle}>{title}</span>
+        {!isFixed && (
+          <IconButton
+            icon="plus"
+            label={title === "Query" ? "Add a query parameter" : "Add a header"}
+            onClick={() => onFields([...fields, { name: "", value: "", type: null }])}
+          />
+        )}
+      </legend>
       {fields.map((field, at) => (
         <div key={at} className={styles.fieldRow}>
           {field.type === null ? (
@@ -128,15 +142,14 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
             onChange={(event) => change(at, { value: event.target.value })}
           />
           {field.type === null && (
-            <IconButton icon="close" label={`Remove ${field.name || "this row"}`} onClick={() => onFields(fields.filter((_, index) => index !== at))} />
+            <IconButton
+              icon="close"
+              label={`Remove ${field.name || "this row"}`}
+              onClick={() => onFields(fields.filter((_, index) => index !== at))}
+            />
           )}
         </div>
       ))}
-      {!isFixed && (
-        <Button kind="quiet" small icon="plus" onClick={() => onFields([...fields, { name: "", value: "", type: null }])}>
-          Add {title === "Query" ? "parameter" : "header"}
-        </Button>
-      )}
     </fieldset>
   );
 }

@@ -38,7 +38,12 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
             <ul className={styles.endpoints}>
               {ones.map((one) => (
                 <li key={`${one.method} ${one.path}`}>
-                  <button type="button" className={styles.endpoint} onClick={() => onPick(one)} title={one.description || one.summary}>
+                  <button
+                    type="button"
+                    className={styles.endpoint}
+                    onClick={() => onPick(one)}
+                    title={one.description || one.summary}
+                  >
                     <Method method={one.method} />
                     <span className={styles.path}>{one.path}</span>
                     <span className={styles.summary}>{one.summary}</span>

@@ -43,7 +43,11 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
           const row = rows[item.index];
           if (!row) return null;
           return (
-            <div key={item.key} className={styles.treeRow} style={{ transform: `translateY(${item.start}px)`, paddingLeft: row.depth * 16 + 18 }}>
+            <div
+              key={item.key}
+              className={styles.treeRow}
+              style={{ transform: `translateY(${item.start}px)`, paddingLeft: row.depth * 16 + 18 }}
+            >
               <TreeRow row={row} onToggle={toggle} />
             </div>
           );
@@ -56,7 +60,13 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
 function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void }): ReactNode {
   const name = row.name !== null && <span className={styles.key}>{row.name}: </span>;
   if (row.closing !== null) return <span className={styles.muted}>{row.closing}</span>;
-  if (row.isOpen === null) return <>{name}<Leaf value={row.value} /></>;
+  if (row.isOpen === null)
+    return (
+      <>
+        {name}
+        <Leaf value={row.value} />
+      </>
+    );
   const isArray = Array.isArray(row.value);
   const size = Object.keys(row.value as object).length;
   const summary = isArray ? `[${row.isOpen ? "" : ` ${size} items ]`}` : `{${row.isOpen ? "" : ` ${size} keys }`}`;

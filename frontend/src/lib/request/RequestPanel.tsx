@@ -48,7 +48,12 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
       <div className={styles.tabs} role="tablist" aria-label="Endpoints and requests">
-        <Tab name="endpoints" label={found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"} tab={view} onTab={setView} />
+        <Tab
+          name="endpoints"
+          label={found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"}
+          tab={view}
+          onTab={setView}
+        />
         <Tab name="request" label="Request" tab={view} onTab={setView} />
         <Tab name="history" label="History" tab={view} onTab={setView} />
       </div>
@@ -74,10 +79,22 @@ function unavailableBecause(status: string | undefined): string {
   return "The preview is not running. Launch it to send requests.";
 }
 
-function EndpointsView({ found, onDraft }: { found: ReturnType<typeof useEndpoints>; onDraft: (draft: Draft) => void }): ReactNode {
+function EndpointsView({
+  found,
+  onDraft,
+}: {
+  found: ReturnType<typeof useEndpoints>;
+  onDraft: (draft: Draft) => void;
+}): ReactNode {
   const { endpoints, problem } = found;
-  if (endpoints && endpoints.length > 0) return <EndpointList endpoints={endpoints} onPick={(one) => onDraft(draftOf(one))} />;
-  if (problem) return <div className={styles.pad}><Notice tone="bad">{problem.message}</Notice></div>;
+  if (endpoints && endpoints.length > 0)
+    return <EndpointList endpoints={endpoints} onPick={(one) => onDraft(draftOf(one))} />;
+  if (problem)
+    return (
+      <div className={styles.pad}>
+        <Notice tone="bad">{problem.message}</Notice>
+      </div>
+    );
   if (!endpoints) return <p className={styles.none}>Looking for endpoints…</p>;
   return (
     <div className={styles.none}>
@@ -108,15 +125,26 @@ function RequestView({ draft, onDraft, requests, baseUrl, unavailable }: Request
         unavailable={unavailable}
         baseUrl={baseUrl}
       />
-      {isSending && <p className={styles.none} role="status">Waiting for the answer…</p>}
-      {problem && <div className={styles.pad}><Notice tone="bad" role="alert">{problem.message}</Notice></div>}
+      {isSending && (
+        <p className={styles.none} role="status">
+          Waiting for the answer…
+        </p>
+      )}
+      {problem && (
+        <div className={styles.pad}>
+          <Notice tone="bad" role="alert">
+            {problem.message}
+          </Notice>
+        </div>
+      )}
       {answer && <Answer answer={answer} logLines={requests.logLines} />}
     </div>
   );
 }
 
 function HistoryView({ requests, onDraft }: { requests: Requests; onDraft: (draft: Draft) => void }): ReactNode {
-  if (requests.history.length === 0) return <p className={styles.none}>Requests that you send are kept here, to look at and to repeat.</p>;
+  if (requests.history.length === 0)
+    return <p className={styles.none}>Requests that you send are kept here, to look at and to repeat.</p>;
   const again = (sent: Sent): void => {
     onDraft(sent.draft);
     void requests.send(sent.draft);
@@ -130,15 +158,22 @@ function HistoryView({ requests, onDraft }: { requests: Requests; onDraft: (draf
               <Method method={sent.draft.method} />
               <span className={styles.path}>{sent.target}</span>
               <span className={styles.summary}>
-                {clockOf(sent.at)} · {sent.status === null ? (sent.error ?? "cancelled") : `${sent.status} in ${milliseconds(sent.elapsedMs ?? 0)}`}
+                {clockOf(sent.at)} ·{" "}
+                {sent.status === null
+                  ? (sent.error ?? "cancelled")
+                  : `${sent.status} in ${milliseconds(sent.elapsedMs ?? 0)}`}
               </span>
             </button>
-            <Button small onClick={() => again(sent)}>Repeat</Button>
+            <Button small onClick={() => again(sent)}>
+              Repeat
+            </Button>
           </li>
         ))}
       </ul>
       <div className={styles.pad}>
-        <Button small kind="quiet" onClick={requests.forget}>Forget these</Button>
+        <Button small kind="quiet" onClick={requests.forget}>
+          Forget these
+        </Button>
       </div>
     </div>
   );

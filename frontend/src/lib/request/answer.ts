@@ -27,7 +27,8 @@ export function contentOf(answer: ProxyResponse): Content {
   }
   if (type === "text/html" || type === "application/xhtml+xml") return { kind: "html", text: answer.body };
   // As an image an SVG cannot run anything.
-  if (type === "image/svg+xml") return { kind: "image", address: `data:image/svg+xml,${encodeURIComponent(answer.body)}` };
+  if (type === "image/svg+xml")
+    return { kind: "image", address: `data:image/svg+xml,${encodeURIComponent(answer.body)}` };
   return { kind: "text", text: answer.body };
 }
 

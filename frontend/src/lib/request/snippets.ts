@@ -28,7 +28,8 @@ function httpx(draft: Draft, address: string, headers: Headers, body: string | n
   if (own.length > 0) {
     lines.push(`    headers={${own.map((one) => `${python(one.name)}: ${python(one.value)}`).join(", ")}},`);
   }
-  if (body !== null) lines.push(isJson(draft) ? `    json=${pythonValue(JSON.parse(body))},` : `    content=${python(body)},`);
+  if (body !== null)
+    lines.push(isJson(draft) ? `    json=${pythonValue(JSON.parse(body))},` : `    content=${python(body)},`);
   return `import httpx\n\nresponse = httpx.request(\n${lines.join("\n")}\n)\nprint(response.status_code, response.text)`;
 }
 
@@ -38,7 +39,8 @@ function fetchCode(draft: Draft, address: string, headers: Headers, body: string
   if (headers.length > 0) {
     options.push(`  headers: ${JSON.stringify(Object.fromEntries(headers.map((one) => [one.name, one.value])))},`);
   }
-  if (body !== null) options.push(isJson(draft) ? `  body: JSON.stringify(${compact(body)}),` : `  body: ${JSON.stringify(body)},`);
+  if (body !== null)
+    options.push(isJson(draft) ? `  body: JSON.stringify(${compact(body)}),` : `  body: ${JSON.stringify(body)},`);
   const second = options.length > 0 ? `, {\n${options.join("\n")}\n}` : "";
   return `const response = await fetch(${JSON.stringify(address)}${second});\nconsole.log(response.status, await response.text());`;
 }
@@ -62,7 +64,9 @@ function pythonValue(value: unknown): string {
   if (value === false) return "False";
   if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
   if (typeof value === "object") {
-    return `{${Object.entries(value).map(([key, one]) => `${python(key)}: ${pythonValue(one)}`).join(", ")}}`;
+    return `{${Object.entries(value)
+      .map(([key, one]) => `${python(key)}: ${pythonValue(one)}`)
+      .join(", ")}}`;
   }
   return JSON.stringify(value);
 }

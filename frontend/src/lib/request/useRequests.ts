@@ -55,7 +55,15 @@ export function useRequests(generationId: string, given?: PreviewClient): Reques
     async (draft: Draft): Promise<void> => {
       running.current?.abort();
       const mine = (running.current = new AbortController());
-      const sent: Sent = { id: Date.now(), at: Date.now(), draft, target: target(draft), status: null, elapsedMs: null, error: null };
+      const sent: Sent = {
+        id: Date.now(),
+        at: Date.now(),
+        draft,
+        target: target(draft),
+        status: null,
+        elapsedMs: null,
+        error: null,
+      };
       const name = `${draft.method} ${sent.target}`;
       const endMark = session.markLines(name);
       setLabel(name);

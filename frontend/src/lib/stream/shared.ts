@@ -170,7 +170,8 @@ export class SharedFeed implements Feed {
     await readEventStream(body, {
       onEvent: ({ event, id, data }) => {
         if (event === undefined) lines.push({ seq: Number(id), ...(JSON.parse(data) as Omit<LogLine, "seq">) });
-        else if (event === "gap") this.#take({ kind: "gap", gap: JSON.parse(data) as { first: number; last: number; reason: string } });
+        else if (event === "gap")
+          this.#take({ kind: "gap", gap: JSON.parse(data) as { first: number; last: number; reason: string } });
         else if (event === "end") this.#take({ kind: "end", end: JSON.parse(data) as EndEvent });
       },
       onFlush: () => {

@@ -47,14 +47,29 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
   const { connection, end } = snapshot;
   if (connection.phase === "reconnecting" && connection.attempt > 0) {
     return (
-      <Notice tone="warn" actions={<Button small onClick={onRetry}>Try now</Button>}>
+      <Notice
+        tone="warn"
+        actions={
+          <Button small onClick={onRetry}>
+            Try now
+          </Button>
+        }
+      >
         {connection.reason} Reconnecting by itself; no line will be missed.
       </Notice>
     );
   }
   if (connection.phase === "failed" && !isNothingYet(connection)) {
     return (
-      <Notice tone="bad" role="alert" actions={<Button small onClick={onRetry}>Try again</Button>}>
+      <Notice
+        tone="bad"
+        role="alert"
+        actions={
+          <Button small onClick={onRetry}>
+            Try again
+          </Button>
+        }
+      >
         {connection.problem.message}
       </Notice>
     );
@@ -70,5 +85,7 @@ export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code
   const said = reason ? `: ${reason}.` : ".";
   if (end.exit_signal !== null) return `${word}${said} It was ended by signal ${end.exit_signal}.`;
   const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);
-  return end.exit_code !== null && end.exit_code !== 0 && !isTold ? `${word}${said} Exit code ${end.exit_code}.` : word + said;
+  return end.exit_code !== null && end.exit_code !== 0 && !isTold
+    ? `${word}${said} Exit code ${end.exit_code}.`
+    : word + said;
 }

@@ -8,7 +8,13 @@ const LEVEL_WORDS: Record<Level, string> = { DEBUG: "Debug", INFO: "Info", WARNI
 const SOURCE_WORDS: Record<Source, string> = { subprocess: "Program", system: "Service" };
 
 /** Which levels and whose lines are shown. */
-export function FilterRow({ filter, onFilter }: { filter: LogFilter; onFilter: (filter: LogFilter) => void }): ReactNode {
+export function FilterRow({
+  filter,
+  onFilter,
+}: {
+  filter: LogFilter;
+  onFilter: (filter: LogFilter) => void;
+}): ReactNode {
   return (
     <div className={styles.row}>
       <fieldset className={styles.chips}>

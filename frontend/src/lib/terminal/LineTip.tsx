@@ -14,7 +14,8 @@ export function LineTip({ line, mark }: { line: HoveredLine; mark: RequestMark |
       {new Date(entry.timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}
       <span>{entry.timestamp}</span>
       <span>
-        Line {entry.seq.toLocaleString("en")} · {entry.level} · {entry.source === "system" ? "the service" : "the program"}
+        Line {entry.seq.toLocaleString("en")} · {entry.level} ·{" "}
+        {entry.source === "system" ? "the service" : "the program"}
       </span>
       {mark && <span>While {mark.label} ran</span>}
     </div>

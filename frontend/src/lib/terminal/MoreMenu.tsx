@@ -48,7 +48,13 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
   );
   return (
     <div ref={root} className={styles.menu} onKeyDown={key} onBlur={blur}>
-      <IconButton icon="more" label="Copy, save, clear" aria-haspopup="menu" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)} />
+      <IconButton
+        icon="more"
+        label="Copy, save, clear"
+        aria-haspopup="menu"
+        aria-expanded={isOpen}
+        onClick={() => setOpen(!isOpen)}
+      />
       {isOpen && (
         <div className={styles.menuList} role="menu" aria-label="Copy, save, clear">
           {item("Copy what is shown", props.onCopy)}

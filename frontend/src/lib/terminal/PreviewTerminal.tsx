@@ -1,6 +1,15 @@
 import "@xterm/xterm/css/xterm.css";
 
-import { type CSSProperties, type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 
 import type { PreviewClient } from "../api/client";
 import { isNothingYet, type LogSession } from "../logs/session";
@@ -66,7 +75,10 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const isEmpty = lines === 0 && view.end === view.first;
 
   return (
-    <div className={classes(tokens.root, styles.sized, props.className)} style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}>
+    <div
+      className={classes(tokens.root, styles.sized, props.className)}
+      style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
+    >
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- the shortcut has a button, too */}
       <section className={styles.terminal} aria-label="Log" onKeyDown={key}>
         <div className={styles.bar} role="toolbar" aria-label="Log tools">
@@ -74,8 +86,18 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
             <ConnectionWord snapshot={snapshot} />
             <span className={styles.lines}>{lines > 0 ? count(lines, "line") : ""}</span>
           </div>
-          <IconButton icon="search" label="Search (Ctrl+F)" aria-expanded={open === "search"} onClick={() => setOpen(open === "search" ? null : "search")} />
-          <IconButton icon="filter" label="Filter by level and source" aria-expanded={open === "filter" || !isEverything(filter)} onClick={() => setOpen(open === "filter" ? null : "filter")} />
+          <IconButton
+            icon="search"
+            label="Search (Ctrl+F)"
+            aria-expanded={open === "search"}
+            onClick={() => setOpen(open === "search" ? null : "search")}
+          />
+          <IconButton
+            icon="filter"
+            label="Filter by level and source"
+            aria-expanded={open === "filter" || !isEverything(filter)}
+            onClick={() => setOpen(open === "filter" ? null : "filter")}
+          />
           <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
           <MoreMenu
@@ -90,7 +112,11 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
         <div className={styles.stage}>
           <div ref={host} className={styles.host} data-wrap={wrap} />
           {isEmpty && <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />}
-          {snapshot.loadingOlder && <div className={styles.older} role="status">Loading earlier lines…</div>}
+          {snapshot.loadingOlder && (
+            <div className={styles.older} role="status">
+              Loading earlier lines…
+            </div>
+          )}
           {!state.isFollowing && (
             <button type="button" className={styles.pill} onClick={() => screen?.follow()}>
               <Icon name="down" />
@@ -99,7 +125,9 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           )}
         </div>
         <Foot snapshot={snapshot} onRetry={session.retryNow} />
-        {hovered && <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry.seq)} />}
+        {hovered && (
+          <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry.seq)} />
+        )}
       </section>
     </div>
   );
@@ -164,7 +192,8 @@ function useScreen(session: LogSession, view: LogView, options: Options, onHover
   useEffect(() => {
     if (!host.current) return;
     const made = new Screen(host.current, first.current.view, first.current.options, {
-      onState: (next) => setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
+      onState: (next) =>
+        setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
       onNeedOlder: () => void session.loadOlder().then(() => made.sync()),
       onHover,
       isMarked: (seq) => session.markOf(seq) !== undefined,

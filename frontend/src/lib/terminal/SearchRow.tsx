@@ -54,7 +54,12 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
         {summary(search)}
       </span>
       <span className={styles.nav}>
-        <IconButton icon="up" label="Previous match (Shift+Enter)" disabled={search.total === 0} onClick={() => search.go(-1)} />
+        <IconButton
+          icon="up"
+          label="Previous match (Shift+Enter)"
+          disabled={search.total === 0}
+          onClick={() => search.go(-1)}
+        />
         <IconButton icon="down" label="Next match (Enter)" disabled={search.total === 0} onClick={() => search.go(1)} />
         <IconButton icon="close" label="Close the search (Escape)" onClick={onClose} />
       </span>

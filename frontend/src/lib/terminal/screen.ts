@@ -7,7 +7,7 @@ import { plain } from "../logs/text";
 import type { LogView } from "../logs/view";
 import { paint, prefixWidth } from "./paint";
 import { lastRow, linesBelow, lineText, rowOf, startOf } from "./rows";
-import { strictDocument } from "./strictDocument";
+import { openStrictly, strictDocument } from "./strictDocument";
 import { FOUND, type Theme, THEMES } from "./themes";
 
 export interface ScreenOptions {
@@ -49,7 +49,8 @@ const NEAR_ROWS = 40;
 /** This near to the newest line, reaching the bottom means to follow again. */
 const NEAR_LINES = 500;
 const MAX_COLUMNS = 500;
-const FONT = 'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
+const FONT =
+  'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
 /**
  * The terminal: shows a window of a view of the log, moves it as one scrolls, and follows the end while one is there.
@@ -102,7 +103,7 @@ export class Screen {
     });
     this.terminal.loadAddon(this.#fit);
     this.terminal.loadAddon(new WebLinksAddon((_, address) => window.open(address, "_blank", "noopener,noreferrer")));
-    this.terminal.open(host);
+    openStrictly(document, () => this.terminal.open(host));
     this.terminal.write("\u001b[?25l");
     this.terminal.attachCustomKeyEventHandler((event) => this.#key(event));
     this.terminal.onRender(() => this.#scheduleCheck());

@@ -20,9 +20,25 @@ export function strictDocument(real: Document): Document {
   });
 }
 
+/**
+ * Open a terminal whose document is strict. One part of xterm.js (the scroll bar) takes the page's own document whatever
+ * it is given; so that one is strict, too, for the moment of opening.
+ */
+export function openStrictly(real: Document, open: () => void): void {
+  const createElement = real.createElement.bind(real);
+  real.createElement = ((name: string, options?: ElementCreationOptions) =>
+    name === "style" ? styleElement(real) : createElement(name, options)) as typeof real.createElement;
+  try {
+    open();
+  } finally {
+    // The document's own property goes, and the prototype's method is back.
+    Reflect.deleteProperty(real, "createElement");
+  }
+}
+
 /** Looks like a style element to whoever writes its text; the rules go into a constructed sheet. */
 function styleElement(real: Document): HTMLElement {
-  const element = real.createElement("template");
+  const element = Document.prototype.createElement.call(real, "template");
   const sheet = new CSSStyleSheet();
   let text = "";
   real.adoptedStyleSheets = [...real.adoptedStyleSheets, sheet];

@@ -61,7 +61,12 @@ export function CopyButton({ text, label }: { text: string | (() => string); lab
 }
 
 /** A sentence with its way out. */
-export function Notice(props: { tone?: "info" | "warn" | "bad"; role?: "alert" | "status"; children: ReactNode; actions?: ReactNode }): ReactNode {
+export function Notice(props: {
+  tone?: "info" | "warn" | "bad";
+  role?: "alert" | "status";
+  children: ReactNode;
+  actions?: ReactNode;
+}): ReactNode {
   return (
     <div className={controls.notice} data-tone={props.tone ?? "info"} role={props.role}>
       <div className={controls.noticeText}>{props.children}</div>
