@@ -11,6 +11,6 @@ export default defineConfig({
     target: "es2022",
     minify: false,
     lib: { entry: "src/lib/index.ts", formats: ["es"], fileName: "preview-react", cssFileName: "preview-react" },
-    rollupOptions: { external: ["react", "react-dom", "react/jsx-runtime"] },
+    rolldownOptions: { external: ["react", "react-dom", "react/jsx-runtime"] },
   },
 });

@@ -242,7 +242,14 @@ class Visit:
     def send(self) -> None:
         self.page.get_by_role("button", name="Send").click()
 
+    def wait_for_answer(self, said: str = "200 OK") -> None:
+        self.page.get_by_role("region", name="Answer", exact=True).get_by_text(said).wait_for()
+
     # What a person sees
+
+    def sees(self, text: str) -> bool:
+        shown: str = self.page.locator(".xterm-rows").inner_text()
+        return text in shown.replace("\u00a0", " ")
 
     def wait_for_line(self, text: str, timeout_ms: float = 20_000) -> None:
         self.page.wait_for_function(
@@ -280,6 +287,11 @@ def visit(browser: Browser, *, width: int = 1280, height: int = 800, scheme: str
     made.page.on("request", note)
     try:
         yield made
+    except Exception:
+        shots = os.environ.get("PREVIEW_TEST_SCREENSHOTS")
+        if shots:
+            made.page.screenshot(path=Path(shots) / f"{time.monotonic_ns()}.png")
+        raise
     finally:
         context.close()
 

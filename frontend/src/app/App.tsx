@@ -1,6 +1,6 @@
-import { type DragEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type DragEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 
-import { PreviewClient, PreviewProvider, type ThemeChoice } from "../lib";
+import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
 import type { Session } from "../lib/api/types";
 import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
@@ -8,6 +8,7 @@ import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
 import { PickError, pickDropped, type Picked } from "./folder";
 import { Logo } from "./Logo";
+import { client, keepToken } from "./ownToken";
 import { DropZone, Sidebar } from "./Sidebar";
 import { SignIn } from "./SignIn";
 import { useThemeChoice } from "./theme";
@@ -18,35 +19,29 @@ type Who = { kind: "asking" } | { kind: "nobody"; isOver: boolean } | { kind: "k
 
 /** The page: who it is for, their projects, and one of these. */
 export function App(): ReactNode {
-  // A pasted token that the service does not trade for a cookie stays here, and goes with the page.
-  const token = useRef<string>(undefined);
-  const client = useMemo(() => new PreviewClient({ token: () => token.current }), []);
   const [who, setWho] = useState<Who>({ kind: "asking" });
   const [theme, setTheme] = useThemeChoice();
 
-  const ask = useCallback(async () => setWho(await askWho(client)), [client]);
+  const ask = useCallback(async () => setWho(await askWho()), []);
   useEffect(() => void ask(), [ask]);
   const signedOut = useCallback(() => {
-    token.current = undefined;
+    keepToken(undefined);
     setWho({ kind: "nobody", isOver: true });
   }, []);
-  const signIn = useCallback(
-    async (given: string) => {
-      try {
-        setWho({ kind: "known", session: await client.openSession(given) });
-      } catch (error) {
-        if (asProblem(error).status !== 404) throw error;
-        token.current = given;
-        setWho({ kind: "known", session: await client.session() });
-      }
-    },
-    [client],
-  );
+  const signIn = useCallback(async (given: string) => {
+    try {
+      setWho({ kind: "known", session: await client.openSession(given) });
+    } catch (error) {
+      if (asProblem(error).status !== 404) throw error;
+      keepToken(given);
+      setWho({ kind: "known", session: await client.session() });
+    }
+  }, []);
   const signOut = useCallback(async () => {
     await client.logout().catch(() => undefined);
-    token.current = undefined;
+    keepToken(undefined);
     setWho({ kind: "nobody", isOver: false });
-  }, [client]);
+  }, []);
 
   return (
     <div className={classes(tokens.root, styles.app)}>
@@ -54,7 +49,6 @@ export function App(): ReactNode {
         {who.kind === "nobody" && <SignIn onToken={signIn} isOver={who.isOver} />}
         {who.kind === "known" && (
           <Home
-            client={client}
             session={who.session}
             theme={theme}
             onTheme={setTheme}
@@ -67,7 +61,7 @@ export function App(): ReactNode {
   );
 }
 
-async function askWho(client: PreviewClient): Promise<Who> {
+async function askWho(): Promise<Who> {
   try {
     return { kind: "known", session: await client.session() };
   } catch (error) {
@@ -78,7 +72,6 @@ async function askWho(client: PreviewClient): Promise<Who> {
 }
 
 interface HomeProps {
-  client: PreviewClient;
   session: Session;
   theme: ThemeChoice;
   onTheme: (theme: ThemeChoice) => void;
@@ -89,7 +82,7 @@ interface HomeProps {
 const NEXT_THEME: Record<ThemeChoice, ThemeChoice> = { system: "light", light: "dark", dark: "system" };
 const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
 
-function Home({ client, session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
+function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
   const projects = useProjects(client, onSignedOut);
   const [selected, select] = useSelection(projects);
   const drop = useUpload(projects, select);

@@ -1,4 +1,4 @@
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type SubmitEvent, type ReactNode, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
 import { Button, classes, Notice } from "../lib/ui/controls";
@@ -11,7 +11,7 @@ export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promis
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
-  const submit = async (event: FormEvent): Promise<void> => {
+  const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setBusy(true);
     setProblem(null);

@@ -1,7 +1,8 @@
 import { useCallback, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../lib/api/client";
-import { asProblem, Problem } from "../lib/api/problem";
+import type { Problem } from "../lib/api/problem";
+import { asProblem } from "../lib/api/problem";
 import type { PreviewInstance } from "../lib/api/types";
 import type { Picked } from "./folder";
 

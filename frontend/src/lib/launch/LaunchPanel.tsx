@@ -124,7 +124,6 @@ function Actions({ preview, state }: { preview: Preview; state: string }): React
     return (
       <span className={styles.confirm} role="alertdialog" aria-label="Stop for everybody?">
         <span>{count(others, "other is", "others are")} watching. Stop it for everybody?</span>
-        {/* eslint-disable-next-line jsx-a11y/no-autofocus -- the question has just been asked for */}
         <Button autoFocus onClick={() => setOthers(null)}>
           Keep it
         </Button>

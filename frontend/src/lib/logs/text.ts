@@ -2,11 +2,10 @@ import type { LogLine } from "../api/types";
 import { type Entry, isNote } from "./store";
 
 // Select Graphic Rendition: colours and weights. It is all that a line may do to the terminal.
-// eslint-disable-next-line no-control-regex -- escape sequences are what this is about
+
 const SGR = /\u001b\[[0-9;:]*m/g;
 // Any other sequence or control character but the tab.
 const OTHER =
-  // eslint-disable-next-line no-control-regex -- as above
   /\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\u001b\[[0-?]*[ -/]*[@-ln-~]|\u001b[PX^_][^\u001b]*\u001b\\|\u001b(?!\[[0-9;:]*m).?|[\u0000-\u0008\u000a-\u001a\u001c-\u001f\u007f-\u009f]/g;
 
 /** The text without colours. */

@@ -1,4 +1,4 @@
-import type { FormEvent, ReactNode } from "react";
+import type { SubmitEvent, ReactNode } from "react";
 
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -23,7 +23,7 @@ const KINDS: readonly SnippetKind[] = ["curl", "httpx", "fetch"];
 export function Editor(props: EditorProps): ReactNode {
   const { draft, onDraft, isSending, unavailable, baseUrl } = props;
   const wrong = obstacle(draft);
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     if (!isSending && wrong === null && unavailable === null) props.onSend();
   };

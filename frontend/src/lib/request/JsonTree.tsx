@@ -36,7 +36,6 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
     setToggled(next);
   };
   return (
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- what scrolls must be reachable by keyboard
     <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label="Answer as JSON">
       <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
         {virtual.getVirtualItems().map((item) => {

@@ -79,7 +79,6 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
       className={classes(tokens.root, styles.sized, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- the shortcut has a button, too */}
       <section className={styles.terminal} aria-label="Log" onKeyDown={key}>
         <div className={styles.bar} role="toolbar" aria-label="Log tools">
           <div className={styles.connection}>

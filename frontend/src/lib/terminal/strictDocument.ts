@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-deprecated -- one overload of createElement is deprecated, and all are meant here */
 /**
  * A document for xterm.js under a strict Content-Security-Policy.
  *
@@ -26,8 +27,8 @@ export function strictDocument(real: Document): Document {
  */
 export function openStrictly(real: Document, open: () => void): void {
   const createElement = real.createElement.bind(real);
-  real.createElement = ((name: string, options?: ElementCreationOptions) =>
-    name === "style" ? styleElement(real) : createElement(name, options)) as typeof real.createElement;
+  real.createElement = (name: string, options?: ElementCreationOptions) =>
+    name === "style" ? styleElement(real) : createElement(name, options);
   try {
     open();
   } finally {
