@@ -23,7 +23,10 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
   const hasRaw = content.kind === "json" || content.kind === "html";
   const shown = tab === "raw" && !hasRaw ? "body" : tab;
   const section = useRef<HTMLElement>(null);
-  useEffect(() => section.current?.scrollIntoView({ block: "nearest" }), [answer]);
+  useEffect(() => {
+    // In newer browsers it returns a promise, which must not be taken for this effect's cleanup.
+    section.current?.scrollIntoView({ block: "nearest" });
+  }, [answer]);
   return (
     <section ref={section} className={styles.answer} aria-label="Answer">
       <div className={styles.answerHead}>

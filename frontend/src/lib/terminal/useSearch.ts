@@ -27,7 +27,9 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean)
   const pattern = compiled instanceof RegExp ? compiled : null;
   const searchedTo = useRef(0);
 
-  useEffect(() => screen?.mark(pattern), [screen, pattern]);
+  useEffect(() => {
+    screen?.mark(pattern);
+  }, [screen, pattern]);
 
   useEffect(() => {
     setFound([]);
