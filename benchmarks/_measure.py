@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Figure", "compare", "interleave", "percentile", "report", "save"]
+import trio
+
+__all__ = ["Figure", "compare", "interleave", "interleave_async", "percentile", "report", "save"]
+
+_SETTLE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Figure:
         median: Over the rounds.
         low: The lower quartile.
         high: The upper quartile.
-        ratio: Median over the rounds of this variant's value by the floor's of the same round; 1 for the floor.
+        ratio: Median over the rounds of this variant's value by the floor's of the same round; 1 for the floor, NaN
+            where there is none.
         ratio_low: Lower quartile of that ratio.
         ratio_high: Upper quartile of that ratio.
         values: All rounds, in order.
@@ -75,11 +81,29 @@ def interleave(
     return values
 
 
-def compare(values: Mapping[str, Sequence[float]], *, floor: str, unit: str) -> list[Figure]:
-    """Each variant's figure beside the floor's, in the order given."""
+async def interleave_async(
+    variants: Sequence[Callable[[], Awaitable[Mapping[str, float]]]], *, rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """As ``interleave``, for variants that are awaited and may measure several things at once, each by its name."""
+    values: dict[str, list[float]] = {}
+    for number in range(-warm_up, rounds):
+        for variant in variants if number % 2 == 0 else reversed(variants):
+            gc.collect()
+            # What has piled up behind the collection is not the variant's doing.
+            await trio.sleep(_SETTLE_S)
+            measured = await variant()
+            if number >= 0:
+                for name, value in measured.items():
+                    values.setdefault(name, []).append(value)
+    return values
+
+
+def compare(values: Mapping[str, Sequence[float]], *, floor: str | None, unit: str) -> list[Figure]:
+    """Each variant's figure beside the floor's, in the order given; ``None``: there is nothing to compare with."""
     figures = []
     for name, own in values.items():
-        ratios = [value / other for value, other in zip(own, values[floor], strict=True)]
+        others = [math.nan] * len(own) if floor is None else values[floor]
+        ratios = [value / other for value, other in zip(own, others, strict=True)]
         figures.append(
             Figure(
                 name, unit,
@@ -97,10 +121,15 @@ def report(title: str, figures: Sequence[Figure], *, note: str = "") -> None:
     width = max(len(figure.name) for figure in figures)
     for one in figures:
         digits = 0 if one.median >= 100 else 2
+        ratio = f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
         print(
             f"  {one.name:<{width}}  {one.median:>12,.{digits}f} {one.unit}"
             f"  ({one.low:,.{digits}f} to {one.high:,.{digits}f})"
-            f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
+            + (
+                ""
+                if math.isnan(one.ratio)
+                else f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
+            )
         )
     if note:
         print(f"  {note}")

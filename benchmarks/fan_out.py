@@ -37,7 +37,7 @@ async def with_log(work: Callable[[PreviewLog], Awaitable[float]]) -> float:
     with TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), max_log_lines=10**7, backlog_bytes=2**32, log_queue_bytes=2**31)
         async with open_database(settings.resolved_database_url) as database:
-            writer, store = LogWriter(database, settings), LogStore(database, settings)
+            writer, store = LogWriter(database, settings), LogStore(database)
             return await work(PreviewLog(PREVIEW, settings=settings, writer=writer, store=store))
 
 

@@ -79,7 +79,7 @@ async def read_pipeline(lines: int, *, watched: bool, stored: bool) -> float:
         async with open_database(settings.resolved_database_url) as database, trio.open_nursery() as nursery:
             await prepare(database)
             writer = LogWriter(database, settings)
-            log = PreviewLog(PREVIEW, settings=settings, writer=writer, store=LogStore(database, settings))
+            log = PreviewLog(PREVIEW, settings=settings, writer=writer, store=LogStore(database))
             if stored:
                 await nursery.start(run_log_writer, writer)
             if watched:

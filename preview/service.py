@@ -88,7 +88,7 @@ async def open_service(
                     store=store,
                     writer=writer,
                 )
-                users, log_store = UserStore(database), LogStore(database, settings)
+                users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
                 async with _open_manager(house, users, log_store, draining) as manager:
                     yield Service(settings, database, source, library, manager, log_store, users, draining)

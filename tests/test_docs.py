@@ -116,3 +116,8 @@ def test_python_examples_are_typed_python_that_imports(code: str, tmp_path: Path
 def test_every_error_code_of_the_api_is_documented_with_its_status() -> None:
     documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
     assert documented == {kind.code: str(status) for kind, (status, _title) in STATUSES.items()}
+
+
+def test_the_readme_names_every_benchmark() -> None:
+    programs = {path.name for path in (ROOT / "benchmarks").glob("*.py") if not path.name.startswith("_")}
+    assert set(re.findall(r"benchmarks/(\w+\.py)", (ROOT / "README.md").read_text())) == programs

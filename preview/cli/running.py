@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class _Run:
         self._story = story
         self._holdings: Holdings | None = None
         self._ready = False
+        self._writing = trio.Lock()
 
     async def tell(self, told: trio.Event) -> End:
         """Launch and tell until the end, which ``told`` brings about. Cancellation: the service's end stops it."""
@@ -90,6 +92,7 @@ class _Run:
 
     async def _stop_when(self, told: trio.Event) -> None:
         await told.wait()
+        await self._in_thread(self._story.stopping)
         await self._note_holdings()
         try:
             await self._host.service.previews.stop(self._generation_id)
@@ -130,9 +133,10 @@ class _Run:
         head = "failed" if end.state == State.FAILED else None if by_user else end.reason
         await self._in_thread(partial(self._story.freed, freed, head))
 
-    async def _in_thread(self, tell: partial[None]) -> None:
+    async def _in_thread(self, tell: Callable[[], None]) -> None:
         """Write from a thread: a terminal that is held (Ctrl-S) or a slow pipe must not hold up the service."""
-        await trio.to_thread.run_sync(tell, abandon_on_cancel=True)
+        async with self._writing:
+            await trio.to_thread.run_sync(tell, abandon_on_cancel=True)
 
 
 def _id_for(folder: Path) -> str:

@@ -62,6 +62,9 @@ class Story(Protocol):
     def ready(self, addresses: Addresses) -> None:
         """It answers for the first time."""
 
+    def stopping(self) -> None:
+        """The person has asked for the end."""
+
     def freed(self, freed: Freed, reason: str | None) -> None:
         """It is over and cleaned up; ``reason`` where it was not the person who stopped it."""
 
@@ -92,12 +95,16 @@ class TextStory:
     def ready(self, addresses: Addresses) -> None:
         """A quiet block between two empty lines."""
         rows = (
-            ("Page", addresses.page, "one-time link"),
+            ("Page", addresses.page, "logs you in once, within 10 min"),
             ("Preview", addresses.preview, ""),
             ("Try", addresses.example, ""),
             ("Stop", "Ctrl-C", ""),
         )
         self._write(["", *(self._row(*row) for row in rows), ""])
+
+    def stopping(self) -> None:
+        """One line; in a terminal in the place of the ``^C`` that it shows."""
+        self._write([f"\r\x1b[K{paint('stopping…', '2')}" if self._colour else "stopping…"])
 
     def freed(self, freed: Freed, reason: str | None) -> None:
         """One line that says what is gone, and one for each thing that is not."""
@@ -141,6 +148,10 @@ class JsonStory:
         self._write(
             [{"event": "ready", "page": addresses.page, "base_url": addresses.preview, "example": addresses.example}]
         )
+
+    def stopping(self) -> None:
+        """``stopping``."""
+        self._write([{"event": "stopping"}])
 
     def freed(self, freed: Freed, reason: str | None) -> None:
         """``freed``."""

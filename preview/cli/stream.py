@@ -60,10 +60,10 @@ class LogReader:
             if response.status_code == 204:
                 return True
             for event in EventSource(response):
-                self._failures = 0
-                self._last_id = event.id or self._last_id
                 if not event.data:
                     continue  # the preamble: an event without data is none (WHATWG HTML, section 9.2.6)
+                self._failures = 0
+                self._last_id = event.id or self._last_id
                 if event.event == "expired":
                     self._token = find_target(self._api.target.url).token
                     return False

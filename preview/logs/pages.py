@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
+import trio
+
+from preview.errors import DatabaseUnavailable
 from preview.logs.batch import Batch
 from preview.logs.events import Gap
 from preview.logs.store import LogStore
 
-__all__ = ["PAGE_LINES", "read_events"]
+__all__ = ["PAGE_LINES", "read_events", "settled"]
 
 # One page: 2 ms to read, some 200 KiB as frames.
 PAGE_LINES = 1000
+# Who needs lines that are still queued waits this long for the database.
+_SETTLE_S = 10.0
+
+
+async def settled(writing: Awaitable[None], preview_id: str) -> None:
+    """Wait for ``writing``: until then, what the database lacks may only be on its way.
+
+    Raises:
+        DatabaseUnavailable: It took too long.
+
+    Cancellation: nothing changes.
+    """
+    with trio.move_on_after(_SETTLE_S) as scope:
+        await writing
+    if scope.cancelled_caught:
+        raise DatabaseUnavailable(
+            f"Lines of preview {preview_id} wait for the database, which does not answer; try again in a moment.",
+            preview_id=preview_id,
+        )
 
 
 async def read_events(

@@ -13,6 +13,8 @@ __all__ = ["read_lines"]
 
 # One round: what a Linux pipe holds (pipe(7)). 1,000 lines or so, 2 ms of work, then all other tasks have their turn.
 _CHUNK_BYTES = 64 * 1024
+# A chunk of very short lines holds far more of them; then others have their turn in between.
+_TURN_LINES = 2000
 # An unfinished line (a prompt) is published when nothing was added for this long …
 _SILENCE_S = 0.2
 # … or when it has grown for this long.
@@ -21,7 +23,7 @@ _LATE_S = 0.05
 
 
 async def read_lines(stream: trio.abc.ReceiveStream, framer: LineFramer, publish: Callable[[list[str]], None]) -> None:
-    """Pass the lines of ``stream`` to ``publish``, those of one read at a time, until it ends or breaks.
+    """Pass the lines of ``stream`` to ``publish``, at most those of one read at a time, until it ends or breaks.
 
     An unfinished line is published as it is when nothing more comes for a while; what follows is a line of its own.
 
@@ -33,6 +35,7 @@ async def read_lines(stream: trio.abc.ReceiveStream, framer: LineFramer, publish
     Cancellation: what was read is published, the unfinished line too.
     """
     pending_since = trio.current_time()
+    lines: list[str] = []
     try:
         while True:
             now = trio.current_time()
@@ -51,10 +54,13 @@ async def read_lines(stream: trio.abc.ReceiveStream, framer: LineFramer, publish
             lines = framer.feed(bytes(chunk))
             if lines or not framer.has_pending:
                 pending_since = trio.current_time()
-            if lines:
-                publish(lines)
+            while lines:
+                publish(lines[:_TURN_LINES])
+                del lines[:_TURN_LINES]
+                if lines:
+                    await trio.lowlevel.checkpoint()
     except trio.BrokenResourceError:
         # The other end is gone in a way that is no clean end of file; there is nothing more to read.
         return
     finally:
-        publish(framer.flush())
+        publish(lines + framer.flush())

@@ -6,13 +6,18 @@ rows/s to under 1,000 (each return waits for a 5 ms switch interval). One statem
 and PostgreSQL needs one round trip.
 
 Each array element is the mark as one character, the milliseconds since the run's first line as another, then the text.
+
+The array is written in the caller's task, not in the thread that talks to the database. Two threads that both run
+Python hand over the interpreter's lock only each 5 ms, and the event loop lets go of it at every system call: beside a
+thread that encodes, each of them would take that long. So threads here do nothing but wait for the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 
+import trio
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -36,38 +41,66 @@ from preview.logs.batch import Batch
 from preview.logs.marks import LEVELS, SOURCES
 from preview.storage.tables import preview_logs
 
-__all__ = ["delete_up_to", "insert_batches"]
+__all__ = ["Rows", "delete_up_to", "encode_batches", "insert_rows"]
 
 # First character code used: past the controls, so that nothing needs a JSON escape but two of the marks.
 _BASE = 0x30
 # Later lines begin a new run: keeps the character below the surrogates (0xD800).
 _RUN_MS = 0xD000
+# Encoded in one go, a millisecond or two; then all other tasks have their turn.
+_TURN_LINES = 2000
 
 
-def insert_batches(connection: Connection, batches: Sequence[Batch]) -> None:
-    """Insert the lines of ``batches``.
+Rows = Mapping[str, str | int]
+"""The lines of one run, as the parameters of the insert."""
+
+
+async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
+    """What ``insert_rows`` needs, one for each run of lines. Other tasks have their turn meanwhile.
+
+    Args:
+        batches: Of any previews; those of one preview in the order of their numbers.
+
+    Cancellation: nothing changes.
+    """
+    runs: list[Rows] = []
+    lines = 0
+    await trio.lowlevel.checkpoint()
+    for run in _runs(batches):
+        first = run[0]
+        parts = []
+        for batch in run:
+            parts.append(_encode(batch, first.timestamps[0]))
+            lines += len(batch)
+            if lines >= _TURN_LINES:
+                lines = 0
+                await trio.lowlevel.checkpoint()
+        runs.append(
+            {
+                "run_preview": first.preview_id,
+                "run_seq": first.first_seq,
+                "run_timestamp": first.timestamps[0],
+                "run_lines": f"[{','.join(parts)}]",
+            }
+        )
+    return runs
+
+
+def insert_rows(connection: Connection, runs: Iterable[Rows]) -> None:
+    """Insert lines.
 
     A number that is there already is left as it is, so that a transaction whose outcome is unknown can be repeated.
 
     Args:
         connection: In a transaction.
-        batches: Of any previews; those of one preview in the order of their numbers.
+        runs: From ``encode_batches``.
 
     Raises:
         sqlalchemy.exc.IntegrityError: A preview has no row in ``preview_instances`` (any more).
     """
     statement = _INSERTS[connection.dialect.name]
-    for run in _runs(batches):
-        first = run[0]
-        connection.execute(
-            statement,
-            {
-                "run_preview": first.preview_id,
-                "run_seq": first.first_seq,
-                "run_timestamp": first.timestamps[0],
-                "run_lines": _encode(run, first.timestamps[0]),
-            },
-        )
+    for run in runs:
+        connection.execute(statement, run)
 
 
 def delete_up_to(connection: Connection, preview_id: str, seq: int) -> None:
@@ -92,14 +125,15 @@ def _runs(batches: Iterable[Batch]) -> list[list[Batch]]:
     return runs
 
 
-def _encode(run: Sequence[Batch], start_ms: int) -> str:
-    base = _BASE
-    items = [
-        encode_basestring(f"{chr(base + mark)}{chr(base + stamp - start_ms)}{message}")
-        for batch in run
-        for stamp, mark, message in zip(batch.timestamps, batch.marks, batch.messages, strict=True)
-    ]
-    return f"[{','.join(items)}]"
+def _encode(batch: Batch, start_ms: int) -> str:
+    """The array's elements for one batch, whose run began at ``start_ms``."""
+    base, since = _BASE, _BASE - start_ms
+    return ",".join(
+        [
+            encode_basestring(f"{chr(base + mark)}{chr(since + stamp)}{message}")
+            for stamp, mark, message in zip(batch.timestamps, batch.marks, batch.messages, strict=True)
+        ]
+    )
 
 
 def _insert_statement(dialect: str) -> Executable:

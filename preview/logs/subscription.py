@@ -7,21 +7,18 @@ from typing import Protocol, Self
 
 import trio
 
-from preview.errors import DatabaseUnavailable
 from preview.logs.backlog import Backlog
 from preview.logs.batch import Batch
 from preview.logs.broadcast import Broadcast
 from preview.logs.encode import Received
 from preview.logs.events import End, StatusChange
-from preview.logs.pages import read_events
+from preview.logs.pages import read_events, settled
 from preview.logs.store import LogStore
 
 __all__ = ["Feed", "Subscription"]
 
 # Replayed from memory by one receive(): one chunk to send, small beside a socket's patience.
 _REPLAY_BYTES = 1024 * 1024
-# A subscriber that needs lines which are still queued waits this long for the database.
-_SETTLE_S = 10.0
 
 
 class Feed(Protocol):
@@ -129,7 +126,7 @@ class Subscription:
         events: list[Received] = []
         if self._next < feed.backlog.first_seq:
             first_held = feed.backlog.first_seq
-            await self._settled(first_held - 1)
+            await settled(feed.settle(first_held - 1), feed.preview_id)
             events += await read_events(feed.store, feed.preview_id, expected=self._next, below=first_held)
         else:
             await trio.lowlevel.checkpoint()
@@ -145,16 +142,6 @@ class Subscription:
             if feed.end is not None:
                 given += self._given([feed.end])
         return given
-
-    async def _settled(self, seq: int) -> None:
-        with trio.move_on_after(_SETTLE_S) as scope:
-            await self._feed.settle(seq)
-        if scope.cancelled_caught:
-            raise DatabaseUnavailable(
-                f"Lines up to {seq} of preview {self._feed.preview_id} wait for the database, which does not answer; "
-                "try again in a moment.",
-                preview_id=self._feed.preview_id,
-            )
 
     def _given(self, events: list[Received]) -> list[Received]:
         """Note what is about to be given out."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from preview.errors import DatabaseUnavailable
 from preview.logs.batch import Batch
 from preview.logs.queue import WriteQueue
-from preview.logs.rows import delete_up_to, insert_batches
+from preview.logs.rows import Rows, delete_up_to, encode_batches, insert_rows
 from preview.settings import Settings
 from preview.storage.database import Database
 
@@ -41,6 +41,8 @@ class LogWriter:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
+        # Being written now. Invariant: these, and no others, are in flight of the queue.
+        self._taken: list[Batch] = []
         self._wake = trio.Event()
         self._hurry = trio.Event()
         # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
@@ -100,11 +102,9 @@ class LogWriter:
             with trio.move_on_after(_LINGER_S):
                 await self._hurry.wait()
             self._wake, self._hurry = trio.Event(), trio.Event()
-            while batches := self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES):
-                try:
-                    await self._write(batches)
-                finally:
-                    self._queue.settle(batches)
+            while self._take():
+                await self._write(self._taken)
+                self._settle()
             if self._dropped:
                 _log.warning("log queue empty again, lines were dropped", lines=self._dropped)
                 self._dropped = 0
@@ -135,8 +135,9 @@ class LogWriter:
                     self._give_up(preview_id, own, error)
 
     async def _commit(self, batches: list[Batch]) -> None:
+        runs = await encode_batches(batches)
         trims = dict(self._trims)
-        await self._database.write(partial(_store, batches=batches, trims=trims))
+        await self._database.write(partial(_store, runs=runs, trims=trims))
         for preview_id, seq in trims.items():
             if self._trims.get(preview_id) == seq:
                 del self._trims[preview_id]
@@ -154,14 +155,24 @@ class LogWriter:
         _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
 
     async def _drain(self) -> None:
-        """Write what is queued, each part once."""
-        while batches := self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES):
+        """Write what is queued, each part once; first what a cancelled write had taken."""
+        while self._taken or self._take():
             try:
-                await self._attempt(batches)
+                await self._attempt(self._taken)
             except DatabaseUnavailable as error:
-                _log.warning("log lines lost at the end", lines=sum(map(len, batches)), reason=error.message)
+                _log.warning("log lines lost at the end", lines=sum(map(len, self._taken)), reason=error.message)
             finally:
-                self._queue.settle(batches)
+                self._settle()
+
+    def _take(self) -> bool:
+        """Take the next transaction's batches; whether there are any."""
+        self._taken = self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES)
+        return bool(self._taken)
+
+    def _settle(self) -> None:
+        """What was taken is written, or given up."""
+        self._queue.settle(self._taken)
+        self._taken = []
 
 
 async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -183,7 +194,7 @@ def _reason(error: SQLAlchemyError) -> str:
     return said.partition("\n")[0]
 
 
-def _store(connection: Connection, *, batches: list[Batch], trims: dict[str, int]) -> None:
+def _store(connection: Connection, *, runs: list[Rows], trims: dict[str, int]) -> None:
     for preview_id, seq in trims.items():
         delete_up_to(connection, preview_id, seq)
-    insert_batches(connection, batches)
+    insert_rows(connection, runs)

@@ -26,6 +26,7 @@ class PreviewRecord:
         token_expires_at: When the token ends unless it is used before; never after ``expires_at``.
         directory: Its working folder, while it has one.
         log_level: Handed to the preview as ``LOG_LEVEL``.
+        last_seq: Number of its last line, whether that was stored or not; None while it lives, and after a crash.
     """
 
     id: str
@@ -53,6 +54,7 @@ class PreviewRecord:
     exit_code: int | None = None
     exit_signal: int | None = None
     directory: str | None = None
+    last_seq: int | None = None
 
     @property
     def is_active(self) -> bool:

@@ -134,6 +134,8 @@ class ActivePreview:
         self._settings = settings
         self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
         self._created = trio.current_time()
+        # The first of all states is told as every change is: whoever watches from the launch on sees it.
+        self._publish()
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -89,7 +90,24 @@ class PreviewManager:
             record.exit_signal,
             to_ms(record.stopped_at or record.created_at),
         )
-        return history(self._log_store, end, record.id, after=after, tail=tail)
+        return history(
+            self._log_store,
+            end,
+            record.id,
+            after=after,
+            tail=tail,
+            last_seq=record.last_seq,
+            settle=partial(self._house.writer.flush, record.id),
+        )
+
+    async def has_all(self, record: PreviewRecord, after: int) -> bool:
+        """Whether line ``after`` is the last that this preview will ever have. Cancellation: nothing changes."""
+        if record.is_active:
+            return False
+        if record.last_seq is not None:
+            return after == record.last_seq
+        _, stored = await self._log_store.bounds(record.id)
+        return after == stored
 
     async def store_pending(self) -> int:
         """Store the ends that the database did not take at once; how many. Cancellation: the rest is kept for later."""
@@ -318,7 +336,11 @@ class PreviewManager:
         Cancellation: nothing changes.
         """
         preview = self._by_id.get(preview_id)
-        record = preview.record if preview is not None and preview.stored else await self._store.get(preview_id)
+        record = self._house.pending.get(preview_id)
+        if preview is not None and preview.stored:
+            record = preview.record
+        elif record is None:
+            record = await self._store.get(preview_id)
         if record is None:
             raise PreviewNotFound(f"There is no preview {preview_id!r}.")
         return record

@@ -143,7 +143,7 @@ async def _supervise(preview: ActivePreview, house: House, process: RunningProce
                 watchers.start_soon(_watch_deadlines, preview)
                 watchers.start_soon(_watch_usage, preview, house, process)
                 # The pid is in the row before the app can do much: a crash of the service finds it there.
-                watchers.start_soon(house.store.update, preview.record)
+                watchers.start_soon(_save, preview, house)
                 await _watch_health(preview, house)
         finally:
             with trio.move_on_after(house.settings.stop_budget_s, shield=True):
@@ -202,7 +202,7 @@ async def _watch_health(preview: ActivePreview, house: House) -> None:
     preview.log.say(f"ready in {trio.current_time() - started:.2f} s (GET {preview.record.health_path} -> {status})")
     preview.log.mark_ready()
     preview.move(State.RUNNING)
-    await house.store.update(preview.record)
+    await _save(preview, house)
     while True:
         await trio.sleep(house.settings.liveness_interval_s)
         await _probe(preview, house)
@@ -222,7 +222,15 @@ async def _probe(preview: ActivePreview, house: House) -> None:
             health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
     if preview.set_health(health):
         preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
+        await _save(preview, house)
+
+
+async def _save(preview: ActivePreview, house: House) -> None:
+    """Bring the row up to date; a database that is away is no reason to end a preview that runs."""
+    try:
         await house.store.update(preview.record)
+    except PreviewError as error:
+        log.warning("row not updated", preview_id=preview.id, code=error.code, error=error.message)
 
 
 async def _conclude(preview: ActivePreview, house: House) -> None:
@@ -238,6 +246,8 @@ async def _conclude(preview: ActivePreview, house: House) -> None:
         if preview.stored:
             level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
+        # Ahead of the change of state: whoever sees that it is over sees how many lines there will ever be.
+        preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
         preview.log.finish(End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms()))
         if preview.stored:

@@ -15,6 +15,7 @@ from preview.cli.checks import Check, Result, run_checks
 from preview.cli.data_folder import ServiceNote, publish_note
 from preview.cli.entry import run
 from preview.settings import Settings
+from preview.storage import migrate
 
 
 def found(settings: Settings, name: str) -> Check:
@@ -100,6 +101,15 @@ def test_a_database_that_is_not_there_yet_is_made_by_the_first_start(settings: S
 def test_a_database_that_cannot_be_used_fails(url: str, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, cache_dir=tmp_path, database_url=url)
     assert found(settings, "database").result is Result.FAIL
+
+
+def test_a_database_of_an_older_version_is_brought_up_to_date_by_the_next_start(settings: Settings) -> None:
+    migrate.upgrade(settings.resolved_database_url)
+    assert "up to date" in found(settings, "database").found
+    migrate.downgrade(settings.resolved_database_url, "-1")
+    check = found(settings, "database")
+    assert check.result is Result.OK
+    assert "next start" in check.found
 
 
 def test_no_service_is_fine_and_says_how_to_start_one(settings: Settings) -> None:

@@ -139,7 +139,7 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
         ready(process)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
-        until(process, "stopping")
+        until(process, '"event": "stopping"')
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     assert process.returncode in {ExitCode.INTERRUPTED, ExitCode.OK}

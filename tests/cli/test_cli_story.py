@@ -71,15 +71,25 @@ def test_the_end_says_what_was_freed(freed: Freed, reason: str | None, said: str
     assert stream.getvalue() == said
 
 
+def test_stopping_takes_the_place_of_the_key_in_a_terminal_alone() -> None:
+    story, stream = text_story()
+    story.stopping()
+    assert stream.getvalue() == "stopping…\n"
+    stream = io.StringIO()
+    TextStory(stream, colour=True).stopping()
+    assert stream.getvalue().startswith("\r\x1b[K")
+
+
 def test_as_json_each_event_is_one_object_on_its_line() -> None:
     stream = io.StringIO()
     story = JsonStory(stream)
     story.events([batch(), Gap(3, 9, "overflow"), StatusChange("preview_x", "running", "healthy", None, 1)])
     story.ready(ADDRESSES)
     story.events([End("preview_x", "stopped", "stopped on request", 0, None, 1)])
+    story.stopping()
     story.freed(Freed(1, 3001, 1), None)
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [event["event"] for event in events] == ["log", "log", "gap", "status", "ready", "end", "freed"]
+    assert [event["event"] for event in events] == ["log", "log", "gap", "status", "ready", "end", "stopping", "freed"]
     assert events[1] == {
         "event": "log",
         "seq": 2,
@@ -89,4 +99,4 @@ def test_as_json_each_event_is_one_object_on_its_line() -> None:
         "message": "it broke",
     }
     assert events[4]["base_url"] == ADDRESSES.preview
-    assert events[6]["left"] == []
+    assert events[7]["left"] == []

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from preview.cli import stream
 from preview.cli.client import open_api
+from preview.cli.data_folder import ServiceNote, publish_note
+from preview.cli.entry import run
 from preview.cli.exits import ApiRefused, NoService
 from preview.cli.stream import LogReader, shown_line
 from preview.logs import PREAMBLE
@@ -154,3 +156,35 @@ def test_a_line_of_the_stream_is_shown_as_it_was_said() -> None:
     with serving(Script((200, line(7) + END[0]))) as url, open_api(url) as api:
         shown = shown_line(next(iter(LogReader(api, "gen_x"))))
     assert (shown.seq, shown.level, shown.system, shown.message) == (7, "INFO", False, "line 7")
+
+
+def test_logs_say_what_is_gone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = 'id: 6\nevent: gap\ndata: {"first": 2, "last": 6, "reason": "retention"}\n\n'
+    with serving(Script((200, line(1) + gap + line(7) + END[0]))) as url:
+        monkeypatch.setenv("PREVIEW_URL", url)
+        assert run(["logs", "gen_x"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [one[-6:] for one in (lines[0], lines[2])] == ["line 1", "line 7"]
+    assert lines[1] == "… lines 2 to 6 are gone (retention) …"
+
+
+def test_an_address_must_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ls", "--url", "localhost:8000"]) == 1
+    assert "write http://HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_service_that_is_not_there_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ls", "--url", "http://127.0.0.1:9"]) == 3
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_a_service_that_checks_public_keys_needs_a_token_from_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREVIEW_TOKEN")
+    monkeypatch.delenv("PREVIEW_URL", raising=False)
+    monkeypatch.setenv("PREVIEW_JWT_ALGORITHM", "ES256")
+    monkeypatch.setenv("PREVIEW_JWKS_FILE", str(tmp_path / "jwks.json"))
+    with publish_note(tmp_path, ServiceNote.of_this_process("http://127.0.0.1:9")):
+        assert run(["ls"]) == 1
+    assert "identity provider" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,20 +7,18 @@ import trio
 from log_room import MakeRoom, Room, make_settings
 
 from preview.logs import LogStore, LogWriter, run_log_writer
-from preview.storage.database import open_database
-from preview.storage.tables import metadata
+from preview.storage import Database
 
 
 @pytest.fixture
-async def make_room(tmp_path: Path) -> AsyncIterator[MakeRoom]:
-    async with open_database(f"sqlite:///{tmp_path / 'preview.db'}") as database:
-        metadata.create_all(database.engine)
+async def make_room(tmp_path: Path, database: Database) -> MakeRoom:
+    """Makes rooms on a fresh database, of either kind in turn."""
 
-        def make(**values: object) -> Room:
-            settings = make_settings(tmp_path, **values)
-            return Room(settings, database, LogStore(database, settings), LogWriter(database, settings))
+    def make(**values: object) -> Room:
+        settings = make_settings(tmp_path, **values)
+        return Room(settings, database, LogStore(database), LogWriter(database, settings))
 
-        yield make
+    return make
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import trio
 from log_room import MakeRoom, Room, end_of
+from sqlalchemy import insert
 
-from preview.logs import Batch, Gap, Received, history, run_log_writer
+from preview.logs import Batch, Gap, Level, Received, Source, history, run_log_writer
 from preview.logs.history import History
+from preview.storage.tables import preview_logs
 
 A = "preview_a"
 
@@ -64,6 +66,42 @@ async def test_missing_numbers_are_gaps_with_their_reason(make_room: MakeRoom, n
     assert [event for event in events if isinstance(event, Gap)] == [Gap(1, 4, "retention"), Gap(9, 11, "overflow")]
     assert spans(events) == [(1, 4), (5, 8), (9, 11), (12, 14)]
     assert spans(await read_to_end(history(room.store, end_of(A), A, tail=20))) == [(5, 8), (9, 11), (12, 14)]
+
+
+async def test_lines_lost_at_the_very_end_are_a_gap_and_not_given_again(make_room: MakeRoom) -> None:
+    room = make_room(log_queue_bytes=1)
+    await room.add_preview(A)
+    room.writer.offer(Batch(A, 1, [1000] * 3, b"\1" * 3, ["x"] * 3))  # more than the queue may hold
+    nothing = await read_to_end(history(room.store, end_of(A), A, last_seq=3))
+    assert nothing == [Gap(1, 3, "overflow"), end_of(A)]
+    row = {
+        "preview_id": A,
+        "seq": 1,
+        "timestamp": 1000,
+        "level": Level.INFO,
+        "source": Source.PREVIEW.value,
+        "message": "x",
+    }
+    await room.database.write(lambda connection: connection.execute(insert(preview_logs).values(row)))
+    assert spans(await read_to_end(history(room.store, end_of(A), A, last_seq=3))) == [(1, 1), (2, 3)]
+    assert spans(await read_to_end(history(room.store, end_of(A), A, after=2, last_seq=3))) == [(3, 3)]
+    assert spans(await read_to_end(history(room.store, end_of(A), A, after=3, last_seq=3))) == []
+    assert spans(await read_to_end(history(room.store, end_of(A), A, tail=2, last_seq=3))) == [(2, 3)]
+
+
+async def test_a_history_waits_for_lines_that_are_still_on_their_way(
+    make_room: MakeRoom, nursery: trio.Nursery
+) -> None:
+    room = make_room()
+    await room.add_preview(A)
+    room.writer.offer(Batch(A, 1, [1000] * 3, b"\1" * 3, ["x"] * 3))
+    room.writer.close(A)
+    source = history(room.store, end_of(A), A, last_seq=3, settle=lambda: room.writer.flush(A))
+    with trio.move_on_after(0.05) as scope:
+        await source.receive()
+    assert scope.cancelled_caught
+    await nursery.start(run_log_writer, room.writer)
+    assert spans(await read_to_end(source)) == [(1, 3)]
 
 
 async def test_a_history_that_was_left_is_over(room: Room) -> None:

@@ -133,3 +133,19 @@ async def test_a_late_wake_up_does_not_cut_a_line(room: Room) -> None:
             time.sleep(0.4)  # noqa: ASYNC251  holds up the loop on purpose
             os.close(writing)
     assert [line.message for line in log.last_lines(9)] == ["beginning"]
+
+
+async def test_a_chunk_of_many_short_lines_is_published_in_turns_and_whole_when_cancelled() -> None:
+    send, stream = trio.testing.memory_stream_one_way_pair()
+    published: list[list[str]] = []
+    scope = trio.CancelScope()
+
+    def publish(lines: list[str]) -> None:
+        published.append(lines)
+        scope.cancel()
+
+    with trio.fail_after(5):
+        await send.send_all(b"\n" * 9000)
+        with scope:
+            await read_lines(stream, LineFramer(1024), publish)
+    assert [len(lines) for lines in published] == [2000, 7000]

@@ -23,6 +23,7 @@ from preview.logs import (
     Subscription,
     run_log_writer,
 )
+from preview.logs import pages as pages_module
 from preview.logs import subscription as subscription_module
 from preview.logs.backlog import Backlog
 from preview.storage.database import open_database
@@ -244,7 +245,7 @@ async def test_lines_that_retention_deleted_are_a_gap(make_room: MakeRoom, nurse
 async def test_a_subscriber_is_told_when_the_database_does_not_answer(
     make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setattr(subscription_module, "_SETTLE_S", 0.05)
+    monkeypatch.setattr(pages_module, "_SETTLE_S", 0.05)
     room = make_room(max_log_lines=10)
     await room.add_preview(A)
     log = room.log()
@@ -321,7 +322,7 @@ def test_each_subscriber_sees_each_line_once_whatever_the_disconnects(
         async with open_database(f"sqlite:///{folder / 'preview.db'}") as database:
             metadata.create_all(database.engine)
             chosen = make_settings(folder, max_log_lines=500, subscriber_batches=4)
-            room = Room(chosen, database, LogStore(database, chosen), LogWriter(database, chosen))
+            room = Room(chosen, database, LogStore(database), LogWriter(database, chosen))
             await room.add_preview(A)
             await watch_10000_lines(room, random.Random(seed))
 

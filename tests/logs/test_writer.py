@@ -9,8 +9,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import ProgrammingError
 
 from preview.logs import Batch, run_log_writer
+from preview.logs import rows as rows_module
 from preview.logs import writer as writer_module
 from preview.logs.queue import WriteQueue
+from preview.logs.rows import Rows, encode_batches, insert_rows
 
 A = "preview_a"
 
@@ -76,6 +78,7 @@ async def test_previews_take_turns_and_each_keeps_its_order(room: Room) -> None:
         assert await seqs(room) == list(range(1, 20_001))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the lock is on its whole file
 async def test_a_locked_database_delays_lines_and_loses_none(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "_RETRY_FIRST_S", 0.01)
 
@@ -83,7 +86,7 @@ async def test_a_locked_database_delays_lines_and_loses_none(room: Room, monkeyp
         connection.execute("PRAGMA busy_timeout = 20")  # type: ignore[attr-defined]
 
     event.listen(room.database.engine, "checkout", impatient)
-    other = sqlite3.connect(room.settings.data_dir / "preview.db", isolation_level=None)
+    other = sqlite3.connect(str(room.database.engine.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     room.writer.offer(batch(1, 100))
     with trio.move_on_after(0.3) as scope:
@@ -191,11 +194,11 @@ async def test_a_preview_stores_no_more_than_it_may(make_room: MakeRoom, nursery
 
 
 async def test_a_refused_statement_is_no_end_of_the_writer(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(connection: Connection, batches: list[Batch]) -> None:
+    def refuse(connection: Connection, runs: list[Rows]) -> None:
         raise ProgrammingError("INSERT", {}, Exception("no"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "insert_batches", refuse)
+        patch.setattr(writer_module, "insert_rows", refuse)
         room.writer.offer(batch(1))
         with trio.fail_after(5):
             await room.writer.flush(A)
@@ -218,6 +221,7 @@ async def test_a_cancelled_writer_writes_what_is_queued(make_room: MakeRoom) -> 
     assert room.writer.queued_bytes == 0
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the lock is on its whole file
 async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeRoom) -> None:
     room = make_room()
     await room.add_preview(A)
@@ -226,7 +230,7 @@ async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeR
         connection.execute("PRAGMA busy_timeout = 20")  # type: ignore[attr-defined]
 
     event.listen(room.database.engine, "checkout", impatient)
-    other = sqlite3.connect(room.settings.data_dir / "preview.db", isolation_level=None)
+    other = sqlite3.connect(str(room.database.engine.url.database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
@@ -240,25 +244,6 @@ async def test_a_writer_cancelled_during_an_outage_ends_in_time(make_room: MakeR
     assert await seqs(room) == []
 
 
-async def test_retention_deletes_the_lines_of_previews_that_ended_long_ago(make_room: MakeRoom) -> None:
-    room = make_room(log_retention_s=60)
-    await room.add_preview(A, stopped_at=1000)
-    await room.add_preview("preview_b")
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run_log_writer, room.writer)
-        for first in range(1, 25_001, 1000):
-            room.writer.offer(batch(first, 1000))
-        room.writer.offer(batch(1, 5, preview_id="preview_b"))
-        await room.writer.flush(A)
-        await room.writer.flush("preview_b")
-        nursery.cancel_scope.cancel()
-    with trio.fail_after(10):
-        assert await room.store.delete_expired() == 25_000
-        assert await room.store.delete_expired() == 0
-    assert await room.store.bounds(A) == (0, 0)
-    assert await room.store.bounds("preview_b") == (1, 5)
-
-
 async def test_a_store_gives_tails_and_bounds(room: Room) -> None:
     assert await room.store.bounds(A) == (0, 0)
     assert await room.store.tail(A, 3) == []
@@ -267,3 +252,41 @@ async def test_a_store_gives_tails_and_bounds(room: Room) -> None:
         await room.writer.flush(A)
     assert [line.seq for line in await room.store.tail(A, 3)] == [3, 4, 5]
     assert await room.store.bounds(A) == (1, 5)
+
+
+async def test_lines_are_encoded_in_turns_and_not_in_the_thread(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread busy with Python would make each system call of the loop wait for the interpreter's lock."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            await trio.lowlevel.checkpoint()
+            before = turns
+            runs = await encode_batches([batch(first, 1000) for first in range(1, 10_001, 1000)])
+            assert turns - before >= 5
+            nursery.cancel_scope.cancel()
+    monkeypatch.setattr(rows_module, "_encode", None)  # not needed any more
+    await room.database.write(lambda connection: insert_rows(connection, runs))
+    assert await seqs(room) == list(range(1, 10_001))
+
+
+async def test_a_writer_cancelled_in_the_midst_of_its_work_writes_that_too(make_room: MakeRoom) -> None:
+    room = make_room()
+    await room.add_preview(A)
+    for first in range(1, 10_001, 1000):
+        room.writer.offer(batch(first, 1000))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_log_writer, room.writer)
+            while room.writer._queue.waiting_lines == 10_000:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    assert await seqs(room) == list(range(1, 10_001))
+    assert room.writer.queued_bytes == 0

@@ -32,6 +32,7 @@ def make_record(preview_id: str = "preview_a", **values: object) -> PreviewRecor
         token_hash="0" * 64,
         token_expires_at=START + timedelta(minutes=30),
         log_level="ERROR",
+        last_seq=4711,
     )
     return replace(base, **values)  # type: ignore[arg-type]  # dataclasses.replace is untyped here
 

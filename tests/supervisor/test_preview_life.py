@@ -29,6 +29,7 @@ from supervisor_kit import (
 
 from preview.errors import (
     AlreadyRunning,
+    DatabaseUnavailable,
     Forbidden,
     GenerationNotFound,
     InvalidGeneration,
@@ -80,6 +81,17 @@ async def test_the_first_answer_makes_it_running_and_healthy(rig: Rig) -> None:
     assert preview.record.started_at is not None
     assert preview.address == ("127.0.0.1", preview.record.port)
     assert (await ask(preview, "/hello")).endswith(b"/hello")
+
+
+async def test_whoever_watches_from_the_launch_on_is_told_every_state(rig: Rig) -> None:
+    rig.source.add("g1")
+    preview = rig.preview(await rig.launch("g1"))
+    states: list[str] = []
+    with preview.log.subscribe() as subscription:
+        while "running" not in states:
+            received = await subscription.receive()
+            states.extend(event.state for event in received if isinstance(event, StatusChange))
+    assert states == ["starting", "running"]
 
 
 async def test_the_row_says_running_too(rig: Rig) -> None:
@@ -344,6 +356,30 @@ async def health_is(events: object, health: Health) -> None:
                 return
 
 
+async def test_a_database_that_is_away_does_not_end_a_running_preview(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.source.add("g1", NEVER_ANSWERS)
+    launched = await rig.launch("g1")
+    preview = rig.preview(launched)
+
+    async def away(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise DatabaseUnavailable("The service's database did not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house_of(rig).store, "update", away)
+        good = await rig.running(generation_id="g2")
+        assert good.record.state is State.RUNNING
+        preview.request_stop(StopCause.USER)
+        await preview.over.wait()
+        assert set(house_of(rig).pending) == {preview.id}
+        assert (await rig.service.previews.latest("g1")).state is State.STOPPED
+    await clean_once(rig.service.previews, house_of(rig))
+    assert house_of(rig).pending == {}
+    assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
+
+
 # Stop
 
 
@@ -426,6 +462,16 @@ async def test_the_end_comes_after_the_last_line_and_the_process(rig: Rig) -> No
     assert (end.state, end.exit_signal) == ("stopped", 15)
     states = [event.state for event in others if isinstance(event, StatusChange)]
     assert states[-2:] == ["stopping", "stopped"]
+
+
+async def test_a_whole_life_is_kept_on_either_database(make_settings: MakeSettings, database_url: str) -> None:
+    async with open_rig(make_settings(database_url=database_url)) as rig:
+        preview = await rig.running()
+        await rig.service.previews.stop("g1")
+        record = await rig.service.previews.get(preview.id)
+        assert (record.state, record.exit_signal, record.port) == (State.STOPPED, 15, preview.record.port)
+        lines = await rig.service.log_store.read(preview.id, after=0, limit=1000)
+        assert [line.seq for line in lines] == list(range(1, preview.log.last_seq + 1))
 
 
 # Deadlines

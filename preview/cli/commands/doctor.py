@@ -14,7 +14,7 @@ from preview.settings import load_settings
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _STYLES = {Result.OK: "32", Result.WARN: "33", Result.FAIL: "31"}
 

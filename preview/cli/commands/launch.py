@@ -14,7 +14,7 @@ from preview.cli.tokens import TokenFile
 
 __all__ = ["app", "launch_generation"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 # Beyond the wait itself: the request's way, the environment's last bytes.
 _SLACK_S = 30.0

@@ -18,7 +18,7 @@ from preview.cli.terminal import print_json, wants_colour
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

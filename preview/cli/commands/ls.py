@@ -15,7 +15,7 @@ from preview.cli.terminal import clean, print_json, say, table_console
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _STYLES = {"running": "green", "starting": "cyan", "stopping": "cyan", "failed": "red", "stopped": "dim"}
 

@@ -13,7 +13,7 @@ from preview.cli.terminal import print_json, progress, say
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 # Large archives over slow lines.
 _UPLOAD_TIMEOUT_S = 600.0

@@ -19,7 +19,7 @@ from preview.cli.tokens import TokenFile
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

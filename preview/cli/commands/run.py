@@ -22,7 +22,7 @@ from preview.settings import Settings, load_settings
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)
 # Whoever watches decides when it ends; this bound is for a terminal that was forgotten.

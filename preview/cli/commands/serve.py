@@ -21,7 +21,7 @@ from preview.settings import Settings, load_settings
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from preview.cli.terminal import print_json, progress
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from preview.settings import load_settings
 
 __all__ = ["app"]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _TIERS = ("free", "pro", "enterprise")
 

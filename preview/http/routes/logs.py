@@ -53,7 +53,8 @@ def log_routes(contract: Contract) -> Blueprint:
         query = checked_query(request, StreamQuery)
         watcher = await _watcher(generation_id, query.ticket)
         after = _resume_after(query)
-        if await _nothing_left(watcher.record, after):
+        if after is not None and await backend().previews.has_all(watcher.record, after):
+            # It has all there will ever be: this stops a browser from coming back.
             return no_content()
         if request.method == "HEAD":
             return _stream_response(b"")
@@ -89,14 +90,6 @@ def _resume_after(query: StreamQuery) -> int | None:
     header = request.headers.get("Last-Event-ID", "")
     # The header wins: a browser that comes back keeps the address, and with it the first connection's query.
     return int(header) if _NUMBER.fullmatch(header) else query.last_event_id
-
-
-async def _nothing_left(record: PreviewRecord, after: int | None) -> bool:
-    """Whether the client has all there will ever be: 204 stops a browser from coming back."""
-    if after is None or record.is_active:
-        return False
-    _, last = await backend().service.log_store.bounds(record.id)
-    return after == last
 
 
 def _open_body(contract: Contract, watcher: _Watcher, query: StreamQuery, after: int | None) -> LogStreamBody:

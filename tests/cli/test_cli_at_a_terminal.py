@@ -1,0 +1,52 @@
+"""What a person at a terminal sees: colours, a spinner, and no trace of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from cli_service import PROGRAM
+
+
+def at_terminal(*arguments: str, environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and everything that was shown."""
+    ours, theirs = pty.openpty()
+    unset = {"NO_COLOR", "FORCE_COLOR"}
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**inherited, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 65_536)
+        except OSError:  # the other side is closed (EIO on Linux)
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return process.wait(timeout=20), shown.decode()
+
+
+def test_a_spinner_turns_while_it_works_and_colours_mark_the_results(tmp_path: Path) -> None:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    code, shown = at_terminal("doctor", environment=folders)
+    assert code == 0
+    assert "looking…" in shown
+    assert "\x1b[32mok  \x1b[0m" in shown
+    # The cursor is shown again (DECTCEM).
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+
+
+def test_an_error_is_marked_in_red(tmp_path: Path) -> None:
+    code, shown = at_terminal("ls", environment={"PREVIEW_DATA_DIR": str(tmp_path)})
+    assert code == 3
+    assert shown.startswith("\x1b[31mpreview:\x1b[0m No service is running")
