@@ -226,7 +226,7 @@ class Visit:
         target = self.page.locator("header").first
         for kind in ("dragenter", "dragover", "drop"):
             target.dispatch_event(kind, {"dataTransfer": held})
-        self.page.get_by_role("heading", name=name, exact=True).wait_for()
+        self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
 
     def launch(self, *, until: str = "Running") -> None:
         self.page.get_by_role("button", name=re.compile("^Launch")).click()

@@ -30,6 +30,8 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         expect(page.get_by_text("1 line", exact=True)).to_be_visible()
         field.press("Enter")
         expect(page.get_by_text("1 of 1")).to_be_visible()
+        found = page.locator(".xterm-rows span", has_text="shop is open")
+        assert found.last.evaluate("(one) => getComputedStyle(one).backgroundColor") == "rgb(160, 106, 0)"
         page.get_by_role("button", name="Match case").click()
         expect(page.get_by_text("No match")).to_be_visible()
         field.press("Escape")
@@ -61,7 +63,7 @@ def test_a_folder_is_uploaded_without_what_tools_left_in_it(running: Running, br
     with visit(browser) as seen:
         seen.sign_in(running, "folder-user")
         seen.page.get_by_label("A folder").first.set_input_files(folder)
-        seen.page.get_by_role("heading", name="kiosk", exact=True).wait_for()
+        seen.page.get_by_role("heading", name="kiosk", exact=True, level=2).wait_for()
     with running.api("folder-user") as api:
         (kept,) = api.get("/api/v1/generations").json()["generations"]
         files = api.get(f"/api/v1/generations/{kept['id']}").json()["files"]

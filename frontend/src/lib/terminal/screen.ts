@@ -103,7 +103,7 @@ export class Screen {
     });
     this.terminal.loadAddon(this.#fit);
     this.terminal.loadAddon(new WebLinksAddon((_, address) => window.open(address, "_blank", "noopener,noreferrer")));
-    openStrictly(document, () => this.terminal.open(host));
+    openStrictly(this.terminal, host);
     this.terminal.write("\u001b[?25l");
     this.terminal.attachCustomKeyEventHandler((event) => this.#key(event));
     this.terminal.onRender(() => this.#scheduleCheck());

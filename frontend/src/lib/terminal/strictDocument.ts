@@ -1,4 +1,6 @@
 /* eslint-disable @typescript-eslint/no-deprecated -- one overload of createElement is deprecated, and all are meant here */
+import type { Terminal } from "@xterm/xterm";
+
 /**
  * A document for xterm.js under a strict Content-Security-Policy.
  *
@@ -22,10 +24,24 @@ export function strictDocument(real: Document): Document {
 }
 
 /**
- * Open a terminal whose document is strict. One part of xterm.js (the scroll bar) takes the page's own document whatever
- * it is given; so that one is strict, too, for the moment of opening.
+ * Open a terminal whose document is strict.
+ *
+ * Two parts of xterm.js 6.0 take the page's own document whatever they are given: the scroll bar, while it is made, for
+ * which that document is strict for the moment of opening; and what makes the rows, which is given another one. A test
+ * in a browser looks whether anything was blocked.
  */
-export function openStrictly(real: Document, open: () => void): void {
+export function openStrictly(terminal: Terminal, host: HTMLElement): void {
+  withStrictElements(document, () => terminal.open(host));
+  const inner = terminal as unknown as { _core?: { _renderService?: { _renderer?: { value?: Renderer } } } };
+  const rows = inner._core?._renderService?._renderer?.value?._rowFactory;
+  if (rows?._document) rows._document = strictDocument(document);
+}
+
+interface Renderer {
+  _rowFactory?: { _document?: Document };
+}
+
+function withStrictElements(real: Document, open: () => void): void {
   const createElement = real.createElement.bind(real);
   real.createElement = (name: string, options?: ElementCreationOptions) =>
     name === "style" ? styleElement(real) : createElement(name, options);
