@@ -14,6 +14,8 @@ export default tseslint.config(
       "no-console": "error",
       // A subscription or a change of generation begins with a state of its own; that is what these effects are for.
       "react-hooks/set-state-in-effect": "off",
+      // Speaks to the compiler of React, which is not used here.
+      "react-hooks/incompatible-library": "off",
     },
   },
   { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },

@@ -30,8 +30,10 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         expect(page.get_by_text("1 line", exact=True)).to_be_visible()
         field.press("Enter")
         expect(page.get_by_text("1 of 1")).to_be_visible()
-        found = page.locator(".xterm-rows span", has_text="shop is open")
-        assert found.last.evaluate("(one) => getComputedStyle(one).backgroundColor") == "rgb(160, 106, 0)"
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.xterm-rows span')].some("
+            "(one) => getComputedStyle(one).backgroundColor === 'rgb(160, 106, 0)')"
+        )
         page.get_by_role("button", name="Match case").click()
         expect(page.get_by_text("No match")).to_be_visible()
         field.press("Escape")

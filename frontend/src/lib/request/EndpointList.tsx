@@ -17,7 +17,11 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
     const all = `${one.method} ${one.path} ${one.summary} ${one.description} ${one.tags.join(" ")}`.toLowerCase();
     return words.every((word) => all.includes(word));
   });
-  const groups = Map.groupBy(shown, (one) => one.tags[0] ?? "");
+  const groups = new Map<string, Endpoint[]>();
+  for (const one of shown) {
+    const tag = one.tags[0] ?? "";
+    groups.set(tag, [...(groups.get(tag) ?? []), one]);
+  }
   return (
     <div className={styles.list}>
       <div className={styles.listSearch}>

@@ -1,3 +1,5 @@
+import type { EventSourceMessage } from "eventsource-parser";
+
 import type { EndEvent, GapEvent, Level, LogLine, Source, StatusEvent } from "../api/types";
 import { asProblem, Problem } from "../api/problem";
 import { backoffMs } from "./backoff";
@@ -107,12 +109,15 @@ export class LogConnection {
       }
       this.#set({ phase: "live" });
       this.#alive();
-      await readEventStream(response.body, {
+      const handlers = {
         onAlive: () => this.#alive(),
-        onRetry: (milliseconds) => (this.#retryMs = milliseconds),
-        onEvent: (event) => !abort.signal.aborted && this.#take(event.event, event.id, event.data),
+        onRetry: (milliseconds: number) => (this.#retryMs = milliseconds),
+        onEvent: (one: EventSourceMessage) => {
+          if (!abort.signal.aborted) this.#take(one.event, one.id, one.data);
+        },
         onFlush: () => this.#flush(),
-      });
+      };
+      await readEventStream(response.body, handlers, abort.signal);
       if (this.#abort === abort && !abort.signal.aborted) this.#closed();
     } catch (error) {
       if (this.#abort !== abort || !this.#running) return;

@@ -25,7 +25,9 @@ type Message =
 
 /** Whether this browser lets tabs agree on who holds the connection. */
 export function canShare(): boolean {
-  return typeof BroadcastChannel !== "undefined" && "locks" in navigator;
+  // Only in secure contexts (https, localhost) is there a lock manager, whatever the types say.
+  const locks = navigator.locks as LockManager | null | undefined;
+  return typeof BroadcastChannel !== "undefined" && typeof locks?.request === "function";
 }
 
 /**

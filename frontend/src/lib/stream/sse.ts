@@ -17,19 +17,26 @@ export interface SseHandlers {
 
 /**
  * Read an event stream to its end. A burst is parsed in slices between which the page stays responsive.
- * Rejects when the connection breaks.
+ * Rejects when the connection breaks, and with the signal's reason when that is given.
  */
-export async function readEventStream(body: ReadableStream<Uint8Array>, handlers: SseHandlers): Promise<void> {
+export async function readEventStream(
+  body: ReadableStream<Uint8Array>,
+  handlers: SseHandlers,
+  signal?: AbortSignal,
+): Promise<void> {
   const parser = createParser({
     onEvent: handlers.onEvent,
     ...(handlers.onRetry && { onRetry: handlers.onRetry }),
   });
   const reader = body.getReader();
   const decoder = new TextDecoder();
+  const leave = (): void => void reader.cancel().catch(() => undefined);
+  signal?.addEventListener("abort", leave);
   let sliceEnd = performance.now() + SLICE_MS;
   try {
     for (;;) {
       const { value, done } = await reader.read();
+      signal?.throwIfAborted();
       if (done) return;
       handlers.onAlive?.();
       const text = decoder.decode(value, { stream: true });
@@ -44,8 +51,9 @@ export async function readEventStream(body: ReadableStream<Uint8Array>, handlers
     }
   } finally {
     handlers.onFlush?.();
+    signal?.removeEventListener("abort", leave);
     // The caller may have left early: the connection is of no use to anybody else.
-    reader.cancel().catch(() => undefined);
+    leave();
   }
 }
 
