@@ -69,11 +69,11 @@ class Backend:
         """The manager."""
         return self.service.previews
 
-    def new_session(self, user: User) -> str | None:
+    def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
         """A session token for a browser, or None where this service signs none."""
         if self.secret is None:
             return None
-        return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=SESSION_S)
+        return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=ttl_s)
 
 
 def backend() -> Backend:

@@ -13,6 +13,7 @@ __all__ = [
     "EnvelopeBody",
     "ExtendBody",
     "GenerationBody",
+    "HistoryQuery",
     "ListQuery",
     "PageQuery",
     "PlanLaunchBody",
@@ -85,6 +86,17 @@ class ListQuery(PageQuery):
     """A page of the user's previews."""
 
     status: State | None = None
+
+
+class HistoryQuery(BaseModel):
+    """Lines of the past."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
+    after: int = Field(default=0, ge=0, description="Only lines behind this number.")
+    before: int | None = Field(default=None, ge=1, description="Only lines before this number: the last of these.")
+    limit: int = Field(default=500, ge=1, le=1000)
 
 
 class StreamQuery(BaseModel):

@@ -5,7 +5,7 @@ from preview.logs.encode import EXPIRED, KEEP_ALIVE, PREAMBLE, Received, encode
 from preview.logs.events import Contract, End, Event, Gap, Level, LogLine, Source, StatusChange
 from preview.logs.history import History, history
 from preview.logs.pipeline import PreviewLog
-from preview.logs.store import LogStore
+from preview.logs.store import LogStore, Page
 from preview.logs.subscription import Subscription
 from preview.logs.writer import LogWriter, run_log_writer
 
@@ -23,6 +23,7 @@ __all__ = [
     "LogLine",
     "LogStore",
     "LogWriter",
+    "Page",
     "PreviewLog",
     "Received",
     "Source",

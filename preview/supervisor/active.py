@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ from preview.supervisor.deadlines import Deadlines
 from preview.supervisor.interface import User
 
 __all__ = ["ActivePreview", "Outcome", "hash_token", "new_record"]
+
+# One per browser tab that sends requests; who has more open gets a new one by asking again.
+MAX_FURTHER_TOKENS = 16
 
 _CAUSE_REASON = {
     StopCause.USER: "stopped on request",
@@ -128,6 +132,7 @@ class ActivePreview:
             life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
         )
         self._settings = settings
+        self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
         self._created = trio.current_time()
         # The first of all states is told as every change is: whoever watches from the launch on sees it.
         self._publish()
@@ -219,16 +224,34 @@ class ActivePreview:
         with self.deadlines.hold():
             yield
 
+    def further_token(self) -> str:
+        """A token as good as that of the launch, in clear: it is kept as a hash, in memory.
+
+        The oldest of more than ``MAX_FURTHER_TOKENS`` is forgotten.
+        """
+        token = new_token()
+        if utc_now() >= self.record.token_expires_at:
+            # Renewing would bring the dead ones back.
+            self._further_hashes.clear()
+            self.record = replace(self.record, token_hash=hash_token(token))
+        self._further_hashes.append(hash_token(token))
+        self._renew_tokens()
+        return token
+
     def accept_token(self, token: str) -> bool:
-        """Whether this is the preview's token and it is still good; a good one is renewed, never past the end."""
+        """Whether this is a token of the preview and it is still good; a good one is renewed, never past the end."""
         now = utc_now()
-        matches = compare_digest(hash_token(token), self.record.token_hash)
+        given = hash_token(token)
+        matches = any(compare_digest(given, known) for known in (self.record.token_hash, *self._further_hashes))
         if not matches or now >= self.record.token_expires_at:
             return False
-        until = min(self.record.expires_at, now + timedelta(seconds=self._settings.session_timeout_s))
-        self.record = replace(self.record, token_expires_at=until)
+        self._renew_tokens()
         self.touch()
         return True
+
+    def _renew_tokens(self) -> None:
+        until = min(self.record.expires_at, utc_now() + timedelta(seconds=self._settings.session_timeout_s))
+        self.record = replace(self.record, token_expires_at=until)
 
     def extend(self, seconds: float) -> None:
         """Move the expiry by ``seconds``, up to the tier's longest life counted from the launch.

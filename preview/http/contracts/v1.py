@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from preview.clock import rfc3339
+from preview.auth import Identity
+from preview.clock import rfc3339, rfc3339_ms
 from preview.endpoints import Endpoint
 from preview.generations import Generation
 from preview.http.contracts.facts import Facts, Json, content_of, folded, time_of, whole
 from preview.http.errors import Problem
 from preview.lifecycle import State
-from preview.logs import Contract
+from preview.logs import Contract, Page
 from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
@@ -24,8 +25,11 @@ __all__ = [
     "generation",
     "instance",
     "launched",
+    "log_page",
+    "preview_token",
     "problem",
     "proxied",
+    "session",
     "state_word",
     "status",
     "stopped",
@@ -149,6 +153,32 @@ def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json
 def ticket(value: str, expires_in_s: float) -> Json:
     """A stream ticket."""
     return {"ticket": value, "expires_in": whole(expires_in_s)}
+
+
+def preview_token(token: str, record: PreviewRecord) -> Json:
+    """A further preview token."""
+    return {"session_token": token, "expires_at": rfc3339(record.token_expires_at)}
+
+
+def session(identity: Identity) -> Json:
+    """Who is asking."""
+    return {"user_id": identity.user.id, "tier": identity.user.tier, "expires_at": time_of(identity.expires_at)}
+
+
+def log_page(page: Page) -> Json:
+    """Lines of the past, in the words of the stream."""
+    lines = [
+        {
+            "seq": line.seq,
+            "timestamp": rfc3339_ms(line.timestamp_ms),
+            "level": line.level.word(Contract.V1),
+            "source": line.source.word(Contract.V1),
+            "message": line.message,
+        }
+        for batch in page.batches
+        for line in batch
+    ]
+    return {"lines": lines, "first_kept": page.first_kept}
 
 
 def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) -> Json:

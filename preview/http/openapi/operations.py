@@ -155,7 +155,16 @@ def _only_v1() -> dict[str, Operation]:
             query=bodies.ListQuery,
         ),
         "previews.get_preview": Operation(
-            "previews", {200: Reply("The preview.", v1.Instance)}, (*_AUTH, errors.PreviewNotFound)
+            "previews", {200: Reply("The preview.", v1.WatchedInstance)}, (*_AUTH, errors.PreviewNotFound)
+        ),
+        "previews.new_token": Operation(
+            "previews", {201: Reply("The token.", v1.PreviewToken)}, (*_OWN, errors.NoActivePreview)
+        ),
+        "previews.history": Operation(
+            "previews",
+            {200: Reply("A page.", v1.LogPage)},
+            (*_OWN, errors.InvalidRequest, errors.NoActivePreview, errors.PreviewNotFound),
+            query=bodies.HistoryQuery,
         ),
         "previews.extend": Operation(
             "previews",
@@ -189,6 +198,8 @@ def _rest() -> dict[str, Operation]:
     alive = Reply("How it is.", v1.Alive)
     return {
         "session.login": Operation("page", {303: to_page}, (errors.Unauthenticated,), is_open=True),
+        "session.who": Operation("page", {200: Reply("The session.", v1.Session)}, _AUTH),
+        "session.exchange": Operation("page", {200: Reply("The session, and its cookie.", v1.Session)}, _AUTH),
         "session.logout": Operation("page", {204: _GONE}, _AUTH),
         "system.healthz": Operation("operation", {200: alive}, is_open=True),
         "system.readyz": Operation("operation", {200: alive, 503: alive}, is_open=True),

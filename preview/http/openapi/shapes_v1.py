@@ -15,10 +15,14 @@ __all__ = [
     "Instance",
     "InstancePage",
     "Launched",
+    "LogPage",
+    "PreviewToken",
     "Problem",
     "Proxied",
+    "Session",
     "Status",
     "Ticket",
+    "WatchedInstance",
 ]
 
 Word = Literal["starting", "running", "stopping", "stopped", "failed"]
@@ -80,6 +84,12 @@ class Instance(_Shape):
     exit_signal: int | None
 
 
+class WatchedInstance(Instance):
+    """A preview that was asked for by its id."""
+
+    watchers: int = Field(description="Open log streams.")
+
+
 class InstancePage(_Shape):
     """A page of previews, newest first."""
 
@@ -130,6 +140,38 @@ class Ticket(_Shape):
 
     ticket: str
     expires_in: float = Field(description="Seconds.")
+
+
+class PreviewToken(_Shape):
+    """A further preview token, as good as that of the launch."""
+
+    session_token: str
+    expires_at: str
+
+
+class Session(_Shape):
+    """Who is asking."""
+
+    user_id: str
+    tier: str | None = Field(description="As the token says; null: as the service knows it.")
+    expires_at: str | None
+
+
+class Line(_Shape):
+    """A line of a preview's log."""
+
+    seq: int
+    timestamp: str
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    source: Literal["subprocess", "system"]
+    message: str
+
+
+class LogPage(_Shape):
+    """Lines of the past, oldest first; a number that is missing is gone."""
+
+    lines: list[Line]
+    first_kept: int = Field(description="The oldest line that is kept; 0 where there is none.")
 
 
 class FileShape(_Shape):

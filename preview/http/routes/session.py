@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.exceptions import NotFound
+from werkzeug.sansio.response import Response as AnyResponse
 
-from preview.http.answers import link, no_content
+from preview.clock import utc_now
+from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import SESSION_S, backend
+from preview.http.contracts import v1
 from preview.http.identity import require_identity
 from preview.proxy.headers import SERVICE_COOKIE
 
@@ -28,16 +31,31 @@ def session_routes() -> Blueprint:
         if session is None:
             raise NotFound
         response = redirect(link("/"), 303)
-        response.set_cookie(
-            SERVICE_COOKIE,
-            session,
-            max_age=SESSION_S,
-            path=link("/"),
-            httponly=True,
-            secure=request.scheme == "https",
-            samesite="Strict",
-        )
+        _keep(response, session, SESSION_S)
         return response  # type: ignore[return-value]  # Quart's own response class, seen through werkzeug's
+
+    @routes.get("/api/v1/session")
+    async def who() -> Response:
+        """Who is asking: what the page shows, and how it learns whether anybody is logged in."""
+        return json_answer(v1.session(await require_identity()))
+
+    @routes.post("/api/v1/session")
+    async def exchange() -> Response:
+        """Trade the bearer token of this request for a session cookie that no script can read.
+
+        The session ends no later than the token.
+        """
+        identity = await require_identity()
+        ttl_s: float = SESSION_S
+        if identity.expires_at is not None:
+            ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
+        session = backend().new_session(identity.user, max(ttl_s, 1))
+        if session is None:
+            # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
+            raise NotFound
+        response = json_answer(v1.session(identity))
+        _keep(response, session, ttl_s)
+        return response
 
     @routes.post("/api/v1/logout")
     async def logout() -> Response:
@@ -48,3 +66,15 @@ def session_routes() -> Blueprint:
         return response
 
     return routes
+
+
+def _keep(response: AnyResponse, session: str, ttl_s: float) -> None:
+    response.set_cookie(
+        SERVICE_COOKIE,
+        session,
+        max_age=int(ttl_s),
+        path=link("/"),
+        httponly=True,
+        secure=request.scheme == "https",
+        samesite="Strict",
+    )

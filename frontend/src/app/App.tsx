@@ -1,0 +1,240 @@
+import { type DragEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+
+import { PreviewProvider, type ThemeChoice } from "../lib";
+import { asProblem } from "../lib/api/problem";
+import type { Session } from "../lib/api/types";
+import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
+import tokens from "../lib/ui/tokens.module.css";
+import styles from "./app.module.css";
+import { PickError, pickDropped, type Picked } from "./folder";
+import { Logo } from "./Logo";
+import { client, keepToken } from "./ownToken";
+import { DropZone, Sidebar } from "./Sidebar";
+import { SignIn } from "./SignIn";
+import { useThemeChoice } from "./theme";
+import { type Projects, useProjects } from "./useProjects";
+import { Workspace } from "./Workspace";
+
+type Who = { kind: "asking" } | { kind: "nobody"; isOver: boolean } | { kind: "known"; session: Session };
+
+/** The page: who it is for, their projects, and one of these. */
+export function App(): ReactNode {
+  const [who, setWho] = useState<Who>({ kind: "asking" });
+  const [theme, setTheme] = useThemeChoice();
+
+  const ask = useCallback(async () => setWho(await askWho()), []);
+  useEffect(() => void ask(), [ask]);
+  const signedOut = useCallback(() => {
+    keepToken(undefined);
+    setWho({ kind: "nobody", isOver: true });
+  }, []);
+  const signIn = useCallback(async (given: string) => {
+    try {
+      setWho({ kind: "known", session: await client.openSession(given) });
+    } catch (error) {
+      if (asProblem(error).status !== 404) throw error;
+      keepToken(given);
+      setWho({ kind: "known", session: await client.session() });
+    }
+  }, []);
+  const signOut = useCallback(async () => {
+    await client.logout().catch(() => undefined);
+    keepToken(undefined);
+    setWho({ kind: "nobody", isOver: false });
+  }, []);
+
+  return (
+    <div className={classes(tokens.root, styles.app)}>
+      <PreviewProvider client={client}>
+        {who.kind === "nobody" && <SignIn onToken={signIn} isOver={who.isOver} />}
+        {who.kind === "known" && (
+          <Home
+            session={who.session}
+            theme={theme}
+            onTheme={setTheme}
+            onSignedOut={signedOut}
+            onSignOut={() => void signOut()}
+          />
+        )}
+      </PreviewProvider>
+    </div>
+  );
+}
+
+async function askWho(): Promise<Who> {
+  try {
+    return { kind: "known", session: await client.session() };
+  } catch (error) {
+    if (asProblem(error).status === 401) return { kind: "nobody", isOver: false };
+    // The service is away for a moment: the page says so itself, where it matters.
+    return { kind: "known", session: { user_id: "", tier: null, expires_at: null } };
+  }
+}
+
+interface HomeProps {
+  session: Session;
+  theme: ThemeChoice;
+  onTheme: (theme: ThemeChoice) => void;
+  onSignedOut: () => void;
+  onSignOut: () => void;
+}
+
+const NEXT_THEME: Record<ThemeChoice, ThemeChoice> = { system: "light", light: "dark", dark: "system" };
+const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
+
+function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
+  const projects = useProjects(client, onSignedOut);
+  const [selected, select] = useSelection(projects);
+  const drop = useUpload(projects, select);
+  const project = projects.list?.find((one) => one.id === selected) ?? null;
+  return (
+    <div className={styles.home} {...drop.handlers}>
+      <header className={styles.top}>
+        <Logo />
+        <h1>preview</h1>
+        <label className={styles.picker}>
+          <span className={styles.visuallyHidden}>Project</span>
+          <select value={selected ?? ""} onChange={(event) => select(event.target.value)}>
+            {project === null && <option value="">Projects</option>}
+            {projects.list?.map((one) => (
+              <option key={one.id} value={one.id}>
+                {one.name}
+              </option>
+            ))}
+          </select>
+        </label>
+        <span className={styles.spring} />
+        <IconButton
+          icon={THEME_ICON[theme]}
+          label={`Theme: ${theme}. Change it`}
+          onClick={() => onTheme(NEXT_THEME[theme])}
+        />
+        {session.user_id && (
+          <span className={styles.user} title={session.tier ? `${session.user_id}, ${session.tier}` : session.user_id}>
+            {session.user_id}
+          </span>
+        )}
+        <Button small kind="quiet" onClick={onSignOut}>
+          Sign out
+        </Button>
+      </header>
+      <div className={styles.columns}>
+        <Sidebar
+          projects={projects}
+          selected={selected}
+          onSelect={select}
+          onPick={drop.take}
+          isUploading={drop.isUploading}
+        />
+        <div className={styles.main}>
+          {drop.problem && (
+            <Notice
+              tone="bad"
+              role="alert"
+              actions={
+                <Button small kind="quiet" onClick={drop.dismiss}>
+                  Dismiss
+                </Button>
+              }
+            >
+              {drop.problem}
+            </Notice>
+          )}
+          {project ? (
+            <Workspace
+              project={project}
+              theme={theme}
+              onSignIn={onSignedOut}
+              onShow={select}
+              nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
+            />
+          ) : (
+            projects.list !== null && <Welcome takesUploads={projects.takesUploads} drop={drop} />
+          )}
+        </div>
+      </div>
+      {drop.isOver && (
+        <div className={styles.dropVeil}>
+          <div>Drop it to upload</div>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Welcome({ takesUploads, drop }: { takesUploads: boolean; drop: ReturnType<typeof useUpload> }): ReactNode {
+  return (
+    <main className={styles.welcome}>
+      <h2>Run a backend, and watch it</h2>
+      {takesUploads ? (
+        <>
+          <ol>
+            <li>Drop a project’s folder or zip here.</li>
+            <li>Launch it: dependencies are installed, and it gets an address of its own.</li>
+            <li>Watch what it prints, and try its endpoints.</li>
+          </ol>
+          <DropZone onPick={drop.take} isUploading={drop.isUploading} />
+        </>
+      ) : (
+        <p>This service is given its projects by the program that runs it. None has been launched yet.</p>
+      )}
+    </main>
+  );
+}
+
+/** The project in the address bar, else the one that runs, else the newest. */
+function useSelection(projects: Projects): [string | null, (id: string) => void] {
+  const [chosen, setChosen] = useState(fromAddress);
+  useEffect(() => {
+    const look = (): void => setChosen(fromAddress());
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, []);
+  const select = useCallback((id: string) => {
+    location.hash = `#/${encodeURIComponent(id)}`;
+    setChosen(id);
+  }, []);
+  const { list } = projects;
+  const isThere = list?.some((one) => one.id === chosen) ?? false;
+  const running = list?.find((one) => one.preview && ["starting", "running"].includes(one.preview.status));
+  return [isThere ? chosen : (running?.id ?? list?.[0]?.id ?? null), select];
+}
+
+function fromAddress(): string | null {
+  return location.hash.startsWith("#/") ? decodeURIComponent(location.hash.slice(2)) : null;
+}
+
+/** Uploads by drop or by picking, one at a time. */
+function useUpload(projects: Projects, onDone: (id: string) => void) {
+  const [isOver, setOver] = useState(false);
+  const [isUploading, setUploading] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const depth = useRef(0);
+  const { upload, takesUploads } = projects;
+  const take = (picked: Promise<Picked>): void => {
+    setUploading(true);
+    setProblem(null);
+    picked
+      .then(upload)
+      .then(onDone)
+      .catch((error: unknown) => setProblem(error instanceof PickError ? error.message : asProblem(error).message))
+      .finally(() => setUploading(false));
+  };
+  const moved = (event: DragEvent, step: number): void => {
+    if (!takesUploads || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    depth.current = Math.max(0, depth.current + step);
+    setOver(depth.current > 0);
+  };
+  const handlers = {
+    onDragEnter: (event: DragEvent) => moved(event, 1),
+    onDragOver: (event: DragEvent) => moved(event, 0),
+    onDragLeave: (event: DragEvent) => moved(event, -1),
+    onDrop: (event: DragEvent) => {
+      moved(event, -depth.current);
+      if (takesUploads && !isUploading && event.dataTransfer.types.includes("Files"))
+        take(pickDropped(event.dataTransfer));
+    },
+  };
+  return { isOver, isUploading, problem, take, dismiss: () => setProblem(null), handlers };
+}

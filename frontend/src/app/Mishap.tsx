@@ -1,0 +1,33 @@
+import { Component, type ReactNode } from "react";
+
+import { Button, classes } from "../lib/ui/controls";
+import tokens from "../lib/ui/tokens.module.css";
+import styles from "./app.module.css";
+
+/** Shown instead of an empty page when something in it has failed. What runs on the service is not touched. */
+export class Mishap extends Component<{ children: ReactNode }, { error: Error | null }> {
+  override state = { error: null as Error | null };
+
+  static getDerivedStateFromError(error: Error): { error: Error } {
+    return { error };
+  }
+
+  override render(): ReactNode {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    return (
+      <main className={classes(tokens.root, styles.app, styles.signIn)}>
+        <div className={styles.card} role="alert">
+          <h1>This page has met an error</h1>
+          <p>Your previews go on running. Reloading the page brings them back, with their logs.</p>
+          <p>
+            <code>{error.message}</code>
+          </p>
+          <Button kind="primary" onClick={() => location.reload()}>
+            Reload
+          </Button>
+        </div>
+      </main>
+    );
+  }
+}

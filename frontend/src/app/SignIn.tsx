@@ -1,0 +1,66 @@
+import { type SubmitEvent, type ReactNode, useState } from "react";
+
+import { asProblem } from "../lib/api/problem";
+import { Button, classes, Notice } from "../lib/ui/controls";
+import controls from "../lib/ui/controls.module.css";
+import styles from "./app.module.css";
+import { Logo } from "./Logo";
+
+/** Who has no session: the one-time link, or a token. */
+export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promise<void>; isOver: boolean }): ReactNode {
+  const [token, setToken] = useState("");
+  const [problem, setProblem] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  const submit = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      await onToken(token.trim());
+    } catch (error) {
+      const found = asProblem(error);
+      setProblem(found.status === 401 ? "This token is not valid, or its time is over." : found.message);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <main className={styles.signIn}>
+      <div className={styles.card}>
+        <Logo size={40} />
+        <h1>Sign in to preview</h1>
+        {isOver && <Notice tone="warn">Your session is over. Sign in again; what runs goes on running.</Notice>}
+        <p>
+          Open the one-time link that <code>preview serve</code> or <code>preview run</code> has printed in the
+          terminal.
+        </p>
+        <div className={styles.or}>or</div>
+        <form onSubmit={(event) => void submit(event)}>
+          <label htmlFor="token">Paste a token</label>
+          <input
+            id="token"
+            type="password"
+            autoComplete="off"
+            spellCheck={false}
+            className={classes(controls.field, styles.tokenField)}
+            placeholder="eyJ…"
+            value={token}
+            aria-describedby="token-hint"
+            onChange={(event) => setToken(event.target.value)}
+          />
+          <p id="token-hint" className={styles.hint}>
+            <code>preview token YOUR-NAME</code> makes one on the machine of the service.
+          </p>
+          {problem && (
+            <Notice tone="bad" role="alert">
+              {problem}
+            </Notice>
+          )}
+          <Button kind="primary" type="submit" disabled={token.trim() === "" || isBusy}>
+            {isBusy ? "Signing in…" : "Sign in"}
+          </Button>
+        </form>
+      </div>
+    </main>
+  );
+}

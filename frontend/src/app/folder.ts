@@ -1,0 +1,114 @@
+/** Folders of tools and builds: never part of what is launched. The service skips them too. */
+const SKIPPED = new Set([
+  ".git",
+  ".hg",
+  ".svn",
+  "node_modules",
+  ".venv",
+  "venv",
+  "__pycache__",
+  ".mypy_cache",
+  ".pytest_cache",
+  ".ruff_cache",
+  ".tox",
+  ".idea",
+  ".vscode",
+  "dist",
+  "build",
+  ".next",
+  ".DS_Store",
+]);
+const MAX_FILES = 5_000;
+const MAX_BYTES = 40 * 1024 * 1024;
+
+export type Files = Record<string, string | { base64: string }>;
+
+/** What was dropped or picked, ready to upload. */
+export type Picked = { kind: "files"; name: string; files: Files } | { kind: "archive"; name: string; archive: File };
+
+export class PickError extends Error {}
+
+export function isArchive(name: string): boolean {
+  return /\.(zip|tar\.gz|tgz)$/i.test(name);
+}
+
+/** What lies in a drop. Must be called while the event is handled: the browser takes the items away afterwards. */
+export function pickDropped(transfer: DataTransfer): Promise<Picked> {
+  const entries = [...transfer.items].flatMap((item) => {
+    const entry = item.kind === "file" ? item.webkitGetAsEntry() : null;
+    return entry ? [entry] : [];
+  });
+  const files = [...transfer.files];
+  return pickEntries(entries, files);
+}
+
+async function pickEntries(entries: FileSystemEntry[], dropped: File[]): Promise<Picked> {
+  const [only] = dropped;
+  if (entries.length <= 1 && only && isArchive(only.name)) return archive(only);
+  if (entries.length === 0) throw new PickError("Drop a folder, or a zip or tar.gz archive.");
+  const files: [string, File][] = [];
+  for (const entry of entries) await walk(entry, "", files);
+  const root = entries.length === 1 && entries[0]?.isDirectory ? entries[0].name : "";
+  return folder(root || "upload", root, files);
+}
+
+/** The files of `<input type="file" webkitdirectory>` or of a plain one. */
+export async function pickInput(list: FileList): Promise<Picked> {
+  const files = [...list];
+  const [only] = files;
+  if (files.length === 1 && only && isArchive(only.name)) return archive(only);
+  const root = only?.webkitRelativePath.split("/")[0] ?? "";
+  return folder(
+    root || "upload",
+    root,
+    files.map((file) => [file.webkitRelativePath || file.name, file]),
+  );
+}
+
+function archive(file: File): Picked {
+  return { kind: "archive", name: file.name.replace(/\.(zip|tar\.gz|tgz)$/i, ""), archive: file };
+}
+
+async function folder(name: string, root: string, found: readonly [string, File][]): Promise<Picked> {
+  const files: Files = {};
+  let size = 0;
+  for (const [path, file] of found) {
+    const inside = root && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
+    if (inside.split("/").some((part) => SKIPPED.has(part)) || inside.endsWith(".pyc")) continue;
+    size += file.size;
+    if (size > MAX_BYTES)
+      throw new PickError("The folder holds more than 40 MB; upload it as a zip, or leave data files out.");
+    files[inside] = await contentOf(file);
+    if (Object.keys(files).length > MAX_FILES) throw new PickError(`The folder holds more than ${MAX_FILES} files.`);
+  }
+  if (Object.keys(files).length === 0) throw new PickError("The folder holds no files.");
+  return { kind: "files", name, files };
+}
+
+async function contentOf(file: File): Promise<string | { base64: string }> {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+    return { base64: btoa(text) };
+  }
+}
+
+async function walk(entry: FileSystemEntry, prefix: string, found: [string, File][]): Promise<void> {
+  if (SKIPPED.has(entry.name) || found.length > MAX_FILES) return;
+  const path = prefix + entry.name;
+  if (entry.isFile) {
+    const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+    found.push([path, file]);
+    return;
+  }
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  for (;;) {
+    // A reader gives some at a time, and nothing at the end.
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) return;
+    for (const one of some) await walk(one, `${path}/`, found);
+  }
+}

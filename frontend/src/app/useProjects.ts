@@ -1,0 +1,112 @@
+import { useCallback, useEffect, useState } from "react";
+
+import type { PreviewClient } from "../lib/api/client";
+import type { Problem } from "../lib/api/problem";
+import { asProblem } from "../lib/api/problem";
+import type { PreviewInstance } from "../lib/api/types";
+import type { Picked } from "./folder";
+
+/** A generation in the list, with its newest preview. */
+export interface Project {
+  id: string;
+  name: string;
+  createdAt: string | null;
+  preview: PreviewInstance | null;
+}
+
+export interface Projects {
+  list: readonly Project[] | null;
+  problem: Problem | null;
+  /** Whether this service takes uploads; one with generations of its own does not. */
+  takesUploads: boolean;
+  refresh: () => Promise<void>;
+  upload: (picked: Picked) => Promise<string>;
+  remove: (id: string) => Promise<void>;
+}
+
+const EACH_MS = 5_000;
+
+/** The person's generations and what runs of them, kept up to date while the page is looked at. */
+export function useProjects(client: PreviewClient, onSignedOut: () => void): Projects {
+  const [list, setList] = useState<readonly Project[] | null>(null);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [takesUploads, setTakesUploads] = useState(true);
+
+  const refresh = useCallback(async () => {
+    try {
+      const [previews, generations] = await Promise.all([
+        client.previews(),
+        client.generations().catch((error: unknown) => {
+          if (asProblem(error).status === 404) return null;
+          throw error;
+        }),
+      ]);
+      setTakesUploads(generations !== null);
+      setList(projectsOf(generations ?? [], previews));
+      setProblem(null);
+    } catch (error) {
+      const found = asProblem(error);
+      if (found.status === 401) onSignedOut();
+      else setProblem(found);
+    }
+  }, [client, onSignedOut]);
+
+  useEffect(() => {
+    const look = (): void => {
+      if (document.visibilityState === "visible") void refresh();
+    };
+    look();
+    const timer = setInterval(look, EACH_MS);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", look);
+    };
+  }, [refresh]);
+
+  const upload = useCallback(
+    async (picked: Picked) => {
+      const made =
+        picked.kind === "archive"
+          ? await client.uploadArchive(picked.name, picked.archive)
+          : await client.uploadFiles(picked.name, picked.files);
+      await refresh();
+      return made.id;
+    },
+    [client, refresh],
+  );
+  const remove = useCallback(
+    async (id: string) => {
+      await client.deleteGeneration(id);
+      await refresh();
+    },
+    [client, refresh],
+  );
+  return { list, problem, takesUploads, refresh, upload, remove };
+}
+
+/** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */
+export function projectsOf(
+  generations: readonly { id: string; name: string; created_at: string }[],
+  previews: readonly PreviewInstance[],
+): Project[] {
+  const newest = new Map<string, PreviewInstance>();
+  for (const one of previews) if (!newest.has(one.generation_id)) newest.set(one.generation_id, one);
+  const known = generations.map((one) => ({
+    id: one.id,
+    name: one.name || one.id,
+    createdAt: one.created_at,
+    preview: newest.get(one.id) ?? null,
+  }));
+  const ids = new Set(known.map((one) => one.id));
+  const others = [...newest.values()].filter((one) => !ids.has(one.generation_id));
+  return [
+    ...known,
+    ...others.map((one) => ({
+      id: one.generation_id,
+      name: one.generation_id,
+      createdAt: one.created_at,
+      preview: one,
+    })),
+  ];
+}

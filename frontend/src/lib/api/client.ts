@@ -1,0 +1,266 @@
+import { asProblem, Problem, problemOf } from "./problem";
+import type {
+  Endpoint,
+  Generation,
+  Launched,
+  LogPage,
+  PreviewConfig,
+  PreviewInstance,
+  PreviewStatus,
+  ProxyRequest,
+  ProxyResponse,
+  Session,
+} from "./types";
+
+export interface ClientOptions {
+  /** Where the service is: "" for this page's own origin. */
+  baseUrl?: string;
+  /** The bearer token of now; undefined relies on the session cookie. */
+  token?: () => string | undefined | Promise<string | undefined>;
+  fetch?: typeof fetch;
+}
+
+interface Call {
+  method?: string;
+  json?: unknown;
+  form?: FormData;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+interface PlanEndpoint {
+  method: string;
+  path: string;
+  description?: string;
+  requestSchema?: { query?: Record<string, string> };
+  requestBody?: unknown;
+  responseSchema?: unknown;
+}
+
+/** What changed, for whoever shows the same generation elsewhere on the page. */
+export type Change = "launched" | "changed";
+
+/** Talks to the service in the words of contract v1. All methods reject with `Problem`. */
+export class PreviewClient {
+  readonly #base: string;
+  readonly #token: ClientOptions["token"];
+  readonly #fetch: typeof fetch;
+  readonly #listeners = new Map<string, Set<(change: Change) => void>>();
+  readonly #previewTokens = new Map<string, string>();
+
+  constructor(options: ClientOptions = {}) {
+    this.#base = (options.baseUrl ?? "").replace(/\/$/, "");
+    this.#token = options.token;
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+  }
+
+  // Previews
+
+  async launch(generationId: string, signal?: AbortSignal): Promise<Launched> {
+    const call: Call = { method: "POST", json: {}, ...(signal && { signal }) };
+    return this.#launched(await this.#json<Launched>(of(generationId, "/preview/launch"), call));
+  }
+
+  async restart(generationId: string): Promise<Launched> {
+    return this.#launched(await this.#json<Launched>(of(generationId, "/preview/restart"), { method: "POST" }));
+  }
+
+  async stop(generationId: string): Promise<void> {
+    try {
+      await this.#send(of(generationId, "/preview"), { method: "DELETE" });
+    } finally {
+      this.#tell(generationId, "changed");
+    }
+  }
+
+  async extend(generationId: string, seconds: number): Promise<PreviewInstance> {
+    return this.#json(of(generationId, "/preview/extend"), { method: "POST", json: { seconds } });
+  }
+
+  status(generationId: string, signal?: AbortSignal): Promise<PreviewStatus> {
+    return this.#json(of(generationId, "/preview/status"), signal ? { signal } : {});
+  }
+
+  config(generationId: string): Promise<PreviewConfig> {
+    return this.#json(of(generationId, "/preview/config"));
+  }
+
+  preview(previewId: string): Promise<PreviewInstance> {
+    return this.#json(`/api/v1/previews/${encodeURIComponent(previewId)}`);
+  }
+
+  async previews(limit = 100): Promise<PreviewInstance[]> {
+    return (await this.#json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
+  }
+
+  // Logs
+
+  /** Open the log stream; the caller reads the body. Rejects unless the answer is 200 or 204. */
+  openLog(
+    generationId: string,
+    where: { after?: number; tail?: number; follow?: boolean },
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const query = new URLSearchParams();
+    if (where.after === undefined && where.tail !== undefined) query.set("tail", String(where.tail));
+    if (where.follow === false) query.set("follow", "false");
+    const headers: Record<string, string> = { Accept: "text/event-stream" };
+    if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
+    const suffix = query.size > 0 ? `?${query.toString()}` : "";
+    return this.#send(of(generationId, `/preview/logs/stream${suffix}`), { headers, ...(signal && { signal }) });
+  }
+
+  /** Up to `limit` lines right before number `before`, oldest first. */
+  logPage(generationId: string, previewId: string, before: number, limit: number): Promise<LogPage> {
+    const query = new URLSearchParams({ preview_id: previewId, before: String(before), limit: String(limit) });
+    return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
+  }
+
+  // Endpoints and requests
+
+  /** The endpoints, with the schemas that only the other contract's document carries. */
+  async endpoints(generationId: string): Promise<Endpoint[]> {
+    const [words, schemas] = await Promise.all([
+      this.#json<{ endpoints: Partial<Endpoint>[] }>(of(generationId, "/preview/endpoints")),
+      this.#json<{ endpoints: PlanEndpoint[] }>(`/api/generations/${encodeURIComponent(generationId)}/endpoints`),
+    ]);
+    const known = new Map(schemas.endpoints.map((one) => [`${one.method} ${one.path}`, one]));
+    return words.endpoints.map((one) => {
+      const schema = known.get(`${one.method ?? ""} ${one.path ?? ""}`);
+      return {
+        method: one.method ?? "GET",
+        path: one.path ?? "/",
+        summary: one.summary ?? "",
+        description: one.description ?? "",
+        tags: one.tags ?? [],
+        query: schema?.requestSchema?.query ?? {},
+        body: schema?.requestBody ?? null,
+        response: schema?.responseSchema ?? null,
+      };
+    });
+  }
+
+  /** Send a request to the running preview. A token that is missing or over is fetched anew, once. */
+  async request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {
+    const send = (token: string): Promise<ProxyResponse> =>
+      this.#json(of(generationId, "/preview/request"), {
+        method: "POST",
+        json: request,
+        headers: { "X-Preview-Token": token },
+        ...(signal && { signal }),
+      });
+    const kept = this.#previewTokens.get(generationId);
+    try {
+      return await send(kept ?? (await this.#newPreviewToken(generationId)));
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== "invalid_preview_token" || kept === undefined) throw error;
+      return send(await this.#newPreviewToken(generationId));
+    }
+  }
+
+  async #newPreviewToken(generationId: string): Promise<string> {
+    const made = await this.#json<{ session_token: string }>(of(generationId, "/preview/token"), { method: "POST" });
+    this.#previewTokens.set(generationId, made.session_token);
+    return made.session_token;
+  }
+
+  // Generations
+
+  async generations(): Promise<Generation[]> {
+    return (await this.#json<{ generations: Generation[] }>("/api/v1/generations?limit=100")).generations;
+  }
+
+  async deleteGeneration(generationId: string): Promise<void> {
+    await this.#send(of(generationId, ""), { method: "DELETE" });
+  }
+
+  uploadFiles(name: string, files: Record<string, string | { base64: string }>): Promise<Generation> {
+    return this.#json("/api/v1/generations", { method: "POST", json: { name, files } });
+  }
+
+  uploadArchive(name: string, archive: File): Promise<Generation> {
+    const form = new FormData();
+    form.set("name", name);
+    form.set("archive", archive);
+    return this.#json("/api/v1/generations", { method: "POST", form });
+  }
+
+  // Session
+
+  session(): Promise<Session> {
+    return this.#json("/api/v1/session");
+  }
+
+  /** Trade a pasted token for the HttpOnly cookie. */
+  openSession(token: string): Promise<Session> {
+    return this.#json("/api/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  }
+
+  async logout(): Promise<void> {
+    await this.#send("/api/v1/logout", { method: "POST" });
+  }
+
+  // News between the pieces on one page
+
+  /** Be told when this generation's preview was launched or changed through this client. */
+  onChange(generationId: string, listener: (change: Change) => void): () => void {
+    const listeners = this.#listeners.get(generationId) ?? new Set();
+    this.#listeners.set(generationId, listeners.add(listener));
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#listeners.delete(generationId);
+    };
+  }
+
+  /** Say that something is known to have changed (the stream told so). */
+  noteChange(generationId: string): void {
+    this.#tell(generationId, "changed");
+  }
+
+  #tell(generationId: string, change: Change): void {
+    for (const listener of [...(this.#listeners.get(generationId) ?? [])]) listener(change);
+  }
+
+  #launched(launched: Launched): Launched {
+    this.#previewTokens.set(launched.generation_id, launched.session_token);
+    this.#tell(launched.generation_id, "launched");
+    return launched;
+  }
+
+  async #json<T>(path: string, call: Call = {}): Promise<T> {
+    const response = await this.#send(path, call);
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      throw asProblem(error);
+    }
+  }
+
+  async #send(path: string, call: Call): Promise<Response> {
+    const headers: Record<string, string> = { Accept: "application/json", ...call.headers };
+    const token = await this.#token?.();
+    if (token !== undefined && headers.Authorization === undefined) headers.Authorization = `Bearer ${token}`;
+    if (call.json !== undefined) headers["Content-Type"] = "application/json";
+    const body = call.json === undefined ? call.form : JSON.stringify(call.json);
+    let response: Response;
+    try {
+      response = await this.#fetch(`${this.#base}${path}`, {
+        method: call.method ?? "GET",
+        headers,
+        credentials: "same-origin",
+        cache: "no-store",
+        ...(body !== undefined && { body }),
+        ...(call.signal && { signal: call.signal }),
+      });
+    } catch (error) {
+      if (call.signal?.aborted) throw error;
+      throw asProblem(error);
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+}
+
+function of(generationId: string, path: string): string {
+  return `/api/v1/generations/${encodeURIComponent(generationId)}${path}`;
+}

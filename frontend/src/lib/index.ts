@@ -1,0 +1,29 @@
+export { type ClientOptions, PreviewClient } from "./api/client";
+export { Problem } from "./api/problem";
+export type {
+  EndEvent,
+  Endpoint,
+  GapEvent,
+  Generation,
+  Health,
+  Level,
+  LogLine,
+  PreviewInstance,
+  PreviewState,
+  PreviewStatus,
+  ProxyRequest,
+  ProxyResponse,
+  Source,
+  StatusEvent,
+} from "./api/types";
+export { PreviewProvider, usePreviewClient } from "./context";
+export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";
+export type { LaunchStep } from "./logs/steps";
+export { LogStore } from "./logs/store";
+export type { LogFilter } from "./logs/view";
+export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
+export type { ConnectionState } from "./stream/connection";
+export { PreviewTerminal, type PreviewTerminalProps } from "./terminal/PreviewTerminal";
+export type { ThemeChoice } from "./ui/theme";
+export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
+export { type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";

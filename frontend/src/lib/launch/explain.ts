@@ -1,0 +1,64 @@
+import { blockingPreviews, type Problem } from "../api/problem";
+
+/** What a person can do about a problem. */
+export type WayOut =
+  | { kind: "stop"; generationId: string; previewId: string; isThis: boolean }
+  | { kind: "again" }
+  | { kind: "sign-in" }
+  | { kind: "none" };
+
+export interface Explanation {
+  sentence: string;
+  /** Further facts, one per line. */
+  facts: string[];
+  ways: WayOut[];
+}
+
+/** Any error of the contract as a sentence with the ways out of it. */
+export function explain(
+  problem: Problem,
+  generationId: string,
+  nameOf: (generationId: string) => string = (id) => id,
+): Explanation {
+  const facts = factsOf(problem);
+  const blocking = blockingPreviews(problem);
+  switch (problem.code) {
+    case "already_running":
+    case "preview_limit_reached":
+      return {
+        sentence: takenSentence(
+          problem,
+          blocking.map((one) => nameOf(one.generationId)),
+        ),
+        facts,
+        ways: blocking.map((one) => ({ kind: "stop", ...one, isThis: one.generationId === generationId })),
+      };
+    case "unauthenticated":
+      return { sentence: "You are not signed in any more.", facts: [], ways: [{ kind: "sign-in" }] };
+    case "invalid_generation":
+    case "project_mismatch":
+    case "forbidden":
+    case "generation_not_found":
+      return { sentence: problem.message, facts, ways: [{ kind: "none" }] };
+    default:
+      return { sentence: problem.message, facts, ways: [{ kind: "again" }] };
+  }
+}
+
+/** The service names ids; people know names. */
+function takenSentence(problem: Problem, names: readonly string[]): string {
+  const { limit } = problem.details;
+  if (problem.code !== "preview_limit_reached" || names.length === 0 || typeof limit !== "number")
+    return problem.message;
+  const taken = names.map((name) => `“${name}”`).join(", ");
+  const many = limit === 1 ? "one preview" : `${limit} previews`;
+  return `You can have ${many} at a time, and ${taken} ${names.length === 1 ? "is" : "are"} running. Stop one to launch this.`;
+}
+
+function factsOf({ details }: Problem): string[] {
+  const facts: string[] = [];
+  if (Array.isArray(details.missing_files)) facts.push(`Missing: ${details.missing_files.join(", ")}`);
+  if (typeof details.requirement === "string") facts.push(`Requirement: ${details.requirement}`);
+  if (typeof details.path === "string") facts.push(`File: ${details.path}`);
+  return facts;
+}

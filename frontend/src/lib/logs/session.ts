@@ -1,0 +1,250 @@
+import type { PreviewClient } from "../api/client";
+import { asProblem, Problem } from "../api/problem";
+import type { EndEvent, StatusEvent } from "../api/types";
+import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
+import { canShare, type Feed, SharedFeed } from "../stream/shared";
+import { forgetTail, keepTail, keptTail } from "./keep";
+import { type LaunchStep, LaunchSteps } from "./steps";
+import { LogStore } from "./store";
+
+/** Lines that came while a request ran. */
+export interface RequestMark {
+  id: number;
+  label: string;
+  fromSeq: number;
+  /** The last of them; null while the request runs. */
+  toSeq: number | null;
+}
+
+/** Everything about a log but its lines; a new object with each change. */
+export interface LogSnapshot {
+  connection: ConnectionState;
+  status: StatusEvent | null;
+  end: EndEvent | null;
+  steps: readonly LaunchStep[];
+  previewId: string | null;
+  loadingOlder: boolean;
+  marks: readonly RequestMark[];
+}
+
+/** Asked for on the first connection; what is older comes when somebody scrolls to it. */
+const TAIL_LINES = 5_000;
+const OLDER_LINES = 1_000;
+/** What a request causes is printed a moment after its answer, too (access lines). */
+const GRACE_MS = 300;
+const MAX_MARKS = 50;
+const KEEP_EACH_MS = 1_000;
+
+/**
+ * The log of one generation's preview in this tab: its lines, its connection, and what they tell of the preview.
+ *
+ * All components on a page that show the same generation share one (see `openLogSession`).
+ */
+export class LogSession {
+  readonly generationId: string;
+  readonly store = new LogStore();
+  readonly #client: PreviewClient;
+  readonly #steps = new LaunchSteps();
+  readonly #listeners = new Set<() => void>();
+  #feed: Feed | undefined;
+  #snapshot: LogSnapshot;
+  #keepTimer: ReturnType<typeof setTimeout> | undefined;
+  #loading: Promise<void> | undefined;
+  #forgetChange: (() => void) | undefined;
+  #nextMark = 1;
+
+  constructor(client: PreviewClient, generationId: string) {
+    this.#client = client;
+    this.generationId = generationId;
+    this.#snapshot = {
+      connection: { phase: "idle" },
+      status: null,
+      end: null,
+      steps: this.#steps.list,
+      previewId: null,
+      loadingOlder: false,
+      marks: [],
+    };
+  }
+
+  get snapshot(): LogSnapshot {
+    return this.#snapshot;
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Connect, from where this tab was before a reload. */
+  open(): void {
+    this.#forgetChange = this.#client.onChange(this.generationId, (change) => {
+      if (change === "launched") this.#reconnect();
+    });
+    globalThis.addEventListener("pagehide", this.#keep);
+    const kept = this.store.lastSeq === 0 ? keptTail(this.generationId) : null;
+    if (kept) {
+      this.store.append(kept.lines);
+      this.#update({ previewId: kept.previewId });
+      if (this.#steps.take(kept.lines)) this.#update({ steps: this.#steps.list });
+    }
+    this.#connect();
+  }
+
+  close(): void {
+    this.#keep();
+    clearTimeout(this.#keepTimer);
+    globalThis.removeEventListener("pagehide", this.#keep);
+    this.#forgetChange?.();
+    this.#feed?.stop();
+    this.#feed = undefined;
+  }
+
+  readonly retryNow = (): void => {
+    if (this.#snapshot.connection.phase === "failed" || this.#snapshot.connection.phase === "ended") this.#reconnect();
+    else this.#feed?.retryNow();
+  };
+
+  readonly clear = (): void => {
+    this.store.clear();
+    forgetTail(this.generationId);
+  };
+
+  /** Fetch the lines before the oldest one here. Resolves when they are here, or cannot be had. */
+  readonly loadOlder = (): Promise<void> => {
+    this.#loading ??= this.#loadOlder().finally(() => {
+      this.#loading = undefined;
+      this.#update({ loadingOlder: false });
+    });
+    return this.#loading;
+  };
+
+  /** Mark the lines that come from now on; the answer ends it, a moment later. */
+  markLines(label: string): () => void {
+    const mark: RequestMark = { id: this.#nextMark++, label, fromSeq: this.store.lastSeq + 1, toSeq: null };
+    this.#update({ marks: [...this.#snapshot.marks, mark].slice(-MAX_MARKS) });
+    return () => {
+      setTimeout(() => {
+        const done = { ...mark, toSeq: this.store.lastSeq };
+        this.#update({ marks: this.#snapshot.marks.map((one) => (one.id === mark.id ? done : one)) });
+      }, GRACE_MS);
+    };
+  }
+
+  /** The request that ran while this line was printed. */
+  markOf(seq: number): RequestMark | undefined {
+    return this.#snapshot.marks.findLast((one) => seq >= one.fromSeq && (one.toSeq === null || seq <= one.toSeq));
+  }
+
+  async #loadOlder(): Promise<void> {
+    const { previewId } = this.#snapshot;
+    if (!this.store.hasOlder || previewId === null) return;
+    this.#update({ loadingOlder: true });
+    try {
+      const page = await this.#client.logPage(this.generationId, previewId, this.store.firstSeq, OLDER_LINES);
+      this.store.prepend(page.lines, page.first_kept);
+    } catch (error) {
+      const problem = asProblem(error);
+      // A service without pages of history: what is here is all there is to show.
+      if (problem.status === 404 || problem.status === 405) this.store.prepend([], 0);
+    }
+  }
+
+  #reconnect(): void {
+    this.#feed?.stop();
+    this.#connect();
+  }
+
+  #connect(): void {
+    const { previewId } = this.#snapshot;
+    const options = {
+      open: (after: number | undefined, signal: AbortSignal) => this.#open(after, signal, true),
+      openOnce: (after: number | undefined, signal: AbortSignal) => this.#open(after, signal, false),
+      onEvent: (event: StreamEvent) => this.#take(event),
+      onState: (connection: ConnectionState) => this.#update({ connection }),
+      resume: previewId !== null && this.store.lastSeq > 0 ? { previewId, lastSeq: this.store.lastSeq } : undefined,
+    };
+    this.#feed = canShare()
+      ? new SharedFeed({ ...options, key: `preview:log:${this.generationId}` })
+      : new LogConnection(options);
+    this.#feed.start();
+  }
+
+  async #open(after: number | undefined, signal: AbortSignal, follow: boolean): Promise<Response> {
+    // Behind a number of an earlier preview nothing would be missing from that one, but perhaps from this one.
+    const where = after === undefined ? { tail: TAIL_LINES, follow } : { after, follow };
+    return this.#client.openLog(this.generationId, where, signal);
+  }
+
+  #take(event: StreamEvent): void {
+    switch (event.kind) {
+      case "lines":
+        this.store.append(event.lines);
+        if (this.#steps.take(event.lines)) this.#update({ steps: this.#steps.list });
+        this.#keepTimer ??= setTimeout(this.#keep, KEEP_EACH_MS);
+        break;
+      case "gap":
+        this.store.appendGap(event.gap);
+        break;
+      case "status":
+        this.#update({ status: event.status, previewId: event.status.id, end: null });
+        this.#client.noteChange(this.generationId);
+        break;
+      case "end":
+        this.#update({ end: event.end, previewId: event.end.id });
+        this.#client.noteChange(this.generationId);
+        break;
+      case "reset":
+        forgetTail(this.generationId);
+        this.#steps.reset();
+        this.store.reset();
+        this.#update({ previewId: event.previewId, status: null, end: null, steps: this.#steps.list, marks: [] });
+        break;
+    }
+  }
+
+  readonly #keep = (): void => {
+    clearTimeout(this.#keepTimer);
+    this.#keepTimer = undefined;
+    const { previewId } = this.#snapshot;
+    if (previewId !== null) keepTail(this.generationId, previewId, this.store);
+  };
+
+  #update(change: Partial<LogSnapshot>): void {
+    this.#snapshot = { ...this.#snapshot, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+const sessions = new WeakMap<PreviewClient, Map<string, { session: LogSession; users: number }>>();
+
+/** The session of a generation on this page, opened by its first user and closed behind the last. */
+export function openLogSession(
+  client: PreviewClient,
+  generationId: string,
+): { session: LogSession; release: () => void } {
+  const ofClient = sessions.get(client) ?? new Map<string, { session: LogSession; users: number }>();
+  sessions.set(client, ofClient);
+  let shared = ofClient.get(generationId);
+  if (!shared) {
+    shared = { session: new LogSession(client, generationId), users: 0 };
+    ofClient.set(generationId, shared);
+    shared.session.open();
+  }
+  const mine = shared;
+  mine.users += 1;
+  return {
+    session: mine.session,
+    release: () => {
+      mine.users -= 1;
+      if (mine.users > 0) return;
+      ofClient.delete(generationId);
+      mine.session.close();
+    },
+  };
+}
+
+/** Whether a failed connection only means that there was never a preview to watch. */
+export function isNothingYet(state: ConnectionState): boolean {
+  return state.phase === "failed" && state.problem instanceof Problem && state.problem.code === "no_active_preview";
+}

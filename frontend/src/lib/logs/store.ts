@@ -1,0 +1,181 @@
+import type { GapEvent, LogLine } from "../api/types";
+
+/** Something that was noted between two lines. `seq` is where it belongs. */
+export interface Note {
+  kind: "gap" | "note";
+  seq: number;
+  text: string;
+}
+
+export type Entry = LogLine | Note;
+
+export function isNote(entry: Entry): entry is Note {
+  return "kind" in entry;
+}
+
+/** What the browser keeps of one preview; the service has the rest. */
+export const MAX_LINES = 200_000;
+/** UTF-16 units: some 100 MiB at the most. */
+export const MAX_CHARS = 48 * 1024 * 1024;
+/** Trimmed in steps: one splice for many lines. */
+const STEP = 0.1;
+
+/**
+ * The lines of one preview, oldest first, bounded in number and size.
+ *
+ * A position is a number that stays with its entry while older ones come (to the left of it) or go; positions count
+ * from `first` to `end`.
+ */
+export class LogStore {
+  readonly maxLines: number;
+  readonly maxChars: number;
+  #entries: Entry[] = [];
+  #first = 0;
+  #chars = 0;
+  #version = 0;
+  #firstSeq = 0;
+  #lastSeq = 0;
+  #floorSeq = 1;
+  #listeners = new Set<() => void>();
+
+  constructor(limits: { maxLines?: number; maxChars?: number } = {}) {
+    this.maxLines = limits.maxLines ?? MAX_LINES;
+    this.maxChars = limits.maxChars ?? MAX_CHARS;
+  }
+
+  /** Position of the oldest entry. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** Position behind the newest entry. */
+  get end(): number {
+    return this.#first + this.#entries.length;
+  }
+
+  get length(): number {
+    return this.#entries.length;
+  }
+
+  /** Number of the oldest line here; 0 if there is none. */
+  get firstSeq(): number {
+    return this.#firstSeq;
+  }
+
+  /** Number of the newest line that ever came; 0 if none did. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** Grows with each change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Whether the service may have lines older than those here. */
+  get hasOlder(): boolean {
+    return this.#firstSeq > this.#floorSeq;
+  }
+
+  at(position: number): Entry | undefined {
+    return this.#entries[position - this.#first];
+  }
+
+  slice(from: number, to: number): Entry[] {
+    return this.#entries.slice(Math.max(0, from - this.#first), Math.max(0, to - this.#first));
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Add newer lines; those that are here already are left out. */
+  append(lines: readonly LogLine[]): void {
+    let added = false;
+    for (const line of lines) {
+      if (line.seq <= this.#lastSeq) continue;
+      if (this.#firstSeq === 0) this.#firstSeq = line.seq;
+      this.#lastSeq = line.seq;
+      this.#entries.push(line);
+      this.#chars += line.message.length;
+      added = true;
+    }
+    if (!added) return;
+    this.#trim();
+    this.#changed();
+  }
+
+  /** Say where lines are missing. */
+  appendGap(gap: GapEvent): void {
+    if (gap.last <= this.#lastSeq) return;
+    const count = gap.last - gap.first + 1;
+    const lines = count === 1 ? `line ${gap.first} is` : `lines ${gap.first} to ${gap.last} are`;
+    this.#entries.push({ kind: "gap", seq: gap.last, text: `${lines} missing: ${gap.reason}` });
+    if (this.#firstSeq === 0) this.#firstSeq = gap.last + 1;
+    this.#lastSeq = gap.last;
+    this.#changed();
+  }
+
+  /** A remark of the page itself, such as a lost connection. */
+  appendNote(text: string): void {
+    this.#entries.push({ kind: "note", seq: this.#lastSeq, text });
+    this.#changed();
+  }
+
+  /** Add older lines, oldest first; `firstKept` is the oldest that the service still has. */
+  prepend(lines: readonly LogLine[], firstKept: number): void {
+    const older = lines.filter((line) => line.seq < this.#firstSeq && line.seq >= this.#floorSeq);
+    if (older.length === 0) {
+      this.#floorSeq = Math.max(this.#floorSeq, this.#firstSeq);
+      this.#changed();
+      return;
+    }
+    const oldest = older[0];
+    this.#entries = [...older, ...this.#entries];
+    this.#first -= older.length;
+    this.#firstSeq = oldest?.seq ?? this.#firstSeq;
+    for (const line of older) this.#chars += line.message.length;
+    this.#floorSeq = Math.max(this.#floorSeq, firstKept);
+    this.#changed();
+  }
+
+  /** Empty the view: what was said until now does not come back, not by scrolling up either. */
+  clear(): void {
+    this.#first = this.end;
+    this.#entries = [];
+    this.#chars = 0;
+    this.#firstSeq = 0;
+    this.#floorSeq = this.#lastSeq + 1;
+    this.#changed();
+  }
+
+  /** Another preview begins: all is as new. */
+  reset(): void {
+    this.clear();
+    this.#lastSeq = 0;
+    this.#floorSeq = 1;
+    this.#changed();
+  }
+
+  #trim(): void {
+    if (this.#entries.length <= this.maxLines * (1 + STEP) && this.#chars <= this.maxChars * (1 + STEP)) return;
+    let drop = Math.max(0, this.#entries.length - this.maxLines);
+    let chars = this.#chars;
+    for (let at = 0; at < this.#entries.length && (at < drop || chars > this.maxChars); at += 1) {
+      const entry = this.#entries[at];
+      if (entry && !isNote(entry)) chars -= entry.message.length;
+      drop = Math.max(drop, at + 1);
+    }
+    this.#entries.splice(0, drop);
+    this.#first += drop;
+    this.#chars = chars;
+    const oldest = this.#entries.find((entry) => !isNote(entry));
+    this.#firstSeq = oldest?.seq ?? this.#lastSeq + 1;
+  }
+
+  #changed(): void {
+    this.#version += 1;
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,97 @@
+import type { Level, LogLine, Source } from "../api/types";
+import { type Entry, isNote, type LogStore } from "./store";
+
+export interface LogFilter {
+  levels: readonly Level[];
+  sources: readonly Source[];
+}
+
+export const LEVELS: readonly Level[] = ["DEBUG", "INFO", "WARNING", "ERROR"];
+export const SOURCES: readonly Source[] = ["subprocess", "system"];
+export const EVERYTHING: LogFilter = { levels: LEVELS, sources: SOURCES };
+
+export function isEverything(filter: LogFilter): boolean {
+  return LEVELS.every((level) => filter.levels.includes(level)) && SOURCES.every((one) => filter.sources.includes(one));
+}
+
+export function passes(filter: LogFilter, line: LogLine): boolean {
+  return filter.levels.includes(line.level) && filter.sources.includes(line.source);
+}
+
+/**
+ * What of a store is shown: a sequence with positions of its own, which follows the store.
+ *
+ * Without a filter it is the store itself; with one it keeps the positions of what passes, and looks at each entry once.
+ */
+export class LogView {
+  readonly store: LogStore;
+  readonly filter: LogFilter;
+  readonly #all: boolean;
+  #shown: number[] = [];
+  #dropped = 0;
+  #seenFrom: number;
+  #seenTo: number;
+
+  constructor(store: LogStore, filter: LogFilter = EVERYTHING) {
+    this.store = store;
+    this.filter = filter;
+    this.#all = isEverything(filter);
+    this.#seenFrom = this.#seenTo = store.end;
+    this.sync();
+  }
+
+  get first(): number {
+    return this.#all ? this.store.first : this.#dropped;
+  }
+
+  get end(): number {
+    return this.#all ? this.store.end : this.#dropped + this.#shown.length;
+  }
+
+  at(position: number): Entry | undefined {
+    if (this.#all) return this.store.at(position);
+    const inStore = this.#shown[position - this.#dropped];
+    return inStore === undefined ? undefined : this.store.at(inStore);
+  }
+
+  slice(from: number, to: number): Entry[] {
+    if (this.#all) return this.store.slice(from, to);
+    const found: Entry[] = [];
+    for (let at = Math.max(from, this.first); at < Math.min(to, this.end); at += 1) {
+      const entry = this.at(at);
+      if (entry) found.push(entry);
+    }
+    return found;
+  }
+
+  /** Take in what the store has got or lost since. */
+  sync(): void {
+    if (this.#all) return;
+    const { store } = this;
+    if (this.#seenTo < store.first) this.#seenFrom = this.#seenTo = store.first;
+    const newer = this.#passing(this.#seenTo, store.end);
+    for (const at of newer) this.#shown.push(at);
+    this.#seenTo = store.end;
+    if (store.first < this.#seenFrom) {
+      const older = this.#passing(store.first, this.#seenFrom);
+      this.#shown = [...older, ...this.#shown];
+      this.#dropped -= older.length;
+    }
+    this.#seenFrom = store.first;
+    const gone = this.#shown.findIndex((at) => at >= store.first);
+    const drop = gone === -1 ? this.#shown.length : gone;
+    if (drop > 0) {
+      this.#shown.splice(0, drop);
+      this.#dropped += drop;
+    }
+  }
+
+  #passing(from: number, to: number): number[] {
+    const found: number[] = [];
+    for (let at = from; at < to; at += 1) {
+      const entry = this.store.at(at);
+      if (entry && (isNote(entry) || passes(this.filter, entry))) found.push(at);
+    }
+    return found;
+  }
+}

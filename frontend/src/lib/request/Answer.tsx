@@ -1,0 +1,153 @@
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+
+import type { ProxyResponse } from "../api/types";
+import { Button, CopyButton, saveFile } from "../ui/controls";
+import { bytes, count, milliseconds } from "../ui/format";
+import { type Content, contentOf, sizeOf } from "./answer";
+import { JsonTree } from "./JsonTree";
+import styles from "./request.module.css";
+
+interface AnswerProps {
+  answer: ProxyResponse;
+  /** Log lines that came while the request ran. */
+  logLines: number;
+}
+
+/** A preview's answer: how it went, its body in the form that suits it, its headers. */
+export function Answer({ answer, logLines }: AnswerProps): ReactNode {
+  const [tab, setTab] = useState<"body" | "raw" | "headers">("body");
+  const content = useMemo(() => contentOf(answer), [answer]);
+  const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map((one) => [name, one] as const),
+  );
+  const hasRaw = content.kind === "json" || content.kind === "html";
+  const shown = tab === "raw" && !hasRaw ? "body" : tab;
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // In newer browsers it returns a promise, which must not be taken for this effect's cleanup.
+    section.current?.scrollIntoView({ block: "nearest" });
+  }, [answer]);
+  return (
+    <section ref={section} className={styles.answer} aria-label="Answer">
+      <div className={styles.answerHead}>
+        <span className={styles.status} data-class={Math.floor(answer.status_code / 100)}>
+          {answer.status_code} {REASONS[answer.status_code] ?? ""}
+        </span>
+        <span className={styles.fact}>{milliseconds(answer.elapsed_ms)}</span>
+        <span className={styles.fact}>{bytes(sizeOf(answer))}</span>
+        {logLines > 0 && (
+          <span className={styles.logLines} title="Marked in the log">
+            {count(logLines, "log line")}
+          </span>
+        )}
+        <span className={styles.spring} />
+        {content.kind !== "empty" && content.kind !== "binary" && (
+          <CopyButton text={answer.body} label="Copy the body" />
+        )}
+      </div>
+      <div className={styles.tabs} role="tablist" aria-label="Parts of the answer">
+        <Tab name="body" label={content.kind === "html" ? "Page" : "Body"} tab={shown} onTab={setTab} />
+        {hasRaw && <Tab name="raw" label="Source" tab={shown} onTab={setTab} />}
+        <Tab name="headers" label={`Headers (${headers.length})`} tab={shown} onTab={setTab} />
+      </div>
+      <div className={styles.answerBody} role="tabpanel" aria-label={shown}>
+        {shown === "body" && <Body content={content} />}
+        {shown === "raw" && (
+          <pre className={styles.raw} tabIndex={0}>
+            {pretty(content)}
+          </pre>
+        )}
+        {shown === "headers" && (
+          <dl className={styles.headers}>
+            {headers.map(([name, value], at) => (
+              <div key={at}>
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+              </div>
+            ))}
+          </dl>
+        )}
+      </div>
+    </section>
+  );
+}
+
+export function Tab<T extends string>(props: { name: T; label: string; tab: T; onTab: (tab: T) => void }): ReactNode {
+  return (
+    <button
+      type="button"
+      role="tab"
+      aria-selected={props.tab === props.name}
+      className={styles.tab}
+      onClick={() => props.onTab(props.name)}
+    >
+      {props.label}
+    </button>
+  );
+}
+
+function Body({ content }: { content: Content }): ReactNode {
+  switch (content.kind) {
+    case "empty":
+      return <p className={styles.none}>The answer has no body.</p>;
+    case "json":
+      return <JsonTree value={content.value} />;
+    case "image":
+      return <img className={styles.image} src={content.address} alt="The answer" />;
+    case "html":
+      // No scripts, no origin, no way to another address: it is looked at, and does nothing.
+      return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The answer as a page" />;
+    case "text":
+      return (
+        <pre className={styles.raw} tabIndex={0}>
+          {content.text}
+        </pre>
+      );
+    case "binary":
+      return (
+        <p className={styles.none}>
+          This is not text.{" "}
+          <Button
+            small
+            icon="download"
+            onClick={() => saveFile("answer.bin", [content.bytes], "application/octet-stream")}
+          >
+            Save {bytes(content.bytes.length)}
+          </Button>
+        </p>
+      );
+  }
+}
+
+function pretty(content: Content): string {
+  if (content.kind === "json") return JSON.stringify(content.value, null, 2);
+  return "text" in content ? content.text : "";
+}
+
+const REASONS: Record<number, string> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  422: "Unprocessable Content",
+  429: "Too Many Requests",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+};

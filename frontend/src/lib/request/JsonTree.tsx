@@ -1,0 +1,111 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, useMemo, useRef, useState } from "react";
+
+import { Icon } from "../ui/icons";
+import styles from "./request.module.css";
+
+interface Row {
+  path: string;
+  depth: number;
+  name: string | null;
+  value: unknown;
+  isOpen: boolean | null;
+  /** A bracket that closes what is above. */
+  closing: string | null;
+}
+
+const ROW_PX = 21;
+/** Open at first: enough to see what it is about. */
+const OPEN_DEPTH = 3;
+const OPEN_ITEMS = 100;
+
+/** A JSON value as a tree whose branches open and close; only what is in sight is in the page. */
+export function JsonTree({ value }: { value: unknown }): ReactNode {
+  const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
+  const rows = useMemo(() => flatten(value, toggled), [value, toggled]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW_PX,
+    overscan: 20,
+  });
+  const toggle = (path: string): void => {
+    const next = new Set(toggled);
+    if (!next.delete(path)) next.add(path);
+    setToggled(next);
+  };
+  return (
+    <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label="Answer as JSON">
+      <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
+        {virtual.getVirtualItems().map((item) => {
+          const row = rows[item.index];
+          if (!row) return null;
+          return (
+            <div
+              key={item.key}
+              className={styles.treeRow}
+              style={{ transform: `translateY(${item.start}px)`, paddingLeft: row.depth * 16 + 18 }}
+            >
+              <TreeRow row={row} onToggle={toggle} />
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void }): ReactNode {
+  const name = row.name !== null && <span className={styles.key}>{row.name}: </span>;
+  if (row.closing !== null) return <span className={styles.muted}>{row.closing}</span>;
+  if (row.isOpen === null)
+    return (
+      <>
+        {name}
+        <Leaf value={row.value} />
+      </>
+    );
+  const isArray = Array.isArray(row.value);
+  const size = Object.keys(row.value as object).length;
+  const summary = isArray ? `[${row.isOpen ? "" : ` ${size} items ]`}` : `{${row.isOpen ? "" : ` ${size} keys }`}`;
+  return (
+    <button type="button" className={styles.branch} aria-expanded={row.isOpen} onClick={() => onToggle(row.path)}>
+      <span className={styles.caret} data-open={row.isOpen}>
+        <Icon name="down" size={10} />
+      </span>
+      {name}
+      <span className={styles.muted}>{summary}</span>
+    </button>
+  );
+}
+
+function Leaf({ value }: { value: unknown }): ReactNode {
+  const kind = value === null ? "null" : Array.isArray(value) || typeof value === "object" ? "empty" : typeof value;
+  return (
+    <span className={styles.leaf} data-kind={kind}>
+      {JSON.stringify(value)}
+    </span>
+  );
+}
+
+function flatten(root: unknown, toggled: ReadonlySet<string>): Row[] {
+  const rows: Row[] = [];
+  const add = (value: unknown, name: string | null, path: string, depth: number): void => {
+    const isBranch = typeof value === "object" && value !== null && Object.keys(value).length > 0;
+    if (!isBranch) {
+      rows.push({ path, depth, name, value, isOpen: null, closing: null });
+      return;
+    }
+    const entries = Object.entries(value);
+    const isOpenAtFirst = depth === 0 || (depth < OPEN_DEPTH && entries.length <= OPEN_ITEMS);
+    const isOpen = isOpenAtFirst !== toggled.has(path);
+    rows.push({ path, depth, name, value, isOpen, closing: null });
+    if (!isOpen) return;
+    const isArray = Array.isArray(value);
+    for (const [key, one] of entries) add(one, isArray ? null : JSON.stringify(key), `${path}/${key}`, depth + 1);
+    rows.push({ path: `${path}/`, depth, name: null, value: null, isOpen: null, closing: isArray ? "]" : "}" });
+  };
+  add(root, null, "", 0);
+  return rows;
+}

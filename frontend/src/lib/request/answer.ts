@@ -1,0 +1,45 @@
+import type { ProxyResponse } from "../api/types";
+
+export type Content =
+  | { kind: "empty" }
+  | { kind: "json"; value: unknown; text: string }
+  | { kind: "html"; text: string }
+  | { kind: "image"; address: string }
+  | { kind: "text"; text: string }
+  | { kind: "binary"; bytes: Uint8Array<ArrayBuffer> };
+
+/** What an answer's body is, and how it is best shown. */
+export function contentOf(answer: ProxyResponse): Content {
+  const type = headerOf(answer, "content-type").split(";")[0]?.trim().toLowerCase() ?? "";
+  if (answer.body === "") return { kind: "empty" };
+  if (answer.encoding === "base64") {
+    if (/^image\/(png|jpeg|gif|webp|avif|bmp|x-icon|vnd\.microsoft\.icon)$/.test(type)) {
+      return { kind: "image", address: `data:${type};base64,${answer.body}` };
+    }
+    return { kind: "binary", bytes: Uint8Array.from(atob(answer.body), (unit) => unit.charCodeAt(0)) };
+  }
+  if (/[/+]json$/.test(type)) {
+    try {
+      return { kind: "json", value: JSON.parse(answer.body) as unknown, text: answer.body };
+    } catch {
+      return { kind: "text", text: answer.body };
+    }
+  }
+  if (type === "text/html" || type === "application/xhtml+xml") return { kind: "html", text: answer.body };
+  // As an image an SVG cannot run anything.
+  if (type === "image/svg+xml")
+    return { kind: "image", address: `data:image/svg+xml,${encodeURIComponent(answer.body)}` };
+  return { kind: "text", text: answer.body };
+}
+
+export function headerOf(answer: ProxyResponse, name: string): string {
+  const value = answer.headers[name];
+  return Array.isArray(value) ? value.join(", ") : (value ?? "");
+}
+
+/** Size of the body in bytes. */
+export function sizeOf(answer: ProxyResponse): number {
+  if (answer.encoding !== "base64") return new TextEncoder().encode(answer.body).length;
+  const padding = /=*$/.exec(answer.body)?.[0].length ?? 0;
+  return (answer.body.length / 4) * 3 - padding;
+}

@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+
+import { Problem } from "../api/problem";
+import type { Endpoint } from "../api/types";
+import { explain } from "../launch/explain";
+import { contentOf, sizeOf } from "./answer";
+import { draftOf, filledPath, obstacle, pathFields, requestOf, target } from "./draft";
+import { type Sent, withSent } from "./history";
+import { snippet } from "./snippets";
+
+const ENDPOINT: Endpoint = {
+  method: "PUT",
+  path: "/shops/{shop}/files/{name:path}",
+  summary: "",
+  description: "",
+  tags: [],
+  query: { page: "integer" },
+  body: { name: "string", count: "integer", tags: ["string"], deep: { ok: "boolean" } },
+  response: null,
+};
+
+describe("a draft", () => {
+  const draft = draftOf(ENDPOINT);
+
+  test("is filled in from what is known of the endpoint", () => {
+    expect(draft.pathFields.map((one) => one.name)).toEqual(["shop", "name"]);
+    expect(draft.query).toEqual([{ name: "page", value: "", type: "integer" }]);
+    expect(JSON.parse(draft.body)).toEqual({ name: "", count: 0, tags: [""], deep: { ok: false } });
+    expect(draft.headers[0]?.value).toBe("application/json");
+  });
+
+  test("cannot be sent without a value for each part of the path, or with a body that is not JSON", () => {
+    expect(obstacle(draft)).toContain("shop");
+    const filled = { ...draft, pathFields: draft.pathFields.map((one) => ({ ...one, value: "x" })) };
+    expect(obstacle(filled)).toBeNull();
+    expect(obstacle({ ...filled, body: "{" })).toContain("not JSON");
+    expect(obstacle({ ...filled, path: "http://elsewhere" })).toContain("slash");
+  });
+
+  test("escapes what is put into the path, and keeps slashes only where a path is meant", () => {
+    const filled = { ...draft, pathFields: [field("shop", "a/b?c"), field("name", "x/y z")] };
+    expect(filledPath(filled)).toBe("/shops/a%2Fb%3Fc/files/x/y%20z");
+    expect(target({ ...filled, query: [field("page", "2"), field("none", "")] })).toBe(
+      "/shops/a%2Fb%3Fc/files/x/y%20z?page=2",
+    );
+  });
+
+  test("becomes the envelope that the service wants", () => {
+    const sent = requestOf({ ...draft, query: [field("a", "1"), field("a", "2")], body: '{"x": 1}' });
+    expect(sent).toMatchObject({ method: "PUT", query: { a: ["1", "2"] }, body: { x: 1 } });
+    expect(requestOf({ ...draft, method: "GET" }).body).toBeNull();
+    const text = { ...draft, headers: [field("Content-Type", "text/plain")], body: "hi" };
+    expect(requestOf(text).body).toBe("hi");
+  });
+
+  test("keeps the values of path fields while the path is edited", () => {
+    expect(pathFields("/a/{shop}/{more}", [field("shop", "7")]).map((one) => one.value)).toEqual(["7", ""]);
+  });
+});
+
+describe("copied as code", () => {
+  const draft = {
+    ...draftOf(ENDPOINT),
+    method: "POST",
+    path: "/it's",
+    pathFields: [],
+    query: [],
+    body: '{"a": [true, null]}',
+  };
+
+  test("curl is quoted for a shell", () => {
+    const code = snippet("curl", draft, "http://localhost:3001/");
+    expect(code).toContain(`-X POST 'http://localhost:3001/it'\\''s'`);
+    expect(code).toContain(`--data-raw '{"a": [true, null]}'`);
+  });
+
+  test("httpx is Python", () => {
+    expect(snippet("httpx", draft, "http://localhost:3001")).toContain(`json={"a": [True, None]},`);
+  });
+
+  test("fetch is JavaScript", () => {
+    expect(snippet("fetch", draft, "http://localhost:3001")).toContain(`body: JSON.stringify({"a":[true,null]}),`);
+  });
+});
+
+describe("an answer", () => {
+  const answer = (type: string, body: string, encoding?: "base64") =>
+    contentOf({
+      status_code: 200,
+      headers: { "content-type": type },
+      body,
+      elapsed_ms: 1,
+      ...(encoding && { encoding }),
+    });
+
+  test("is shown as what it is", () => {
+    expect(answer("application/json", '{"a":1}')).toMatchObject({ kind: "json", value: { a: 1 } });
+    expect(answer("application/problem+json; charset=utf-8", "{}").kind).toBe("json");
+    expect(answer("application/json", "{").kind).toBe("text");
+    expect(answer("text/html; charset=utf-8", "<p>").kind).toBe("html");
+    expect(answer("image/png", "AAAA", "base64")).toEqual({ kind: "image", address: "data:image/png;base64,AAAA" });
+    expect(answer("image/svg+xml", "<svg/>").kind).toBe("image");
+    expect(answer("application/zip", "AAAA", "base64").kind).toBe("binary");
+    expect(answer("text/plain", "").kind).toBe("empty");
+  });
+
+  test("has its size in bytes", () => {
+    expect(sizeOf({ status_code: 200, headers: {}, body: "ü", elapsed_ms: 1 })).toBe(2);
+    expect(sizeOf({ status_code: 200, headers: {}, body: "AAA=", elapsed_ms: 1, encoding: "base64" })).toBe(2);
+  });
+});
+
+test("the history keeps the newest, each once", () => {
+  let history: Sent[] = [];
+  const sent = (id: number): Sent => ({
+    id,
+    at: id,
+    draft: draftOf(ENDPOINT),
+    target: "/",
+    status: null,
+    elapsedMs: null,
+    error: null,
+  });
+  for (let id = 1; id <= 50; id += 1) history = withSent(history, sent(id));
+  history = withSent(history, { ...sent(50), status: 200 });
+  expect(history).toHaveLength(30);
+  expect(history[0]).toMatchObject({ id: 50, status: 200 });
+});
+
+describe("a problem", () => {
+  test("over the limit names what is in the way, and offers to stop it", () => {
+    const problem = new Problem("The free tier allows 1 preview(s) at a time.", {
+      status: 409,
+      code: "preview_limit_reached",
+      details: { limit: 1, previews: [{ preview_id: "p1", generation_id: "g1" }] },
+    });
+    const { sentence, ways } = explain(problem, "g2", () => "Bookshop");
+    expect(sentence).toContain("“Bookshop” is running");
+    expect(ways).toEqual([{ kind: "stop", previewId: "p1", generationId: "g1", isThis: false }]);
+  });
+
+  test("of the same generation offers to stop that one", () => {
+    const problem = new Problem("Taken.", {
+      code: "already_running",
+      details: { preview_id: "p1", generation_id: "g1" },
+    });
+    expect(explain(problem, "g1").ways).toMatchObject([{ kind: "stop", isThis: true }]);
+  });
+
+  test("that may pass can be tried again; files that cannot run cannot", () => {
+    expect(explain(new Problem("No port.", { code: "no_port_available" }), "g").ways).toEqual([{ kind: "again" }]);
+    const missing = new Problem("No.", { code: "invalid_generation", details: { missing_files: ["main.py"] } });
+    expect(explain(missing, "g")).toMatchObject({ facts: ["Missing: main.py"], ways: [{ kind: "none" }] });
+    expect(explain(new Problem("", { code: "unauthenticated" }), "g").ways).toEqual([{ kind: "sign-in" }]);
+  });
+});
+
+function field(name: string, value: string) {
+  return { name, value, type: null };
+}

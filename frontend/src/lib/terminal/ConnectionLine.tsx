@@ -1,0 +1,91 @@
+import type { ReactNode } from "react";
+
+import type { LogSnapshot } from "../logs/session";
+import { isNothingYet } from "../logs/session";
+import { Announce, Button, Dot, Notice } from "../ui/controls";
+import { useNow } from "../ui/useNow";
+import type { EndEvent } from "../api/types";
+
+type Tone = "good" | "busy" | "bad" | "idle";
+
+/** The connection in a word, with its colour. */
+export function ConnectionWord({ snapshot }: { snapshot: LogSnapshot }): ReactNode {
+  const { connection } = snapshot;
+  const isWaiting = connection.phase === "reconnecting";
+  const now = useNow(250, isWaiting);
+  const [tone, word] = wordOf(snapshot);
+  const left = isWaiting ? Math.ceil((connection.retryAt - now) / 1_000) : 0;
+  return (
+    <>
+      <Dot tone={tone} />
+      <span>{left > 0 ? `Reconnecting in ${left} s` : word}</span>
+      <Announce>{word}</Announce>
+    </>
+  );
+}
+
+function wordOf(snapshot: LogSnapshot): [Tone, string] {
+  const { connection } = snapshot;
+  switch (connection.phase) {
+    case "idle":
+      return ["idle", "Log"];
+    case "connecting":
+      return ["busy", "Connecting"];
+    case "live":
+      return ["good", "Live"];
+    case "reconnecting":
+      return ["busy", "Reconnecting"];
+    case "ended":
+      return ["idle", "Ended"];
+    case "failed":
+      return isNothingYet(connection) ? ["idle", "Log"] : ["bad", "Not connected"];
+  }
+}
+
+/** What went wrong with the connection, or how the preview ended; nothing while all is well. */
+export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot; onRetry: () => void }): ReactNode {
+  const { connection, end } = snapshot;
+  if (connection.phase === "reconnecting" && connection.attempt > 0) {
+    return (
+      <Notice
+        tone="warn"
+        actions={
+          <Button small onClick={onRetry}>
+            Try now
+          </Button>
+        }
+      >
+        {connection.reason} Reconnecting by itself; no line will be missed.
+      </Notice>
+    );
+  }
+  if (connection.phase === "failed" && !isNothingYet(connection)) {
+    return (
+      <Notice
+        tone="bad"
+        role="alert"
+        actions={
+          <Button small onClick={onRetry}>
+            Try again
+          </Button>
+        }
+      >
+        {connection.problem.message}
+      </Notice>
+    );
+  }
+  const over = end ?? (connection.phase === "ended" ? connection.end : null);
+  return over ? <Notice tone={over.status === "failed" ? "bad" : "info"}>{endSentence(over)}</Notice> : null;
+}
+
+/** How a preview ended, as a sentence. */
+export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code" | "exit_signal">): string {
+  const word = end.status === "failed" ? "The preview failed" : "The preview has ended";
+  const reason = end.reason?.replace(/^stopped:?\s*/, "").replace(/\.$/, "") ?? "";
+  const said = reason ? `: ${reason}.` : ".";
+  if (end.exit_signal !== null) return `${word}${said} It was ended by signal ${end.exit_signal}.`;
+  const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);
+  return end.exit_code !== null && end.exit_code !== 0 && !isTold
+    ? `${word}${said} Exit code ${end.exit_code}.`
+    : word + said;
+}

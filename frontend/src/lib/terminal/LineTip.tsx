@@ -1,0 +1,23 @@
+import type { ReactNode } from "react";
+
+import type { RequestMark } from "../logs/session";
+import { isNote } from "../logs/store";
+import type { HoveredLine } from "./screen";
+import styles from "./terminal.module.css";
+
+/** All that is known of the line under the pointer: exact time, number, level, and the request that ran meanwhile. */
+export function LineTip({ line, mark }: { line: HoveredLine; mark: RequestMark | undefined }): ReactNode {
+  const { entry } = line;
+  if (isNote(entry)) return null;
+  return (
+    <div className={styles.tip} style={{ left: line.x + 12, top: line.y + 14 }} role="tooltip">
+      {new Date(entry.timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}
+      <span>{entry.timestamp}</span>
+      <span>
+        Line {entry.seq.toLocaleString("en")} · {entry.level} ·{" "}
+        {entry.source === "system" ? "the service" : "the program"}
+      </span>
+      {mark && <span>While {mark.label} ran</span>}
+    </div>
+  );
+}

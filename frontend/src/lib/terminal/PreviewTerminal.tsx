@@ -1,0 +1,218 @@
+import "@xterm/xterm/css/xterm.css";
+
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
+
+import type { PreviewClient } from "../api/client";
+import { isNothingYet, type LogSession } from "../logs/session";
+import { isNote } from "../logs/store";
+import { asJson, asText } from "../logs/text";
+import { EVERYTHING, isEverything, LogView } from "../logs/view";
+import { classes, copyText, IconButton, saveFile } from "../ui/controls";
+import { Icon } from "../ui/icons";
+import { count } from "../ui/format";
+import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
+import tokens from "../ui/tokens.module.css";
+import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
+import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
+import { FilterRow } from "./FilterRow";
+import { LineTip } from "./LineTip";
+import { MoreMenu } from "./MoreMenu";
+import { type HoveredLine, Screen, type ScreenState } from "./screen";
+import { SearchRow } from "./SearchRow";
+import styles from "./terminal.module.css";
+import type { Theme } from "./themes";
+import { useSearch } from "./useSearch";
+
+export interface PreviewTerminalProps {
+  generationId: string;
+  client?: PreviewClient;
+  theme?: ThemeChoice;
+  /** Whether lines begin with their time, and whether long ones wrap, until the person says otherwise. */
+  timestamps?: boolean;
+  wrap?: boolean;
+  fontSize?: number;
+  className?: string;
+  style?: CSSProperties;
+}
+
+/** The log of a generation's preview as a terminal. It fills its parent, which needs a height. */
+export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
+  const { generationId, fontSize = 13 } = props;
+  const session = useLogSession(generationId, { client: props.client });
+  const snapshot = useLogSnapshot(session);
+  const theme = useTheme(props.theme);
+  const [timestamps, setTimestamps] = useState(props.timestamps ?? true);
+  const [wrap, setWrap] = useState(props.wrap ?? true);
+  const [filter, setFilter] = useState(EVERYTHING);
+  const [open, setOpen] = useState<"search" | "filter" | null>(null);
+  const [hovered, setHovered] = useState<HoveredLine | null>(null);
+  const view = useMemo(() => new LogView(session.store, filter), [session, filter]);
+  const { host, screen, state } = useScreen(session, view, { timestamps, wrap, theme, fontSize }, setHovered);
+  const search = useSearch(view, screen, open === "search");
+  const lines = useLineCount(session);
+
+  const closeSearch = (): void => {
+    setOpen(null);
+    screen?.terminal.focus();
+  };
+  const key = (event: KeyboardEvent): void => {
+    const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
+    if (!isFind) return;
+    event.preventDefault();
+    setOpen("search");
+  };
+  const texts = useCallback(() => view.slice(view.first, view.end).map(asText), [view]);
+  const name = `${generationId}-${snapshot.previewId ?? "log"}`;
+  const isEmpty = lines === 0 && view.end === view.first;
+
+  return (
+    <div
+      className={classes(tokens.root, styles.sized, props.className)}
+      style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
+    >
+      <section className={styles.terminal} aria-label="Log" onKeyDown={key}>
+        <div className={styles.bar} role="toolbar" aria-label="Log tools">
+          <div className={styles.connection}>
+            <ConnectionWord snapshot={snapshot} />
+            <span className={styles.lines}>{lines > 0 ? count(lines, "line") : ""}</span>
+          </div>
+          <IconButton
+            icon="search"
+            label="Search (Ctrl+F)"
+            aria-expanded={open === "search"}
+            onClick={() => setOpen(open === "search" ? null : "search")}
+          />
+          <IconButton
+            icon="filter"
+            label="Filter by level and source"
+            aria-expanded={open === "filter" || !isEverything(filter)}
+            onClick={() => setOpen(open === "filter" ? null : "filter")}
+          />
+          <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
+          <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
+          <MoreMenu
+            onCopy={() => void copyText(screen?.terminal.getSelection() || texts().join("\n"))}
+            onSaveText={() => saveFile(`${name}.log`, [texts().join("\n"), "\n"], "text/plain")}
+            onSaveJson={() => saveFile(`${name}.jsonl`, [jsonLines(view)], "application/x-ndjson")}
+            onClear={session.clear}
+          />
+        </div>
+        {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
+        {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
+        <div className={styles.stage}>
+          <div ref={host} className={styles.host} data-wrap={wrap} />
+          {isEmpty && <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />}
+          {snapshot.loadingOlder && (
+            <div className={styles.older} role="status">
+              Loading earlier lines…
+            </div>
+          )}
+          {!state.isFollowing && (
+            <button type="button" className={styles.pill} onClick={() => screen?.follow()}>
+              <Icon name="down" />
+              {state.newLines > 0 ? count(state.newLines, "new line") : "To the newest line"}
+            </button>
+          )}
+        </div>
+        <Foot snapshot={snapshot} onRetry={session.retryNow} />
+        {hovered && (
+          <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry.seq)} />
+        )}
+      </section>
+    </div>
+  );
+}
+
+function Foot(props: Parameters<typeof ConnectionNotice>[0]): ReactNode {
+  const notice = ConnectionNotice(props);
+  return notice && <div className={styles.foot}>{notice}</div>;
+}
+
+function Empty({ isNothing, phase }: { isNothing: boolean; phase: string }): ReactNode {
+  if (isNothing || phase === "idle") {
+    return (
+      <div className={styles.empty}>
+        <strong>Nothing to show yet</strong>
+        <span>Launch the preview: everything it prints appears here as it happens.</span>
+      </div>
+    );
+  }
+  if (phase === "live") return <div className={styles.empty}>Waiting for the first line…</div>;
+  return null;
+}
+
+function jsonLines(view: LogView): string {
+  return view
+    .slice(view.first, view.end)
+    .flatMap((entry) => (isNote(entry) ? [] : [asJson(entry) + "\n"]))
+    .join("");
+}
+
+/** The number of the newest line, at most once per frame. */
+function useLineCount(session: LogSession): number {
+  const [value, setValue] = useState(0);
+  useEffect(() => {
+    let frame = 0;
+    const look = (): void => {
+      frame = 0;
+      setValue(session.store.length === 0 ? 0 : session.store.lastSeq);
+    };
+    look();
+    const forget = session.store.subscribe(() => (frame ||= requestAnimationFrame(look)));
+    return () => {
+      forget();
+      cancelAnimationFrame(frame);
+    };
+  }, [session]);
+  return value;
+}
+
+interface Options {
+  timestamps: boolean;
+  wrap: boolean;
+  theme: Theme;
+  fontSize: number;
+}
+
+function useScreen(session: LogSession, view: LogView, options: Options, onHover: (line: HoveredLine | null) => void) {
+  const host = useRef<HTMLDivElement>(null);
+  const [screen, setScreen] = useState<Screen | null>(null);
+  const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
+  const first = useRef({ view, options });
+  useEffect(() => {
+    if (!host.current) return;
+    const made = new Screen(host.current, first.current.view, first.current.options, {
+      onState: (next) =>
+        setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
+      onNeedOlder: () => void session.loadOlder().then(() => made.sync()),
+      onHover,
+      isMarked: (seq) => session.markOf(seq) !== undefined,
+    });
+    setScreen(made);
+    const forget = session.store.subscribe(() => made.sync());
+    return () => {
+      forget();
+      setScreen(null);
+      made.dispose();
+    };
+  }, [session, onHover]);
+  useEffect(() => {
+    first.current.view = view;
+    if (screen && screen.view !== view) screen.show(view);
+  }, [screen, view]);
+  const { timestamps, wrap, theme, fontSize } = options;
+  useEffect(() => {
+    first.current.options = { timestamps, wrap, theme, fontSize };
+    screen?.setOptions(first.current.options);
+  }, [screen, timestamps, wrap, theme, fontSize]);
+  return { host, screen, state };
+}

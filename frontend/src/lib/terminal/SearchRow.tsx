@@ -1,0 +1,76 @@
+import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
+
+import { IconButton } from "../ui/controls";
+import styles from "./terminal.module.css";
+import type { Search } from "./useSearch";
+
+/** The search: text or regular expression, how many lines have it, and the way from one to the next. */
+export function SearchRow({ search, onClose }: { search: Search; onClose: () => void }): ReactNode {
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
+  const { query, setQuery } = search;
+  const key = (event: KeyboardEvent): void => {
+    if (event.key === "Enter") search.go(event.shiftKey ? -1 : 1);
+    else if (event.key === "Escape") onClose();
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <div className={styles.row} role="search" aria-label="Search the log">
+      <div className={styles.searchField}>
+        <input
+          ref={field}
+          type="text"
+          value={query.text}
+          placeholder="Search the log"
+          aria-label="Search the log"
+          aria-invalid={search.error !== null}
+          spellCheck={false}
+          onChange={(event) => setQuery({ ...query, text: event.target.value })}
+          onKeyDown={key}
+        />
+        <button
+          type="button"
+          className={styles.mode}
+          aria-pressed={query.matchCase}
+          aria-label="Match case"
+          title="Match case"
+          onClick={() => setQuery({ ...query, matchCase: !query.matchCase })}
+        >
+          Aa
+        </button>
+        <button
+          type="button"
+          className={styles.mode}
+          aria-pressed={query.regex}
+          aria-label="Regular expression"
+          title="Regular expression"
+          onClick={() => setQuery({ ...query, regex: !query.regex })}
+        >
+          .*
+        </button>
+      </div>
+      <span className={styles.found} role="status" data-bad={search.error !== null}>
+        {summary(search)}
+      </span>
+      <span className={styles.nav}>
+        <IconButton
+          icon="up"
+          label="Previous match (Shift+Enter)"
+          disabled={search.total === 0}
+          onClick={() => search.go(-1)}
+        />
+        <IconButton icon="down" label="Next match (Enter)" disabled={search.total === 0} onClick={() => search.go(1)} />
+        <IconButton icon="close" label="Close the search (Escape)" onClick={onClose} />
+      </span>
+    </div>
+  );
+}
+
+function summary({ query, error, total, isMore, index }: Search): string {
+  if (error !== null) return error;
+  if (!query.text) return "";
+  if (total === 0) return "No match";
+  const all = `${total.toLocaleString("en")}${isMore ? "+" : ""}`;
+  return index === -1 ? `${all} ${total === 1 ? "line" : "lines"}` : `${(index + 1).toLocaleString("en")} of ${all}`;
+}

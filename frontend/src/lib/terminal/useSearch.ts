@@ -1,0 +1,82 @@
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+
+import { compileQuery, findLines, MAX_MATCHES, type SearchQuery } from "../logs/search";
+import type { LogView } from "../logs/view";
+import type { Screen } from "./screen";
+
+export interface Search {
+  query: SearchQuery;
+  setQuery: (query: SearchQuery) => void;
+  error: string | null;
+  total: number;
+  isMore: boolean;
+  /** Index of the match in sight; -1 for none. */
+  index: number;
+  go: (step: 1 | -1) => void;
+}
+
+const TYPING_MS = 120;
+const NOTHING: SearchQuery = { text: "", regex: false, matchCase: false };
+
+/** Finds lines in all of a view, not only in what is on the screen, and steps through them. */
+export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean): Search {
+  const [query, setQuery] = useState(NOTHING);
+  const [found, setFound] = useState<readonly number[]>([]);
+  const [index, setIndex] = useState(-1);
+  const compiled = useMemo(() => (isOpen ? compileQuery(query) : null), [query, isOpen]);
+  const pattern = compiled instanceof RegExp ? compiled : null;
+  const searchedTo = useRef(0);
+
+  useEffect(() => {
+    screen?.mark(pattern);
+  }, [screen, pattern]);
+
+  useEffect(() => {
+    setFound([]);
+    setIndex(-1);
+    if (!pattern) return;
+    const stopping = new AbortController();
+    let frame = 0;
+    let isSearching = false;
+    const look = async (from: number): Promise<void> => {
+      isSearching = true;
+      view.sync();
+      const to = view.end;
+      const more = await findLines(view, pattern, { from, to }, stopping.signal);
+      isSearching = false;
+      if (stopping.signal.aborted) return;
+      searchedTo.current = to;
+      if (more.length > 0) setFound((before) => [...before, ...more].slice(-MAX_MATCHES));
+    };
+    const timer = setTimeout(() => void look(view.first), TYPING_MS);
+    // Lines that come are looked through as they come.
+    const forget = view.store.subscribe(() => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        if (!isSearching && searchedTo.current > 0) void look(searchedTo.current);
+      });
+    });
+    searchedTo.current = 0;
+    return () => {
+      stopping.abort();
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
+      forget();
+    };
+  }, [view, pattern]);
+
+  const go = useCallback(
+    (step: 1 | -1) => {
+      const alive = found.filter((position) => position >= view.first);
+      if (alive.length === 0) return;
+      const fromHere = step === 1 ? 0 : alive.length - 1;
+      const next = index === -1 ? fromHere : (index + step + alive.length) % alive.length;
+      setIndex(next);
+      const position = alive[next];
+      if (position !== undefined) screen?.reveal(position);
+    },
+    [found, index, screen, view],
+  );
+  const error = compiled && !(compiled instanceof RegExp) ? compiled.error : null;
+  return { query, setQuery, error, total: found.length, isMore: found.length >= MAX_MATCHES, index, go };
+}

@@ -1,0 +1,95 @@
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+
+import type { PreviewClient } from "./api/client";
+import type { LogLine } from "./api/types";
+import { usePreviewClient } from "./context";
+import { LogSession, type LogSnapshot, openLogSession } from "./logs/session";
+import { isNote, type LogStore } from "./logs/store";
+import { EVERYTHING, type LogFilter, LogView } from "./logs/view";
+
+export interface UsePreviewLogsOptions {
+  client?: PreviewClient;
+  /** False: do not connect (yet). */
+  enabled?: boolean;
+  /** How many of the newest lines `lines` holds; the store has all. */
+  limit?: number;
+  filter?: LogFilter;
+}
+
+export interface PreviewLogs extends LogSnapshot {
+  /** The newest lines, oldest first; renewed once per frame. */
+  lines: readonly LogLine[];
+  store: LogStore;
+  session: LogSession;
+  retryNow: () => void;
+  clear: () => void;
+  loadOlder: () => Promise<void>;
+}
+
+/** The shared session of a generation, for as long as the component lives. */
+export function useLogSession(
+  generationId: string,
+  options: { client?: PreviewClient | undefined; enabled?: boolean } = {},
+): LogSession {
+  const client = usePreviewClient(options.client);
+  const enabled = options.enabled ?? true;
+  const idle = useMemo(() => new LogSession(client, generationId), [client, generationId]);
+  const [open, setOpen] = useState<LogSession | null>(null);
+  useEffect(() => {
+    if (!enabled) return;
+    const { session, release } = openLogSession(client, generationId);
+    setOpen(session);
+    return () => {
+      setOpen(null);
+      release();
+    };
+  }, [client, generationId, enabled]);
+  return open?.generationId === generationId ? open : idle;
+}
+
+export function useLogSnapshot(session: LogSession): LogSnapshot {
+  return useSyncExternalStore(session.subscribe, () => session.snapshot);
+}
+
+/**
+ * The log of a generation's preview, live: what it says, how the connection is, and what can be done about it.
+ * It reconnects by itself without losing or repeating a line.
+ */
+export function usePreviewLogs(generationId: string, options: UsePreviewLogsOptions = {}): PreviewLogs {
+  const session = useLogSession(generationId, options);
+  const snapshot = useLogSnapshot(session);
+  const lines = useNewestLines(session.store, options.limit ?? 1_000, options.filter ?? EVERYTHING);
+  return useMemo(
+    () => ({
+      ...snapshot,
+      lines,
+      store: session.store,
+      session,
+      retryNow: session.retryNow,
+      clear: session.clear,
+      loadOlder: session.loadOlder,
+    }),
+    [snapshot, lines, session],
+  );
+}
+
+function useNewestLines(store: LogStore, limit: number, filter: LogFilter): readonly LogLine[] {
+  const [lines, setLines] = useState<readonly LogLine[]>([]);
+  const view = useMemo(() => new LogView(store, filter), [store, filter]);
+  const frame = useRef(0);
+  useEffect(() => {
+    const take = (): void => {
+      frame.current = 0;
+      view.sync();
+      setLines(view.slice(view.end - limit, view.end).filter((entry): entry is LogLine => !isNote(entry)));
+    };
+    take();
+    const forget = store.subscribe(() => (frame.current ||= requestAnimationFrame(take)));
+    return () => {
+      forget();
+      cancelAnimationFrame(frame.current);
+      frame.current = 0;
+    };
+  }, [store, view, limit]);
+  return lines;
+}

@@ -1,0 +1,26 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+const service = process.env.PREVIEW_SERVICE ?? "http://127.0.0.1:8000";
+
+// The page: built into the Python package, which serves it. No file has an address of another host.
+export default defineConfig({
+  plugins: [react()],
+  base: "./",
+  build: {
+    outDir: "../preview/http/static",
+    emptyOutDir: true,
+    target: "es2022",
+    // A data: address for a small file would need a wider Content-Security-Policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 700,
+  },
+  server: { proxy: { "/api": service, "/login": service } },
+  test: {
+    environment: "happy-dom",
+    include: ["src/**/*.test.{ts,tsx}", "tests/**/*.test.{ts,tsx}"],
+    restoreMocks: true,
+    maxWorkers: 1,
+  },
+});

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Everything a change of the page must pass, from a fresh clone; ends with 1 too if the built page in the Python package
+# is not just what the sources give.
+set -euo pipefail
+cd "$(dirname "$0")/../frontend"
+exec </dev/null
+
+step() { printf '\n== page: %s\n' "$*"; }
+
+step "packages"
+npm ci --no-audit --no-fund --loglevel=error
+if grep -nE '"resolved"|registry' package-lock.json; then
+    echo "package-lock.json names where packages come from; remove it and run npm install in this folder" >&2
+    exit 1
+fi
+
+step "library"
+npm run --silent build:lib
+
+step "lint and types"
+npm run --silent lint
+npm run --silent typecheck
+
+step "tests"
+npm test
+
+step "build"
+npm run --silent build
+cd ..
+if [ -n "$(git status --porcelain -- preview/http/static)" ]; then
+    git --no-pager status --short -- preview/http/static
+    echo "preview/http/static differs from what frontend/ gives: run 'npm run build' in frontend/ and commit it" >&2
+    exit 1
+fi

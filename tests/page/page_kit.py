@@ -1,0 +1,311 @@
+"""A real service in a process of its own, and a real browser that looks at its page."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = str(Path(sys.executable).parent / "preview")
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# A cold start of an environment on a busy machine.
+PATIENCE_MS = 90_000
+
+SHOP = '''
+import logging
+import threading
+import time
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+app = FastAPI(title="Shop")
+
+
+class Book(BaseModel):
+    title: str
+    pages: int
+
+
+@app.get("/health", tags=["shop"])
+def health():
+    """Whether it is there."""
+    return {"status": "ok"}
+
+
+@app.get("/books/{book_id}", tags=["books"])
+def read_book(book_id: int, language: str = "en"):
+    """Read a book"""
+    print(f"looking for book {book_id}", flush=True)
+    return {"id": book_id, "language": language, "tags": ["new", "blue"], "author": {"name": "Ada", "born": 1815}}
+
+
+@app.post("/books", tags=["books"], status_code=201)
+def create_book(book: Book):
+    """Create a book"""
+    return book
+
+
+@app.get("/page", response_class=HTMLResponse, tags=["shop"])
+def page():
+    """A page"""
+    return "<h1>The shop</h1><script>document.title = 'ran'</script>"
+
+
+@app.get("/burst/{count}", tags=["shop"])
+def burst(count: int):
+    """Many lines at once"""
+    print("\\n".join(f"burst {number}" for number in range(count)), flush=True)
+    return count
+
+
+@app.get("/tick/{count}", tags=["shop"])
+def tick(count: int):
+    """A line now and then"""
+    def run():
+        for number in range(count):
+            print(f"tick {number}", flush=True)
+            time.sleep(0.01)
+
+    threading.Thread(target=run, daemon=True).start()
+    return count
+
+
+print("\\x1b[32mthe shop is open\\x1b[0m, see https://example.com/shop", flush=True)
+logging.warning("the till is nearly empty")
+'''
+FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n"}
+BROKEN = {
+    "main.py": "from fastapi import FastAPI\nimport cellar_of_wines\napp = FastAPI()\n",
+    "requirements.txt": "fastapi\nuvicorn\n",
+}
+
+
+@dataclass
+class Running:
+    """A service that answers."""
+
+    url: str
+    folder: Path
+    process: subprocess.Popen[str]
+    environment: Mapping[str, str]
+    login: str = ""
+
+    def token(self, user: str) -> str:
+        made = subprocess.run(
+            [PROGRAM, "token", user],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return made.stdout.strip().splitlines()[-1]
+
+    def api(self, user: str) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {self.token(user)}"}
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=90)
+
+    def kill(self) -> None:
+        """As if the machine had lost it: no goodbye."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def start_again(self) -> None:
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process, self.login = _start(self.url, self.environment)
+
+
+@contextmanager
+def run_service(folder: Path, **settings: str) -> Iterator[Running]:
+    """The service of this checkout, on a port and in a folder of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREVIEW_")}
+    first = 25_000 + os.getpid() % 200 * 20
+    environment = kept | {
+        "PREVIEW_DATA_DIR": str(folder / "data"),
+        "PREVIEW_CACHE_DIR": str(folder.parent / "preview-page-cache"),
+        "PREVIEW_PORT_MIN": str(first),
+        "PREVIEW_PORT_MAX": str(first + 19),
+        "PREVIEW_STOP_GRACE": "1",
+        **settings,
+    }
+    url = f"http://127.0.0.1:{_free_port()}"
+    process, login = _start(url, environment)
+    running = Running(url, folder, process, environment, login)
+    try:
+        yield running
+    finally:
+        running.process.terminate()
+        try:
+            running.process.wait(30)
+        finally:
+            running.process.kill()
+            if running.process.stdout is not None:
+                running.process.stdout.close()
+
+
+def _start(url: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [PROGRAM, "serve", "--bind", urlsplit(url).netloc, "--json"],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline() if select.select([process.stdout], [], [], 60)[0] else ""
+    if not line:
+        process.kill()
+        process.communicate()
+        raise AssertionError("the service did not start")
+    return process, json.loads(line)["login"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Visit:
+    """A page in a browser of its own, and what it did that it should not."""
+
+    page: Page
+    violations: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    # What a person does
+
+    def sign_in(self, running: Running, user: str) -> None:
+        self.page.goto(running.url)
+        self.page.get_by_label("Paste a token").fill(running.token(user))
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign out").wait_for()
+
+    def drop_zip(self, name: str, files: Mapping[str, str]) -> None:
+        held = self.page.evaluate_handle(
+            """([name, bytes]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "application/zip"}));
+                return transfer;
+            }""",
+            [f"{name}.zip", list(zipped(files))],
+        )
+        target = self.page.locator("header").first
+        for kind in ("dragenter", "dragover", "drop"):
+            target.dispatch_event(kind, {"dataTransfer": held})
+        self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+
+    def launch(self, *, until: str = "Running") -> None:
+        self.page.get_by_role("button", name=re.compile("^Launch")).click()
+        self.wait_for_state(until)
+
+    def wait_for_state(self, word: str) -> None:
+        self.page.get_by_label("Preview", exact=True).get_by_text(word, exact=True).wait_for(timeout=PATIENCE_MS)
+
+    def pick(self, method: str, path: str) -> None:
+        self.page.get_by_role("tab", name=re.compile("^Endpoints")).click()
+        self.page.get_by_role("button", name=f"{method} {path}").first.click()
+
+    def send(self) -> None:
+        self.page.get_by_role("button", name="Send").click()
+
+    def wait_for_answer(self, said: str = "200 OK") -> None:
+        self.page.get_by_role("region", name="Answer", exact=True).get_by_text(said).wait_for()
+
+    # What a person sees
+
+    def sees(self, text: str) -> bool:
+        shown: str = self.page.locator(".xterm-rows").inner_text()
+        return text in shown.replace("\u00a0", " ")
+
+    def wait_for_line(self, text: str, timeout_ms: float = 20_000) -> None:
+        self.page.wait_for_function(
+            "text => document.querySelector('.xterm-rows')?.textContent.replaceAll('\\u00a0', ' ').includes(text)",
+            arg=text,
+            timeout=timeout_ms,
+        )
+
+    def saved_lines(self) -> list[dict[str, Any]]:
+        """All lines that the terminal has, as it saves them."""
+        self.page.get_by_role("button", name="Copy, save, clear").click()
+        with self.page.expect_download() as download:
+            self.page.get_by_role("menuitem", name="Save as JSON Lines").click()
+        return [json.loads(line) for line in download.value.path().read_text().splitlines()]
+
+
+@contextmanager
+def visit(browser: Browser, *, width: int = 1280, height: int = 800, scheme: str = "dark") -> Iterator[Visit]:
+    size: ViewportSize = {"width": width, "height": height}
+    chosen: Any = scheme
+    context = browser.new_context(viewport=size, color_scheme=chosen, accept_downloads=True)
+    context.set_default_timeout(20_000)
+    made = Visit(context.new_page())
+
+    def listen(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text or "Refused to" in message.text:
+            made.violations.append(message.text)
+
+    def note(request: Request) -> None:
+        if request.url.startswith("http"):
+            made.hosts.add(urlsplit(request.url).netloc)
+
+    made.page.on("console", listen)
+    made.page.on("pageerror", lambda error: made.violations.append(str(error)))
+    made.page.on("request", note)
+    try:
+        yield made
+    except Exception:
+        shots = os.environ.get("PREVIEW_TEST_SCREENSHOTS")
+        if shots:
+            made.page.screenshot(path=Path(shots) / f"{time.monotonic_ns()}.png")
+        raise
+    finally:
+        context.close()
+
+
+def zipped(files: Mapping[str, str]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return held.getvalue()
+
+
+def wait_until(condition: Any, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
