@@ -209,7 +209,7 @@ class ActivePreview:
         self.scope.cancel()
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """The last of what the child itself said, oldest first."""
+        """The last of what is in its log, the service's own lines among them, oldest first."""
         return [line.message for line in self.log.last_lines(count)]
 
     # Activity and token
