@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from preview.runtime.plain import PlainProcess
 from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
+from preview.storage.previews import to_row
 from preview.supervisor import LaunchRequest, User, clean_once, run_cleanup
 
 MakeSettings = Callable[..., Settings]
@@ -139,6 +141,29 @@ async def test_a_list_shows_ends_that_the_database_has_not_taken_yet(rig: Rig, m
         await rig.service.previews.stop("g1")
     records, _ = await rig.service.previews.list_for_user("ann")
     assert [record.state for record in records] == [State.STOPPED]
+
+
+async def test_a_pipe_that_somebody_outside_holds_open_does_not_hold_up_the_stop(rig: Rig) -> None:
+    preview = await rig.running()
+    held = os.open(f"/proc/{preview.record.pid}/fd/1", os.O_WRONLY)
+    try:
+        with trio.fail_after(10):
+            record = await rig.service.previews.stop("g1")
+    finally:
+        os.close(held)
+    assert record.state is State.STOPPED
+
+
+async def test_the_row_of_an_ended_preview_is_what_was_known_of_it(rig: Rig) -> None:
+    preview = await rig.running()
+    checked_at = preview.record.last_health_check
+    record = await rig.service.previews.stop("g1")
+    assert record == preview.record
+    assert record.last_health_check == checked_at is not None
+    stored = await rig.service.previews._store.get(preview.id)
+    assert stored is not None
+    # The database keeps milliseconds.
+    assert to_row(stored) == to_row(record)
 
 
 class SlowSource(MemorySource):
