@@ -83,6 +83,20 @@ def test_the_services_own_log_is_readable_by_people(capsys: pytest.CaptureFixtur
     assert "careful why=so" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.usefixtures("_structlog_as_before")
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_what_variables_held_is_not_in_the_log_of_an_error(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", log_format)
+    secret = "sesame" * 2
+    try:
+        int(f"{len(secret)} characters")
+    except ValueError:
+        structlog.get_logger("a").exception("it failed")
+    said = capsys.readouterr().err
+    assert "12 characters" in said
+    assert "sesamesesame" not in said
+
+
 def test_a_taken_port_cannot_be_bound() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert not can_bind("127.0.0.1", taken.getsockname()[1])
