@@ -219,7 +219,7 @@ def _bound(config: Config, bind: str) -> socket.socket:
         else:
             sock = _bound_to_host(bind)
         sock.listen(config.backlog)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # no port has that number
         raise ConfigurationError(
             f"Cannot listen on {bind}: {getattr(error, 'strerror', None) or error}; "
             "choose another address with --bind or PREVIEW_BIND."
@@ -238,7 +238,7 @@ def _bound_to_host(bind: str) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
         sock.bind((host, number))
-    except OSError:
+    except (OSError, OverflowError):
         sock.close()
         raise
     return sock

@@ -13,6 +13,7 @@ from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
 from preview.http.metrics import Metrics
 from preview.http.openapi import shapes_v1
+from preview.http.server import serve_app
 from preview.settings import load_settings
 from preview.storage import Database
 
@@ -153,6 +154,13 @@ def test_a_file_that_cannot_be_used_is_a_configuration_error(tmp_path: Path, con
         file.write_text(content)
     with pytest.raises(ConfigurationError, match=r"hypercorn\.toml"):
         load_config(load_settings(), file=file)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:http", "256.0.0.1:0"])
+async def test_an_address_that_is_none_is_a_configuration_error(tmp_path: Path, bind: str) -> None:
+    config = load_config(load_settings(data_dir=tmp_path), bind=bind)
+    with pytest.raises(ConfigurationError, match=f"Cannot listen on {bind}"):
+        await serve_app(object(), config, shutdown_trigger=trio.sleep_forever)
 
 
 def test_the_repository_s_own_file_is_read() -> None:
