@@ -76,6 +76,16 @@ def make_engine(url: str) -> Engine:
     return _sqlite_engine(parsed)
 
 
+# What trying again does not mend; by the beginning of SQLite's name for it (https://www.sqlite.org/rescode.html).
+_SQLITE_SENTENCES = {
+    "SQLITE_FULL": "The service's database cannot grow: its disk is full; make room in the data folder.",
+    "SQLITE_READONLY": "The service's database is read-only; give the service's user the right to write it.",
+    "SQLITE_CANTOPEN": "The service's database file cannot be opened; see whether it and its folder are there.",
+    "SQLITE_NOTADB": "The service's database file is not an SQLite database; move it away, or put its backup back.",
+    "SQLITE_CORRUPT": "The service's database file is damaged; move it away, or put its backup back.",
+}
+
+
 def make_folder(engine: Engine) -> None:
     """Make the folder of an SQLite file, for its owner alone; nothing for other databases.
 
@@ -120,9 +130,11 @@ def translate(error: DBAPIError | PoolTimeout) -> Exception:
         return DatabaseUnavailable("The service's database has no connection left; try again in a moment.")
     if not is_outage(error):
         return error
+    reason = _reason(error.orig)
+    said = next((text for name, text in _SQLITE_SENTENCES.items() if reason.startswith(name)), None)
     return DatabaseUnavailable(
-        f"The service's database did not answer ({type(error.orig).__name__}); try again in a moment.",
-        reason=_reason(error.orig),
+        said or f"The service's database did not answer ({type(error.orig).__name__}); try again in a moment.",
+        reason=reason,
     )
 
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -14,7 +14,7 @@ import pytest
 import trio
 from postgres import Server
 from sqlalchemy import Connection, event, func, insert, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
@@ -338,3 +338,34 @@ def test_closing_leaves_no_warning(sqlite_database_url: str) -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _full(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t (text)")
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute("INSERT INTO t VALUES (zeroblob(1000000))")
+
+
+def _not_a_database(database: Path) -> None:
+    database.write_bytes(b"no database" * 1000)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("SELECT * FROM sqlite_master")
+
+
+def _no_file(database: Path) -> None:
+    sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [(_full, "disk is full"), (_not_a_database, "not an SQLite database"), (_no_file, "cannot be opened")],
+)
+def test_what_trying_again_does_not_mend_is_said(cause: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.Error) as caught:
+        cause(tmp_path / "a.db")
+    error = translate(DBAPIError("statement", None, caught.value))
+    assert isinstance(error, DatabaseUnavailable)
+    assert said in error.message
+    assert "again" not in error.message
