@@ -71,6 +71,12 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
             await _live(preview, house)
     except PreviewError as error:
         preview.fail(error)
+    except OSError as error:
+        why = error.strerror or str(error)
+        log.error(  # noqa: TRY400  the machine's state (a full disk), not a mistake: no traceback helps
+            "preview could not be set up", preview_id=preview.id, why=why, path=error.filename
+        )
+        preview.fail(LaunchFailed(f"The service could not set this preview up: {why}; see its data folder."))
     except Exception as error:
         log.exception("preview failed unexpectedly", preview_id=preview.id)
         preview.fail(LaunchFailed(f"The service could not run this preview ({type(error).__name__}); see its own log."))

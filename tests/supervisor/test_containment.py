@@ -11,7 +11,7 @@ import pytest
 import trio
 from supervisor_kit import MemorySource, Rig, open_rig
 
-from preview.errors import DatabaseUnavailable, NoActivePreview, PreviewNotFound, StartupTimeout
+from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
 from preview.lifecycle import State
 from preview.runtime import Usage
 from preview.runtime.plain import PlainProcess
@@ -178,3 +178,17 @@ async def test_files_that_never_come_end_the_launch_in_time(make_settings: MakeS
         with trio.fail_after(10), pytest.raises(StartupTimeout, match="files"):
             await service.previews.launch(LaunchRequest(ANN, "g1", startup_timeout_s=0.1))
         assert not service.previews.all_active
+
+
+class FullDisk(MemorySource):
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(28, "No space left on device", str(directory / "main.py"))
+
+
+async def test_a_full_disk_is_named_as_the_reason(make_settings: MakeSettings) -> None:
+    source = FullDisk()
+    source.add("g1")
+    async with open_service(make_settings(), generations=source) as service:
+        with pytest.raises(LaunchFailed, match="No space left on device"):
+            await service.previews.launch(LaunchRequest(ANN, "g1"))
