@@ -93,19 +93,19 @@ async def test_without_a_health_route_any_answer_is_readiness() -> None:
 
 async def test_an_app_that_answers_late_is_waited_for_on_one_connection() -> None:
     connections = 0
-    go_on = trio.Event()
+    came, go_on = trio.Event(), trio.Event()
 
     async def handle(stream: trio.SocketStream) -> None:
         nonlocal connections
         connections += 1
+        came.set()
         await go_on.wait()
         await stream.send_all(OK)
 
     with trio.fail_after(10):
         async with served(handle) as address, trio.open_nursery() as nursery:
             nursery.start_soon(lambda: wait_until_ready(address, "/", any_answer=True))
-            while connections == 0:
-                await trio.lowlevel.checkpoint()
+            await came.wait()
             go_on.set()
     assert connections == 1
 
