@@ -14,7 +14,7 @@ from preview.cli.client import LOCAL_USER
 from preview.cli.exits import CommandFailed, ExitCode
 from preview.cli.hosting import Host, open_host
 from preview.cli.leftovers import Holdings
-from preview.cli.signals import watch_signals
+from preview.cli.signals import hurried_by_signals
 from preview.cli.story import Addresses, Story
 from preview.endpoints import extract_endpoints, find_health_path
 from preview.errors import NoActivePreview
@@ -44,16 +44,13 @@ async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Stor
     generation_id = _id_for(folder)
     source = FolderGenerations(folder, generation_id=generation_id, user_id=LOCAL_USER, project_id="local")
     told = trio.Event()
-    code = ExitCode.INTERRUPTED
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(watch_signals, told.set, nursery.cancel_scope.cancel))
+    async with hurried_by_signals(told.set):
         async with open_host(settings, bind=bind, generations=source) as host:
             end = await _Run(host, folder, generation_id, story).tell(told)
         if end.state == State.FAILED:
             raise CommandFailed(end.reason or "The preview failed.")
-        code = ExitCode.OK
-        nursery.cancel_scope.cancel()
-    return code
+        return ExitCode.OK
+    return ExitCode.INTERRUPTED
 
 
 class _Run:

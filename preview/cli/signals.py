@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
-__all__ = ["watch_signals"]
+__all__ = ["hurried_by_signals", "watch_signals"]
+
+
+@asynccontextmanager
+async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:
+    """The first signal calls ``end``, the next cancels the body; further ones change nothing while it tears down.
+
+    The watcher outlives the body's teardown: a third impatient Ctrl-C would else end the process in the middle of it.
+
+    Cancellation: the body is cancelled.
+    """
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as body:
+            await nursery.start(partial(watch_signals, end, body.cancel))
+            yield
+        nursery.cancel_scope.cancel()
 
 
 async def watch_signals(

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from preview.cli.leftovers import Holdings
-from preview.cli.signals import watch_signals
+from preview.cli.signals import hurried_by_signals, watch_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -29,6 +29,24 @@ async def test_the_first_signal_ends_and_the_next_ones_hurry(number: signal.Sign
             os.kill(os.getpid(), number)
             await hurry.wait()
             nursery.cancel_scope.cancel()
+
+
+async def test_signals_do_not_cut_the_teardown_short() -> None:
+    end, torn_down = trio.Event(), False
+    with trio.fail_after(5):
+        async with hurried_by_signals(end.set):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                await end.wait()
+                os.kill(os.getpid(), signal.SIGTERM)
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                        os.kill(os.getpid(), number)
+                        await trio.testing.wait_all_tasks_blocked()
+                torn_down = True
+    assert torn_down
 
 
 def test_holdings_are_looked_for_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from preview.cli.data_folder import hold_data_folder
 from preview.cli.exits import ExitCode
 from preview.cli.hosting import Host, configure_logging, open_host, run_async
 from preview.cli.options import JsonOption
-from preview.cli.signals import watch_signals
+from preview.cli.signals import hurried_by_signals
 from preview.cli.terminal import paint, print_json, say, wants_colour
 from preview.settings import Settings, load_settings
 
@@ -49,17 +49,14 @@ async def _serve(
 ) -> ExitCode:
     """Serve until a signal; ``INTERRUPTED`` if a second one cut the ending short. Cancellation: as ``open_host``."""
     end = trio.Event()
-    code = ExitCode.INTERRUPTED
-    async with trio.open_nursery() as nursery:
-        # From here on no signal is lost: one that comes while the service starts ends it just after.
-        await nursery.start(partial(watch_signals, end.set, nursery.cancel_scope.cancel))
+    # From here on no signal is lost: one that comes while the service starts ends it just after.
+    async with hurried_by_signals(end.set):
         async with open_host(settings, bind=bind, config_file=config_file) as host:
             _announce(host, open_browser=open_browser, as_json=as_json)
             await end.wait()
             say("stopping…")
-        code = ExitCode.OK
-        nursery.cancel_scope.cancel()
-    return code
+        return ExitCode.OK
+    return ExitCode.INTERRUPTED
 
 
 def _announce(host: Host, *, open_browser: bool, as_json: bool) -> None:
