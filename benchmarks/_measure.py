@@ -125,11 +125,7 @@ def report(title: str, figures: Sequence[Figure], *, note: str = "") -> None:
         print(
             f"  {one.name:<{width}}  {one.median:>12,.{digits}f} {one.unit}"
             f"  ({one.low:,.{digits}f} to {one.high:,.{digits}f})"
-            + (
-                ""
-                if math.isnan(one.ratio)
-                else f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
-            )
+            f"{'' if math.isnan(one.ratio) else ratio}"
         )
     if note:
         print(f"  {note}")

@@ -185,7 +185,7 @@ async def measure(megabytes: int, rounds: int) -> dict[str, list[Figure]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
     options = parser.parse_args()
     save(options.save, "flood", trio.run(measure, options.megabytes, options.rounds))

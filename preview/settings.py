@@ -22,7 +22,10 @@ __all__ = ["Settings", "Tier", "load_settings"]
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
-Seconds = Annotated[float, Field(gt=0)]
+# "Never" is ten years: dates are computed from these, and infinity is no date.
+_LONGEST_S = 10 * 365 * 24 * 3600
+
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -58,10 +61,18 @@ class Tier:
 
 
 class Settings(BaseSettings):
-    """All that an operator can set. Unknown ``PREVIEW_*`` names are left alone (a host may have its own)."""
+    """All that an operator can set. Unknown ``PREVIEW_*`` names are left alone (a host may have its own).
+
+    An empty value means an unset one, as in the XDG specification.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="PREVIEW_", frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True
+        env_prefix="PREVIEW_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        validate_by_name=True,
+        validate_by_alias=True,
     )
 
     # Where things are

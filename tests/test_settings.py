@@ -45,6 +45,8 @@ def test_settings_cannot_be_changed() -> None:
         ("PREVIEW_PORT_MIN", "http"),
         ("PREVIEW_PORT_MAX", "70000"),
         ("PREVIEW_MAX_UPTIME", "0"),
+        ("PREVIEW_MAX_UPTIME", "inf"),
+        ("PREVIEW_SESSION_TIMEOUT", "1e300"),
         ("PREVIEW_MAX_LINE_BYTES", "10"),
         ("PREVIEW_DB_TYPE", "mongodb"),
         ("PREVIEW_GENERATION_FILES", "-1"),
@@ -158,3 +160,11 @@ def test_a_tier_has_its_limits_and_an_unknown_one_the_least(name: str | None, ex
     tier = Settings().tier(name)
     found = (tier.name, tier.max_previews, tier.max_life_s, tier.websocket_logs, tier.advanced_metrics)
     assert found == expected
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = load_settings()
+    monkeypatch.setenv("PREVIEW_DATA_DIR", "")
+    monkeypatch.setenv("PREVIEW_MAX_UPTIME", "")
+    # Else the database and the secret would land in whatever folder the service is started from.
+    assert load_settings() == unset

@@ -22,6 +22,7 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime import linux, proctree
 from preview.runtime.interface import FD_PLACEHOLDER, Exit, Limits, ProcessIdentity, ProcessSpec, Usage
+from preview.runtime.membership import Membership
 
 __all__ = ["PlainProcess", "PlainRuntime"]
 
@@ -81,8 +82,8 @@ class PlainProcess:
         self._popen = popen
         self._identity = proctree.identify(popen.pid) or ProcessIdentity(popen.pid, 0, linux.boot_id())
         self._output = output
-        self._preview_id = spec.preview_id
-        self._directory = spec.directory
+        self._tree = Membership(self._identity, spec.preview_id, spec.directory, output.fileno())
+        self._gone = False
         # CPU seconds that usage() saw last, by pid and creation time, and when (time.monotonic).
         self._cpu_seen: dict[tuple[int, float], float] = {}
         self._cpu_read_at: float | None = None
@@ -117,7 +118,8 @@ class PlainProcess:
     def _measure(self) -> Usage:
         memory_bytes = 0
         cpu_seen: dict[tuple[int, float], float] = {}
-        for pid in self._members():
+        for member in self._tree.look():
+            pid = member.pid
             with suppress(psutil.Error):
                 process = psutil.Process(pid)
                 with process.oneshot():
@@ -132,15 +134,6 @@ class PlainProcess:
         used_s = sum(seconds - before.get(key, 0.0) for key, seconds in cpu_seen.items())
         return Usage(memory_bytes, round(100 * used_s / (now - read_at), 1), len(cpu_seen))
 
-    def _members(self) -> list[int]:
-        leader = [] if self._popen.returncode is not None else [self._popen.pid]
-        below = [pid for member in leader for pid in proctree.descendants(member)]
-        return list(dict.fromkeys([*leader, *below, *self._orphans()]))
-
-    def _orphans(self) -> list[int]:
-        """What the tree left to us: orphans adopted, without the leader itself."""
-        return [pid for pid in proctree.adopted(self._preview_id, self._directory) if pid != self._popen.pid]
-
     def _signal_group(self, number: signal.Signals) -> None:
         """Signal the leader's group: while the leader is not reaped, the group's number is certainly still ours."""
         if self._popen.poll() is None:
@@ -149,11 +142,13 @@ class PlainProcess:
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
+        # When the leader has gone, its place in the tree is no mark any more.
+        self._tree.look()
         with trio.move_on_after(grace_s):
             self._signal_group(signal.SIGTERM)
             await self.wait()
             with trio.move_on_after(_STRAGGLERS_S):
-                while proctree.living(self._orphans()):  # noqa: ASYNC110  the kernel has no event for "tree empty"
+                while proctree.living(self._tree.orphans()):  # noqa: ASYNC110  the kernel has no event for "tree empty"
                     await trio.sleep(_STRAGGLERS_POLL_S)
         await self.kill()
         return await self.wait()
@@ -163,13 +158,18 @@ class PlainProcess:
 
         Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
         """
+        if self._gone:
+            await trio.lowlevel.checkpoint()
+            return
         # Below the leader first: after its death they are found by their marks only.
-        below = proctree.living(proctree.descendants(self._popen.pid)) if self._popen.poll() is None else []
-        for identity in below:
+        if self._popen.poll() is None:
+            self._tree.look()
+        for identity in self._tree.known:
             proctree.kill(identity)
         self._signal_group(signal.SIGKILL)
         await self.wait()
-        await proctree.end_all(self._orphans, below)
+        await proctree.end_all(self._tree.orphans, self._tree.known)
+        self._gone = True
 
 
 def _spawn(spec: ProcessSpec) -> PlainProcess:

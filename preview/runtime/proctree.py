@@ -1,14 +1,15 @@
 """Who belongs to a preview's process tree, read from ``/proc`` (proc(5)), and ending all of it.
 
-Membership is decided by descent (children of members, orphans that the service has adopted as child subreaper) and by
-the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started with. A signal goes through a pidfd whose
-start time was checked, so that a pid used again by the kernel is never hit.
+What is left of an earlier run is found by the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started
+with; for a live tree see ``membership``. A signal goes through a pidfd whose start time was checked, so that a pid used
+again by the kernel is never hit.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,16 +21,20 @@ from preview.runtime.linux import boot_id
 
 __all__ = [
     "MARKER",
-    "adopted",
     "children",
     "descendants",
     "end_all",
     "identify",
     "is_alive",
+    "is_zombie",
     "kill",
     "living",
     "marked",
     "read_marker",
+    "reap",
+    "session",
+    "works_below",
+    "writes_to",
 ]
 
 MARKER = "PREVIEW_INSTANCE_ID"
@@ -38,14 +43,28 @@ MARKER = "PREVIEW_INSTANCE_ID"
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.02
 
+_READ_BYTES = 64 * 1024
+
 # What reading about a process raises once it has gone (or belongs to somebody else).
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+
+
+def _read(path: str) -> bytes:
+    """A whole file of ``/proc``. Hundreds are read when many previews end at once: ``pathlib`` takes most of it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, _READ_BYTES):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 def _stat_fields(pid: int) -> list[str] | None:
     """Fields 3 and up of ``/proc/PID/stat`` (state first), or None when it has gone. The name may hold spaces."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = _read(f"/proc/{pid}/stat").decode("utf-8", "replace")
     except _GONE:
         return None
     return text[text.rindex(")") + 2 :].split()
@@ -72,8 +91,7 @@ def children(pid: int) -> list[int]:
     with suppress(*_GONE):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names, not paths: 3 x faster
             with suppress(*_GONE):
-                text = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
-                found.extend(int(word) for word in text.split())
+                found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
     return found
 
 
@@ -94,7 +112,7 @@ def descendants(pid: int) -> list[int]:
 def read_marker(pid: int) -> str | None:
     """The preview id a process was started with, or None."""
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        environment = _read(f"/proc/{pid}/environ")
     except OSError:
         return None
     prefix = MARKER.encode() + b"="
@@ -104,7 +122,7 @@ def read_marker(pid: int) -> str | None:
     return None
 
 
-def _works_below(pid: int, directory: Path) -> bool:
+def works_below(pid: int, directory: Path) -> bool:
     """Whether a process's working folder is the preview's (it may have dropped its environment, but stayed there)."""
     try:
         target = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
@@ -113,14 +131,26 @@ def _works_below(pid: int, directory: Path) -> bool:
     return Path(target).is_relative_to(directory)
 
 
-def adopted(preview_id: str, directory: Path) -> list[int]:
-    """Orphans of a preview's tree that this process has adopted, and everything below them."""
-    found: list[int] = []
-    for child in children(os.getpid()):
-        if read_marker(child) == preview_id or _works_below(child, directory):
-            found.append(child)
-            found.extend(descendants(child))
-    return found
+def session(pid: int) -> int | None:
+    """The process's session (its leader's pid), or None when the process has gone."""
+    fields = _stat_fields(pid)
+    # Field 6 (session) is the 4th from field 3 on.
+    return None if fields is None else int(fields[3])
+
+
+def writes_to(pid: int, pipe: str) -> bool:
+    """Whether a process holds the writing end of a pipe (named as its link is: ``pipe:[INODE]``).
+
+    The reading end does not count: what this process has forked holds that until its ``exec``.
+    """
+    with suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  names, not paths
+            # The link's own mode says what the descriptor may do (proc(5)).
+            with suppress(OSError):
+                link = f"/proc/{pid}/fd/{name}"
+                if os.readlink(link) == pipe and os.lstat(link).st_mode & stat.S_IWUSR:  # noqa: PTH115
+                    return True
+    return False
 
 
 def marked(preview_ids: Iterable[str]) -> list[int]:
@@ -147,7 +177,13 @@ def kill(identity: ProcessIdentity) -> None:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
 
-def _reap(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and waits to be reaped."""
+    fields = _stat_fields(pid)
+    return fields is not None and fields[0] == "Z"
+
+
+def reap(pid: int) -> bool:
     """Take the exit status of a child of ours that has ended; False for somebody else's child."""
     try:
         os.waitpid(pid, os.WNOHANG)
@@ -172,7 +208,7 @@ def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
     fields = _stat_fields(identity.pid)
     if fields is None or int(fields[19]) != identity.start_ticks:
         return True
-    return not _reap(identity.pid) and int(fields[1]) not in others
+    return not reap(identity.pid) and int(fields[1]) not in others
 
 
 async def end_all(find: Callable[[], list[int]], known: Iterable[ProcessIdentity] = ()) -> int:

@@ -26,6 +26,7 @@ _DELETE_LINES = 10_000
 _RENAMED = {"state": "status", "health": "health_status", "reason": "error_message"}
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
+_ACTIVE = tuple(sorted(state.value for state in ACTIVE))
 
 
 class PreviewStore:
@@ -43,20 +44,24 @@ class PreviewStore:
         await self._database.write(lambda connection: connection.execute(insert(preview_instances).values(row)))
 
     async def update(self, record: PreviewRecord) -> None:
-        """Overwrite the preview's whole row.
+        """Overwrite the preview's whole row. What says that it lives never overwrites what says that it has ended.
+
+        Changes run in threads, so the later of two may be made first.
 
         Raises:
-            PreviewNotFound: It has none (any more).
+            PreviewNotFound: It has none (any more), or has ended.
 
         Cancellation: the row is overwritten as a whole, or not at all.
         """
-        row = to_row(record)
+        statement = update(preview_instances).where(_C.id == record.id).values(to_row(record))
+        if record.is_active:
+            statement = statement.where(_C.status.in_(_ACTIVE))
 
         def change(connection: Connection) -> int:
-            return connection.execute(update(preview_instances).where(_C.id == record.id).values(row)).rowcount
+            return connection.execute(statement).rowcount
 
         if not await self._database.write(change):
-            raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more).")
+            raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended.")
 
     async def get(self, preview_id: str) -> PreviewRecord | None:
         """The preview with this id, or None.
@@ -86,11 +91,7 @@ class PreviewStore:
 
         Cancellation: nothing changes.
         """
-        query = (
-            select(preview_instances)
-            .where(_C.status.in_(sorted(state.value for state in ACTIVE)))
-            .order_by(_C.created_at, _C.id)
-        )
+        query = select(preview_instances).where(_C.status.in_(_ACTIVE)).order_by(_C.created_at, _C.id)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [to_record(row) for row in rows]
 

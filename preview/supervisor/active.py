@@ -100,7 +100,7 @@ class ActivePreview:
         over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
         directory: Its project's files, while it has them.
-        startup_timeout_s: Seconds from the process's start to the first answer.
+        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class ActivePreview:
         self.scope.cancel()
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """The last of what the child itself said, oldest first."""
+        """The last of what is in its log, the service's own lines among them, oldest first."""
         return [line.message for line in self.log.last_lines(count)]
 
     # Activity and token

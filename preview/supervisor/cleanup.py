@@ -47,6 +47,9 @@ async def clean_once(manager: PreviewManager, house: House) -> None:
             count = await step()
         except (PreviewError, OSError) as error:
             log.warning("cleanup step failed", step=name, error=str(error))
+        except Exception:
+            # A mistake here would leave this task for the nursery that all previews share.
+            log.exception("cleanup step failed", step=name)
         else:
             if count:
                 log.info("cleaned up", what=name, count=count)

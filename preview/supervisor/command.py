@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.endpoints import AppTarget, extract, find_health_path, missing_files
+from preview.endpoints import AppTarget, Extraction, extract, find_health_path, missing_files
 from preview.environments import Environment
 from preview.errors import InvalidGeneration
 from preview.runtime import FD_PLACEHOLDER
@@ -36,17 +36,31 @@ def make_plan(project: Path) -> LaunchPlan:
     """Decide how to run the project. Reads files, runs nothing; meant for a thread.
 
     Raises:
-        InvalidGeneration: It has no app that we know how to run; ``details["missing_files"]`` says what is missing.
+        InvalidGeneration: It has no app that we know how to run; ``details`` says what is missing or unreadable.
     """
     extraction = extract(project)
     if extraction.target is None:
-        missing = missing_files(project)
-        raise InvalidGeneration(
-            f"Cannot launch: Missing required files ({', '.join(missing)}). Add a Python file that makes a FastAPI "
-            "app, for instance main.py with `app = FastAPI()`.",
-            missing_files=missing,
-        )
+        raise _not_runnable(extraction, missing_files(project))
     return LaunchPlan(extraction.target, find_health_path(extraction.endpoints))
+
+
+def _not_runnable(extraction: Extraction, missing: list[str]) -> InvalidGeneration:
+    """No app was found; a file that cannot be read is more likely the reason than one that is missing."""
+    # "." stands for files that were too many to be looked at.
+    unreadable = {file: reason for file, reason in extraction.skipped.items() if file != "."}
+    if unreadable:
+        file, reason = next(iter(unreadable.items()))
+        return InvalidGeneration(
+            f"Cannot launch: {file} cannot be read ({reason}), and no other file makes a FastAPI app. "
+            "Correct it and launch again.",
+            path=file,
+            unreadable_files=unreadable,
+        )
+    return InvalidGeneration(
+        f"Cannot launch: Missing required files ({', '.join(missing)}). Add a Python file that makes a FastAPI "
+        "app, for instance main.py with `app = FastAPI()`.",
+        missing_files=missing,
+    )
 
 
 def server_argv(plan: LaunchPlan, environment: Environment, project: Path) -> list[str]:

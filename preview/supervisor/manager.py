@@ -113,9 +113,13 @@ class PreviewManager:
         """Store the ends that the database did not take at once; how many. Cancellation: the rest is kept for later."""
         stored = 0
         for record in list(self._house.pending.values()):
-            await self._store.update(record)
+            try:
+                await self._store.update(record)
+            except PreviewNotFound:
+                log.warning("end of a preview whose row is gone", preview_id=record.id)
+            else:
+                stored += 1
             self._house.pending.pop(record.id, None)
-            stored += 1
         return stored
 
     # Launch
@@ -312,7 +316,7 @@ class PreviewManager:
         record = await self._store.latest(generation_id)
         if record is None:
             raise _none(generation_id)
-        return self._house.pending.get(record.id, record)
+        return self._newest(record)
 
     async def current(self, generation_id: str) -> PreviewRecord:
         """The generation's preview as its status shows it: the live one, or the one that failed last.
@@ -350,7 +354,12 @@ class PreviewManager:
     ) -> tuple[list[PreviewRecord], str | None]:
         """A page of the user's previews, newest first, and the next page's cursor. Cancellation: nothing changes."""
         records, following = await self._store.list_for_user(user_id, state=state, cursor=cursor, limit=limit)
-        return [self._by_id[one.id].record if one.id in self._by_id else one for one in records], following
+        return [self._newest(one) for one in records], following
+
+    def _newest(self, stored: PreviewRecord) -> PreviewRecord:
+        """What is known of a preview beyond its row: it lives, or has ended without the database's knowing."""
+        preview = self._by_id.get(stored.id)
+        return preview.record if preview is not None else self._house.pending.get(stored.id, stored)
 
     async def extend(self, generation_id: str, seconds: float) -> PreviewRecord:
         """Move the expiry.
@@ -363,7 +372,10 @@ class PreviewManager:
         """
         preview = self.require(generation_id)
         preview.extend(seconds)
-        await self._store.update(preview.record)
+        try:
+            await self._store.update(preview.record)
+        except PreviewNotFound as error:  # it ended meanwhile
+            raise _none(generation_id) from error
         return preview.record
 
 

@@ -34,8 +34,9 @@ _MIB = 1024 * 1024
 # What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
 # tree keeps open must not hold up the end.
 _DRAIN_S = 0.5
-# Last lines to the database, then the row: two short transactions.
-_FLUSH_S = 2.0
+# Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:
+# they are written all the same, and whoever reads the log waits for them.
+_FLUSH_S = 0.3
 _STORE_S = 2.0
 
 
@@ -74,7 +75,8 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
         log.exception("preview failed unexpectedly", preview_id=preview.id)
         preview.fail(LaunchFailed(f"The service could not run this preview ({type(error).__name__}); see its own log."))
     finally:
-        await _conclude(preview, house)
+        with trio.move_on_after(_FLUSH_S + _STORE_S, shield=True):
+            await _conclude(preview, house)
 
 
 async def _live(preview: ActivePreview, house: House) -> None:
@@ -83,7 +85,13 @@ async def _live(preview: ActivePreview, house: House) -> None:
         preview.directory = workspace.project
         try:
             started = trio.current_time()
-            await house.source.write_files(record.generation_id, workspace.project)
+            with trio.move_on_after(preview.startup_timeout_s) as scope:
+                await house.source.write_files(record.generation_id, workspace.project)
+            if scope.cancelled_caught:
+                raise StartupTimeout(
+                    f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
+                    timeout_s=preview.startup_timeout_s,
+                )
             plan = await trio.to_thread.run_sync(make_plan, workspace.project)
             await _accept(preview, house, workspace, plan)
             preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
@@ -176,11 +184,16 @@ async def _watch_usage(preview: ActivePreview, house: House, process: RunningPro
     """Measure at an interval; more memory than allowed ends the preview."""
     limit_bytes = house.settings.memory_limit_mb * _MIB
     while True:
-        preview.usage = await process.usage()
-        if preview.usage.memory_bytes > limit_bytes:
-            sentence = f"stopped: used more than {house.settings.memory_limit_mb} MB of memory"
-            preview.log.say(sentence, Level.ERROR)
-            preview.fail(LaunchFailed(sentence, memory_bytes=preview.usage.memory_bytes, limit_bytes=limit_bytes))
+        try:
+            preview.usage = usage = await process.usage()
+        except OSError as error:
+            # The service itself is short of something (descriptors): that is no fault of this preview.
+            log.warning("preview not measured", preview_id=preview.id, error=str(error))
+        else:
+            if usage.memory_bytes > limit_bytes:
+                sentence = f"stopped: used more than {house.settings.memory_limit_mb} MB of memory"
+                preview.log.say(sentence, Level.ERROR)
+                preview.fail(LaunchFailed(sentence, memory_bytes=usage.memory_bytes, limit_bytes=limit_bytes))
         await trio.sleep(house.settings.usage_interval_s)
 
 
@@ -236,8 +249,8 @@ async def _save(preview: ActivePreview, house: House) -> None:
 async def _conclude(preview: ActivePreview, house: House) -> None:
     """Say how it ended, to everybody, in order: log, subscribers, database, then whoever waits for it.
 
-    Cancellation: shielded and bounded; what the database did not take is left to the cleanup (``preview.stored``
-    and the record tell it).
+    Cancellation: what the database did not take is left to the cleanup; everybody else is told all the same. Called
+    under a bounded shield.
     """
     try:
         outcome = preview.outcome or _interrupted(preview)
@@ -274,12 +287,15 @@ def _last_words(preview: ActivePreview, outcome: Outcome) -> str:
 async def _store_end(preview: ActivePreview, house: House) -> None:
     """Last lines, then the row; what the database does not take in time is kept for the cleanup."""
     house.pending[preview.id] = preview.record
-    with trio.move_on_after(_FLUSH_S, shield=True):
+    with trio.move_on_after(_FLUSH_S):
         await house.writer.flush(preview.id)
-    with trio.move_on_after(_STORE_S, shield=True):
+    with trio.move_on_after(_STORE_S):
         try:
             await house.store.update(preview.record)
         except PreviewError as error:
             log.warning("end not stored yet", preview_id=preview.id, code=error.code, error=error.message)
+        except Exception:
+            # A mistake here would leave this task for the nursery that all previews share.
+            log.exception("end not stored yet", preview_id=preview.id)
         else:
             del house.pending[preview.id]

@@ -9,6 +9,7 @@ from http_kit import CRASHING, FILES, NEVER_READY, World, open_events, open_worl
 from http_server_kit import connect
 
 from preview.http.openapi import shapes_v1
+from preview.lifecycle import State, StopCause
 
 CHATTY = {
     "main.py": "import time\nfor number in range(300):\n    print('line', number, flush=True)\ntime.sleep(60)\n"
@@ -142,6 +143,20 @@ async def test_a_quiet_stream_carries_comments(tmp_path: Path) -> None:
             await stream.until_message("sleeping")
             assert await stream.frame() == ": keep-alive"
             assert await stream.frame() == ": keep-alive"
+
+
+async def test_an_open_stream_keeps_its_preview_from_being_inactive(tmp_path: Path) -> None:
+    async with open_world(tmp_path, keep_alive_s=0.2, inactive_timeout_s=2) as world:
+        generation = await launch(world, NEVER_READY)
+        preview = world.service.previews.require(generation)
+        async with open_events(world, generation) as stream:
+            await stream.until_message("sleeping")
+            for _ in range(15):  # 3 s
+                assert await stream.frame() == ": keep-alive"
+            assert preview.record.state is State.STARTING
+        await preview.over.wait()
+    assert preview.outcome is not None
+    assert preview.outcome.cause is StopCause.INACTIVE
 
 
 async def test_a_stream_lives_no_longer_than_its_token(tmp_path: Path) -> None:

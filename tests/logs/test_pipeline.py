@@ -245,15 +245,16 @@ async def test_lines_that_retention_deleted_are_a_gap(make_room: MakeRoom, nurse
 async def test_a_subscriber_is_told_when_the_database_does_not_answer(
     make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery
 ) -> None:
-    monkeypatch.setattr(pages_module, "_SETTLE_S", 0.05)
     room = make_room(max_log_lines=10)
     await room.add_preview(A)
     log = room.log()
     print_lines(log, 1, 10)
     print_lines(log, 11, 20)
     with log.subscribe() as subscription, trio.fail_after(5):
-        with pytest.raises(DatabaseUnavailable):
-            await subscription.receive()
+        with monkeypatch.context() as patch:
+            patch.setattr(pages_module, "_SETTLE_S", 0.05)
+            with pytest.raises(DatabaseUnavailable):
+                await subscription.receive()
         await nursery.start(run_log_writer, room.writer)
         assert numbers(await subscription.receive()) == list(range(1, 11))
         assert numbers(await subscription.receive()) == list(range(11, 21))

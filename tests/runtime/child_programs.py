@@ -59,6 +59,49 @@ if os.fork() == 0:
 os.wait()
 print(os.read(r, 20).decode(), flush=True)
 """
+# Helpers that took off what they were started with: environment, folder, (the first) session, (the second) output.
+# Each prints its pid; the leader ends at once when it is told to.
+BARE_IN_SESSION = """
+import os, signal, sys, time
+sys.stdout.flush()
+if os.fork() == 0:
+    os.chdir('/')
+    null = os.open('/dev/null', os.O_RDWR)
+    told = os.dup(1)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    say = f"os.write({told}, str(os.getpid()).encode() + bytes([10])); os.close({told})"
+    code = f"import os, time; {say}; time.sleep(600)"
+    os.set_inheritable(told, True)
+    os.execve(sys.executable, [sys.executable, '-I', '-S', '-c', code], {})
+signal.sigwait({signal.SIGUSR1})
+"""
+BARE_WITH_OUTPUT = """
+import os, signal, sys
+if os.fork() == 0:
+    os.chdir('/')
+    os.setsid()
+    code = "import os, time; os.write(1, str(os.getpid()).encode() + bytes([10])); time.sleep(600)"
+    os.execve(sys.executable, [sys.executable, '-I', '-S', '-c', code], {})
+signal.sigwait({signal.SIGUSR1})
+"""
+# Nothing at all is left but its place in the tree.
+BARE = BARE_IN_SESSION.replace("os.chdir('/')", "os.chdir('/'); os.setsid()")
+# Daemons that have ended before anybody looks.
+SHORT_DAEMONS = """
+import os, time
+r, w = os.pipe()
+for _ in range(5):
+    if os.fork() == 0:
+        os.setsid()
+        os.fork()
+        os._exit(0)
+    os.wait()
+os.close(w)
+os.read(r, 1)
+print('up', flush=True)
+time.sleep(600)
+"""
 FORK_ON_TERM = """
 import os, signal, time
 def again(*_):

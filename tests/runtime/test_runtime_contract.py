@@ -148,6 +148,65 @@ async def test_leaving_the_context_ends_descendants_wherever_they_went(start: St
     assert not psutil.pid_exists(descendant)
 
 
+@pytest.mark.parametrize("program", [programs.BARE_IN_SESSION, programs.BARE_WITH_OUTPUT])
+async def test_helpers_without_environment_and_folder_do_not_survive_the_leaders_own_end(
+    start: Start, program: str
+) -> None:
+    async with start(program) as process:
+        helper = int(await read_line(process))
+        os.kill(process.identity.pid, signal.SIGKILL)
+        await process.wait()
+        assert psutil.pid_exists(helper)
+    assert not psutil.pid_exists(helper)
+
+
+@pytest.mark.parametrize("program", [programs.BARE_IN_SESSION, programs.BARE_WITH_OUTPUT, programs.BARE])
+async def test_helpers_without_any_mark_do_not_survive_a_stop(start: Start, program: str) -> None:
+    async with start(program) as process:
+        helper = int(await read_line(process))
+        # The leader ends upon SIGTERM, and the helper is nobody's child from then on.
+        await process.stop(grace_s=5)
+        assert not psutil.pid_exists(helper)
+
+
+async def test_helpers_without_any_mark_that_were_measured_once_do_not_survive_the_leaders_own_end(
+    start: Start,
+) -> None:
+    async with start(programs.BARE) as process:
+        helper = int(await read_line(process))
+        assert (await process.usage()).processes >= 2
+        os.kill(process.identity.pid, signal.SIGKILL)
+        await process.wait()
+    assert not psutil.pid_exists(helper)
+
+
+@pytest.fixture
+def own_child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the service's own, without anything that says whose it is."""
+    with subprocess.Popen(["/bin/sleep", "600"], env={}, cwd="/", start_new_session=True) as child:
+        yield child
+        child.kill()
+
+
+async def test_the_services_own_children_are_not_taken_for_helpers(
+    start: Start, own_child: subprocess.Popen[bytes]
+) -> None:
+    async with start(programs.BARE) as process:
+        await read_line(process)
+        own_child.kill()
+        os.waitid(os.P_PID, own_child.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  it was killed
+        await process.usage()
+        await process.stop(grace_s=5)
+    assert own_child.wait() == -signal.SIGKILL
+
+
+async def test_helpers_that_end_by_themselves_leave_no_zombie(start: Start) -> None:
+    async with start(programs.SHORT_DAEMONS) as process:
+        assert await read_line(process) == "up"
+        await process.usage()
+        assert [one for one in psutil.Process().children() if one.status() == psutil.STATUS_ZOMBIE] == []
+
+
 async def test_a_process_forked_on_sigterm_does_not_survive_stop(start: Start) -> None:
     async with start(programs.FORK_ON_TERM) as process:
         await read_line(process)

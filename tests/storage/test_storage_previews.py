@@ -90,9 +90,16 @@ async def test_what_was_inserted_is_read_back(store: PreviewStore, record: Previ
 async def test_an_update_overwrites_the_whole_row(store: PreviewStore) -> None:
     await store.insert(FULL)
     await store.insert(make_record("preview_other"))
-    await store.update(make_record(FULL.id, state=State.RUNNING))
-    assert await store.get(FULL.id) == make_record(FULL.id, state=State.RUNNING)
+    await store.update(make_record(FULL.id, state=State.STOPPED))
+    assert await store.get(FULL.id) == make_record(FULL.id, state=State.STOPPED)
     assert await store.get("preview_other") == make_record("preview_other")
+
+
+async def test_an_ended_preview_is_not_revived_by_a_late_update(store: PreviewStore) -> None:
+    await store.insert(FULL)
+    with pytest.raises(PreviewNotFound, match="has ended"):
+        await store.update(make_record(FULL.id, state=State.RUNNING))
+    assert await store.get(FULL.id) == FULL
 
 
 async def test_an_update_of_nothing_is_told(store: PreviewStore) -> None:

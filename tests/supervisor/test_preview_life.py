@@ -154,6 +154,15 @@ async def test_files_that_cannot_be_run_leave_no_preview(rig: Rig) -> None:
         await rig.service.previews.latest("g1")
 
 
+async def test_a_mistake_in_the_apps_file_is_named_instead_of_a_missing_file(rig: Rig) -> None:
+    rig.source.add("g1")
+    broken = "from fastapi import FastAPI\napp = FastAPI(\n"
+    rig.source.projects["g1"] = rig.source.projects["g1"][0], {"main.py": broken}
+    with pytest.raises(InvalidGeneration, match=r"Cannot launch: main\.py cannot be read \(line 2: ") as caught:
+        await rig.launch("g1")
+    assert list(caught.value.details["unreadable_files"]) == ["main.py"]  # type: ignore[call-overload]  # a dict
+
+
 async def test_only_the_owner_launches(rig: Rig) -> None:
     rig.source.add("g1", owner=BOB)
     with pytest.raises(Forbidden):

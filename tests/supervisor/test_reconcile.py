@@ -115,9 +115,11 @@ async def test_a_pid_that_the_kernel_gave_to_somebody_else_is_spared(make_settin
     bystander = await trio.lowlevel.open_process([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"])
     try:
         async with open_database(settings.resolved_database_url) as database:
-            await PreviewStore(database).update(replace(preview.record, state=State.RUNNING, pid=bystander.pid))
+            await PreviewStore(database).insert(
+                replace(preview.record, id="preview_crashed", state=State.RUNNING, pid=bystander.pid)
+            )
         async with open_rig(settings) as rig:
-            assert (await rig.service.previews.get(preview.id)).state is State.FAILED
+            assert (await rig.service.previews.get("preview_crashed")).state is State.FAILED
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -128,12 +130,12 @@ async def test_a_pid_that_the_kernel_gave_to_somebody_else_is_spared(make_settin
 async def test_a_preview_that_was_stopping_has_stopped(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     async with open_rig(settings) as rig:
-        preview = await rig.running()
+        await rig.running()
         record = await rig.service.previews.stop("g1")
     async with open_database(settings.resolved_database_url) as database:
-        await PreviewStore(database).update(replace(record, state=State.STOPPING))
+        await PreviewStore(database).insert(replace(record, id="preview_crashed", state=State.STOPPING))
     async with open_rig(settings) as rig:
-        assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
+        assert (await rig.service.previews.get("preview_crashed")).state is State.STOPPED
 
 
 async def test_two_services_on_one_data_folder_are_refused(make_settings: Callable[..., Settings]) -> None:

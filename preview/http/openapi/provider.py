@@ -65,8 +65,9 @@ def _security(rule: Rule, operation: Operation) -> list[dict[str, list[str]]]:
 def _schema(model: type[BaseModel], mode: str, schemas: dict[str, Any]) -> dict[str, Any]:
     """A reference to the model's schema, which is put among ``schemas``."""
     made = model.model_json_schema(ref_template=_REF, mode="serialization" if mode == "out" else "validation")
-    schemas.update(made.pop("$defs", {}))
-    schemas[model.__name__] = made
+    for name, schema in {**made.pop("$defs", {}), model.__name__: made}.items():
+        if schemas.setdefault(name, schema) != schema:
+            raise ValueError(f"Two shapes are called {name}: rename one.")
     return {"$ref": _REF.format(model=model.__name__)}
 
 

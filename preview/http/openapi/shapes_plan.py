@@ -34,7 +34,7 @@ class PlanLaunched(_Shape):
     healthCheckUrl: str | None  # noqa: N815  the contract
 
 
-class ListedEndpoint(_Shape):
+class PlanListedEndpoint(_Shape):
     """An endpoint in a status."""
 
     method: str
@@ -53,7 +53,7 @@ class PlanStatus(_Shape):
     healthStatus: Literal["unknown", "healthy", "unhealthy"]  # noqa: N815  the contract
     createdAt: str  # noqa: N815  the contract
     expiresAt: str  # noqa: N815  the contract
-    generatedEndpoints: list[ListedEndpoint]  # noqa: N815  the contract
+    generatedEndpoints: list[PlanListedEndpoint]  # noqa: N815  the contract
     reason: str | None = Field(default=None, description="Only where it failed.")
     exitCode: int | None = None  # noqa: N815  the contract
     exitSignal: int | None = None  # noqa: N815  the contract
