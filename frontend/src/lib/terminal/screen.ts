@@ -197,7 +197,10 @@ export class Screen {
   /** Mark all that matches; null marks nothing. */
   mark(pattern: RegExp | null): void {
     this.#pattern = pattern;
-    if (!pattern) this.#current = null;
+    if (!pattern) {
+      this.#current = null;
+      this.#pinned = false;
+    }
     this.#scheduleCheck();
   }
 
