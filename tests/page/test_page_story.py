@@ -44,8 +44,9 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         seen.send()
         seen.wait_for_answer()
         expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"eo"')
-        # Looking at what was found is not following; the way back to the end says what has come.
-        page.get_by_role("button", name="new line").click()
+        # Looking at what was found is not following; End goes back to the newest line.
+        page.locator(".xterm-helper-textarea").focus()
+        page.keyboard.press("End")
         seen.wait_for_line("looking for book 7")
         expect(page.get_by_title("Marked in the log")).to_be_visible()
 

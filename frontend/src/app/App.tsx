@@ -86,6 +86,11 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   const projects = useProjects(client, onSignedOut);
   const [selected, select] = useSelection(projects);
   const drop = useUpload(projects, select);
+  const { refresh } = projects;
+  useEffect(
+    () => (selected === null ? undefined : client.onChange(selected, () => void refresh())),
+    [selected, refresh],
+  );
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   return (
     <div className={styles.home} {...drop.handlers}>

@@ -19,6 +19,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
   return (
     <nav className={styles.sidebar} aria-label="Projects">
       <h2 className={styles.sideTitle}>Projects</h2>
+      {list?.length === 0 && <p className={styles.hint}>Nothing here yet.</p>}
       {problem && <Notice tone="bad">{problem.message}</Notice>}
       <ul className={styles.projects}>
         {list?.map((project) => (
@@ -36,8 +37,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
           </li>
         ))}
       </ul>
-      {list?.length === 0 && <p className={styles.hint}>Nothing here yet.</p>}
-      {takesUploads && <DropZone onPick={onPick} isUploading={isUploading} />}
+      {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
   );
 }

@@ -32,6 +32,7 @@ const TAIL_LINES = 5_000;
 const OLDER_LINES = 1_000;
 /** What a request causes is printed a moment after its answer, too (access lines). */
 const GRACE_MS = 300;
+const STORED_MS = 500;
 const MAX_MARKS = 50;
 const KEEP_EACH_MS = 1_000;
 
@@ -141,7 +142,13 @@ export class LogSession {
     if (!this.store.hasOlder || previewId === null) return;
     this.#update({ loadingOlder: true });
     try {
-      const page = await this.#client.logPage(this.generationId, previewId, this.store.firstSeq, OLDER_LINES);
+      const before = this.store.firstSeq;
+      let page = await this.#client.logPage(this.generationId, previewId, before, OLDER_LINES);
+      if (page.lines.at(-1)?.seq !== before - 1) {
+        // What was said a moment ago may not have been written down yet.
+        await new Promise((resolve) => setTimeout(resolve, STORED_MS));
+        page = await this.#client.logPage(this.generationId, previewId, before, OLDER_LINES);
+      }
       this.store.prepend(page.lines, page.first_kept);
     } catch (error) {
       const problem = asProblem(error);

@@ -132,8 +132,13 @@ export class LogStore {
       return;
     }
     const oldest = older[0];
-    this.#entries = [...older, ...this.#entries];
-    this.#first -= older.length;
+    const newest = older.at(-1)?.seq ?? 0;
+    const hole: Note[] =
+      newest === this.#firstSeq - 1
+        ? []
+        : [{ kind: "gap", seq: newest, text: `lines ${newest + 1} to ${this.#firstSeq - 1} are missing` }];
+    this.#entries = [...older, ...hole, ...this.#entries];
+    this.#first -= older.length + hole.length;
     this.#firstSeq = oldest?.seq ?? this.#firstSeq;
     for (const line of older) this.#chars += line.message.length;
     this.#floorSeq = Math.max(this.#floorSeq, firstKept);

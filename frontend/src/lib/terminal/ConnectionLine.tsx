@@ -81,11 +81,12 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
 /** How a preview ended, as a sentence. */
 export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code" | "exit_signal">): string {
   const word = end.status === "failed" ? "The preview failed" : "The preview has ended";
-  const reason = end.reason?.replace(/^stopped:?\s*/, "").replace(/\.$/, "") ?? "";
+  const reason = end.reason?.replace(/^(stopped|failed):\s*/, "").replace(/\.$/, "") ?? "";
   const said = reason ? `: ${reason}.` : ".";
-  if (end.exit_signal !== null) return `${word}${said} It was ended by signal ${end.exit_signal}.`;
+  if (end.status === "failed" && end.exit_signal !== null)
+    return `${word}${said} It was ended by signal ${end.exit_signal}.`;
   const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);
-  return end.exit_code !== null && end.exit_code !== 0 && !isTold
+  return end.status === "failed" && end.exit_code !== null && end.exit_code !== 0 && !isTold
     ? `${word}${said} Exit code ${end.exit_code}.`
     : word + said;
 }

@@ -49,6 +49,8 @@ const NEAR_ROWS = 40;
 /** This near to the newest line, reaching the bottom means to follow again. */
 const NEAR_LINES = 500;
 const MAX_COLUMNS = 500;
+/** A window that is being dragged is not written anew at each step. */
+const REWRAP_MS = 80;
 const FONT =
   'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
@@ -78,6 +80,7 @@ export class Screen {
   #decorations: (IDecoration | IDisposable)[] = [];
   #disposed = false;
   #hovered: Entry | null = null;
+  #rewrap: ReturnType<typeof setTimeout> | undefined;
   readonly #resize: ResizeObserver;
 
   constructor(host: HTMLElement, view: LogView, options: ScreenOptions, events: ScreenEvents) {
@@ -124,6 +127,7 @@ export class Screen {
 
   dispose(): void {
     this.#disposed = true;
+    clearTimeout(this.#rewrap);
     cancelAnimationFrame(this.#frame);
     cancelAnimationFrame(this.#checkFrame);
     this.#resize.disconnect();
@@ -193,7 +197,10 @@ export class Screen {
   /** Mark all that matches; null marks nothing. */
   mark(pattern: RegExp | null): void {
     this.#pattern = pattern;
-    if (!pattern) this.#current = null;
+    if (!pattern) {
+      this.#current = null;
+      this.#pinned = false;
+    }
     this.#scheduleCheck();
   }
 
@@ -353,9 +360,19 @@ export class Screen {
 
   #fitNow(): void {
     if (this.#host.clientWidth === 0 || this.#host.clientHeight === 0) return;
+    const before = this.terminal.cols;
     if (this.#options.wrap) this.#fit.fit();
     else this.#fitColumns();
+    // xterm.js does not wrap the last line anew; written again, all of them are whole.
+    if (this.terminal.cols !== before && this.#to > this.#from) this.#rewrapSoon();
     if (this.#following) this.terminal.scrollToBottom();
+  }
+
+  #rewrapSoon(): void {
+    clearTimeout(this.#rewrap);
+    this.#rewrap = setTimeout(() => {
+      if (!this.#disposed) this.#rewrite(this.#from, this.#to, this.#following ? undefined : this.#anchor());
+    }, REWRAP_MS);
   }
 
   /** Without wrapping, as many columns as the longest line needs; the host scrolls sideways. */

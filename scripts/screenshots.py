@@ -1,0 +1,104 @@
+"""Take the README's pictures from the real page: a real service, a real preview, a real Chromium.
+
+    uv run python scripts/screenshots.py        writes docs/images/*.png
+
+It needs a Chromium (`apt-get install chromium`); PREVIEW_TEST_CHROMIUM names one that is somewhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "page"))
+
+from page_kit import BROWSER_FLAGS, Running, Visit, run_service, visit  # noqa: E402  found through the path above
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+
+
+def main() -> int:
+    """Write the pictures; 1 where there is no browser."""
+    chromium = os.environ.get("PREVIEW_TEST_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
+        return 1
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder,
+        run_service(Path(folder) / "service") as running,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        for scheme in ("light", "dark"):
+            take_story(browser, running, scheme)
+        browser.close()
+    return 0
+
+
+def take_story(browser: Browser, running: Running, scheme: str) -> None:
+    """The page in each of its states, in one scheme."""
+    with visit(browser, scheme=scheme, height=820) as seen:
+        page = seen.page
+        page.goto(running.url)
+        page.get_by_label("Paste a token").wait_for()
+        take(seen, f"sign-in-{scheme}")
+        seen.sign_in(running, f"ada-{scheme}")
+        page.get_by_text("Run a backend, and watch it").wait_for()
+        take(seen, f"welcome-{scheme}")
+        upload(seen, "broken")
+        seen.launch(until="Failed")
+        page.wait_for_timeout(500)
+        take(seen, f"failed-{scheme}")
+        upload(seen, "bookshop")
+        seen.launch()
+        for method, path, fields in (
+            ("GET", "/api/v1/authors", {}),
+            ("GET", "/api/v1/books/{book_id}", {"book_id": "1"}),
+        ):
+            seen.pick(method, path)
+            for name, value in fields.items():
+                page.get_by_label(f"Path: {name}").fill(value)
+            seen.send()
+            seen.wait_for_answer()
+        page.wait_for_timeout(9_000)  # the plots have something to show
+        take(seen, f"page-{scheme}")
+        page.get_by_role("button", name="Search (Ctrl+F)").click()
+        page.get_by_role("textbox", name="Search the log").fill("book")
+        page.wait_for_timeout(500)
+        page.get_by_role("textbox", name="Search the log").press("Enter")
+        page.get_by_role("tab", name="Endpoints").click()
+        page.wait_for_timeout(500)
+        take(seen, f"search-{scheme}")
+        page.get_by_role("button", name="Close the search").click()
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.wait_for_timeout(500)
+        take(seen, f"phone-log-{scheme}")
+        page.get_by_role("button", name="Requests", exact=True).click()
+        page.wait_for_timeout(300)
+        take(seen, f"phone-requests-{scheme}")
+        page.set_viewport_size({"width": 1280, "height": 820})
+        page.get_by_role("button", name="Stop", exact=True).click()
+        seen.wait_for_state("Stopped")
+        page.wait_for_timeout(500)
+        take(seen, f"stopped-{scheme}")
+
+
+def upload(seen: Visit, example: str) -> None:
+    """An example of this repository, as somebody would pick its folder."""
+    seen.page.get_by_label("A folder").first.set_input_files(ROOT / "examples" / example)
+    seen.page.get_by_role("heading", name=example, exact=True, level=2).wait_for()
+
+
+def take(seen: Visit, name: str) -> None:
+    """One picture."""
+    seen.page.screenshot(path=IMAGES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
