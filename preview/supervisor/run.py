@@ -160,6 +160,8 @@ async def _supervise(preview: ActivePreview, house: House, process: RunningProce
                 watchers.start_soon(_save, preview, house)
                 await _watch_health(preview, house)
         finally:
+            if preview.record.state is State.STOPPING:
+                readers.start_soon(_save_stopping, preview, house)
             with trio.move_on_after(house.settings.stop_budget_s, shield=True):
                 preview.exit = await process.stop(house.settings.stop_grace_s)
             drain.deadline = trio.current_time() + _DRAIN_S
@@ -250,6 +252,12 @@ async def _save(preview: ActivePreview, house: House) -> None:
         await house.store.update(preview.record)
     except PreviewError as error:
         log.warning("row not updated", preview_id=preview.id, code=error.code, error=error.message)
+
+
+async def _save_stopping(preview: ActivePreview, house: House) -> None:
+    """Beside the stop itself: a service killed in the middle of it finds ``stopping`` in the row, not ``running``."""
+    with trio.move_on_after(_STORE_S, shield=True):
+        await _save(preview, house)
 
 
 async def _conclude(preview: ActivePreview, house: House) -> None:

@@ -451,6 +451,14 @@ async def test_stop_of_what_ignores_it_stays_within_the_grace(make_settings: Mak
         assert (record.state, record.exit_signal) == (State.STOPPED, 9)
 
 
+async def test_the_row_says_stopping_while_it_stops(rig: Rig) -> None:
+    preview = await rig.running(IGNORES_TERM)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.service.previews.stop, "g1")
+        await preview_row_is(rig, preview.id, State.STOPPING)
+        assert not preview.over.is_set()
+
+
 async def test_a_stop_whose_caller_goes_away_is_carried_out(rig: Rig) -> None:
     preview = await rig.running()
     with trio.CancelScope() as scope:
