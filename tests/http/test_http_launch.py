@@ -41,7 +41,7 @@ async def test_v1_launches_at_once_with_201_and_its_location(tmp_path: Path) -> 
         assert answer.headers["location"] == f"/api/v1/previews/{shown['id']}"
         assert "preference-applied" not in answer.headers
         found = await world.ask("GET", answer.headers["location"])
-        shapes_v1.Instance.model_validate(found.json())
+        shapes_v1.WatchedInstance.model_validate(found.json())
         assert found.json()["id"] == shown["id"]
 
 
