@@ -22,7 +22,8 @@ async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:
     """
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as body:
-            await nursery.start(partial(watch_signals, end, body.cancel))
+            # Cancelling a scope that has closed does nothing: that is what further signals are to do.
+            await nursery.start(partial(watch_signals, end, body.cancel))  # noqa: ASYNC111  the scope may be closed
             yield
         nursery.cancel_scope.cancel()
 
