@@ -4,6 +4,7 @@ import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
 import type { Session } from "../lib/api/types";
 import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
+import controls from "../lib/ui/controls.module.css";
 import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
 import { PickError, pickDropped, type Picked } from "./folder";
@@ -98,8 +99,8 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
         <Logo />
         <h1>preview</h1>
         <label className={styles.picker}>
-          <span className={styles.visuallyHidden}>Project</span>
-          <select value={selected ?? ""} onChange={(event) => select(event.target.value)}>
+          <span className={controls.hidden}>Project</span>
+          <select className={controls.field} value={selected ?? ""} onChange={(event) => select(event.target.value)}>
             {project === null && <option value="">Projects</option>}
             {projects.list?.map((one) => (
               <option key={one.id} value={one.id}>

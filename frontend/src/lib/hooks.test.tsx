@@ -45,6 +45,25 @@ describe("usePreviewLogs", () => {
     expect(result.current.end?.reason).toBe("stopped on request");
   });
 
+  test("knows the steps of a launch whose first lines did not come", async () => {
+    const stream = new Stream();
+    const said = (seq: number, message: string) => line(seq, message, { source: "system" });
+    const client = clientOf(({ path }) => {
+      if (path.includes("/logs/stream")) return stream.response;
+      expect(path).toContain("after=0");
+      return json({
+        lines: [said(1, "files ready in 0.02 s"), said(2, "environment ready in 0.10 s (cached)")],
+        first_kept: 1,
+      });
+    });
+    const { result } = renderHook(() => usePreviewLogs("g-late", { client }));
+    act(() => stream.write(statusEvent("p1") + frame(line(9_000))));
+    await waitFor(() =>
+      expect(result.current.steps.map((one) => one.state)).toEqual(["done", "done", "waiting", "waiting"]),
+    );
+    expect(result.current.lines.map((one) => one.seq)).toEqual([9_000]);
+  });
+
   test("does not connect while it is not enabled", () => {
     let asked = 0;
     const client = clientOf(() => {

@@ -116,6 +116,12 @@ export class PreviewClient {
     return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
+  /** The first `limit` lines that are kept, oldest first. */
+  firstLogPage(generationId: string, previewId: string, limit: number): Promise<LogPage> {
+    const query = new URLSearchParams({ preview_id: previewId, after: "0", limit: String(limit) });
+    return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
+  }
+
   // Endpoints and requests
 
   /** The endpoints, with the schemas that only the other contract's document carries. */

@@ -5,30 +5,31 @@ import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
 
+/** What of the launch is known: nothing has begun, it is under way, it is over and did not get there. */
+export type StepsPhase = "ahead" | "launching" | "broken";
+
 /** The steps of a launch: what is done and when, what is under way, where it broke. */
-export function Steps({ steps, isFailed }: { steps: readonly LaunchStep[]; isFailed: boolean }): ReactNode {
-  const current = steps.findIndex((step) => step.atMs === null);
+export function Steps({ steps, phase }: { steps: readonly LaunchStep[]; phase: StepsPhase }): ReactNode {
+  const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
+  const isTold = steps[current - 1]?.state === "failed";
   return (
     <ol className={styles.steps} aria-label="Steps of the launch">
       {steps.map((step, at) => {
-        const state = step.atMs !== null ? "done" : at !== current ? "ahead" : isFailed ? "failed" : "now";
+        const look = lookOf(step, at === current, phase, isTold);
         return (
           <li
             key={step.name}
             className={styles.step}
-            data-state={state}
-            {...(state === "now" && { "aria-current": "step" as const })}
+            data-state={look}
+            {...(look === "now" && { "aria-current": "step" as const })}
           >
             <span className={styles.stepMark} aria-hidden="true">
-              {state === "done" && <Icon name="check" size={12} />}
-              {state === "failed" && <Icon name="close" size={12} />}
+              {look === "done" && <Icon name="check" size={12} />}
+              {look === "failed" && <Icon name="close" size={12} />}
             </span>
             <span className={styles.stepName}>{step.label}</span>
-            <span
-              className={styles.stepDetail}
-              title={step.atMs === null ? "" : `Done ${milliseconds(step.atMs)} after the launch`}
-            >
-              {detail(step, state)}
+            <span className={styles.stepDetail} title={title(step)}>
+              {detail(step, look)}
             </span>
           </li>
         );
@@ -37,7 +38,21 @@ export function Steps({ steps, isFailed }: { steps: readonly LaunchStep[]; isFai
   );
 }
 
-function detail(step: LaunchStep, state: string): string {
-  if (step.atMs !== null) return step.detail ?? "";
-  return { now: "under way…", failed: "did not happen", ahead: "" }[state] ?? "";
+type Look = "done" | "failed" | "now" | "ahead";
+
+function lookOf(step: LaunchStep, isCurrent: boolean, phase: StepsPhase, isTold: boolean): Look {
+  if (step.state === "done" || step.state === "failed") return step.state;
+  if (phase === "launching") return isCurrent || step.state === "running" ? "now" : "ahead";
+  // Where no step has said itself that it failed, it is the one that the launch was at.
+  return phase === "broken" && isCurrent && !isTold ? "failed" : "ahead";
+}
+
+function title(step: LaunchStep): string {
+  const after = step.atMs === null ? "" : `done ${milliseconds(step.atMs)} after the launch`;
+  return [step.detail ?? "", after].filter(Boolean).join(", ");
+}
+
+function detail(step: LaunchStep, look: Look): string {
+  if (step.detail) return step.detail;
+  return { now: "under way…", failed: "did not happen", ahead: "", done: "" }[look];
 }

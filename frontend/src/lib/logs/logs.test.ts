@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
+import type { LogLine } from "../api/types";
 import { line } from "../testing";
 import { keepTail, keptTail } from "./keep";
 import { compileQuery, findLines } from "./search";
@@ -42,6 +43,27 @@ describe("the store", () => {
     expect(store.hasOlder).toBe(true);
     expect(store.at(store.end - 1)?.seq).toBe(1_000);
     expect(store.at(store.first)?.seq).toBe(store.firstSeq);
+  });
+
+  test("is not cut off under somebody who reads what is old, up to a bound", () => {
+    const store = new LogStore({ maxLines: 100 });
+    store.append(lines(1, 100));
+    store.hold(true);
+    store.append(lines(101, 180));
+    expect(store.at(store.first)?.seq).toBe(1);
+    store.append(lines(181, 1_000));
+    expect(store.length).toBeLessThanOrEqual(220);
+    store.hold(false);
+    store.append(lines(1_001, 1_001));
+    expect(store.length).toBeLessThanOrEqual(110);
+  });
+
+  test("does not fetch without end, and says where it stops", () => {
+    const store = new LogStore({ maxLines: 100 });
+    store.append(lines(901, 1_000));
+    for (let before = 901; store.hasOlder; before -= 50) store.prepend(lines(before - 50, before - 1), 1);
+    expect(store.length).toBeLessThanOrEqual(260);
+    expect(isNote(store.at(store.first) as never)).toBe(true);
   });
 
   test("is bounded in text", () => {
@@ -160,15 +182,66 @@ describe("the tail of a tab", () => {
 });
 
 describe("the steps of a launch", () => {
+  let seq = 0;
+  const at = (ms: number, message: string) =>
+    line((seq += 1), message, { source: "system", timestamp: new Date(1_000_000 + ms).toISOString() });
+  const told = (...lines: LogLine[]) => {
+    const steps = new LaunchSteps();
+    steps.take(lines);
+    return steps.list.map((one) => `${one.label} ${one.state}${one.detail ? ` ${one.detail}` : ""}`);
+  };
+
   test("are done when the service says so, with their times", () => {
     const steps = new LaunchSteps();
-    const at = (ms: number, message: string) =>
-      line(1, message, { source: "system", timestamp: new Date(1_000_000 + ms).toISOString() });
     steps.take([at(0, "files ready in 0.02 s"), at(90, "environment ready in 0.08 s (cached)")]);
     expect(steps.list.map((one) => one.atMs)).toEqual([0, 90, null, null]);
     expect(steps.list[1]?.detail).toBe("0.08 s (cached)");
-    expect(steps.take([line(3, "ready in 5 s")])).toBe(false);
+    expect(steps.take([line(1_000, "ready in 5 s")])).toBe(false);
     steps.take([at(95, "process 7 started, port 3001"), at(600, "ready in 0.5 s (GET / -> 200)")]);
-    expect(steps.list.every((one) => one.atMs !== null)).toBe(true);
+    expect(steps.list.every((one) => one.state === "done")).toBe(true);
+  });
+
+  test("have those that name themselves where they happened", () => {
+    expect(
+      told(
+        at(0, "files ready in 0.02 s"),
+        at(1, "step packages: running npm ci"),
+        at(2, "step packages: done in 1.23 s"),
+        at(3, "environment ready in 1.30 s (built)"),
+        at(4, "step migrations: failed: alembic ended with exit code 1"),
+      ),
+    ).toEqual([
+      "Files done 0.02 s",
+      "Packages done 1.23 s",
+      "Environment done 1.30 s (built)",
+      "Migrations failed alembic ended with exit code 1",
+      "Process waiting",
+      "Answers waiting",
+    ]);
+  });
+
+  test("that were under way are over when a later one is done", () => {
+    const said = told(at(0, "step build: running npm run build"), at(1, "process 7 started, port 3001"));
+    expect(said).toEqual([
+      "Build done",
+      "Files waiting",
+      "Environment waiting",
+      "Process done port 3001",
+      "Answers waiting",
+    ]);
+  });
+
+  test("come out the same when the first lines are read last", () => {
+    const early = [at(0, "files ready in 0.02 s"), at(90, "environment ready in 0.08 s (cached)")];
+    const late = [at(95, "process 7 started, port 3001"), at(600, "ready in 0.5 s (GET / -> 200)")];
+    const steps = new LaunchSteps();
+    steps.take(late);
+    steps.take(early);
+    expect(steps.list.map((one) => one.atMs)).toEqual([0, 90, 95, 600]);
+  });
+
+  test("are bounded, whatever a preview makes the service say", () => {
+    const many = Array.from({ length: 1_000 }, (_, index) => at(index, `step number ${index}: running`));
+    expect(told(...many).length).toBeLessThanOrEqual(16);
   });
 });

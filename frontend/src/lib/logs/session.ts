@@ -1,13 +1,16 @@
 import type { PreviewClient } from "../api/client";
 import { asProblem, Problem } from "../api/problem";
-import type { EndEvent, StatusEvent } from "../api/types";
+import type { EndEvent, LogLine, StatusEvent } from "../api/types";
 import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
 import { canShare, type Feed, SharedFeed } from "../stream/shared";
 import { forgetTail, keepTail, keptTail } from "./keep";
 import { type LaunchStep, LaunchSteps } from "./steps";
 import { LogStore } from "./store";
 
-/** Lines that came while a request ran. */
+/**
+ * Lines that came while a request ran. Time alone decides: what else the program says meanwhile is marked too, and
+ * what it says of the request later is not. A line does not tell which request it is about.
+ */
 export interface RequestMark {
   id: number;
   label: string;
@@ -30,6 +33,8 @@ export interface LogSnapshot {
 /** Asked for on the first connection; what is older comes when somebody scrolls to it. */
 const TAIL_LINES = 5_000;
 const OLDER_LINES = 1_000;
+/** A launch tells its steps in the first lines; whoever comes later looks for them there. */
+const FIRST_LINES = 1_000;
 /** What a request causes is printed a moment after its answer, too (access lines). */
 const GRACE_MS = 300;
 const STORED_MS = 500;
@@ -53,6 +58,8 @@ export class LogSession {
   #loading: Promise<void> | undefined;
   #forgetChange: (() => void) | undefined;
   #nextMark = 1;
+  /** The preview whose first lines have been looked at for the steps of its launch. */
+  #stepsOf: string | null = null;
 
   constructor(client: PreviewClient, generationId: string) {
     this.#client = client;
@@ -87,7 +94,8 @@ export class LogSession {
     if (kept) {
       this.store.append(kept.lines);
       this.#update({ previewId: kept.previewId });
-      if (this.#steps.take(kept.lines)) this.#update({ steps: this.#steps.list });
+      this.#takeSteps(kept.lines);
+      void this.#findSteps();
     }
     this.#connect();
   }
@@ -183,11 +191,26 @@ export class LogSession {
     return this.#client.openLog(this.generationId, where, signal);
   }
 
+  /** Where the newest lines came first: the steps of the launch are in those that did not come. */
+  async #findSteps(): Promise<void> {
+    const { previewId } = this.#snapshot;
+    if (previewId === null || this.#stepsOf === previewId || this.store.firstSeq === 0) return;
+    this.#stepsOf = previewId;
+    if (this.store.firstSeq === 1) return;
+    const page = await this.#client.firstLogPage(this.generationId, previewId, FIRST_LINES).catch(() => null);
+    if (page && this.#snapshot.previewId === previewId) this.#takeSteps(page.lines);
+  }
+
+  #takeSteps(lines: readonly LogLine[]): void {
+    if (this.#steps.take(lines)) this.#update({ steps: this.#steps.list });
+  }
+
   #take(event: StreamEvent): void {
     switch (event.kind) {
       case "lines":
         this.store.append(event.lines);
-        if (this.#steps.take(event.lines)) this.#update({ steps: this.#steps.list });
+        this.#takeSteps(event.lines);
+        void this.#findSteps();
         this.#keepTimer ??= setTimeout(this.#keep, KEEP_EACH_MS);
         break;
       case "gap":
@@ -195,10 +218,12 @@ export class LogSession {
         break;
       case "status":
         this.#update({ status: event.status, previewId: event.status.id, end: null });
+        void this.#findSteps();
         this.#client.noteChange(this.generationId);
         break;
       case "end":
         this.#update({ end: event.end, previewId: event.end.id });
+        void this.#findSteps();
         this.#client.noteChange(this.generationId);
         break;
       case "reset":

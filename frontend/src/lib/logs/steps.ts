@@ -1,25 +1,35 @@
 import type { LogLine } from "../api/types";
 
+export type StepState = "waiting" | "running" | "done" | "failed";
+
 export interface LaunchStep {
-  name: "files" | "environment" | "process" | "ready";
+  name: string;
   label: string;
-  /** What the service said of it, once it is done. */
+  state: StepState;
+  /** What the service said of it. */
   detail: string | null;
   /** Milliseconds since the launch when it was done. */
   atMs: number | null;
 }
 
-const STEPS: readonly { name: LaunchStep["name"]; label: string; said: RegExp }[] = [
+/** The steps that every launch has, by what the service says when they are done. */
+const STEPS: readonly { name: string; label: string; said: RegExp }[] = [
   { name: "files", label: "Files", said: /^files ready in (.+)$/ },
   { name: "environment", label: "Environment", said: /^environment ready in (.+)$/ },
-  { name: "process", label: "Process", said: /^(?:process \d+ started, )(.+)$/ },
+  { name: "process", label: "Process", said: /^process \d+ started, (.+)$/ },
   { name: "ready", label: "Answers", said: /^ready in (.+)$/ },
 ];
+/** Steps that only some launches have name themselves: `step migrations: done in 1.20 s`. */
+const NAMED = /^step ([^:]{1,40}): (running|done|failed)\b\s*(?:in |:\s*)?(.*)$/;
+const MAX_NAMED = 12;
+/** Step lines kept; a launch has a dozen. */
+const MAX_SAID = 200;
 
-/** How far a launch is, by what the service's own lines say. */
+/** How far a launch is, by what the service's own lines say, in whatever order one gets to see them. */
 export class LaunchSteps {
-  #steps: LaunchStep[] = fresh();
-  #startedAt: number | null = null;
+  readonly #said = new Map<number, LogLine>();
+  #first: LogLine | null = null;
+  #steps: readonly LaunchStep[] = fresh();
 
   get list(): readonly LaunchStep[] {
     return this.#steps;
@@ -27,27 +37,73 @@ export class LaunchSteps {
 
   /** Take lines in; whether something changed. */
   take(lines: readonly LogLine[]): boolean {
-    let changed = false;
+    let isNew = false;
     for (const line of lines) {
-      if (line.source !== "system") continue;
-      this.#startedAt ??= Date.parse(line.timestamp);
-      const at = STEPS.findIndex((step) => step.said.test(line.message));
-      const step = this.#steps[at];
-      if (!step || step.detail !== null) continue;
-      const detail = STEPS[at]?.said.exec(line.message)?.[1] ?? "";
-      const atMs = Date.parse(line.timestamp) - this.#startedAt;
-      this.#steps = this.#steps.map((one) => (one === step ? { ...step, detail, atMs } : one));
-      changed = true;
+      if (line.source !== "system" || this.#said.has(line.seq)) continue;
+      if (this.#first === null || line.seq < this.#first.seq) this.#first = line;
+      if (this.#said.size >= MAX_SAID || !isStep(line.message)) continue;
+      this.#said.set(line.seq, line);
+      isNew = true;
     }
-    return changed;
+    if (!isNew) return false;
+    const before = this.#steps;
+    this.#steps = this.#derive();
+    return JSON.stringify(before) !== JSON.stringify(this.#steps);
   }
 
   reset(): void {
+    this.#said.clear();
+    this.#first = null;
     this.#steps = fresh();
-    this.#startedAt = null;
+  }
+
+  #derive(): LaunchStep[] {
+    const steps = fresh();
+    const startedAt = Date.parse(this.#first?.timestamp ?? "");
+    for (const line of [...this.#said.values()].sort((one, other) => one.seq - other.seq)) {
+      apply(steps, line.message, Date.parse(line.timestamp) - startedAt);
+    }
+    return steps;
   }
 }
 
+function isStep(message: string): boolean {
+  return NAMED.test(message) || STEPS.some((step) => step.said.test(message));
+}
+
+function apply(steps: LaunchStep[], message: string, atMs: number): void {
+  const named = NAMED.exec(message);
+  if (named) {
+    const [, name = "", state, detail = ""] = named;
+    applyNamed(steps, name, state as StepState, detail, atMs);
+    return;
+  }
+  const known = STEPS.find((step) => step.said.test(message));
+  const at = steps.findIndex((step) => step.name === known?.name);
+  const step = steps[at];
+  if (!known || !step || step.state === "done") return;
+  steps[at] = { ...step, state: "done", detail: known.said.exec(message)?.[1] ?? "", atMs };
+  // What came before it has come to its end, whether or not that was said.
+  steps.forEach((one, index) => {
+    if (index < at && one.state === "running") steps[index] = { ...one, state: "done", detail: "", atMs };
+  });
+}
+
+/** A named step stands where it was first heard of: before the first of the usual ones that is not done. */
+function applyNamed(steps: LaunchStep[], name: string, state: StepState, detail: string, atMs: number): void {
+  const said = { state, detail, atMs: state === "done" ? atMs : null };
+  const at = steps.findIndex((step) => step.name === `step ${name}`);
+  const step = steps[at];
+  if (step) {
+    steps[at] = { ...step, ...said };
+    return;
+  }
+  if (steps.length >= STEPS.length + MAX_NAMED) return;
+  const next = steps.findIndex((one) => one.state === "waiting");
+  const label = name.charAt(0).toUpperCase() + name.slice(1);
+  steps.splice(next === -1 ? steps.length : next, 0, { name: `step ${name}`, label, ...said });
+}
+
 function fresh(): LaunchStep[] {
-  return STEPS.map(({ name, label }) => ({ name, label, detail: null, atMs: null }));
+  return STEPS.map(({ name, label }) => ({ name, label, state: "waiting", detail: null, atMs: null }));
 }

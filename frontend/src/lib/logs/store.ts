@@ -19,6 +19,8 @@ export const MAX_LINES = 200_000;
 export const MAX_CHARS = 48 * 1024 * 1024;
 /** Trimmed in steps: one splice for many lines. */
 const STEP = 0.1;
+/** While somebody reads what is old, it may be so many times as much before that is taken from under their eyes. */
+const HELD = 2;
 
 /**
  * The lines of one preview, oldest first, bounded in number and size.
@@ -36,6 +38,7 @@ export class LogStore {
   #firstSeq = 0;
   #lastSeq = 0;
   #floorSeq = 1;
+  #isHeld = false;
   #listeners = new Set<() => void>();
 
   constructor(limits: { maxLines?: number; maxChars?: number } = {}) {
@@ -90,6 +93,11 @@ export class LogStore {
     return () => this.#listeners.delete(listener);
   };
 
+  /** Whether somebody reads what is old: then less of it is dropped for what is new. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+  }
+
   /** Add newer lines; those that are here already are left out. */
   append(lines: readonly LogLine[]): void {
     let added = false;
@@ -142,7 +150,17 @@ export class LogStore {
     this.#firstSeq = oldest?.seq ?? this.#firstSeq;
     for (const line of older) this.#chars += line.message.length;
     this.#floorSeq = Math.max(this.#floorSeq, firstKept);
+    if (this.#entries.length > this.maxLines * HELD || this.#chars > this.maxChars * HELD) this.#endHere();
     this.#changed();
+  }
+
+  /** As much as a page holds is here: what is older stays with the service, and that is said. */
+  #endHere(): void {
+    if (!this.hasOlder) return;
+    const text = "earlier lines are not fetched: this is as much as a page holds. “preview logs” shows all of them.";
+    this.#entries.unshift({ kind: "note", seq: this.#firstSeq - 1, text });
+    this.#first -= 1;
+    this.#floorSeq = this.#firstSeq;
   }
 
   /** Empty the view: what was said until now does not come back, not by scrolling up either. */
@@ -164,10 +182,12 @@ export class LogStore {
   }
 
   #trim(): void {
-    if (this.#entries.length <= this.maxLines * (1 + STEP) && this.#chars <= this.maxChars * (1 + STEP)) return;
-    let drop = Math.max(0, this.#entries.length - this.maxLines);
+    const maxLines = this.maxLines * (this.#isHeld ? HELD : 1);
+    const maxChars = this.maxChars * (this.#isHeld ? HELD : 1);
+    if (this.#entries.length <= maxLines * (1 + STEP) && this.#chars <= maxChars * (1 + STEP)) return;
+    let drop = Math.max(0, this.#entries.length - maxLines);
     let chars = this.#chars;
-    for (let at = 0; at < this.#entries.length && (at < drop || chars > this.maxChars); at += 1) {
+    for (let at = 0; at < this.#entries.length && (at < drop || chars > maxChars); at += 1) {
       const entry = this.#entries[at];
       if (entry && !isNote(entry)) chars -= entry.message.length;
       drop = Math.max(drop, at + 1);

@@ -17,36 +17,49 @@ export function FilterRow({
 }): ReactNode {
   return (
     <div className={styles.row}>
-      <fieldset className={styles.chips}>
-        <legend>Levels</legend>
-        {LEVELS.map((level) => (
-          <button
-            key={level}
-            type="button"
-            className={styles.chip}
-            data-level={level}
-            aria-pressed={filter.levels.includes(level)}
-            onClick={() => onFilter({ ...filter, levels: toggled(filter.levels, level) })}
-          >
-            {LEVEL_WORDS[level]}
-          </button>
-        ))}
-      </fieldset>
-      <fieldset className={styles.chips}>
-        <legend>From</legend>
-        {SOURCES.map((source) => (
-          <button
-            key={source}
-            type="button"
-            className={styles.chip}
-            aria-pressed={filter.sources.includes(source)}
-            onClick={() => onFilter({ ...filter, sources: toggled(filter.sources, source) })}
-          >
-            {SOURCE_WORDS[source]}
-          </button>
-        ))}
-      </fieldset>
+      <Chips
+        legend="Levels"
+        all={LEVELS}
+        words={LEVEL_WORDS}
+        chosen={filter.levels}
+        onChoose={(levels) => onFilter({ ...filter, levels })}
+      />
+      <Chips
+        legend="From"
+        all={SOURCES}
+        words={SOURCE_WORDS}
+        chosen={filter.sources}
+        onChoose={(sources) => onFilter({ ...filter, sources })}
+      />
     </div>
+  );
+}
+
+interface ChipsProps<T extends string> {
+  legend: string;
+  all: readonly T[];
+  words: Record<T, string>;
+  chosen: readonly T[];
+  onChoose: (chosen: T[]) => void;
+}
+
+function Chips<T extends string>({ legend, all, words, chosen, onChoose }: ChipsProps<T>): ReactNode {
+  return (
+    <fieldset className={styles.chips}>
+      <legend>{legend}</legend>
+      {all.map((one) => (
+        <button
+          key={one}
+          type="button"
+          className={styles.chip}
+          data-kind={one}
+          aria-pressed={chosen.includes(one)}
+          onClick={() => onChoose(toggled(chosen, one))}
+        >
+          {words[one]}
+        </button>
+      ))}
+    </fieldset>
   );
 }
 

@@ -3,19 +3,23 @@ import { type FocusEvent, type KeyboardEvent, type ReactNode, useEffect, useRef,
 import { IconButton } from "../ui/controls";
 import styles from "./terminal.module.css";
 
+const ITEMS = "[role^=menuitem]";
+
 interface MoreMenuProps {
   onCopy: () => void;
   onSaveText: () => void;
   onSaveJson: () => void;
   onClear: () => void;
+  isSpoken: boolean;
+  onSpoken: (isSpoken: boolean) => void;
 }
 
-/** Copy, save, clear. */
+/** Copy, save, clear; and how the log is read. */
 export function MoreMenu(props: MoreMenuProps): ReactNode {
   const [isOpen, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (isOpen) root.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+    if (isOpen) root.current?.querySelector<HTMLElement>(ITEMS)?.focus();
   }, [isOpen]);
   const close = (): void => {
     setOpen(false);
@@ -23,7 +27,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
   };
   const key = (event: KeyboardEvent): void => {
     if (event.key === "Escape") close();
-    const items = [...(root.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
+    const items = [...(root.current?.querySelectorAll<HTMLElement>(ITEMS) ?? [])];
     const at = items.indexOf(document.activeElement as HTMLElement);
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (step === 0 || items.length === 0) return;
@@ -33,11 +37,12 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
   const blur = (event: FocusEvent): void => {
     if (!root.current?.contains(event.relatedTarget)) setOpen(false);
   };
-  const item = (label: string, act: () => void): ReactNode => (
+  const item = (label: string, act: () => void, isChecked?: boolean): ReactNode => (
     <button
       type="button"
-      role="menuitem"
+      role={isChecked === undefined ? "menuitem" : "menuitemcheckbox"}
       tabIndex={-1}
+      {...(isChecked !== undefined && { "aria-checked": isChecked })}
       onClick={() => {
         act();
         close();
@@ -61,6 +66,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
           {item("Save as text", props.onSaveText)}
           {item("Save as JSON Lines", props.onSaveJson)}
           {item("Clear", props.onClear)}
+          {item("For screen readers", () => props.onSpoken(!props.isSpoken), props.isSpoken)}
         </div>
       )}
     </div>

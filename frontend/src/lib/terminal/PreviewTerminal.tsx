@@ -1,36 +1,28 @@
 import "@xterm/xterm/css/xterm.css";
 
-import {
-  type CSSProperties,
-  type KeyboardEvent,
-  type ReactNode,
-  useCallback,
-  useEffect,
-  useMemo,
-  useRef,
-  useState,
-} from "react";
+import { type CSSProperties, type KeyboardEvent, type ReactNode, useMemo, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { isNothingYet, type LogSession } from "../logs/session";
+import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
-import { asJson, asText } from "../logs/text";
 import { EVERYTHING, isEverything, LogView } from "../logs/view";
-import { classes, copyText, IconButton, saveFile } from "../ui/controls";
+import { classes, copyText, IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
 import { count } from "../ui/format";
 import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
+import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { FilterRow } from "./FilterRow";
+import type { HoveredLine } from "./lineHeads";
 import { LineTip } from "./LineTip";
 import { MoreMenu } from "./MoreMenu";
-import { type HoveredLine, Screen, type ScreenState } from "./screen";
 import { SearchRow } from "./SearchRow";
 import styles from "./terminal.module.css";
-import type { Theme } from "./themes";
+import { useLineCount, useScreen } from "./useScreen";
 import { useSearch } from "./useSearch";
+import { useSpoken } from "./useSpoken";
 
 export interface PreviewTerminalProps {
   generationId: string;
@@ -54,9 +46,11 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const [wrap, setWrap] = useState(props.wrap ?? true);
   const [filter, setFilter] = useState(EVERYTHING);
   const [open, setOpen] = useState<"search" | "filter" | null>(null);
+  const [isSpoken, setSpoken] = useSpoken();
   const [hovered, setHovered] = useState<HoveredLine | null>(null);
   const view = useMemo(() => new LogView(session.store, filter), [session, filter]);
-  const { host, screen, state } = useScreen(session, view, { timestamps, wrap, theme, fontSize }, setHovered);
+  const options = { timestamps, wrap, theme, fontSize, isSpoken };
+  const { host, screen, state } = useScreen(session, view, options, setHovered);
   const search = useSearch(view, screen, open === "search");
   const lines = useLineCount(session);
 
@@ -70,7 +64,6 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
     event.preventDefault();
     setOpen("search");
   };
-  const texts = useCallback(() => view.slice(view.first, view.end).map(asText), [view]);
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
   const isEmpty = lines === 0 && view.end === view.first;
 
@@ -100,15 +93,22 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
           <MoreMenu
-            onCopy={() => void copyText(screen?.terminal.getSelection() || texts().join("\n"))}
-            onSaveText={() => saveFile(`${name}.log`, [texts().join("\n"), "\n"], "text/plain")}
-            onSaveJson={() => saveFile(`${name}.jsonl`, [jsonLines(view)], "application/x-ndjson")}
+            onCopy={() => void copyText(screen?.terminal.getSelection() || allText(view))}
+            onSaveText={() => void saveAsText(view, name)}
+            onSaveJson={() => void saveAsJsonLines(view, name)}
+            isSpoken={isSpoken}
+            onSpoken={setSpoken}
             onClear={session.clear}
           />
         </div>
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
         {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
         <div className={styles.stage}>
+          {!isSpoken && (
+            <button type="button" className={styles.speak} onClick={() => setSpoken(true)}>
+              Read the log with a screen reader
+            </button>
+          )}
           <div ref={host} className={styles.host} data-wrap={wrap} />
           {isEmpty && <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />}
           {snapshot.loadingOlder && (
@@ -148,71 +148,4 @@ function Empty({ isNothing, phase }: { isNothing: boolean; phase: string }): Rea
   }
   if (phase === "live") return <div className={styles.empty}>Waiting for the first line…</div>;
   return null;
-}
-
-function jsonLines(view: LogView): string {
-  return view
-    .slice(view.first, view.end)
-    .flatMap((entry) => (isNote(entry) ? [] : [asJson(entry) + "\n"]))
-    .join("");
-}
-
-/** The number of the newest line, at most once per frame. */
-function useLineCount(session: LogSession): number {
-  const [value, setValue] = useState(0);
-  useEffect(() => {
-    let frame = 0;
-    const look = (): void => {
-      frame = 0;
-      setValue(session.store.length === 0 ? 0 : session.store.lastSeq);
-    };
-    look();
-    const forget = session.store.subscribe(() => (frame ||= requestAnimationFrame(look)));
-    return () => {
-      forget();
-      cancelAnimationFrame(frame);
-    };
-  }, [session]);
-  return value;
-}
-
-interface Options {
-  timestamps: boolean;
-  wrap: boolean;
-  theme: Theme;
-  fontSize: number;
-}
-
-function useScreen(session: LogSession, view: LogView, options: Options, onHover: (line: HoveredLine | null) => void) {
-  const host = useRef<HTMLDivElement>(null);
-  const [screen, setScreen] = useState<Screen | null>(null);
-  const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
-  const first = useRef({ view, options });
-  useEffect(() => {
-    if (!host.current) return;
-    const made = new Screen(host.current, first.current.view, first.current.options, {
-      onState: (next) =>
-        setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
-      onNeedOlder: () => void session.loadOlder().then(() => made.sync()),
-      onHover,
-      isMarked: (seq) => session.markOf(seq) !== undefined,
-    });
-    setScreen(made);
-    const forget = session.store.subscribe(() => made.sync());
-    return () => {
-      forget();
-      setScreen(null);
-      made.dispose();
-    };
-  }, [session, onHover]);
-  useEffect(() => {
-    first.current.view = view;
-    if (screen && screen.view !== view) screen.show(view);
-  }, [screen, view]);
-  const { timestamps, wrap, theme, fontSize } = options;
-  useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize };
-    screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize]);
-  return { host, screen, state };
 }

@@ -29,26 +29,18 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
           onChange={(event) => setQuery({ ...query, text: event.target.value })}
           onKeyDown={key}
         />
-        <button
-          type="button"
-          className={styles.mode}
-          aria-pressed={query.matchCase}
-          aria-label="Match case"
-          title="Match case"
-          onClick={() => setQuery({ ...query, matchCase: !query.matchCase })}
-        >
-          Aa
-        </button>
-        <button
-          type="button"
-          className={styles.mode}
-          aria-pressed={query.regex}
-          aria-label="Regular expression"
-          title="Regular expression"
-          onClick={() => setQuery({ ...query, regex: !query.regex })}
-        >
-          .*
-        </button>
+        <Mode
+          sign="Aa"
+          label="Match case"
+          isOn={query.matchCase}
+          onChange={(matchCase) => setQuery({ ...query, matchCase })}
+        />
+        <Mode
+          sign=".*"
+          label="Regular expression"
+          isOn={query.regex}
+          onChange={(regex) => setQuery({ ...query, regex })}
+        />
       </div>
       <span className={styles.found} role="status" data-bad={search.error !== null}>
         {summary(search)}
@@ -64,6 +56,28 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
         <IconButton icon="close" label="Close the search (Escape)" onClick={onClose} />
       </span>
     </div>
+  );
+}
+
+interface ModeProps {
+  sign: string;
+  label: string;
+  isOn: boolean;
+  onChange: (isOn: boolean) => void;
+}
+
+function Mode({ sign, label, isOn, onChange }: ModeProps): ReactNode {
+  return (
+    <button
+      type="button"
+      className={styles.mode}
+      aria-pressed={isOn}
+      aria-label={label}
+      title={label}
+      onClick={() => onChange(!isOn)}
+    >
+      {sign}
+    </button>
   );
 }
 

@@ -1,0 +1,89 @@
+import type { ReactNode } from "react";
+
+import type { PreviewInstance } from "../api/types";
+import { classes, CopyButton } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { duration } from "../ui/format";
+import { Icon } from "../ui/icons";
+import { useNow } from "../ui/useNow";
+import type { Preview } from "../usePreview";
+import styles from "./launch.module.css";
+import { Plot } from "./Plot";
+
+/** Near the end, an extension is offered more plainly. */
+const SOON_S = 300;
+const EXTENSION_S = 1800;
+
+interface FactsProps {
+  preview: Preview;
+  instance: PreviewInstance;
+  state: string;
+  health: string;
+}
+
+/** What is known of a preview that is on: its address, health and life, memory and CPU. */
+export function Facts({ preview, instance, state, health }: FactsProps): ReactNode {
+  const now = useNow(1_000);
+  const left = (Date.parse(instance.expires_at) - now) / 1_000;
+  const up = (now - Date.parse(instance.created_at)) / 1_000;
+  const last = preview.usage.at(-1);
+  const isSoon = left < SOON_S;
+  return (
+    <div className={styles.facts}>
+      {instance.base_url !== null && (
+        <div className={styles.address}>
+          <Icon name="link" />
+          {state === "running" ? (
+            <a href={instance.base_url} target="_blank" rel="noreferrer">
+              {instance.base_url}
+            </a>
+          ) : (
+            <span>{instance.base_url}</span>
+          )}
+          <CopyButton text={instance.base_url} label="Copy the address" />
+        </div>
+      )}
+      <dl className={styles.numbers}>
+        <div>
+          <dt>Health</dt>
+          <dd data-health={health}>{{ healthy: "Healthy", unhealthy: "Unhealthy" }[health] ?? "Not known yet"}</dd>
+        </div>
+        <div>
+          <dt>Up</dt>
+          <dd>{duration(up)}</dd>
+        </div>
+        <div>
+          <dt>Ends in</dt>
+          <dd data-soon={isSoon}>
+            {left > 0 ? duration(left) : "now"}
+            <button
+              type="button"
+              className={classes(controls.button, controls.small, !isSoon && controls.quiet, styles.extend)}
+              disabled={preview.busy !== null}
+              title="Let it live half an hour longer"
+              onClick={() => void preview.extend(EXTENSION_S)}
+            >
+              +30 min
+            </button>
+          </dd>
+        </div>
+        {last && (
+          <>
+            <Plot
+              label="Memory"
+              value={`${Math.round(last.memoryMb)} MB`}
+              values={preview.usage.map((one) => one.memoryMb)}
+              top={64}
+            />
+            <Plot
+              label="CPU"
+              value={`${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %`}
+              values={preview.usage.map((one) => one.cpuPercent)}
+              top={25}
+            />
+          </>
+        )}
+      </dl>
+    </div>
+  );
+}

@@ -1,0 +1,86 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { Button, Notice } from "../ui/controls";
+import type { Preview } from "../usePreview";
+import { explain, type WayOut } from "./explain";
+import styles from "./launch.module.css";
+
+interface ProblemNoticeProps {
+  generationId: string;
+  nameOf?: ((generationId: string) => string) | undefined;
+  onSignIn?: (() => void) | undefined;
+  onShow?: ((generationId: string) => void) | undefined;
+  client: PreviewClient;
+  preview: Preview;
+  problem: NonNullable<Preview["problem"]>;
+}
+
+/** What went wrong with a launch or a stop, and the ways out. */
+export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
+  const { preview, problem, generationId, client } = props;
+  const { sentence: said, facts, ways } = explain(problem, generationId, props.nameOf);
+  const [busy, setBusy] = useState(false);
+  const stopAndLaunch = async (other: string): Promise<void> => {
+    setBusy(true);
+    await client.stop(other).catch(() => undefined);
+    setBusy(false);
+    await preview.launch();
+  };
+  const button = (way: WayOut): ReactNode => {
+    switch (way.kind) {
+      case "stop":
+        return (
+          <span key={way.previewId} className={styles.ways}>
+            {!way.isThis && props.onShow && (
+              <Button small onClick={() => props.onShow?.(way.generationId)}>
+                Show it
+              </Button>
+            )}
+            <Button small disabled={busy} onClick={() => void stopAndLaunch(way.generationId)}>
+              {busy
+                ? "Stopping…"
+                : way.isThis
+                  ? "Stop it and launch"
+                  : `Stop “${props.nameOf?.(way.generationId) ?? way.generationId}”, launch this`}
+            </Button>
+          </span>
+        );
+      case "again":
+        return (
+          <Button key="again" small onClick={() => void preview.launch()}>
+            Try again
+          </Button>
+        );
+      case "sign-in":
+        return (
+          props.onSignIn && (
+            <Button key="sign-in" small onClick={props.onSignIn}>
+              Sign in
+            </Button>
+          )
+        );
+      case "none":
+        return null;
+    }
+  };
+  return (
+    <Notice
+      tone="bad"
+      role="alert"
+      actions={
+        <span className={styles.ways}>
+          {ways.map(button)}
+          <Button small kind="quiet" onClick={preview.dismissProblem}>
+            Dismiss
+          </Button>
+        </span>
+      }
+    >
+      {said}
+      {facts.map((fact) => (
+        <div key={fact}>{fact}</div>
+      ))}
+    </Notice>
+  );
+}
