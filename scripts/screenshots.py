@@ -1,12 +1,14 @@
 """Take the README's pictures from the real page: a real service, a real preview, a real Chromium.
 
-    uv run python scripts/screenshots.py        writes docs/images/*.png
+    uv run python scripts/screenshots.py                    writes docs/images/*.png
+    uv run python scripts/screenshots.py --states FOLDER    every state that a person can meet, to look at
 
 It needs a Chromium (`apt-get install chromium`); PREVIEW_TEST_CHROMIUM names one that is somewhere else.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -17,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "page"))
 
 from page_kit import BROWSER_FLAGS, Running, Visit, run_service, visit  # noqa: E402  found through the path above
+from page_states import take_states  # noqa: E402  as below
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -24,21 +27,31 @@ IMAGES = ROOT / "docs" / "images"
 
 def main() -> int:
     """Write the pictures; 1 where there is no browser."""
+    parser = argparse.ArgumentParser(description="Take pictures of the page.")
+    parser.add_argument(
+        "--states", type=Path, metavar="FOLDER", help="every state of the page, instead of the README's"
+    )
+    states: Path | None = parser.parse_args().states
     chromium = os.environ.get("PREVIEW_TEST_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
         return 1
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder,
-        run_service(Path(folder) / "service") as running,
-        sync_playwright() as playwright,
-    ):
+    with tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
-        for scheme in ("light", "dark"):
-            take_story(browser, running, scheme)
+        if states is None:
+            take_stories(browser, Path(folder))
+        else:
+            take_states(browser, states, Path(folder))
         browser.close()
     return 0
+
+
+def take_stories(browser: Browser, work: Path) -> None:
+    """The pictures of the documents."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with run_service(work / "service") as running:
+        for scheme in ("light", "dark"):
+            take_story(browser, running, scheme)
 
 
 def take_story(browser: Browser, running: Running, scheme: str) -> None:

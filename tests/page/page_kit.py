@@ -118,8 +118,15 @@ class Running:
     process: subprocess.Popen[str]
     environment: Mapping[str, str]
     login: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def token(self, user: str) -> str:
+        """A token for this person; made once, as it takes a process to make it."""
+        if user not in self.tokens:
+            self.tokens[user] = self._new_token(user)
+        return self.tokens[user]
+
+    def _new_token(self, user: str) -> str:
         made = subprocess.run(
             [PROGRAM, "token", user],
             env=self.environment,
@@ -214,7 +221,7 @@ class Visit:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.get_by_role("button", name="Sign out").wait_for()
 
-    def drop_zip(self, name: str, files: Mapping[str, str]) -> None:
+    def drop_zip(self, name: str, files: Mapping[str, str], *, until_there: bool = True) -> None:
         held = self.page.evaluate_handle(
             """([name, bytes]) => {
                 const transfer = new DataTransfer();
@@ -226,7 +233,8 @@ class Visit:
         target = self.page.locator("header").first
         for kind in ("dragenter", "dragover", "drop"):
             target.dispatch_event(kind, {"dataTransfer": held})
-        self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+        if until_there:
+            self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
 
     def launch(self, *, until: str = "Running") -> None:
         self.page.get_by_role("button", name=re.compile("^Launch")).click()

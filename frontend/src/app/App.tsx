@@ -10,7 +10,7 @@ import styles from "./app.module.css";
 import { PickError, pickDropped, type Picked } from "./folder";
 import { Logo } from "./Logo";
 import { client, keepToken } from "./ownToken";
-import { DropZone, Sidebar } from "./Sidebar";
+import { DropZone, Sidebar, UploadButton } from "./Sidebar";
 import { SignIn } from "./SignIn";
 import { useThemeChoice } from "./theme";
 import { type Projects, useProjects } from "./useProjects";
@@ -109,6 +109,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
             ))}
           </select>
         </label>
+        {projects.takesUploads && <UploadButton onPick={drop.take} isUploading={drop.isUploading} />}
         <span className={styles.spring} />
         <IconButton
           icon={THEME_ICON[theme]}

@@ -1,6 +1,6 @@
-import { type ReactNode, useRef } from "react";
+import { type ReactNode, type RefObject, useRef } from "react";
 
-import { Button, Dot, Notice } from "../lib/ui/controls";
+import { Button, Dot, IconButton, Notice } from "../lib/ui/controls";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
 import type { Project, Projects } from "./useProjects";
@@ -20,7 +20,6 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
     <nav className={styles.sidebar} aria-label="Projects">
       <h2 className={styles.sideTitle}>Projects</h2>
       {list?.length === 0 && <p className={styles.hint}>Nothing here yet.</p>}
-      {problem && <Notice tone="bad">{problem.message}</Notice>}
       <ul className={styles.projects}>
         {list?.map((project) => (
           <li key={project.id}>
@@ -37,6 +36,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
           </li>
         ))}
       </ul>
+      {problem && <Notice tone="bad">{problem.message}</Notice>}
       {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
   );
@@ -45,15 +45,11 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
 export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | "isUploading">): ReactNode {
   const folder = useRef<HTMLInputElement>(null);
   const archive = useRef<HTMLInputElement>(null);
-  const take = (input: HTMLInputElement): void => {
-    if (input.files && input.files.length > 0) onPick(pickInput(input.files));
-    input.value = "";
-  };
   return (
     <div className={styles.dropZone}>
-      <p>
+      <p role="status">
         <strong>{isUploading ? "Uploading…" : "Drop a folder or a zip"}</strong>
-        anywhere on this page
+        {isUploading ? "it is listed here when it is there" : "anywhere on this page"}
       </p>
       <div className={styles.dropButtons}>
         <Button small icon="folder" disabled={isUploading} onClick={() => folder.current?.click()}>
@@ -69,18 +65,45 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
         hidden
         aria-label="A folder"
         {...{ webkitdirectory: "" }}
-        onChange={(event) => take(event.target)}
+        onChange={(event) => take(event.target, onPick)}
       />
-      <input
-        ref={archive}
-        type="file"
-        hidden
-        aria-label="A zip or tar.gz"
-        accept=".zip,.tar.gz,.tgz,application/zip,application/gzip"
-        onChange={(event) => take(event.target)}
-      />
+      <ArchiveInput field={archive} onPick={onPick} />
     </div>
   );
+}
+
+/** The way in where there is no room for the list: telephones pick a file, and have no folders to drop. */
+export function UploadButton({ onPick, isUploading }: Pick<SidebarProps, "onPick" | "isUploading">): ReactNode {
+  const archive = useRef<HTMLInputElement>(null);
+  return (
+    <span className={styles.uploadButton}>
+      <IconButton
+        icon="upload"
+        label={isUploading ? "Uploading…" : "Upload a zip"}
+        disabled={isUploading}
+        onClick={() => archive.current?.click()}
+      />
+      <ArchiveInput field={archive} onPick={onPick} />
+    </span>
+  );
+}
+
+function ArchiveInput({ field, onPick }: { field: RefObject<HTMLInputElement | null> } & Pick<SidebarProps, "onPick">) {
+  return (
+    <input
+      ref={field}
+      type="file"
+      hidden
+      aria-label="A zip or tar.gz"
+      accept=".zip,.tar.gz,.tgz,application/zip,application/gzip"
+      onChange={(event) => take(event.target, onPick)}
+    />
+  );
+}
+
+function take(input: HTMLInputElement, onPick: SidebarProps["onPick"]): void {
+  if (input.files && input.files.length > 0) onPick(pickInput(input.files));
+  input.value = "";
 }
 
 function toneOf({ preview }: Project): "good" | "busy" | "bad" | "idle" {

@@ -41,8 +41,14 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
       {isOn || state === "stopping" ? (
         <>
           {state === "running" && (
-            <Button icon="restart" disabled={busy !== null} onClick={() => void preview.restart()}>
-              {busy === "restarting" ? "Restarting…" : "Restart"}
+            <Button
+              icon="restart"
+              className={styles.restart}
+              aria-label="Restart"
+              disabled={busy !== null}
+              onClick={() => void preview.restart()}
+            >
+              <span>{busy === "restarting" ? "Restarting…" : "Restart"}</span>
             </Button>
           )}
           <Button

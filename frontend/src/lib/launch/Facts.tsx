@@ -55,7 +55,7 @@ export function Facts({ preview, instance, state, health }: FactsProps): ReactNo
         <div>
           <dt>Ends in</dt>
           <dd data-soon={isSoon}>
-            {left > 0 ? duration(left) : "now"}
+            {lifeLeft(left, isSoon)}
             <button
               type="button"
               className={classes(controls.button, controls.small, !isSoon && controls.quiet, styles.extend)}
@@ -86,4 +86,10 @@ export function Facts({ preview, instance, state, health }: FactsProps): ReactNo
       </dl>
     </div>
   );
+}
+
+/** Seconds count only when the end is near. */
+function lifeLeft(seconds: number, isSoon: boolean): string {
+  if (seconds <= 0) return "now";
+  return duration(isSoon ? seconds : seconds - (seconds % 60)).replace(/ 00 s$/, "");
 }

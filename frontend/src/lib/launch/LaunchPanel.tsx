@@ -1,7 +1,6 @@
 import type { CSSProperties, ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
-import type { PreviewInstance } from "../api/types";
 import { usePreviewClient } from "../context";
 import { Announce, classes, Dot, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
@@ -9,6 +8,7 @@ import tokens from "../ui/tokens.module.css";
 import { isActive, type Preview, usePreview } from "../usePreview";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Actions } from "./Actions";
+import { whyFailed, whyStopped } from "./ending";
 import { Facts } from "./Facts";
 import styles from "./launch.module.css";
 import { ProblemNotice } from "./ProblemNotice";
@@ -91,25 +91,14 @@ function Rest({ preview: { instance, isLoaded }, state }: { preview: Preview; st
   if (state === "failed" && instance?.reason)
     return (
       <Notice tone="bad" role="alert">
-        {failure(instance)} Its last lines are in the log.
+        {whyFailed(instance)} Its last lines are in the log.
       </Notice>
     );
-  if (state === "stopped" && instance?.reason) return <p className={styles.hint}>{sentence(instance.reason)}</p>;
+  if (state === "stopped" && instance?.reason) return <p className={styles.hint}>{whyStopped(instance.reason)}</p>;
   if (state !== "none" || !isLoaded) return null;
   return (
     <p className={styles.hint}>
       Launching starts the backend in a process of its own. Its output and its address appear here.
     </p>
   );
-}
-
-function sentence(reason: string): string {
-  const text = reason.charAt(0).toUpperCase() + reason.slice(1);
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
-}
-
-function failure({ reason, exit_code: code, exit_signal: signal }: PreviewInstance): string {
-  const said = sentence(reason ?? "The preview failed.");
-  if (signal !== null && !said.includes("signal")) return `${said} It was ended by signal ${signal}.`;
-  return code !== null && !/\b(status|code|exit)/.test(said) ? `${said} Exit code ${code}.` : said;
 }

@@ -10,7 +10,7 @@ interface PlotProps {
   top: number;
 }
 
-const WIDTH = 56;
+const WIDTH = 44;
 const HEIGHT = 24;
 /** Points that fit; the newest is at the right. */
 const POINTS = 45;

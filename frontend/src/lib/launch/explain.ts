@@ -55,10 +55,14 @@ function takenSentence(problem: Problem, names: readonly string[]): string {
   return `You can have ${many} at a time, and ${taken} ${names.length === 1 ? "is" : "are"} running. Stop one to launch this.`;
 }
 
-function factsOf({ details }: Problem): string[] {
+/** What the sentence does not say already. */
+function factsOf({ details, message }: Problem): string[] {
   const facts: string[] = [];
-  if (Array.isArray(details.missing_files)) facts.push(`Missing: ${details.missing_files.join(", ")}`);
-  if (typeof details.requirement === "string") facts.push(`Requirement: ${details.requirement}`);
-  if (typeof details.path === "string") facts.push(`File: ${details.path}`);
+  const missing: unknown[] = Array.isArray(details.missing_files) ? details.missing_files : [];
+  const untold = missing.map(String).filter((one) => !message.includes(one));
+  if (untold.length > 0) facts.push(`Missing: ${untold.join(", ")}`);
+  if (typeof details.requirement === "string" && !message.includes(details.requirement))
+    facts.push(`Requirement: ${details.requirement}`);
+  if (typeof details.path === "string" && !message.includes(details.path)) facts.push(`File: ${details.path}`);
   return facts;
 }

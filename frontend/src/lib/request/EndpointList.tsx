@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { Endpoint } from "../api/types";
+import { count } from "../ui/format";
 import controls from "../ui/controls.module.css";
 import styles from "./request.module.css";
 
@@ -28,7 +29,7 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
         <input
           type="search"
           className={controls.field}
-          placeholder={`Search ${endpoints.length} endpoints`}
+          placeholder={`Search ${count(endpoints.length, "endpoint")}`}
           aria-label="Search the endpoints"
           value={text}
           onChange={(event) => setText(event.target.value)}

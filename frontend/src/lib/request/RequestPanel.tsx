@@ -58,7 +58,7 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
         <Tab name="history" label="History" tab={view} onTab={setView} />
       </div>
       <div className={styles.view} role="tabpanel" aria-label={view}>
-        {view === "endpoints" && <EndpointsView found={found} onDraft={write} />}
+        {view === "endpoints" && <EndpointsView found={found} isRunning={isRunning} onDraft={write} />}
         {view === "request" && (
           <RequestView
             draft={draft}
@@ -81,9 +81,11 @@ function unavailableBecause(status: string | undefined): string {
 
 function EndpointsView({
   found,
+  isRunning,
   onDraft,
 }: {
   found: ReturnType<typeof useEndpoints>;
+  isRunning: boolean;
   onDraft: (draft: Draft) => void;
 }): ReactNode {
   const { endpoints, problem } = found;
@@ -98,7 +100,12 @@ function EndpointsView({
   if (!endpoints) return <p className={styles.none}>Looking for endpoints…</p>;
   return (
     <div className={styles.none}>
-      <p>No endpoints were found in the source. A running preview that publishes OpenAPI tells more.</p>
+      <p>
+        No endpoints were found in the source
+        {isRunning
+          ? ", and the preview publishes no OpenAPI document that names them. You can send requests all the same."
+          : ". When the preview runs, it is asked for its OpenAPI document, which may name them."}
+      </p>
       <Button onClick={() => onDraft(EMPTY)}>Write a request</Button>
     </div>
   );

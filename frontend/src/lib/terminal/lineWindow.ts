@@ -9,6 +9,9 @@ export const WINDOW = 3_000;
 /** Written in one frame at most; more than a window behind, it jumps. */
 export const FRAME_LINES = 1_000;
 
+/** Given to xterm.js at a time: it looks at the clock between pieces, never within one. */
+const PIECE_LINES = 200;
+
 const HOLD_FRAME = "\u001b[?2026h";
 const SHOW_FRAME = "\u001b[?2026l";
 const EMPTY_ALL = "\u001b[0m\u001b[H\u001b[2J\u001b[3J";
@@ -46,6 +49,11 @@ export class LineWindow {
     return this.#writes > 0;
   }
 
+  /** Whether nothing of what is written is in a view from `first` to `end`: cleared, or trimmed away. */
+  isGone(first: number, end: number): boolean {
+    return this.#to > end || (this.#from < this.#to && this.#to <= first);
+  }
+
   dispose(): void {
     this.#isDisposed = true;
   }
@@ -58,8 +66,8 @@ export class LineWindow {
 
   /** Write all lines of the window, with one of them at the given row, else with the last one in sight. */
   write(view: LogView, anchor: Anchor | undefined, done: () => void): void {
-    const text = this.#text(view.slice(this.#from, this.#to), true);
-    this.#send(`${HOLD_FRAME}${EMPTY_ALL}${text}`, () => {
+    this.#terminal.write(`${HOLD_FRAME}${EMPTY_ALL}`);
+    this.#send(view.slice(this.#from, this.#to), true, () => {
       if (!anchor || !this.scrollTo(anchor)) this.#terminal.scrollToBottom();
       this.#terminal.write(SHOW_FRAME, done);
     });
@@ -68,9 +76,10 @@ export class LineWindow {
   /** Write some of the lines that have come behind the window. */
   append(view: LogView, done: () => void): void {
     const to = Math.min(view.end, this.#to + FRAME_LINES);
-    const text = this.#text(view.slice(this.#to, to), this.#from === this.#to);
+    const entries = view.slice(this.#to, to);
+    const isFirst = this.#from === this.#to;
     this.#to = to;
-    this.#send(text, done);
+    this.#send(entries, isFirst, done);
   }
 
   /** Bring a line to a row of the screen; whether it is here. */
@@ -96,17 +105,15 @@ export class LineWindow {
     return this.#to - 1 - below;
   }
 
-  #text(entries: readonly Entry[], isFirst: boolean): string {
-    const lines = entries.map(this.#paint).join("\r\n");
-    return isFirst || entries.length === 0 ? lines : `\r\n${lines}`;
-  }
-
-  #send(text: string, done: () => void): void {
+  #send(entries: readonly Entry[], isFirst: boolean, done: () => void): void {
     this.#writes += 1;
-    this.#terminal.write(text, () => {
-      if (this.#isDisposed) return;
+    for (let at = 0; at < entries.length; at += PIECE_LINES) {
+      const lines = entries.slice(at, at + PIECE_LINES).map(this.#paint);
+      this.#terminal.write(`${isFirst && at === 0 ? "" : "\r\n"}${lines.join("\r\n")}`);
+    }
+    this.#terminal.write("", () => {
       this.#writes -= 1;
-      done();
+      if (!this.#isDisposed) done();
     });
   }
 }

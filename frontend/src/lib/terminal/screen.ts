@@ -164,8 +164,8 @@ export class Screen {
     this.#view.sync();
     const { first, end } = this.#view;
     if (first === end) this.#hold(true); // cleared
-    if (this.#window.to > end || this.#window.to < first) {
-      // What is shown has gone from the store: from here on the oldest, or the newest.
+    if (this.#window.isGone(first, end)) {
+      // From here on the newest lines, or the oldest.
       if (this.#following) this.#rewrite(end - WINDOW, end);
       else this.#rewrite(first, first + WINDOW, { position: first, offset: 0 });
       return;
@@ -176,11 +176,8 @@ export class Screen {
       return;
     }
     if (this.#window.isWriting || this.#window.to === end) return;
-    if (end - this.#window.to > WINDOW) {
-      this.#rewrite(end - WINDOW, end);
-      return;
-    }
-    this.#window.append(this.#view, () => this.sync());
+    if (end - this.#window.to > WINDOW) this.#rewrite(end - WINDOW, end);
+    else this.#window.append(this.#view, () => this.sync());
   }
 
   /** Write these lines instead of those that are here, with one of them at the given row. */
@@ -244,11 +241,8 @@ export class Screen {
 
   #reachedBottom(): void {
     const { end } = this.#view;
-    if (end - this.#window.to <= NEAR_LINES) {
-      this.follow();
-      return;
-    }
-    this.#showAround(this.#window.anchor());
+    if (end - this.#window.to <= NEAR_LINES) this.follow();
+    else this.#showAround(this.#window.anchor());
   }
 
   #hold(isFollowing: boolean): void {

@@ -1,0 +1,178 @@
+"""The page in every state that a person can meet, one picture each: `screenshots.py --states FOLDER` runs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from page_kit import BROKEN, FILES, Running, Visit, run_service, visit
+from playwright.sync_api import Browser, Route
+
+__all__ = ["take_states"]
+
+_REQUIREMENTS = FILES["requirements.txt"]
+_SLOW = {
+    "main.py": (
+        "import time\n"
+        "from fastapi import FastAPI\n"
+        "print('loading the catalogue', flush=True)\n"
+        "time.sleep(4)\n"
+        "app = FastAPI()\n"
+        "@app.get('/broken')\n"
+        "def broken():\n"
+        "    raise RuntimeError('the shelf is empty')\n"
+    ),
+    "requirements.txt": _REQUIREMENTS,
+}
+_SILENT = {
+    "main.py": "from fastapi import FastAPI\napp = FastAPI(openapi_url=None)\n",
+    "requirements.txt": _REQUIREMENTS,
+}
+_NOTHING = {"notes.txt": "nothing to run here\n"}
+_SETTLED_MS = 700
+_SHORT_LIFE_S = "9"
+
+
+def take_states(browser: Browser, folder: Path, work: Path) -> None:
+    """Write a picture of each state, in both schemes, on a large and on a small screen."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_service(work / "service") as running:
+        for scheme, width in _looks():
+            with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
+                _Album(seen, folder, f"{scheme}-{width}").walk(running)
+    for scheme, width in _looks():
+        with (
+            run_service(work / f"short-{scheme}-{width}", PREVIEW_MAX_UPTIME=_SHORT_LIFE_S) as running,
+            visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen,
+        ):
+            _Album(seen, folder, f"{scheme}-{width}").walk_to_the_end(running)
+
+
+def _looks() -> Iterator[tuple[str, int]]:
+    for scheme in ("light", "dark"):
+        for width in (1280, 360):
+            yield scheme, width
+
+
+class _Album:
+    """The pictures of one visit."""
+
+    def __init__(self, seen: Visit, folder: Path, look: str) -> None:
+        self.seen = seen
+        self.folder = folder
+        self.look = look
+
+    def take(self, state: str) -> None:
+        """One picture, when what moves has come to rest."""
+        self.seen.page.wait_for_timeout(_SETTLED_MS)
+        self.seen.page.screenshot(path=self.folder / f"{state}-{self.look}.png")
+
+    def walk(self, running: Running) -> None:
+        """From the sign-in to the session's end, with a service that stays."""
+        seen, page = self.seen, self.seen.page
+        page.goto(running.url)
+        page.get_by_label("Paste a token").wait_for()
+        self.take("01-signed-out")
+        seen.sign_in(running, f"ada-{self.look}")
+        page.get_by_text("Run a backend, and watch it").wait_for()
+        self.take("02-empty")
+        with self._held("**/api/v1/generations"):
+            seen.drop_zip("shop", FILES, until_there=False)
+            page.get_by_text("Uploading").first.wait_for()
+            self.take("03-uploading")
+        page.get_by_role("heading", name="shop", exact=True, level=2).wait_for()
+        self.take("04-not-launched")
+        seen.drop_zip("slow-shop", _SLOW)
+        page.get_by_role("button", name="Launch", exact=True).click()
+        seen.wait_for_line("loading the catalogue")
+        self.take("05-starting")
+        seen.wait_for_state("Running")
+        self._pane("Requests")
+        seen.pick("GET", "/broken")
+        seen.send()
+        seen.wait_for_answer("500")
+        self.take("06-request-failed")
+        self._pane("Log")
+        self.take("07-running")
+        self._refusals()
+        self._ends()
+        page.context.clear_cookies()
+        page.reload()
+        page.get_by_label("Paste a token").wait_for()
+        seen.sign_in(running, f"ada-{self.look}")
+        page.get_by_role("button", name=re.compile("^Launch")).first.wait_for()
+        page.context.clear_cookies()
+        page.get_by_text("Your session is over").wait_for()
+        self.take("14-session-over")
+
+    def _refusals(self) -> None:
+        seen, page = self.seen, self.seen.page
+        seen.drop_zip("shop-2", FILES)
+        page.get_by_role("button", name="Launch", exact=True).click()
+        page.get_by_role("button", name="Stop “slow-shop”, launch this").wait_for()
+        self.take("08-limit-reached")
+        page.get_by_role("button", name="Stop “slow-shop”, launch this").click()
+        seen.wait_for_state("Running")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        seen.wait_for_state("Stopped")
+        self.take("09-stopped")
+        seen.drop_zip("notes", _NOTHING)
+        page.get_by_role("button", name="Launch", exact=True).click()
+        page.get_by_role("alert").first.wait_for()
+        self.take("10-nothing-to-launch")
+
+    def _ends(self) -> None:
+        seen, page = self.seen, self.seen.page
+        seen.drop_zip("broken", BROKEN)
+        seen.launch(until="Failed")
+        self.take("11-failed")
+        seen.drop_zip("silent", _SILENT)
+        seen.launch()
+        self._pane("Requests")
+        page.get_by_text("No endpoints were found").wait_for()
+        self.take("12-no-endpoints")
+        page.get_by_role("button", name="Write a request").click()
+        self.take("13-writing-a-request")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        seen.wait_for_state("Stopped")
+
+    def walk_to_the_end(self, running: Running) -> None:
+        """Expiry, and a service that goes away and comes back."""
+        seen, page = self.seen, self.seen.page
+        seen.sign_in(running, f"ada-{self.look}")
+        seen.drop_zip("shop", FILES)
+        seen.launch()
+        seen.wait_for_state("Stopped")
+        self.take("15-expired")
+        seen.launch()
+        running.kill()
+        page.get_by_text("Reconnecting by itself").wait_for()
+        self.take("16-reconnecting")
+        running.start_again()
+        page.get_by_text("Ended", exact=True).first.wait_for(timeout=60_000)
+        self.take("17-after-a-restart")
+
+    def _pane(self, name: str) -> None:
+        """On a small screen one pane at a time is shown."""
+        switch = self.seen.page.get_by_role("button", name=name, exact=True)
+        if switch.is_visible():
+            switch.click()
+
+    @contextmanager
+    def _held(self, address: str) -> Iterator[None]:
+        """Requests to this address wait until the block is over."""
+        waiting: list[Route] = []
+
+        def hold(route: Route) -> None:
+            if route.request.method == "POST":
+                waiting.append(route)
+            else:
+                route.continue_()
+
+        self.seen.page.route(address, hold)
+        yield
+        for route in waiting:
+            route.continue_()
+        self.seen.page.unroute(address)

@@ -1,0 +1,130 @@
+"""A log of 200,000 lines: the page stays responsive, keeps a bounded part of it, and fetches the rest when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+from page_kit import FILES, PATIENCE_MS, Running, Visit, visit
+from playwright.sync_api import Browser, Request, expect
+
+LINES = 200_000
+# What a person notices as lag, on a machine that runs the service and the program beside the browser.
+LONGEST_TASK_MS = 200
+# Elements in the page: a screenful of rows, whatever the log holds.
+MOST_ELEMENTS = 3_000
+MOST_HEAP_BYTES = 400 * 1024 * 1024
+
+WATCH_TASKS = """() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((one) => one.duration)))
+        .observe({ type: "longtask" });
+}"""
+
+
+@contextmanager
+def responsive(seen: Visit, what: str) -> Iterator[None]:
+    """No task in this block keeps the page from answering."""
+    seen.page.evaluate("() => { window.longTasks.length = 0; }")
+    yield
+    # The observer is told of a task a moment after it; two frames later it has been.
+    seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    longest_ms: float = seen.page.evaluate("() => Math.max(0, ...window.longTasks)")
+    assert longest_ms < LONGEST_TASK_MS, f"{what}: a task took {longest_ms:.0f} ms"
+
+
+def launch_shop(running: Running, user: str) -> str:
+    """Launch it, and where it answers."""
+    with running.api(user) as api:
+        made = api.post("/api/v1/generations", json={"name": "shop", "files": FILES}).json()
+        path = f"/api/v1/generations/{made['id']}/preview/launch"
+        launched = api.post(path, json={}, headers={"Prefer": "wait=80"})
+    assert launched.status_code == 201, launched.text
+    address: str = launched.json()["base_url"].replace("localhost", "127.0.0.1")
+    return address
+
+
+def stop(running: Running, user: str) -> None:
+    with running.api(user) as api:
+        for one in api.get("/api/v1/previews?status=running").json()["previews"]:
+            api.delete(f"/api/v1/generations/{one['generation_id']}/preview")
+
+
+def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
+    running: Running, browser: Browser
+) -> None:
+    address = launch_shop(running, "load-user")
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "load-user")
+        seen.wait_for_line("ready in")
+        page.evaluate(WATCH_TASKS)
+        with responsive(seen, "lines coming"):
+            httpx2.get(f"{address}/burst/{LINES}", trust_env=False, timeout=90)
+            seen.wait_for_line(f"burst {LINES - 1}", timeout_ms=PATIENCE_MS)
+        with responsive(seen, "searching"):
+            page.get_by_role("button", name="Search (Ctrl+F)").click()
+            field = page.get_by_role("textbox", name="Search the log")
+            field.fill("burst 77777")
+            expect(page.get_by_text("1 line", exact=True)).to_be_visible()
+            field.press("Enter")
+            seen.wait_for_line("burst 77777")
+            field.press("Escape")
+        with responsive(seen, "scrolling"):
+            page.locator(".xterm-helper-textarea").focus()
+            for key in ("PageUp",) * 20 + ("PageDown",) * 5:
+                page.keyboard.press(key)
+            page.mouse.move(400, 500)
+            for _ in range(30):
+                page.mouse.wheel(0, -900)
+            page.keyboard.press("Home")
+            seen.wait_for_line("files ready")
+            page.keyboard.press("End")
+            seen.wait_for_line(f"burst {LINES - 1}")
+        with responsive(seen, "filtering"):
+            page.get_by_role("button", name="Filter by level and source").click()
+            page.get_by_role("button", name="Program", exact=True).click()
+            seen.wait_for_line("files ready")
+            page.get_by_role("button", name="Program", exact=True).click()
+            seen.wait_for_line(f"burst {LINES - 1}")
+        with responsive(seen, "saving"):
+            lines = seen.saved_lines()
+        assert len(lines) >= LINES
+        assert page.locator("*").count() < MOST_ELEMENTS
+        assert page.evaluate("() => performance.memory.usedJSHeapSize") < MOST_HEAP_BYTES
+    stop(running, "load-user")
+
+
+def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_when_scrolled_to(
+    running: Running, browser: Browser
+) -> None:
+    address = launch_shop(running, "late-user")
+    httpx2.get(f"{address}/burst/20000", trust_env=False, timeout=90)
+    with visit(browser) as seen:
+        page = seen.page
+        asked: list[str] = []
+
+        def note(request: Request) -> None:
+            if "before=" in request.url:
+                asked.append(request.url)
+
+        page.on("request", note)
+        seen.sign_in(running, "late-user")
+        seen.wait_for_line("burst 19999")
+        page.evaluate(WATCH_TASKS)
+        steps = page.get_by_role("list", name="Steps of the launch")
+        expect(steps.locator("[data-state=done]")).to_have_count(4)
+        assert not asked
+        assert 5_000 <= len(seen.saved_lines()) < 5_050
+        with responsive(seen, "fetching what is older"):
+            page.locator(".xterm-helper-textarea").focus()
+            for _ in range(3):
+                before = len(asked)
+                with page.expect_response(lambda answer: "before=" in answer.url):
+                    page.keyboard.press("Home")
+                assert len(asked) > before
+        first, last = (seen.saved_lines()[at] for at in (0, -1))
+        assert last["message"] == "burst 19999"
+        assert first["seq"] <= last["seq"] - 7_000
+    stop(running, "late-user")

@@ -1,0 +1,230 @@
+"""What a person does with the log, in a real browser: each tool of the terminal, and what it does to the lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+from page_kit import Running, Visit, visit
+from playwright.sync_api import Browser, Locator, Route, expect
+
+USER = "terminal-user"
+TALKER = """
+import logging
+
+from fastapi import FastAPI
+
+logging.basicConfig(level=logging.DEBUG, format="%(levelname)s: %(message)s")
+app = FastAPI()
+
+
+@app.get("/say/{word}")
+def say(word: str):
+    print(f"somebody said {word}", flush=True)
+
+
+logging.debug("quiet talk")
+logging.warning("worried talk")
+logging.error("loud talk")
+print("wide " * 60 + "the far end", flush=True)
+print("\\x1b[32mread\\x1b[0m https://example.com/manual first", flush=True)
+"""
+
+
+@dataclass
+class Talker:
+    """A preview whose log has a line of each kind."""
+
+    running: Running
+    address: str
+
+    def say(self, word: str) -> None:
+        httpx2.get(f"{self.address}/say/{word}", trust_env=False, timeout=20).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def talker(running: Running) -> Iterator[Talker]:
+    with running.api(USER) as api:
+        files = {"main.py": TALKER, "requirements.txt": "fastapi\nuvicorn\n"}
+        made = api.post("/api/v1/generations", json={"name": "talker", "files": files}).json()
+        path = f"/api/v1/generations/{made['id']}/preview"
+        launched = api.post(f"{path}/launch", json={}, headers={"Prefer": "wait=80"})
+        assert launched.status_code == 201, launched.text
+        yield Talker(running, launched.json()["base_url"].replace("localhost", "127.0.0.1"))
+        api.delete(path)
+
+
+@pytest.fixture
+def seen(talker: Talker, browser: Browser) -> Iterator[Visit]:
+    with visit(browser) as seen:
+        seen.sign_in(talker.running, USER)
+        seen.wait_for_line("ready in")
+        yield seen
+        assert not seen.violations
+
+
+def rows_with(seen: Visit, text: str) -> Locator:
+    return seen.page.locator(".xterm-rows > div").filter(has_text=text)
+
+
+def press(seen: Visit, label: str) -> None:
+    seen.page.get_by_role("toolbar", name="Log tools").get_by_role("button", name=label).click()
+
+
+def choose(seen: Visit, item: str) -> None:
+    press(seen, "Copy, save, clear")
+    seen.page.get_by_role("menuitem", name=item).click()
+
+
+def test_without_wrapping_a_long_line_is_one_row_and_the_log_scrolls_sideways(seen: Visit) -> None:
+    expect(rows_with(seen, "wide wide")).not_to_have_count(1)
+    press(seen, "Wrap long lines")
+    expect(rows_with(seen, "wide wide")).to_have_count(1)
+    host = seen.page.locator("[data-wrap=false]")
+    assert host.evaluate("(one) => one.scrollWidth > one.clientWidth + 500")
+    host.evaluate("(one) => one.scrollTo(one.scrollWidth, 0)")
+    expect(rows_with(seen, "the far end")).to_have_count(1)
+    press(seen, "Wrap long lines")
+    expect(rows_with(seen, "wide wide")).not_to_have_count(1)
+
+
+def test_filters_show_only_the_levels_and_sources_that_are_chosen(seen: Visit) -> None:
+    press(seen, "Filter by level and source")
+    for level in ("Debug", "Info", "Warnings"):
+        seen.page.get_by_role("button", name=level, exact=True).click()
+    expect(rows_with(seen, "loud talk")).to_have_count(1)
+    for other in ("quiet talk", "worried talk", "ready in"):
+        expect(rows_with(seen, other)).to_have_count(0)
+    seen.page.get_by_role("button", name="Warnings", exact=True).click()
+    expect(rows_with(seen, "worried talk")).to_have_count(1)
+    seen.page.get_by_role("button", name="Program", exact=True).click()
+    expect(rows_with(seen, "loud talk")).to_have_count(0)
+    for level in ("Info", "Debug"):
+        seen.page.get_by_role("button", name=level, exact=True).click()
+    expect(rows_with(seen, "files ready")).to_have_count(1)
+    assert {line["source"] for line in seen.saved_lines()} == {"system"}
+
+
+def test_what_is_cleared_stays_away_and_what_comes_is_shown(talker: Talker, seen: Visit) -> None:
+    choose(seen, "Clear")
+    expect(rows_with(seen, "loud talk")).to_have_count(0)
+    talker.say("after-the-clearing")
+    seen.wait_for_line("somebody said after-the-clearing")
+    seen.page.locator(".xterm-helper-textarea").focus()
+    seen.page.keyboard.press("Home")
+    expect(rows_with(seen, "files ready")).to_have_count(0)
+    assert "files ready" not in json.dumps(seen.saved_lines())
+
+
+def test_copying_takes_all_that_is_shown_or_what_is_selected(talker: Talker, seen: Visit) -> None:
+    seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=talker.running.url)
+    choose(seen, "Copy what is shown")
+    copied: str = seen.page.evaluate("() => navigator.clipboard.readText()")
+    assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ERROR   ERROR: loud talk$", copied, re.MULTILINE)
+    assert re.search(r"INFO    read https://example.com/manual first$", copied, re.MULTILINE)
+    box = rows_with(seen, "loud talk").bounding_box()
+    assert box is not None
+    seen.page.mouse.click(box["x"] + 200, box["y"] + box["height"] / 2, click_count=3)
+    choose(seen, "Copy what is shown")
+    copied = seen.page.evaluate("() => navigator.clipboard.readText()")
+    assert re.fullmatch(r"▌ [\d:.]{12} ERROR: loud talk", copied.strip())
+
+
+def test_the_log_is_saved_as_text_and_as_json_lines(seen: Visit) -> None:
+    press(seen, "Copy, save, clear")
+    with seen.page.expect_download() as download:
+        seen.page.get_by_role("menuitem", name="Save as text").click()
+    assert re.fullmatch(r"gen_\w+-preview_\w+\.log", download.value.suggested_filename)
+    text = download.value.path().read_text()
+    lines = seen.saved_lines()
+    assert set(lines[0]) == {"seq", "timestamp", "level", "source", "message"}
+    assert text.startswith(f"{lines[0]['timestamp']} {lines[0]['level']:7} {lines[0]['message']}\n")
+    assert len(text.splitlines()) <= len(lines)
+    assert "\x1b" not in text
+
+
+def test_timestamps_are_shown_or_not_and_the_pointer_on_one_tells_it_exactly(seen: Visit) -> None:
+    row = rows_with(seen, "loud talk")
+    expect(row).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d{3}"))
+    box = row.bounding_box()
+    assert box is not None
+    seen.page.mouse.move(box["x"] + 40, box["y"] + box["height"] / 2)
+    tip = seen.page.get_by_role("tooltip")
+    (line,) = (one for one in seen.saved_lines() if "loud talk" in one["message"])
+    seen.page.mouse.move(box["x"] + 45, box["y"] + box["height"] / 2)
+    expect(tip).to_contain_text(line["timestamp"])
+    expect(tip).to_contain_text(f"Line {line['seq']} · ERROR · the program")
+    seen.page.mouse.move(box["x"] + 400, box["y"] - 200)
+    expect(tip).to_be_hidden()
+    press(seen, "Timestamps")
+    expect(row).not_to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d{3}"))
+    press(seen, "Timestamps")
+    expect(row).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d{3}"))
+
+
+def test_a_link_in_a_line_opens_in_a_tab_of_its_own_that_cannot_reach_back(seen: Visit) -> None:
+    def answer(route: Route) -> None:
+        route.fulfill(body="the manual", content_type="text/plain")
+
+    seen.page.context.route("https://example.com/**", answer)
+    row = rows_with(seen, "example.com/manual")
+    box = row.bounding_box()
+    width: float = seen.page.locator(".xterm-screen").evaluate("(one) => one.getBoundingClientRect().width")
+    assert box is not None
+    # "▌ 12:00:00.000 read https…": the link begins in column 20.
+    column = width / max(1, round(width / _cell_width(seen)))
+    x, y = box["x"] + column * 26, box["y"] + box["height"] / 2
+    seen.page.mouse.move(x, y)
+    seen.page.locator(".xterm-cursor-pointer").wait_for()
+    with seen.page.context.expect_page() as opened:
+        seen.page.mouse.click(x, y)
+    assert opened.value.url == "https://example.com/manual"
+    assert opened.value.evaluate("() => window.opener") is None
+
+
+def _cell_width(seen: Visit) -> float:
+    width: float = seen.page.locator(".xterm-rows > div").first.evaluate(
+        """(row) => {
+            const range = document.createRange();
+            range.setStart(row.firstChild.firstChild, 0);
+            range.setEnd(row.firstChild.firstChild, 1);
+            return range.getBoundingClientRect().width;
+        }"""
+    )
+    return width
+
+
+def test_a_screen_reader_gets_the_lines_as_text_and_hears_new_ones(talker: Talker, seen: Visit) -> None:
+    page = seen.page
+    start = page.get_by_role("button", name="Read the log with a screen reader")
+    press(seen, "Copy, save, clear")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    expect(start).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("listitem").filter(has_text="loud talk")).to_have_count(1)
+    talker.say("words-to-hear")
+    expect(page.locator(".live-region")).to_contain_text("somebody said words-to-hear")
+    page.reload()
+    expect(page.get_by_role("listitem").filter(has_text="loud talk")).to_have_count(1)
+    press(seen, "Copy, save, clear")
+    page.get_by_role("menuitemcheckbox", name="For screen readers").click()
+    expect(page.locator(".xterm-accessibility")).to_have_count(0)
+    expect(start).to_be_attached()
+
+
+def test_the_theme_follows_the_system_until_somebody_chooses(seen: Visit) -> None:
+    ground = seen.page.get_by_role("region", name="Log", exact=True)
+    dark, light = "rgb(13, 17, 23)", "rgb(251, 251, 253)"
+    expect(ground).to_have_css("background-color", dark)
+    seen.page.emulate_media(color_scheme="light")
+    expect(ground).to_have_css("background-color", light)
+    seen.page.get_by_role("button", name="Theme: system").click()
+    seen.page.get_by_role("button", name="Theme: light").click()
+    expect(ground).to_have_css("background-color", dark)
+    seen.page.reload()
+    expect(ground).to_have_css("background-color", dark)
