@@ -67,22 +67,18 @@ export function Facts({ preview, instance, state, health }: FactsProps): ReactNo
             </button>
           </dd>
         </div>
-        {last && (
-          <>
-            <Plot
-              label="Memory"
-              value={`${Math.round(last.memoryMb)} MB`}
-              values={preview.usage.map((one) => one.memoryMb)}
-              top={64}
-            />
-            <Plot
-              label="CPU"
-              value={`${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %`}
-              values={preview.usage.map((one) => one.cpuPercent)}
-              top={25}
-            />
-          </>
-        )}
+        <Plot
+          label="Memory"
+          value={last ? `${Math.round(last.memoryMb)} MB` : "–"}
+          values={preview.usage.map((one) => one.memoryMb)}
+          top={64}
+        />
+        <Plot
+          label="CPU"
+          value={last ? `${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %` : "–"}
+          values={preview.usage.map((one) => one.cpuPercent)}
+          top={25}
+        />
       </dl>
     </div>
   );

@@ -13,7 +13,7 @@ export function Steps({ steps, phase }: { steps: readonly LaunchStep[]; phase: S
   const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
   const isTold = steps[current - 1]?.state === "failed";
   return (
-    <ol className={styles.steps} data-phase={phase} aria-label="Steps of the launch">
+    <ol className={styles.steps} aria-label="Steps of the launch">
       {steps.map((step, at) => {
         const look = lookOf(step, at === current, phase, isTold);
         return (

@@ -18,6 +18,7 @@ const NEAR_ROWS = 40;
 const NEAR_LINES = 500;
 /** A window that is being dragged is not written anew at each step. */
 const REWRAP_MS = 80;
+const FILL_MS = 300;
 
 /**
  * The terminal: shows a window of a view of the log, moves it as one scrolls, and follows the end while one is there.
@@ -44,6 +45,7 @@ export class Screen {
   #pinned = false;
   #disposed = false;
   #rewrap: ReturnType<typeof setTimeout> | undefined;
+  #fill: ReturnType<typeof setTimeout> | undefined;
   readonly #resize: ResizeObserver;
 
   constructor(host: HTMLElement, view: LogView, options: ScreenOptions, events: ScreenEvents) {
@@ -84,6 +86,7 @@ export class Screen {
   dispose(): void {
     this.#disposed = true;
     clearTimeout(this.#rewrap);
+    clearTimeout(this.#fill);
     cancelAnimationFrame(this.#frame);
     cancelAnimationFrame(this.#checkFrame);
     this.#resize.disconnect();
@@ -217,16 +220,29 @@ export class Screen {
   #check(): void {
     const buffer = this.terminal.buffer.active;
     const isAtBottom = buffer.viewportY >= buffer.baseY;
-    const { first } = this.#view;
     if (this.#following && !isAtBottom) this.#hold(false);
     else if (!this.#following && isAtBottom && !this.#pinned) this.#reachedBottom();
-    const isNearTop = buffer.viewportY < NEAR_ROWS;
-    if (isNearTop && this.#window.from > first && !this.#following) {
-      this.#showAround(this.#window.anchor());
-    } else if (isNearTop && this.#window.from === first && (!this.#following || buffer.baseY === 0)) {
-      if (this.#view.store.hasOlder) this.#events.onNeedOlder();
-    }
+    if (buffer.viewportY < NEAR_ROWS) this.#nearTop();
     this.#markFound();
+  }
+
+  #nearTop(): void {
+    if (!this.#following) {
+      if (this.#window.from > this.#view.first) this.#showAround(this.#window.anchor());
+      else this.#needOlder();
+    } else if (this.#isRoomLeft()) {
+      // Lines may be on their way that fill it: what is older is asked for when they have had their time.
+      clearTimeout(this.#fill);
+      this.#fill = setTimeout(() => this.#following && this.#isRoomLeft() && this.#needOlder(), FILL_MS);
+    }
+  }
+
+  #isRoomLeft(): boolean {
+    return !this.#disposed && this.#window.from === this.#view.first && this.terminal.buffer.active.baseY === 0;
+  }
+
+  #needOlder(): void {
+    if (this.#view.store.hasOlder) this.#events.onNeedOlder();
   }
 
   #markFound(): void {
