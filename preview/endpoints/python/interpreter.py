@@ -11,21 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.endpoints.fastapi.expressions import evaluate_plain
-from preview.endpoints.fastapi.imports import Importer
-from preview.endpoints.fastapi.registration import construct, is_constructor, router_call
-from preview.endpoints.fastapi.values import (
-    UNKNOWN,
-    Class,
-    External,
-    Function,
-    Instance,
-    Module,
-    Pending,
-    Router,
-    Scope,
-)
-from preview.endpoints.sources import Sources
+from preview.endpoints.python.expressions import evaluate_plain
+from preview.endpoints.python.imports import Importer
+from preview.endpoints.python.native import Call, Framework, Native
+from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Scope
+from preview.sources import Sources
 
 __all__ = ["Budget", "Interpreter", "OutOfBudget"]
 
@@ -54,11 +44,13 @@ class Interpreter:
         sources: The project's files.
         app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
         budget: Shared by all that read the same project.
+        framework: Knows what the names from outside do.
     """
 
-    def __init__(self, sources: Sources, app_dir: str, budget: Budget) -> None:
+    def __init__(self, sources: Sources, app_dir: str, budget: Budget, framework: Framework) -> None:
         self._sources = sources
-        self._importer = Importer(sources, app_dir, self.load)
+        self._framework = framework
+        self._importer = Importer(sources, app_dir, self.load, framework.starred)
         self._modules: dict[str, Module] = {}
         self._depth = 0
         self._budget = budget
@@ -133,8 +125,8 @@ class Interpreter:
             return Function(found.node, found.scope, receiver=value) if isinstance(found, Function) else found
         if isinstance(value, Class):
             return self._class_attribute(value, name)
-        if isinstance(value, Router):
-            return {"router": value, "prefix": value.prefix}.get(name, UNKNOWN)
+        if isinstance(value, Native):
+            return value.attribute(name)
         return UNKNOWN
 
     def bases(self, cls: Class) -> list[object]:
@@ -224,27 +216,34 @@ class Interpreter:
             owner = self.evaluate(target.value, scope)
             if isinstance(owner, Instance):
                 owner.names[target.attr] = value
+            elif isinstance(owner, Native):
+                owner.set_attribute(target.attr, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             values = value if isinstance(value, list) else []
             for position, element in enumerate(target.elts):
                 self._bind(element, values[position] if position < len(values) else UNKNOWN, scope)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        function = Function(node, scope)
-        scope.names[node.name] = function
-        for decorator in reversed(node.decorator_list):
-            pending = self.evaluate(decorator, scope)
-            if isinstance(pending, Pending):
-                self._register(pending, function)
-
-    def _register(self, pending: Pending, target: object) -> None:
-        pending.route.function = target if isinstance(target, Function) else None
-        pending.router.items.append(pending.route)
+        self._decorate(node, Function(node, scope), scope)
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> None:
         body = Scope(scope.file, parent=scope)
-        scope.names[node.name] = Class(node, scope, body)
+        cls = Class(node, scope, body)
+        scope.names[node.name] = cls
         self._run(node.body, body)
+        self._decorate(node, cls, scope)
+
+    def _decorate(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, target: Function | Class, scope: Scope
+    ) -> None:
+        """Bind the name; a decorator of the framework registers it, all others are taken to change nothing."""
+        scope.names[node.name] = target
+        for decorator in reversed(node.decorator_list):
+            native = self.evaluate(decorator, scope)
+            if isinstance(native, Native):
+                result = native.decorate(target)
+                if result is not UNKNOWN:
+                    scope.names[node.name] = result
 
     def _if(self, node: ast.If, scope: Scope) -> None:
         # Which side runs depends on settings; routes of both are shown. What runs only as a program is not served.
@@ -266,34 +265,31 @@ class Interpreter:
     # Calls
 
     def _call(self, node: ast.Call, scope: Scope) -> object:
-        callee = self._callee(node, scope)
-        if callee is None:
+        if isinstance(node.func, ast.Attribute):
+            receiver = self.evaluate(node.func.value, scope)
+            callee = receiver if isinstance(receiver, Native) else self.attribute(receiver, node.func.attr)
+        else:
+            callee = self.evaluate(node.func, scope)
+        if callee is UNKNOWN:
             return UNKNOWN
         arguments = [self.evaluate(item, scope) for item in node.args if not isinstance(item, ast.Starred)]
         named = {item.arg: self.evaluate(item.value, scope) for item in node.keywords if item.arg}
-        if isinstance(callee, tuple):
-            router, method = callee
-            return router_call(router, method, node, arguments, named, scope)
-        if isinstance(callee, Pending):
-            self._register(callee, arguments[0] if arguments else UNKNOWN)
-            return arguments[0] if arguments else UNKNOWN
+        call = Call(node, arguments, named, scope, self)
+        if isinstance(callee, Native):
+            return (
+                callee.call_method(node.func.attr, call) if isinstance(node.func, ast.Attribute) else callee.call(call)
+            )
         if isinstance(callee, Function):
             return self.call(callee, arguments, **named)
         if isinstance(callee, Class):
-            lineage = self.lineage(callee)
-            base = next((item for item in lineage if isinstance(item, External) and is_constructor(item)), None)
-            if base is not None:
-                return construct(base, node, arguments, named, scope)
+            base = next((item for item in self.lineage(callee) if self._constructs(item)), None)
+            if isinstance(base, External):
+                return self._framework.construct(base, call)
             return self._instantiate(callee, arguments, named)
-        return construct(callee, node, arguments, named, scope) if isinstance(callee, External) else UNKNOWN
+        return self._framework.construct(callee, call) if isinstance(callee, External) else UNKNOWN
 
-    def _callee(self, node: ast.Call, scope: Scope) -> object:
-        if isinstance(node.func, ast.Attribute):
-            receiver = self.evaluate(node.func.value, scope)
-            if isinstance(receiver, Router):
-                return receiver, node.func.attr
-            return self.attribute(receiver, node.func.attr)
-        return self.evaluate(node.func, scope)
+    def _constructs(self, value: Class | External) -> bool:
+        return isinstance(value, External) and self._framework.is_constructor(value)
 
     def _instantiate(self, cls: Class, arguments: Sequence[object], named: dict[str, object]) -> Instance:
         instance = Instance(cls)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from preview.endpoints.fastapi.values import UNKNOWN, External, Module, Scope
-from preview.endpoints.sources import Sources
+from preview.endpoints.python.values import UNKNOWN, External, Module, Scope
+from preview.sources import Sources
 
 __all__ = ["Importer", "join"]
-
-# What a star import from a framework brings, as far as routes need it.
-_FRAMEWORKS = frozenset({"fastapi", "starlette"})
-_STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
 
 
 def join(folder: str, name: str) -> str:
@@ -27,12 +23,20 @@ class Importer:
         sources: The project's files.
         app_dir: Where absolute imports begin.
         load: Reads a module.
+        starred: The names that a star import from outside brings.
     """
 
-    def __init__(self, sources: Sources, app_dir: str, load: Callable[[str], Module]) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        app_dir: str,
+        load: Callable[[str], Module],
+        starred: Callable[[str], Sequence[str]],
+    ) -> None:
         self._sources = sources
         self._app_dir = app_dir
         self._load = load
+        self._starred = starred
 
     def bind(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         """Bind the names of one statement."""
@@ -60,8 +64,8 @@ class Importer:
                 if origin is not None:
                     public = {key: value for key, value in origin.scope.names.items() if not key.startswith("_")}
                     scope.names.update(public)
-                elif name.partition(".")[0] in _FRAMEWORKS:
-                    scope.names.update({known: External(f"{name}.{known}") for known in _STARRED})
+                elif not node.level:
+                    scope.names.update({known: External(f"{name}.{known}") for known in self._starred(name)})
                 continue
             value: object = UNKNOWN
             if origin is not None and alias.name in origin.scope.names:
