@@ -4,7 +4,7 @@ Each framework plugs in what its own names do (``Framework``, ``Native``).
 """
 
 from preview.endpoints.python.imports import join
-from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget
+from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget, WouldRaise
 from preview.endpoints.python.native import Call, Framework, Native
 from preview.endpoints.python.values import (
     UNKNOWN,
@@ -32,5 +32,6 @@ __all__ = [
     "Native",
     "OutOfBudget",
     "Scope",
+    "WouldRaise",
     "join",
 ]

@@ -17,17 +17,23 @@ from preview.endpoints.python.native import Call, Framework, Native
 from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Scope
 from preview.sources import Sources
 
-__all__ = ["Budget", "Interpreter", "OutOfBudget"]
+__all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
 # About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
 _MAX_STEPS: Final = 250_000
 _MAX_LOOP: Final = 200
+# A list that adds itself to itself in a loop must not fill the memory.
+_MAX_ITEMS: Final = 100_000
 
 
 class OutOfBudget(Exception):
     """So much was read that reading on would take too long."""
+
+
+class WouldRaise(Exception):
+    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
 
 
 @dataclass(slots=True)
@@ -45,12 +51,21 @@ class Interpreter:
         app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
         budget: Shared by all that read the same project.
         framework: Knows what the names from outside do.
+        roots: Further folders that absolute imports count from (``sys.path``), after ``app_dir``.
+
+    Attributes:
+        outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
+        trying: How many ``try`` are around what is being read.
     """
 
-    def __init__(self, sources: Sources, app_dir: str, budget: Budget, framework: Framework) -> None:
+    def __init__(
+        self, sources: Sources, app_dir: str, budget: Budget, framework: Framework, roots: Sequence[str] = ()
+    ) -> None:
         self._sources = sources
         self._framework = framework
-        self._importer = Importer(sources, app_dir, self.load, framework.starred)
+        self.outside: dict[str, object] = {}
+        self.trying = 0
+        self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
         self._modules: dict[str, Module] = {}
         self._depth = 0
         self._budget = budget
@@ -67,6 +82,14 @@ class Interpreter:
             if tree is not None:
                 self._run(tree.body, module.scope)
         return self._modules[file]
+
+    def module(self, name: str) -> Module | None:
+        """The project's module of this absolute name, or None.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        return self._importer.module(name)
 
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
         """What a function of the project gives back.
@@ -151,6 +174,9 @@ class Interpreter:
         for ancestor in self.lineage(cls):
             if isinstance(ancestor, Class) and name in ancestor.body.names:
                 return ancestor.body.names[name]
+            if isinstance(ancestor, External):
+                # Inherited from outside: `View.as_view`, as the framework knows it.
+                return External(f"{ancestor.name}.{name}")
         return UNKNOWN
 
     def step(self) -> None:
@@ -180,6 +206,8 @@ class Interpreter:
         match statement:
             case ast.Assign():
                 self._assign(statement, scope)
+            case ast.AugAssign(op=ast.Add()):
+                self._add_to(statement, scope)
             case ast.AnnAssign(value=ast.expr()):
                 self._bind(statement.target, self.evaluate(statement.value, scope), scope)
             case ast.Expr():
@@ -199,8 +227,7 @@ class Interpreter:
             case ast.If():
                 self._if(statement, scope)
             case ast.Try():
-                for part in (statement.body, statement.orelse, statement.finalbody):
-                    self._run(part, scope)
+                self._try(statement, scope)
             case _:
                 pass
 
@@ -208,6 +235,15 @@ class Interpreter:
         value = self.evaluate(node.value, scope)
         for target in node.targets:
             self._bind(target, value, scope)
+
+    def _add_to(self, node: ast.AugAssign, scope: Scope) -> None:
+        """``name += value``: a list grows in place, as every name that stands for it sees."""
+        old, more = self.evaluate(node.target, scope), self.evaluate(node.value, scope)
+        if isinstance(old, list):
+            if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
+                old += more
+        elif isinstance(old, str):
+            self._bind(node.target, old + more if isinstance(more, str) else UNKNOWN, scope)
 
     def _bind(self, target: ast.expr, value: object, scope: Scope) -> None:
         if isinstance(target, ast.Name):
@@ -251,6 +287,17 @@ class Interpreter:
             self._run(node.body, scope)
         self._run(node.orelse, scope)
 
+    def _try(self, node: ast.Try, scope: Scope) -> None:
+        self.trying += 1
+        try:
+            self._run(node.body, scope)
+        except WouldRaise:
+            return
+        finally:
+            self.trying -= 1
+        for part in (node.orelse, node.finalbody):
+            self._run(part, scope)
+
     def _for(self, node: ast.For, scope: Scope) -> None:
         values = self.evaluate(node.iter, scope)
         for value in (values if isinstance(values, list) else [])[:_MAX_LOOP]:
@@ -267,6 +314,8 @@ class Interpreter:
     def _call(self, node: ast.Call, scope: Scope) -> object:
         if isinstance(node.func, ast.Attribute):
             receiver = self.evaluate(node.func.value, scope)
+            if isinstance(receiver, list):
+                return self._change_list(receiver, node, scope)
             callee = receiver if isinstance(receiver, Native) else self.attribute(receiver, node.func.attr)
         else:
             callee = self.evaluate(node.func, scope)
@@ -287,6 +336,20 @@ class Interpreter:
                 return self._framework.construct(base, call)
             return self._instantiate(callee, arguments, named)
         return self._framework.construct(callee, call) if isinstance(callee, External) else UNKNOWN
+
+    def _change_list(self, values: list[object], node: ast.Call, scope: Scope) -> object:
+        """``list.append(…)`` and its like."""
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        given = [self.evaluate(item, scope) for item in node.args]
+        if len(values) >= _MAX_ITEMS or not given:
+            return UNKNOWN
+        if name == "append":
+            values.append(given[0])
+        elif name == "insert" and len(given) > 1 and isinstance(given[0], int):
+            values.insert(max(-len(values), min(given[0], len(values))), given[1])
+        elif name == "extend" and isinstance(given[0], list) and len(values) + len(given[0]) <= _MAX_ITEMS:
+            values += given[0]
+        return None
 
     def _constructs(self, value: Class | External) -> bool:
         return isinstance(value, External) and self._framework.is_constructor(value)
