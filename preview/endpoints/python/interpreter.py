@@ -171,13 +171,13 @@ class Interpreter:
         return found
 
     def _class_attribute(self, cls: Class, name: str) -> object:
-        for ancestor in self.lineage(cls):
+        lineage = self.lineage(cls)
+        for ancestor in lineage:
             if isinstance(ancestor, Class) and name in ancestor.body.names:
                 return ancestor.body.names[name]
-            if isinstance(ancestor, External):
-                # Inherited from outside: `View.as_view`, as the framework knows it.
-                return External(f"{ancestor.name}.{name}")
-        return UNKNOWN
+        # Inherited from outside: `View.as_view`, as the framework knows it.
+        outside = next((item for item in lineage if isinstance(item, External)), None)
+        return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def step(self) -> None:
         """Count one more thing that was read.
