@@ -48,7 +48,8 @@ class Variable:
 
     Attributes:
         name: As the source reads it.
-        value: What it gets. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are filled in at launch.
+        value: What it gets. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are filled in at
+            launch.
         origin: Where the value comes from.
         where: ``app/config.py:12``, or the example file; for the log.
         secret: The name sounds like a secret: the value is made up per preview and never shown.
@@ -99,7 +100,8 @@ class ServiceNeed:
 
     Attributes:
         kind: Which.
-        setting: The environment variable (or setting) that points to it, or None where its address is fixed in the source.
+        setting: The environment variable (or setting) that points to it, or None where its address is fixed in the
+            source.
         where: ``app/db.py:7``.
         at_startup: The application does not come up without it, as far as the source tells.
         address: Host and port it will ask for with the plan's variables; None where that is not known.
@@ -123,7 +125,8 @@ class StartPlan:
         target: The application; None for ``Server.COMMAND`` without a known one.
         directory: The working folder, relative to the project; ``.`` for its own.
         python_path: Further folders for ``PYTHONPATH``, relative to the project, ``directory`` first.
-        command: For ``NODE`` the arguments of ``node`` (``--import tsx src/main.ts``); for ``COMMAND`` the whole command.
+        command: For ``NODE`` the arguments of ``node`` (``--import tsx src/main.ts``); for ``COMMAND`` the whole
+            command.
         manifests: Folder whose manifest says what is required, relative to the project.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         steps: Run in this order before the application.
