@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from preview.endpoints.django import find_django_apps
+from preview.endpoints.express import find_express_apps
 from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
@@ -20,7 +21,11 @@ _MAX_LOOSE_FILES = 200
 
 
 # Each reads the whole project; in this order where nothing else tells their finds apart.
-_READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (find_fastapi_apps, find_django_apps)
+_READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
+    find_fastapi_apps,
+    find_django_apps,
+    find_express_apps,
+)
 
 
 def extract_endpoints(directory: Path) -> list[Endpoint]:
