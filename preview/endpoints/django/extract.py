@@ -97,7 +97,13 @@ def _flatten(what: object, place: _Place, interpreter: Interpreter) -> Iterator[
             if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls)):
                 yield from _flatten(item, place, interpreter)
     elif isinstance(what, Include):
-        target = interpreter.module(what.what) if isinstance(what.what, str) else what.what
+        # With a namespace: (shop.urls, "shop").
+        inner = (
+            what.what[0]
+            if isinstance(what.what, list) and what.what and isinstance(what.what[0], Module)
+            else what.what
+        )
+        target = interpreter.module(inner) if isinstance(inner, str) else inner
         yield from _flatten(target, place.below(what.prefix, {}), interpreter)
     elif isinstance(what, Pattern):
         yield from _pattern(what, place, interpreter)

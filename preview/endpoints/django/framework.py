@@ -105,6 +105,8 @@ class DjangoFramework:
 
     def _include(self, call: Call) -> object:
         what = call.argument(0, "arg")
+        if isinstance(what, list) and what and isinstance(what[0], str):
+            what = what[0]
         if isinstance(what, str) and call.interpreter.trying and not self._may_include(what, call):
             raise WouldRaise
         return Include(what)
@@ -248,4 +250,11 @@ def _serializer(call: Call) -> object:
 
 def _wrapped(call: Call) -> object:
     given = (*call.arguments, *call.named.values())
-    return next((item for item in given if isinstance(item, (ClassView, FunctionView, Function))), UNKNOWN)
+    return next((item for item in given if _can_be_wrapped(item)), UNKNOWN)
+
+
+def _can_be_wrapped(value: object) -> bool:
+    """A view, or the list of all patterns."""
+    if isinstance(value, list):
+        return any(isinstance(item, Pattern) for item in value)
+    return isinstance(value, (ClassView, FunctionView, Function))

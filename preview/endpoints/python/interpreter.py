@@ -144,10 +144,10 @@ class Interpreter:
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
-            found = self._class_attribute(value.cls, name)
-            return Function(found.node, found.scope, receiver=value) if isinstance(found, Function) else found
+            return _bound(self._class_attribute(value.cls, name), value)
         if isinstance(value, Class):
-            return self._class_attribute(value, name)
+            found = self._class_attribute(value, name)
+            return _bound(found, value) if _is_decorated(found, "classmethod") else found
         if isinstance(value, Native):
             return value.attribute(name)
         return UNKNOWN
@@ -362,6 +362,19 @@ class Interpreter:
         else:
             instance.names.update(named)
         return instance
+
+
+def _bound(found: object, receiver: object) -> object:
+    """A method with its first argument; anything else as it is."""
+    if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
+        return found
+    return Function(found.node, found.scope, receiver=receiver)
+
+
+def _is_decorated(found: object, name: str) -> bool:
+    return isinstance(found, Function) and any(
+        isinstance(item, ast.Name) and item.id == name for item in found.node.decorator_list
+    )
 
 
 def _asks_for_main(test: ast.expr) -> bool:
