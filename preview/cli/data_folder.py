@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from preview.cli.exits import CommandFailed
+from preview.errors import ConfigurationError
 
 __all__ = [
     "DataFolderInUse",
@@ -70,13 +71,13 @@ def hold_data_folder(data_dir: Path) -> Iterator[None]:
 
     Raises:
         DataFolderInUse: Another process holds it; the sentence names it.
-        CommandFailed: The folder cannot be made or written.
+        ConfigurationError: The folder cannot be made or written.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CommandFailed(
+        raise ConfigurationError(
             f"The data folder {data_dir} cannot be used ({error.strerror}); set PREVIEW_DATA_DIR to one you can write."
         ) from error
     try:

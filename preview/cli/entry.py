@@ -146,10 +146,13 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (``| head``) has what it wanted. Python flushes stdout once more at exit: give it a place to go.
+    except OSError as error:
+        # Python flushes stdout once more at exit: give it a place to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.FAILED
+        # The reader of a broken pipe (``| head``) has what it wanted; anything else is said.
+        about = f" ({error.filename})" if error.filename else ""
+        said = "" if isinstance(error, BrokenPipeError) else f"Cannot go on: {error.strerror or error}{about}."
+        code = _say_error(error, said, ExitCode.FAILED)
     sys.exit(code)
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
-from preview.endpoints.fastapi import Budget, Found, Interpreter, OutOfBudget, find_fastapi_app, list_endpoints
-from preview.endpoints.fastapi.values import Include, Router
-from preview.endpoints.model import AppTarget, Endpoint, Extraction
-from preview.endpoints.sources import Sources
+from preview.endpoints.django import find_django_apps
+from preview.endpoints.express import find_express_apps
+from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
+from preview.endpoints.fastapi.routes import Include, Router
+from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.python import Budget, Interpreter, OutOfBudget
+from preview.sources import Sources
 
-__all__ = ["extract", "extract_endpoints", "find_app", "missing_files"]
+__all__ = ["extract", "extract_endpoints", "find_app", "find_apps", "missing_files"]
 
 # Files of a project without an application whose routers are shown all the same.
 _MAX_LOOSE_FILES = 200
+
+
+# Each reads the whole project; in this order where nothing else tells their finds apart.
+_READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
+    find_fastapi_apps,
+    find_django_apps,
+    find_express_apps,
+)
 
 
 def extract_endpoints(directory: Path) -> list[Endpoint]:
@@ -20,13 +33,19 @@ def extract_endpoints(directory: Path) -> list[Endpoint]:
     return list(extract(directory).endpoints)
 
 
+def find_apps(sources: Sources) -> list[FoundApp]:
+    """The project's applications of every framework, the one to run first. Empty where there is none."""
+    found: list[FoundApp] = []
+    for reader in _READERS:
+        with contextlib.suppress(OutOfBudget):
+            found += reader(sources, Budget())
+    return sorted(found, key=lambda app: (app.side, not app.hinted, app.target.file.count("/")))
+
+
 def find_app(directory: Path) -> AppTarget | None:
     """What the server should run, or None where no application is found."""
-    try:
-        found = find_fastapi_app(Sources(directory))
-    except OutOfBudget:
-        return None
-    return found.target if found else None
+    found = find_apps(Sources(directory))
+    return found[0].target if found else None
 
 
 def missing_files(directory: Path) -> list[str]:
@@ -45,10 +64,10 @@ def extract(directory: Path) -> Extraction:
     target: AppTarget | None = None
     complete = True
     try:
-        found = find_fastapi_app(sources)
-        if found is not None:
-            target = found.target
-            list_endpoints(found.router, found.interpreter, endpoints)
+        apps = find_apps(sources)
+        if apps:
+            target = apps[0].target
+            apps[0].list_endpoints(endpoints)
         else:
             _list_loose(sources, endpoints)
     except OutOfBudget:
@@ -58,7 +77,7 @@ def extract(directory: Path) -> Extraction:
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:
     """Routes of routers that no application was found for."""
-    interpreter = Interpreter(sources, ".", Budget())
+    interpreter = Interpreter(sources, ".", Budget(), FastAPIFramework())
     files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
     routers: dict[int, Router] = {}
     for file in files[:_MAX_LOOSE_FILES]:

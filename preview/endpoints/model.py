@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["AppTarget", "Endpoint", "Extraction"]
+__all__ = ["AppTarget", "Endpoint", "Extraction", "Found", "FoundApp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Endpoint:
     """One method on one path.
 
     Attributes:
-        method: Upper case.
+        method: Upper case; ``*`` where the application takes any.
         path: Begins with ``/``; parameters as ``{name}``.
         summary: A few words.
         description: The docstring, or what OpenAPI says; may be empty.
@@ -23,6 +23,7 @@ class Endpoint:
         response_schema: A skeleton of the answer, likewise.
         file: Where it is written, relative to the project; None when only the running preview told of it.
         line: Line number in ``file``, from 1.
+        path_parameters: The path's parameters with their JSON type, as far as it is known.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Endpoint:
     response_schema: object = None
     file: str | None = None
     line: int | None = None
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,12 @@ class AppTarget:
     """What the server should run.
 
     Attributes:
-        module: ``app.main``.
-        attribute: ``app``, or a factory's name.
-        app_dir: Folder that imports count from, relative to the project; ``.`` for its own.
+        framework: ``fastapi``, ``starlette``, ``flask``, ``django`` or ``express``.
+        module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file from ``app_dir``,
+            ``src/index.js``.
+        attribute: ``app``, or a factory's name; empty for Django and Express.
+        app_dir: Folder that imports count from (Django: of ``manage.py``; Express: of ``package.json``), relative to
+            the project; ``.`` for its own.
         factory: ``attribute`` is to be called without arguments.
         file: The module's file, relative to the project.
         reason: One sentence for the log.
@@ -56,9 +61,31 @@ class AppTarget:
     factory: bool
     file: str
     reason: str
+    framework: str = "fastapi"
 
     def __str__(self) -> str:
-        return f"{self.module}:{self.attribute}"
+        return f"{self.module}:{self.attribute}" if self.attribute else self.module
+
+
+Found = dict[tuple[str, str], Endpoint]
+"""Method and path to endpoint, in order; of two with the same key the first is the one that answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundApp:
+    """An application that a framework's reader found.
+
+    Attributes:
+        target: What the server should run.
+        hinted: The project's own files start it (Procfile, Dockerfile, ``uvicorn.run``, a package.json script).
+        side: It lies where tests, examples or documents do.
+        list_endpoints: Adds its endpoints to ``Found``; raises ``OutOfBudget`` when that takes too long.
+    """
+
+    target: AppTarget
+    hinted: bool
+    side: bool
+    list_endpoints: Callable[[Found], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from preview.runtime.interface import (
     Usage,
 )
 from preview.runtime.linux import child_subreaper
-from preview.runtime.listener import bind_in_range
+from preview.runtime.listener import bind_in_range, hold_without_listening
 from preview.runtime.plain import PlainRuntime
 from preview.runtime.proctree import end_tree
 
@@ -28,4 +28,5 @@ __all__ = [
     "bind_in_range",
     "child_subreaper",
     "end_tree",
+    "hold_without_listening",
 ]

@@ -14,7 +14,7 @@ import trio
 
 __all__ = ["FD_PLACEHOLDER", "Exit", "Limits", "ProcessIdentity", "ProcessSpec", "RunningProcess", "Runtime", "Usage"]
 
-# Stands in ``ProcessSpec.argv`` for the number that the listening socket has in the child.
+# Stands in a ``ProcessSpec``'s arguments and variables for the number that the listening socket has in the child.
 FD_PLACEHOLDER = "@LISTENER_FD@"
 
 
@@ -63,9 +63,9 @@ class ProcessSpec:
     Attributes:
         preview_id: Marks every process of the tree (environment variable ``PREVIEW_INSTANCE_ID``).
         argv: Program (absolute path) and arguments; ``FD_PLACEHOLDER`` in them becomes the listening socket's number.
-        directory: Working folder, the project's own.
-        environment: All variables the child sees, besides the marker.
-        listener: Bound and listening; inherited by the child, and stays open here.
+        directory: Working folder, the project's own or one in it.
+        environment: All variables the child sees, besides the marker; ``FD_PLACEHOLDER`` as in ``argv``.
+        listener: Bound and listening; inherited by the child, and stays open here. None for what serves nothing.
         limits: See ``Limits``.
         readable: Folders outside ``directory`` that it needs (its Python environment).
     """
@@ -74,7 +74,7 @@ class ProcessSpec:
     argv: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
-    listener: socket.socket
+    listener: socket.socket | None
     limits: Limits
     readable: Sequence[Path] = ()
 

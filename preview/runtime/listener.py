@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Collection
 
 from preview.errors import NoPortFree
 
-__all__ = ["bind_in_range"]
+__all__ = ["bind_in_range", "hold_without_listening"]
 
 # Connections that arrive before the app is ready wait here; the probe is one of them.
 _BACKLOG = 512
 
 
-def bind_in_range(host: str, port_min: int, port_max: int) -> socket.socket:
+def bind_in_range(host: str, port_min: int, port_max: int, *, held: Collection[int] = ()) -> socket.socket:
     """A socket that listens on the lowest free port of the range; the caller owns and closes it.
 
     Synchronous and quick (a bind is a microsecond), so that a launch decides without an await in between. The kernel
     is the only judge of what is free: two services with overlapping ranges cannot take the same port.
+
+    Args:
+        host: Address to bind.
+        port_min: First port of the range.
+        port_max: Last port of the range.
+        held: Ports that are not to be tried: somebody holds them without listening.
 
     Raises:
         NoPortFree: Each port of the range is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(port_min, port_max + 1):
+        if port in held:
+            continue
         listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             # A port whose last connections are in TIME_WAIT is free (socket(7)); a listening one stays taken.
@@ -42,3 +51,13 @@ def bind_in_range(host: str, port_min: int, port_max: int) -> socket.socket:
         port_min=port_min,
         port_max=port_max,
     )
+
+
+def hold_without_listening(listener: socket.socket) -> None:
+    """Let a child listen on the port itself, while it stays ours: bound, but not listening.
+
+    Where both sides set SO_REUSEADDR, as servers do, a port can be bound twice as long as one of them listens
+    (socket(7)); a bind without it is refused as before. ``shutdown`` of a listening socket ends the listening and keeps
+    the address, so that the port is at no time anybody's. What connected meanwhile is reset.
+    """
+    listener.shutdown(socket.SHUT_RDWR)

@@ -6,13 +6,15 @@ environment, the end of its whole tree. What it does not: the file system and th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +35,8 @@ _KILL_BUDGET_S = 5.0
 # The app has ended in good order; what it started may still be on its way (npm before node). Then it is killed.
 _STRAGGLERS_S = 0.25
 _STRAGGLERS_POLL_S = 0.005
+# See ``_inherited``; far below any limit of open files.
+_LEAST_FD = 64
 
 
 def _tool(name: str) -> str:
@@ -174,19 +178,50 @@ class PlainProcess:
 
 def _spawn(spec: ProcessSpec) -> PlainProcess:
     """Fork and exec from trio's own thread (see ``_prefix`` on the parent-death signal); takes a few milliseconds."""
-    fd = spec.listener.fileno()
-    argv = [part.replace(FD_PLACEHOLDER, str(fd)) for part in spec.argv]
+    with _inherited(spec.listener) as fd:
+        number = str(fd)
+        return _fork(
+            spec,
+            [part.replace(FD_PLACEHOLDER, number) for part in spec.argv],
+            {name: value.replace(FD_PLACEHOLDER, number) for name, value in spec.environment.items()},
+            () if fd is None else (fd,),
+        )
+
+
+@contextmanager
+def _inherited(listener: socket.socket | None) -> Iterator[int | None]:
+    """The socket under the number that the child will know it by, for as long as it takes to fork.
+
+    Node closes its first 16 descriptors, and those that follow without a gap, to what it starts itself (libuv,
+    ``uv_disable_stdio_inheritance``): behind a gap the socket reaches the server through npm and its like.
+    """
+    if listener is None:
+        yield None
+        return
+    try:
+        copy = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, _LEAST_FD)
+    except OSError as error:
+        raise LaunchFailed(f"The process could not be started: {error.strerror}.", errno=error.errno) from error
+    try:
+        yield copy
+    finally:
+        os.close(copy)
+
+
+def _fork(
+    spec: ProcessSpec, argv: list[str], environment: dict[str, str], descriptors: tuple[int, ...]
+) -> PlainProcess:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     try:
         popen = subprocess.Popen(
             [*_prefix(spec.limits), *argv],
             cwd=spec.directory,
-            env={**spec.environment, proctree.MARKER: spec.preview_id},
+            env={**environment, proctree.MARKER: spec.preview_id},
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,
             start_new_session=True,
-            pass_fds=(fd,),
+            pass_fds=descriptors,
         )
     except OSError as error:
         os.close(read_end)

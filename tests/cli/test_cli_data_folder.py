@@ -19,7 +19,7 @@ from preview.cli.data_folder import (
     publish_note,
     read_note,
 )
-from preview.cli.exits import CommandFailed
+from preview.errors import ConfigurationError
 
 
 def mode(path: Path) -> int:
@@ -53,7 +53,7 @@ def test_a_service_that_is_just_starting_has_no_name_yet(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CommandFailed, match="PREVIEW_DATA_DIR"), hold_data_folder(tmp_path / "file" / "data"):
+    with pytest.raises(ConfigurationError, match="PREVIEW_DATA_DIR"), hold_data_folder(tmp_path / "file" / "data"):
         pass
 
 

@@ -145,3 +145,23 @@ def test_a_pipe_that_closes_early_is_no_traceback() -> None:
     command = f"{sys.executable} -c 'from preview.cli import main; main()' --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_a_full_device_is_a_sentence_and_no_traceback() -> None:
+    command = [sys.executable, "-c", "from preview.cli import main; main()", "--help"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == "preview: Cannot go on: No space left on device.\n"
+
+
+def test_ctrl_c_while_the_modules_are_read_is_an_end_without_a_traceback() -> None:
+    script = (
+        "import builtins; real = builtins.__import__\n"
+        "def interrupted(name, *rest, **named):\n"
+        "    if name == 'preview.cli.entry': raise KeyboardInterrupt\n"
+        "    return real(name, *rest, **named)\n"
+        "from preview.cli import main; builtins.__import__ = interrupted; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "")

@@ -195,3 +195,11 @@ def test_a_folder_without_a_backend_says_what_is_missing(tmp_path: Path) -> None
     assert process.returncode == ExitCode.FAILED
     assert error.startswith("preview: ")
     assert error.count("\n") == 1
+
+
+def test_a_taken_port_is_named_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run([*PROGRAM, "run", ".", "--port", str(port)], capture_output=True, text=True, check=False)
+    said = f"preview: The port {port} cannot be used (Address already in use); choose another one with --port.\n"
+    assert (done.returncode, done.stderr) == (1, said)

@@ -430,8 +430,8 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_the_number_of_files_and_bytes_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.endpoints.sources._MAX_FILES", 2)
-    monkeypatch.setattr("preview.endpoints.sources._MAX_TOTAL_BYTES", 60)
+    monkeypatch.setattr("preview.sources.files._MAX_FILES", 2)
+    monkeypatch.setattr("preview.sources.files._MAX_TOTAL_BYTES", 60)
     write(tmp_path, a="x = 1" * 9, b="FastAPI" * 9, c="")
     skipped = extract(tmp_path).skipped
     assert "." in skipped

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from preview.errors import NoPortFree
-from preview.runtime import bind_in_range
+from preview.runtime import bind_in_range, hold_without_listening
 
 
 def free_base() -> int:
@@ -48,3 +48,20 @@ def test_the_socket_is_not_inherited_by_accident() -> None:
 def test_an_address_that_is_not_ours_is_an_error_not_a_full_range() -> None:
     with pytest.raises(OSError, match=r"[Aa]ssign"):
         bind_in_range("203.0.113.1", 24_000, 24_010)
+
+
+def test_a_port_that_is_held_is_not_tried() -> None:
+    base = free_base()
+    with bind_in_range("127.0.0.1", base, base + 10, held={base}) as listener:
+        assert listener.getsockname()[1] > base
+
+
+def test_a_held_port_lets_a_server_listen_and_refuses_who_does_not_share() -> None:
+    with bind_in_range("127.0.0.1", 24_000, 32_000) as held:
+        hold_without_listening(held)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(held.getsockname(), timeout=5)
+        with socket.socket() as plain, pytest.raises(OSError, match="in use"):
+            plain.bind(held.getsockname())
+        with socket.create_server(held.getsockname()):
+            socket.create_connection(held.getsockname(), timeout=5).close()

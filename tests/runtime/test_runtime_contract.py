@@ -243,7 +243,10 @@ async def test_the_child_sees_nothing_of_the_service(start: Start, listener: soc
     environment = seen["environment"]
     environment.pop("LC_CTYPE", None)  # set by Python itself (PEP 538)
     assert environment == {"ONLY": "this", "PREVIEW_INSTANCE_ID": "preview_test"}
-    assert seen["fds"] == sorted({0, 1, 2, listener.fileno()})
+    # Far above the others: see PlainRuntime's ``_inherited``.
+    *standard, inherited = seen["fds"]
+    assert standard == [0, 1, 2]
+    assert inherited >= 64
     assert seen["stdin"] == "/dev/null"
     assert seen["session"]
     assert seen["cwd"] == str(tmp_path)
@@ -258,6 +261,26 @@ async def test_limits_and_no_new_privileges_hold_before_its_code_runs(start: Sta
     assert seen["core"] == [0, 0]
     assert 64 < seen["nproc"][0] < 2**20
     assert seen["no_new_privs"] == "1"
+
+
+async def test_a_process_that_serves_nothing_inherits_no_socket(runtime: Runtime, tmp_path: Path) -> None:
+    argv = [sys.executable, "-I", "-S", "-c", programs.SHOW]
+    async with runtime.open_process(ProcessSpec("preview_test", argv, tmp_path, {}, None, LIMITS)) as process:
+        assert json.loads(await read_all(process))["fds"] == [0, 1, 2]
+
+
+async def test_the_sockets_number_stands_in_arguments_and_variables(
+    runtime: Runtime, listener: socket.socket, tmp_path: Path
+) -> None:
+    show = "import os, sys; print(sys.argv[1], os.environ['LISTENER'], os.fstat(int(sys.argv[1])).st_ino)"
+    argv = [sys.executable, "-I", "-S", "-c", show, FD_PLACEHOLDER]
+    variables = {"LISTENER": f"{FD_PLACEHOLDER}:x"}
+    async with runtime.open_process(
+        ProcessSpec("preview_test", argv, tmp_path, variables, listener, LIMITS)
+    ) as process:
+        number, variable, inode = (await read_all(process)).split()
+    assert variable == f"{number}:x"
+    assert int(inode) == os.fstat(listener.fileno()).st_ino
 
 
 async def test_it_serves_on_the_inherited_socket(start: Start, listener: socket.socket) -> None:

@@ -78,7 +78,8 @@ def _listen(wanted: int | None) -> socket.socket:
         try:
             return socket.create_server(("127.0.0.1", port))
         except OSError as error:
-            why = error.strerror or str(error)
+            # Python adds the address to the text of a failed bind; the sentence names it already.
+            why = os.strerror(error.errno) if error.errno else str(error)
     if wanted is not None:
         raise CommandFailed(f"The port {wanted} cannot be used ({why}); choose another one with --port.")
     raise CommandFailed(f"Each port from {_PORTS.start} to {_PORTS.stop - 1} is taken; name another one with --port.")

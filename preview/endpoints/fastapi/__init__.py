@@ -1,7 +1,7 @@
 """FastAPI and Starlette, read from source."""
 
-from preview.endpoints.fastapi.extract import Found, list_endpoints
-from preview.endpoints.fastapi.find import find_fastapi_app
-from preview.endpoints.fastapi.interpreter import Budget, Interpreter, OutOfBudget
+from preview.endpoints.fastapi.extract import list_endpoints
+from preview.endpoints.fastapi.find import find_fastapi_apps
+from preview.endpoints.fastapi.registration import FastAPIFramework
 
-__all__ = ["Budget", "Found", "Interpreter", "OutOfBudget", "find_fastapi_app", "list_endpoints"]
+__all__ = ["FastAPIFramework", "find_fastapi_apps", "list_endpoints"]

@@ -6,16 +6,13 @@ import ast
 import inspect
 from collections.abc import Iterator
 
-from preview.endpoints.fastapi.interpreter import Interpreter, OutOfBudget
+from preview.endpoints.fastapi.routes import Include, Route, Router
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.fastapi.signature import Parameters, read_parameters
-from preview.endpoints.fastapi.values import Include, Route, Router
-from preview.endpoints.model import Endpoint
+from preview.endpoints.model import Endpoint, Found
+from preview.endpoints.python import Interpreter, OutOfBudget
 
-__all__ = ["Found", "list_endpoints"]
-
-Found = dict[tuple[str, str], Endpoint]
-"""Method and path to endpoint, in order."""
+__all__ = ["list_endpoints"]
 
 # Routers within routers, and a stop for those that include each other.
 _MAX_DEPTH = 20

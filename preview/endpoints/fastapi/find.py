@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 
-from preview.endpoints.fastapi.imports import join
-from preview.endpoints.fastapi.interpreter import Budget, Interpreter
-from preview.endpoints.fastapi.values import Function, Router
-from preview.endpoints.model import AppTarget
-from preview.endpoints.sources import Sources
+from preview.endpoints.fastapi.extract import list_endpoints
+from preview.endpoints.fastapi.registration import FastAPIFramework
+from preview.endpoints.fastapi.routes import Router
+from preview.endpoints.model import AppTarget, FoundApp
+from preview.endpoints.python import Budget, Function, Interpreter, join
+from preview.sources import Sources
 
-__all__ = ["FoundApp", "find_fastapi_app"]
+__all__ = ["find_fastapi_apps"]
 
 # Beyond these, a project is no project with one application in it, and each candidate may cost its whole reading.
 _MAX_CANDIDATES = 12
@@ -43,28 +44,22 @@ _HINT_IN_CODE = re.compile(rb"""uvicorn\.run\(\s*f?["']([A-Za-z_][\w.]*):([A-Za-
 _MENTIONS = (b"FastAPI", b"Starlette")
 
 
-@dataclass(frozen=True, slots=True)
-class FoundApp:
-    """The application, and the interpreter that has read it."""
+def find_fastapi_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
+    """The project's applications, the likeliest first.
 
-    target: AppTarget
-    router: Router
-    interpreter: Interpreter
-
-
-def find_fastapi_app(sources: Sources) -> FoundApp | None:
-    """The project's application, by what starts it (Procfile, Dockerfile, ``uvicorn.run``), then by usual names.
+    What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names.
 
     Raises:
-        OutOfBudget: Too much was read before one was found.
+        OutOfBudget: Too much was read.
     """
     hints = list(_hints(sources))
-    budget = Budget()
+    found: list[FoundApp] = []
     for file in _candidates(sources, hints)[:_MAX_CANDIDATES]:
-        found = _look_into(sources, file, [hint for hint in hints if _is_module(file, hint[0])], budget)
-        if found is not None:
-            return found
-    return None
+        hinted = [hint for hint in hints if _is_module(file, hint[0])]
+        app = _look_into(sources, file, hinted, budget)
+        if app is not None:
+            found.append(app)
+    return found
 
 
 def _hints(sources: Sources) -> Iterator[tuple[str, str]]:
@@ -99,7 +94,7 @@ def _candidates(sources: Sources, hints: list[tuple[str, str]]) -> list[str]:
 def _rank(sources: Sources, file: str, hints: list[tuple[str, str]]) -> tuple[bool, bool, bool, int, int, str]:
     *folders, name = file.split("/")
     return (
-        any(folder in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest")),
+        _is_aside(file),
         not any(_is_module(file, module) for module, _ in hints),
         not any(word in sources.text(file) for word in _MENTIONS),
         _FILE_NAMES.index(name) if name in _FILE_NAMES else len(_FILE_NAMES),
@@ -113,24 +108,34 @@ def _look_into(sources: Sources, file: str, hints: list[tuple[str, str]], budget
     if tree is None:
         return None
     app_dir, module = _import_root(sources, file, tree, {module for module, _ in hints})
-    interpreter = Interpreter(sources, app_dir, budget)
+    interpreter = Interpreter(sources, app_dir, budget, FastAPIFramework())
     names = interpreter.load(file).scope.names
     hinted = [attribute for _, attribute in hints]
     wanted = [*hinted, *_ATTRIBUTES]
+
+    def found(router: Router, attribute: str, kind: str) -> FoundApp:
+        target = AppTarget(
+            module, attribute, app_dir, kind == "factory", file, f'FastAPI {kind} "{attribute}" found in {file}'
+        )
+        return FoundApp(target, bool(hints), _is_aside(file), partial(list_endpoints, router, interpreter))
+
     apps = [name for name, value in names.items() if isinstance(value, Router) and value.is_app]
     for name in sorted(apps, key=lambda name: wanted.index(name) if name in wanted else len(wanted)):
         router = names[name]
         if isinstance(router, Router):
-            reason = f'FastAPI app "{name}" found in {file}'
-            return FoundApp(AppTarget(module, name, app_dir, False, file, reason), router, interpreter)
+            return found(router, name, "app")
     for name in [*hinted, *_FACTORIES, *(name for name in names if name not in _FACTORIES)]:
         function = names.get(name)
         if isinstance(function, Function) and function.scope.file == file and _needs_nothing(function):
             built = interpreter.call(function)
             if isinstance(built, Router) and built.is_app:
-                reason = f'FastAPI factory "{name}" found in {file}'
-                return FoundApp(AppTarget(module, name, app_dir, True, file, reason), built, interpreter)
+                return found(built, name, "factory")
     return None
+
+
+def _is_aside(file: str) -> bool:
+    *folders, name = file.split("/")
+    return any(folder in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
 
 
 def _needs_nothing(function: Function) -> bool:

@@ -6,8 +6,7 @@ import ast
 from enum import Enum, auto
 from typing import Final
 
-from preview.endpoints.fastapi.interpreter import Interpreter
-from preview.endpoints.fastapi.values import UNKNOWN, Class, Expression, External, Scope
+from preview.endpoints.python import UNKNOWN, Class, Expression, External, Interpreter, Scope
 
 __all__ = ["Kind", "Schemas", "last_name"]
 

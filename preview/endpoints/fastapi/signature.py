@@ -6,9 +6,8 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from preview.endpoints.fastapi.interpreter import Interpreter
 from preview.endpoints.fastapi.schemas import Kind, Schemas, last_name
-from preview.endpoints.fastapi.values import Class, Function, Scope
+from preview.endpoints.python import Class, Function, Interpreter, Scope
 
 __all__ = ["Parameters", "read_parameters"]
 

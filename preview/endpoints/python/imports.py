@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from preview.endpoints.fastapi.values import UNKNOWN, External, Module, Scope
-from preview.endpoints.sources import Sources
+from preview.endpoints.python.values import UNKNOWN, External, Module, Scope
+from preview.sources import Sources
 
 __all__ = ["Importer", "join"]
-
-# What a star import from a framework brings, as far as routes need it.
-_FRAMEWORKS = frozenset({"fastapi", "starlette"})
-_STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
 
 
 def join(folder: str, name: str) -> str:
@@ -25,14 +21,25 @@ class Importer:
 
     Args:
         sources: The project's files.
-        app_dir: Where absolute imports begin.
+        roots: Where absolute imports begin, the first first.
         load: Reads a module.
+        starred: The names that a star import from outside brings.
+        outside: What names from outside stand for, where they are more than names.
     """
 
-    def __init__(self, sources: Sources, app_dir: str, load: Callable[[str], Module]) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        roots: Sequence[str],
+        load: Callable[[str], Module],
+        starred: Callable[[str], Sequence[str]],
+        outside: Mapping[str, object],
+    ) -> None:
         self._sources = sources
-        self._app_dir = app_dir
+        self._roots = roots
+        self._outside = outside
         self._load = load
+        self._starred = starred
 
     def bind(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
         """Bind the names of one statement."""
@@ -41,9 +48,13 @@ class Importer:
                 top = alias.name.partition(".")[0]
                 # `import a.b` binds a, `import a.b as c` binds a.b.
                 wanted = alias.name if alias.asname else top
-                scope.names[alias.asname or top] = self._module(self._app_dir, wanted) or External(wanted)
+                scope.names[alias.asname or top] = self.module(wanted) or External(wanted)
         else:
             self._bind_from(node, scope)
+
+    def module(self, name: str) -> Module | None:
+        """The project's module of this absolute name, or None."""
+        return next((found for root in self._roots if (found := self._module(root, name))), None)
 
     def submodule(self, module: Module, name: str) -> object:
         """``module.name`` where ``name`` is a module of its own."""
@@ -51,8 +62,8 @@ class Importer:
         return (self._module(folder, name) if folder is not None else None) or UNKNOWN
 
     def _bind_from(self, node: ast.ImportFrom, scope: Scope) -> None:
-        base = self._base(node, scope.file)
         name = node.module or ""
+        base = self._base(node, scope.file, name)
         origin = self._module(base, name) if name else None
         folder = join(base, name.replace(".", "/"))
         for alias in node.names:
@@ -60,8 +71,8 @@ class Importer:
                 if origin is not None:
                     public = {key: value for key, value in origin.scope.names.items() if not key.startswith("_")}
                     scope.names.update(public)
-                elif name.partition(".")[0] in _FRAMEWORKS:
-                    scope.names.update({known: External(f"{name}.{known}") for known in _STARRED})
+                elif not node.level:
+                    scope.names.update({known: External(f"{name}.{known}") for known in self._starred(name)})
                 continue
             value: object = UNKNOWN
             if origin is not None and alias.name in origin.scope.names:
@@ -69,12 +80,13 @@ class Importer:
             elif found := self._module(folder, alias.name):
                 value = found
             elif origin is None and not node.level:
-                value = External(f"{name}.{alias.name}")
+                full = f"{name}.{alias.name}"
+                value = self._outside.get(full) or External(full)
             scope.names[alias.asname or alias.name] = value
 
-    def _base(self, node: ast.ImportFrom, file: str) -> str:
+    def _base(self, node: ast.ImportFrom, file: str, name: str) -> str:
         if not node.level:
-            return self._app_dir
+            return next((root for root in self._roots if self._module(root, name)), self._roots[0])
         parts = file.split("/")[:-1]
         return "/".join(parts[: len(parts) - (node.level - 1)]) or "."
 

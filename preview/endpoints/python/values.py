@@ -5,21 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-__all__ = [
-    "UNKNOWN",
-    "Class",
-    "Expression",
-    "External",
-    "Function",
-    "Include",
-    "Instance",
-    "Module",
-    "Pending",
-    "Route",
-    "Router",
-    "Scope",
-    "Unknown",
-]
+__all__ = ["UNKNOWN", "Class", "Expression", "External", "Function", "Instance", "Module", "Scope", "Unknown"]
 
 
 class Unknown:
@@ -110,45 +96,3 @@ class Expression:
 
     node: ast.expr
     scope: Scope
-
-
-@dataclass(eq=False, slots=True)
-class Route:
-    """A route as registered, its path without its router's prefix when included."""
-
-    methods: tuple[str, ...]
-    path: str
-    function: Function | None
-    options: dict[str, ast.expr]
-    values: dict[str, object]
-    scope: Scope
-    line: int
-
-
-@dataclass(eq=False, slots=True)
-class Include:
-    """A router within a router, or an application mounted in another."""
-
-    child: Router
-    prefix: str
-    tags: tuple[str, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Router:
-    """``FastAPI()``, ``APIRouter()`` and their like. ``items`` are in the order of registration."""
-
-    is_app: bool
-    prefix: str
-    tags: tuple[str, ...]
-    file: str
-    line: int
-    items: list[Route | Include] = field(default_factory=list)
-
-
-@dataclass(eq=False, slots=True)
-class Pending:
-    """``router.get("/x")``, which still waits for its function."""
-
-    router: Router
-    route: Route

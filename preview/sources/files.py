@@ -1,4 +1,4 @@
-"""A project's Python files: found, read and parsed within bounds, never run."""
+"""A project's files: found, read and parsed within bounds, never run."""
 
 from __future__ import annotations
 
@@ -41,17 +41,27 @@ class Sources:
         self._texts: dict[str, bytes] = {}
         self._trees: dict[str, ast.Module | None] = {}
         self._total = 0
-        self._names = sorted(self._walk(), key=lambda name: (name.count("/"), name))
-        self._known = frozenset(self._names)
+        self._all = sorted(self._walk(), key=lambda name: (name.count("/"), name))
+        self._names = self.with_suffix(".py")
+        self._known = frozenset(self._all)
         self._folders = frozenset(parent for name in self._names for parent in _parents(name))
 
     @property
+    def all_names(self) -> list[str]:
+        """All files, relative to the project with ``/``; the upper ones first."""
+        return self._all
+
+    @property
     def names(self) -> list[str]:
-        """All Python files, relative to the project with ``/``; the upper ones first."""
+        """All Python files, likewise."""
         return self._names
 
+    def with_suffix(self, *suffixes: str) -> list[str]:
+        """All files whose name ends so, likewise."""
+        return [name for name in self._all if name.endswith(suffixes)]
+
     def has_file(self, name: str) -> bool:
-        """Whether the project has this Python file."""
+        """Whether the project has this file."""
         return name in self._known
 
     def has_folder(self, name: str) -> bool:
@@ -84,12 +94,11 @@ class Sources:
             folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("."))
             prefix = Path(folder).relative_to(self.root).as_posix()
             for file in sorted(files):
-                if file.endswith(".py"):
-                    count += 1
-                    if count > _MAX_FILES:
-                        self.skipped["."] = f"more than {_MAX_FILES} Python files: the rest was not looked at"
-                        return
-                    yield file if prefix == "." else f"{prefix}/{file}"
+                count += 1
+                if count > _MAX_FILES:
+                    self.skipped["."] = f"more than {_MAX_FILES} files: the rest was not looked at"
+                    return
+                yield file if prefix == "." else f"{prefix}/{file}"
 
     def _read(self, name: str) -> bytes:
         try:

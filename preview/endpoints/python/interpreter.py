@@ -11,33 +11,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.endpoints.fastapi.expressions import evaluate_plain
-from preview.endpoints.fastapi.imports import Importer
-from preview.endpoints.fastapi.registration import construct, is_constructor, router_call
-from preview.endpoints.fastapi.values import (
-    UNKNOWN,
-    Class,
-    External,
-    Function,
-    Instance,
-    Module,
-    Pending,
-    Router,
-    Scope,
-)
-from preview.endpoints.sources import Sources
+from preview.endpoints.python.expressions import evaluate_plain
+from preview.endpoints.python.imports import Importer
+from preview.endpoints.python.native import Call, Framework, Native
+from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Scope
+from preview.sources import Sources
 
-__all__ = ["Budget", "Interpreter", "OutOfBudget"]
+__all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
 # About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
 _MAX_STEPS: Final = 250_000
 _MAX_LOOP: Final = 200
+# A list that adds itself to itself in a loop must not fill the memory.
+_MAX_ITEMS: Final = 100_000
 
 
 class OutOfBudget(Exception):
     """So much was read that reading on would take too long."""
+
+
+class WouldRaise(Exception):
+    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
 
 
 @dataclass(slots=True)
@@ -54,11 +50,22 @@ class Interpreter:
         sources: The project's files.
         app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
         budget: Shared by all that read the same project.
+        framework: Knows what the names from outside do.
+        roots: Further folders that absolute imports count from (``sys.path``), after ``app_dir``.
+
+    Attributes:
+        outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
+        trying: How many ``try`` are around what is being read.
     """
 
-    def __init__(self, sources: Sources, app_dir: str, budget: Budget) -> None:
+    def __init__(
+        self, sources: Sources, app_dir: str, budget: Budget, framework: Framework, roots: Sequence[str] = ()
+    ) -> None:
         self._sources = sources
-        self._importer = Importer(sources, app_dir, self.load)
+        self._framework = framework
+        self.outside: dict[str, object] = {}
+        self.trying = 0
+        self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
         self._modules: dict[str, Module] = {}
         self._depth = 0
         self._budget = budget
@@ -75,6 +82,14 @@ class Interpreter:
             if tree is not None:
                 self._run(tree.body, module.scope)
         return self._modules[file]
+
+    def module(self, name: str) -> Module | None:
+        """The project's module of this absolute name, or None.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        return self._importer.module(name)
 
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
         """What a function of the project gives back.
@@ -129,12 +144,12 @@ class Interpreter:
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
-            found = self._class_attribute(value.cls, name)
-            return Function(found.node, found.scope, receiver=value) if isinstance(found, Function) else found
+            return _bound(self._class_attribute(value.cls, name), value)
         if isinstance(value, Class):
-            return self._class_attribute(value, name)
-        if isinstance(value, Router):
-            return {"router": value, "prefix": value.prefix}.get(name, UNKNOWN)
+            found = self._class_attribute(value, name)
+            return _bound(found, value) if _is_decorated(found, "classmethod") else found
+        if isinstance(value, Native):
+            return value.attribute(name)
         return UNKNOWN
 
     def bases(self, cls: Class) -> list[object]:
@@ -156,10 +171,13 @@ class Interpreter:
         return found
 
     def _class_attribute(self, cls: Class, name: str) -> object:
-        for ancestor in self.lineage(cls):
+        lineage = self.lineage(cls)
+        for ancestor in lineage:
             if isinstance(ancestor, Class) and name in ancestor.body.names:
                 return ancestor.body.names[name]
-        return UNKNOWN
+        # Inherited from outside: `View.as_view`, as the framework knows it.
+        outside = next((item for item in lineage if isinstance(item, External)), None)
+        return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def step(self) -> None:
         """Count one more thing that was read.
@@ -188,6 +206,8 @@ class Interpreter:
         match statement:
             case ast.Assign():
                 self._assign(statement, scope)
+            case ast.AugAssign(op=ast.Add()):
+                self._add_to(statement, scope)
             case ast.AnnAssign(value=ast.expr()):
                 self._bind(statement.target, self.evaluate(statement.value, scope), scope)
             case ast.Expr():
@@ -207,8 +227,7 @@ class Interpreter:
             case ast.If():
                 self._if(statement, scope)
             case ast.Try():
-                for part in (statement.body, statement.orelse, statement.finalbody):
-                    self._run(part, scope)
+                self._try(statement, scope)
             case _:
                 pass
 
@@ -217,6 +236,15 @@ class Interpreter:
         for target in node.targets:
             self._bind(target, value, scope)
 
+    def _add_to(self, node: ast.AugAssign, scope: Scope) -> None:
+        """``name += value``: a list grows in place, as every name that stands for it sees."""
+        old, more = self.evaluate(node.target, scope), self.evaluate(node.value, scope)
+        if isinstance(old, list):
+            if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
+                old += more
+        elif isinstance(old, str):
+            self._bind(node.target, old + more if isinstance(more, str) else UNKNOWN, scope)
+
     def _bind(self, target: ast.expr, value: object, scope: Scope) -> None:
         if isinstance(target, ast.Name):
             scope.names[target.id] = value
@@ -224,33 +252,51 @@ class Interpreter:
             owner = self.evaluate(target.value, scope)
             if isinstance(owner, Instance):
                 owner.names[target.attr] = value
+            elif isinstance(owner, Native):
+                owner.set_attribute(target.attr, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             values = value if isinstance(value, list) else []
             for position, element in enumerate(target.elts):
                 self._bind(element, values[position] if position < len(values) else UNKNOWN, scope)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        function = Function(node, scope)
-        scope.names[node.name] = function
-        for decorator in reversed(node.decorator_list):
-            pending = self.evaluate(decorator, scope)
-            if isinstance(pending, Pending):
-                self._register(pending, function)
-
-    def _register(self, pending: Pending, target: object) -> None:
-        pending.route.function = target if isinstance(target, Function) else None
-        pending.router.items.append(pending.route)
+        self._decorate(node, Function(node, scope), scope)
 
     def _class(self, node: ast.ClassDef, scope: Scope) -> None:
         body = Scope(scope.file, parent=scope)
-        scope.names[node.name] = Class(node, scope, body)
+        cls = Class(node, scope, body)
+        scope.names[node.name] = cls
         self._run(node.body, body)
+        self._decorate(node, cls, scope)
+
+    def _decorate(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, target: Function | Class, scope: Scope
+    ) -> None:
+        """Bind the name; a decorator of the framework registers it, all others are taken to change nothing."""
+        scope.names[node.name] = target
+        for decorator in reversed(node.decorator_list):
+            native = self.evaluate(decorator, scope)
+            if isinstance(native, Native):
+                result = native.decorate(target)
+                if result is not UNKNOWN:
+                    scope.names[node.name] = result
 
     def _if(self, node: ast.If, scope: Scope) -> None:
         # Which side runs depends on settings; routes of both are shown. What runs only as a program is not served.
         if not _asks_for_main(node.test):
             self._run(node.body, scope)
         self._run(node.orelse, scope)
+
+    def _try(self, node: ast.Try, scope: Scope) -> None:
+        self.trying += 1
+        try:
+            self._run(node.body, scope)
+        except WouldRaise:
+            return
+        finally:
+            self.trying -= 1
+        for part in (node.orelse, node.finalbody):
+            self._run(part, scope)
 
     def _for(self, node: ast.For, scope: Scope) -> None:
         values = self.evaluate(node.iter, scope)
@@ -266,34 +312,47 @@ class Interpreter:
     # Calls
 
     def _call(self, node: ast.Call, scope: Scope) -> object:
-        callee = self._callee(node, scope)
-        if callee is None:
+        if isinstance(node.func, ast.Attribute):
+            receiver = self.evaluate(node.func.value, scope)
+            if isinstance(receiver, list):
+                return self._change_list(receiver, node, scope)
+            callee = receiver if isinstance(receiver, Native) else self.attribute(receiver, node.func.attr)
+        else:
+            callee = self.evaluate(node.func, scope)
+        if callee is UNKNOWN:
             return UNKNOWN
         arguments = [self.evaluate(item, scope) for item in node.args if not isinstance(item, ast.Starred)]
         named = {item.arg: self.evaluate(item.value, scope) for item in node.keywords if item.arg}
-        if isinstance(callee, tuple):
-            router, method = callee
-            return router_call(router, method, node, arguments, named, scope)
-        if isinstance(callee, Pending):
-            self._register(callee, arguments[0] if arguments else UNKNOWN)
-            return arguments[0] if arguments else UNKNOWN
+        call = Call(node, arguments, named, scope, self)
+        if isinstance(callee, Native):
+            return (
+                callee.call_method(node.func.attr, call) if isinstance(node.func, ast.Attribute) else callee.call(call)
+            )
         if isinstance(callee, Function):
             return self.call(callee, arguments, **named)
         if isinstance(callee, Class):
-            lineage = self.lineage(callee)
-            base = next((item for item in lineage if isinstance(item, External) and is_constructor(item)), None)
-            if base is not None:
-                return construct(base, node, arguments, named, scope)
+            base = next((item for item in self.lineage(callee) if self._constructs(item)), None)
+            if isinstance(base, External):
+                return self._framework.construct(base, call)
             return self._instantiate(callee, arguments, named)
-        return construct(callee, node, arguments, named, scope) if isinstance(callee, External) else UNKNOWN
+        return self._framework.construct(callee, call) if isinstance(callee, External) else UNKNOWN
 
-    def _callee(self, node: ast.Call, scope: Scope) -> object:
-        if isinstance(node.func, ast.Attribute):
-            receiver = self.evaluate(node.func.value, scope)
-            if isinstance(receiver, Router):
-                return receiver, node.func.attr
-            return self.attribute(receiver, node.func.attr)
-        return self.evaluate(node.func, scope)
+    def _change_list(self, values: list[object], node: ast.Call, scope: Scope) -> object:
+        """``list.append(…)`` and its like."""
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        given = [self.evaluate(item, scope) for item in node.args]
+        if len(values) >= _MAX_ITEMS or not given:
+            return UNKNOWN
+        if name == "append":
+            values.append(given[0])
+        elif name == "insert" and len(given) > 1 and isinstance(given[0], int):
+            values.insert(max(-len(values), min(given[0], len(values))), given[1])
+        elif name == "extend" and isinstance(given[0], list) and len(values) + len(given[0]) <= _MAX_ITEMS:
+            values += given[0]
+        return None
+
+    def _constructs(self, value: Class | External) -> bool:
+        return isinstance(value, External) and self._framework.is_constructor(value)
 
     def _instantiate(self, cls: Class, arguments: Sequence[object], named: dict[str, object]) -> Instance:
         instance = Instance(cls)
@@ -303,6 +362,19 @@ class Interpreter:
         else:
             instance.names.update(named)
         return instance
+
+
+def _bound(found: object, receiver: object) -> object:
+    """A method with its first argument; anything else as it is."""
+    if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
+        return found
+    return Function(found.node, found.scope, receiver=receiver)
+
+
+def _is_decorated(found: object, name: str) -> bool:
+    return isinstance(found, Function) and any(
+        isinstance(item, ast.Name) and item.id == name for item in found.node.decorator_list
+    )
 
 
 def _asks_for_main(test: ast.expr) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from preview.endpoints.fastapi.values import UNKNOWN, Expression, Scope
+from preview.endpoints.python.values import UNKNOWN, Expression, Scope
 
 __all__ = ["Evaluate", "evaluate_plain"]
 

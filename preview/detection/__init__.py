@@ -1,0 +1,23 @@
+"""What a project is and how it is started, decided from its files alone."""
+
+from preview.detection.detect import detect
+from preview.detection.overrides import Overrides, merge
+from preview.detection.overrides_reading import PREVIEW_FILE, overrides_from_request, read_preview_file
+from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+
+__all__ = [
+    "PREVIEW_FILE",
+    "Origin",
+    "Overrides",
+    "Server",
+    "ServiceKind",
+    "ServiceNeed",
+    "StartPlan",
+    "Step",
+    "Toolchain",
+    "Variable",
+    "detect",
+    "merge",
+    "overrides_from_request",
+    "read_preview_file",
+]

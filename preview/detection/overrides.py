@@ -1,0 +1,73 @@
+"""What a person decides instead of detection: ``preview.toml`` in the project, and the launch request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from preview.detection.plan import Origin, Server, Step, Variable
+
+__all__ = ["Overrides", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Parts of the plan that are given, each None (or empty) where detection decides.
+
+    Attributes:
+        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
+        app: ``app.main:app``, ``shop:create_app()``; for Django the settings module; for Node the entry file.
+        factory: ``app`` names a function that gives the application.
+        directory: The working folder, relative to the project.
+        command: A whole command, which listens at ``PORT``.
+        server: How the application gets its socket.
+        health: The path whose answer tells health, ``/healthz``.
+        manifests: Folder whose manifest says what is required, relative to the project.
+        python_path: Folders for ``PYTHONPATH``, relative to the project.
+        steps: Run before the application instead of what detection found.
+        skip_steps: Names of steps that are left out; True for all.
+        variables: By name; each knows whether the file or the request gave it.
+        extra_requirements: Requirements that no manifest declares, as lines for the installer.
+    """
+
+    framework: str | None = None
+    app: str | None = None
+    factory: bool | None = None
+    directory: str | None = None
+    command: tuple[str, ...] | None = None
+    server: Server | None = None
+    health: str | None = None
+    manifests: str | None = None
+    python_path: tuple[str, ...] | None = None
+    steps: tuple[Step, ...] | None = None
+    skip_steps: tuple[str, ...] | bool | None = None
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    extra_requirements: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is given."""
+        return self == Overrides()
+
+    def with_variables(self, variables: Mapping[str, str]) -> Overrides:
+        """The same, with variables as a launch request gives them."""
+        given = {name: Variable(name, value, Origin.REQUEST) for name, value in variables.items()}
+        return merge(self, Overrides(variables=given))
+
+
+def merge(lower: Overrides, upper: Overrides) -> Overrides:
+    """Both; what ``upper`` gives wins, variables and requirements add up."""
+    names = [item.name for item in fields(Overrides) if item.name not in {"variables", "extra_requirements"}]
+    chosen = {
+        name: getattr(upper, name) if getattr(upper, name) is not None else getattr(lower, name) for name in names
+    }
+    # An application and a command are two answers to one question: the later one counts alone.
+    if upper.app is not None and upper.command is None:
+        chosen["command"] = None
+    if upper.command is not None and upper.app is None:
+        chosen["app"] = None
+    return Overrides(
+        **chosen,
+        variables={**lower.variables, **upper.variables},
+        extra_requirements=tuple(dict.fromkeys((*lower.extra_requirements, *upper.extra_requirements))),
+    )

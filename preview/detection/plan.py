@@ -1,0 +1,154 @@
+"""How a project is started: what detection decides, and what the supervisor carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from preview.endpoints import AppTarget
+
+__all__ = ["Origin", "Server", "ServiceKind", "ServiceNeed", "StartPlan", "Step", "Toolchain", "Variable"]
+
+
+class Toolchain(StrEnum):
+    """Whose environment the project needs."""
+
+    PYTHON = "python"
+    NODE = "node"
+
+
+class Server(StrEnum):
+    """How the application gets its socket.
+
+    ``ASGI``, ``WSGI`` and ``DJANGO`` are served by us on the inherited socket; ``NODE`` runs the project's own program,
+    whose ``listen`` is redirected to it; ``COMMAND`` runs any command, which listens at ``PORT`` itself.
+    """
+
+    ASGI = "asgi"
+    WSGI = "wsgi"
+    DJANGO = "django"
+    NODE = "node"
+    COMMAND = "command"
+
+
+class Origin(StrEnum):
+    """Where a variable's value comes from; the later ones of this list win."""
+
+    MADE_UP = "made up"
+    EXAMPLE = "example file"
+    SUPPLIED = "supplied"
+    PROJECT = "preview.toml"
+    REQUEST = "launch request"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable that the project wants.
+
+    Attributes:
+        name: As the source reads it.
+        value: What it gets. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are filled in at
+            launch.
+        origin: Where the value comes from.
+        where: ``app/config.py:12``, or the example file; for the log.
+        secret: The name sounds like a secret: the value is made up per preview and never shown.
+    """
+
+    name: str
+    value: str
+    origin: Origin
+    where: str = ""
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that runs before the application: migrations, a build, a code generator.
+
+    Attributes:
+        name: One or two words for the log and the page: ``migrations``, ``build``, ``prisma generate``.
+        argv: The command; its first word is looked up in the environment's ``bin`` (``alembic``, ``python``, ``npx``).
+        directory: Where, relative to the project.
+        why: One sentence for the log.
+        required: Whether a failure ends the launch; else it is a warning.
+        variables: Set for this step alone.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    directory: str
+    why: str
+    required: bool = False
+    variables: Mapping[str, str] | None = None
+
+
+class ServiceKind(StrEnum):
+    """Servers that projects expect beside them."""
+
+    POSTGRESQL = "PostgreSQL"
+    MYSQL = "MySQL"
+    REDIS = "Redis"
+    MONGODB = "MongoDB"
+    RABBITMQ = "RabbitMQ"
+    ELASTICSEARCH = "Elasticsearch"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNeed:
+    """A server that the project's code connects to.
+
+    Attributes:
+        kind: Which.
+        setting: The environment variable (or setting) that points to it, or None where its address is fixed in the
+            source.
+        where: ``app/db.py:7``.
+        at_startup: The application does not come up without it, as far as the source tells.
+        address: Host and port it will ask for with the plan's variables; None where that is not known.
+    """
+
+    kind: ServiceKind
+    setting: str | None
+    where: str
+    at_startup: bool = False
+    address: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """All that was decided about a project, from its files and ``preview.toml`` alone.
+
+    Attributes:
+        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
+        toolchain: Whose environment is built.
+        server: How it gets its socket.
+        target: The application; None for ``Server.COMMAND`` without a known one.
+        directory: The working folder, relative to the project; ``.`` for its own.
+        python_path: Further folders for ``PYTHONPATH``, relative to the project, ``directory`` first.
+        command: For ``NODE`` the arguments of ``node`` (``--import tsx src/main.ts``); for ``COMMAND`` the whole
+            command.
+        manifests: Folder whose manifest says what is required, relative to the project.
+        extra_requirements: Requirements that no manifest declares, as lines for the installer.
+        steps: Run in this order before the application.
+        variables: What its environment gets beyond the contract's own, by name.
+        services: Servers that it will ask for.
+        health_path: The project's own health route, or None: then any answer to ``/`` counts.
+        decisions: One sentence each, for the log and ``preview detect``.
+        warnings: Likewise: what may not work, and what to do.
+    """
+
+    framework: str
+    toolchain: Toolchain
+    server: Server
+    target: AppTarget | None
+    directory: str = "."
+    python_path: tuple[str, ...] = (".",)
+    command: tuple[str, ...] = ()
+    manifests: str = "."
+    extra_requirements: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    services: tuple[ServiceNeed, ...] = ()
+    health_path: str | None = None
+    decisions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,150 @@
+"""What a view answers to, and what can be said of each of its methods."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.endpoints.django.classes import allowed_methods, find_value
+from preview.endpoints.django.ninja import NinjaRoute
+from preview.endpoints.django.query import list_query, read_query
+from preview.endpoints.django.registrations import Action, ClassView, FunctionView
+from preview.endpoints.django.serializers import Serializers
+from preview.endpoints.python import Class, External, Function, Instance, Interpreter
+
+__all__ = ["Described", "describe"]
+
+_WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
+_LAYERS: Final = frozenset({"views", "api", "apis", "viewsets", "controllers", "endpoints", "v1", "v2", "rest"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_AS_VERBS: Final[Mapping[str, str]] = {"partial_update": "Partially update", "destroy": "Delete", "get": "Get"}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One method of a view; fields as an endpoint has them."""
+
+    method: str
+    summary: str
+    description: str
+    tags: tuple[str, ...]
+    file: str
+    line: int
+    query: dict[str, str] = field(default_factory=dict)
+    request_body: object = None
+    response_schema: object = None
+
+
+Place = tuple[str, int]
+"""File and line of a pattern, for views that the project does not define."""
+
+
+def describe(view: object, action: Action | None, interpreter: Interpreter, place: Place) -> Iterator[Described]:
+    """The methods of a view, each with what its source says; ``*`` where it takes any or they are not known."""
+    if isinstance(view, ClassView):
+        yield from _class(view, action, interpreter, place)
+    elif isinstance(view, NinjaRoute):
+        tags = view.tags or (_tags(view.function.scope.file) if view.function else ())
+        for method in view.methods or ("*",):
+            yield _ninja(view, method, tags, place)
+    elif isinstance(view, FunctionView):
+        for method in view.methods or ("*",):
+            if method != "HEAD":
+                yield _function(view.function, method, interpreter)
+    elif isinstance(view, Function):
+        yield _function(view, "*", interpreter)
+    elif isinstance(view, (Instance, Class)):
+        cls = view.cls if isinstance(view, Instance) else view
+        name = cls.node.name
+        text = ast.get_docstring(cls.node) or ""
+        yield Described("*", _title(name), text, _tags(cls.scope.file), cls.scope.file, cls.node.lineno)
+    else:
+        name = view.last if isinstance(view, External) else ""
+        yield Described("*", _title(name), "", _tags(place[0]), *place)
+
+
+def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], place: Place) -> Described:
+    function = route.function
+    if function is None:
+        return Described(method, "", "", tags, *place)
+    given = route.options.get("summary")
+    summary = given if isinstance(given, str) else _title(function.node.name)
+    text = ast.get_docstring(function.node) or ""
+    return Described(method, summary, text, tags, function.scope.file, function.node.lineno)
+
+
+def _function(function: Function, method: str, interpreter: Interpreter) -> Described:
+    text = ast.get_docstring(function.node) or ""
+    body, answer = Serializers(interpreter).used_in(function)
+    return Described(
+        method=method,
+        summary=_summary(text, _title(function.node.name)),
+        description=text,
+        tags=_tags(function.scope.file),
+        file=function.scope.file,
+        line=function.node.lineno,
+        query=read_query(function.node),
+        request_body=body if method in _WITH_BODY else None,
+        response_schema=answer,
+    )
+
+
+def _class(view: ClassView, action: Action | None, interpreter: Interpreter, place: Place) -> Iterator[Described]:
+    methods = allowed_methods(view, interpreter)
+    cls = view.cls
+    if not isinstance(cls, Class):
+        for method in methods or ("*",):
+            yield Described(method, _title(cls.last), "", _tags(place[0]), *place)
+        return
+    serializers = Serializers(interpreter)
+    for method, name in (methods or {"*": ""}).items():
+        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
+        function = handler if isinstance(handler, Function) and handler.scope.file else None
+        own = (ast.get_docstring(function.node) if function else None) or ""
+        text = own or ast.get_docstring(cls.node) or ""
+        body, answer = serializers.used_in(function) if function else (None, None)
+        if body is None and answer is None:
+            body = answer = serializers.of_class(cls, name)
+        listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
+        yield Described(
+            method=method,
+            summary=_summary(own, f"{_verb(name)} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
+            description=text,
+            tags=_tags(cls.scope.file),
+            file=function.scope.file if function else cls.scope.file,
+            line=function.node.lineno if function else cls.node.lineno,
+            query=(list_query(cls, interpreter) if listed else {}) | (read_query(function.node) if function else {}),
+            request_body=body if method in _WITH_BODY else None,
+            response_schema=None if method in {"*", "DELETE"} else [answer] if listed and answer else answer,
+        )
+
+
+def _is_list(cls: Class, interpreter: Interpreter) -> bool:
+    return any(
+        isinstance(item, External) and item.last in {"ListAPIView", "ListCreateAPIView", "ListModelMixin"}
+        for item in interpreter.lineage(cls)
+    )
+
+
+def _summary(docstring: str, otherwise: str) -> str:
+    first = docstring.strip().partition("\n")[0].strip()
+    return first if 0 < len(first) <= 100 else otherwise
+
+
+def _title(name: str) -> str:
+    words = [word for part in name.split("_") for word in _WORDS.findall(part)]
+    return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
+
+
+def _verb(name: str) -> str:
+    return _AS_VERBS.get(name, name.replace("_", " ").capitalize())
+
+
+def _tags(file: str) -> tuple[str, ...]:
+    """The app that a file belongs to: the folder above its views."""
+    folders = [part for part in file.split("/")[:-1] if part not in _LAYERS]
+    return (folders[-1],) if folders else ()

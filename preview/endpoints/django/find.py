@@ -1,0 +1,190 @@
+"""Where a Django project is, and which settings and URL configuration it has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from preview.endpoints.django.extract import list_endpoints
+from preview.endpoints.django.framework import OUTSIDE, DjangoFramework
+from preview.endpoints.django.settings import Settings
+from preview.endpoints.model import AppTarget, Found, FoundApp
+from preview.endpoints.python import Budget, Interpreter, join
+from preview.sources import Sources
+
+__all__ = ["find_django_apps"]
+
+_VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
+_MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+# Of several settings, those for a developer's machine first.
+_LOCAL_FIRST: Final = ("", "local", "dev", "development", "develop", "settings", "base", "common", "default", "main")
+_SIDE_FOLDERS: Final = frozenset(
+    {"tests", "test", "examples", "example", "docs", "samples", "templates", "testproject"}
+)
+_MAX_PROJECTS: Final = 8
+_MAX_SETTINGS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What starts the project, and where its imports count from."""
+
+    file: str
+    app_dir: str
+    roots: tuple[str, ...]
+
+
+def find_django_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
+    """The project's Django applications: one for each ``manage.py``, or for ``wsgi.py`` and ``asgi.py`` where none is.
+
+    Raises:
+        OutOfBudget: Too much was read.
+    """
+    starts = [start for name in _named(sources, "manage.py") if (start := _start(sources, name, _folder(name)))]
+    if not starts:
+        starts = [start for name in _named(sources, "wsgi.py", "asgi.py") if (start := _from_server(sources, name))]
+    found: list[FoundApp] = []
+    for start in starts[:_MAX_PROJECTS]:
+        app = _look_into(sources, start, budget)
+        if app is not None and all(app.target.app_dir != other.target.app_dir for other in found):
+            found.append(app)
+    return found
+
+
+def _named(sources: Sources, *names: str) -> list[str]:
+    return [
+        name
+        for name in sources.names
+        if name.rpartition("/")[2] in names and b"DJANGO_SETTINGS_MODULE" in sources.text(name)
+    ]
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0] or "."
+
+
+def _start(sources: Sources, file: str, app_dir: str) -> _Start | None:
+    tree = sources.tree(file)
+    # A file that cannot be parsed still says by its name that the project is here.
+    return _Start(file, app_dir, tuple(_added_roots(sources, tree, app_dir)) if tree else ())
+
+
+def _from_server(sources: Sources, file: str) -> _Start | None:
+    """The folder above ``wsgi.py`` from which the settings that it names can be imported."""
+    tree = sources.tree(file)
+    folder = _folder(file)
+    for name in _settings_named(tree) if tree else ():
+        above = folder
+        while above != ".":
+            above = _folder(above)
+            if _is_module(sources, above, name):
+                return _start(sources, file, above)
+    return None
+
+
+def _added_roots(sources: Sources, tree: ast.Module, app_dir: str) -> Iterator[str]:
+    """Folders that ``sys.path.append(…)`` and ``insert`` name."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in {"append", "insert"}
+            and isinstance(node.func.value, ast.Attribute)
+            and node.func.value.attr == "path"
+        ):
+            parts = [item.value for item in ast.walk(node) if isinstance(item, ast.Constant)]
+            path = "/".join(part.strip("/") for part in parts if isinstance(part, str) and part not in {"", ".", ".."})
+            if path and sources.has_folder(join(app_dir, path)):
+                yield join(app_dir, path)
+
+
+def _settings_named(tree: ast.Module) -> list[str]:
+    """Modules that are given for ``DJANGO_SETTINGS_MODULE``, a call's default too."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        values: list[ast.expr] = []
+        if isinstance(node, ast.Call) and any(_is_variable(item) for item in node.args):
+            values = node.args
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Subscript) and _is_variable(target.slice) for target in node.targets
+        ):
+            values = [node.value]
+        texts = [item.value for value in values for item in ast.walk(value) if isinstance(item, ast.Constant)]
+        found += [text for text in texts if isinstance(text, str) and text != _VARIABLE and _MODULE.fullmatch(text)]
+    named = [item.value for item in ast.walk(tree) if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+    return found + [text for text in named if "settings" in text and _MODULE.fullmatch(text) and text not in found]
+
+
+def _is_variable(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value == _VARIABLE
+
+
+def _is_module(sources: Sources, folder: str, name: str) -> bool:
+    path = join(folder, name.replace(".", "/"))
+    return sources.has_file(f"{path}.py") or sources.has_folder(path)
+
+
+def _candidates(sources: Sources, start: _Start) -> Iterator[str]:
+    """Settings modules, the likeliest first."""
+    tree = sources.tree(start.file)
+    named = [name for name in _settings_named(tree) if _is_module(sources, start.app_dir, name)] if tree else []
+    yield from named
+    for name in named:
+        yield from _within(sources, start, name)
+    for file in sources.names:
+        if b"ROOT_URLCONF" in sources.text(file) and (start.app_dir == "." or file.startswith(f"{start.app_dir}/")):
+            inside = file if start.app_dir == "." else file[len(start.app_dir) + 1 :]
+            yield inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _within(sources: Sources, start: _Start, package: str) -> list[str]:
+    """The modules of a settings package that says nothing itself."""
+    folder = join(start.app_dir, package.replace(".", "/"))
+    names = [name[len(folder) + 1 : -3] for name in sources.names if _folder(name) == folder]
+    ranked = sorted(names, key=lambda name: _LOCAL_FIRST.index(name) if name in _LOCAL_FIRST else len(_LOCAL_FIRST))
+    return [f"{package}.{name}" for name in ranked if name != "__init__"]
+
+
+def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | None:
+    for name in list(dict.fromkeys(_candidates(sources, start)))[:_MAX_SETTINGS]:
+        framework = DjangoFramework()
+        interpreter = Interpreter(sources, start.app_dir, budget, framework, start.roots)
+        interpreter.outside.update(OUTSIDE, **{"django.conf.settings": Settings(name, interpreter, sources)})
+        settings = interpreter.module(name)
+        if settings is None:
+            continue
+        framework.installed = _tops(settings.scope.names.get("INSTALLED_APPS"))
+        root = settings.scope.names.get("ROOT_URLCONF")
+        if isinstance(root, str):
+            return _found(start, name, partial(_list, root, interpreter))
+    return None
+
+
+def _list(root: str, interpreter: Interpreter, found: Found) -> None:
+    module = interpreter.module(root)
+    if module is not None:
+        list_endpoints(module, interpreter, found)
+
+
+def _tops(installed: object) -> frozenset[str]:
+    names = installed if isinstance(installed, list) else []
+    return frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
+
+
+def _found(start: _Start, settings: str, read: Callable[[Found], None]) -> FoundApp:
+    name = start.file.rpartition("/")[2]
+    target = AppTarget(
+        module=settings,
+        attribute="",
+        app_dir=start.app_dir,
+        factory=False,
+        file=start.file,
+        reason=f'Django project found: {name}, settings "{settings}"',
+        framework="django",
+    )
+    side = any(folder in _SIDE_FOLDERS for folder in start.file.split("/")[:-1])
+    return FoundApp(target, True, side, read)

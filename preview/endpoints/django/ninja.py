@@ -1,0 +1,153 @@
+"""Django Ninja: APIs, routers and the controllers of its extension; its documentation pages are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.endpoints.django.paths import read_route
+from preview.endpoints.python import UNKNOWN, Call, Class, Function, Interpreter, Module, Native
+
+__all__ = ["NINJA_NAMES", "Ninja", "NinjaRoute", "NinjaUrls", "construct_ninja"]
+
+_VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})
+_HTTP: Final = {f"http_{verb}": verb for verb in _VERBS}
+_APIS: Final = frozenset({"NinjaAPI", "NinjaExtraAPI", "Router"})
+NINJA_NAMES: Final = frozenset({*_APIS, *_HTTP, "api_controller", "http_generic"})
+_MAX_DEPTH: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NinjaRoute:
+    """One operation, its path without what the API is included under."""
+
+    methods: tuple[str, ...]
+    path: str
+    parameters: dict[str, str]
+    function: Function | None
+    tags: tuple[str, ...]
+    options: dict[str, object]
+
+
+@dataclass(eq=False, slots=True)
+class NinjaUrls(Native):
+    """``api.urls``."""
+
+    api: Ninja
+
+
+@dataclass(eq=False, slots=True)
+class _Operation(Native):
+    """``api.get("/x")``, which waits for its function; in a class body it stays under the function's name."""
+
+    owner: Ninja | None
+    methods: tuple[str, ...]
+    path: str
+    options: dict[str, object]
+    function: Function | None = None
+
+    def call(self, call: Call) -> object:
+        """``api.get("/x")(function)``."""
+        return self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
+
+    def decorate(self, target: object) -> object:
+        """Register the function."""
+        operation = target if isinstance(target, _Operation) else None
+        self.function = operation.function if operation else target if isinstance(target, Function) else None
+        if self.owner is None:
+            return self
+        self.owner.items.append(self)
+        return target
+
+
+@dataclass(eq=False, slots=True)
+class _Mount:
+    prefix: str
+    what: object
+    tags: tuple[str, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Ninja(Native):
+    """``NinjaAPI()``, ``Router()``, or a controller class."""
+
+    tags: tuple[str, ...] = ()
+    prefix: str = ""
+    items: list[_Operation | _Mount] = field(default_factory=list)
+
+    def attribute(self, name: str) -> object:
+        """``api.urls``."""
+        return [NinjaUrls(self)] if name == "urls" else UNKNOWN
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Operations, routers within, controllers."""
+        if name in _VERBS:
+            return _Operation(self, (name.upper(),), call.text(0, "path"), call.named)
+        if name == "api_operation":
+            return _Operation(self, _texts(call.argument(0, "methods")), call.text(1, "path"), call.named)
+        if name == "add_router":
+            mount = _Mount(call.text(0, "prefix"), call.argument(1, "router"), _texts(call.named.get("tags")))
+            self.items.append(mount)
+        elif name == "register_controllers":
+            self.items += [_Mount("", item, ()) for item in call.arguments]
+        elif name == "add_api_operation":
+            target = call.argument(2, "view_func")
+            methods = _texts(call.argument(1, "methods"))
+            _Operation(self, methods, call.text(0, "path"), call.named).decorate(target)
+        return UNKNOWN
+
+    def decorate(self, target: object) -> object:
+        """``@api_controller("/x")`` above a class."""
+        if not isinstance(target, Class):
+            return UNKNOWN
+        self.items += [item for item in target.body.names.values() if isinstance(item, _Operation)]
+        return self
+
+    def routes(self, interpreter: Interpreter, prefix: str = "", depth: int = 0) -> Iterator[NinjaRoute]:
+        """All operations, in the order of registration."""
+        for item in self.items if depth < _MAX_DEPTH else ():
+            interpreter.step()
+            if isinstance(item, _Operation):
+                path, parameters = read_route(_join(prefix + self.prefix, item.path))
+                tags = _texts(item.options.get("tags")) or self.tags
+                yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.options)
+            elif (child := _resolve(item.what, interpreter)) is not None:
+                for route in child.routes(interpreter, _join(prefix, item.prefix), depth + 1):
+                    yield route if route.tags or not item.tags else _tagged(route, item.tags)
+
+
+def construct_ninja(name: str, call: Call) -> object:
+    """What a name of Ninja gives when it is called."""
+    if name in _HTTP:
+        return _Operation(None, (_HTTP[name].upper(),), call.text(0, "path"), call.named)
+    if name == "http_generic":
+        return _Operation(None, _texts(call.named.get("methods")), call.text(0, "path"), call.named)
+    if name == "api_controller":
+        prefix = call.text(0, "prefix_or_class")
+        return Ninja(_texts(call.named.get("tags")), "/" + prefix.strip("/") if prefix.strip("/") else "")
+    return Ninja(_texts(call.named.get("tags")))
+
+
+def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
+    """A router, a module that has one, or the full name of one."""
+    if isinstance(what, str):
+        module, _, name = what.rpartition(".")
+        found = interpreter.module(module) if module else None
+        what = found.scope.names.get(name) if found else None
+    if isinstance(what, Module):
+        what = what.scope.names.get("router")
+    return what if isinstance(what, Ninja) else None
+
+
+def _join(prefix: str, path: str) -> str:
+    """As Ninja joins them: one slash in between."""
+    return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if prefix and path else prefix or path
+
+
+def _tagged(route: NinjaRoute, tags: tuple[str, ...]) -> NinjaRoute:
+    return NinjaRoute(route.methods, route.path, route.parameters, route.function, tags, route.options)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -1,0 +1,69 @@
+"""Query parameters that a view reads, or that the REST framework reads for it."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from preview.endpoints.django.classes import find_value
+from preview.endpoints.python import Class, External, Function, Interpreter
+
+__all__ = ["list_query", "read_query"]
+
+_SOURCES: Final = frozenset({"GET", "query_params"})
+_PAGES: Final = {
+    "PageNumberPagination": {"page": "integer"},
+    "LimitOffsetPagination": {"limit": "integer", "offset": "integer"},
+    "CursorPagination": {"cursor": "string"},
+}
+_PAGE_SETTING: Final = "DEFAULT_PAGINATION_CLASS"
+
+
+def read_query(node: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+    """``request.GET.get("q")``, ``request.query_params["q"]``, ``request.GET.getlist("q")``."""
+    found: dict[str, str] = {}
+    for item in ast.walk(node):
+        match item:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr=source), attr="get" | "getlist" as getter),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if source in _SOURCES:
+                found.setdefault(name, "array" if getter == "getlist" else "string")
+            case ast.Subscript(value=ast.Attribute(attr=source), slice=ast.Constant(value=str(name))) if (
+                source in _SOURCES
+            ):
+                found.setdefault(name, "string")
+            case _:
+                pass
+    return found
+
+
+def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
+    """What filters, search, order and pages of a list take."""
+    found: dict[str, str] = {}
+    for attribute in ("filterset_fields", "filter_fields"):
+        fields = find_value(cls, attribute, interpreter)
+        if isinstance(fields, (list, dict)):
+            found |= {name: "string" for name in fields if isinstance(name, str)}
+    if find_value(cls, "search_fields", interpreter):
+        found["search"] = "string"
+    if find_value(cls, "ordering_fields", interpreter):
+        found["ordering"] = "string"
+    for name in _pagination(cls, interpreter):
+        found |= _PAGES.get(name, {})
+    handler = find_value(cls, "get_queryset", interpreter)
+    return found | (read_query(handler.node) if isinstance(handler, Function) else {})
+
+
+def _pagination(cls: Class, interpreter: Interpreter) -> list[str]:
+    """Names of the class that makes pages and of all that it inherits from."""
+    value = find_value(cls, "pagination_class", interpreter)
+    if isinstance(value, Class):
+        return [item.last for item in interpreter.lineage(value) if isinstance(item, External)]
+    if isinstance(value, External):
+        return [value.last]
+    if value is None:
+        return []
+    settings = interpreter.attribute(interpreter.outside.get("django.conf.settings"), "REST_FRAMEWORK")
+    given = settings.get(_PAGE_SETTING) if isinstance(settings, dict) else None
+    return [given.rpartition(".")[2]] if isinstance(given, str) else []

@@ -1,0 +1,195 @@
+"""The REST framework's routers, nested ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.endpoints.django.classes import extra_actions, has_action, text_attribute
+from preview.endpoints.django.paths import read_regex, read_route
+from preview.endpoints.django.registrations import Action, ClassView
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Interpreter, Native
+
+__all__ = ["ROUTERS", "RoutedView", "Router", "RouterUrls"]
+
+ROUTERS: Final = frozenset(
+    {
+        *("DefaultRouter", "SimpleRouter", "BaseRouter", "NestedSimpleRouter", "NestedDefaultRouter"),
+        *("ExtendedSimpleRouter", "ExtendedDefaultRouter", "BulkRouter", "OptionalSlashRouter", "HybridRouter"),
+        *("WritableNestedRouter", "CustomDefaultRouter", "DynamicRouter"),
+    }
+)
+_LIST: Final = {"get": "list", "post": "create"}
+_DETAIL: Final = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedView:
+    """One route of a ViewSet.
+
+    Attributes:
+        path: Without what the router is included under.
+        parameters: Of the path, with their JSON type.
+        view: The ViewSet and its actions; ``UNKNOWN`` where it is not known.
+        action: The extra action that it is, or None.
+    """
+
+    path: str
+    parameters: dict[str, str]
+    view: object
+    action: Action | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Registration(Native):
+    prefix: str
+    viewset: object
+    basename: str
+    line: int
+
+    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
+        return UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class _Nesting(Native):
+    """What ``register`` of an extended router gives: it registers below the view set just registered."""
+
+    router: Router
+    prefix: str
+
+    def call_method(self, name: str, call: Call) -> object:
+        """``.register(prefix, viewset, parents_query_lookups=[…])``."""
+        if name != "register":
+            return UNKNOWN
+        lookups = call.argument(3, "parents_query_lookups", [])
+        given = [item for item in lookups if isinstance(item, str)] if isinstance(lookups, list) else []
+        lookup = given[-1] if given else ""
+        below = f"{self.prefix}/(?P<parent_lookup_{lookup or 'id'}>[^/.]+)/"
+        return self.router.register(call, below)
+
+
+@dataclass(eq=False, slots=True)
+class RouterUrls(Native):
+    """``router.urls``, which stands for all that is registered in the end."""
+
+    router: Router
+
+
+@dataclass(eq=False, slots=True)
+class Router(Native):
+    """``DefaultRouter()`` and its like; its root view and format suffixes are the framework's own."""
+
+    slash: str
+    below: str
+    extended: bool
+    registry: list[object] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, kind: str, call: Call) -> Router:
+        """What the constructor's arguments say."""
+        slash = call.named.get("trailing_slash", UNKNOWN)
+        below = ""
+        parent = call.argument(0, "parent_router")
+        if kind.startswith("Nested") and isinstance(parent, Router):
+            below = parent.nested(call.text(1, "parent_prefix"), call.text(2, "lookup"), call.interpreter)
+        text = slash if isinstance(slash, str) else "" if slash is False else _own_slash(call)
+        return cls(text, below, kind.startswith("Extended"))
+
+    def attribute(self, name: str) -> object:
+        """``router.urls`` and ``router.registry``."""
+        if name in {"urls", "get_urls"}:
+            return [RouterUrls(self)]
+        return self.registry if name == "registry" else UNKNOWN
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``router.trailing_slash = "/?"``."""
+        if name == "trailing_slash" and isinstance(value, str):
+            self.slash = value
+
+    def call_method(self, name: str, call: Call) -> object:
+        """``router.register(…)``, ``router.get_urls()``, ``router.extend(other)``."""
+        if name in {"register", "register_nested"}:
+            return self.register(call, "")
+        if name == "get_urls":
+            return [RouterUrls(self)]
+        other = call.argument(0, "router")
+        if name == "extend" and isinstance(other, Router) and other is not self:
+            self.registry += other.registry
+        return UNKNOWN
+
+    def register(self, call: Call, below: str) -> object:
+        """One more ViewSet."""
+        prefix = call.argument(0, "prefix")
+        if not isinstance(prefix, str):
+            return UNKNOWN
+        basename = call.text(2, "basename") or call.text(2, "base_name")
+        self.registry.append(_Registration(below + prefix, call.argument(1, "viewset"), basename, call.node.lineno))
+        return _Nesting(self, below + prefix) if self.extended else UNKNOWN
+
+    def nested(self, prefix: str, lookup: str, interpreter: Interpreter) -> str:
+        """The regular expression that the paths of a router below a registered ViewSet begin with."""
+        viewset = next(
+            (item.viewset for item in self.registry if isinstance(item, _Registration) and item.prefix == prefix),
+            UNKNOWN,
+        )
+        return f"{self.below}{prefix}/(?P<{lookup or 'parent'}_{_lookup(viewset, interpreter)}>[^/.]+)/"
+
+    def routes(self, interpreter: Interpreter) -> Iterator[RoutedView]:
+        """All routes, in the order the framework has them."""
+        for item in self.registry:
+            if isinstance(item, _Registration):
+                interpreter.step()
+                yield from self._routes_of(item, interpreter)
+
+    def _routes_of(self, item: _Registration, interpreter: Interpreter) -> Iterator[RoutedView]:
+        base = self.below + item.prefix
+        viewset = item.viewset
+        lookup = f"(?P<{_lookup(viewset, interpreter)}>[^/.]+)"
+        detail = f"{base}/{lookup}" if base else lookup
+        if not isinstance(viewset, (Class, External)):
+            yield self._route(base, viewset)
+            yield self._route(detail, viewset)
+            return
+        actions = list(extra_actions(viewset, interpreter))
+        yield from self._standard(base, viewset, _LIST, interpreter)
+        yield from (self._extra(base, viewset, action) for action in actions if not action.detail)
+        yield from self._standard(detail, viewset, _DETAIL, interpreter)
+        yield from (self._extra(detail, viewset, action) for action in actions if action.detail)
+
+    def _standard(
+        self, regex: str, viewset: Class | External, mapping: dict[str, str], interpreter: Interpreter
+    ) -> Iterator[RoutedView]:
+        there = {method: name for method, name in mapping.items() if has_action(viewset, name, interpreter)}
+        if there:
+            yield self._route(regex, ClassView(viewset, there))
+
+    def _extra(self, base: str, viewset: Class | External, action: Action) -> RoutedView:
+        regex = f"{base}/{action.url_path}" if base else action.url_path
+        names = {method: function.node.name for method, function in action.mapping.items()}
+        return self._route(regex, ClassView(viewset, names), action)
+
+    def _route(self, regex: str, view: object, action: Action | None = None) -> RoutedView:
+        path, parameters = read_regex(regex + self.slash)
+        if "<" in path and "(?P<" not in path:
+            path, more = read_route(path)
+            parameters |= more
+        return RoutedView(path, parameters, view, action)
+
+
+def _own_slash(call: Call) -> str:
+    """``trailing_slash`` of a router's own class; the framework's default otherwise."""
+    cls = call.interpreter.evaluate(call.node.func, call.scope)
+    value = call.interpreter.attribute(cls, "trailing_slash") if isinstance(cls, Class) else UNKNOWN
+    return value if isinstance(value, str) else "/"
+
+
+def _lookup(viewset: object, interpreter: Interpreter) -> str:
+    if not isinstance(viewset, (Class, External)):
+        return "pk"
+    return (
+        text_attribute(viewset, "lookup_url_kwarg", interpreter)
+        or text_attribute(viewset, "lookup_field", interpreter)
+        or "pk"
+    )

@@ -1,0 +1,108 @@
+"""Skeletons of what serializers take and give: ``{"title": "string", "tags": ["string"]}``."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from preview.endpoints.django.classes import find_value
+from preview.endpoints.django.fields import Field, SerializerUse, json_type
+from preview.endpoints.python import Class, External, Function, Interpreter
+
+__all__ = ["Serializers"]
+
+_MAX_DEPTH: Final = 5
+_MAX_CALLS: Final = 400
+
+Skeleton = dict[str, object]
+
+
+class Serializers:
+    """Reads serializers.
+
+    Args:
+        interpreter: Gives the values of what they are made of.
+    """
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+
+    def of_class(self, view: Class, action: str) -> Skeleton | None:
+        """The skeleton of a view's ``serializer_class``; of the one returned first where it depends on the action."""
+        found = find_value(view, "serializer_class", self._interpreter)
+        if not isinstance(found, Class):
+            chosen = find_value(view, "get_serializer_class", self._interpreter)
+            found = self._interpreter.call(chosen) if isinstance(chosen, Function) and action else None
+        return self._skeleton(found, 0) if isinstance(found, Class) and self._is_serializer(found) else None
+
+    def used_in(self, function: Function) -> tuple[object, object]:
+        """Request and answer of a function that calls ``BookSerializer(data=…)``; None for what is not known."""
+        taken: object = None
+        given: object = None
+        calls = [node for node in ast.walk(function.node) if isinstance(node, ast.Call)]
+        for node in calls[:_MAX_CALLS]:
+            if not isinstance(node.func, (ast.Name, ast.Attribute)) or "erializer" not in ast.unparse(node.func)[-80:]:
+                continue
+            cls = self._interpreter.evaluate(node.func, function.scope)
+            if isinstance(cls, Class) and self._is_serializer(cls):
+                skeleton = self._skeleton(cls, 0)
+                named = {item.arg: item.value for item in node.keywords}
+                many = isinstance(flag := named.get("many"), ast.Constant) and flag.value is True
+                if "data" in named:
+                    taken = taken or skeleton
+                elif skeleton:
+                    given = given or ([skeleton] if many else skeleton)
+        return taken, given or taken
+
+    def _is_serializer(self, cls: Class) -> bool:
+        return any(
+            isinstance(item, External) and item.last.endswith("Serializer") for item in self._interpreter.lineage(cls)
+        )
+
+    def _skeleton(self, cls: Class, depth: int) -> Skeleton | None:
+        if depth > _MAX_DEPTH:
+            return None
+        declared: Skeleton = {}
+        for item in reversed(self._interpreter.lineage(cls)):
+            if isinstance(item, Class):
+                self._interpreter.step()
+                declared |= {
+                    name: self._value(value, depth)
+                    for name, value in item.body.names.items()
+                    if isinstance(value, (Field, SerializerUse))
+                }
+        meta = find_value(cls, "Meta", self._interpreter)
+        if not isinstance(meta, Class):
+            return declared or None
+        model = find_value(meta, "model", self._interpreter)
+        columns = self._columns(model) if isinstance(model, Class) else {}
+        wanted = find_value(meta, "fields", self._interpreter)
+        hidden = find_value(meta, "exclude", self._interpreter)
+        names = (
+            [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else [*columns, *declared]
+        )
+        excluded = hidden if isinstance(hidden, list) else []
+        both = columns | declared
+        return {name: both.get(name, "string") for name in names if name not in excluded} or None
+
+    def _columns(self, model: Class) -> Skeleton:
+        columns: Skeleton = {"id": "integer"}
+        for item in reversed(self._interpreter.lineage(model)):
+            if isinstance(item, Class):
+                columns |= {
+                    name: json_type(value.kind) if json_type(value.kind) != "array" else ["integer"]
+                    for name, value in item.body.names.items()
+                    if isinstance(value, Field)
+                }
+        return columns
+
+    def _value(self, value: Field | SerializerUse, depth: int) -> object:
+        if isinstance(value, SerializerUse):
+            inner = self._skeleton(value.cls, depth + 1) if value.cls else None
+            return [inner or {}] if value.many else inner or {}
+        kind = json_type(value.kind)
+        many = value.options.get("many") is True
+        if kind == "array":
+            child = value.options.get("child")
+            return [self._value(child, depth + 1) if isinstance(child, (Field, SerializerUse)) else "string"]
+        return [kind] if many else kind

@@ -1,0 +1,166 @@
+"""Which Express applications a project has, and where they start."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import partial
+from typing import Final
+
+from preview.endpoints.express.extract import list_endpoints
+from preview.endpoints.express.framework import ExpressFramework, read_env_file
+from preview.endpoints.express.router import Mount, Router
+from preview.endpoints.javascript import Function, Interpreter, JSObject, Module, Resolver
+from preview.endpoints.model import AppTarget, Found, FoundApp
+from preview.endpoints.python import Budget, OutOfBudget
+from preview.sources import Sources
+from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
+from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
+
+__all__ = ["find_express_apps"]
+
+# Each candidate may cost its whole reading.
+_MAX_CANDIDATES: Final = 8
+_MAX_PACKAGES: Final = 30
+_SERVERS: Final = (
+    "express", "@nestjs/core", "routing-controllers", "inversify-express-utils", "express-promise-router",
+    "@feathersjs/express", "polka", "ultimate-express", "@overnightjs/core", "@tsed/common", "tsoa", "json-server",
+)  # fmt: skip
+_MENTION: Final = re.compile(rb"express|@nestjs/core|routing-controllers|inversify|polka")
+_MAKES: Final = re.compile(rb"\bexpress\s*\(|NestFactory|createExpressServer|useExpressServer|InversifyExpressServer")
+_NAMES: Final = ("server", "app", "index", "main", "www", "api")
+_SIDE_FOLDERS: Final = frozenset(
+    {"tests", "test", "__tests__", "examples", "example", "docs", "scripts", "benchmarks", "e2e", "samples", "tools",
+     "client", "frontend", "front-end", "web", "website", "ui", "mobile", "spec", "templates", "fixtures", "cypress"}
+)  # fmt: skip
+_FRONT: Final = ("react-scripts", "next", "vite", "@angular/core", "gatsby", "nuxt", "@vue/cli-service", "expo")
+_ENV_FILES: Final = (".env", ".env.development", ".env.local", ".env.development.local", ".env.example", ".env.sample",
+                     ".env.template", "env.example", ".env.dist")  # fmt: skip
+
+
+def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
+    """The project's applications, the likeliest first.
+
+    What package.json starts decides, then its ``main``, then usual names. Front ends are left out.
+
+    Raises:
+        OutOfBudget: Too much was read.
+    """
+    if not sources.with_suffix(*SCRIPT_SUFFIXES):
+        return []
+    packages = read_node_packages(sources) or [NodePackage(".", "", {}, "", {}, {})]
+    trees = JavaScriptTrees(sources)
+    found: dict[str, FoundApp] = {}
+    for package in packages[:_MAX_PACKAGES]:
+        for app in _apps_of(package, packages, trees, budget):
+            found.setdefault(app.target.file, app)
+    return list(found.values())
+
+
+def _apps_of(
+    package: NodePackage, packages: list[NodePackage], trees: JavaScriptTrees, budget: Budget
+) -> list[FoundApp]:
+    sources = trees.sources
+    serves = package.requires(*_SERVERS)
+    entry = find_entry(package, sources)
+    if entry is not None:
+        # A script may start another package's program.
+        package = _package_of(entry.file, packages)
+    if not serves and not package.requires(*_SERVERS) and (entry is None or not _mentions(sources, package)):
+        return []
+    entries = [entry] if entry is not None else []
+    entries += [Entry(name, "", name.endswith((".ts", ".mts"))) for name in _by_mention(sources, package, packages)]
+    for candidate in list(dict.fromkeys(entries))[:_MAX_CANDIDATES]:
+        app = _look_into(candidate, package, packages, trees, budget)
+        if app is not None:
+            return [app]
+    return []
+
+
+def _package_of(file: str, packages: list[NodePackage]) -> NodePackage:
+    above = [item for item in packages if item.folder == "." or file.startswith(f"{item.folder}/")]
+    return max(above, key=lambda item: len(item.folder) if item.folder != "." else 0) if above else packages[0]
+
+
+def _mentions(sources: Sources, package: NodePackage) -> bool:
+    """A workspace's package may leave its dependencies to the one above."""
+    return any(_MENTION.search(sources.text(name)) for name in _scripts_of(sources, package)[:_MAX_PACKAGES])
+
+
+def _scripts_of(sources: Sources, package: NodePackage) -> list[str]:
+    prefix = "" if package.folder == "." else f"{package.folder}/"
+    return [name for name in sources.with_suffix(*SCRIPT_SUFFIXES) if name.startswith(prefix)]
+
+
+def _by_mention(sources: Sources, package: NodePackage, packages: list[NodePackage]) -> list[str]:
+    """Files of the package that make an application, usual names and upper folders first."""
+    found = [
+        name
+        for name in _scripts_of(sources, package)
+        if not _is_aside(name) and _package_of(name, packages) is package and _MAKES.search(sources.text(name))
+    ]
+    return sorted(found, key=lambda name: (name.count("/"), _rank(name), name))
+
+
+def _rank(name: str) -> int:
+    stem = posixpath.basename(name).partition(".")[0]
+    return _NAMES.index(stem) if stem in _NAMES else len(_NAMES)
+
+
+def _is_aside(file: str) -> bool:
+    *folders, name = file.split("/")
+    return any(folder in _SIDE_FOLDERS for folder in folders) or ".test." in name or ".spec." in name
+
+
+def _look_into(
+    entry: Entry, package: NodePackage, packages: list[NodePackage], trees: JavaScriptTrees, budget: Budget
+) -> FoundApp | None:
+    framework = ExpressFramework()
+    environment: dict[str, str] = {}
+    for name in reversed(_ENV_FILES):
+        file = package.path(name)
+        environment |= read_env_file(trees.sources, file) if trees.sources.has_file(file) else {}
+    interpreter = Interpreter(trees, Resolver(trees.sources, package, packages), budget, framework, environment)
+    complete = True
+    try:
+        module = interpreter.load(entry.file)
+        if not framework.apps:
+            _call_exports(module, interpreter)
+    except OutOfBudget:
+        complete = False
+    app = _choose(framework.apps)
+    if app is None:
+        return None
+    file = entry.file
+    relative = posixpath.relpath(file, package.folder)
+    reason = f"Express app found in {file}" + (f" ({entry.by})" if entry.by else "")
+    target = AppTarget(relative, "", package.folder, False, file, reason, "express")
+    aside = _is_aside(file) or (package.requires(*_FRONT) and package.folder != ".")
+    return FoundApp(target, entry.by.startswith("package.json"), aside, partial(_list, app, interpreter, complete))
+
+
+def _call_exports(module: Module, interpreter: Interpreter) -> None:
+    """An entry that exports a factory, which only a test or a platform calls."""
+    exports = module.exports
+    values = [exports, *(exports.names.values() if isinstance(exports, JSObject) else ())]
+    for value in values:
+        settled = interpreter.settle(value)
+        if isinstance(settled, Function):
+            interpreter.call(settled, [])
+
+
+def _choose(apps: list[Router]) -> Router | None:
+    """The one that listens; else the largest of those that no other one uses."""
+    return max(apps, key=lambda app: (not app.is_mounted, app.listens, _size(app, 0)), default=None)
+
+
+def _size(router: Router, depth: int) -> int:
+    if depth > 5:
+        return 0
+    return sum(_size(item.child, depth + 1) if isinstance(item, Mount) else 1 for item in router.items)
+
+
+def _list(app: Router, interpreter: Interpreter, complete: bool, found: Found) -> None:
+    list_endpoints(app, interpreter, found)
+    if not complete:
+        raise OutOfBudget

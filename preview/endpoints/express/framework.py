@@ -1,0 +1,126 @@
+"""What the names of Express, and of packages around it, do in a project's code."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+from typing import Final
+
+from dotenv import dotenv_values
+
+from preview.endpoints.express.router import Router
+from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JSObject, Made
+from preview.sources import Sources
+
+__all__ = ["ExpressFramework", "read_env_file"]
+
+_APPS: Final = frozenset(
+    {"express", "express.express", "express.createServer", "@feathersjs/express", "polka", "ultimate-express",
+     "@tinyhttp/app.App", "json-server.create", "express-async-app", "express4"}
+)  # fmt: skip
+_ROUTERS: Final = frozenset({"express-promise-router", "express-async-router", "router", "express-router-async"})
+_ROUTER_NAMES: Final = frozenset({"Router", "AsyncRouter", "PromiseRouter"})
+# Routers of other frameworks, with other rules.
+_OTHERS: Final = ("koa", "@koa", "next", "react", "vue", "wouter", "hono", "find-my-way", "itty", "bun")
+# Containers that make what they are asked for.
+_CONTAINERS: Final = frozenset({"typedi", "tsyringe", "inversify", "awilix"})
+_CONFIG_ENDS: Final = ("json", "js", "ts", "cjs")
+
+
+class ExpressFramework:
+    """Plugs Express into the interpreter.
+
+    Attributes:
+        apps: All applications that were made, in order.
+        controllers: All classes with decorators, in order.
+    """
+
+    def __init__(self) -> None:
+        self.apps: list[Router] = []
+        self.controllers: list[Class] = []
+
+    def construct(self, callee: External, call: Call) -> object:
+        """Applications and routers; what wraps one gives it back."""
+        made = self._make(callee.name, call.scope.file)
+        if made is not None:
+            return made
+        if callee.package == "dotenv" and callee.last == "config":
+            return _load_env(call)
+        if callee.name == "config.get":
+            return _configured(call)
+        if callee.package == "envalid":
+            return _envalid(callee.last, call)
+        arguments = call.arguments
+        if callee.package in _CONTAINERS and arguments and isinstance(arguments[0], Class):
+            return call.interpreter.construct(arguments[0], Call(None, call.scope, call.interpreter, []))
+        wrapped = next((item for item in arguments if isinstance(item, Router)), None)
+        call.interpreter.call_back(arguments)
+        # `http.createServer(app)`, `expressWs(app)`, `vhost('x', app)`
+        return wrapped if wrapped is not None else Made(callee.name, arguments)
+
+    def inherit(self, base: External) -> object:
+        """``class App extends express.Router``."""
+        return self._make(base.name, "")
+
+    def declare(self, cls: Class) -> None:
+        """Remember a class with decorators."""
+        self.controllers.append(cls)
+
+    def _make(self, name: str, file: str) -> Router | None:
+        if name in _APPS:
+            self.apps.append(Router(is_app=True, file=file))
+            return self.apps[-1]
+        if name in _ROUTERS or (name.rpartition(".")[2] in _ROUTER_NAMES and not name.startswith(_OTHERS)):
+            return Router(is_app=False, file=file)
+        return None
+
+
+def read_env_file(sources: Sources, file: str) -> dict[str, str]:
+    """The variables of a ``.env`` file that have a value."""
+    content = sources.text(file).decode("utf-8", "replace")
+    values = dotenv_values(stream=io.StringIO(content), interpolate=False)
+    return {name: value for name, value in values.items() if value}
+
+
+def _load_env(call: Call) -> object:
+    """``dotenv.config({path})``."""
+    options = call.argument(0)
+    path = options.names.get("path") if isinstance(options, JSObject) else None
+    interpreter = call.interpreter
+    if isinstance(path, str):
+        base = posixpath.join(ROOT, interpreter.resolver.folder)
+        file = posixpath.normpath(posixpath.join(base, path)).removeprefix(f"{ROOT}/")
+        if interpreter.sources.has_file(file):
+            interpreter.environment.values = {
+                **read_env_file(interpreter.sources, file),
+                **interpreter.environment.values,
+            }
+    return UNKNOWN
+
+
+def _configured(call: Call) -> object:
+    """``config.get('api.prefix')`` of the package ``config``: its default file."""
+    key = call.argument(0)
+    interpreter = call.interpreter
+    for end in _CONFIG_ENDS:
+        file = posixpath.normpath(posixpath.join(interpreter.resolver.folder, f"config/default.{end}"))
+        if isinstance(key, str) and interpreter.sources.has_file(file):
+            found = interpreter.load(file).exports
+            for part in key.split("."):
+                found = interpreter.member(found, part)
+            return found
+    return UNKNOWN
+
+
+def _envalid(name: str, call: Call) -> object:
+    """``cleanEnv(process.env, {API_PREFIX: str({default: '/api'})})``."""
+    if name == "cleanEnv":
+        values = call.argument(1)
+        known = values.names if isinstance(values, JSObject) else {}
+        return JSObject({key: value if value is not UNKNOWN else _variable(call, key) for key, value in known.items()})
+    options = call.argument(0)
+    return options.names.get("default", UNKNOWN) if isinstance(options, JSObject) else UNKNOWN
+
+
+def _variable(call: Call, name: str) -> object:
+    return call.interpreter.environment.attribute(name)

@@ -1,0 +1,196 @@
+"""Applications and routers of Express, and what is registered on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from tree_sitter import Node
+
+from preview.endpoints.javascript import UNKNOWN, Bound, Call, Function, JSObject, Native, Regex, Scope
+
+__all__ = ["Mount", "Route", "RouteBuilder", "Router", "paths_of"]
+
+_VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "del", "head", "options", "all"})
+_STARTS: Final = frozenset({"on", "once", "ready", "whenReady"})
+
+
+@dataclass(eq=False, slots=True)
+class Route:
+    """One method on one path, as registered on its router.
+
+    Attributes:
+        method: Upper case; ``*`` for ``all``.
+        path: As Express writes it.
+        handlers: The arguments behind the path, as they are written.
+        values: The same, where no source can be shown for them.
+        scope: Where they stand.
+        line: Of the registration.
+        node: The whole call; None where the source shows none.
+        summary: What is said of it elsewhere (decorators).
+    """
+
+    method: str
+    path: str
+    handlers: list[Node]
+    values: list[object]
+    scope: Scope
+    line: int
+    node: Node | None
+    summary: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Mount:
+    """A router within a router."""
+
+    child: Router
+    prefix: str
+
+
+@dataclass(eq=False, slots=True)
+class Router(Native):
+    """``express()``, ``express.Router()`` and their like.
+
+    Attributes:
+        is_app: ``express()``.
+        file: Where it is made, relative to the project.
+        items: In the order of registration.
+        listens: ``listen`` was called on it, or on the server made of it.
+        is_mounted: Another one uses it.
+        prefix: What stands before all of its paths (``setGlobalPrefix``).
+        names: What the project puts on it.
+        settings: ``app.set``.
+    """
+
+    is_app: bool
+    file: str
+    items: list[Route | Mount] = field(default_factory=list)
+    listens: bool = False
+    is_mounted: bool = False
+    prefix: str = ""
+    names: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def attribute(self, name: str) -> object:
+        """What was put on it; its methods; wrappers give it back as ``app``, ``router`` or ``server``."""
+        if name in self.names:
+            return self.names[name]
+        if name in _VERBS or name in {"use", "route", "listen"}:
+            return Bound(self, name)
+        if name == "locals":
+            return self.names.setdefault("locals", JSObject())
+        return self if name in {"app", "router", "server", "instance"} else UNKNOWN
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``app.controllers = …``."""
+        self.names[name] = value
+
+    def call(self, call: Call) -> object:  # noqa: ARG002
+        """``app(req, res)`` handles a request."""
+        return UNKNOWN
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Registering routes, mounting, settings, listening."""
+        if name in self.names:
+            return call.interpreter.invoke(self.names[name], call, self)
+        if name in _VERBS:
+            return self._verb(name, call)
+        if name == "use":
+            self._use(call.arguments)
+        elif name == "route":
+            return RouteBuilder(self, paths_of(call.argument(0)))
+        elif name == "group":
+            self._group(call)
+        elif name == "set":
+            key = call.argument(0)
+            self.settings[key if isinstance(key, str) else ""] = call.argument(1)
+        elif name == "listen":
+            self.listens = True
+            call.interpreter.call_back(call.arguments)
+            return UNKNOWN
+        elif name in _STARTS:
+            call.interpreter.call_back(call.arguments)
+        elif name in {"bind", "callback"}:
+            return self
+        return self
+
+    def _verb(self, name: str, call: Call) -> object:
+        count = len(call.nodes) if call.given is None else len(call.given)
+        first = call.argument(0)
+        if name == "get" and count == 1 and call.node is not None and call.nodes[0].type != "spread_element":
+            return self.settings.get(first, UNKNOWN) if isinstance(first, str) else UNKNOWN
+        self.add(name, paths_of(first), call, 1)
+        return self
+
+    def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
+        """Register a call's handlers.
+
+        Args:
+            verb: ``get``, ``all``.
+            paths: As Express writes them.
+            call: The registration.
+            skip: How many of its arguments are no handlers.
+        """
+        method = {"all": "*", "del": "DELETE"}.get(verb, verb.upper())
+        handlers = call.nodes[skip:]
+        values = call.given[skip:] if call.given is not None else []
+        for path in paths:
+            self.items.append(Route(method, path, handlers, values, call.scope, call.line, call.node))
+
+    def _use(self, values: list[object]) -> None:
+        paths = paths_of(values[0]) if values else []
+        for value in _flat(values):
+            child = _router_of(value)
+            if child is not None and child is not self:
+                child.is_mounted = True
+                self.items += [Mount(child, path) for path in paths or [""]]
+
+    def _group(self, call: Call) -> None:
+        """``app.group('/api', router => …)`` of express-group-routes."""
+        path, build = call.argument(0), call.arguments[-1] if call.arguments else None
+        if isinstance(build, Function):
+            child = Router(is_app=False, file=self.file, is_mounted=True)
+            call.interpreter.call(build, [child])
+            self.items.append(Mount(child, path if isinstance(path, str) else ""))
+
+
+@dataclass(eq=False, slots=True)
+class RouteBuilder(Native):
+    """``app.route('/x')``, on which methods are chained."""
+
+    router: Router
+    paths: list[str]
+
+    def call_method(self, name: str, call: Call) -> object:
+        """``.get(…).post(…)``."""
+        if name in _VERBS:
+            self.router.add(name, self.paths, call, 0)
+        return self
+
+
+def paths_of(value: object) -> list[str]:
+    """A path, several, or a regular expression; empty for anything else."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Regex):
+        return [f"/{value.source}/"]
+    if isinstance(value, list) and value and all(isinstance(item, (str, Regex)) for item in value):
+        return [path for item in value for path in paths_of(item)]
+    return []
+
+
+def _flat(values: list[object], depth: int = 0) -> list[object]:
+    found: list[object] = []
+    for value in values:
+        found += _flat(value, depth + 1) if isinstance(value, list) and depth < 5 else [value]
+    return found
+
+
+def _router_of(value: object) -> Router | None:
+    if isinstance(value, Router):
+        return value
+    if isinstance(value, JSObject):
+        inner = value.native if isinstance(value.native, Router) else value.names.get("default")
+        return inner if isinstance(inner, Router) else None
+    return None

@@ -1,0 +1,123 @@
+"""What FastAPI's and Starlette's constructors give: routers, and what is registered on them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from preview.endpoints.python import UNKNOWN, Call, Function, Module, Native, Scope
+
+__all__ = ["Include", "Pending", "Route", "Router", "read_methods", "read_tags"]
+
+_VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
+
+
+@dataclass(eq=False, slots=True)
+class Route:
+    """A route as registered, its path without its router's prefix when included."""
+
+    methods: tuple[str, ...]
+    path: str
+    function: Function | None
+    options: dict[str, ast.expr]
+    values: dict[str, object]
+    scope: Scope
+    line: int
+
+
+@dataclass(eq=False, slots=True)
+class Include:
+    """A router within a router, or an application mounted in another."""
+
+    child: Router
+    prefix: str
+    tags: tuple[str, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Router(Native):
+    """``FastAPI()``, ``APIRouter()`` and their like. ``items`` are in the order of registration."""
+
+    is_app: bool
+    prefix: str
+    tags: tuple[str, ...]
+    file: str
+    line: int
+    items: list[Route | Include] = field(default_factory=list)
+
+    def attribute(self, name: str) -> object:
+        """``app.router`` registers on the application itself."""
+        return {"router": self, "prefix": self.prefix}.get(name, UNKNOWN)
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Registering a route, including a router, mounting an application."""
+        if name in _VERBS or name in {"api_route", "route"}:
+            route = self._route(name, call)
+            return UNKNOWN if route is None else Pending(self, route)
+        if name in {"add_api_route", "add_route"}:
+            route = self._route(name, call)
+            if route is not None:
+                target = call.argument(1, "route" if "route" in call.named else "endpoint")
+                route.function = target if isinstance(target, Function) else None
+                self.items.append(route)
+        elif name == "include_router":
+            self._include(call)
+        elif name in {"mount", "host"}:
+            child = call.argument(1, "app")
+            prefix = call.text(0, "path") if name == "mount" else ""
+            if isinstance(child, Router) and child is not self:
+                self.items.append(Include(child, prefix.rstrip("/"), ()))
+        return UNKNOWN
+
+    def _include(self, call: Call) -> None:
+        child = call.argument(0, "router")
+        if isinstance(child, Module):
+            child = child.scope.names.get("router", UNKNOWN)
+        if isinstance(child, Router) and child is not self:
+            prefix = call.named.get("prefix")
+            prefix = prefix if isinstance(prefix, str) else ""
+            self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
+
+    def _route(self, name: str, call: Call) -> Route | None:
+        """The route, or None where its path cannot be known."""
+        path = call.argument(0, "path", "")
+        if not isinstance(path, str):
+            return None
+        return Route(
+            methods=(name.upper(),) if name in _VERBS else read_methods(call.named.get("methods")),
+            path=self.prefix + path,
+            function=None,
+            options={item.arg: item.value for item in call.node.keywords if item.arg},
+            values=call.named,
+            scope=call.scope,
+            line=call.node.lineno,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Pending(Native):
+    """``router.get("/x")``, which still waits for its function."""
+
+    router: Router
+    route: Route
+
+    def call(self, call: Call) -> object:
+        """``router.get("/x")(function)``."""
+        return self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
+
+    def decorate(self, target: object) -> object:
+        """Register the function."""
+        self.route.function = target if isinstance(target, Function) else None
+        self.router.items.append(self.route)
+        return target
+
+
+def read_methods(value: object) -> tuple[str, ...]:
+    """``methods=[…]``; GET where nothing is given."""
+    found = [item.upper() for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    return tuple(found) or ("GET",)
+
+
+def read_tags(value: object) -> tuple[str, ...]:
+    """``tags=[…]``, those that are text."""
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -1,0 +1,46 @@
+"""JavaScript and TypeScript source, read as Node would run it as far as routes need it; nothing is run.
+
+A framework plugs in what its own names do (``Framework``, ``Native``).
+"""
+
+from preview.endpoints.javascript.classes import lineage
+from preview.endpoints.javascript.interpreter import Interpreter
+from preview.endpoints.javascript.modules import ROOT, Resolver
+from preview.endpoints.javascript.native import Call, Framework, Native
+from preview.endpoints.javascript.natives import Bound
+from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
+from preview.endpoints.javascript.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    JSObject,
+    Made,
+    Module,
+    Regex,
+    Scope,
+)
+
+__all__ = [
+    "ROOT",
+    "UNKNOWN",
+    "Bound",
+    "Call",
+    "Class",
+    "External",
+    "Framework",
+    "Function",
+    "Interpreter",
+    "JSObject",
+    "Made",
+    "Module",
+    "Native",
+    "Regex",
+    "Resolver",
+    "Scope",
+    "argument_nodes",
+    "children",
+    "lineage",
+    "string_value",
+    "text",
+]

@@ -1,0 +1,349 @@
+"""Reads JavaScript and TypeScript modules as Node would run them, as far as routes need it, and runs none of them.
+
+It follows requires and imports, assignments, calls of the project's functions and classes, loops over what is written
+down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tree_sitter import Node
+
+from preview.endpoints.javascript.builtins import call_builtin, has_builtin
+from preview.endpoints.javascript.classes import construct, member_of_class
+from preview.endpoints.javascript.expressions import EXPRESSIONS
+from preview.endpoints.javascript.methods import call_value
+from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
+from preview.endpoints.javascript.native import Call, Framework, Native
+from preview.endpoints.javascript.natives import Bound, Environment, Require
+from preview.endpoints.javascript.patterns import bind_parameters, parameters
+from preview.endpoints.javascript.statements import declare, hoist, run_statement
+from preview.endpoints.javascript.syntax import children, text
+from preview.endpoints.javascript.values import (
+    UNKNOWN,
+    Binding,
+    Class,
+    External,
+    Function,
+    Getter,
+    JSObject,
+    Made,
+    Module,
+    Scope,
+)
+from preview.endpoints.python import Budget, OutOfBudget
+from preview.sources.javascript import JavaScriptTrees
+
+__all__ = ["Interpreter"]
+
+# Deeper than any code that people write; each level takes about three Python frames of the default limit of 1000.
+_MAX_DEPTH: Final = 200
+# A function within itself: loaders of routes walk folders so.
+_MAX_RECURSION: Final = 6
+# Of what is handed to code outside the project, only a function that may register something is looked into.
+_TELLING: Final = re.compile(rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?)\b|Router|\.use\(")
+
+
+class Interpreter:
+    """Reads the modules of one package.
+
+    Args:
+        trees: The project's parsed files.
+        resolver: Finds modules.
+        budget: Shared by all that read the same project.
+        framework: Knows what the names from outside do.
+        environment: The variables of ``process.env`` as far as they are known.
+    """
+
+    def __init__(
+        self,
+        trees: JavaScriptTrees,
+        resolver: Resolver,
+        budget: Budget,
+        framework: Framework,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.trees = trees
+        self.sources = trees.sources
+        self.resolver = resolver
+        self.framework = framework
+        self.environment = Environment(environment)
+        self.active: list[Function] = []
+        self._modules: dict[str, Module] = {}
+        self._budget = budget
+        self._depth = 0
+
+    # Modules
+
+    def require(self, specifier: str, file: str) -> Module | External:
+        """The module that a specifier means in a file; ``External`` for what is not the project's."""
+        found = self.resolver.resolve(specifier, file)
+        if found is None:
+            return External(specifier.removeprefix("node:"))
+        return self.load(found)
+
+    def load(self, file: str) -> Module:
+        """The module in a file, read once.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        if file not in self._modules:
+            exports = JSObject()
+            holder = JSObject({"exports": exports})
+            folder, _, _ = f"{ROOT}/{file}".rpartition("/")
+            names: dict[str, object] = {
+                "module": holder,
+                "exports": exports,
+                "this": exports,
+                "require": Require(file),
+                "__filename": f"{ROOT}/{file}",
+                "__dirname": folder,
+            }
+            module = self._modules[file] = Module(file, Scope(file, names), holder)
+            self._read(module)
+        return self._modules[file]
+
+    def module(self, file: str) -> Module | None:
+        """The module in a file, where it was read or is being read."""
+        return self._modules.get(file)
+
+    def _read(self, module: Module) -> None:
+        if module.file.endswith(".json"):
+            try:
+                module.holder.names["exports"] = _from_json(json.loads(self.sources.text(module.file)), 0)
+            except (ValueError, RecursionError):
+                module.holder.names["exports"] = UNKNOWN
+            return
+        tree = self.trees.tree(module.file)
+        if tree is None:
+            return
+        body = children(tree)
+        module.is_esm = any(node.type in {"import_statement", "export_statement"} for node in body)
+        depth = self._depth
+        try:
+            self.run(body, module.scope)
+        except RecursionError:
+            # Modules nested beyond what the stack holds: what was read of this one stays.
+            self._depth = depth
+
+    # Values
+
+    def evaluate(self, node: Node, scope: Scope) -> object:
+        """The value of an expression, or ``UNKNOWN``.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        reader = EXPRESSIONS.get(node.type)
+        if reader is None or self._depth >= _MAX_DEPTH:
+            return UNKNOWN
+        self.step()
+        self._depth += 1
+        try:
+            return reader(self, node, scope)
+        finally:
+            self._depth -= 1
+
+    def evaluate_all(self, nodes: Sequence[Node], scope: Scope) -> list[object]:
+        """The values of a list's or a call's elements, those behind ``...`` spread."""
+        values: list[object] = []
+        for node in nodes:
+            if node.type == "spread_element":
+                inner = self.evaluate(node.named_children[0], scope) if node.named_children else UNKNOWN
+                values += inner if isinstance(inner, list) else []
+            else:
+                values.append(self.evaluate(node, scope))
+        return values
+
+    def settle(self, value: object) -> object:
+        """The value behind a binding to another module's name."""
+        for _ in range(_MAX_RECURSION):
+            if not isinstance(value, Binding):
+                return value
+            origin = value.origin
+            value = named_export(self, origin, value.name) if isinstance(origin, Module) else origin.find(value.name)
+        return UNKNOWN
+
+    def member(self, value: object, name: str) -> object:
+        """``value.name``."""
+        value = self.settle(value)
+        if isinstance(value, JSObject):
+            return self._property(value, name)
+        if isinstance(value, External):
+            return self._external_member(value, name)
+        if isinstance(value, Native):
+            return value.attribute(name)
+        if isinstance(value, Class):
+            found = member_of_class(self, value, name, static=True)
+            return self.call(found.function, [], value) if isinstance(found, Getter) else self.settle(found)
+        if isinstance(value, Function):
+            if name == "prototype":
+                return value.names.setdefault("prototype", JSObject())
+            return self.settle(value.names.get(name, value.name if name == "name" else UNKNOWN))
+        if isinstance(value, (str, list)) and name == "length":
+            return len(value)
+        if isinstance(value, (Made, External)):
+            return Made(name, [], value)
+        return UNKNOWN
+
+    def _external_member(self, value: External, name: str) -> object:
+        if name == "__esModule":
+            return False
+        if value.name == "process" and name == "env":
+            return self.environment
+        return value if name == "default" else External(f"{value.name}.{name}")
+
+    def _property(self, value: JSObject, name: str) -> object:
+        if name in value.names:
+            found = value.names[name]
+        elif value.cls is not None:
+            found = member_of_class(self, value.cls, name, static=False)
+            if found is UNKNOWN and isinstance(value.native, Native):
+                return value.native.attribute(name)
+        elif name == "default":  # a whole CommonJS module taken for one with a default
+            return value
+        else:
+            return None if name not in _OBJECT_METHODS else UNKNOWN
+        if isinstance(found, Getter):
+            return self.call(found.function, [], value)
+        return self.settle(found)
+
+    # Calls
+
+    def call_method(self, receiver: object, name: str, call: Call) -> object:
+        """``receiver.name(…)``."""
+        if isinstance(receiver, Native):
+            return receiver.call_method(name, call)
+        if isinstance(receiver, JSObject):
+            found = self._property(receiver, name)
+            if isinstance(found, (Function, Class, Native, External)):
+                return self.invoke(found, call, receiver)
+            if isinstance(receiver.native, Native):
+                return receiver.native.call_method(name, call)
+        elif isinstance(receiver, (Class, External)):
+            return self.invoke(self.member(receiver, name), call, receiver)
+        elif isinstance(receiver, Function) and name in receiver.names:
+            return self.invoke(receiver.names[name], call, receiver)
+        return call_value(self, receiver, name, call)
+
+    def invoke(self, callee: object, call: Call, this: object = None) -> object:
+        """``callee(…)``, whatever it is."""
+        callee = self.settle(callee)
+        if isinstance(callee, Function):
+            return self.call(callee, call.arguments, this)
+        if isinstance(callee, Native):
+            return callee.call(call)
+        if isinstance(callee, External):
+            if has_builtin(callee.name):
+                return call_builtin(self, callee.name, call)
+            return self.framework.construct(callee, call)
+        if isinstance(callee, Made):
+            self.call_back(call.arguments)
+            return Made("", call.arguments, callee)
+        self.call_back(call.arguments)
+        return UNKNOWN
+
+    def apply(self, callee: object, arguments: list[object]) -> object:
+        """``callee`` with arguments that are known, as a loop over an array calls it."""
+        return self.invoke(callee, Call(None, Scope(""), self, arguments))
+
+    def call(self, function: Function, arguments: list[object], this: object = None) -> object:
+        """What a function of the project gives back; a promise counts as what it will hold.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        if self._depth >= _MAX_DEPTH or sum(item.node.id == function.node.id for item in self.active) > _MAX_RECURSION:
+            return UNKNOWN
+        scope = Scope(function.scope.file, parent=function.scope)
+        if not function.is_arrow:
+            scope.names["this"] = function.this if function.this is not None else this
+            scope.names["arguments"] = arguments
+        body = function.node.child_by_field_name("body")
+        if body is None:
+            return UNKNOWN
+        self.active.append(function)
+        try:
+            bind_parameters(self, function.node, arguments, scope)
+            if body.type != "statement_block":
+                return self.evaluate(body, scope)
+            self.run(children(body), scope)
+        finally:
+            self.active.pop()
+        return scope.returned
+
+    def construct(self, callee: object, call: Call) -> object:
+        """``new callee(…)``."""
+        callee = self.settle(callee)
+        if isinstance(callee, (Class, Function)):
+            return construct(self, callee, call.arguments)
+        return self.invoke(callee, call)
+
+    def call_back(self, values: Sequence[object]) -> None:
+        """Read the functions that were handed to code outside: it will call them (``connect().then(() => …)``)."""
+        for value in values:
+            if isinstance(value, Function) and value not in self.active and _may_register(value):
+                self.call(value, [])
+
+    def bound(self, native: Native, name: str) -> Native:
+        """A method of a framework's object, kept under another name."""
+        return Bound(native, name)
+
+    # Statements
+
+    def run(self, body: Sequence[Node], scope: Scope) -> bool:
+        """Run statements; whether they end with a return for certain.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        if self._depth >= _MAX_DEPTH:
+            return False
+        self._depth += 1
+        try:
+            hoist(self, body, scope)
+            for statement in body:
+                self.step()
+                if run_statement(self, statement, scope):
+                    return True
+        finally:
+            self._depth -= 1
+        return False
+
+    def declare(self, node: Node, scope: Scope) -> list[str]:
+        """Carry out a declaration; the names that it binds."""
+        return declare(self, node, scope)
+
+    def step(self) -> None:
+        """Count one more thing that was read.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        self._budget.steps -= 1
+        if self._budget.steps < 0:
+            raise OutOfBudget
+
+
+def _may_register(function: Function) -> bool:
+    """Whether it is worth looking into: no handler of requests, and it speaks of applications or routes."""
+    first = next(parameters(function.node), None)
+    return text(first) not in _REQUESTS and bool(_TELLING.search(function.node.text or b""))
+
+
+_REQUESTS: Final = frozenset({"req", "request", "_req", "ctx", "_"})
+_OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
+_MAX_JSON_DEPTH: Final = 30
+
+
+def _from_json(value: object, depth: int) -> object:
+    if depth > _MAX_JSON_DEPTH:
+        return UNKNOWN
+    if isinstance(value, dict):
+        return JSObject({key: _from_json(item, depth + 1) for key, item in value.items()})
+    return [_from_json(item, depth + 1) for item in value] if isinstance(value, list) else value

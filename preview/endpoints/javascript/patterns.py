@@ -1,0 +1,170 @@
+"""Binding values to names: assignments, destructuring, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tree_sitter import Node
+
+from preview.endpoints.javascript.native import Call, Native
+from preview.endpoints.javascript.syntax import children, string_value, text
+from preview.endpoints.javascript.values import UNKNOWN, Class, Function, JSObject, Scope
+
+if TYPE_CHECKING:
+    from preview.endpoints.javascript.interpreter import Interpreter
+
+__all__ = ["bind", "bind_parameters", "key_of", "parameters"]
+
+_PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
+
+
+def bind(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
+    """Bind a value to a target: a name, a property or a pattern.
+
+    Args:
+        interpreter: Evaluates what is inside.
+        target: Where the value goes.
+        value: What was evaluated.
+        scope: Where it stands; new names are bound here.
+        declares: The names are new (``const``); else they are looked up first.
+    """
+    match target.type:
+        case "identifier" | "shorthand_property_identifier_pattern":
+            if declares:
+                scope.names[text(target)] = value
+            else:
+                scope.assign(text(target), value)
+        case "member_expression" | "subscript_expression":
+            _set_property(interpreter, target, value, scope)
+        case "assignment_pattern":
+            _bind_default(interpreter, target, value, scope, declares=declares)
+        case "array_pattern":
+            values = value if isinstance(value, list) else []
+            for position, element in enumerate(children(target)):
+                if element.type == "rest_pattern":
+                    bind(interpreter, element.named_children[0], values[position:], scope, declares=declares)
+                else:
+                    given = values[position] if position < len(values) else UNKNOWN
+                    bind(interpreter, element, given, scope, declares=declares)
+        case "object_pattern":
+            _bind_object(interpreter, target, value, scope, declares=declares)
+        case "non_null_expression" | "parenthesized_expression" | "as_expression":
+            bind(interpreter, target.named_children[0], value, scope, declares=declares)
+        case _:
+            pass
+
+
+def _bind_default(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
+    left, right = target.child_by_field_name("left"), target.child_by_field_name("right")
+    if left is None or right is None:
+        return
+    if value is None or value is UNKNOWN:
+        value = interpreter.evaluate(right, scope)
+    bind(interpreter, left, value, scope, declares=declares)
+
+
+def _bind_object(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
+    taken = set()
+    for part in children(target):
+        if part.type == "pair_pattern":
+            key, inner = part.child_by_field_name("key"), part.child_by_field_name("value")
+            name = key_of(interpreter, key, scope) if key is not None else None
+            if inner is not None and name is not None:
+                taken.add(name)
+                bind(interpreter, inner, interpreter.member(value, name), scope, declares=declares)
+        elif part.type == "object_assignment_pattern":
+            left = part.child_by_field_name("left")
+            taken.add(text(left))
+            _bind_default(interpreter, part, interpreter.member(value, text(left)), scope, declares=declares)
+        elif part.type == "rest_pattern":
+            names = value.names if isinstance(value, JSObject) else {}
+            rest = JSObject({name: item for name, item in names.items() if name not in taken})
+            bind(interpreter, part.named_children[0], rest, scope, declares=declares)
+        else:
+            taken.add(text(part))
+            bind(interpreter, part, interpreter.member(value, text(part)), scope, declares=declares)
+
+
+def _set_property(interpreter: Interpreter, target: Node, value: object, scope: Scope) -> None:
+    owner_node = target.child_by_field_name("object")
+    key = target.child_by_field_name("property")
+    if owner_node is None:
+        return
+    owner = interpreter.evaluate(owner_node, scope)
+    if key is not None:
+        name: object = text(key)
+    else:
+        index = target.child_by_field_name("index")
+        name = interpreter.evaluate(index, scope) if index is not None else UNKNOWN
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)
+    if not isinstance(name, str):
+        return
+    if isinstance(owner, (JSObject, Function, Class)):
+        owner.names[name] = value
+    elif isinstance(owner, Native):
+        owner.set_attribute(name, value)
+
+
+def key_of(interpreter: Interpreter, key: Node, scope: Scope) -> str | None:
+    """A property's name as written in an object, a class or a pattern; None where it is computed and unknown."""
+    if key.type == "string":
+        return string_value(key)
+    if key.type == "computed_property_name":
+        value = interpreter.evaluate(key.named_children[0], scope) if key.named_children else UNKNOWN
+        return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+    return text(key)
+
+
+def parameters(function: Node) -> Iterator[Node]:
+    """The nodes of a function's parameters, in order."""
+    single = function.child_by_field_name("parameter")
+    if single is not None:
+        yield single
+    declared = function.child_by_field_name("parameters")
+    for node in children(declared) if declared is not None else ():
+        if not (node.type in _PARAMETERS and text(node.child_by_field_name("pattern")) == "this"):
+            yield node
+
+
+def bind_parameters(interpreter: Interpreter, function: Node, arguments: list[object], scope: Scope) -> None:
+    """Bind a call's arguments."""
+    for position, node in enumerate(parameters(function)):
+        value = arguments[position] if position < len(arguments) else UNKNOWN
+        if node.type in _PARAMETERS:
+            _bind_typed(interpreter, node, value, arguments[position:], scope)
+        elif node.type == "rest_pattern":
+            bind(interpreter, node.named_children[0], arguments[position:], scope, declares=True)
+        else:
+            bind(interpreter, node, value, scope, declares=True)
+
+
+def _bind_typed(interpreter: Interpreter, node: Node, value: object, rest: list[object], scope: Scope) -> None:
+    pattern, default = node.child_by_field_name("pattern"), node.child_by_field_name("value")
+    if pattern is None:
+        return
+    if pattern.type == "rest_pattern":
+        bind(interpreter, pattern.named_children[0], rest, scope, declares=True)
+        return
+    if value is None or value is UNKNOWN:
+        value = interpreter.evaluate(default, scope) if default is not None else _injected(interpreter, node, scope)
+    bind(interpreter, pattern, value, scope, declares=True)
+    # `constructor(private readonly app: Application)` declares a property too.
+    if any(child.type in {"accessibility_modifier", "readonly", "override_modifier"} for child in node.children):
+        this = scope.find("this")
+        if isinstance(this, JSObject):
+            this.names[text(pattern)] = value
+
+
+def _injected(interpreter: Interpreter, node: Node, scope: Scope) -> object:
+    """What a container would hand in: an instance of the class that the parameter is declared as."""
+    function = interpreter.active[-1] if interpreter.active else None
+    if function is None or text(function.node.child_by_field_name("name")) != "constructor":
+        return UNKNOWN
+    annotation = node.child_by_field_name("type")
+    named = annotation.named_children[0] if annotation is not None and annotation.named_children else None
+    cls = interpreter.settle(scope.find(text(named))) if named is not None else UNKNOWN
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    return interpreter.construct(cls, Call(None, scope, interpreter, []))

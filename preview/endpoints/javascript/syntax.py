@@ -1,0 +1,53 @@
+"""Reading tree-sitter's nodes."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+__all__ = ["argument_nodes", "children", "fields", "string_value", "text", "unescape"]
+
+_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r\n|[\s\S]))")
+_NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
+_LAST_CODE_POINT = 0x10FFFF
+
+
+def text(node: Node | None) -> str:
+    """The source of a node; empty for none."""
+    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+
+
+def children(node: Node) -> list[Node]:
+    """The named parts of a node, comments left out."""
+    return [child for child in node.named_children if child.type != "comment"]
+
+
+def fields(node: Node, name: str) -> list[Node]:
+    """All parts with a field's name, comments left out."""
+    return [child for child in node.children_by_field_name(name) if child.type != "comment"]
+
+
+def argument_nodes(call: Node) -> list[Node]:
+    """The arguments of a call or of ``new``."""
+    arguments = call.child_by_field_name("arguments")
+    return children(arguments) if arguments is not None and arguments.type == "arguments" else []
+
+
+def string_value(node: Node) -> str:
+    """The value of a string literal."""
+    return unescape(text(node)[1:-1])
+
+
+def unescape(source: str) -> str:
+    """The characters that escapes stand for."""
+    return _ESCAPE.sub(_character, source) if "\\" in source else source
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2] or match[3]
+    if code is None:
+        return _NAMED.get(match[4], match[4])
+    number = int(code, 16)
+    # Half a pair (a surrogate) is no character of its own in UTF-8.
+    return chr(number) if number <= _LAST_CODE_POINT and not 0xD800 <= number <= 0xDFFF else "\N{REPLACEMENT CHARACTER}"

@@ -1,0 +1,232 @@
+"""What names stand for when JavaScript is read without being run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+__all__ = [
+    "UNKNOWN",
+    "Binding",
+    "Class",
+    "External",
+    "Function",
+    "Getter",
+    "JSObject",
+    "Made",
+    "Module",
+    "Regex",
+    "Scope",
+    "Unknown",
+]
+
+
+class Unknown:
+    """The one value that says nothing. ``None`` is ``null`` and ``undefined``."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """Names of a module, a block or one call of a function.
+
+    Attributes:
+        file: The module's file, relative to the project.
+        names: What is bound; ``this`` is a name too.
+        parent: Where to look next.
+        is_block: A block of the function that ``parent`` leads to; ``var`` and ``return`` belong to that.
+        returned: What a call gave back.
+    """
+
+    file: str
+    names: dict[str, object] = field(default_factory=dict)
+    parent: Scope | None = None
+    is_block: bool = False
+    returned: object = UNKNOWN
+
+    def find(self, name: str) -> object:
+        """The value of a name, from here outwards."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return UNKNOWN
+
+    def assign(self, name: str, value: object) -> None:
+        """``name = value`` where the name is declared; a name that is not becomes the module's."""
+        scope = self
+        while name not in scope.names and scope.parent is not None:
+            scope = scope.parent
+        scope.names[name] = value
+
+    def function(self) -> Scope:
+        """The scope of the function (or module) around it."""
+        scope = self
+        while scope.is_block and scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+
+@dataclass(eq=False, slots=True)
+class JSObject:
+    """An object: a literal, the exports of a module, an instance of a class (``cls``).
+
+    Attributes:
+        names: Its properties.
+        cls: The class or function it was made by.
+        native: The framework's object that its class inherits from; None for most.
+    """
+
+    names: dict[str, object] = field(default_factory=dict)
+    cls: Class | Function | None = None
+    native: object = None
+
+
+@dataclass(eq=False, slots=True)
+class Module:
+    """A module of the project; its names may still be filling while an import cycle is read.
+
+    Attributes:
+        file: Relative to the project.
+        scope: Its names.
+        holder: ``module``, whose ``exports`` may be replaced.
+        is_esm: It has ``import`` or ``export`` statements.
+    """
+
+    file: str
+    scope: Scope
+    holder: JSObject
+    is_esm: bool = False
+
+    @property
+    def exports(self) -> object:
+        """``module.exports``."""
+        return self.holder.names.get("exports", UNKNOWN)
+
+
+@dataclass(eq=False, slots=True)
+class Binding:
+    """A name of another module, or of an exporting one: looked up when it is used, so that import cycles work."""
+
+    origin: Module | Scope
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Something from outside the project, by its full name: ``express.Router``."""
+
+    name: str
+
+    @property
+    def package(self) -> str:
+        """The module it came from."""
+        parts = self.name.split(".")
+        return parts[0]
+
+    @property
+    def last(self) -> str:
+        """The part behind the last dot."""
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(eq=False, slots=True)
+class Made:
+    """What calling something from outside gave: unknown, but one can see how it was made.
+
+    Attributes:
+        name: Full name of what was called (``joi.string``), or the method's alone (``required``).
+        arguments: As far as they are known.
+        receiver: What the method was called on; None for a plain call.
+    """
+
+    name: str
+    arguments: list[object]
+    receiver: object = None
+
+
+@dataclass(eq=False, slots=True)
+class Function:
+    """A function of the project.
+
+    Attributes:
+        node: Its declaration or expression.
+        scope: Where it stands.
+        this: What ``this`` is bound to; None where the call decides.
+        names: Its own properties, ``prototype`` among them.
+        owner: The class that it is a method of.
+    """
+
+    node: Node
+    scope: Scope
+    this: object = None
+    names: dict[str, object] = field(default_factory=dict)
+    owner: Class | None = None
+
+    @property
+    def is_arrow(self) -> bool:
+        """Whether ``this`` is that of the code around it."""
+        return self.node.type == "arrow_function"
+
+    @property
+    def name(self) -> str:
+        """As declared; empty for an expression without one."""
+        node = self.node.child_by_field_name("name")
+        return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+
+
+@dataclass(eq=False, slots=True)
+class Getter:
+    """A property that calls a function."""
+
+    function: Function
+
+
+@dataclass(eq=False, slots=True)
+class Class:
+    """A class of the project.
+
+    Attributes:
+        node: Its declaration or expression.
+        scope: Where it stands.
+        names: What is static.
+        members: Methods and getters of its instances.
+        fields: Declared properties with their values' nodes, in order.
+        base: What it inherits from; None for nothing.
+        decorators: What stands above the class, evaluated.
+        member_decorators: Likewise above each method.
+    """
+
+    node: Node
+    scope: Scope
+    names: dict[str, object] = field(default_factory=dict)
+    members: dict[str, object] = field(default_factory=dict)
+    fields: list[tuple[str, Node]] = field(default_factory=list)
+    base: object = None
+    decorators: list[object] = field(default_factory=list)
+    member_decorators: dict[str, list[object]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As declared; empty for an expression without one."""
+        node = self.node.child_by_field_name("name")
+        return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A regular expression, as written: ``/^a$/i``."""
+
+    source: str
+    flags: str = ""
+
+
+Environment = Mapping[str, str]

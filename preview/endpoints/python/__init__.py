@@ -1,0 +1,37 @@
+"""Python source, read as the interpreter would run it as far as routes need it; nothing is run.
+
+Each framework plugs in what its own names do (``Framework``, ``Native``).
+"""
+
+from preview.endpoints.python.imports import join
+from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget, WouldRaise
+from preview.endpoints.python.native import Call, Framework, Native
+from preview.endpoints.python.values import (
+    UNKNOWN,
+    Class,
+    Expression,
+    External,
+    Function,
+    Instance,
+    Module,
+    Scope,
+)
+
+__all__ = [
+    "UNKNOWN",
+    "Budget",
+    "Call",
+    "Class",
+    "Expression",
+    "External",
+    "Framework",
+    "Function",
+    "Instance",
+    "Interpreter",
+    "Module",
+    "Native",
+    "OutOfBudget",
+    "Scope",
+    "WouldRaise",
+    "join",
+]

@@ -1,0 +1,9 @@
+"""What runs inside a child to put a project's application on the inherited socket.
+
+Each is started by its path, with the project's own interpreter: nothing of ``preview`` is imported there, and they run
+on older Pythons than the service does.
+"""
+
+from preview.runtime.launchers.paths import LAUNCHERS, LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+
+__all__ = ["LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]

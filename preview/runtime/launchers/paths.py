@@ -1,0 +1,15 @@
+"""Where the launchers lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+
+LAUNCHERS = Path(__file__).resolve().parent
+"""Their folder: a child that is isolated has to be able to read it."""
+
+SERVE_ASGI = LAUNCHERS / "serve_asgi.py"
+SERVE_WSGI = LAUNCHERS / "serve_wsgi.py"
+SERVE_DJANGO = LAUNCHERS / "serve_django.py"
+LISTEN_HOOK = LAUNCHERS / "listen.cjs"

@@ -1,0 +1,5 @@
+"""A project's files, as text: found, read and parsed within bounds, never run."""
+
+from preview.sources.files import Sources
+
+__all__ = ["Sources"]

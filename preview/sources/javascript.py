@@ -1,0 +1,123 @@
+"""JavaScript and TypeScript as syntax trees, by tree-sitter; nothing is run."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import tree_sitter_javascript
+import tree_sitter_typescript
+from tree_sitter import Language, Node, Parser
+
+from preview.sources.files import Sources
+
+__all__ = ["JAVASCRIPT", "SCRIPT_SUFFIXES", "TSX", "TYPESCRIPT", "JavaScriptTrees", "parse_script", "read_literal"]
+
+JAVASCRIPT: Final = Language(tree_sitter_javascript.language())
+TYPESCRIPT: Final = Language(tree_sitter_typescript.language_typescript())
+TSX: Final = Language(tree_sitter_typescript.language_tsx())
+
+SCRIPT_SUFFIXES: Final = (".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx")
+
+# A source file of this size was made by a bundler; parsing it would take a second.
+_MAX_BYTES: Final = 512 * 1024
+# Source nested deeper than this is no one's; a tree is walked by functions that call themselves.
+_MAX_LITERAL_DEPTH: Final = 40
+# What is lost with a part that is not understood matters only where it may have registered something.
+_TELLING: Final = re.compile(rb"\.(?:use|get|post|put|patch|delete|all|route)\s*\(|[Rr]outer|express")
+
+
+class JavaScriptTrees:
+    """The parsed JavaScript and TypeScript files of a project; each is parsed at most once.
+
+    Args:
+        sources: The project's files; a file that is not understood is named in its ``skipped``.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self._trees: dict[str, Node | None] = {}
+
+    def tree(self, name: str) -> Node | None:
+        """The file's syntax tree, or None where there is none to speak of."""
+        if name not in self._trees:
+            self._trees[name] = self._parse(name)
+        return self._trees[name]
+
+    def _parse(self, name: str) -> Node | None:
+        text = self.sources.text(name)
+        if not text:
+            return None
+        if len(text) > _MAX_BYTES:
+            self.sources.skipped[name] = f"larger than {_MAX_BYTES // 1024} KiB: made by a bundler"
+            return None
+        root = parse_script(text, name)
+        line = _lost(root)
+        if line is not None:
+            self.sources.skipped[name] = f"line {line}: not understood, the rest was read"
+        return root
+
+
+def parse_script(text: bytes, name: str) -> Node:
+    """The syntax tree of a file; parts that are not understood are ``ERROR`` nodes in it.
+
+    Args:
+        text: UTF-8.
+        name: Its end decides the grammar.
+    """
+    language = TYPESCRIPT if name.endswith((".ts", ".mts", ".cts")) else TSX if name.endswith(".tsx") else JAVASCRIPT
+    root = Parser(language).parse(text).root_node
+    # Flow's annotations and decorators in .js files read as TypeScript.
+    if language is JAVASCRIPT and root.has_error:
+        second = Parser(TSX).parse(text).root_node
+        return root if second.has_error else second
+    return root
+
+
+def _lost(root: Node) -> int | None:
+    """The first line that is not understood and could have had routes in it."""
+    todo = [root] if root.has_error else []
+    while todo:
+        node = todo.pop()
+        if node.is_error and _TELLING.search(node.text or b""):
+            return node.start_point.row + 1
+        todo += [child for child in reversed(node.children) if child.has_error]
+    return None
+
+
+def read_literal(text: bytes) -> object:
+    """The value of JSON with comments and trailing commas, as ``tsconfig.json`` has it; None where it is none."""
+    root = Parser(JAVASCRIPT).parse(b"(" + text.removeprefix(b"\xef\xbb\xbf") + b"\n)").root_node
+    return next((_literal(child, 0) for child in root.named_children if child.type == "expression_statement"), None)
+
+
+def _literal(node: Node | None, depth: int) -> object:
+    if node is None or depth > _MAX_LITERAL_DEPTH:
+        return None
+    match node.type:
+        case "expression_statement" | "parenthesized_expression":
+            inner = [child for child in node.named_children if child.type != "comment"]
+            return _literal(inner[0], depth + 1) if inner else None
+        case "string":
+            return _text(node)[1:-1].replace("\\/", "/")
+        case "true" | "false":
+            return node.type == "true"
+        case "number":
+            digits = _text(node)
+            return int(digits) if digits.isdecimal() and len(digits) < 16 else None
+        case "array":
+            return [_literal(child, depth + 1) for child in node.named_children if child.type != "comment"]
+        case "object":
+            pairs = [child for child in node.named_children if child.type == "pair"]
+            return {
+                _text(pair.child_by_field_name("key")).strip("\"'"): _literal(
+                    pair.child_by_field_name("value"), depth + 1
+                )
+                for pair in pairs
+            }
+        case _:
+            return None
+
+
+def _text(node: Node | None) -> str:
+    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""

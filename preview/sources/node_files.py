@@ -1,0 +1,63 @@
+"""The project's file behind a name in a command; of a built file, the source it is built from."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Final
+
+from preview.sources.files import Sources
+from preview.sources.javascript import SCRIPT_SUFFIXES
+from preview.sources.tsconfig import TsConfig, read_tsconfig
+
+__all__ = ["existing_script", "resolve_script_file"]
+
+_BUILT: Final = frozenset(
+    {"dist", "build", "lib", "out", "output", "bin", ".build", "built", "target", "release", "prod"}
+)
+_SOURCE_FOLDERS: Final = ("src", "", "server", "app", "lib", "source", "api")
+
+
+def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
+    """The project's file behind a name in a command or a ``main``; of a built file, the source it is built from.
+
+    Args:
+        sources: The project's files.
+        folder: Where the name counts from, relative to the project.
+        name: As written: ``server``, ``./src/index.js``, ``dist/main.js``, ``.``.
+    """
+    path = posixpath.normpath(posixpath.join(folder, name))
+    if path.startswith(".."):
+        return None
+    return existing_script(sources, path) or _built_from(sources, folder, path, read_tsconfig(sources, folder))
+
+
+def existing_script(sources: Sources, path: str) -> str | None:
+    """The file that Node or a compiler takes for a path: as it is, with a suffix, or a folder's ``index``."""
+    if sources.has_file(path):
+        return path
+    stem, _, suffix = path.rpartition(".")
+    ends = [path + end for end in SCRIPT_SUFFIXES]
+    if f".{suffix}" in SCRIPT_SUFFIXES:
+        ends += [stem + end for end in SCRIPT_SUFFIXES]
+    base = "" if path == "." else f"{path}/"
+    ends += [f"{base}index{end}" for end in SCRIPT_SUFFIXES]
+    return next((name for name in ends if sources.has_file(name)), None)
+
+
+def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> str | None:
+    inside = posixpath.relpath(path, folder)
+    tails = []
+    if config.out_dir is not None and path.startswith(f"{config.out_dir}/"):
+        tails.append(posixpath.relpath(path, config.out_dir))
+    first, _, rest = inside.partition("/")
+    if rest and first in _BUILT:
+        # Nx puts `apps/api/src/main.ts` into `dist/apps/api/main.js`, tsc perhaps `dist/src/main.js`.
+        tails += [rest, rest.partition("/")[2]]
+    roots = [config.root_dir] if config.root_dir is not None else []
+    roots += [posixpath.normpath(posixpath.join(folder, name)) for name in _SOURCE_FOLDERS]
+    for tail in filter(None, tails):
+        for root in roots:
+            found = existing_script(sources, posixpath.normpath(posixpath.join(root, tail)))
+            if found is not None:
+                return found
+    return None

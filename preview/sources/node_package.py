@@ -1,0 +1,272 @@
+"""The Node packages of a project, and which file of a package its server starts from."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.sources.files import Sources
+from preview.sources.node_files import resolve_script_file
+from preview.sources.node_scripts import Command, split_commands
+
+__all__ = ["Entry", "NodePackage", "find_entry", "read_node_packages"]
+
+# A monorepo has dozens; more are copies.
+_MAX_PACKAGES: Final = 200
+# Scripts that name each other, and packages whose scripts lead to each other.
+_MAX_DEPTH: Final = 6
+
+_SCRIPTS: Final = (
+    "start", "serve", "server", "dev", "develop", "start:dev", "dev:server", "start:server", "server:dev",
+    "start-server", "backend", "dev:backend", "start:prod", "production", "prod", "start:local", "watch", "local",
+    "nodemon", "debug", "start:debug",
+)  # fmt: skip
+_RUNNERS: Final = frozenset(
+    {"node", "nodemon", "ts-node", "ts-node-dev", "ts-node-esm", "tsnd", "tsx", "babel-node", "pm2", "pm2-runtime",
+     "pm2-docker", "pm2-dev", "forever", "supervisor", "node-dev", "swc-node", "bun", "esrun", "esno", "vite-node",
+     "jiti", "esmon", "nodejs", "deno", "sucrase-node"}
+)  # fmt: skip
+_MANAGERS: Final = frozenset({"npm", "yarn", "pnpm", "bun"})
+_WITH_VALUE: Final = frozenset(
+    {"-r", "--require", "--loader", "--experimental-loader", "--import", "-c", "--config", "-w", "--watch",
+     "--watch-path", "-e", "--ext", "-P", "--project", "--env-file", "--name", "-i", "--ignore", "-O",
+     "--compiler-options", "--tsconfig", "--delay", "--signal", "-n", "--instances", "--presets", "--plugins",
+     "--env-file-if-exists", "--ignore-watch", "-C", "--conditions"}
+)  # fmt: skip
+_ENTRY_NAMES: Final = ("server", "app", "index", "main", "www", "api", "backend")
+_ENTRY_FOLDERS: Final = ("", "src", "bin", "server", "backend", "api", "app", "lib", "src/server", "server/src")
+_PM2_SCRIPT: Final = re.compile(rb"""["']?script["']?\s*:\s*["']([^"']+)["']""")
+_LISTENS: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|NestFactory|bootstrap\s*\(")
+_SERVES: Final = re.compile(rb"\.listen\s*\(|createServer\s*\(|express|NestFactory|[Ss]erver|\bapp\b")
+
+
+@dataclass(frozen=True, slots=True)
+class NodePackage:
+    """One ``package.json``.
+
+    Attributes:
+        folder: Where it lies, relative to the project; ``.`` for its own.
+        name: Its name; may be empty.
+        scripts: Name to command line.
+        main: Its main file as written; may be empty.
+        dependencies: Package to version range.
+        dev_dependencies: Likewise.
+        data: The whole file, for what only some tools read.
+    """
+
+    folder: str
+    name: str
+    scripts: Mapping[str, str]
+    main: str
+    dependencies: Mapping[str, str]
+    dev_dependencies: Mapping[str, str]
+    data: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def requires(self, *names: str) -> bool:
+        """Whether any of these packages is among its dependencies."""
+        return any(name in self.dependencies or name in self.dev_dependencies for name in names)
+
+    def path(self, name: str) -> str:
+        """A path within the package, relative to the project."""
+        return posixpath.normpath(posixpath.join(self.folder, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a package's server starts.
+
+    Attributes:
+        file: Relative to the project; the source, where the script names what is built from it.
+        by: What led there, for the log: ``package.json "start"``.
+        typescript: It needs a compiler.
+    """
+
+    file: str
+    by: str
+    typescript: bool
+
+
+def read_node_packages(sources: Sources) -> list[NodePackage]:
+    """All packages of a project, the upper ones first; a file that is no JSON object is named in ``skipped``."""
+    names = [name for name in sources.all_names if name.rpartition("/")[2] == "package.json"]
+    return [package for name in names[:_MAX_PACKAGES] if (package := _read(sources, name)) is not None]
+
+
+def _read(sources: Sources, file: str) -> NodePackage | None:
+    try:
+        data = json.loads(sources.text(file).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        sources.skipped.setdefault(file, f"no valid JSON ({error})")
+        return None
+    if not isinstance(data, dict):
+        sources.skipped[file] = "no JSON object"
+        return None
+    name, main = data.get("name"), data.get("main")
+    return NodePackage(
+        folder=posixpath.dirname(file) or ".",
+        name=name if isinstance(name, str) else "",
+        scripts=_texts(data.get("scripts")),
+        main=main if isinstance(main, str) else "",
+        dependencies=_texts(data.get("dependencies")),
+        dev_dependencies=_texts(data.get("devDependencies")),
+        data=data,
+    )
+
+
+def _texts(value: object) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {key: item for key, item in pairs if isinstance(item, str)}
+
+
+def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
+    """The file a package's server starts from: by its scripts, its ``main``, then by usual names.
+
+    Front ends have none: their tools (``vite``, ``next``, ``react-scripts``) run no file of the project.
+    """
+    finder = _Finder(sources)
+    for script in _SCRIPTS:
+        file = finder.by_script(package, script, 0)
+        if file is not None:
+            return _entry(file, f'package.json "{script}"')
+    main = resolve_script_file(sources, package.folder, package.main) if package.main else None
+    if main is not None and _SERVES.search(sources.text(main)):
+        return _entry(main, 'package.json "main"')
+    named = _by_name(package, sources)
+    return _entry(named, "its name") if named is not None else None
+
+
+def _entry(file: str, by: str) -> Entry:
+    return Entry(file, by, file.endswith((".ts", ".tsx", ".mts", ".cts")))
+
+
+def _by_name(package: NodePackage, sources: Sources) -> str | None:
+    found = [
+        file
+        for folder in _ENTRY_FOLDERS
+        for name in _ENTRY_NAMES
+        if (file := resolve_script_file(sources, package.folder, posixpath.join(folder, name))) is not None
+    ]
+    listening = [file for file in found if _LISTENS.search(sources.text(file))]
+    return next(iter(listening), None)
+
+
+class _Finder:
+    """Follows scripts that run scripts."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def by_script(self, package: NodePackage, name: str, depth: int) -> str | None:
+        script = package.scripts.get(name)
+        if script is None or depth > _MAX_DEPTH:
+            return None
+        files = list(self._files(package, script, depth))
+        # What builds comes first and what serves last; of commands side by side the one that serves.
+        files.reverse()
+        serving = [file for file in files if _SERVES.search(self._sources.text(file))]
+        return next(iter(serving or files), None)
+
+    def _files(self, package: NodePackage, script: str, depth: int) -> Iterator[str]:
+        folder = package.folder
+        for command in split_commands(script):
+            program = command[0].rpartition("/")[2]
+            if program == "cd" and len(command) > 1:
+                folder = posixpath.normpath(posixpath.join(folder, command[1]))
+                continue
+            file = self._file(package, folder, program, command, depth)
+            if file is not None:
+                yield file
+
+    def _file(self, package: NodePackage, folder: str, program: str, command: Command, depth: int) -> str | None:
+        if program in _MANAGERS and (script := _managed(command)) is not None:
+            name, prefix = script
+            other = posixpath.normpath(posixpath.join(folder, prefix))
+            target = package if other == package.folder else _read_at(self._sources, other)
+            if target is not None and name in target.scripts:
+                return self.by_script(target, name, depth + 1)
+        if program == "nx":
+            return self._nx(folder)
+        if program == "nest":
+            return resolve_script_file(self._sources, folder, "src/main")
+        if program in _RUNNERS:
+            return self._run_file(package, folder, program, command)
+        return None
+
+    def _run_file(self, package: NodePackage, folder: str, program: str, command: Command) -> str | None:
+        words = iter(command[1:])
+        for word in words:
+            if word in _WITH_VALUE and not (program != "nodemon" and word == "--watch"):
+                next(words, None)
+            elif word.startswith("-") or word in {"start", "run", "watch", "restart", "reload", "serve"}:
+                continue
+            elif word == "." and package.main:
+                return resolve_script_file(self._sources, folder, package.main)
+            else:
+                file = resolve_script_file(self._sources, folder, word)
+                if file is not None and file.endswith((".json", ".config.js", ".config.cjs")):
+                    return self._pm2(posixpath.dirname(file) or ".", file)
+                return file
+        if program == "nodemon":
+            return self._nodemon(package, folder)
+        return None
+
+    def _nodemon(self, package: NodePackage, folder: str) -> str | None:
+        """Without a file: what ``nodemon.json`` says, else the package's ``main``."""
+        config = _json(self._sources, posixpath.normpath(posixpath.join(folder, "nodemon.json")))
+        config = config or package.data.get("nodemonConfig")
+        command = config.get("exec") if isinstance(config, dict) else None
+        if isinstance(command, str) and "nodemon" not in command:
+            found = next(self._files(package, command, _MAX_DEPTH), None)
+            if found is not None:
+                return found
+        return resolve_script_file(self._sources, folder, package.main) if package.main else None
+
+    def _pm2(self, folder: str, file: str) -> str | None:
+        match = _PM2_SCRIPT.search(self._sources.text(file))
+        return resolve_script_file(self._sources, folder, match[1].decode("utf-8", "replace")) if match else None
+
+    def _nx(self, folder: str) -> str | None:
+        """The ``main`` of the first application that is built to run on Node."""
+        names = [name for name in self._sources.all_names if name.rpartition("/")[2] == "project.json"]
+        for name in names:
+            if folder not in {"", "."} and not name.startswith(f"{folder}/"):
+                continue
+            match = re.search(rb'"main"\s*:\s*"([^"]+)"', self._sources.text(name))
+            main = match[1].decode("utf-8", "replace") if match else ""
+            # Counted from the workspace or, by older versions, from the application.
+            for base in (folder, posixpath.dirname(name) or "."):
+                file = resolve_script_file(self._sources, base, main) if main else None
+                if file is not None and _SERVES.search(self._sources.text(file)):
+                    return file
+        return None
+
+
+def _managed(command: Command) -> tuple[str, str] | None:
+    """Script and folder of ``npm run x``, ``yarn --cwd server start``, ``npm start --prefix api``; None for others."""
+    words, prefix, name = iter(command[1:]), ".", None
+    for word in words:
+        if word in {"--prefix", "--cwd", "-C", "--dir"}:
+            prefix = next(words, ".")
+        elif word.startswith(("--prefix=", "--cwd=")):
+            prefix = word.partition("=")[2]
+        elif not word.startswith("-") and word not in {"run", "run-script"} and name is None:
+            name = word
+    return (name, prefix) if name is not None else None
+
+
+def _read_at(sources: Sources, folder: str) -> NodePackage | None:
+    file = posixpath.normpath(posixpath.join(folder, "package.json"))
+    return _read(sources, file) if sources.has_file(file) else None
+
+
+def _json(sources: Sources, file: str) -> object:
+    if not sources.has_file(file):
+        return None
+    try:
+        return json.loads(sources.text(file).decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None

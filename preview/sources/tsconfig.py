@@ -1,0 +1,83 @@
+"""What ``tsconfig.json`` says about where modules lie and where the compiler puts them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from preview.sources.files import Sources
+from preview.sources.javascript import read_literal
+
+__all__ = ["TsConfig", "read_tsconfig"]
+
+_FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build.json", "tsconfig.base.json")
+# ``extends`` of ``extends``; a file may name itself.
+_MAX_EXTENDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TsConfig:
+    """As far as paths go; folders relative to the project, ``.`` for its own.
+
+    Attributes:
+        base_url: Where bare specifiers are looked up; None where they are not.
+        paths: Pattern to targets, each relative to the project: ``@/*`` to ``src/*``.
+        out_dir: Where compiled files go; None where it is not said.
+        root_dir: What ``out_dir`` mirrors; None where it is not said.
+    """
+
+    base_url: str | None = None
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    out_dir: str | None = None
+    root_dir: str | None = None
+
+
+def read_tsconfig(sources: Sources, folder: str) -> TsConfig:
+    """The settings of the nearest file that has any, in ``folder`` or above it within the project."""
+    while True:
+        for name in _FILES:
+            file = posixpath.normpath(posixpath.join(folder, name))
+            if sources.has_file(file):
+                found = _read(sources, file, 0)
+                if found != TsConfig():
+                    return found
+        if folder in {"", "."}:
+            return TsConfig()
+        folder = posixpath.dirname(folder) or "."
+
+
+def _read(sources: Sources, file: str, depth: int) -> TsConfig:
+    content = read_literal(sources.text(file))
+    content = content if isinstance(content, Mapping) else {}
+    options = content.get("compilerOptions")
+    options = options if isinstance(options, Mapping) else {}
+    folder = posixpath.dirname(file)
+    base = TsConfig()
+    extended = content.get("extends")
+    for name in extended if isinstance(extended, list) else [extended]:
+        if isinstance(name, str) and name.startswith(".") and depth < _MAX_EXTENDS:
+            parent = posixpath.normpath(posixpath.join(folder, name if name.endswith(".json") else f"{name}.json"))
+            if sources.has_file(parent):
+                base = _read(sources, parent, depth + 1)
+    base_url = _folder(folder, options.get("baseUrl"), base.base_url)
+    return TsConfig(
+        base_url=base_url,
+        paths=_paths(options.get("paths"), base_url or folder or ".") or base.paths,
+        out_dir=_folder(folder, options.get("outDir"), base.out_dir),
+        root_dir=_folder(folder, options.get("rootDir"), base.root_dir),
+    )
+
+
+def _folder(folder: str, value: object, default: str | None) -> str | None:
+    if not isinstance(value, str):
+        return default
+    return posixpath.normpath(posixpath.join(folder, value.replace("${configDir}", ".")))
+
+
+def _paths(value: object, base: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for pattern, targets in value.items() if isinstance(value, Mapping) else ():
+        texts = [item for item in targets if isinstance(item, str)] if isinstance(targets, list) else []
+        found[str(pattern)] = tuple(posixpath.normpath(posixpath.join(base, item)) for item in texts)
+    return found
