@@ -7,17 +7,13 @@ import { nextTurn } from "../stream/sse";
 /** Lines turned into text before the page gets a turn. */
 const SLICE_LINES = 5_000;
 
-/** All lines of a view as one text each, with their line ends. The page stays responsive meanwhile. */
-async function inSlices(view: LogView, text: (entry: Entry) => string): Promise<string[]> {
+/** All lines of a view as text, with their line ends. The page stays responsive meanwhile. */
+async function inSlices(view: LogView, text: (entry: Entry) => string): Promise<Blob[]> {
   const { end } = view;
-  const slices: string[] = [];
+  const slices: Blob[] = [];
   for (let at = view.first; at < end; at += SLICE_LINES) {
-    slices.push(
-      view
-        .slice(at, Math.min(at + SLICE_LINES, end))
-        .map(text)
-        .join(""),
-    );
+    const entries = view.slice(at, Math.min(at + SLICE_LINES, end));
+    slices.push(new Blob([entries.map(text).join("")]));
     await nextTurn();
   }
   return slices;
