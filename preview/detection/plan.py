@@ -49,10 +49,10 @@ class Variable:
     Attributes:
         name: As the source reads it.
         value: What it gets. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are filled in at
-            launch.
+            launch, and ``{secret}`` by 64 hexadecimal characters that are made up for each preview.
         origin: Where the value comes from.
         where: ``app/config.py:12``, or the example file; for the log.
-        secret: The name sounds like a secret: the value is made up per preview and never shown.
+        secret: The name sounds like a secret: its value is never shown.
     """
 
     name: str

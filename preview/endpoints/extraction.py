@@ -12,6 +12,7 @@ from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.python import Budget, Interpreter, OutOfBudget
+from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources
 
 __all__ = ["extract", "extract_endpoints", "find_app", "find_apps", "missing_files"]
@@ -39,7 +40,7 @@ def find_apps(sources: Sources) -> list[FoundApp]:
     for reader in _READERS:
         with contextlib.suppress(OutOfBudget):
             found += reader(sources, Budget())
-    return sorted(found, key=lambda app: (app.side, not app.hinted, app.target.file.count("/")))
+    return rank_apps(sources, found)
 
 
 def find_app(directory: Path) -> AppTarget | None:

@@ -1,6 +1,6 @@
 """What a project requires, as a ready interpreter environment from a cache."""
 
-from preview.environments.build import SUPPLIED_SERVER, Report
-from preview.environments.cache import Environment, EnvironmentCache
+from preview.environments.cache import EnvironmentCache
+from preview.environments.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 
-__all__ = ["SUPPLIED_SERVER", "Environment", "EnvironmentCache", "Report"]
+__all__ = ["Environment", "EnvironmentCache", "EnvironmentRequest", "How", "Report", "SuppliedServer"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import structlog
 import trio
 
 from preview.clock import rfc3339, utc_now
+from preview.environments.environment import Report
 from preview.environments.explain import explain
 from preview.environments.interpreter import Interpreter
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
@@ -20,15 +20,9 @@ from preview.environments.requirements import RequirementSet
 from preview.environments.uv import run_uv
 from preview.errors import EnvironmentFailed
 
-__all__ = ["SUPPLIED_SERVER", "Recipe", "Report", "build_environment"]
+__all__ = ["Recipe", "build_environment"]
 
 _log = structlog.get_logger(__name__)
-
-SUPPLIED_SERVER = "uvicorn>=0.30"
-"""What is installed where a project brings no server. A range, so that it fits whatever else the project pins."""
-
-Report = Callable[[str, int], None]
-"""Is told one line and its severity (``logging``'s numbers, which are ``logs.Level``'s too)."""
 
 # Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")

@@ -6,12 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import trio
 
-from preview.environments.build import Recipe, Report, build_environment
+from preview.environments.build import Recipe, build_environment
+from preview.environments.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.eviction import evict
 from preview.environments.interpreter import Interpreter, find_interpreter
 from preview.environments.layout import Layout, remove_tree
@@ -20,30 +19,7 @@ from preview.environments.recipe import make_recipe
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
-__all__ = ["Environment", "EnvironmentCache", "How"]
-
-How = Literal["built", "cached", "reused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """An environment that is held: it stays as it is until the context that yielded it is left.
-
-    Attributes:
-        python: Its interpreter, absolute.
-        directory: Its folder; nobody writes there.
-        key: Its name in the cache, 32 hexadecimal digits.
-        how: ``built`` now, ``cached`` from before, or ``reused``: this process holds it already.
-        elapsed_s: Seconds from asking to having.
-        notes: Sentences about the project's requirements, as also reported.
-    """
-
-    python: Path
-    directory: Path
-    key: str
-    how: How
-    elapsed_s: float
-    notes: tuple[str, ...] = ()
+__all__ = ["EnvironmentCache"]
 
 
 @dataclass(slots=True)
@@ -77,11 +53,11 @@ class EnvironmentCache:
         self._threads = trio.CapacityLimiter(2)
 
     @asynccontextmanager
-    async def open_environment(self, project: Path, report: Report) -> AsyncIterator[Environment]:
+    async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
         """The environment for a project, built if there is none; held until the context is left.
 
         Args:
-            project: The project's folder, with ``requirements.txt`` or ``pyproject.toml``.
+            request: The project and what is known about it.
             report: Is told each line of a build's output and each thing worth knowing, with its severity.
 
         Raises:
@@ -93,19 +69,20 @@ class EnvironmentCache:
         begins anew.
         """
         started = trio.current_time()
-        recipe = await self._recipe(project)
+        recipe = await self._recipe(request)
         for note in recipe.required.notes:
             report(note, logging.WARNING)
         with self._entry(recipe.key) as entry:
             how = await self._acquire(entry, recipe, report)
             try:
+                directory, python = self._layout.directory(recipe.key), self._layout.python(recipe.key)
                 yield Environment(
-                    python=self._layout.python(recipe.key),
-                    directory=self._layout.directory(recipe.key),
-                    key=recipe.key,
-                    how=how,
+                    directory=directory,
+                    program=python,
+                    binaries=python.parent,
+                    variables={"VIRTUAL_ENV": str(directory)},
                     elapsed_s=trio.current_time() - started,
-                    notes=recipe.required.notes,
+                    how=how,
                 )
             finally:
                 self._let_go(entry)
@@ -127,12 +104,12 @@ class EnvironmentCache:
             limiter=self._threads,
         )
 
-    async def _recipe(self, project: Path) -> Recipe:
+    async def _recipe(self, request: EnvironmentRequest) -> Recipe:
         if self._interpreter is None:
             self._interpreter = await find_interpreter(
                 self._settings.environment_python, offline=self._settings.uv_offline
             )
-        return await trio.to_thread.run_sync(make_recipe, project, self._interpreter, limiter=self._threads)
+        return await trio.to_thread.run_sync(make_recipe, request, self._interpreter, limiter=self._threads)
 
     @contextmanager
     def _entry(self, key: str) -> Iterator[_Entry]:

@@ -24,7 +24,7 @@ _FOLDERS = ("backend", "api", "server", "app", "src")
 _MAX_PYPROJECT_BYTES = 1024 * 1024
 
 
-def read_project(project: Path) -> RequirementSet:
+def read_project(project: Path, folder: str = ".") -> RequirementSet:
     """What the project requires: ``requirements.txt``, else ``[project]`` of ``pyproject.toml``, else nothing.
 
     A project whose backend is a subfolder may keep the file there (``backend/requirements.txt``).
@@ -33,7 +33,7 @@ def read_project(project: Path) -> RequirementSet:
         EnvironmentFailed: A file is wrong; says which, where and why.
     """
     notes: list[str] = []
-    for prefix in ("", *(f"{folder}/" for folder in _FOLDERS)):
+    for prefix in ("", *(f"{name}/" for name in _FOLDERS)) if folder == "." else (f"{folder}/",):
         for name in _FILES:
             if (project / prefix / name).is_file():
                 return read_requirements_file(project, prefix + name)

@@ -66,10 +66,9 @@ class RequirementSet:
         """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
         return all(requirement.pinned for requirement in self.requirements)
 
-    @property
-    def has_server(self) -> bool:
-        """Whether the project brings uvicorn itself, by name or by an extra such as ``fastapi[standard]``."""
-        return any(_brings_server(requirement) for requirement in self.requirements if requirement.applies)
+    def brings(self, server: str) -> bool:
+        """Whether the project brings this server itself, by name or by an extra such as ``fastapi[standard]``."""
+        return any(_brings_server(requirement, server) for requirement in self.requirements if requirement.applies)
 
     def find(self, name: str) -> ProjectRequirement | None:
         """The requirement with this name in any spelling, or None."""
@@ -77,10 +76,10 @@ class RequirementSet:
         return next((item for item in self.requirements if item.name == wanted), None)
 
 
-def _brings_server(requirement: ProjectRequirement) -> bool:
-    if requirement.name == "uvicorn":
+def _brings_server(requirement: ProjectRequirement, server: str) -> bool:
+    if requirement.name == server:
         return True
-    return bool(requirement.extras & _SERVER_EXTRAS.get(requirement.name or "", frozenset()))
+    return server == "uvicorn" and bool(requirement.extras & _SERVER_EXTRAS.get(requirement.name or "", frozenset()))
 
 
 def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) -> ProjectRequirement:

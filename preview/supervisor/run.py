@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from preview.clock import now_ms
-from preview.environments import EnvironmentCache
+from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.generations import GenerationSource
 from preview.lifecycle import Health, State
@@ -120,7 +120,7 @@ async def _in_environment(preview: ActivePreview, house: House, workspace: Works
     def report(line: str, severity: int) -> None:
         preview.log.say(line, Level(severity))
 
-    async with house.environments.open_environment(workspace.project, report) as environment:
+    async with house.environments.open_environment(EnvironmentRequest(workspace.project), report) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
         settings = house.settings
         spec = ProcessSpec(

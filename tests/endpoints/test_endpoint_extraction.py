@@ -135,7 +135,7 @@ def test_prefixes_add_up_over_files_constants_and_nesting(tmp_path: Path) -> Non
             "r = APIRouter()\n@r.get('/x')\ndef h(): ...\nfor p in ('/a', '/b'):\n  app.include_router(r, prefix=p)",
             ["GET /a/x", "GET /b/x"],
         ),
-        ("if True:\n  @app.get('/a')\n  def h(): ...\nelse:\n  @app.get('/b')\n  def i(): ...", ["GET /a", "GET /b"]),
+        ("if debug():\n  @app.get('/a')\n  def h(): ...\nelse:\n  @app.get('/b')\n  def i(): ...", ["GET /a", "GET /b"]),
         ("if __name__ == '__main__':\n  @app.get('/a')\n  def h(): ...", []),
         ("try:\n  @app.get('/a')\n  def h(): ...\nexcept Exception: ...", ["GET /a"]),
         ("with x:\n  @app.get('/a')\n  def h(): ...", ["GET /a"]),

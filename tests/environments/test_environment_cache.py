@@ -15,7 +15,7 @@ import trio
 import trio.testing
 from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
 
-from preview.environments import EnvironmentCache
+from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.layout import Layout
 from preview.environments.locks import lock, try_lock
 from preview.environments.program import run_program
@@ -101,12 +101,12 @@ async def test_an_environment_is_built_then_cached_then_reused(
     project = make_project("./tiny-1.0-py3-none-any.whl")
     write_wheel(project, "tiny")
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(project, said) as first:
+        async with cache.open_environment(EnvironmentRequest(project), said) as first:
             assert first.how == "built"
             assert await ask(first.python, "import tiny; print(tiny.VERSION)") == "1.0"
-            async with cache.open_environment(project, said) as second:
+            async with cache.open_environment(EnvironmentRequest(project), said) as second:
                 assert (second.how, second.directory) == ("reused", first.directory)
-        async with cache.open_environment(project, said) as third:
+        async with cache.open_environment(EnvironmentRequest(project), said) as third:
             assert (third.how, third.key) == ("cached", first.key)
             assert third.elapsed_s < first.elapsed_s
     assert "+ tiny==1.0" in said.text
@@ -117,7 +117,7 @@ async def test_a_finished_environment_is_compiled_and_its_folders_are_protected(
     cache: EnvironmentCache, make_project: MakeProject, said: Said
 ) -> None:
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(make_project(), said) as environment:
+        async with cache.open_environment(EnvironmentRequest(make_project()), said) as environment:
             package = next(environment.directory.glob("lib/*/site-packages/uvicorn"))
             assert list(package.glob("__pycache__/*.pyc"))
             assert package.stat().st_mode & 0o222 == 0
@@ -128,7 +128,7 @@ async def test_a_server_is_supplied_where_the_project_brings_none(
 ) -> None:
     project = make_project("six==1.17.0", "idna==3.20  # real packages from the index", server=False)
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(project, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), said) as environment:
             assert await ask(environment.python, "import uvicorn, six, idna; print(six.__version__)") == "1.17.0"
 
 
@@ -136,7 +136,7 @@ async def test_a_project_without_requirements_gets_a_server_and_a_word(
     cache: EnvironmentCache, tmp_path: Path, said: Said
 ) -> None:
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(tmp_path, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(tmp_path), said) as environment:
             await ask(environment.python, "import uvicorn")
     assert said.lines[0][1] == logging.WARNING
 
@@ -150,7 +150,7 @@ async def test_ten_that_ask_at_once_get_one_build(
     everyone = trio.Event()
 
     async def launch(said: Said) -> None:
-        async with cache.open_environment(project, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), said) as environment:
             hows.append(environment.how)
             if len(hows) == len(sayings):
                 everyone.set()
@@ -172,11 +172,12 @@ async def test_processes_that_ask_at_once_get_one_build(
     script.write_text(
         "import sys, trio\n"
         "from pathlib import Path\n"
-        "from preview.environments import EnvironmentCache\n"
+        "from preview.environments import EnvironmentCache, EnvironmentRequest\n"
         "from preview.settings import load_settings\n"
         "async def main():\n"
         "    cache = EnvironmentCache(load_settings(cache_dir=Path(sys.argv[1])))\n"
-        "    async with cache.open_environment(Path(sys.argv[2]), lambda line, level: None) as environment:\n"
+        "    request = EnvironmentRequest(Path(sys.argv[2]))\n"
+        "    async with cache.open_environment(request, lambda line, level: None) as environment:\n"
         "        print(environment.how)\n"
         "trio.run(main)\n"
     )
@@ -203,7 +204,7 @@ async def test_a_cancelled_build_leaves_no_process_and_no_folder(
         async with trio.open_nursery() as nursery:
 
             async def build() -> None:
-                async with cache.open_environment(project, said):
+                async with cache.open_environment(EnvironmentRequest(project), said):
                     pytest.fail("the build hangs")
 
             nursery.start_soon(build)
@@ -226,14 +227,14 @@ async def test_when_the_builder_is_cancelled_one_who_waits_builds(
             waiting.set()
 
     async def second() -> None:
-        async with cache.open_environment(project, heard) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), heard) as environment:
             got.append(environment.how)
 
     with trio.fail_after(LIMIT_S):
         async with trio.open_nursery() as outer, trio.open_nursery() as inner:
 
             async def first() -> None:
-                async with cache.open_environment(project, Said()):
+                async with cache.open_environment(EnvironmentRequest(project), Said()):
                     pytest.fail("the build hangs")
 
             inner.start_soon(first)
@@ -269,7 +270,7 @@ async def test_a_failure_names_the_requirement_and_leaves_nothing(
 ) -> None:
     project = make_project("six==99.99.99")
     with trio.fail_after(LIMIT_S), pytest.raises(EnvironmentFailed) as raised:
-        async with cache.open_environment(project, said):
+        async with cache.open_environment(EnvironmentRequest(project), said):
             pytest.fail("there is no such version")
     assert raised.value.details["requirement"] == "six==99.99.99"
     assert raised.value.details["origin"] == "requirements.txt line 1"
@@ -295,7 +296,7 @@ async def test_those_who_waited_for_a_failing_build_fail_with_it(
 
     async def launch() -> None:
         try:
-            async with cache.open_environment(project, Said()):
+            async with cache.open_environment(EnvironmentRequest(project), Said()):
                 pytest.fail("the build fails")
         except EnvironmentFailed as error:
             messages.append(error.message)
@@ -319,7 +320,7 @@ async def test_a_build_has_a_deadline(
     hang(project, tmp_path / "flag")
     cache = EnvironmentCache(settings.model_copy(update={"environment_build_timeout_s": 0.5}))
     with trio.fail_after(LIMIT_S), pytest.raises(EnvironmentFailed, match=r"not ready within 0\.5 s"):
-        async with cache.open_environment(project, said):
+        async with cache.open_environment(EnvironmentRequest(project), said):
             pytest.fail("the build hangs")
 
 
@@ -328,11 +329,11 @@ async def test_what_a_killed_build_left_is_removed_by_the_next(
 ) -> None:
     project = make_project()
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(project, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), said) as environment:
             key = environment.key
         (root / f".building-{key}-1-abcd" / "lib").mkdir(parents=True)
         (root / key / "preview.json").unlink()
-        async with cache.open_environment(project, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), said) as environment:
             assert environment.how == "built"
     assert left_behind(root) == [key, f"{key}.lock"]
 
@@ -340,10 +341,10 @@ async def test_what_a_killed_build_left_is_removed_by_the_next(
 async def test_offline_a_cached_package_is_enough(make_project: MakeProject, settings: Settings, said: Said) -> None:
     project = make_project("six==1.17.0")
     with trio.fail_after(LIMIT_S):
-        async with EnvironmentCache(settings).open_environment(project, said):
+        async with EnvironmentCache(settings).open_environment(EnvironmentRequest(project), said):
             pass
         other = settings.model_copy(update={"cache_dir": settings.cache_dir / "other", "uv_offline": True})
-        async with EnvironmentCache(other).open_environment(project, said) as environment:
+        async with EnvironmentCache(other).open_environment(EnvironmentRequest(project), said) as environment:
             assert environment.how == "built"
 
 
@@ -353,7 +354,7 @@ async def test_offline_a_missing_package_is_named(
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     cache = EnvironmentCache(settings.model_copy(update={"uv_offline": True}))
     with trio.fail_after(LIMIT_S), pytest.raises(EnvironmentFailed) as raised:
-        async with cache.open_environment(make_project("six==1.17.0"), said):
+        async with cache.open_environment(EnvironmentRequest(make_project("six==1.17.0")), said):
             pytest.fail("nothing is cached")
     assert raised.value.details["reason"] == "offline"
     assert raised.value.details["requirement"] == "six==1.17.0"
@@ -369,13 +370,15 @@ async def test_without_a_network_ranges_are_met_from_the_package_cache(
     make_project: MakeProject, cache: EnvironmentCache, said: Said, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(make_project("six>=1.16", name="first"), said):
+        async with cache.open_environment(EnvironmentRequest(make_project("six>=1.16", name="first")), said):
             pass
         cut_network(monkeypatch)
         # uv trusts its copy of the index for a while; without it, it must ask and find nobody.
         monkeypatch.setenv("UV_REFRESH", "1")
         other = EnvironmentCache(settings.model_copy(update={"cache_dir": settings.cache_dir / "other"}))
-        async with other.open_environment(make_project("six>=1.16", name="second"), said) as environment:
+        async with other.open_environment(
+            EnvironmentRequest(make_project("six>=1.16", name="second")), said
+        ) as environment:
             assert environment.how == "built"
 
 
@@ -385,7 +388,7 @@ async def test_without_network_and_cache_the_failure_says_so(
     cut_network(monkeypatch)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
     with trio.fail_after(LIMIT_S), pytest.raises(EnvironmentFailed) as raised:
-        async with cache.open_environment(make_project("six>=1.16"), said):
+        async with cache.open_environment(EnvironmentRequest(make_project("six>=1.16")), said):
             pytest.fail("there is nowhere to get it from")
     assert raised.value.details["reason"] == "network"
 
@@ -396,14 +399,14 @@ async def test_a_cache_folder_that_cannot_be_made_is_said(
     (tmp_path / "file").write_text("")
     cache = EnvironmentCache(load_settings(cache_dir=tmp_path / "file"))
     with pytest.raises(EnvironmentFailed, match="PREVIEW_CACHE_DIR"):
-        async with cache.open_environment(make_project(), said):
+        async with cache.open_environment(EnvironmentRequest(make_project()), said):
             pytest.fail("there is no folder")
 
 
 async def test_the_configured_python_is_used(make_project: MakeProject, settings: Settings, said: Said) -> None:
     wanted = settings.model_copy(update={"environment_python": sys.executable})
     with trio.fail_after(LIMIT_S):
-        async with EnvironmentCache(wanted).open_environment(make_project(), said) as environment:
+        async with EnvironmentCache(wanted).open_environment(EnvironmentRequest(make_project()), said) as environment:
             assert await ask(environment.python, "import sys; print(sys.base_prefix)") == sys.base_prefix
 
 
@@ -413,7 +416,7 @@ async def test_a_configured_python_that_is_not_there_is_a_configuration_error(
 ) -> None:
     cache = EnvironmentCache(settings.model_copy(update={"environment_python": wanted, "uv_offline": True}))
     with trio.fail_after(LIMIT_S), pytest.raises(ConfigurationError, match="PREVIEW_ENVIRONMENT_PYTHON"):
-        async with cache.open_environment(make_project(), said):
+        async with cache.open_environment(EnvironmentRequest(make_project()), said):
             pytest.fail("there is no such Python")
 
 
@@ -450,7 +453,7 @@ async def test_an_environment_in_use_is_never_evicted(
     tight = settings.model_copy(update={"environment_max_bytes": 1})
     here, elsewhere = EnvironmentCache(tight), EnvironmentCache(tight)
     with trio.fail_after(LIMIT_S):
-        async with here.open_environment(make_project(), said) as environment:
+        async with here.open_environment(EnvironmentRequest(make_project()), said) as environment:
             assert await here.evict() == 0
             assert await elsewhere.evict() == 0
             assert environment.python.exists()
@@ -594,5 +597,5 @@ async def test_options_and_constraints_reach_the_installer(
     project = make_project("six", "--pre", "-c limits.txt")
     (project / "limits.txt").write_text("six==1.16.0\n")
     with trio.fail_after(LIMIT_S):
-        async with cache.open_environment(project, said) as environment:
+        async with cache.open_environment(EnvironmentRequest(project), said) as environment:
             assert await ask(environment.python, "import six; print(six.__version__)") == "1.16.0"

@@ -9,6 +9,7 @@ from environment_kit import write_wheel
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.environments.environment import EnvironmentRequest
 from preview.environments.interpreter import Interpreter, check_python
 from preview.environments.project import read_project
 from preview.environments.recipe import make_recipe
@@ -135,7 +136,7 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
 )
 def test_a_server_is_recognised_by_name_and_extra(lines: list[str], has: bool) -> None:
     required = RequirementSet(tuple(parse_requirement(line, "x") for line in lines))
-    assert required.has_server is has
+    assert required.brings("uvicorn") is has
 
 
 @pytest.mark.parametrize(("line", "pinned"), [("a==1", True), ("a==1.*", False), ("a>=1", False), ("a===1", True)])
@@ -199,7 +200,7 @@ def test_a_python_that_is_not_there_is_refused(requires: str, said: str) -> None
 
 def key(project: Path, text: str) -> str:
     (project / "requirements.txt").write_text(text)
-    return make_recipe(project, PYTHON).key
+    return make_recipe(EnvironmentRequest(project), PYTHON).key
 
 
 def test_the_key_depends_on_what_is_required_and_not_on_how_it_is_written(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_the_key_depends_on_what_is_required_and_not_on_how_it_is_written(tmp_pa
 
 def test_the_key_depends_on_the_python(tmp_path: Path) -> None:
     other = Interpreter("/usr/bin/python3", "3.12.0", "3.12.0 linux /usr")
-    assert make_recipe(tmp_path, PYTHON).key != make_recipe(tmp_path, other).key
+    assert make_recipe(EnvironmentRequest(tmp_path), PYTHON).key != make_recipe(EnvironmentRequest(tmp_path), other).key
 
 
 def test_the_key_depends_on_a_local_packages_content(tmp_path: Path) -> None:
@@ -229,7 +230,7 @@ def test_a_local_wheel_has_its_packages_name(tmp_path: Path) -> None:
     write_wheel(tmp_path, "uvicorn", "1.0")
     for line in ("./uvicorn-1.0-py3-none-any.whl", "uvicorn @ ./uvicorn-1.0-py3-none-any.whl"):
         (tmp_path / "requirements.txt").write_text(line)
-        assert make_recipe(tmp_path, PYTHON).server is None
+        assert make_recipe(EnvironmentRequest(tmp_path), PYTHON).server is None
 
 
 def test_a_huge_local_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +238,23 @@ def test_a_huge_local_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "a").write_text("")
     with pytest.raises(EnvironmentFailed, match="more than"):
         read(tmp_path, ".\n")
+
+
+def test_the_folder_asked_for_says_what_is_required(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "requirements.txt").write_text("six\n")
+    (tmp_path / "requirements.txt").write_text("idna\n")
+    assert read_project(tmp_path, "service").source == "service/requirements.txt"
+
+
+def test_extra_requirements_are_added_unless_the_project_names_them(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("six==1.16.0\n")
+    recipe = make_recipe(EnvironmentRequest(tmp_path, extra=("Six", "idna>=3")), PYTHON)
+    assert [item.text for item in recipe.required.requirements] == ["six==1.16.0", "idna>=3"]
+
+
+def test_the_server_is_the_one_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("fastapi[standard]\n")
+    assert make_recipe(EnvironmentRequest(tmp_path), PYTHON).server is None
+    assert make_recipe(EnvironmentRequest(tmp_path, server=None), PYTHON).server is None
+    assert make_recipe(EnvironmentRequest(tmp_path, server="waitress"), PYTHON).server == "waitress>=3"

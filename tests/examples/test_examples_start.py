@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from preview.endpoints import extract
-from preview.environments import EnvironmentCache
+from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.settings import load_settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -28,7 +28,7 @@ async def started(name: str, tmp_path: Path, **variables: str) -> AsyncIterator[
     found = extract(project).target
     assert found is not None
     cache = EnvironmentCache(load_settings(cache_dir=tmp_path / "cache", data_dir=tmp_path))
-    async with cache.open_environment(project, lambda line, level: None) as environment:
+    async with cache.open_environment(EnvironmentRequest(project), lambda line, level: None) as environment:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             process = await trio.lowlevel.open_process(
                 [str(environment.python), "-m", "uvicorn", str(found), "--fd", str(listener.fileno())],

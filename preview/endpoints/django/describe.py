@@ -43,10 +43,10 @@ Place = tuple[str, int]
 """File and line of a pattern, for views that the project does not define."""
 
 
-def describe(view: object, action: Action | None, interpreter: Interpreter, place: Place) -> Iterator[Described]:
+def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
     """The methods of a view, each with what its source says; ``*`` where it takes any or they are not known."""
     if isinstance(view, ClassView):
-        yield from _class(view, action, interpreter, place)
+        yield from _class(view, action, serializers, place)
     elif isinstance(view, NinjaRoute):
         tags = view.tags or (_tags(view.function.scope.file) if view.function else ())
         for method in view.methods or ("*",):
@@ -54,9 +54,9 @@ def describe(view: object, action: Action | None, interpreter: Interpreter, plac
     elif isinstance(view, FunctionView):
         for method in view.methods or ("*",):
             if method != "HEAD":
-                yield _function(view.function, method, interpreter)
+                yield _function(view.function, method, serializers)
     elif isinstance(view, Function):
-        yield _function(view, "*", interpreter)
+        yield _function(view, "*", serializers)
     elif isinstance(view, (Instance, Class)):
         cls = view.cls if isinstance(view, Instance) else view
         name = cls.node.name
@@ -77,9 +77,9 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], place: Place) 
     return Described(method, summary, text, tags, function.scope.file, function.node.lineno)
 
 
-def _function(function: Function, method: str, interpreter: Interpreter) -> Described:
+def _function(function: Function, method: str, serializers: Serializers) -> Described:
     text = ast.get_docstring(function.node) or ""
-    body, answer = Serializers(interpreter).used_in(function)
+    body, answer = serializers.used_in(function)
     return Described(
         method=method,
         summary=_summary(text, _title(function.node.name)),
@@ -93,14 +93,14 @@ def _function(function: Function, method: str, interpreter: Interpreter) -> Desc
     )
 
 
-def _class(view: ClassView, action: Action | None, interpreter: Interpreter, place: Place) -> Iterator[Described]:
+def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
+    interpreter = serializers.interpreter
     methods = allowed_methods(view, interpreter)
     cls = view.cls
     if not isinstance(cls, Class):
         for method in methods or ("*",):
             yield Described(method, _title(cls.last), "", _tags(place[0]), *place)
         return
-    serializers = Serializers(interpreter)
     for method, name in (methods or {"*": ""}).items():
         handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
         function = handler if isinstance(handler, Function) and handler.scope.file else None

@@ -11,6 +11,7 @@ from preview.endpoints.django.ninja import NinjaUrls
 from preview.endpoints.django.paths import read_regex, read_route
 from preview.endpoints.django.registrations import Action, Include, Pattern
 from preview.endpoints.django.routers import RouterUrls
+from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import UNKNOWN, External, Interpreter, Module, OutOfBudget
 
@@ -58,8 +59,9 @@ def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
+    serializers = Serializers(interpreter)
     for route in _flatten(root, _Place(file=root.file), interpreter):
-        for part in describe(route.view, route.action, interpreter, (route.place.file, route.place.line)):
+        for part in describe(route.view, route.action, serializers, (route.place.file, route.place.line)):
             _add(found, route.place, part)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget

@@ -57,7 +57,7 @@ class _Operation(Native):
         self.function = operation.function if operation else target if isinstance(target, Function) else None
         if self.owner is None:
             return self
-        self.owner.items.append(self)
+        self.owner.entries.append(self)
         return target
 
 
@@ -74,7 +74,7 @@ class Ninja(Native):
 
     tags: tuple[str, ...] = ()
     prefix: str = ""
-    items: list[_Operation | _Mount] = field(default_factory=list)
+    entries: list[_Operation | _Mount] = field(default_factory=list)
 
     def attribute(self, name: str) -> object:
         """``api.urls``."""
@@ -88,9 +88,9 @@ class Ninja(Native):
             return _Operation(self, _texts(call.argument(0, "methods")), call.text(1, "path"), call.named)
         if name == "add_router":
             mount = _Mount(call.text(0, "prefix"), call.argument(1, "router"), _texts(call.named.get("tags")))
-            self.items.append(mount)
+            self.entries.append(mount)
         elif name == "register_controllers":
-            self.items += [_Mount("", item, ()) for item in call.arguments]
+            self.entries += [_Mount("", item, ()) for item in call.arguments]
         elif name == "add_api_operation":
             target = call.argument(2, "view_func")
             methods = _texts(call.argument(1, "methods"))
@@ -101,12 +101,12 @@ class Ninja(Native):
         """``@api_controller("/x")`` above a class."""
         if not isinstance(target, Class):
             return UNKNOWN
-        self.items += [item for item in target.body.names.values() if isinstance(item, _Operation)]
+        self.entries += [item for item in target.body.names.values() if isinstance(item, _Operation)]
         return self
 
     def routes(self, interpreter: Interpreter, prefix: str = "", depth: int = 0) -> Iterator[NinjaRoute]:
         """All operations, in the order of registration."""
-        for item in self.items if depth < _MAX_DEPTH else ():
+        for item in self.entries if depth < _MAX_DEPTH else ():
             interpreter.step()
             if isinstance(item, _Operation):
                 path, parameters = read_route(_join(prefix + self.prefix, item.path))

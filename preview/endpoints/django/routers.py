@@ -171,7 +171,8 @@ class Router(Native):
         return self._route(regex, ClassView(viewset, names), action)
 
     def _route(self, regex: str, view: object, action: Action | None = None) -> RoutedView:
-        path, parameters = read_regex(regex + self.slash)
+        # Registered under nothing, a list has no slash of its own.
+        path, parameters = read_regex(regex + self.slash if regex else "")
         if "<" in path and "(?P<" not in path:
             path, more = read_route(path)
             parameters |= more

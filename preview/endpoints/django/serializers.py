@@ -22,17 +22,21 @@ class Serializers:
 
     Args:
         interpreter: Gives the values of what they are made of.
+
+    Each is read once.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+        self.interpreter = interpreter
+        self._skeletons: dict[int, Skeleton | None] = {}
+        self._columns_of: dict[int, Skeleton] = {}
 
     def of_class(self, view: Class, action: str) -> Skeleton | None:
         """The skeleton of a view's ``serializer_class``; of the one returned first where it depends on the action."""
-        found = find_value(view, "serializer_class", self._interpreter)
+        found = find_value(view, "serializer_class", self.interpreter)
         if not isinstance(found, Class):
-            chosen = find_value(view, "get_serializer_class", self._interpreter)
-            found = self._interpreter.call(chosen) if isinstance(chosen, Function) and action else None
+            chosen = find_value(view, "get_serializer_class", self.interpreter)
+            found = self.interpreter.call(chosen) if isinstance(chosen, Function) and action else None
         return self._skeleton(found, 0) if isinstance(found, Class) and self._is_serializer(found) else None
 
     def used_in(self, function: Function) -> tuple[object, object]:
@@ -43,7 +47,7 @@ class Serializers:
         for node in calls[:_MAX_CALLS]:
             if not isinstance(node.func, (ast.Name, ast.Attribute)) or "erializer" not in ast.unparse(node.func)[-80:]:
                 continue
-            cls = self._interpreter.evaluate(node.func, function.scope)
+            cls = self.interpreter.evaluate(node.func, function.scope)
             if isinstance(cls, Class) and self._is_serializer(cls):
                 skeleton = self._skeleton(cls, 0)
                 named = {item.arg: item.value for item in node.keywords}
@@ -56,28 +60,34 @@ class Serializers:
 
     def _is_serializer(self, cls: Class) -> bool:
         return any(
-            isinstance(item, External) and item.last.endswith("Serializer") for item in self._interpreter.lineage(cls)
+            isinstance(item, External) and item.last.endswith("Serializer") for item in self.interpreter.lineage(cls)
         )
 
     def _skeleton(self, cls: Class, depth: int) -> Skeleton | None:
         if depth > _MAX_DEPTH:
             return None
+        # Classes live as long as the interpreter: an id is not given twice.
+        if id(cls) not in self._skeletons:
+            self._skeletons[id(cls)] = self._read(cls, depth)
+        return self._skeletons[id(cls)]
+
+    def _read(self, cls: Class, depth: int) -> Skeleton | None:
         declared: Skeleton = {}
-        for item in reversed(self._interpreter.lineage(cls)):
+        for item in reversed(self.interpreter.lineage(cls)):
             if isinstance(item, Class):
-                self._interpreter.step()
+                self.interpreter.step()
                 declared |= {
                     name: self._value(value, depth)
                     for name, value in item.body.names.items()
                     if isinstance(value, (Field, SerializerUse))
                 }
-        meta = find_value(cls, "Meta", self._interpreter)
+        meta = find_value(cls, "Meta", self.interpreter)
         if not isinstance(meta, Class):
             return declared or None
-        model = find_value(meta, "model", self._interpreter)
+        model = find_value(meta, "model", self.interpreter)
         columns = self._columns(model) if isinstance(model, Class) else {}
-        wanted = find_value(meta, "fields", self._interpreter)
-        hidden = find_value(meta, "exclude", self._interpreter)
+        wanted = find_value(meta, "fields", self.interpreter)
+        hidden = find_value(meta, "exclude", self.interpreter)
         names = (
             [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else [*columns, *declared]
         )
@@ -86,14 +96,17 @@ class Serializers:
         return {name: both.get(name, "string") for name in names if name not in excluded} or None
 
     def _columns(self, model: Class) -> Skeleton:
+        if id(model) in self._columns_of:
+            return self._columns_of[id(model)]
         columns: Skeleton = {"id": "integer"}
-        for item in reversed(self._interpreter.lineage(model)):
+        for item in reversed(self.interpreter.lineage(model)):
             if isinstance(item, Class):
                 columns |= {
                     name: json_type(value.kind) if json_type(value.kind) != "array" else ["integer"]
                     for name, value in item.body.names.items()
                     if isinstance(value, Field)
                 }
+        self._columns_of[id(model)] = columns
         return columns
 
     def _value(self, value: Field | SerializerUse, depth: int) -> object:

@@ -48,6 +48,8 @@ class ExpressFramework:
             return _load_env(call)
         if callee.name == "config.get":
             return _configured(call)
+        if callee.name == "express-routes-mapper":
+            return _mapped(call)
         if callee.package == "envalid":
             return _envalid(callee.last, call)
         arguments = call.arguments
@@ -110,6 +112,16 @@ def _configured(call: Call) -> object:
                 found = interpreter.member(found, part)
             return found
     return UNKNOWN
+
+
+def _mapped(call: Call) -> object:
+    """``mapRoutes({'GET /users/:id': 'UserController.get'}, folder)``."""
+    table, router = call.argument(0), Router(is_app=False, file=call.scope.file)
+    for key in table.names if isinstance(table, JSObject) else ():
+        verb, _, path = key.partition(" ")
+        if verb.isalpha() and path:
+            router.add(verb.lower(), [path.strip()], call, len(call.nodes))
+    return router
 
 
 def _envalid(name: str, call: Call) -> object:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
+from tree_sitter import Node
+
+from preview.endpoints.express.comments import comment_above, comment_in_chain, is_heading, read_comment
+from preview.endpoints.express.requests import read_request
 from preview.endpoints.express.router import Route
-from preview.endpoints.javascript import Interpreter
+from preview.endpoints.express.schemas import Validated, read_validator
+from preview.endpoints.javascript import Function, Interpreter, Made, Scope, argument_nodes, text
 
 __all__ = ["Known", "read_handlers"]
+
+_FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function"})
+_BINDERS: Final = frozenset({"bind", "call", "apply"})
+# A handler wrapped in a wrapper in a wrapper.
+_MAX_DEPTH: Final = 4
+_MAX_HANDLERS: Final = 12
 
 
 @dataclass(slots=True)
@@ -21,4 +34,103 @@ class Known:
 
 
 def read_handlers(route: Route, interpreter: Interpreter) -> Known:
-    return Known()
+    """Name and comments of the last handler; fields of the request that any handler reads or checks."""
+    known = Known()
+    validated = Validated()
+    functions: list[Function] = []
+    for node in route.handlers[:_MAX_HANDLERS]:
+        functions += _functions(node, route.scope, interpreter, 0)
+        _validate(node, route.scope, interpreter, validated)
+    functions += [value for value in route.values if isinstance(value, Function)]
+    for function in functions:
+        read_request(function, interpreter, known.query, known.body)
+    known.query |= validated.query
+    known.body |= validated.body
+    _describe(known, route, functions)
+    return known
+
+
+def _describe(known: Known, route: Route, functions: list[Function]) -> None:
+    comments = []
+    if route.node is not None:
+        comments.append(comment_in_chain(route.node))
+        if not comments[0] and _begins_statement(route.node):
+            above = comment_above(route.node)
+            comments.append("" if is_heading(route.node, above) else above)
+    if functions:
+        comments.append(comment_above(functions[-1].node))
+    for comment in comments:
+        summary, description = read_comment(comment) if comment else ("", "")
+        if summary or description:
+            known.summary, known.description = summary, description
+            break
+    named = _name(route.handlers[-1], 0) if route.handlers else functions[-1].name if functions else ""
+    known.summary = route.summary or known.summary or named
+
+
+def _begins_statement(call: Node) -> bool:
+    """Not a later part of a chain, whose comment is another's."""
+    function = call.child_by_field_name("function")
+    owner = function.child_by_field_name("object") if function is not None else None
+    return owner is None or owner.type != "call_expression"
+
+
+def _name(node: Node, depth: int) -> str:
+    """``list`` of ``users.list``, of ``wrap(users.list)``, of ``users.list.bind(users)``."""
+    if node.type == "identifier":
+        return text(node)
+    if node.type == "member_expression":
+        return text(node.child_by_field_name("property"))
+    if node.type in _FUNCTIONS:
+        return text(node.child_by_field_name("name"))
+    if node.type == "array" and node.named_children:
+        return _name(node.named_children[-1], depth + 1)
+    if node.type != "call_expression" or depth > _MAX_DEPTH:
+        return ""
+    function = node.child_by_field_name("function")
+    arguments = argument_nodes(node)
+    if function is not None and text(function.child_by_field_name("property")) in _BINDERS:
+        owner = function.child_by_field_name("object")
+        return _name(owner, depth + 1) if owner is not None else ""
+    inner = _name(arguments[-1], depth + 1) if arguments else ""
+    return inner or (_name(function, depth + 1) if function is not None else "")
+
+
+def _functions(node: Node, scope: Scope, interpreter: Interpreter, depth: int) -> Iterator[Function]:
+    """The project's functions that a handler's expression comes down to, those it wraps first."""
+    if depth > _MAX_DEPTH:
+        return
+    if node.type == "call_expression":
+        for argument in argument_nodes(node):
+            yield from _functions(argument, scope, interpreter, depth + 1)
+    if node.type in {"string", "template_string", "object", "number"}:
+        return
+    yield from _unwrapped(interpreter.settle(interpreter.evaluate(node, scope)), interpreter, depth)
+
+
+def _unwrapped(value: object, interpreter: Interpreter, depth: int) -> Iterator[Function]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, (Made, list)):
+        for item in value.arguments if isinstance(value, Made) else value:
+            yield from _unwrapped(interpreter.settle(item), interpreter, depth + 1)
+    elif isinstance(value, Function):
+        if value.scope.parent is not None:  # made by a wrapper: `const wrap = fn => (req, res) => fn(req, res)`
+            inner = [item for name, item in value.scope.names.items() if name != "this"]
+            for item in inner:
+                if isinstance(item, Function) and item is not value and item.scope is not value.scope:
+                    yield from _unwrapped(item, interpreter, depth + 1)
+        yield value
+
+
+def _validate(node: Node, scope: Scope, interpreter: Interpreter, found: Validated) -> None:
+    """Schemas handed to a middleware (``validate(schema)``), or validators that are one."""
+    if node.type in _FUNCTIONS:
+        return
+    value = interpreter.settle(interpreter.evaluate(node, scope))
+    if isinstance(value, (Made, list)):
+        read_validator(value, found)
+    if node.type == "call_expression":
+        for argument in argument_nodes(node):
+            if argument.type not in _FUNCTIONS:
+                read_validator(interpreter.settle(interpreter.evaluate(argument, scope)), found)

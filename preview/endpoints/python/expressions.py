@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from preview.endpoints.python.values import UNKNOWN, Expression, Scope
+from preview.endpoints.python.methods import MAX_LENGTH
+from preview.endpoints.python.native import Native
+from preview.endpoints.python.paths import PathValue, call_os_path
+from preview.endpoints.python.truth import compare, truth
+from preview.endpoints.python.values import UNKNOWN, Expression, Function, Scope
 
 __all__ = ["Evaluate", "evaluate_plain"]
-
-# A constant that doubles itself in a loop must not fill the memory.
-_MAX_LENGTH = 100_000
 
 Evaluate = Callable[[ast.expr | None, Scope], object]
 
@@ -37,17 +38,60 @@ def evaluate_plain(node: ast.expr, scope: Scope, evaluate: Evaluate) -> object:
         case ast.JoinedStr():
             return _joined(node, scope, evaluate)
         case ast.BoolOp():
-            values = [evaluate(value, scope) for value in node.values]
-            return next((value for value in values if value is not UNKNOWN and value is not None), UNKNOWN)
+            return _boolean(node, scope, evaluate)
         case ast.IfExp():
-            value = evaluate(node.body, scope)
-            return value if value is not UNKNOWN else evaluate(node.orelse, scope)
+            return _either(node, scope, evaluate)
+        case ast.Compare():
+            return compare(node.ops, [evaluate(item, scope) for item in (node.left, *node.comparators)])
+        case ast.UnaryOp():
+            return _unary(node, evaluate(node.operand, scope))
         case ast.Subscript():
             return _subscript(node, scope, evaluate)
+        case ast.Lambda():
+            return _function(node, scope)
         case ast.Await():
             return evaluate(node.value, scope)
         case _:
             return UNKNOWN
+
+
+def _boolean(node: ast.BoolOp, scope: Scope, evaluate: Evaluate) -> object:
+    values = [evaluate(value, scope) for value in node.values]
+    decides = isinstance(node.op, ast.Or)
+    sure = True
+    for value in values:
+        answer = truth(value)
+        if answer is decides and (sure or decides):
+            return value
+        sure = sure and answer is not None
+    if sure:
+        return values[-1]
+    if not decides:
+        # One that is false makes the whole false, whatever the unknown ones are.
+        return False if any(truth(value) is False for value in values) else UNKNOWN
+    return UNKNOWN
+
+
+def _either(node: ast.IfExp, scope: Scope, evaluate: Evaluate) -> object:
+    answer = truth(evaluate(node.test, scope))
+    if answer is not None:
+        return evaluate(node.body if answer else node.orelse, scope)
+    value = evaluate(node.body, scope)
+    return value if value is not UNKNOWN else evaluate(node.orelse, scope)
+
+
+def _unary(node: ast.UnaryOp, value: object) -> object:
+    if isinstance(node.op, ast.Not):
+        answer = truth(value)
+        return UNKNOWN if answer is None else not answer
+    return -value if isinstance(node.op, ast.USub) and isinstance(value, (int, float)) else UNKNOWN
+
+
+def _function(node: ast.Lambda, scope: Scope) -> Function:
+    """A lambda as the function that it is."""
+    body = ast.copy_location(ast.Return(node.body), node)
+    function = ast.FunctionDef("lambda", node.args, [body], [])
+    return Function(ast.copy_location(function, node), scope)
 
 
 def _sequence(elements: list[ast.expr], scope: Scope, evaluate: Evaluate) -> list[object]:
@@ -55,27 +99,38 @@ def _sequence(elements: list[ast.expr], scope: Scope, evaluate: Evaluate) -> lis
     for element in elements:
         if isinstance(element, ast.Starred):
             inner = evaluate(element.value, scope)
-            values += inner if isinstance(inner, list) and len(values) + len(inner) <= _MAX_LENGTH else []
+            values += inner if isinstance(inner, list) and len(values) + len(inner) <= MAX_LENGTH else []
         else:
             values.append(evaluate(element, scope))
     return values
 
 
 def _mapping(node: ast.Dict, scope: Scope, evaluate: Evaluate) -> dict[object, object]:
-    keys = [evaluate(key, scope) for key in node.keys]
-    values = [evaluate(value, scope) for value in node.values]
-    return {key: value for key, value in zip(keys, values, strict=True) if isinstance(key, (str, int))}
+    found: dict[object, object] = {}
+    for key_node, value_node in zip(node.keys, node.values, strict=True):
+        key, value = evaluate(key_node, scope), evaluate(value_node, scope)
+        if key_node is None:
+            found |= value if isinstance(value, dict) and len(found) + len(value) <= MAX_LENGTH else {}
+        elif isinstance(key, (str, int)):
+            found[key] = value
+    return found
 
 
 def _binary(node: ast.BinOp, scope: Scope, evaluate: Evaluate) -> object:
     if isinstance(node.op, ast.BitOr):
         return Expression(node, scope)
+    left, right = evaluate(node.left, scope), evaluate(node.right, scope)
+    if isinstance(node.op, ast.Div) and isinstance(left, PathValue):
+        return PathValue.of(call_os_path("os.path.join", [left, right]))
+    if isinstance(node.op, ast.Sub) and isinstance(left, list) and isinstance(right, list):
+        return [item for item in left if item not in right] if len(left) * len(right) <= MAX_LENGTH else UNKNOWN
+    if isinstance(node.op, ast.Mod) and isinstance(left, str):
+        return _filled(left, right if isinstance(right, list) else [right])
     if not isinstance(node.op, ast.Add):
         return UNKNOWN
-    left, right = evaluate(node.left, scope), evaluate(node.right, scope)
-    if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) <= _MAX_LENGTH:
+    if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) <= MAX_LENGTH:
         return left + right
-    if isinstance(left, list) and isinstance(right, list) and len(left) + len(right) <= _MAX_LENGTH:
+    if isinstance(left, list) and isinstance(right, list) and len(left) + len(right) <= MAX_LENGTH:
         return left + right
     return UNKNOWN
 
@@ -88,11 +143,34 @@ def _joined(node: ast.JoinedStr, scope: Scope, evaluate: Evaluate) -> object:
         if isinstance(value, bool) or not isinstance(value, (str, int)) or (isinstance(value, int) and value > 10**9):
             return UNKNOWN
         parts.append(str(value))
-    return "".join(parts) if sum(map(len, parts)) <= _MAX_LENGTH else UNKNOWN
+    return "".join(parts) if sum(map(len, parts)) <= MAX_LENGTH else UNKNOWN
+
+
+def _filled(text: str, values: list[object]) -> object:
+    """``"/%s/items" % version``, with texts and small numbers."""
+    parts = text.replace("%d", "%s").split("%s")
+    known = [str(item) for item in values if isinstance(item, str) or (type(item) is int and abs(item) < 10**9)]
+    if len(known) != len(values) or len(parts) != len(known) + 1 or any("%" in part for part in parts):
+        return UNKNOWN
+    found = "".join(part + value for part, value in zip(parts, [*known, ""], strict=True))
+    return found if len(found) <= MAX_LENGTH else UNKNOWN
+
+
+def _slice(value: str | list[object], node: ast.Slice, scope: Scope, evaluate: Evaluate) -> object:
+    bounds = [None if part is None else evaluate(part, scope) for part in (node.lower, node.upper, node.step)]
+    known = [item for item in bounds if item is None or (type(item) is int and item != 0) or item == 0]
+    numbers = [item if isinstance(item, int) else None for item in known]
+    if len(known) != 3 or numbers[2] == 0:
+        return UNKNOWN
+    return value[slice(*numbers)]
 
 
 def _subscript(node: ast.Subscript, scope: Scope, evaluate: Evaluate) -> object:
     value = evaluate(node.value, scope)
+    if isinstance(value, (str, list)) and isinstance(node.slice, ast.Slice):
+        return _slice(value, node.slice, scope, evaluate)
+    if isinstance(value, Native):
+        return value.item(evaluate(node.slice, scope))
     index = evaluate(node.slice, scope) if isinstance(value, (dict, list)) else UNKNOWN
     if isinstance(value, dict):
         return value.get(index, UNKNOWN) if isinstance(index, (str, int)) else UNKNOWN

@@ -48,13 +48,40 @@ class Importer:
                 top = alias.name.partition(".")[0]
                 # `import a.b` binds a, `import a.b as c` binds a.b.
                 wanted = alias.name if alias.asname else top
-                scope.names[alias.asname or top] = self.module(wanted) or External(wanted)
+                found = self.module(alias.name)
+                found = found if wanted == alias.name else self.module(top)
+                scope.names[alias.asname or top] = found or self._outside.get(wanted) or External(wanted)
         else:
             self._bind_from(node, scope)
 
     def module(self, name: str) -> Module | None:
         """The project's module of this absolute name, or None."""
         return next((found for root in self._roots if (found := self._module(root, name))), None)
+
+    def dotted(self, file: str) -> str:
+        """A file's name as a module, from the root that it lies in."""
+        name = file.removesuffix(".py")
+        name = name.removesuffix("/__init__") if name.endswith("/__init__") else name
+        inside = [root for root in self._roots if root != "." and name.startswith(f"{root}/")]
+        return (name[len(max(inside, key=len)) + 1 :] if inside else name).replace("/", ".")
+
+    def package(self, file: str) -> str:
+        """The package that a file's module is in, or is."""
+        name = self.dotted(file)
+        return name if file.endswith("__init__.py") else name.rpartition(".")[0]
+
+    def submodules(self, file: str) -> list[str]:
+        """The names of the modules and packages in the folder of a file, the file's own left out."""
+        folder = file.rpartition("/")[0]
+        start = f"{folder}/" if folder else ""
+        inside = [name[len(start) :] for name in self._sources.names if name.startswith(start)]
+        modules = {name.removesuffix(".py") for name in inside if "/" not in name}
+        packages = {
+            name.removesuffix("/__init__.py")
+            for name in inside
+            if name.count("/") == 1 and name.endswith("/__init__.py")
+        }
+        return sorted((modules | packages) - {"__init__", file[len(start) :].removesuffix(".py")})
 
     def submodule(self, module: Module, name: str) -> object:
         """``module.name`` where ``name`` is a module of its own."""
@@ -94,9 +121,18 @@ class Importer:
         path = join(folder, name.replace(".", "/"))
         for file in (f"{path}/__init__.py", f"{path}.py"):
             if self._sources.has_file(file):
+                self._load_packages(folder, name)
                 return self._load(file)
         # A folder without __init__.py is a package too (PEP 420).
         return Module(f"{path}/__init__.py", Scope(path)) if self._sources.has_folder(path) else None
+
+    def _load_packages(self, folder: str, name: str) -> None:
+        """As Python does: the packages above a module are read before it."""
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            file = join(folder, "/".join([*parts[:count], "__init__.py"]))
+            if self._sources.has_file(file):
+                self._load(file)
 
 
 def _package_folder(file: str) -> str | None:

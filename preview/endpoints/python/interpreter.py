@@ -7,14 +7,28 @@ over what is written down, and nothing else. Whatever it does not understand is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from preview.endpoints.python.builtin import call_builtin, call_standard
+from preview.endpoints.python.comprehensions import evaluate_comprehension
 from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
-from preview.endpoints.python.native import Call, Framework, Native
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Scope
+from preview.endpoints.python.methods import call_method, items_of
+from preview.endpoints.python.native import Call, Framework, Native, WouldRaise
+from preview.endpoints.python.statements import Statements
+from preview.endpoints.python.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Instance,
+    Module,
+    Record,
+    Scope,
+)
 from preview.sources import Sources
 
 __all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
@@ -23,17 +37,10 @@ __all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 _MAX_DEPTH: Final = 60
 # About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
 _MAX_STEPS: Final = 250_000
-_MAX_LOOP: Final = 200
-# A list that adds itself to itself in a loop must not fill the memory.
-_MAX_ITEMS: Final = 100_000
 
 
 class OutOfBudget(Exception):
     """So much was read that reading on would take too long."""
-
-
-class WouldRaise(Exception):
-    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
 
 
 @dataclass(slots=True)
@@ -54,21 +61,27 @@ class Interpreter:
         roots: Further folders that absolute imports count from (``sys.path``), after ``app_dir``.
 
     Attributes:
+        sources: The project's files.
         outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
-        trying: How many ``try`` are around what is being read.
     """
 
     def __init__(
         self, sources: Sources, app_dir: str, budget: Budget, framework: Framework, roots: Sequence[str] = ()
     ) -> None:
-        self._sources = sources
-        self._framework = framework
+        self.sources = sources
         self.outside: dict[str, object] = {}
-        self.trying = 0
+        self._framework = framework
         self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
+        self._statements = Statements(self, self._importer)
         self._modules: dict[str, Module] = {}
+        self._lineages: dict[Class, list[Class | External]] = {}
         self._depth = 0
         self._budget = budget
+
+    @property
+    def trying(self) -> int:
+        """How many ``try`` are around what is being read."""
+        return self._statements.trying
 
     def load(self, file: str) -> Module:
         """The module in a file, read once.
@@ -77,10 +90,12 @@ class Interpreter:
             OutOfBudget: Too much was read.
         """
         if file not in self._modules:
-            module = self._modules[file] = Module(file, Scope(file))
-            tree = self._sources.tree(file)
+            names: dict[str, object] = {"__file__": file, "__name__": self._importer.dotted(file)}
+            names["__package__"] = self._importer.package(file)
+            module = self._modules[file] = Module(file, Scope(file, names))
+            tree = self.sources.tree(file)
             if tree is not None:
-                self._run(tree.body, module.scope)
+                self._statements.run(tree.body, module.scope)
         return self._modules[file]
 
     def module(self, name: str) -> Module | None:
@@ -90,6 +105,10 @@ class Interpreter:
             OutOfBudget: Too much was read.
         """
         return self._importer.module(name)
+
+    def submodules(self, file: str) -> list[str]:
+        """The names of the modules beside or below a package's file."""
+        return self._importer.submodules(file)
 
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
         """What a function of the project gives back.
@@ -108,10 +127,16 @@ class Interpreter:
             for item, value in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
             if value is not None
         }
+        scope.names.update(dict.fromkeys(names, UNKNOWN))
         scope.names.update({name: self.evaluate(node, function.scope) for name, node in defaults.items()})
         scope.names.update(zip(names, arguments, strict=False))
-        scope.names.update(named)
-        self._run(function.node.body, scope)
+        known = {*names, *(item.arg for item in parameters.kwonlyargs)}
+        if parameters.vararg:
+            scope.names[parameters.vararg.arg] = list(arguments[len(names) :])
+        if parameters.kwarg:
+            scope.names[parameters.kwarg.arg] = {name: value for name, value in named.items() if name not in known}
+        scope.names.update({name: value for name, value in named.items() if name in known or not parameters.kwarg})
+        self._statements.run(function.node.body, scope)
         return scope.returned
 
     def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
@@ -125,13 +150,24 @@ class Interpreter:
         self.step()
         self._depth += 1
         try:
-            if isinstance(node, ast.Call):
-                return self._call(node, scope)
-            if isinstance(node, ast.Attribute):
-                return self.attribute(self.evaluate(node.value, scope), node.attr)
-            return evaluate_plain(node, scope, self.evaluate)
+            match node:
+                case ast.Call():
+                    return self._call(node, scope)
+                case ast.Attribute():
+                    return self.attribute(self.evaluate(node.value, scope), node.attr)
+                case ast.NamedExpr():
+                    self._statements.bind(node.target, value := self.evaluate(node.value, scope), scope)
+                    return value
+                case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                    return evaluate_comprehension(node, scope, self, self._statements.bind)
+                case _:
+                    return evaluate_plain(node, scope, self.evaluate)
         finally:
             self._depth -= 1
+
+    def items(self, value: object) -> list[object] | None:
+        """What a loop over a value gives; None where that is not known."""
+        return items_of(value)
 
     def attribute(self, value: object, name: str) -> object:
         """``value.name``."""
@@ -140,17 +176,23 @@ class Interpreter:
                 return value.scope.names[name]
             return self._importer.submodule(value, name)
         if isinstance(value, External):
-            return External(f"{value.name}.{name}")
+            full = f"{value.name}.{name}"
+            return self.outside.get(full) or External(full)
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
             return _bound(self._class_attribute(value.cls, name), value)
         if isinstance(value, Class):
+            if name in {"__name__", "__qualname__"}:
+                return value.node.name
             found = self._class_attribute(value, name)
             return _bound(found, value) if _is_decorated(found, "classmethod") else found
         if isinstance(value, Native):
-            return value.attribute(name)
-        return UNKNOWN
+            own = self._own_attribute(value, name)
+            return value.attribute(name) if own is UNKNOWN else own
+        if isinstance(value, Record):
+            return value.names.get(name, UNKNOWN)
+        return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
 
     def bases(self, cls: Class) -> list[object]:
         """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
@@ -159,6 +201,11 @@ class Interpreter:
 
     def lineage(self, cls: Class) -> list[Class | External]:
         """The class and all it inherits from, nearest first, each once."""
+        if cls not in self._lineages:
+            self._lineages[cls] = self._lineage(cls)
+        return self._lineages[cls]
+
+    def _lineage(self, cls: Class) -> list[Class | External]:
         found: list[Class | External] = []
         todo: list[object] = [cls]
         while todo and len(found) < _MAX_DEPTH:
@@ -179,6 +226,12 @@ class Interpreter:
         outside = next((item for item in lineage if isinstance(item, External)), None)
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
+    def _own_attribute(self, native: Native, name: str) -> object:
+        """What the project's class adds to an object of the framework; ``UNKNOWN`` where it adds nothing."""
+        cls = native.own_class()
+        found = self._class_attribute(cls, name) if cls is not None else UNKNOWN
+        return UNKNOWN if isinstance(found, External) else _bound(found, native)
+
     def step(self) -> None:
         """Count one more thing that was read.
 
@@ -189,185 +242,92 @@ class Interpreter:
         if self._budget.steps < 0:
             raise OutOfBudget
 
-    # Statements
-
-    def _run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
+    @contextmanager
+    def deeper(self) -> Iterator[bool]:
+        """One level further in; False where that is too deep."""
         if self._depth >= _MAX_DEPTH:
+            yield False
             return
         self._depth += 1
         try:
-            for statement in body:
-                self.step()
-                self._execute(statement, scope)
+            yield True
         finally:
             self._depth -= 1
 
-    def _execute(self, statement: ast.stmt, scope: Scope) -> None:
-        match statement:
-            case ast.Assign():
-                self._assign(statement, scope)
-            case ast.AugAssign(op=ast.Add()):
-                self._add_to(statement, scope)
-            case ast.AnnAssign(value=ast.expr()):
-                self._bind(statement.target, self.evaluate(statement.value, scope), scope)
-            case ast.Expr():
-                self.evaluate(statement.value, scope)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self._function(statement, scope)
-            case ast.ClassDef():
-                self._class(statement, scope)
-            case ast.Import() | ast.ImportFrom():
-                self._importer.bind(statement, scope)
-            case ast.Return():
-                self._return(statement, scope)
-            case ast.For():
-                self._for(statement, scope)
-            case ast.With() | ast.AsyncWith():
-                self._run(statement.body, scope)
-            case ast.If():
-                self._if(statement, scope)
-            case ast.Try():
-                self._try(statement, scope)
-            case _:
-                pass
-
-    def _assign(self, node: ast.Assign, scope: Scope) -> None:
-        value = self.evaluate(node.value, scope)
-        for target in node.targets:
-            self._bind(target, value, scope)
-
-    def _add_to(self, node: ast.AugAssign, scope: Scope) -> None:
-        """``name += value``: a list grows in place, as every name that stands for it sees."""
-        old, more = self.evaluate(node.target, scope), self.evaluate(node.value, scope)
-        if isinstance(old, list):
-            if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
-                old += more
-        elif isinstance(old, str):
-            self._bind(node.target, old + more if isinstance(more, str) else UNKNOWN, scope)
-
-    def _bind(self, target: ast.expr, value: object, scope: Scope) -> None:
-        if isinstance(target, ast.Name):
-            scope.names[target.id] = value
-        elif isinstance(target, ast.Attribute):
-            owner = self.evaluate(target.value, scope)
-            if isinstance(owner, Instance):
-                owner.names[target.attr] = value
-            elif isinstance(owner, Native):
-                owner.set_attribute(target.attr, value)
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            values = value if isinstance(value, list) else []
-            for position, element in enumerate(target.elts):
-                self._bind(element, values[position] if position < len(values) else UNKNOWN, scope)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        self._decorate(node, Function(node, scope), scope)
-
-    def _class(self, node: ast.ClassDef, scope: Scope) -> None:
-        body = Scope(scope.file, parent=scope)
-        cls = Class(node, scope, body)
-        scope.names[node.name] = cls
-        self._run(node.body, body)
-        self._decorate(node, cls, scope)
-
-    def _decorate(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, target: Function | Class, scope: Scope
-    ) -> None:
-        """Bind the name; a decorator of the framework registers it, all others are taken to change nothing."""
-        scope.names[node.name] = target
-        for decorator in reversed(node.decorator_list):
-            native = self.evaluate(decorator, scope)
-            if isinstance(native, Native):
-                result = native.decorate(target)
-                if result is not UNKNOWN:
-                    scope.names[node.name] = result
-
-    def _if(self, node: ast.If, scope: Scope) -> None:
-        # Which side runs depends on settings; routes of both are shown. What runs only as a program is not served.
-        if not _asks_for_main(node.test):
-            self._run(node.body, scope)
-        self._run(node.orelse, scope)
-
-    def _try(self, node: ast.Try, scope: Scope) -> None:
-        self.trying += 1
-        try:
-            self._run(node.body, scope)
-        except WouldRaise:
-            return
-        finally:
-            self.trying -= 1
-        for part in (node.orelse, node.finalbody):
-            self._run(part, scope)
-
-    def _for(self, node: ast.For, scope: Scope) -> None:
-        values = self.evaluate(node.iter, scope)
-        for value in (values if isinstance(values, list) else [])[:_MAX_LOOP]:
-            self._bind(node.target, value, scope)
-            self._run(node.body, scope)
-
-    def _return(self, node: ast.Return, scope: Scope) -> None:
-        value = self.evaluate(node.value, scope)
-        if scope.returned is UNKNOWN:
-            scope.returned = value
-
-    # Calls
-
     def _call(self, node: ast.Call, scope: Scope) -> object:
-        if isinstance(node.func, ast.Attribute):
-            receiver = self.evaluate(node.func.value, scope)
-            if isinstance(receiver, list):
-                return self._change_list(receiver, node, scope)
-            callee = receiver if isinstance(receiver, Native) else self.attribute(receiver, node.func.attr)
-        else:
-            callee = self.evaluate(node.func, scope)
-        if callee is UNKNOWN:
+        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        receiver = self.evaluate(node.func.value, scope) if isinstance(node.func, ast.Attribute) else UNKNOWN
+        if isinstance(receiver, (str, list, dict)) and not isinstance(receiver, Record):
+            return call_method(receiver, method, *self._given(node, scope))
+        callee = self.attribute(receiver, method) if method else self.evaluate(node.func, scope)
+        if method and isinstance(receiver, Native) and not isinstance(callee, Function):
+            arguments, named = self._given(node, scope)
+            return receiver.call_method(method, Call(node, arguments, named, scope, self))
+        if callee is UNKNOWN and not isinstance(node.func, ast.Name):
             return UNKNOWN
-        arguments = [self.evaluate(item, scope) for item in node.args if not isinstance(item, ast.Starred)]
-        named = {item.arg: self.evaluate(item.value, scope) for item in node.keywords if item.arg}
+        arguments, named = self._given(node, scope)
         call = Call(node, arguments, named, scope, self)
+        if callee is UNKNOWN:
+            return call_builtin(node.func.id, call) if isinstance(node.func, ast.Name) else UNKNOWN
+        return self._call_value(callee, call)
+
+    def _call_value(self, callee: object, call: Call) -> object:
         if isinstance(callee, Native):
-            return (
-                callee.call_method(node.func.attr, call) if isinstance(node.func, ast.Attribute) else callee.call(call)
-            )
+            return callee.call(call)
         if isinstance(callee, Function):
-            return self.call(callee, arguments, **named)
+            return self.call(callee, call.arguments, **call.named)
         if isinstance(callee, Class):
-            base = next((item for item in self.lineage(callee) if self._constructs(item)), None)
-            if isinstance(base, External):
-                return self._framework.construct(base, call)
-            return self._instantiate(callee, arguments, named)
-        return self._framework.construct(callee, call) if isinstance(callee, External) else UNKNOWN
+            return self._create(callee, call)
+        if isinstance(callee, External):
+            found = call_standard(callee.name, call)
+            return self._framework.construct(callee, call) if found is UNKNOWN else found
+        return UNKNOWN
 
-    def _change_list(self, values: list[object], node: ast.Call, scope: Scope) -> object:
-        """``list.append(…)`` and its like."""
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        given = [self.evaluate(item, scope) for item in node.args]
-        if len(values) >= _MAX_ITEMS or not given:
-            return UNKNOWN
-        if name == "append":
-            values.append(given[0])
-        elif name == "insert" and len(given) > 1 and isinstance(given[0], int):
-            values.insert(max(-len(values), min(given[0], len(values))), given[1])
-        elif name == "extend" and isinstance(given[0], list) and len(values) + len(given[0]) <= _MAX_ITEMS:
-            values += given[0]
-        return None
+    def _given(self, node: ast.Call, scope: Scope) -> tuple[list[object], dict[str, object]]:
+        """The values of a call's arguments, those behind stars as far as they are known."""
+        arguments: list[object] = []
+        for item in node.args:
+            if isinstance(item, ast.Starred):
+                arguments += items_of(self.evaluate(item.value, scope)) or []
+            else:
+                arguments.append(self.evaluate(item, scope))
+        named: dict[str, object] = {}
+        for keyword in node.keywords:
+            value = self.evaluate(keyword.value, scope)
+            if keyword.arg:
+                named[keyword.arg] = value
+            elif isinstance(value, dict):
+                named |= {key: item for key, item in value.items() if isinstance(key, str)}
+        return arguments, named
 
-    def _constructs(self, value: Class | External) -> bool:
-        return isinstance(value, External) and self._framework.is_constructor(value)
-
-    def _instantiate(self, cls: Class, arguments: Sequence[object], named: dict[str, object]) -> Instance:
-        instance = Instance(cls)
+    def _create(self, cls: Class, call: Call) -> object:
+        """An object of a class of the project; the framework's own kind where it inherits from it."""
+        base = next((item for item in self.lineage(cls) if isinstance(item, External) and self._constructs(item)), None)
         initialise = self._class_attribute(cls, "__init__")
-        if isinstance(initialise, Function):
-            self.call(Function(initialise.node, initialise.scope, receiver=instance), arguments, **named)
-        else:
-            instance.names.update(named)
-        return instance
+        if base is None:
+            instance = Instance(cls)
+            if isinstance(initialise, Function):
+                self.call(Function(initialise.node, initialise.scope, receiver=instance), call.arguments, **call.named)
+            else:
+                instance.names.update(call.named)
+            return instance
+        made = self._framework.construct(base, call)
+        if isinstance(made, Native):
+            made.adopt(cls)
+            if made.own_class() is cls and isinstance(initialise, Function):
+                self.call(Function(initialise.node, initialise.scope, receiver=made), call.arguments, **call.named)
+        return made
+
+    def _constructs(self, value: External) -> bool:
+        return self._framework.is_constructor(value)
 
 
 def _bound(found: object, receiver: object) -> object:
     """A method with its first argument; anything else as it is."""
     if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
         return found
+    if _is_decorated(found, "property") or _is_decorated(found, "cached_property"):
+        return UNKNOWN
     return Function(found.node, found.scope, receiver=receiver)
 
 
@@ -375,7 +335,3 @@ def _is_decorated(found: object, name: str) -> bool:
     return isinstance(found, Function) and any(
         isinstance(item, ast.Name) and item.id == name for item in found.node.decorator_list
     )
-
-
-def _asks_for_main(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from preview.endpoints.python.values import UNKNOWN, External, Scope
+from preview.endpoints.python.values import UNKNOWN, Class, External, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
 
-__all__ = ["Call", "Framework", "Native"]
+__all__ = ["Call", "Framework", "Native", "WouldRaise"]
+
+
+class WouldRaise(Exception):
+    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,8 @@ class Call:
 
     Attributes:
         node: The expression.
-        arguments: Values of the positional arguments, those behind ``*`` left out.
-        named: Values of the keyword arguments.
+        arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
+        named: Values of the keyword arguments, likewise those behind ``**``.
         scope: Where it stands.
         interpreter: Reads on, where a value must be followed.
     """
@@ -56,6 +60,24 @@ class Native:
 
     def set_attribute(self, name: str, value: object) -> None:
         """``object.name = value``."""
+
+    def item(self, key: object) -> object:  # noqa: ARG002
+        """``object[key]``."""
+        return UNKNOWN
+
+    def set_item(self, key: object, value: object) -> None:
+        """``object[key] = value``."""
+
+    def items(self) -> list[object] | None:
+        """What a loop over it gives; None where that is not known."""
+        return None
+
+    def own_class(self) -> Class | None:
+        """The project's class that it is an object of, whose methods and attributes come before its own."""
+        return None
+
+    def adopt(self, cls: Class) -> None:
+        """It is made by calling a class of the project that inherits from the framework's."""
 
     def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
         """``object.name(…)``."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["UNKNOWN", "Class", "Expression", "External", "Function", "Instance", "Module", "Scope", "Unknown"]
+__all__ = ["UNKNOWN", "Class", "Expression", "External", "Function", "Instance", "Module", "Record", "Scope", "Unknown"]
 
 
 class Unknown:
@@ -27,12 +28,18 @@ class Scope:
         names: What is bound.
         parent: Where to look next.
         returned: What a call gave back.
+        jump: ``Return``, ``Break`` or ``Continue`` once one is reached that is sure to be.
+        unsure: How many bodies that may or may not be run are being read.
+        elsewhere: Names that ``global`` binds in the module.
     """
 
     file: str
     names: dict[str, object] = field(default_factory=dict)
     parent: Scope | None = None
     returned: object = UNKNOWN
+    jump: str = ""
+    unsure: int = 0
+    elsewhere: set[str] = field(default_factory=set)
 
     def find(self, name: str) -> object:
         """The value of a name, from here outwards."""
@@ -42,6 +49,13 @@ class Scope:
                 return scope.names[name]
             scope = scope.parent
         return UNKNOWN
+
+    def outermost(self) -> Scope:
+        """The module's scope."""
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
 
 
 @dataclass(eq=False, slots=True)
@@ -88,6 +102,19 @@ class Instance:
 
     cls: Class
     names: dict[str, object] = field(default_factory=dict)
+
+
+class Record(list[object]):
+    """A tuple whose parts have names too, such as ``ModuleInfo``.
+
+    Args:
+        values: In order.
+        names: The parts' names, with their values.
+    """
+
+    def __init__(self, values: Sequence[object], names: Mapping[str, object] | None = None) -> None:
+        super().__init__(values)
+        self.names = dict(names or {})
 
 
 @dataclass(eq=False, slots=True)

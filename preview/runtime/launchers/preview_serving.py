@@ -6,6 +6,7 @@ Runs in the child, on the project's own interpreter: the standard library, waitr
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -54,6 +55,8 @@ def load_application(target: str, *, factory: bool) -> Any:
 def serve_wsgi(application: Any, descriptor: int) -> None:
     """Serve until SIGTERM; each request is one line of the log."""
     waitress = importlib.import_module("waitress")
+    # It warns of each request that waits for a thread, be it for a millisecond.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = waitress.create_server(
         _logged(application), sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
     )

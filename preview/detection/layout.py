@@ -1,0 +1,199 @@
+"""Where a Python application runs: its working folder, the folders it imports from, and the manifest that counts."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preview.endpoints import AppTarget
+from preview.sources import Sources
+from preview.sources.commands import StartCommand
+
+__all__ = ["Layout", "find_layout", "folders_between"]
+
+
+# What stands in the folder that a project is started from.
+_MARKS: Final = (
+    "manage.py", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "Dockerfile", "Procfile",
+    ".env", ".env.example", ".env.sample", "alembic.ini", ".flaskenv", "docker-compose.yml", "poetry.lock", "uv.lock",
+)  # fmt: skip
+_MANIFESTS: Final = ("requirements.txt", "Pipfile", "setup.py", "environment.yml", "environment.yaml")
+_REQUIREMENTS: Final = re.compile(r"requirements?([._-][\w.-]+)?\.(txt|in)|requirements")
+# Calls whose first argument is a path that counts from the working folder.
+_PATH_CALLS: Final = frozenset(
+    {"Jinja2Templates", "StaticFiles", "open", "load_dotenv", "dotenv_values", "FileResponse", "FileSystemLoader",
+     "read_csv", "read_json", "read_excel", "joblib_load", "Path", "SettingsConfigDict", "Config", "load_model",
+     "fileConfig", "read_env", "from_pyfile", "from_json", "send_from_directory"}
+)  # fmt: skip
+_PATH: Final = re.compile(r"(?:\./)?[\w-][\w.-]*(?:/[\w.-]+)*/?|\.env[\w.]*")
+_MAX_PATHS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Folders, all relative to the project.
+
+    Attributes:
+        directory: The working folder.
+        python_path: For ``PYTHONPATH``, the application's own first.
+        manifests: Whose manifest says what is required.
+        why: One sentence where the working folder is not the project's own.
+    """
+
+    directory: str
+    python_path: tuple[str, ...]
+    manifests: str
+    why: str = ""
+
+
+def folders_between(lower: str, upper: str = ".") -> list[str]:
+    """A folder and those above it, up to ``upper``, the lower ones first."""
+    folders = [posixpath.normpath(lower)]
+    while folders[-1] not in {".", "", posixpath.normpath(upper)}:
+        folders.append(posixpath.dirname(folders[-1]) or ".")
+    return folders
+
+
+def find_layout(
+    sources: Sources, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()
+) -> Layout:
+    """Decide where the application runs.
+
+    Args:
+        sources: The project's files.
+        target: The application.
+        files: The Python files that it loads.
+        commands: The commands that start it.
+    """
+    app_dir = posixpath.normpath(target.app_dir)
+    file_folder = posixpath.dirname(target.file) or "."
+    directory, why = _directory(sources, app_dir, files, commands)
+    if target.framework == "django":
+        directory, why = app_dir, f"{target.file} lies in {app_dir}" if app_dir != "." else ""
+    path = list(dict.fromkeys((app_dir, directory, *_beside(sources, target, files))))
+    return Layout(directory, tuple(path), _manifest_folder(sources, file_folder), why)
+
+
+def _directory(
+    sources: Sources, app_dir: str, files: Sequence[str], commands: Sequence[StartCommand]
+) -> tuple[str, str]:
+    candidates = folders_between(app_dir)
+    if len(candidates) == 1:
+        return ".", ""
+    paths = list(_relative_paths(sources, files))
+    counted = {folder: [path for path in paths if _exists(sources, folder, path)] for folder in candidates}
+    best = max(candidates, key=lambda folder: len(counted[folder]))
+    lowest = len(counted[candidates[0]])
+    if len(counted[best]) > lowest:
+        return best, f"its files open {_quoted(counted[best])}, which lies in {_named(best)}"
+    for command in commands:
+        stated = posixpath.normpath(posixpath.join(command.folder, command.app_dir or "."))
+        if command.app_dir and stated == app_dir and command.folder in candidates:
+            return command.folder, f"{command.file} starts it from there"
+    if lowest:
+        return app_dir, f"its files open {_quoted(counted[app_dir])}, which lies in {app_dir}"
+    for folder in candidates:
+        marks = [mark for mark in _MARKS if (sources.root / folder / mark).is_file()]
+        if marks:
+            return folder, f"{marks[0]} lies in {_named(folder)}"
+    return app_dir, "its imports count from there"
+
+
+def _named(folder: str) -> str:
+    return "the project's own folder" if folder == "." else folder
+
+
+def _quoted(paths: Sequence[str]) -> str:
+    return ", ".join(f'"{path}"' for path in paths[:2])
+
+
+def _exists(sources: Sources, folder: str, path: str) -> bool:
+    return (sources.root / folder / path).exists()
+
+
+def _relative_paths(sources: Sources, files: Sequence[str]) -> Iterator[str]:
+    """Paths that the files open and that count from the working folder."""
+    found: dict[str, None] = {}
+    for file in files:
+        tree = sources.tree(file)
+        if tree is None or len(found) >= _MAX_PATHS:
+            continue
+        for node in ast.walk(tree):
+            for text in _opened(node):
+                if len(text) < 120 and _PATH.fullmatch(text):
+                    found[text] = None
+    yield from list(found)[:_MAX_PATHS]
+
+
+def _opened(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        names = [item.id for item in node.targets if isinstance(item, ast.Name)]
+        if "env_file" in names and isinstance(node.value.value, str):
+            yield node.value.value
+    if not isinstance(node, ast.Call):
+        return
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name not in _PATH_CALLS:
+        return
+    values = [*node.args[:1], *(item.value for item in node.keywords if item.arg in {"directory", "env_file", "path"})]
+    for value in values:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.value
+
+
+def _beside(sources: Sources, target: AppTarget, files: Sequence[str]) -> Iterator[str]:
+    """Further folders that hold a package which the application imports: ``src`` or ``shared`` beside it."""
+    app_dir = posixpath.normpath(target.app_dir)
+    wanted = {name for file in files for name in _tops(sources.tree(file))}
+    missing = {name for name in wanted if not _is_there(sources, app_dir, name)}
+    if not missing:
+        return
+    seen = {app_dir}
+    for folder in folders_between(app_dir):
+        for inner in (folder, posixpath.normpath(f"{folder}/src"), *_children(sources, folder)):
+            if inner not in seen and any(_is_there(sources, inner, name) for name in missing):
+                missing = {name for name in missing if not _is_there(sources, inner, name)}
+                yield inner
+            seen.add(inner)
+
+
+def _children(sources: Sources, folder: str) -> list[str]:
+    prefix = "" if folder == "." else f"{folder}/"
+    inner = [name[len(prefix) :].split("/")[0] for name in sources.names if name.startswith(prefix)]
+    return [f"{prefix}{name}" for name in dict.fromkeys(inner) if not name.endswith(".py") and name != "tests"]
+
+
+def _tops(tree: ast.Module | None) -> Iterator[str]:
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _is_there(sources: Sources, folder: str, name: str) -> bool:
+    path = posixpath.normpath(f"{folder}/{name}")
+    return sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py") or sources.has_folder(path)
+
+
+def _manifest_folder(sources: Sources, lowest: str) -> str:
+    for folder in folders_between(lowest):
+        prefix = "" if folder == "." else f"{folder}/"
+        if any(sources.has_file(prefix + name) for name in _MANIFESTS):
+            return folder
+        if b"dependencies" in _text(sources, f"{prefix}pyproject.toml"):
+            return folder
+        if b"install_requires" in _text(sources, f"{prefix}setup.cfg"):
+            return folder
+        inner = {name[len(prefix) :].split("/")[0] for name in sources.all_names if name.startswith(prefix)}
+        if any(_REQUIREMENTS.fullmatch(name) for name in inner):
+            return folder
+    return "."
+
+
+def _text(sources: Sources, name: str) -> bytes:
+    return sources.text(name) if sources.has_file(name) else b""

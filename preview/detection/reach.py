@@ -1,0 +1,75 @@
+"""Which of a project's Python files its application loads: those that its entry file imports, and so on."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from preview.sources import Sources
+
+__all__ = ["is_aside", "reachable"]
+
+_MAX_FILES: Final = 1_500
+_SIDE_FOLDERS: Final = frozenset(
+    {"tests", "test", "testing", "examples", "example", "docs", "doc", "scripts", "benchmarks", "migrations", "alembic",
+     "samples", "e2e", "fixtures", "frontend", "client"}
+)  # fmt: skip
+
+
+def is_aside(file: str) -> bool:
+    """Whether a file is for tests, migrations or documents and not for the application."""
+    *folders, name = file.split("/")
+    return bool(_SIDE_FOLDERS.intersection(folders)) or name.startswith(("test_", "conftest")) or name == "setup.py"
+
+
+def reachable(sources: Sources, entry: str, roots: Sequence[str]) -> list[str]:
+    """The entry and the project's files that it imports, directly or not, the entry first.
+
+    Args:
+        sources: The project's files.
+        entry: A Python file, relative to the project.
+        roots: Folders that absolute imports count from.
+    """
+    found: dict[str, None] = {}
+    todo = [entry]
+    while todo and len(found) < _MAX_FILES:
+        file = todo.pop()
+        if file in found:
+            continue
+        found[file] = None
+        tree = sources.tree(file)
+        if tree is None:
+            continue
+        for folder, module in _imports(tree, file, roots):
+            todo += _files(sources, folder, module)
+    return list(found)
+
+
+def _imports(tree: ast.Module, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Folder and dotted name of all that a file imports; a name that is imported from a package may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from ((root, alias.name) for root in roots)
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+            names += [f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names]
+            if node.level:
+                folder = posixpath.dirname(file) or "."
+                for _ in range(node.level - 1):
+                    folder = posixpath.dirname(folder) or "."
+                yield from ((folder, name) for name in names)
+            else:
+                yield from ((root, name) for root in roots for name in names)
+
+
+def _files(sources: Sources, folder: str, module: str) -> Iterator[str]:
+    """The file of a module and the ``__init__.py`` of the packages above it."""
+    parts = [part for part in module.split(".") if part]
+    for count in range(len(parts) + 1):
+        path = posixpath.normpath(posixpath.join(folder, *parts[:count]))
+        for file in (f"{path}/__init__.py", f"{path}.py"):
+            if (count or folder != ".") and sources.has_file(file):
+                yield file

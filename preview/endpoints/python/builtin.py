@@ -1,0 +1,337 @@
+"""What calling Python's own functions gives, as far as routes are registered by them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from preview.endpoints.python.methods import items_of
+from preview.endpoints.python.native import Call, Native
+from preview.endpoints.python.paths import PATHS, PathValue, call_os_path
+from preview.endpoints.python.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Instance,
+    Module,
+    Record,
+    Scope,
+)
+
+__all__ = ["call_builtin", "call_standard"]
+
+_MAX_RANGE: Final = 100
+
+
+class _Wraps(Native):
+    """``@functools.wraps(function)``: what is below it stands for the function, for routes and their parameters."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: object) -> None:
+        self._function = function
+
+    def decorate(self, target: object) -> object:  # noqa: ARG002
+        return self._function if isinstance(self._function, (Function, Class)) else UNKNOWN
+
+
+class _Super(Native):
+    """``super()``: methods of the classes above, on the same object."""
+
+    __slots__ = ("_cls", "_receiver")
+
+    def __init__(self, cls: Class, receiver: object) -> None:
+        self._cls = cls
+        self._receiver = receiver
+
+    def call_method(self, name: str, call: Call) -> object:
+        for ancestor in call.interpreter.lineage(self._cls)[1:]:
+            found = ancestor.body.names.get(name) if isinstance(ancestor, Class) else None
+            if isinstance(found, Function):
+                function = Function(found.node, found.scope, receiver=self._receiver)
+                return call.interpreter.call(function, call.arguments, **call.named)
+        return UNKNOWN if name == "__init__" or not isinstance(self._receiver, Native) else self._ask(name, call)
+
+    def _ask(self, name: str, call: Call) -> object:
+        return self._receiver.call_method(name, call) if isinstance(self._receiver, Native) else UNKNOWN
+
+
+def call_builtin(name: str, call: Call) -> object:
+    """``name(…)``, a name that the project does not bind."""
+    known = _BUILTINS.get(name)
+    return known(call) if known else UNKNOWN
+
+
+def call_standard(name: str, call: Call) -> object:
+    """A function of the standard library by its full name; ``UNKNOWN`` for all others."""
+    known = _STANDARD.get(name)
+    if known:
+        return known(call)
+    if name in PATHS:
+        return PathValue.of(call.argument(0, "path"))
+    return call_os_path(name, call.arguments) if name.startswith("os.") else UNKNOWN
+
+
+def _getattr(call: Call) -> object:
+    name = call.argument(1, "name")
+    found = call.interpreter.attribute(call.argument(0, "object"), name) if isinstance(name, str) else UNKNOWN
+    return call.argument(2, "default") if found is UNKNOWN else found
+
+
+def _setattr(call: Call) -> object:
+    owner, name = call.argument(0, "object"), call.argument(1, "name")
+    if isinstance(owner, Instance) and isinstance(name, str):
+        owner.names[name] = call.argument(2, "value")
+    return None
+
+
+def _hasattr(call: Call) -> object:
+    owner, name = call.argument(0, "object"), call.argument(1, "name")
+    if not isinstance(owner, (Module, Class, Instance)) or not isinstance(name, str):
+        return UNKNOWN
+    found = call.interpreter.attribute(owner, name)
+    return UNKNOWN if isinstance(found, External) else found is not UNKNOWN
+
+
+def _dir(call: Call) -> object:
+    owner = call.argument(0, "object")
+    if isinstance(owner, Module):
+        return sorted(owner.scope.names)
+    cls = owner.cls if isinstance(owner, Instance) else owner
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    classes = [item for item in call.interpreter.lineage(cls) if isinstance(item, Class)]
+    return sorted({name for item in classes for name in item.body.names})
+
+
+def _callable(call: Call) -> object:
+    value = call.argument(0, "object")
+    if isinstance(value, (Function, Class)):
+        return True
+    return False if isinstance(value, (str, int, list, dict, Module, type(None))) else UNKNOWN
+
+
+def _list(call: Call) -> object:
+    if not call.arguments:
+        return []
+    values = items_of(call.arguments[0])
+    return UNKNOWN if values is None else list(values)
+
+
+def _set(call: Call) -> object:
+    values = _list(call)
+    if not isinstance(values, list):
+        return values
+    found: list[object] = []
+    for value in values[:1000]:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _dict(call: Call) -> object:
+    given = call.arguments[0] if call.arguments else {}
+    return {**given, **call.named} if isinstance(given, dict) else UNKNOWN
+
+
+def _sorted(call: Call) -> object:
+    values = _list(call)
+    if isinstance(values, list) and all(isinstance(item, str) for item in values):
+        return sorted(item for item in values if isinstance(item, str))
+    return values
+
+
+def _reversed(call: Call) -> object:
+    values = _list(call)
+    return values[::-1] if isinstance(values, list) else values
+
+
+def _enumerate(call: Call) -> object:
+    values = _list(call)
+    return [Record([index, item]) for index, item in enumerate(values)] if isinstance(values, list) else values
+
+
+def _zip(call: Call) -> object:
+    lists = [items_of(item) for item in call.arguments]
+    known = [item for item in lists if item is not None]
+    return [Record(items) for items in zip(*known, strict=False)] if len(known) == len(lists) else UNKNOWN
+
+
+def _range(call: Call) -> object:
+    limits = [item for item in call.arguments if isinstance(item, int)]
+    if len(limits) != len(call.arguments) or not 1 <= len(limits) <= 3 or limits[-1:] == [0]:
+        return UNKNOWN
+    return list(range(*limits)[:_MAX_RANGE])
+
+
+def _str(call: Call) -> object:
+    value = call.argument(0, "object", "")
+    return str(value) if isinstance(value, (str, PathValue)) or (type(value) is int and abs(value) < 10**9) else UNKNOWN
+
+
+def _len(call: Call) -> object:
+    value = call.argument(0, "object")
+    return len(value) if isinstance(value, (str, list, dict)) else UNKNOWN
+
+
+def _super(call: Call) -> object:
+    scope: Scope | None = call.scope
+    while scope is not None and scope.parent is not None:
+        # A method's own scope has the class's body above it.
+        found = _class_of_body(scope.parent)
+        if found is not None:
+            receiver = next(iter(scope.names.values()), UNKNOWN)
+            return _Super(found, receiver)
+        scope = scope.parent
+    return UNKNOWN
+
+
+def _class_of_body(scope: Scope) -> Class | None:
+    if scope.parent is None:
+        return None
+    values = list(scope.parent.names.values())
+    return next((item for item in values if isinstance(item, Class) and item.body is scope), None)
+
+
+def _type(call: Call) -> object:
+    value = call.argument(0, "object")
+    return value.cls if isinstance(value, Instance) and len(call.arguments) == 1 else UNKNOWN
+
+
+def _isinstance(call: Call) -> object:
+    value, cls = call.argument(0, "object"), call.argument(1, "class_or_tuple")
+    if isinstance(value, Instance) and isinstance(cls, Class):
+        return cls in call.interpreter.lineage(value.cls)
+    if isinstance(cls, Class) and isinstance(value, (str, int, list, dict, Function, Module, Class, type(None))):
+        return False
+    return UNKNOWN
+
+
+def _issubclass(call: Call) -> object:
+    value, cls = call.argument(0, "cls"), call.argument(1, "class_or_tuple")
+    if isinstance(value, Class) and isinstance(cls, (Class, External)):
+        return cls in call.interpreter.lineage(value)
+    return UNKNOWN
+
+
+def _import_module(call: Call) -> object:
+    name = call.argument(0, "name")
+    if not isinstance(name, str):
+        return UNKNOWN
+    if name.startswith("."):
+        package = call.argument(1, "package")
+        parts = package.split(".") if isinstance(package, str) else []
+        up = len(name) - len(name.lstrip(".")) - 1
+        name = ".".join([*parts[: len(parts) - up], name.lstrip(".")])
+    return call.interpreter.module(name) or UNKNOWN
+
+
+def _wraps(call: Call) -> object:
+    return _Wraps(call.argument(0, "wrapped"))
+
+
+def _partial(call: Call) -> object:
+    """The function itself: what is filled in before changes no route."""
+    return call.argument(0, "func")
+
+
+def _modules(call: Call) -> object:
+    """``pkgutil.iter_modules(…)``: the modules beside the one that asks, as a package does with its own path."""
+    prefix = call.argument(1, "prefix", "")
+    start = prefix if isinstance(prefix, str) else ""
+    names = [f"{start}{name}" for name in call.interpreter.submodules(_asked(call))]
+    return [Record([UNKNOWN, name, False], {"name": name, "ispkg": False}) for name in names]
+
+
+def _asked(call: Call) -> str:
+    """The package's file whose path is asked for."""
+    given = call.argument(0, "path")
+    first = given[0] if isinstance(given, list) and given else given
+    path = PathValue.of(first)
+    return f"{path}/__init__.py" if isinstance(path, PathValue) else call.scope.file
+
+
+def _listdir(call: Call) -> object:
+    folder = PathValue.of(call.argument(0, "path"))
+    start = f"{folder}/" if str(folder) else ""
+    names = [name[len(start) :] for name in call.interpreter.sources.names if name.startswith(start)]
+    return sorted({name.partition("/")[0] for name in names}) if isinstance(folder, PathValue) else UNKNOWN
+
+
+def _glob(call: Call) -> object:
+    """``glob.glob(…)``: texts."""
+    pattern = call.text(0, "pathname")
+    return [name for name in call.interpreter.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
+
+
+def _signature(call: Call) -> object:
+    function = call.argument(0, "obj")
+    if not isinstance(function, Function):
+        return UNKNOWN
+    arguments = function.node.args
+    names = [item.arg for item in (*arguments.posonlyargs, *arguments.args)]
+    names = names[1 if function.receiver is not None else 0 :]
+    parameters = dict.fromkeys([*names, *(item.arg for item in arguments.kwonlyargs)], UNKNOWN)
+    return Record([], {"parameters": parameters})
+
+
+def _members(call: Call) -> object:
+    """``inspect.getmembers(…)``."""
+    owner, names = call.argument(0, "object"), _dir(call)
+    if not isinstance(names, list):
+        return UNKNOWN
+    pairs = [(name, call.interpreter.attribute(owner, name)) for name in names if isinstance(name, str)]
+    wanted = call.argument(1, "predicate", None)
+    kinds = _PREDICATES.get(wanted.name, object) if isinstance(wanted, External) else object
+    return [Record([name, value]) for name, value in pairs if isinstance(value, kinds)]
+
+
+_BUILTINS: Final[Mapping[str, Callable[[Call], object]]] = {
+    "getattr": _getattr,
+    "setattr": _setattr,
+    "hasattr": _hasattr,
+    "dir": _dir,
+    "callable": _callable,
+    "list": _list,
+    "tuple": _list,
+    "set": _set,
+    "frozenset": _set,
+    "dict": _dict,
+    "sorted": _sorted,
+    "reversed": _reversed,
+    "enumerate": _enumerate,
+    "zip": _zip,
+    "range": _range,
+    "str": _str,
+    "len": _len,
+    "super": _super,
+    "type": _type,
+    "isinstance": _isinstance,
+    "issubclass": _issubclass,
+    "__import__": _import_module,
+}
+
+_PREDICATES: Final[Mapping[str, type]] = {
+    "inspect.isfunction": Function,
+    "inspect.ismethod": Function,
+    "inspect.isclass": Class,
+}
+
+_STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
+    "importlib.import_module": _import_module,
+    "werkzeug.utils.import_string": _import_module,
+    "functools.wraps": _wraps,
+    "functools.partial": _partial,
+    "pkgutil.iter_modules": _modules,
+    "pkgutil.walk_packages": _modules,
+    "os.listdir": _listdir,
+    "glob.glob": _glob,
+    "glob.iglob": _glob,
+    "inspect.signature": _signature,
+    "inspect.getmembers": _members,
+    "copy.copy": lambda call: call.argument(0, "x"),
+    "copy.deepcopy": lambda call: call.argument(0, "x"),
+    "typing.cast": lambda call: call.argument(1, "val"),
+}

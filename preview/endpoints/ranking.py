@@ -1,0 +1,128 @@
+"""Of several applications, the one that a person would start."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from preview.endpoints.model import Found, FoundApp
+from preview.endpoints.python import OutOfBudget
+from preview.sources import Sources
+from preview.sources.commands import StartCommand, start_commands
+
+__all__ = ["commands_for", "rank_apps"]
+
+# Counting the endpoints of more candidates than these would take too long.
+_MAX_COUNTED: Final = 8
+# A folder with one of these is a project of its own.
+_MARKS: Final = (
+    "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "Dockerfile", "Procfile", "package.json",
+    "alembic.ini", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", ".env.example", "manage.py",
+)  # fmt: skip
+_SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
+
+
+def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
+    """The same, the one to run first.
+
+    What starts the project decides (Procfile, Dockerfile, scripts, README), then a manifest beside it, then how much it
+    offers. An application among tests or examples comes last.
+    """
+    if len(apps) < 2:
+        return list(apps)
+    commands = start_commands(sources)
+    rough = sorted(
+        apps, key=lambda app: (app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources))
+    )
+    first = rough[0]
+    level = (first.side, _stated(first, commands, sources), first.hinted, _marks(first, sources))
+    tied = [
+        app for app in rough if (app.side, _stated(app, commands, sources), app.hinted, _marks(app, sources)) == level
+    ]
+    if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
+        counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
+        tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
+    return tied + [app for app in rough if all(app is not other for other in tied)]
+
+
+def commands_for(app: FoundApp, commands: Sequence[StartCommand], sources: Sources) -> list[StartCommand]:
+    """Those of the commands that start this application."""
+    return [command for command in commands if _starts(command, app, sources)]
+
+
+def _stated(app: FoundApp, commands: Sequence[StartCommand], sources: Sources) -> int:
+    return max((command.weight for command in commands_for(app, commands, sources)), default=0)
+
+
+def _starts(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
+    target = app.target
+    if command.script is not None:
+        return _runs(command, app, sources)
+    if command.app is None:
+        return False
+    module, attribute = command.app
+    if target.framework == "django":
+        # `gunicorn shop.wsgi` beside settings `shop.settings`
+        return module.rpartition(".")[2] in {"wsgi", "asgi"} and _inside(command, target.file)
+    if attribute and attribute != target.attribute and not _named_in(sources, target.file, attribute):
+        return False
+    return _inside(command, target.file) and _is_module(target.file, module)
+
+
+def _runs(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
+    """``python run.py``: the application stands in it, or it imports the module that it stands in."""
+    script = command.script or ""
+    names = [
+        posixpath.normpath(posixpath.join(folder, name))
+        for folder in {command.folder, app.target.app_dir, "."}
+        for name in (script, f"{script}.py", f"{script}/__main__.py")
+    ]
+    file = next((name for name in names if sources.has_file(name) and name.endswith(".py")), None)
+    if file is None:
+        return False
+    module = app.target.module.encode()
+    return (
+        file == app.target.file
+        or re.search(rb"\b(?:from|import)\s+" + re.escape(module) + rb"\b", sources.text(file)) is not None
+        or (b'"' + module + b":" in sources.text(file))
+    )
+
+
+def _named_in(sources: Sources, file: str, attribute: str) -> bool:
+    return re.search(rb"\b" + attribute.encode() + rb"\b", sources.text(file)) is not None
+
+
+def _is_module(file: str, module: str) -> bool:
+    path = module.strip(".").replace(".", "/")
+    return any(f"/{file}".endswith(f"/{path}{end}") for end in (".py", "/__init__.py"))
+
+
+def _inside(command: StartCommand, file: str) -> bool:
+    """A file says nothing about a folder beside its own; a ``docker`` or ``deploy`` folder speaks for the whole."""
+    folder = command.folder
+    aside = {"docker", "deploy", "deployment", "scripts", "bin", "infra", ".docker", "ops", "conf", "build"}
+    while folder.rpartition("/")[2] in aside:
+        folder = posixpath.dirname(folder) or "."
+    return folder == "." or file.startswith(f"{folder}/")
+
+
+def _marks(app: FoundApp, sources: Sources) -> int:
+    """How many manifests the nearest folder has that has any; more than two say no more."""
+    folder = posixpath.dirname(app.target.file)
+    while True:
+        prefix = f"{folder}/" if folder else ""
+        marks = sum(sources.has_file(prefix + mark) for mark in _MARKS)
+        if marks or not folder:
+            return min(marks, 2)
+        folder = posixpath.dirname(folder)
+
+
+def _count(app: FoundApp) -> int:
+    found: Found = {}
+    try:
+        app.list_endpoints(found)
+    except OutOfBudget:
+        return len(found)
+    return len(found)

@@ -1,0 +1,68 @@
+"""What is asked for and what is had: the shapes that Python's and Node's environments share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Environment", "EnvironmentRequest", "How", "Report", "SuppliedServer"]
+
+How = Literal["built", "cached", "reused"]
+
+SuppliedServer = Literal["uvicorn", "waitress"]
+
+Report = Callable[[str, int], None]
+"""Is told one line and its severity (``logging``'s numbers, which are ``logs.Level``'s too)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRequest:
+    """What an environment is wanted for.
+
+    Attributes:
+        project: The project's folder.
+        folder: Whose manifest counts, relative to the project; ``.`` searches the usual places.
+        extra: Further requirements, one line each, that no manifest names.
+        server: Added where the project does not bring it; None for a project that is run by its own command.
+        entry: The application's file, relative to the project: the imports of what it reaches are looked at. None
+            looks at none.
+    """
+
+    project: Path
+    folder: str = "."
+    extra: tuple[str, ...] = ()
+    server: SuppliedServer | None = "uvicorn"
+    entry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment that is held: it stays as it is until the context that yielded it is left.
+
+    Attributes:
+        directory: Its folder; nobody writes there.
+        program: Its interpreter, absolute.
+        binaries: The folder of its programs.
+        variables: What a process needs in its environment to be in this one, ``PATH`` left out.
+        elapsed_s: Seconds from asking to having.
+        how: ``built`` now, ``cached`` from before, or ``reused``: this process holds it already.
+    """
+
+    directory: Path
+    program: Path
+    binaries: Path
+    variables: Mapping[str, str]
+    elapsed_s: float
+    how: How
+
+    @property
+    def key(self) -> str:
+        """Its name in the cache, 32 hexadecimal digits."""
+        return self.directory.name
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of a Python environment."""
+        return self.program

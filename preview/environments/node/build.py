@@ -1,0 +1,144 @@
+"""Building one Node environment: into a folder beside its place, renamed when it is finished."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from preview.clock import rfc3339, utc_now
+from preview.environments.environment import Report
+from preview.environments.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.node.install import install
+from preview.environments.node.modules import NO_ENGINE, RECORD
+from preview.environments.node.recipe import NodeRecipe
+from preview.errors import EnvironmentFailed
+
+__all__ = ["build_node_environment"]
+
+_log = structlog.get_logger(__name__)
+
+# Removing a half-built environment: tens of thousands of files at worst.
+_REMOVE_S = 20.0
+_SCRIPTS: Final = ("preview-prisma",)
+_ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
+_OLD_ENGINES: Final = (
+    "PRISMA_MIGRATION_ENGINE_BINARY",
+    "PRISMA_INTROSPECTION_ENGINE_BINARY",
+    "PRISMA_FMT_BINARY",
+)
+# Since this version there is one engine for all but queries, and the old names are warned of.
+_SCHEMA_ENGINE_SINCE: Final = 5
+
+
+async def build_node_environment(recipe: NodeRecipe, layout: Layout, report: Report, *, offline: bool) -> None:
+    """Build the environment; the caller holds its exclusive lock.
+
+    Args:
+        recipe: What to build.
+        layout: Where.
+        report: Is told npm's output line by line.
+        offline: Use nothing but npm's cache.
+
+    Raises:
+        EnvironmentFailed: It cannot be built; nothing is left of it.
+
+    Cancellation: npm is killed and nothing is left.
+    """
+    temporary = layout.temporary(recipe.key, "building")
+    try:
+        await trio.to_thread.run_sync(_write_manifest, recipe, temporary)
+        failed: tuple[str, ...] = ()
+        if not recipe.manifest.is_empty:
+            failed = await install(recipe, temporary, report, offline=offline)
+        await trio.to_thread.run_sync(partial(_finish, recipe, temporary, layout, report, failed))
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"The environment could not be written: {error.strerror or error}; look at the service's cache folder",
+            reason="disk",
+        ) from error
+    finally:
+        with trio.move_on_after(_REMOVE_S, shield=True):
+            await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
+
+
+def _remove(temporary: Path) -> None:
+    try:
+        remove_tree(temporary)
+    except OSError as error:  # the next build or eviction of this key tries again
+        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
+
+
+def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
+    manifest = recipe.manifest
+    for folder, package in manifest.packages.items():
+        (temporary / folder).mkdir(parents=True, exist_ok=True)
+        (temporary / folder / "package.json").write_text(json.dumps(package, indent=1), "utf-8")
+    for name, data in manifest.files.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        (temporary / name).write_bytes(data)
+    if manifest.lock is not None:
+        (temporary / "package-lock.json").write_bytes(manifest.lock)
+
+
+def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report, failed: tuple[str, ...]) -> None:
+    """Put the finished folder in its place; a broken one there goes first."""
+    binaries = temporary / "node_modules" / ".bin"
+    binaries.mkdir(parents=True, exist_ok=True)
+    folders = [".", *(name for name in recipe.manifest.members if (temporary / name / "node_modules").is_dir())]
+    engines = _prepare_prisma(temporary, binaries, report) if (temporary / "node_modules" / "@prisma").is_dir() else ()
+    (temporary / RECORD).write_text(json.dumps({"folders": folders, "no_engine": engines}), "utf-8")
+    facts = {
+        "requirements": recipe.manifest.packages["."],
+        "node": recipe.toolchain.identity,
+        "not_built": failed,
+        "built_at": rfc3339(utc_now()),
+    }
+    measure_and_protect(temporary, facts)
+    place = layout.directory(recipe.key)
+    if place.exists():
+        broken = layout.temporary(recipe.key, "removing")
+        place.rename(broken)
+        remove_tree(broken)
+    temporary.rename(place)
+
+
+def _prepare_prisma(temporary: Path, binaries: Path, report: Report) -> Sequence[str]:
+    """Give it the program that makes a project's client, and a stand-in for an engine that could not be downloaded.
+
+    Returns:
+        The variables that point Prisma to the stand-in.
+    """
+    scripts = resources.files("preview.environments.node") / "scripts"
+    for name in _SCRIPTS:
+        (binaries / name).write_text((scripts / f"{name}.cjs").read_text("utf-8"), "utf-8")
+        (binaries / name).chmod(0o755)
+    engines = temporary / "node_modules" / "@prisma" / "engines"
+    if any(engines.glob("*query?engine*")) or any(engines.glob("schema-engine*")):
+        return ()
+    (temporary / NO_ENGINE).write_text(
+        '#!/bin/sh\necho "Prisma\'s engine could not be downloaded (binaries.prisma.sh)" >&2\nexit 1\n', "utf-8"
+    )
+    (temporary / NO_ENGINE).chmod(0o755)
+    report(
+        "Prisma's engine could not be downloaded: the application starts, but what asks its database fails; "
+        "let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR) and clear the cache",
+        logging.WARNING,
+    )
+    return _ENGINES if _major(engines) >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
+
+
+def _major(package: Path) -> int:
+    try:
+        version = str(json.loads((package / "package.json").read_text("utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _SCHEMA_ENGINE_SINCE
+    first = version.partition(".")[0]
+    return int(first) if first.isdecimal() else _SCHEMA_ENGINE_SINCE

@@ -1,0 +1,168 @@
+"""Installing with npm, and the second ways that are tried when the first one fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from preview.environments.environment import Report
+from preview.environments.node.explain import explain_npm, failed_package
+from preview.environments.node.recipe import NodeRecipe
+from preview.environments.node.toolchain import run_npm
+from preview.environments.program import ProgramResult
+from preview.errors import EnvironmentFailed
+
+__all__ = ["install"]
+
+_UNSYNCED: Final = re.compile(
+    r"code EUSAGE|in sync|Missing: .* from lock file|Invalid: lock file|ELOCKVERIFY|EJSONPARSE|lockfileVersion"
+)
+_STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND)\b")
+_CONFLICT: Final = re.compile(r"code ERESOLVE")
+_PLATFORM: Final = re.compile(r"code EBADPLATFORM")
+# Said by npm about itself and its own plans; and what npm repeats for each failure.
+_NOISE: Final = re.compile(
+    r"^npm warn (?:install-scripts|allow-scripts|Unknown |using --force)|^npm notice|A complete log of this"
+    r"|^npm (?:warn|error)\s*$"
+)
+# Each way leads to at most one other, so this is never reached; it keeps a mistake here from running npm for ever.
+_MAX_ATTEMPTS: Final = 6
+# The cause stands first; what a compiler said may go on for pages.
+_TOLD_LINES: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How npm is called."""
+
+    lock: bool
+    exact: bool
+    legacy_peers: bool = False
+    scripts: bool = True
+    force: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        # A lock file may name the registry of whoever wrote it.
+        found = ["ci" if self.exact else "install", "--replace-registry-host=always"]
+        found += ["--legacy-peer-deps"] if self.legacy_peers else []
+        found += [] if self.scripts else ["--ignore-scripts"]
+        found += ["--force"] if self.force else []
+        return found
+
+
+async def install(recipe: NodeRecipe, directory: Path, report: Report, *, offline: bool) -> tuple[str, ...]:
+    """Install into ``directory``, which holds the manifest's files.
+
+    Args:
+        recipe: What is required, and by which npm.
+        directory: Where ``package.json`` and the lock file are.
+        report: Is told npm's output line by line, and each second way that is taken.
+        offline: Use nothing but npm's cache.
+
+    Returns:
+        Packages whose own install scripts failed: they are there, but may not work.
+
+    Raises:
+        EnvironmentFailed: It cannot be done; says why.
+
+    Cancellation: npm is killed; what it has written stays for the caller to remove.
+    """
+    manifest = recipe.manifest
+    way = _Way(lock=manifest.lock is not None, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
+    for _ in range(_MAX_ATTEMPTS):
+        result = await run_npm(
+            recipe.toolchain, way.arguments, offline=offline, directory=directory, say=partial(_say, report)
+        )
+        if result.code == 0:
+            return () if way.scripts else await _rebuild(recipe, directory, report, offline=offline)
+        step = _second_way(way, result)
+        if step is None:
+            _fail(result, recipe, report)
+        sentence, way = step
+        report(sentence, logging.WARNING)
+        if not way.lock:
+            await trio.to_thread.run_sync(_remove_locks, directory)
+    raise EnvironmentFailed("The environment could not be built: npm fails in every way that was tried", reason="other")
+
+
+def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
+    text = "\n".join(result.lines)
+    if way.exact and _UNSYNCED.search(text):
+        return "the lock file does not fit package.json: npm install chooses what it leaves open", replace(
+            way, exact=False
+        )
+    if not way.legacy_peers and _CONFLICT.search(text):
+        return "peer dependencies contradict each other: trying again without regard to them", replace(
+            way, legacy_peers=True
+        )
+    if not way.force and _PLATFORM.search(text):
+        return "a package is not made for this machine: trying again all the same", replace(way, force=True)
+    if way.scripts and (name := failed_package(result.lines)) is not None:
+        return f"{name} could not be built: installing first, then building package by package", replace(
+            way, scripts=False
+        )
+    if way.lock and _STALE_LOCK.search(text):
+        return "the lock file names what cannot be had: trying again without it", replace(way, lock=False, exact=False)
+    return None
+
+
+def _remove_locks(directory: Path) -> None:
+    for name in ("package-lock.json", "npm-shrinkwrap.json"):
+        (directory / name).unlink(missing_ok=True)
+
+
+def _say(report: Report, line: str) -> None:
+    # What fails may still succeed in another way: then its hundred lines are nobody's concern.
+    if not _NOISE.search(line) and not line.startswith("npm error"):
+        report(line, logging.WARNING if line.startswith("npm warn EBADENGINE") else logging.INFO)
+
+
+def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn:
+    errors = [line for line in result.lines if line.startswith("npm error") and not _NOISE.search(line)]
+    for line in errors[:_TOLD_LINES]:
+        report(line, logging.ERROR)
+    explanation = explain_npm(list(result.lines), recipe.manifest)
+    raise EnvironmentFailed(
+        explanation.message,
+        reason=explanation.reason,
+        requirement=explanation.requirement,
+        origin=explanation.origin,
+        output=result.tail(),
+    )
+
+
+async def _rebuild(recipe: NodeRecipe, directory: Path, report: Report, *, offline: bool) -> tuple[str, ...]:
+    """Run the install scripts one package at a time, so that one that fails costs only itself."""
+    failed = []
+    for name in await trio.to_thread.run_sync(_with_scripts, directory):
+        result = await run_npm(recipe.toolchain, ["rebuild", name], offline=offline, directory=directory)
+        if result.code != 0:
+            failed.append(name)
+            explanation = explain_npm(list(result.lines), recipe.manifest)
+            report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
+    return tuple(failed)
+
+
+def _with_scripts(directory: Path) -> Sequence[str]:
+    """Names of the installed packages that have install scripts, each once."""
+    try:
+        tree = json.loads((directory / "node_modules" / ".package-lock.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return ()
+    packages = tree.get("packages") if isinstance(tree, dict) else None
+    pairs = packages.items() if isinstance(packages, dict) else ()
+    names = [
+        path.rpartition("node_modules/")[2]
+        for path, facts in pairs
+        if isinstance(facts, dict) and facts.get("hasInstallScript")
+    ]
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,229 @@
+"""What a Node project requires: its ``package.json``, those of its workspace's members, and the lock file."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from preview.environments.node.tools import is_tool_for_development
+from preview.errors import EnvironmentFailed
+
+__all__ = ["NodeManifest", "read_node_manifest"]
+
+_LOCKS: Final = ("package-lock.json", "npm-shrinkwrap.json")
+_FOREIGN_LOCKS: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lockb", "bun.lock")
+# npm reads no more of a package that it installs the dependencies of. No scripts: they want the project's sources.
+_KEPT: Final = (
+    "name", "version", "private", "type", "engines", "workspaces", "overrides", "bundleDependencies",
+    "bundledDependencies", "peerDependenciesMeta",
+)  # fmt: skip
+_DEPENDENCIES: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+_MAX_BYTES: Final = 32 * 1024 * 1024
+_MAX_MEMBERS: Final = 200
+_REQUIREMENT: Final = re.compile(r"(?P<name>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(?P<range>[^\s]+))?", re.IGNORECASE)
+_PNPM_MEMBER: Final = re.compile(r"""^\s*-\s*["']?([^"'#\s]+)["']?\s*$""", re.MULTILINE)
+_LEGACY_PEERS: Final = re.compile(r"^\s*(?:legacy-peer-deps|force)\s*=\s*true\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeManifest:
+    """What npm is given.
+
+    Attributes:
+        packages: Folder (``.`` first, then the workspace's members) to the part of ``package.json`` that npm needs.
+        files: Packed dependencies that lie in the project, path to bytes.
+        lock: The lock file's bytes, or None.
+        exact: The lock file is meant for exactly these requirements.
+        legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
+        notes: Worth telling.
+    """
+
+    packages: Mapping[str, Mapping[str, object]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    lock: bytes | None = None
+    exact: bool = False
+    legacy_peers: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has to be installed."""
+        return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The folders of the workspace's members and of packages that are used from where they lie."""
+        return tuple(folder for folder in self.packages if folder != ".")
+
+    def range_of(self, name: str) -> str | None:
+        """The range that a package asks for, the first that does."""
+        for package in self.packages.values():
+            for kind in _DEPENDENCIES:
+                wanted = package.get(kind)
+                if isinstance(wanted, Mapping) and name in wanted:
+                    return str(wanted[name])
+        return None
+
+
+def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManifest:
+    """What the package in ``directory`` requires. Reads files, runs nothing; call it in a thread.
+
+    Args:
+        directory: Where its ``package.json`` is; none there means nothing but ``extra``.
+        extra: Further requirements, ``tsx`` or ``tsx@^4``. A package that is declared keeps its range; development
+            tools that a preview has no use for are left out unless they are named here.
+
+    Raises:
+        EnvironmentFailed: A file or a requirement is wrong; says which and why.
+    """
+    wanted = dict(_requirement(line) for line in extra)
+    reader = _Reader(directory, frozenset(wanted))
+    root = reader.read(".")
+    notes: list[str] = []
+    lock = next((data for name in _LOCKS if (data := reader.bytes_of(name)) is not None), None)
+    foreign = next((name for name in _FOREIGN_LOCKS if (directory / name).is_file()), None)
+    if lock is None and foreign is not None:
+        notes.append(f"{foreign} is not read: npm chooses versions from the ranges in package.json")
+    dependencies = dict(_texts(root.get("dependencies")))
+    declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
+    added = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}
+    dependencies.update(added)
+    packages = {".": {**root, "dependencies": dependencies}, **reader.members(root)}
+    npmrc = reader.bytes_of(".npmrc") or b""
+    legacy = _LEGACY_PEERS.search(npmrc.decode("utf-8", "replace")) is not None
+    exact = lock is not None and not added and not reader.left_out
+    return NodeManifest(packages, reader.files, lock, exact, legacy, tuple(dict.fromkeys((*notes, *reader.notes))))
+
+
+def _requirement(line: str) -> tuple[str, str]:
+    match = _REQUIREMENT.fullmatch(line.strip())
+    if match is None:
+        raise EnvironmentFailed(
+            f"The requirement {line!r} cannot be read; write NAME or NAME@RANGE", reason="invalid", requirement=line
+        )
+    return match["name"], match["range"] or "*"
+
+
+class _Reader:
+    """Reads the packages that belong together."""
+
+    def __init__(self, directory: Path, wanted: frozenset[str]) -> None:
+        self._directory = directory.resolve()
+        self._wanted = wanted
+        self.left_out = False
+        self._local: list[str] = []
+        self.files: dict[str, bytes] = {}
+        self.notes: list[str] = []
+
+    def bytes_of(self, name: str) -> bytes | None:
+        path = self._directory / name
+        if not path.is_file() or not path.resolve().is_relative_to(self._directory):
+            return None
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"{name} cannot be read: {error.strerror or error}; correct it", reason="invalid", origin=name
+            ) from error
+        if len(data) > _MAX_BYTES:
+            raise EnvironmentFailed(f"{name} is larger than 32 MiB; shorten it", reason="invalid", origin=name)
+        return data
+
+    def read(self, folder: str) -> dict[str, object]:
+        name = posixpath.normpath(posixpath.join(folder, "package.json"))
+        data = self.bytes_of(name)
+        if data is None:
+            if folder == ".":
+                self.notes.append("the project has no package.json, so it requires nothing")
+            return {"name": "preview", "version": "0.0.0", "private": True}
+        try:
+            content = json.loads(data.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise EnvironmentFailed(
+                f"{name} is no valid JSON: {error}; correct it", reason="invalid", origin=name
+            ) from error
+        if not isinstance(content, dict):
+            raise EnvironmentFailed(f"{name} must hold a JSON object; correct it", reason="invalid", origin=name)
+        return self._reduced(folder, content)
+
+    def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
+        kept = {key: content[key] for key in _KEPT if key in content}
+        # A workspace refers to a member by its version too.
+        kept.setdefault("version", "0.0.0")
+        overrides = _texts(content.get("resolutions"))
+        if overrides and "overrides" not in kept:
+            kept["overrides"] = {name: value for name, value in overrides.items() if _REQUIREMENT.fullmatch(name)}
+        for kind in _DEPENDENCIES:
+            declared = _texts(content.get(kind))
+            needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
+            wanted = {
+                name: version
+                for name, value in declared.items()
+                if name in needed and (version := self._version(folder, name, value)) is not None
+            }
+            self.left_out = self.left_out or len(wanted) < len(declared)
+            if wanted:
+                kept[kind] = wanted
+        return kept
+
+    def _is_needed(self, name: str) -> bool:
+        return name in self._wanted or not is_tool_for_development(name)
+
+    def _version(self, folder: str, name: str, value: str) -> str | None:
+        """As npm understands it; None for what lies outside the project."""
+        if value.startswith("workspace:"):
+            return "*"
+        if not value.startswith(("file:", "link:", "portal:", "./", "../", "/")):
+            return value
+        path = value.partition(":")[2] or value
+        inside = posixpath.normpath(posixpath.join(folder, path))
+        if inside.startswith(("..", "/")):
+            self.notes.append(f"{name} ({value}) lies outside the project and is left out")
+            return None
+        if (self._directory / inside).is_dir():
+            self._local.append(inside)
+        elif (data := self.bytes_of(inside)) is not None:
+            self.files[inside] = data
+        else:
+            self.notes.append(f"{name} ({value}) is not in the project and is left out")
+            return None
+        return f"file:{path}"
+
+    def members(self, root: Mapping[str, object]) -> dict[str, dict[str, object]]:
+        found: dict[str, dict[str, object]] = {}
+        for folder in self._member_folders(root):
+            if folder not in found and len(found) < _MAX_MEMBERS:
+                found[folder] = self.read(folder)
+        while self._local:
+            folder = self._local.pop()
+            if folder not in found and folder != ".":
+                found[folder] = self.read(folder)
+        return found
+
+    def _member_folders(self, root: Mapping[str, object]) -> Iterator[str]:
+        wanted = root.get("workspaces")
+        wanted = wanted.get("packages") if isinstance(wanted, Mapping) else wanted
+        patterns = [item for item in wanted if isinstance(item, str)] if isinstance(wanted, list) else []
+        if not patterns and (data := self.bytes_of("pnpm-workspace.yaml")) is not None and isinstance(root, dict):
+            text = data.decode("utf-8", "replace").partition("packages:")[2]
+            patterns = [item for item in _PNPM_MEMBER.findall(text) if not item.startswith("!")]
+            root["workspaces"] = patterns
+        for pattern in patterns:
+            clean = pattern.removeprefix("./").rstrip("/")
+            if clean.startswith(("!", "/", "..")) or not clean or ".." in clean.split("/"):
+                continue
+            for path in sorted(self._directory.glob(f"{clean}/package.json")):
+                folder = path.parent.relative_to(self._directory).as_posix()
+                if "node_modules" not in folder.split("/"):
+                    yield folder
+
+
+def _texts(value: object) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return {str(key): item for key, item in pairs if isinstance(item, str)}

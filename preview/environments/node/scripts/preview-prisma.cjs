@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+// Makes the Prisma client of the project in the working folder: `preview-prisma SCHEMA`. Where Prisma cannot, a stand-in
+// takes its place, which lets the application start and fails each question to the database with one sentence.
+'use strict';
+
+const { spawnSync } = require('child_process');
+const fs = require('fs');
+const path = require('path');
+
+const schema = process.argv[2];
+const tool = path.resolve('node_modules/prisma/build/index.js');
+const clients = path.resolve('node_modules/.prisma/client');
+
+function generate() {
+  if (!fs.existsSync(tool)) return "the project's package.json does not require prisma";
+  const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+    encoding: 'utf8',
+  });
+  if (done.status === 0) return null;
+  process.stderr.write(done.stderr);
+  const lines = done.stderr.split('\n').map((line) => line.trim());
+  const telling = lines.find((line) => line.startsWith('error: ')) || lines.find((line) => /^error: /i.test(line));
+  const said = telling || lines.find(Boolean) || `exit code ${done.status}`;
+  return said.replace(/^error: /i, '').slice(0, 300);
+}
+
+/** Folders of the clients that the schema asks for, with whether each is TypeScript source. */
+function outputs() {
+  const text = fs.readFileSync(schema, 'utf8').replace(/^\s*\/\/.*$/gm, '');
+  const found = [];
+  for (const [, body] of text.matchAll(/generator\s+\w+\s*\{([^}]*)\}/g)) {
+    const provider = (body.match(/provider\s*=\s*"([^"]+)"/) || [])[1];
+    const output = (body.match(/output\s*=\s*"([^"]+)"/) || [])[1];
+    const folder = output && path.resolve(path.dirname(schema), output);
+    if (provider === 'prisma-client' && folder) found.push([folder, true]);
+    else if (provider === 'prisma-client-js') found.push([folder || clients, false]);
+  }
+  return found.length ? found : [[clients, false]];
+}
+
+function standIn(reason) {
+  const text = fs.readFileSync(schema, 'utf8');
+  const enums = {};
+  for (const [, name, body] of text.matchAll(/^enum\s+(\w+)\s*\{([^}]*)\}/gm)) {
+    const values = body.split('\n').map((line) => line.trim().split(/\s/)[0]).filter((word) => /^\w+$/.test(word));
+    enums[name] = Object.fromEntries(values.map((value) => [value, value]));
+  }
+  return `const reason = ${JSON.stringify(reason)};
+const enums = ${JSON.stringify(enums)};
+class PrismaClientInitializationError extends Error {}
+const errors = ['PrismaClientKnownRequestError', 'PrismaClientUnknownRequestError', 'PrismaClientRustPanicError', 'PrismaClientValidationError'];
+const Prisma = { PrismaClientInitializationError, ...Object.fromEntries(errors.map((name) => [name, class extends Error {}])) };
+const fail = () => Promise.reject(new PrismaClientInitializationError('The Prisma client was not generated: ' + reason));
+const model = new Proxy({}, { get: () => fail });
+class PrismaClient {
+  constructor() {
+    return new Proxy(this, {
+      get(target, name) {
+        if (name === 'then' || typeof name === 'symbol') return undefined;
+        if (name === '$connect' || name === '$disconnect') return () => Promise.resolve();
+        if (name === '$on' || name === '$use') return () => undefined;
+        if (name === '$extends') return () => new PrismaClient();
+        return String(name).startsWith('$') ? fail : model;
+      },
+    });
+  }
+}
+Prisma.defineExtension = (one) => one;
+`;
+}
+
+function writeStandIn(reason) {
+  const source = standIn(reason);
+  const names = [...source.matchAll(/^const enums = (.*);$/gm)].flatMap(([, json]) => Object.keys(JSON.parse(json)));
+  for (const [folder, typescript] of outputs()) {
+    fs.mkdirSync(folder, { recursive: true });
+    if (typescript) {
+      const enumExports = names.map((name) => `export const ${name} = enums.${name};`).join('\n');
+      const client = `// @ts-nocheck\n${source}export { PrismaClient, Prisma };\n${enumExports}\n`;
+      for (const name of ['client.ts', 'index.ts', 'enums.ts']) fs.writeFileSync(path.join(folder, name), client);
+    } else {
+      // One line each: so that `import` finds the names.
+      const lines = ['PrismaClient', 'Prisma'].map((name) => `exports.${name} = ${name};`);
+      const script = [source, ...lines, ...names.map((name) => `exports.${name} = enums.${name};`), ''].join('\n');
+      for (const name of ['index.js', 'default.js']) fs.writeFileSync(path.join(folder, name), script);
+      const manifest = path.join(folder, 'package.json');
+      if (!fs.existsSync(manifest)) fs.writeFileSync(manifest, '{"type": "commonjs"}\n');
+    }
+  }
+}
+
+const reason = generate();
+if (reason !== null) {
+  writeStandIn(reason);
+  process.stdout.write(`the Prisma client could not be generated (${reason}): a stand-in lets the application start, its database calls fail\n`);
+}

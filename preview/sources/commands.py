@@ -1,0 +1,203 @@
+"""The commands that a project's own files start its server with: Procfile, Dockerfile, compose, scripts, README."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from preview.sources.files import Sources
+
+__all__ = ["StartCommand", "start_commands"]
+
+_MAX_BYTES: Final = 128 * 1024
+_MAX_FILES: Final = 60
+_MAX_COMMANDS: Final = 200
+_APP: Final = re.compile(r"([A-Za-z_][\w./-]*?)(?:\.py)?:([A-Za-z_]\w*)(\(\))?")
+_MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_ASGI_WSGI: Final = frozenset(
+    {"uvicorn", "gunicorn", "hypercorn", "daphne", "waitress-serve", "granian", "uwsgi", "mod_wsgi-express", "bjoern"}
+)
+_PYTHON: Final = re.compile(r"python(?:3(?:\.\d+)?)?|pypy3?|\$\{?PYTHON\}?")
+# What may stand before a server's name in one command.
+_START: Final = re.compile(
+    r"(?:^|[\s;&|=(])((?:uvicorn|gunicorn|hypercorn|daphne|waitress-serve|granian|uwsgi|flask|fastapi|python(?:3(?:\.\d+)?)?)"
+    r"\s[^;&|\n]*)"
+)
+_FLASK_APP: Final = re.compile(r"\bFLASK_APP\s*[=:\s]\s*[\"']?([\w./:()-]+)")
+_WORKDIR: Final = re.compile(r"^\s*WORKDIR\s+(\S+)", re.MULTILINE | re.IGNORECASE)
+# How much a file's word counts: what deploys the project, what runs it, what writes about it.
+_DEPLOYS, _RUNS, _TELLS = 3, 2, 1
+_KINDS: Final = (
+    (re.compile(r"Procfile(\..*)?|app\.json|heroku\.yml|render\.ya?ml|railway\.(json|toml)|fly\.toml|nixpacks\.toml"
+                r"|app\.yaml|koyeb\.ya?ml|zappa_settings\.json|vercel\.json|apprunner\.ya?ml"), _DEPLOYS),
+    (re.compile(r"(.*[.-])?Dockerfile([.-].*)?|Containerfile"), _DEPLOYS),
+    (re.compile(r"(docker-)?compose([.-].*)?\.ya?ml"), _DEPLOYS),
+    (re.compile(r"\.flaskenv|\.env"), _DEPLOYS),
+    (re.compile(r"Makefile|makefile|justfile|Justfile|Taskfile\.ya?ml|tasks\.py|noxfile\.py|pyproject\.toml|Pipfile"
+                r"|package\.json|.*\.(sh|bat|ps1|service|ini|supervisor)|supervisord?\.conf"), _RUNS),
+    (re.compile(r"README(\..*)?|readme\.md|.*\.rst|INSTALL.*|SETUP.*\.md|QUICKSTART.*\.md", re.IGNORECASE), _TELLS),
+)  # fmt: skip
+_SIDE_FOLDERS: Final = frozenset({"tests", "test", "docs", "examples", "node_modules", "frontend", "client"})
+
+
+@dataclass(frozen=True, slots=True)
+class StartCommand:
+    """One command that starts a server of the project.
+
+    Attributes:
+        program: ``uvicorn``, ``gunicorn``, ``flask``, ``python`` …
+        words: All its words.
+        file: Where it is written.
+        weight: 3 for a file that deploys, 2 for one that runs, 1 for one that tells.
+        app: ``app.main:app`` as module and attribute; the attribute is empty where none is named.
+        script: The file that ``python`` (or ``fastapi``) is given.
+        app_dir: What ``--app-dir`` or ``--chdir`` says.
+        workdir: The image's working folder, for what a Dockerfile says.
+    """
+
+    program: str
+    words: tuple[str, ...]
+    file: str
+    weight: int
+    app: tuple[str, str] | None = None
+    script: str | None = None
+    app_dir: str | None = None
+    workdir: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file that says it."""
+        return posixpath.dirname(self.file) or "."
+
+
+def start_commands(sources: Sources) -> list[StartCommand]:
+    """All such commands, those that weigh most and lie uppermost first."""
+    found: list[StartCommand] = []
+    for weight, file in _files(sources):
+        text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace")
+        found += _read(text, file, weight)
+        if len(found) >= _MAX_COMMANDS:
+            break
+    return sorted(found, key=lambda command: (-command.weight, command.file.count("/")))
+
+
+def _files(sources: Sources) -> list[tuple[int, str]]:
+    chosen = []
+    for name in sources.all_names:
+        *folders, last = name.split("/")
+        if len(folders) > 3 or any(folder in _SIDE_FOLDERS for folder in folders):
+            continue
+        weight = next((weight for pattern, weight in _KINDS if pattern.fullmatch(last)), 0)
+        if weight:
+            chosen.append((weight, name))
+    return sorted(chosen, key=lambda pair: (-pair[0], pair[1].count("/")))[:_MAX_FILES]
+
+
+def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
+    workdirs = _WORKDIR.findall(text)
+    workdir = workdirs[-1] if workdirs and "ockerfile" in file else None
+    for match in _FLASK_APP.finditer(text):
+        yield StartCommand("flask", ("flask", "run"), file, weight, app=_flask_app(match[1]), workdir=workdir)
+    for line in _plain(text, file).splitlines():
+        if line.lstrip().startswith(("#", "//", "RUN ")):
+            continue
+        # Procfile: a worker or a release step is no server.
+        if file.rpartition("/")[2].startswith("Procfile") and not line.startswith("web"):
+            continue
+        for match in _START.finditer(line):
+            command = _command(match[1], file, weight, workdir)
+            if command is not None:
+                yield command
+
+
+def _plain(text: str, file: str) -> str:
+    """The text with its commands on one line each, without the quoting of JSON, YAML and lists."""
+    text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    if file.endswith((".yml", ".yaml")):
+        # `command:` with its words as a list below it
+        text = re.sub(r"\n\s*-\s+(?=[^\s:]+\s*(?:\n|$))", " ", text)
+        text = re.sub(r"((?:command|entrypoint|startCommand):)\s*[>|]?-?\s*\n\s*", r"\1 ", text)
+    return re.sub(r"[\"'\[\],`]+", " ", text)
+
+
+def _command(text: str, file: str, weight: int, workdir: str | None) -> StartCommand | None:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    if _PYTHON.fullmatch(words[0]):
+        return _python(words, file, weight, workdir)
+    program, rest = words[0], words[1:]
+    if program == "flask":
+        return _flask(words, file, weight, workdir)
+    if program == "fastapi":
+        script = next((word for word in rest[1:] if word.endswith(".py")), None)
+        ok = rest[:1] in (["run"], ["dev"])
+        return StartCommand(program, tuple(words), file, weight, script=script, workdir=workdir) if ok else None
+    app = _app_of(rest)
+    if app is None:
+        return None
+    return StartCommand(program, tuple(words), file, weight, app, app_dir=_app_dir(rest), workdir=workdir)
+
+
+def _python(words: list[str], file: str, weight: int, workdir: str | None) -> StartCommand | None:
+    rest = [word for word in words[1:] if word not in {"-u", "-O", "-B"}]
+    if rest[:1] == ["-m"] and len(rest) > 1:
+        if rest[1] in _ASGI_WSGI or rest[1] in {"flask", "fastapi"}:
+            return _command(" ".join(rest[1:]), file, weight, workdir)
+        script = rest[1].replace(".", "/")
+        return StartCommand("python", tuple(words), file, weight, script=script, workdir=workdir)
+    if not rest or not rest[0].endswith(".py"):
+        return None
+    if rest[0].endswith("manage.py") and rest[1:2] != ["runserver"]:
+        return None
+    return StartCommand("python", tuple(words), file, weight, script=rest[0].removeprefix("./"), workdir=workdir)
+
+
+def _flask(words: list[str], file: str, weight: int, workdir: str | None) -> StartCommand | None:
+    if "run" not in words:
+        return None
+    for position, word in enumerate(words):
+        if word in {"--app", "-A"} and position + 1 < len(words):
+            app = _flask_app(words[position + 1])
+            return StartCommand("flask", tuple(words), file, weight, app, workdir=workdir)
+        if word.startswith("--app="):
+            return StartCommand("flask", tuple(words), file, weight, _flask_app(word[6:]), workdir=workdir)
+    return None
+
+
+def _flask_app(value: str) -> tuple[str, str]:
+    """As Flask reads it: ``run.py``, ``shop``, ``shop:create_app()``, ``src/app.py``."""
+    module, _, attribute = value.partition(":")
+    module = module.removesuffix(".py").removeprefix("./").replace("/", ".")
+    return module.removesuffix(".__init__"), attribute.partition("(")[0]
+
+
+def _app_of(words: list[str]) -> tuple[str, str] | None:
+    for position, word in enumerate(words):
+        if position and words[position - 1] in {"-k", "--worker-class", "-c", "--config", "--bind", "-b", "--chdir"}:
+            continue
+        match = _APP.fullmatch(word.partition("=")[2] or word)
+        if match:
+            return match[1].replace("/", ".").strip("."), match[2]
+    modules = [
+        word
+        for position, word in enumerate(words)
+        if _MODULE.fullmatch(word)
+        and not word.endswith(".py")
+        and words[position - 1] not in {"-k", "--worker-class", "-c", "--config"}
+    ]
+    return (modules[-1], "") if modules else None
+
+
+def _app_dir(words: list[str]) -> str | None:
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in {"--app-dir", "--chdir", "--pythonpath"}:
+            following = words[position + 1] if position + 1 < len(words) else ""
+            return posixpath.normpath(value if equals else following)
+    return None

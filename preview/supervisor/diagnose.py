@@ -1,0 +1,252 @@
+"""Why did it end? The last lines of a program, read as a person would who has seen them before. Pure.
+
+Each rule is a pattern and a sentence; the newest line that a rule knows decides. Patterns are bounded, and so is what
+is read: a program that prints megabytes ahead of its end costs no more than one that prints ten lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from preview.detection import ServiceNeed
+from preview.supervisor.diagnose_services import diagnose_services
+from preview.supervisor.diagnosis import Diagnosis
+
+__all__ = ["diagnose"]
+
+_MAX_LINES = 200
+_MAX_CHARACTERS = 1000
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
+
+Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], Diagnosis | None]]
+
+
+def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnosis | None:
+    """What these last lines say about why the program could not go on; None where nothing in them is known.
+
+    Args:
+        lines: Its output, oldest first; colours and overlong lines are fine.
+        needs: What the project's source says about the servers beside it.
+    """
+    read = [_COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
+    # A library that is missing, say, is the end of every other way; but what asks for a server often tries until the
+    # last, and then fails with something that only follows from it.
+    return _missing_settings(read) or _unanswered(read, needs) or _newest(read)
+
+
+def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    newest = _newest(lines)
+    if newest is not None and newest.reason in _CERTAIN:
+        return None
+    return diagnose_services(lines, needs)
+
+
+# These end a program ahead of its asking for anything.
+_CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
+
+
+def _newest(lines: Sequence[str]) -> Diagnosis | None:
+    for number in range(len(lines) - 1, -1, -1):
+        for pattern, tell in _RULES:
+            match = pattern.search(lines[number])
+            if match is not None and (found := tell(match)) is not None:
+                return found
+        if _SYNTAX.match(lines[number]) and (found := _bad_syntax(lines, number)) is not None:
+            return found
+    return None
+
+
+# Settings
+
+
+_PYDANTIC_HEAD = re.compile(
+    r"\d{1,4} validation errors? for (?P<model>\w{0,40}(?:[Ss]ettings|[Cc]onfig|[Ee]nv)\w{0,40})"
+)
+_PYDANTIC_MISSING = re.compile(r"^\s{1,8}(?:F|f)ield required")
+_FIELD = re.compile(r"^[A-Za-z_]\w{0,80}$")
+
+
+def _missing_settings(lines: Sequence[str]) -> Diagnosis | None:
+    """Pydantic's settings: a head, then a field's name and ``Field required`` below it, for each that is missing."""
+    heads = [number for number, line in enumerate(lines) if _PYDANTIC_HEAD.search(line)]
+    if not heads:
+        return None
+    names = [
+        name.upper()
+        for name, said in zip(lines[heads[-1] + 1 :], lines[heads[-1] + 2 :], strict=False)
+        if _FIELD.match(name) and _PYDANTIC_MISSING.match(said)
+    ]
+    return _missing_variables(*dict.fromkeys(names)) if names else None
+
+
+def _missing_variables(*names: str) -> Diagnosis:
+    some, it = ("variable {} is", "it") if len(names) == 1 else ("variables {} are", "them")
+    return Diagnosis(
+        "missing_variable",
+        f"The environment {some.format(', '.join(names))} not set. Set {it} under [env] in preview.toml or in the "
+        "launch request.",
+        {"variables": list(names)},
+    )
+
+
+def _variable(match: re.Match[str]) -> Diagnosis:
+    return _missing_variables(match["name"])
+
+
+# Modules and files
+
+
+def _python_module(match: re.Match[str]) -> Diagnosis:
+    name = match["name"]
+    return Diagnosis(
+        "missing_module",
+        f"There is no Python module {name!r}. Add the package that brings it to the project's requirements, or correct "
+        "the import.",
+        {"module": name},
+    )
+
+
+def _python_name(match: re.Match[str]) -> Diagnosis:
+    name, module = match["name"], match["module"]
+    if module in {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}:
+        return Diagnosis(
+            "python_version",
+            f"{name!r} is not in this Python's {module!r}: the project wants another Python. Set "
+            "PREVIEW_ENVIRONMENT_PYTHON to it.",
+            {"module": module},
+        )
+    return Diagnosis(
+        "missing_module",
+        f"{name!r} is not in the Python module {module!r}: the project was written for another version of it. Pin the "
+        "version in the requirements, or correct the import.",
+        {"module": module},
+    )
+
+
+def _node_module(match: re.Match[str]) -> Diagnosis:
+    name = match["name"]
+    if name.startswith((".", "/")):
+        return Diagnosis(
+            "missing_file",
+            f"The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
+            "correct the import.",
+            {"file": name},
+        )
+    return Diagnosis(
+        "missing_module",
+        f"There is no Node package {name!r}. Add it to the dependencies in package.json.",
+        {"module": name},
+    )
+
+
+def _file(match: re.Match[str]) -> Diagnosis:
+    return Diagnosis(
+        "missing_file",
+        f"The file {match['name']} is not there. Add it to the project, or correct the path: it counts from the folder "
+        "that the application is started in.",
+        {"file": match["name"]},
+    )
+
+
+_SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
+_PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
+_NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
+
+
+def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Python names file and line a few lines above the error."""
+    said = _SYNTAX.match(lines[number])
+    if said is None or said["said"].startswith(_NODE_SYNTAX):
+        return None
+    for line in reversed(lines[max(0, number - 6) : number]):
+        if place := _PLACE.search(line):
+            file = place["file"].rpartition("/project/")[2]
+            return Diagnosis(
+                "syntax_error",
+                f"{file}, line {place['line']}, is not valid for this Python ({said['said']}). Correct it, or set "
+                "PREVIEW_ENVIRONMENT_PYTHON to the Python it is written for.",
+                {"file": file, "line": int(place["line"])},
+            )
+    return None
+
+
+# Ports and tables
+
+
+def _port(match: re.Match[str]) -> Diagnosis:
+    port = match.groupdict().get("port")
+    named = f"port {port}" if port else "a port"
+    return Diagnosis(
+        "port_in_use",
+        f"It wants to listen on {named}, which is taken. Let it listen on the port in the environment variable PORT.",
+        {"port": int(port) if port else None},
+    )
+
+
+def _table(match: re.Match[str]) -> Diagnosis:
+    return Diagnosis(
+        "missing_table",
+        f"The database has no table {match['name']!r}: what makes the tables has not run. Add it as a step in "
+        "preview.toml.",
+        {"table": match["name"]},
+    )
+
+
+def _said(reason: str, sentence: str) -> Callable[[re.Match[str]], Diagnosis]:
+    return lambda match: Diagnosis(reason, sentence.format(**match.groupdict()))
+
+
+_UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
+# In free text a word in capitals is often just loud.
+_NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
+_LACKS = r"(?i:missing|required|undefined|not (?:set|defined|found|provided)|must be)"
+_ENV = r"(?i:env(?:ironment)?[ -]?var(?:iable)?s?\b|\.env\b|process\.env)"
+
+
+def _rule(pattern: str, tell: Callable[[re.Match[str]], Diagnosis | None]) -> Rule:
+    return re.compile(pattern), tell
+
+
+_RULES: tuple[Rule, ...] = (
+    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, and what people write
+    _rule(rf"^KeyError: ['\"]{_UPPER}['\"]$", _variable),
+    _rule(r"UndefinedValueError: (?P<name>\w{1,80}) not found", _variable),
+    _rule(r"ImproperlyConfigured: Set the (?P<name>\w{1,80}) environment variable", _variable),
+    _rule(r'Environment variable "(?P<name>\w{1,80})" not set', _variable),
+    _rule(r"Config '(?P<name>\w{1,80})' is missing, and has no default", _variable),
+    _rule(r"Environment variable not found: (?P<name>\w{1,80})", _variable),
+    _rule(rf'"{_UPPER}" is (?:required|not allowed to be empty)', _variable),
+    _rule(rf"{_NAME}.{{0,40}}{_LACKS}.{{0,60}}{_ENV}", _variable),
+    _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
+    _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),
+    _rule(rf"{_LACKS}.{{0,30}}{_ENV}.{{0,10}}?{_NAME}", _variable),
+    # Modules
+    _rule(r"ModuleNotFoundError: No module named '(?P<name>[\w.]{1,200})'", _python_module),
+    _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
+    _rule(r"Cannot find (?:module|package) '(?P<name>[^']{1,300})'", _node_module),
+    _rule(
+        r"@prisma/client did not initialize yet",
+        _said("missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."),
+    ),
+    _rule(
+        r"Cannot use import statement outside a module",
+        _said("syntax_error", 'A file says `import` and is read as CommonJS. Set "type": "module" in package.json.'),
+    ),
+    # Ports, tables, files, memory
+    _rule(r"EADDRINUSE.{0,60}?:(?P<port>\d{1,5})\b", _port),
+    _rule(r"\[Errno 98\].{0,80}?, (?P<port>\d{1,5})\)", _port),
+    _rule(r"\[Errno 98\]|[Aa]ddress already in use", _port),
+    _rule(r"no such table: (?P<name>[\w.]{1,100})", _table),
+    _rule(r'relation "(?P<name>[\w.]{1,100})" does not exist', _table),
+    _rule(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<name>[^']{1,300})'", _file),
+    _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),
+    _rule(
+        r"JavaScript heap out of memory|^MemoryError\b",
+        _said("out_of_memory", "It ran out of memory. Let it need less, or raise PREVIEW_MEMORY_LIMIT_MB."),
+    ),
+    _rule(
+        r"ImproperlyConfigured: (?P<said>.{1,300})",
+        _said("wrong_setting", "Django's settings are not complete: {said}"),
+    ),
+)

@@ -1,0 +1,100 @@
+"""What became clear about an end: the shape, and how a missing server is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from preview.detection import ServiceKind, ServiceNeed
+
+__all__ = ["DEFAULT_PORTS", "Address", "Diagnosis", "missing_service", "refused_service"]
+
+Address = tuple[str, int | None]
+
+# Where they listen when nobody says otherwise.
+DEFAULT_PORTS: Mapping[ServiceKind, int] = {
+    ServiceKind.POSTGRESQL: 5432,
+    ServiceKind.MYSQL: 3306,
+    ServiceKind.REDIS: 6379,
+    ServiceKind.MONGODB: 27017,
+    ServiceKind.RABBITMQ: 5672,
+    ServiceKind.ELASTICSEARCH: 9200,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why a process could not go on.
+
+    Attributes:
+        reason: One word for machines: ``missing_service``, ``missing_variable``, ``missing_module``, …
+        message: What is wrong, with what, and what to do; for people.
+        details: JSON-ready facts.
+    """
+
+    reason: str
+    message: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """A server that does not answer.
+
+    Args:
+        kind: Which.
+        address: Host and port that were asked, as far as they are known.
+        needs: What the project's source says about its servers.
+    """
+    need = _need(kind, address, needs)
+    where = need.address if need and need.address and _is_same(address, need.address) else address
+    advice = f"Start one or set {need.setting}." if need and need.setting else "Start one there."
+    message = f"It needs {kind}{_at(where)}{_source(need)}, and nothing answers there. {advice}"
+    return Diagnosis("missing_service", message, _facts(kind, where, need))
+
+
+def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """A server that answers, but not to this project: a wrong password, a database that is not there."""
+    need = _need(kind, None, needs)
+    setting = need.setting if need else None
+    where = need.address if need else None
+    advice = f"Correct {setting}." if setting else "Correct what it is asked with."
+    message = f"{kind}{_at(where)}{_source(need)} answers, but refuses: {said}. {advice}"
+    return Diagnosis("service_refused", message, _facts(kind, where, need))
+
+
+def _is_same(asked: Address | None, known: Address) -> bool:
+    """``localhost`` in the source is one of two numbers in the error."""
+    return asked is None or asked == known or (asked[1] in (known[1], None) and asked[0] in ("127.0.0.1", "::1"))
+
+
+def _need(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> ServiceNeed | None:
+    """The need that speaks of this server: of several of a kind the one with the address, then one with a setting."""
+    of_kind = [need for need in needs if need.kind is kind]
+    return min(of_kind, key=lambda need: (need.address != address, need.setting is None), default=None)
+
+
+def _at(address: Address | None) -> str:
+    if address is None:
+        return ""
+    host, port = address
+    shown = f"[{host}]" if ":" in host else host
+    return f" at {shown}" if port is None else f" at {shown}:{port}"
+
+
+def _source(need: ServiceNeed | None) -> str:
+    if need is None:
+        return ""
+    parts = [f"setting {need.setting}"] if need.setting else []
+    parts += [need.where] if need.where else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _facts(kind: ServiceKind, address: Address | None, need: ServiceNeed | None) -> Mapping[str, object]:
+    host, port = address or (None, None)
+    return {
+        "service": str(kind),
+        "host": host,
+        "port": port,
+        "setting": need.setting if need else None,
+        "where": need.where if need else None,
+    }

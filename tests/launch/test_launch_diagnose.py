@@ -1,0 +1,216 @@
+"""What the last lines of a program say about its end, as a table."""
+
+# ruff: noqa: E501, ISC004  the lines are as programs print them
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preview.detection import ServiceKind, ServiceNeed
+from preview.supervisor.diagnose import diagnose
+
+POSTGRESQL = ServiceNeed(
+    ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup=True, address=("localhost", 5432)
+)
+MONGODB = ServiceNeed(ServiceKind.MONGODB, "MONGO_URI", "src/db.js:3", address=("mongo", 27017))
+REDIS = ServiceNeed(ServiceKind.REDIS, None, "worker.py:2", address=("127.0.0.1", 6380))
+
+SERVICES = [
+    (
+        "psycopg2.OperationalError: connection to server at \"localhost\" (127.0.0.1), port 5432 failed: Connection refused\n"
+        "\tIs the server running on that host and accepting TCP/IP connections?",
+        "It needs PostgreSQL at localhost:5432, and nothing answers there. Start one there.",
+    ),
+    (
+        'could not connect to server: Connection refused\n\tIs the server running on host "127.0.0.1" and accepting\n'
+        '\tTCP/IP connections on port 5433?\npsycopg2.OperationalError: Is the server running on host "pg" (10.0.0.1) and '
+        "accepting TCP/IP connections on port 5433?",
+        "It needs PostgreSQL at pg:5433, ",
+    ),
+    (
+        'sqlalchemy.exc.OperationalError: (psycopg2.OperationalError) could not translate host name "db" to address: '
+        "Name or service not known\n(Background on this error at: https://sqlalche.me/e/20/e3q8)",
+        "It needs PostgreSQL at db:5432, ",
+    ),
+    ("psycopg.OperationalError: failed to resolve host 'db': [Errno -2] Name or service not known", "PostgreSQL at db"),
+    (
+        "asyncpg/connect_utils.py\nConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 5432)",
+        "It needs PostgreSQL at 127.0.0.1:5432, ",
+    ),
+    (
+        "OSError: Multiple exceptions: [Errno 111] Connect call failed ('::1', 5432, 0, 0), [Errno 111] Connect call "
+        "failed ('127.0.0.1', 5432)",
+        "It needs PostgreSQL at [::1]:5432, ",
+    ),
+    ("  File asyncpg/x.py\nsocket.gaierror: [Errno -2] Name or service not known", "It needs PostgreSQL, "),
+    ("pymongo.errors.ServerSelectionTimeoutError: localhost:27017: [Errno 111] Connection refused", "MongoDB at localhost"),
+    ("MongooseServerSelectionError: connect ECONNREFUSED 127.0.0.1:27017", "It needs MongoDB at 127.0.0.1:27017, "),
+    ("MongooseError: Operation `users.find()` buffering timed out after 10000ms", "It needs MongoDB, "),
+    ("Error: querySrv ENOTFOUND _mongodb._tcp.cluster0.abc.mongodb.net", "MongoDB at cluster0.abc.mongodb.net:27017, "),
+    ("redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.", "Redis at localhost"),
+    ("redis.exceptions.ConnectionError: Error -2 connecting to cache:6379. Name unknown.", "Redis at cache:6379, "),
+    ("Error: Redis connection to 127.0.0.1:6379 failed - connect ECONNREFUSED 127.0.0.1:6379", "Redis at 127.0.0.1:6379"),
+    (
+        "pymysql.err.OperationalError: (2003, \"Can't connect to MySQL server on 'localhost' ([Errno 111] refused)\")",
+        "It needs MySQL at localhost:3306, ",
+    ),
+    (
+        "MySQLdb.OperationalError: (2002, \"Can't connect to local MySQL server through socket '/run/mysqld.sock' (2)\")",
+        "It needs MySQL, ",
+    ),
+    ("MySQLdb.OperationalError: (2005, \"Unknown MySQL server host 'db' (-2)\")", "It needs MySQL at db:3306, "),
+    ("Error: P1001: Can't reach database server at `localhost:5432`", "It needs PostgreSQL at localhost:5432, "),
+    ("Can't reach database server at `db`:`3306`", "It needs MySQL at db:3306, "),
+    ("ConnectionRefusedError [SequelizeConnectionRefusedError]: connect ECONNREFUSED 127.0.0.1:3306", "MySQL at 127"),
+    ("SequelizeHostNotFoundError: getaddrinfo ENOTFOUND postgres", "It needs PostgreSQL at postgres:5432, "),
+    ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
+    ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),
+    ("elastic_transport.ConnectionError: Connection error", "It needs Elasticsearch, "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "expected"), SERVICES)
+def test_a_server_that_does_not_answer_is_named_with_its_address(said: str, expected: str) -> None:
+    found = diagnose(["starting", *said.split("\n")])
+    assert found is not None
+    assert found.reason == "missing_service"
+    assert expected in found.message
+    assert "nothing answers there" in found.message
+
+
+def test_the_setting_and_the_place_come_from_the_source() -> None:
+    found = diagnose(["OSError: [Errno 111] Connect call failed ('127.0.0.1', 5432)"], [MONGODB, POSTGRESQL])
+    assert found is not None
+    assert found.message == (
+        "It needs PostgreSQL at localhost:5432 (setting DATABASE_URL, app/db.py:7), and nothing answers there. "
+        "Start one or set DATABASE_URL."
+    )
+    assert found.details == {
+        "service": "PostgreSQL", "host": "localhost", "port": 5432, "setting": "DATABASE_URL", "where": "app/db.py:7",
+    }  # fmt: skip
+
+
+def test_a_port_that_is_nobodys_is_known_from_the_source() -> None:
+    found = diagnose(["ConnectionRefusedError: Connect call failed ('127.0.0.1', 6380)"], [POSTGRESQL, REDIS])
+    assert found is not None
+    assert found.message.startswith("It needs Redis at 127.0.0.1:6380 (worker.py:2), and nothing answers")
+
+
+def test_a_refused_connection_to_nobody_known_is_not_guessed() -> None:
+    assert diagnose(["ConnectionRefusedError: [Errno 111] Connection refused"]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('FATAL:  password authentication failed for user "shop"', 'password authentication failed for user "shop"'),
+        (
+            'asyncpg.exceptions.InvalidCatalogNameError: database "shop" does not exist',
+            'database "shop" does not exist',
+        ),
+        ("(1045, \"Access denied for user 'root'@'localhost' (using password: NO)\")", "Access denied for user 'root'"),
+    ],
+)
+def test_a_server_that_refuses_is_not_missing(said: str, expected: str) -> None:
+    found = diagnose([said], [POSTGRESQL])
+    assert found is not None
+    assert found.reason == "service_refused"
+    assert expected in found.message
+
+
+OTHERS = [
+    ("ModuleNotFoundError: No module named 'jose'", "missing_module", "'jose'"),
+    ("ImportError: cannot import name 'override' from 'typing' (/usr/lib/typing.py)", "python_version", "Python"),
+    ("ImportError: cannot import name 'url_quote' from 'werkzeug.urls' (/x.py)", "missing_module", "another version"),
+    ("Error: Cannot find module 'express'", "missing_module", "package.json"),
+    ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /app/x.js", "missing_module", "'pg'"),
+    ("Error: Cannot find module './dist/index.js'", "missing_file", "build"),
+    ("KeyError: 'SECRET_KEY'", "missing_variable", "SECRET_KEY is not set"),
+    ("decouple.UndefinedValueError: API_KEY not found. Declare it as envvar or define a default.", "missing_variable", "API_KEY"),
+    ("django.core.exceptions.ImproperlyConfigured: Set the DEBUG environment variable", "missing_variable", "DEBUG"),
+    ('environs.EnvError: Environment variable "PORT_X" not set', "missing_variable", "PORT_X"),
+    ("KeyError: \"Config 'DB_URL' is missing, and has no default.\"", "missing_variable", "DB_URL"),
+    ("error: Environment variable not found: DATABASE_URL.", "missing_variable", "DATABASE_URL"),
+    ('Error: Config validation error: "JWT_SECRET" is required', "missing_variable", "JWT_SECRET"),
+    ("Error: Missing required environment variable: STRIPE_KEY", "missing_variable", "STRIPE_KEY"),
+    ("FATAL ERROR: JWT_SECRET is not defined in environment variables", "missing_variable", "JWT_SECRET"),
+    ("Error: listen EADDRINUSE: address already in use :::5000", "port_in_use", "port 5000"),
+    ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): in use", "port_in_use", "PORT"),
+    ("FileNotFoundError: [Errno 2] No such file or directory: 'config.yml'", "missing_file", "config.yml"),
+    ("Error: ENOENT: no such file or directory, open '/app/keys.pem'", "missing_file", "/app/keys.pem"),
+    ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),
+    ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "reason", "expected"), OTHERS)
+def test_a_frequent_death_has_a_sentence(said: str, reason: str, expected: str) -> None:
+    found = diagnose(["starting", said, "    at somewhere"])
+    assert found is not None
+    assert found.reason == reason
+    assert expected in found.message
+
+
+def test_every_setting_that_pydantic_misses_is_named() -> None:
+    lines = [
+        "pydantic_core._pydantic_core.ValidationError: 3 validation errors for Settings",
+        "secret_key", "  Field required [type=missing, input_value={}, input_type=dict]",
+        "    For further information visit https://errors.pydantic.dev/2.8/v/missing",
+        "DATABASE_URL", "  Field required [type=missing, input_value={}, input_type=dict]",
+        "    For further information visit https://errors.pydantic.dev/2.8/v/missing",
+        "port", "  Input should be a valid integer",
+    ]  # fmt: skip
+    found = diagnose(lines, [POSTGRESQL])
+    assert found is not None
+    assert found.message.startswith(
+        "The environment variables SECRET_KEY, DATABASE_URL are not set. Set them under [env]"
+    )
+
+
+def test_syntax_of_another_python_is_told_with_its_place() -> None:
+    lines = [
+        '  File "/data/previews/preview_x/project/app/main.py", line 3',
+        "    type Name = str",
+        "         ^^^^",
+        "SyntaxError: invalid syntax",
+    ]
+    found = diagnose(lines)
+    assert found is not None
+    assert found.message.startswith("app/main.py, line 3, is not valid for this Python (invalid syntax).")
+
+
+def test_colours_are_not_in_the_way() -> None:
+    assert diagnose(["\x1b[1;31mModuleNotFoundError\x1b[0m: \x1b[35mNo module named 'jose'\x1b[0m"]) is not None
+
+
+def test_a_missing_module_is_the_reason_although_a_server_is_missing_too() -> None:
+    found = diagnose(["warning: connect ECONNREFUSED 127.0.0.1:6379", "ModuleNotFoundError: No module named 'jose'"])
+    assert found is not None
+    assert found.reason == "missing_module"
+
+
+@pytest.mark.parametrize("said", ["", "INFO: Application startup complete.", "ZeroDivisionError: division by zero"])
+def test_what_nobody_knows_is_not_explained(said: str) -> None:
+    assert diagnose([said], [POSTGRESQL]) is None
+
+
+@given(
+    lines=st.lists(
+        st.text(alphabet=st.sampled_from("Error connect ECONNREFUSED '\":`.0123456789()[]_Aa{}\n")), max_size=30
+    )
+)
+def test_any_lines_are_read_without_a_crash(lines: list[str]) -> None:
+    diagnose(lines, [POSTGRESQL, MONGODB, REDIS])
+
+
+@pytest.mark.parametrize(
+    "text", ["A" * 100_000, "missing " * 20_000, "'" * 100_000, "env var " * 20_000, "1:" * 50_000]
+)
+def test_long_lines_cost_no_more_than_short_ones(text: str) -> None:
+    started = time.perf_counter()
+    diagnose([text] * 200, [POSTGRESQL])
+    assert time.perf_counter() - started < 5
