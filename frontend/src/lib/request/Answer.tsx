@@ -40,7 +40,6 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
             {count(logLines, "log line")}
           </span>
         )}
-        <span className={styles.spring} />
         {content.kind !== "empty" && content.kind !== "binary" && (
           <CopyButton text={answer.body} label="Copy the body" />
         )}
