@@ -95,8 +95,6 @@ class DjangoFramework:
         if last in {"get_schema_view", "get_swagger_view"}:
             # What comes of it is a view, or has methods that give one; it answers to GET.
             return ClassView(External(callee.name))
-        if last in {"with_ui", "without_ui", "as_cached_view"}:
-            return ClassView(External("drf_yasg.views.SchemaView"))
         return _wrapped(call)
 
     def starred(self, module: str) -> Sequence[str]:
