@@ -197,3 +197,34 @@ def test_a_large_django_project_is_read_quickly(tmp_path: Path) -> None:
     # 0.5 s is what is promised for a project; this is many times a large one, and the machine may be busy.
     assert time.perf_counter() - begun < 5
     shutil.rmtree(tmp_path)
+
+
+def test_settings_for_tests_come_last(tmp_path: Path) -> None:
+    manage = """
+    import os, sys
+    if "test" in sys.argv:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.test")
+    else:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    """
+    target = find_app(django_project(tmp_path, manage=manage, config__test="ROOT_URLCONF = 'config.urls'\n"))
+    assert target is not None
+    assert target.module == "config.settings"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from split_settings.tools import include, optional\ninclude('parts/*.py', optional('gone.py'))\n",
+        "from .parts.base import ROOT_URLCONF as U\nclass Base:\n    ROOT_URLCONF = U\nclass Dev(Base): ...\n",
+        "import somewhere\nsomewhere.load(globals())\n",
+    ],
+    ids=["split", "classes", "by means not understood"],
+)
+def test_settings_may_be_put_together(tmp_path: Path, text: str) -> None:
+    parts = "ROOT_URLCONF = 'config.urls'\n"
+    folder = django_project(tmp_path, config__urls=HOME, config__settings=text, config__parts__base=parts)
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.settings"
+    assert listed(folder) == ["* /home/"]
