@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from preview.environments import EnvironmentCache
+from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.lifecycle import StopCause
@@ -84,6 +85,7 @@ async def open_service(
                     settings=settings,
                     source=source,
                     environments=EnvironmentCache(settings),
+                    node_environments=NodeEnvironmentCache(settings),
                     runtime=runtime or PlainRuntime(),
                     store=store,
                     writer=writer,

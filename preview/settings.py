@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     inactive_timeout_s: Seconds = Field(1800, validation_alias=_env("INACTIVE_TIMEOUT"))
     session_timeout_s: Seconds = Field(1800, validation_alias=_env("SESSION_TIMEOUT"))
     startup_timeout_s: Seconds = Field(30, validation_alias=_env("STARTUP_TIMEOUT"))
+    step_timeout_s: Seconds = Field(180, validation_alias=_env("STEP_TIMEOUT"))
     stop_grace_s: Seconds = Field(3, validation_alias=_env("STOP_GRACE"))
     stop_budget_s: Seconds = Field(8, validation_alias=_env("STOP_BUDGET"))
     liveness_interval_s: Seconds = Field(10, validation_alias=_env("LIVENESS_INTERVAL"))

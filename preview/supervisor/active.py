@@ -16,10 +16,11 @@ from typing import Any
 import trio
 
 from preview.clock import now_ms, utc_now
-from preview.errors import InvalidRequest, PreviewError
+from preview.detection import Overrides
+from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.ids import new_preview_id, new_token
 from preview.lifecycle import Health, State, StopCause, advance
-from preview.logs import Level, PreviewLog, StatusChange
+from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
@@ -100,7 +101,9 @@ class ActivePreview:
         over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
         directory: Its project's files, while it has them.
-        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come.
+        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come. Neither the
+            environment's building nor the steps count: each has a bound of its own.
+        overrides: What the launch request decides about its start; a restart does so again.
     """
 
     def __init__(
@@ -112,12 +115,14 @@ class ActivePreview:
         log: PreviewLog,
         listener: socket.socket,
         startup_timeout_s: float,
+        overrides: Overrides | None = None,
     ) -> None:
         self.record = record
         self.log: PreviewLog = log
         self.listener = listener
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
+        self.overrides = overrides
         self.scope = trio.CancelScope()
         self.accepted = trio.Event()
         self.settled = trio.Event()
@@ -208,9 +213,22 @@ class ActivePreview:
         self.outcome = Outcome(State.FAILED, error.message, error=error)
         self.scope.cancel()
 
+    @property
+    def cause(self) -> PreviewError:
+        """The error for whoever waited for a preview that has ended."""
+        if self.outcome is not None and self.outcome.error is not None:
+            return self.outcome.error
+        reason = self.outcome.reason if self.outcome else "unknown"
+        return LaunchFailed(f"The preview has ended: {reason}.", preview_id=self.id)
+
     def last_lines(self, count: int = 10) -> list[str]:
         """The last of what is in its log, the service's own lines among them, oldest first."""
         return [line.message for line in self.log.last_lines(count)]
+
+    def output_since(self, seq: int, count: int) -> list[str]:
+        """The last ``count`` lines behind line ``seq`` that its own processes printed, oldest first."""
+        own = (Source.SYSTEM, Source.SYSTEM_STARTUP)
+        return [line.message for line in self.log.last_lines(count) if line.seq > seq and line.source not in own]
 
     # Activity and token
 

@@ -9,9 +9,9 @@ import trio
 
 from preview.clock import now_ms
 from preview.errors import PreviewError
+from preview.supervisor.house import House
 from preview.supervisor.manager import PreviewManager
 from preview.supervisor.reconcile import remove_leftover_folders
-from preview.supervisor.run import House
 
 __all__ = ["clean_once", "run_cleanup"]
 

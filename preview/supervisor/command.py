@@ -1,104 +1,103 @@
-"""From a project's files to what is run: the program, its environment, where to ask for its health."""
+"""From a start plan to a command line: what puts the application on the preview's socket."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from preview.endpoints import AppTarget, Extraction, extract, find_health_path, missing_files
+from preview.detection import Server, StartPlan, Toolchain
+from preview.endpoints import AppTarget
 from preview.environments import Environment
-from preview.errors import InvalidGeneration
+from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import FD_PLACEHOLDER
-from preview.settings import Settings
-from preview.supervisor.workspace import Workspace
+from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.supervisor.variables import SYSTEM_PATH
 
-__all__ = ["LaunchPlan", "child_environment", "make_plan", "server_argv"]
+__all__ = ["listens_itself", "resolve_command", "server_argv", "server_variables"]
 
-# What a program finds on any Linux machine; the service's own PATH is not passed on.
-_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchPlan:
-    """What was decided about a project, from its files alone.
-
-    Attributes:
-        target: The app and why it was taken.
-        health_path: The project's own health route, or None.
-    """
-
-    target: AppTarget
-    health_path: str | None
+# ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` as shells read them, and the plan's own ``{port}``.
+_PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 
 
-def make_plan(project: Path) -> LaunchPlan:
-    """Decide how to run the project. Reads files, runs nothing; meant for a thread.
+def listens_itself(plan: StartPlan) -> bool:
+    """Whether the program binds its port by itself: nothing hands it the socket."""
+    return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
+
+
+def server_argv(plan: StartPlan, environment: Environment, project: Path, *, port: int, origin: str) -> list[str]:
+    """The command line of the application's server.
+
+    Args:
+        plan: What was decided.
+        environment: Its interpreter runs the launcher.
+        project: The project's folder.
+        port: For a command that says on its command line where it listens.
+        origin: The preview's own address, ``http://localhost:3001``.
 
     Raises:
-        InvalidGeneration: It has no app that we know how to run; ``details`` says what is missing or unreadable.
+        LaunchFailed: A command's program is nowhere.
     """
-    extraction = extract(project)
-    if extraction.target is None:
-        raise _not_runnable(extraction, missing_files(project))
-    return LaunchPlan(extraction.target, find_health_path(extraction.endpoints))
-
-
-def _not_runnable(extraction: Extraction, missing: list[str]) -> InvalidGeneration:
-    """No app was found; a file that cannot be read is more likely the reason than one that is missing."""
-    # "." stands for files that were too many to be looked at.
-    unreadable = {file: reason for file, reason in extraction.skipped.items() if file != "."}
-    if unreadable:
-        file, reason = next(iter(unreadable.items()))
-        return InvalidGeneration(
-            f"Cannot launch: {file} cannot be read ({reason}), and no other file makes a FastAPI app. "
-            "Correct it and launch again.",
-            path=file,
-            unreadable_files=unreadable,
-        )
-    return InvalidGeneration(
-        f"Cannot launch: Missing required files ({', '.join(missing)}). Add a Python file that makes a FastAPI "
-        "app, for instance main.py with `app = FastAPI()`.",
-        missing_files=missing,
-    )
-
-
-def server_argv(plan: LaunchPlan, environment: Environment, project: Path) -> list[str]:
-    """Uvicorn on the inherited socket (``--fd``, https://www.uvicorn.org/settings/#socket-binding)."""
-    target = plan.target
+    if plan.server is Server.NODE:
+        return [str(environment.program), *plan.command]
+    if plan.server is Server.COMMAND:
+        words = [_PORT.sub(str(port), word) for word in plan.command]
+        return resolve_command(words, environment, project / plan.directory)
+    target = _target(plan)
+    app_dir = str((project / target.app_dir).resolve())
+    python = str(environment.program)
+    if plan.framework == "django":
+        asgi = ["--asgi"] if plan.server is Server.ASGI else []
+        settings = target.module
+        return [python, str(SERVE_DJANGO), FD_PLACEHOLDER, app_dir, settings, origin, *asgi]
+    launcher = SERVE_WSGI if plan.server is Server.WSGI else SERVE_ASGI
     factory = ["--factory"] if target.factory else []
-    return [
-        str(environment.python),
-        "-m",
-        "uvicorn",
-        "--fd",
-        FD_PLACEHOLDER,
-        # Its output is a pipe, but ends in a terminal: colours are wanted.
-        "--use-colors",
-        "--app-dir",
-        str(project / target.app_dir),
-        *factory,
-        f"{target.module}:{target.attribute}",
-    ]
+    return [python, str(launcher), FD_PLACEHOLDER, app_dir, str(target), *factory]
 
 
-def child_environment(
-    settings: Settings, environment: Environment, workspace: Workspace, port: int
-) -> Mapping[str, str]:
-    """All that the child's environment holds: the contract's variables and what a program needs to run at all."""
-    variables = {
-        "PATH": f"{environment.python.parent}:{_SYSTEM_PATH}",
-        "VIRTUAL_ENV": str(environment.directory),
-        "HOME": str(workspace.temp),
-        "TMPDIR": str(workspace.temp),
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        # The project's folder lives as long as the preview: compiled files would be written and thrown away.
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PORT": str(port),
-        "LOG_LEVEL": settings.log_level,
-        "NODE_ENV": settings.node_env,
-    }
-    if settings.db_type == "sqlite":
-        variables["DATABASE_URL"] = workspace.database_url
-    return variables
+def server_variables(plan: StartPlan, listener: socket.socket, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """What the server's environment holds besides that of the steps: for Node the hook that gives it the socket."""
+    if plan.server is not Server.NODE and (plan.server is not Server.COMMAND or plan.toolchain is not Toolchain.NODE):
+        return variables
+    given = variables.get("NODE_OPTIONS", "")
+    # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may have blanks in it.
+    options = f"{given} --require {json.dumps(str(LISTEN_HOOK))}".strip()
+    inode = os.fstat(listener.fileno()).st_ino
+    return {**variables, "NODE_OPTIONS": options, "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{inode}"}
+
+
+def resolve_command(words: list[str], environment: Environment, directory: Path) -> list[str]:
+    """The command with its program as an absolute path: the environment's own, else the machine's.
+
+    Raises:
+        LaunchFailed: It is nowhere.
+    """
+    name, *arguments = words
+    if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
+        return [str(environment.program), *arguments]
+    if "/" in name:
+        path = directory / name
+        found = str(path) if os.access(path, os.X_OK) else None
+    else:
+        found = shutil.which(name, path=f"{environment.binaries}:{environment.program.parent}:{SYSTEM_PATH}")
+    if found is None:
+        raise LaunchFailed(
+            f"The program {name!r} is neither in the project's environment nor on this machine; add the package that "
+            "brings it to the requirements, or name another command in preview.toml.",
+            reason="missing_program",
+            program=name,
+        )
+    return [found, *arguments]
+
+
+def _target(plan: StartPlan) -> AppTarget:
+    if plan.target is None:
+        raise InvalidGeneration(
+            f"Cannot launch: it is not known which application to serve ({plan.server}). Name it in preview.toml: "
+            '[start] app = "module:name".'
+        )
+    return plan.target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from preview.detection import Overrides
 from preview.storage.records import PreviewRecord
 from preview.user import User
 
@@ -19,12 +20,14 @@ class LaunchRequest:
         generation_id: What to launch.
         project_id: Must be the generation's, where given.
         startup_timeout_s: Seconds allowed for start-up; None means the setting.
+        overrides: What detection would else decide about the start; wins over the project's ``preview.toml``.
     """
 
     user: User
     generation_id: str
     project_id: str | None = None
     startup_timeout_s: float | None = None
+    overrides: Overrides | None = None
 
 
 @dataclass(frozen=True, slots=True)

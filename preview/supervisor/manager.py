@@ -10,13 +10,12 @@ import structlog
 import trio
 
 from preview.clock import to_ms
+from preview.detection import Overrides
 from preview.errors import (
     AlreadyRunning,
     Forbidden,
-    LaunchFailed,
     LimitReached,
     NoActivePreview,
-    PreviewError,
     PreviewNotFound,
     ProjectMismatch,
     ServiceStopping,
@@ -29,7 +28,7 @@ from preview.runtime import bind_in_range
 from preview.settings import Settings, Tier
 from preview.storage import PreviewStore, UserStore
 from preview.storage.records import PreviewRecord
-from preview.supervisor.active import ActivePreview, Outcome, new_record
+from preview.supervisor.active import ActivePreview, new_record
 from preview.supervisor.interface import Launched, LaunchRequest, User
 from preview.supervisor.run import House, run_preview
 
@@ -39,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 # More last lines than fit on a screen help nobody; the log has them all.
 _LAST_LINES = 20
+_MAX_REMEMBERED = 1000
 
 
 class PreviewManager:
@@ -61,6 +61,8 @@ class PreviewManager:
         self._draining = draining
         self._active: dict[str, ActivePreview] = {}
         self._by_id: dict[str, ActivePreview] = {}
+        # Bounded by ``_remember``; the oldest first.
+        self._overrides: dict[str, Overrides] = {}
 
     @property
     def _settings(self) -> Settings:
@@ -139,7 +141,7 @@ class PreviewManager:
         preview, token = self._claim(request, generation, tier)
         await preview.accepted.wait()
         if not preview.stored:
-            raise _cause(preview)
+            raise preview.cause
         return Launched(preview.record, token)
 
     async def _own_generation(self, request: LaunchRequest) -> Generation:
@@ -157,7 +159,9 @@ class PreviewManager:
         """Check and take, in one step: no await in here (guarantee 7)."""
         self._check_free(request.user, generation.id, tier)
         settings = self._settings
-        listener = bind_in_range(settings.preview_host, settings.port_min, settings.port_max)
+        # A preview that listens by itself holds its port without listening: others could listen there too.
+        held = {one.record.port for one in self._by_id.values() if one.record.port is not None}
+        listener = bind_in_range(settings.preview_host, settings.port_min, settings.port_max, held=held)
         record, token = new_record(
             settings,
             user=request.user,
@@ -174,10 +178,20 @@ class PreviewManager:
             log=PreviewLog(record.id, settings=settings, writer=self._house.writer, store=self._log_store),
             listener=listener,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
+            overrides=request.overrides,
         )
         self._active[generation.id] = self._by_id[record.id] = preview
+        self._remember(generation.id, request.overrides)
         self._nursery.start_soon(self._run, preview, name=record.id)
         return preview, token
+
+    def _remember(self, generation_id: str, overrides: Overrides | None) -> None:
+        """For the next restart. In memory only: variables may hold secrets."""
+        self._overrides.pop(generation_id, None)
+        if overrides is not None:
+            self._overrides[generation_id] = overrides
+            while len(self._overrides) > _MAX_REMEMBERED:
+                del self._overrides[next(iter(self._overrides))]
 
     def _check_free(self, user: User, generation_id: str, tier: Tier) -> None:
         if self._draining.is_set():
@@ -239,7 +253,7 @@ class PreviewManager:
         if preview.record.state is State.RUNNING:
             return preview.record
         await preview.over.wait()
-        cause = _cause(preview)
+        cause = preview.cause
         details = {**cause.details, "preview_id": preview_id, "last_lines": preview.last_lines(_LAST_LINES)}
         raise type(cause)(cause.message, **details)
 
@@ -263,6 +277,8 @@ class PreviewManager:
     async def restart(self, user: User, generation_id: str) -> Launched:
         """Stop the generation's preview, if it has one, and launch it again: a new preview with a log of its own.
 
+        What the last launch request decided about the start counts again, for as long as this service runs.
+
         Raises:
             As ``launch``.
 
@@ -271,7 +287,7 @@ class PreviewManager:
         await self._own_generation(LaunchRequest(user, generation_id))
         if generation_id in self._active:
             await self.stop(generation_id)
-        return await self.launch(LaunchRequest(user, generation_id))
+        return await self.launch(LaunchRequest(user, generation_id, overrides=self._overrides.get(generation_id)))
 
     async def stop_all(self, cause: StopCause = StopCause.SHUTDOWN) -> None:
         """Stop every preview and wait until nothing of any is left. Cancellation: they stop all the same."""
@@ -381,11 +397,3 @@ class PreviewManager:
 
 def _none(generation_id: str) -> NoActivePreview:
     return NoActivePreview("No active preview for this generation", generation_id=generation_id)
-
-
-def _cause(preview: ActivePreview) -> PreviewError:
-    """The error for whoever waited for a preview that has ended."""
-    outcome: Outcome | None = preview.outcome
-    if outcome is not None and outcome.error is not None:
-        return outcome.error
-    return LaunchFailed(f"The preview has ended: {outcome.reason if outcome else 'unknown'}.", preview_id=preview.id)

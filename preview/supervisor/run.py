@@ -7,55 +7,37 @@ Both are settled in ``_conclude``, under a bounded shield.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
 
 from preview.clock import now_ms
-from preview.environments import EnvironmentCache, EnvironmentRequest
+from preview.detection import StartPlan, detect
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
-from preview.generations import GenerationSource
-from preview.lifecycle import Health, State
-from preview.logs import End, Level, LogWriter
-from preview.runtime import Exit, Limits, ProcessSpec, RunningProcess, Runtime
-from preview.settings import Settings
-from preview.storage import PreviewRecord, PreviewStore
+from preview.lifecycle import State
+from preview.logs import End, Level
+from preview.runtime import Exit, RunningProcess, hold_without_listening
 from preview.supervisor.active import ActivePreview, Outcome
-from preview.supervisor.command import LaunchPlan, child_environment, make_plan, server_argv
-from preview.supervisor.probe import ProbeFailed, ask, wait_until_ready
+from preview.supervisor.command import listens_itself, server_argv, server_variables
+from preview.supervisor.house import House
+from preview.supervisor.needs import watch_needs
+from preview.supervisor.planning import open_environment
+from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping, store_end
+from preview.supervisor.steps import Stage, run_steps
+from preview.supervisor.variables import child_environment, tell_variables
+from preview.supervisor.watch import watch_deadlines, watch_exit, watch_health, watch_usage
 from preview.supervisor.workspace import Workspace, open_workspace
 
 __all__ = ["House", "run_preview"]
 
 log = structlog.get_logger(__name__)
 
-_MIB = 1024 * 1024
 # What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
 # tree keeps open must not hold up the end.
 _DRAIN_S = 0.5
-# Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:
-# they are written all the same, and whoever reads the log waits for them.
-_FLUSH_S = 0.3
-_STORE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What every preview needs and none owns.
-
-    Attributes:
-        pending: Rows of ended previews that the database did not take, by id; the cleanup stores them. Bounded by
-            how many previews can end while the database is away.
-    """
-
-    settings: Settings
-    source: GenerationSource
-    environments: EnvironmentCache
-    runtime: Runtime
-    store: PreviewStore
-    writer: LogWriter
-    pending: dict[str, PreviewRecord] = field(default_factory=dict)
 
 
 async def run_preview(preview: ActivePreview, house: House) -> None:
@@ -81,7 +63,7 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
         log.exception("preview failed unexpectedly", preview_id=preview.id)
         preview.fail(LaunchFailed(f"The service could not run this preview ({type(error).__name__}); see its own log."))
     finally:
-        with trio.move_on_after(_FLUSH_S + _STORE_S, shield=True):
+        with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
             await _conclude(preview, house)
 
 
@@ -98,166 +80,106 @@ async def _live(preview: ActivePreview, house: House) -> None:
                     f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
                     timeout_s=preview.startup_timeout_s,
                 )
-            plan = await trio.to_thread.run_sync(make_plan, workspace.project)
+            plan = await trio.to_thread.run_sync(detect, workspace.project, preview.overrides)
             await _accept(preview, house, workspace, plan)
             preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
-            preview.log.say(plan.target.reason)
+            _tell_plan(preview, plan)
             await _in_environment(preview, house, workspace, plan)
         finally:
             preview.directory = None
 
 
-async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: LaunchPlan) -> None:
+async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
     """Store the row: from here on the preview exists for everybody."""
-    preview.any_answer = plan.health_path is None
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
     await house.store.insert(preview.record)
     preview.stored = True
     preview.accepted.set()
 
 
-async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, plan: LaunchPlan) -> None:
+def _tell_plan(preview: ActivePreview, plan: StartPlan) -> None:
+    for decision in plan.decisions:
+        preview.log.say(decision)
+    for warning in plan.warnings:
+        preview.log.say(warning, Level.WARNING)
+    for line in tell_variables(plan):
+        preview.log.say(line)
+
+
+async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
     def report(line: str, severity: int) -> None:
         preview.log.say(line, Level(severity))
 
-    async with house.environments.open_environment(EnvironmentRequest(workspace.project), report) as environment:
+    async with open_environment(house, plan, workspace.project, report) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
         settings = house.settings
-        spec = ProcessSpec(
-            preview_id=preview.id,
-            argv=server_argv(plan, environment, workspace.project),
-            directory=workspace.project,
-            environment=child_environment(settings, environment, workspace, preview.record.port or 0),
-            listener=preview.listener,
-            limits=Limits(
-                memory_bytes=settings.memory_limit_mb * _MIB,
-                open_files=settings.max_open_files,
-                processes=settings.max_processes,
-                file_bytes=settings.max_file_bytes,
-            ),
-            readable=(environment.directory, workspace.temp, workspace.database),
+        variables = child_environment(settings, plan, environment, workspace, preview.record.port or 0)
+        stage = Stage(settings, house.runtime, plan, workspace, environment, variables)
+        await run_steps(preview, stage)
+        await _serve(preview, house, stage)
+
+
+async def _serve(preview: ActivePreview, house: House, stage: Stage) -> None:
+    """Start the application's server, and watch it to its end."""
+    plan, project = stage.plan, stage.workspace.project
+    port, origin = preview.record.port or 0, preview.record.base_url or ""
+    if listens_itself(plan):
+        hold_without_listening(preview.listener)
+    spec = stage.spec(
+        preview,
+        server_argv(plan, stage.environment, project, port=port, origin=origin),
+        _working_folder(project, plan),
+        server_variables(plan, preview.listener, stage.variables),
+        serves=True,
+    )
+    async with house.runtime.open_process(spec) as process:
+        await _supervise(preview, house, plan, process)
+
+
+def _working_folder(project: Path, plan: StartPlan) -> Path:
+    folder = project / plan.directory
+    if not folder.is_dir():
+        raise LaunchFailed(
+            f"The folder {plan.directory} to start in is not there; correct `directory` in preview.toml.",
+            reason="missing_file",
         )
-        async with house.runtime.open_process(spec) as process:
-            await _supervise(preview, house, process)
+    return folder
 
 
-async def _supervise(preview: ActivePreview, house: House, process: RunningProcess) -> None:
+async def _supervise(preview: ActivePreview, house: House, plan: StartPlan, process: RunningProcess) -> None:
     """The preview's nursery. The reader outlives the watchers, so that what the app says while it ends is kept."""
     identity = process.identity
     preview.record = replace(
         preview.record, pid=identity.pid, pid_start_ticks=identity.start_ticks, boot_id=identity.boot_id
     )
     preview.log.say(f"process {identity.pid} started, port {preview.record.port}")
+    since_seq, drained = preview.log.last_seq, trio.Event()
     drain = trio.CancelScope(shield=True)  # bounded below, once the process has gone
     async with trio.open_nursery() as readers:
-        readers.start_soon(_read, preview, process, drain)
+        readers.start_soon(_read, preview, process, drain, drained)
         try:
             async with trio.open_nursery() as watchers:
-                watchers.start_soon(_watch_exit, preview, process)
-                watchers.start_soon(_watch_deadlines, preview)
-                watchers.start_soon(_watch_usage, preview, house, process)
+                watchers.start_soon(
+                    partial(watch_exit, preview, process, plan.services, since_seq=since_seq, drained=drained)
+                )
+                watchers.start_soon(watch_deadlines, preview)
+                watchers.start_soon(watch_usage, preview, process, house.settings)
                 # The pid is in the row before the app can do much: a crash of the service finds it there.
-                watchers.start_soon(_save, preview, house)
-                await _watch_health(preview, house)
+                watchers.start_soon(save, preview, house)
+                watchers.start_soon(partial(watch_needs, preview, plan.services, since_seq=since_seq))
+                await watch_health(preview, house, plan.health_path)
         finally:
             if preview.record.state is State.STOPPING:
-                readers.start_soon(_save_stopping, preview, house)
+                readers.start_soon(save_stopping, preview, house)
             with trio.move_on_after(house.settings.stop_budget_s, shield=True):
                 preview.exit = await process.stop(house.settings.stop_grace_s)
             drain.deadline = trio.current_time() + _DRAIN_S
 
 
-async def _read(preview: ActivePreview, process: RunningProcess, drain: trio.CancelScope) -> None:
+async def _read(preview: ActivePreview, process: RunningProcess, drain: trio.CancelScope, drained: trio.Event) -> None:
     with drain:
         await preview.log.read_output(process.output)
-
-
-async def _watch_exit(preview: ActivePreview, process: RunningProcess) -> None:
-    """The leader ended by itself: whatever its code, a server that is gone has failed."""
-    ended = await process.wait()
-    preview.exit = ended
-    uptime_s = preview.uptime_s
-    preview.log.say(f"process ended with {ended} after {uptime_s:.1f} s", Level.ERROR)
-    when = "while it ran" if preview.record.state is State.RUNNING else "before it answered"
-    preview.fail(
-        LaunchFailed(f"The process ended with {ended} {when}.", exit_code=ended.code, exit_signal=ended.signal)
-    )
-
-
-async def _watch_deadlines(preview: ActivePreview) -> None:
-    preview.request_stop(await preview.deadlines.wait())
-
-
-async def _watch_usage(preview: ActivePreview, house: House, process: RunningProcess) -> None:
-    """Measure at an interval; more memory than allowed ends the preview."""
-    limit_bytes = house.settings.memory_limit_mb * _MIB
-    while True:
-        try:
-            preview.usage = usage = await process.usage()
-        except OSError as error:
-            # The service itself is short of something (descriptors): that is no fault of this preview.
-            log.warning("preview not measured", preview_id=preview.id, error=str(error))
-        else:
-            if usage.memory_bytes > limit_bytes:
-                sentence = f"stopped: used more than {house.settings.memory_limit_mb} MB of memory"
-                preview.log.say(sentence, Level.ERROR)
-                preview.fail(LaunchFailed(sentence, memory_bytes=usage.memory_bytes, limit_bytes=limit_bytes))
-        await trio.sleep(house.settings.usage_interval_s)
-
-
-async def _watch_health(preview: ActivePreview, house: House) -> None:
-    """Readiness once, then liveness for ever."""
-    timeout_s = preview.startup_timeout_s
-    with trio.move_on_after(timeout_s) as scope:
-        started = trio.current_time()
-        status = await wait_until_ready(
-            preview.socket_address, preview.record.health_path, any_answer=preview.any_answer
-        )
-    if scope.cancelled_caught:
-        sentence = f"The preview did not answer within {timeout_s:g} s of its start."
-        preview.log.say(sentence, Level.ERROR)
-        preview.fail(StartupTimeout(sentence, timeout_s=timeout_s))
-        return
-    if preview.outcome is not None:
-        return
-    preview.log.say(f"ready in {trio.current_time() - started:.2f} s (GET {preview.record.health_path} -> {status})")
-    preview.log.mark_ready()
-    preview.move(State.RUNNING)
-    await _save(preview, house)
-    while True:
-        await trio.sleep(house.settings.liveness_interval_s)
-        await _probe(preview, house)
-
-
-async def _probe(preview: ActivePreview, house: House) -> None:
-    """One liveness question. An unhealthy preview keeps running: its owner reads why in the log, and may stop it."""
-    why = f"no answer in {house.settings.liveness_timeout_s:g} s"
-    health = Health.UNHEALTHY
-    with trio.move_on_after(house.settings.liveness_timeout_s):
-        try:
-            status = await ask(preview.socket_address, preview.record.health_path)
-        except ProbeFailed as error:
-            why = str(error)
-        else:
-            why = f"GET {preview.record.health_path} -> {status}"
-            health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
-    if preview.set_health(health):
-        preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
-        await _save(preview, house)
-
-
-async def _save(preview: ActivePreview, house: House) -> None:
-    """Bring the row up to date; a database that is away is no reason to end a preview that runs."""
-    try:
-        await house.store.update(preview.record)
-    except PreviewError as error:
-        log.warning("row not updated", preview_id=preview.id, code=error.code, error=error.message)
-
-
-async def _save_stopping(preview: ActivePreview, house: House) -> None:
-    """Beside the stop itself: a service killed in the middle of it finds ``stopping`` in the row, not ``running``."""
-    with trio.move_on_after(_STORE_S, shield=True):
-        await _save(preview, house)
+    drained.set()
 
 
 async def _conclude(preview: ActivePreview, house: House) -> None:
@@ -278,7 +200,7 @@ async def _conclude(preview: ActivePreview, house: House) -> None:
         preview.move(outcome.state, outcome.reason)
         preview.log.finish(End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms()))
         if preview.stored:
-            await _store_end(preview, house)
+            await store_end(preview, house)
     finally:
         preview.accepted.set()
         preview.settled.set()
@@ -296,20 +218,3 @@ def _last_words(preview: ActivePreview, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         return f"failed: {outcome.reason}"
     return f"stopped after {preview.uptime_s:.1f} s; processes, port {preview.record.port} and files are gone"
-
-
-async def _store_end(preview: ActivePreview, house: House) -> None:
-    """Last lines, then the row; what the database does not take in time is kept for the cleanup."""
-    house.pending[preview.id] = preview.record
-    with trio.move_on_after(_FLUSH_S):
-        await house.writer.flush(preview.id)
-    with trio.move_on_after(_STORE_S):
-        try:
-            await house.store.update(preview.record)
-        except PreviewError as error:
-            log.warning("end not stored yet", preview_id=preview.id, code=error.code, error=error.message)
-        except Exception:
-            # A mistake here would leave this task for the nursery that all previews share.
-            log.exception("end not stored yet", preview_id=preview.id)
-        else:
-            del house.pending[preview.id]

@@ -40,9 +40,14 @@ class Workspace:
     database: Path
 
     @property
+    def database_path(self) -> Path:
+        """The child's own SQLite file; there is none until it makes it."""
+        return self.database / "preview.db"
+
+    @property
     def database_url(self) -> str:
         """For the child's DATABASE_URL."""
-        return f"sqlite:///{self.database / 'preview.db'}"
+        return f"sqlite:///{self.database_path}"
 
 
 def workspace_root(settings: Settings) -> Path:

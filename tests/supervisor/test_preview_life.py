@@ -136,7 +136,7 @@ async def test_the_child_gets_the_contracts_environment_and_nothing_else(rig: Ri
     (spec,) = rig.runtime.specs
     assert set(spec.environment) == {
         "PATH", "VIRTUAL_ENV", "HOME", "TMPDIR", "LANG", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE",
-        "PORT", "LOG_LEVEL", "NODE_ENV", "DATABASE_URL",
+        "PORT", "LOG_LEVEL", "NODE_ENV", "DATABASE_URL", "PYTHONPATH",
     }  # fmt: skip
     assert spec.environment["PYTHONUNBUFFERED"] == "1"
     assert spec.environment["LOG_LEVEL"] == "ERROR"
@@ -331,7 +331,7 @@ async def test_one_previews_failure_is_not_anothers(rig: Rig) -> None:
 
 
 async def test_a_mistake_of_the_service_is_contained_in_the_preview(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("preview.supervisor.run.server_argv", broken)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.endpoints.django.classes import allowed_methods, find_value
+from preview.endpoints.django.library import handlers_of
 from preview.endpoints.django.ninja import NinjaRoute
 from preview.endpoints.django.query import list_query, read_query
 from preview.endpoints.django.registrations import Action, ClassView, FunctionView
@@ -63,8 +64,10 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
         text = ast.get_docstring(cls.node) or ""
         yield Described("*", _title(name), text, _tags(cls.scope.file), cls.scope.file, cls.node.lineno)
     else:
-        name = view.last if isinstance(view, External) else ""
-        yield Described("*", _title(name), "", _tags(place[0]), *place)
+        # A function of a package, or what cannot be followed.
+        name, known = (view.last, handlers_of(view.name)) if isinstance(view, External) else ("", ())
+        for method in known or ("*",):
+            yield Described(method.upper(), _title(name), "", _tags(place[0]), *place)
 
 
 def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], place: Place) -> Described:

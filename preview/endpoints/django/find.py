@@ -22,6 +22,7 @@ _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 # Of several settings, those for a developer's machine first.
 _LOCAL_FIRST: Final = ("", "local", "dev", "development", "develop", "settings", "base", "common", "default", "main")
+_TEST_SETTINGS: Final = frozenset({"test", "tests", "testing", "ci", "test_settings", "settings_test"})
 _SIDE_FOLDERS: Final = frozenset(
     {"tests", "test", "examples", "example", "docs", "samples", "templates", "testproject"}
 )
@@ -128,10 +129,15 @@ def _is_module(sources: Sources, folder: str, name: str) -> bool:
     return sources.has_file(f"{path}.py") or sources.has_folder(path)
 
 
-def _candidates(sources: Sources, start: _Start) -> Iterator[str]:
-    """Settings modules, the likeliest first."""
+def _named_settings(sources: Sources, start: _Start) -> list[str]:
+    """What the start file names and the project has; what tests use last (``if "test" in sys.argv``)."""
     tree = sources.tree(start.file)
     named = [name for name in _settings_named(tree) if _is_module(sources, start.app_dir, name)] if tree else []
+    return sorted(named, key=lambda name: name.rpartition(".")[2] in _TEST_SETTINGS)
+
+
+def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[str]:
+    """Settings modules, the likeliest first."""
     yield from named
     for name in named:
         yield from _within(sources, start, name)
@@ -150,18 +156,28 @@ def _within(sources: Sources, start: _Start, package: str) -> list[str]:
 
 
 def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | None:
-    for name in list(dict.fromkeys(_candidates(sources, start)))[:_MAX_SETTINGS]:
+    named = _named_settings(sources, start)
+    for name in list(dict.fromkeys(_candidates(sources, start, named)))[:_MAX_SETTINGS]:
         framework = DjangoFramework()
         interpreter = Interpreter(sources, start.app_dir, budget, framework, start.roots)
-        interpreter.outside.update(OUTSIDE, **{"django.conf.settings": Settings(name, interpreter, sources)})
-        settings = interpreter.module(name)
-        if settings is None:
-            continue
-        framework.installed = _tops(settings.scope.names.get("INSTALLED_APPS"))
-        root = settings.scope.names.get("ROOT_URLCONF")
+        settings = Settings(name, interpreter, sources)
+        interpreter.outside.update(OUTSIDE, **{"django.conf.settings": settings})
+        root = settings.attribute("ROOT_URLCONF")
         if isinstance(root, str):
-            return _found(start, name, partial(_list, root, interpreter))
+            framework.installed = _tops(settings.attribute("INSTALLED_APPS"))
+            # Settings that are put together in ways not understood are still the ones to run with.
+            chosen = named[0] if named and not _is_empty(sources, start.app_dir, named[0]) else name
+            return _found(start, chosen, partial(_list, root, interpreter))
     return None
+
+
+def _is_empty(sources: Sources, folder: str, name: str) -> bool:
+    """Whether a package says nothing itself, so that one of its modules is meant."""
+    path = join(folder, name.replace(".", "/"))
+    if sources.has_file(f"{path}.py"):
+        return False
+    tree = sources.tree(f"{path}/__init__.py") if sources.has_file(f"{path}/__init__.py") else None
+    return tree is None or all(isinstance(node, ast.Expr) for node in tree.body)
 
 
 def _list(root: str, interpreter: Interpreter, found: Found) -> None:

@@ -20,6 +20,7 @@ from preview.endpoints.django.registrations import (
     is_view,
 )
 from preview.endpoints.django.routers import ROUTERS, Router
+from preview.endpoints.django.settings import Settings
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, WouldRaise
 
 __all__ = ["OUTSIDE", "DjangoFramework"]
@@ -78,6 +79,10 @@ class DjangoFramework:
             return _class_view(call)
         if last in _BY_NAME:
             return _BY_NAME[last](call)
+        if callee.name == "split_settings.tools.include":
+            return _include_settings(call)
+        if callee.name == "split_settings.tools.optional":
+            return call.argument(0, "filename")
         if last == "include":
             return self._include(call)
         if last in ROUTERS:
@@ -95,8 +100,6 @@ class DjangoFramework:
         if last in {"get_schema_view", "get_swagger_view"}:
             # What comes of it is a view, or has methods that give one; it answers to GET.
             return ClassView(External(callee.name))
-        if last in {"with_ui", "without_ui", "as_cached_view"}:
-            return ClassView(External("drf_yasg.views.SchemaView"))
         return _wrapped(call)
 
     def starred(self, module: str) -> Sequence[str]:
@@ -114,6 +117,13 @@ class DjangoFramework:
     def _may_include(self, name: str, call: Call) -> bool:
         top = name.partition(".")[0]
         return top in _KNOWN_TOPS or top in self.installed or call.interpreter.module(name) is not None
+
+
+def _include_settings(call: Call) -> object:
+    settings = call.interpreter.outside.get("django.conf.settings")
+    if isinstance(settings, Settings):
+        settings.include(call)
+    return None
 
 
 def _pattern(call: Call, *, is_regex: bool) -> object:

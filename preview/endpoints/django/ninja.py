@@ -109,7 +109,9 @@ class Ninja(Native):
         for item in self.entries if depth < _MAX_DEPTH else ():
             interpreter.step()
             if isinstance(item, _Operation):
-                path, parameters = read_route(_join(prefix + self.prefix, item.path))
+                path, parameters = read_route(
+                    _join(prefix + self.prefix, item.path).replace("{", "<").replace("}", ">")
+                )
                 tags = _texts(item.options.get("tags")) or self.tags
                 yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.options)
             elif (child := _resolve(item.what, interpreter)) is not None:

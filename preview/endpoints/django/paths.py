@@ -12,7 +12,9 @@ _CONVERTED: Final = re.compile(r"<(?:(?P<type>[^<>:]+):)?(?P<name>[^<>]+)>")
 _TYPES: Final[Mapping[str, str]] = {"int": "integer", "float": "number"}
 _NAMED: Final = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 _DIGITS: Final = frozenset({r"\d+", r"[0-9]+", r"\d*", r"[0-9]*", r"-?\d+", r"\d{4}", r"\d{1,2}", r"\d{2}", r"[\d]+"})
-_MAX_LENGTH: Final = 2_000
+# Longer and deeper than any route that people write.
+_MAX_LENGTH: Final = 500
+_MAX_DEPTH: Final = 10
 
 Path = tuple[str, dict[str, str]]
 """A path, and its parameters with their JSON type."""
@@ -36,12 +38,10 @@ def read_regex(pattern: str) -> Path:
     Groups become parameters, anchors go, an optional character (``/?``) stays.
     """
     parameters: dict[str, str] = {}
-    text = pattern[:_MAX_LENGTH]
-    # A group that holds named ones is no parameter itself.
-    return _simplify(text, parameters), parameters
+    return _simplify(pattern[:_MAX_LENGTH], parameters, 0), parameters
 
 
-def _simplify(text: str, parameters: dict[str, str]) -> str:
+def _simplify(text: str, parameters: dict[str, str], depth: int) -> str:
     parts: list[str] = []
     position = 0
     while position < len(text):
@@ -51,7 +51,7 @@ def _simplify(text: str, parameters: dict[str, str]) -> str:
             position += 2
         elif char == "(":
             end = _closing(text, position)
-            parts.append(_group(text[position:end], parameters))
+            parts.append(_group(text[position:end], parameters, depth))
             position = _behind_quantifier(text, end)
         elif char == "[":
             end = _class_end(text, position)
@@ -70,14 +70,15 @@ def _escaped(char: str) -> str:
     return f"\\{char}" if char.isalnum() else char
 
 
-def _group(group: str, parameters: dict[str, str]) -> str:
+def _group(group: str, parameters: dict[str, str], depth: int) -> str:
     named = _NAMED.match(group)
     if named:
         inside = group[named.end() : -1]
         parameters[named[1]] = "integer" if inside in _DIGITS else "string"
         return f"{{{named[1]}}}"
-    if group.startswith("(?:") or _NAMED.search(group):
-        return _simplify(group[3 if group.startswith("(?:") else 1 : -1], parameters)
+    # A group that holds named ones is no parameter itself.
+    if depth < _MAX_DEPTH and (group.startswith("(?:") or _NAMED.search(group)):
+        return _simplify(group[3 if group.startswith("(?:") else 1 : -1], parameters, depth + 1)
     # (?i), (?=…), (?!…), (?<=…) match no text of their own.
     if group.startswith("(?"):
         return ""

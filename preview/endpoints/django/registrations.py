@@ -68,6 +68,10 @@ class ClassView(Native):
     actions: dict[str, str] = field(default_factory=dict)
     methods: tuple[str, ...] | None = None
 
+    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
+        """``schema_view.with_ui(…)``, ``schema_view.as_view()``: the same view in another shape."""
+        return self if name in {"with_ui", "without_ui", "as_cached_view", "as_view"} else UNKNOWN
+
 
 @dataclass(eq=False, slots=True)
 class FunctionView(Native):

@@ -45,12 +45,12 @@ class Serializers:
         given: object = None
         calls = [node for node in ast.walk(function.node) if isinstance(node, ast.Call)]
         for node in calls[:_MAX_CALLS]:
-            if not isinstance(node.func, (ast.Name, ast.Attribute)) or "erializer" not in ast.unparse(node.func)[-80:]:
+            named = {item.arg: item.value for item in node.keywords}
+            if not _may_be_serializer(node.func, named):
                 continue
             cls = self.interpreter.evaluate(node.func, function.scope)
             if isinstance(cls, Class) and self._is_serializer(cls):
                 skeleton = self._skeleton(cls, 0)
-                named = {item.arg: item.value for item in node.keywords}
                 many = isinstance(flag := named.get("many"), ast.Constant) and flag.value is True
                 if "data" in named:
                     taken = taken or skeleton
@@ -119,3 +119,9 @@ class Serializers:
             child = value.options.get("child")
             return [self._value(child, depth + 1) if isinstance(child, (Field, SerializerUse)) else "string"]
         return [kind] if many else kind
+
+
+def _may_be_serializer(callee: ast.expr, named: dict[str | None, ast.expr]) -> bool:
+    """A cheap look at what is called, before it is followed."""
+    name = callee.attr if isinstance(callee, ast.Attribute) else callee.id if isinstance(callee, ast.Name) else ""
+    return bool(name) and (name.endswith(("Serializer", "serializer")) or not named.keys().isdisjoint({"data", "many"}))

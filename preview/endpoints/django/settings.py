@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
+import posixpath
 from typing import Final
 
-from preview.endpoints.python import UNKNOWN, Class, Interpreter, Module, Native
+from preview.endpoints.django.classes import find_value
+from preview.endpoints.python import UNKNOWN, Call, Class, Interpreter, Module, Native
 from preview.sources import Sources
 
 __all__ = ["Settings"]
 
 _DEFAULTS: Final[dict[str, object]] = {"LANGUAGE_CODE": "en-us", "DEBUG": True}
+_MAX_INCLUDED: Final = 50
 
 
 class Settings(Native):
@@ -33,7 +37,21 @@ class Settings(Native):
         if name.startswith("model "):
             return self._model(*name.split()[1:])
         found = self._interpreter.module(self._module)
-        return found.scope.names.get(name, _DEFAULTS.get(name, UNKNOWN)) if found else UNKNOWN
+        names = found.scope.names if found else {}
+        if name in names:
+            return names[name]
+        # Settings as classes (django-configurations): whichever is chosen, most are shared.
+        classes = [value for value in names.values() if isinstance(value, Class)]
+        values = [value for cls in classes if (value := find_value(cls, name, self._interpreter)) is not UNKNOWN]
+        return values[0] if values else _DEFAULTS.get(name, UNKNOWN)
+
+    def include(self, call: Call) -> None:
+        """``include("components/base.py", …)`` of django-split-settings: the files become part of the module."""
+        folder = posixpath.dirname(call.scope.file)
+        for pattern in call.arguments:
+            path = posixpath.normpath(posixpath.join(folder, pattern)) if isinstance(pattern, str) else ""
+            for file in fnmatch.filter(self._sources.names, path)[:_MAX_INCLUDED]:
+                call.scope.names.update(self._interpreter.load(file).scope.names)
 
     def _model(self, label: str, name: str) -> object:
         for file in self._sources.names:

@@ -123,9 +123,10 @@ def _look_into(
     interpreter = Interpreter(trees, Resolver(trees.sources, package, packages), budget, framework, environment)
     complete = True
     try:
-        module = interpreter.load(entry.file)
-        if not framework.apps:
-            _call_exports(module, interpreter)
+        entered = interpreter.load(entry.file)
+        for module in interpreter.modules:
+            if not framework.apps and (module is entered or _MAKES.search(trees.sources.text(module.file))):
+                _call_exports(module, interpreter)
     except OutOfBudget:
         complete = False
     app = _choose(framework.apps)

@@ -8,6 +8,14 @@ from typing import Final
 
 from dotenv import dotenv_values
 
+from preview.endpoints.express.controllers import (
+    InversifyServer,
+    NestApp,
+    attach_controllers,
+    controllers_of,
+    load_mentioning,
+    module_controllers,
+)
 from preview.endpoints.express.router import Router
 from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JSObject, Made
 from preview.sources import Sources
@@ -44,6 +52,9 @@ class ExpressFramework:
         made = self._make(callee.name, call.scope.file)
         if made is not None:
             return made
+        decorated = self._decorated(callee, call)
+        if decorated is not None:
+            return decorated
         if callee.package == "dotenv" and callee.last == "config":
             return _load_env(call)
         if callee.name == "config.get":
@@ -60,6 +71,35 @@ class ExpressFramework:
         # `http.createServer(app)`, `expressWs(app)`, `vhost('x', app)`
         return wrapped if wrapped is not None else Made(callee.name, arguments)
 
+    def _decorated(self, callee: External, call: Call) -> object:
+        """What registers classes with decorators; None for anything else."""
+        interpreter, file = call.interpreter, call.scope.file
+        if callee.name == "@nestjs/core.NestFactory.create":
+            nest = NestApp(is_app=True, file=file)
+            self.apps.append(nest)
+            attach_controllers(nest, module_controllers(call.argument(0), interpreter), "", interpreter)
+            return nest
+        if callee.last == "InversifyExpressServer":
+            options, given = call.argument(2), call.argument(3)
+            app = given if isinstance(given, Router) else self._new_app(file)
+            return InversifyServer(app, self.controllers, _text(options, "rootPath"))
+        if callee.last in {"useExpressServer", "createExpressServer"}:
+            given = call.argument(0)
+            app = given if isinstance(given, Router) else self._new_app(file)
+            options = call.argument(1) if callee.last == "useExpressServer" else given
+            listed = options.names.get("controllers") if isinstance(options, JSObject) else None
+            classes = controllers_of(listed, self.controllers, interpreter)
+            attach_controllers(app, classes, _text(options, "routePrefix"), interpreter)
+            return app
+        if callee.last == "RegisterRoutes" and isinstance(target := call.argument(0), Router):
+            attach_controllers(target, load_mentioning(b"tsoa", self.controllers, interpreter), "", interpreter)
+            return target
+        return None
+
+    def _new_app(self, file: str) -> Router:
+        self.apps.append(Router(is_app=True, file=file))
+        return self.apps[-1]
+
     def inherit(self, base: External) -> object:
         """``class App extends express.Router``."""
         return self._make(base.name, "")
@@ -70,11 +110,15 @@ class ExpressFramework:
 
     def _make(self, name: str, file: str) -> Router | None:
         if name in _APPS:
-            self.apps.append(Router(is_app=True, file=file))
-            return self.apps[-1]
+            return self._new_app(file)
         if name in _ROUTERS or (name.rpartition(".")[2] in _ROUTER_NAMES and not name.startswith(_OTHERS)):
             return Router(is_app=False, file=file)
         return None
+
+
+def _text(options: object, name: str) -> str:
+    value = options.names.get(name) if isinstance(options, JSObject) else None
+    return value if isinstance(value, str) else ""
 
 
 def read_env_file(sources: Sources, file: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript import UNKNOWN, Bound, Call, Function, JSObject, Native, Regex, Scope
+from preview.endpoints.javascript import UNKNOWN, Bound, Call, Function, JSObject, Native, Regex, Scope, partial_text
 
 __all__ = ["Mount", "Route", "RouteBuilder", "Router", "paths_of"]
 
@@ -97,9 +97,9 @@ class Router(Native):
         if name in _VERBS:
             return self._verb(name, call)
         if name == "use":
-            self._use(call.arguments)
+            self._use(call)
         elif name == "route":
-            return RouteBuilder(self, paths_of(call.argument(0)))
+            return RouteBuilder(self, _paths(call, call.argument(0)))
         elif name == "group":
             self._group(call)
         elif name == "set":
@@ -120,7 +120,7 @@ class Router(Native):
         first = call.argument(0)
         if name == "get" and count == 1 and call.node is not None and call.nodes[0].type != "spread_element":
             return self.settings.get(first, UNKNOWN) if isinstance(first, str) else UNKNOWN
-        self.add(name, paths_of(first), call, 1)
+        self.add(name, _paths(call, first), call, 1)
         return self
 
     def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
@@ -138,8 +138,9 @@ class Router(Native):
         for path in paths:
             self.items.append(Route(method, path, handlers, values, call.scope, call.line, call.node))
 
-    def _use(self, values: list[object]) -> None:
-        paths = paths_of(values[0]) if values else []
+    def _use(self, call: Call) -> None:
+        values = call.arguments
+        paths = _paths(call, values[0]) if values else []
         for value in _flat(values):
             child = _router_of(value)
             if child is not None and child is not self:
@@ -167,6 +168,15 @@ class RouteBuilder(Native):
         if name in _VERBS:
             self.router.add(name, self.paths, call, 0)
         return self
+
+
+def _paths(call: Call, value: object) -> list[str]:
+    """The paths of a registration; where a part of one is not known (a variable of the environment), without it."""
+    found = paths_of(value)
+    if not found and value is UNKNOWN and call.nodes:
+        known = partial_text(call.interpreter, call.nodes[0], call.scope)
+        return [known] if known.startswith("/") else []
+    return found
 
 
 def paths_of(value: object) -> list[str]:

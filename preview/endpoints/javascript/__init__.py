@@ -3,7 +3,9 @@
 A framework plugs in what its own names do (``Framework``, ``Native``).
 """
 
+from preview.endpoints.javascript.builtins import call_builtin
 from preview.endpoints.javascript.classes import lineage
+from preview.endpoints.javascript.expressions import partial_text
 from preview.endpoints.javascript.interpreter import Interpreter
 from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.native import Call, Framework, Native
@@ -39,8 +41,10 @@ __all__ = [
     "Resolver",
     "Scope",
     "argument_nodes",
+    "call_builtin",
     "children",
     "lineage",
+    "partial_text",
     "string_value",
     "text",
 ]

@@ -277,6 +277,13 @@ def _list(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as i
     return list(given) if isinstance(given, (list, str)) else list(given.pairs) if isinstance(given, JSMap) else []
 
 
+def _each(interpreter: Interpreter, call: Call) -> object:
+    """``_.each(values, callback)``."""
+    value, callback = call.argument(0), call.argument(1)
+    pairs = _names(value).items()
+    return [interpreter.apply(callback, [item, name, value]) for name, item in list(pairs)[:_MAX_FILES]]
+
+
 def _soon(interpreter: Interpreter, call: Call) -> object:
     interpreter.call_back(call.arguments)
     return UNKNOWN
@@ -291,7 +298,7 @@ def _to_url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as
     return JSObject({"href": value, "pathname": value, "toString": Thunk(value)}) if isinstance(value, str) else UNKNOWN
 
 
-def _url(interpreter: Interpreter, call: Call) -> object:
+def _url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
     """``new URL('./routes', import.meta.url)``."""
     path, base = call.argument(0), call.argument(1)
     if not isinstance(path, str) or not isinstance(base, str) or not base.startswith("file://"):
@@ -361,4 +368,9 @@ _BUILT_IN: Final[dict[str, Reader]] = {
     "url.fileURLToPath": _from_url,
     "url.pathToFileURL": _to_url,
     "URL": _url,
+    "lodash.each": _each,
+    "lodash.forEach": _each,
+    "lodash.map": _each,
+    "underscore.each": _each,
+    "async.each": _each,
 }

@@ -18,7 +18,7 @@ from preview.endpoints.javascript.values import UNKNOWN, External, Function, Get
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
 
-__all__ = ["EXPRESSIONS"]
+__all__ = ["EXPRESSIONS", "partial_text"]
 
 _GLOBALS: Final = frozenset(
     {"process", "console", "Object", "Array", "JSON", "Promise", "String", "Number", "Boolean", "Map", "Set", "URL",
@@ -67,6 +67,22 @@ def _template(interpreter: Interpreter, node: Node, scope: Scope) -> object:
         else:
             parts.append(unescape(text(part)))
     return "".join(parts) if sum(map(len, parts)) <= MAX_LENGTH else UNKNOWN
+
+
+def partial_text(interpreter: Interpreter, node: Node, scope: Scope) -> str:
+    """A string of which some parts are not known: what is known of it."""
+    if node.type == "template_string":
+        parts = [
+            unescape(text(part))
+            if part.type != "template_substitution"
+            else "".join(as_text(interpreter.evaluate(inner, scope)) or "" for inner in children(part)[:1])
+            for part in node.named_children
+        ]
+        return "".join(parts)[:MAX_LENGTH]
+    if node.type == "binary_expression":
+        sides = [side for name in ("left", "right") if (side := node.child_by_field_name(name)) is not None]
+        return "".join(as_text(interpreter.evaluate(side, scope)) or "" for side in sides)[:MAX_LENGTH]
+    return ""
 
 
 def _regex(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings

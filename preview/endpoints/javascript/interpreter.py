@@ -44,6 +44,9 @@ __all__ = ["Interpreter"]
 _MAX_DEPTH: Final = 200
 # A function within itself: loaders of routes walk folders so.
 _MAX_RECURSION: Final = 6
+# Options within options, and how many there are of one kind; more is data.
+_MAX_NESTED: Final = 2
+_MAX_OPTIONS: Final = 30
 # Of what is handed to code outside the project, only a function that may register something is looked into.
 _TELLING: Final = re.compile(rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?)\b|Router|\.use\(")
 
@@ -107,6 +110,11 @@ class Interpreter:
             module = self._modules[file] = Module(file, Scope(file, names), holder)
             self._read(module)
         return self._modules[file]
+
+    @property
+    def modules(self) -> list[Module]:
+        """All modules that were read, in order."""
+        return list(self._modules.values())
 
     def module(self, file: str) -> Module | None:
         """The module in a file, where it was read or is being read."""
@@ -286,8 +294,8 @@ class Interpreter:
 
     def call_back(self, values: Sequence[object]) -> None:
         """Read the functions that were handed to code outside: it will call them (``connect().then(() => …)``)."""
-        for value in values:
-            if isinstance(value, Function) and value not in self.active and _may_register(value):
+        for value in _functions_in(values, 0):
+            if value not in self.active and _may_register(value):
                 self.call(value, [])
 
     def bound(self, native: Native, name: str) -> Native:
@@ -328,6 +336,18 @@ class Interpreter:
         self._budget.steps -= 1
         if self._budget.steps < 0:
             raise OutOfBudget
+
+
+def _functions_in(values: Sequence[object], depth: int) -> list[Function]:
+    """Functions among arguments, also those in lists and options (``bootstrap({loaders: [start]})``)."""
+    found: list[Function] = []
+    for value in values:
+        if isinstance(value, Function):
+            found.append(value)
+        elif isinstance(value, (list, JSObject)) and depth < _MAX_NESTED:
+            inner = value if isinstance(value, list) else list(value.names.values())
+            found += _functions_in(inner, depth + 1) if len(inner) <= _MAX_OPTIONS else []
+    return found
 
 
 def _may_register(function: Function) -> bool:

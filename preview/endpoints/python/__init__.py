@@ -3,6 +3,7 @@
 Each framework plugs in what its own names do (``Framework``, ``Native``).
 """
 
+from preview.endpoints.python.applications import Kind, find_python_apps
 from preview.endpoints.python.imports import join
 from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget, WouldRaise
 from preview.endpoints.python.native import Call, Framework, Native
@@ -28,10 +29,12 @@ __all__ = [
     "Function",
     "Instance",
     "Interpreter",
+    "Kind",
     "Module",
     "Native",
     "OutOfBudget",
     "Scope",
     "WouldRaise",
+    "find_python_apps",
     "join",
 ]

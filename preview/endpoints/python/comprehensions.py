@@ -30,7 +30,7 @@ def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Inte
         bind: Binds a target to a value.
     """
     inner = Scope(scope.file, parent=scope)
-    if interpreter.items(interpreter.evaluate(node.generators[0].iter, scope)) is None:
+    if interpreter.elements(interpreter.evaluate(node.generators[0].iter, scope)) is None:
         return UNKNOWN
     if isinstance(node, ast.DictComp):
         mapping: dict[object, object] = {}
@@ -54,7 +54,7 @@ def _rounds(generators: list[ast.comprehension], scope: Scope, interpreter: Inte
         yield
         return
     first, *rest = generators
-    for value in (interpreter.items(interpreter.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
+    for value in (interpreter.elements(interpreter.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
         bind(first.target, value, scope)
         if all(truth(interpreter.evaluate(test, scope)) is not False for test in first.ifs):
             yield from _rounds(rest, scope, interpreter, bind)

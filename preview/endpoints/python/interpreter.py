@@ -165,7 +165,7 @@ class Interpreter:
         finally:
             self._depth -= 1
 
-    def items(self, value: object) -> list[object] | None:
+    def elements(self, value: object) -> list[object] | None:
         """What a loop over a value gives; None where that is not known."""
         return items_of(value)
 

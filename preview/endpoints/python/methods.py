@@ -21,7 +21,7 @@ def items_of(value: object) -> list[object] | None:
         return value
     if isinstance(value, dict):
         return list(value)
-    return value.items() if isinstance(value, Native) else None
+    return value.elements() if isinstance(value, Native) else None
 
 
 def call_method(

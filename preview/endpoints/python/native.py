@@ -68,7 +68,7 @@ class Native:
     def set_item(self, key: object, value: object) -> None:
         """``object[key] = value``."""
 
-    def items(self) -> list[object] | None:
+    def elements(self) -> list[object] | None:
         """What a loop over it gives; None where that is not known."""
         return None
 

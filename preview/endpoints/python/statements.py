@@ -213,7 +213,7 @@ class Statements:
                     scope.names[name] = value if not isinstance(value, External) else scope.names.get(name, value)
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
-        values = self._interpreter.items(self._interpreter.evaluate(node.iter, scope))
+        values = self._interpreter.elements(self._interpreter.evaluate(node.iter, scope))
         outer, scope.unsure = scope.unsure, 0
         try:
             for value in (values or [])[:_MAX_LOOP]:

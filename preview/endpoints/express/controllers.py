@@ -1,0 +1,207 @@
+"""Controllers with decorators: routing-controllers, NestJS, inversify-express-utils, tsoa."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from preview.endpoints.express.paths import join_paths
+from preview.endpoints.express.router import Mount, Route, Router
+from preview.endpoints.javascript import (
+    UNKNOWN,
+    Call,
+    Class,
+    Function,
+    Interpreter,
+    JSObject,
+    Made,
+    Native,
+    Scope,
+    call_builtin,
+    lineage,
+)
+
+__all__ = [
+    "InversifyServer",
+    "NestApp",
+    "attach_controllers",
+    "controllers_of",
+    "load_mentioning",
+    "module_controllers",
+]
+
+_CLASSES: Final = frozenset({"Controller", "JsonController", "RestController", "Route", "controller"})
+_VERBS: Final = {
+    **{verb: verb.upper() for verb in ("Get", "Post", "Put", "Patch", "Delete", "Head", "Options")},
+    **{f"http{verb}": verb.upper() for verb in ("Get", "Post", "Put", "Patch", "Delete", "Head")},
+    "All": "*",
+    "all": "*",
+}
+_ENDS: Final = re.compile(r"\.?\{\.?[jt]s,\s*\.?[jt]s\}$|\.[jt]s$")
+_BRACES: Final = re.compile(r"\{(\w+)\}")
+_MAX_MODULES: Final = 300
+_MAX_FILES: Final = 300
+
+
+def attach_controllers(app: Router, classes: Iterable[object], prefix: str, interpreter: Interpreter) -> None:
+    """Register the methods of controllers on an application."""
+    router = Router(is_app=False, file=app.file, is_mounted=True)
+    for cls in classes:
+        if isinstance(cls, Class):
+            for base in _class_paths(cls):
+                _attach(router, cls, base, interpreter)
+    if router.items:
+        app.items.append(Mount(router, prefix))
+
+
+def _attach(router: Router, cls: Class, base: str, interpreter: Interpreter) -> None:
+    taken: set[str] = set()
+    for ancestor in lineage(interpreter, cls):
+        if not isinstance(ancestor, Class):
+            continue
+        for name, decorators in ancestor.member_decorators.items():
+            function = ancestor.members.get(name)
+            if name in taken or not isinstance(function, Function):
+                continue
+            taken.add(name)
+            for verb, path in _method_paths(decorators):
+                whole = join_paths(base if base.startswith("/") else f"/{base}", path)
+                line = function.node.start_point.row + 1
+                router.items.append(Route(verb, whole, [], [function], function.scope, line, None))
+
+
+def _class_paths(cls: Class) -> list[str]:
+    """What stands before all of a controller's paths; empty for a class that is no controller."""
+    for made in cls.decorators:
+        if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
+            continue
+        given = made.arguments[0] if made.arguments else ""
+        version = ""
+        if isinstance(given, JSObject):
+            known = given.names.get("version")
+            version = f"v{known}/" if isinstance(known, str) else ""
+            given = given.names.get("path", "")
+        found = given if isinstance(given, list) else [given]
+        return [version + _express(item) for item in found if isinstance(item, str)] or [version]
+    return []
+
+
+def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str]]:
+    for made in decorators:
+        verb = _VERBS.get(made.name.rpartition(".")[2]) if isinstance(made, Made) else None
+        if verb is None or not isinstance(made, Made):
+            continue
+        given = made.arguments[0] if made.arguments else ""
+        for path in given if isinstance(given, list) else [given]:
+            if isinstance(path, str):
+                yield verb, _express(path)
+
+
+def _express(path: str) -> str:
+    """As Express writes it: ``{id}`` is how tsoa does."""
+    return _BRACES.sub(r":\1", path)
+
+
+def controllers_of(value: object, known: list[Class], interpreter: Interpreter) -> list[Class]:
+    """What an option ``controllers`` means: classes, or files; all that were read where it is not known."""
+    found: list[Class] = []
+    for item in value if isinstance(value, list) else []:
+        settled = interpreter.settle(item)
+        if isinstance(settled, Class):
+            found.append(settled)
+        elif isinstance(settled, str):
+            before = len(known)
+            files = call_builtin(interpreter, "glob.sync", Call(None, Scope(""), interpreter, [_sources(settled)]))
+            for file in files if isinstance(files, list) else []:
+                interpreter.require(str(file), "")
+            found += known[before:]
+    return found or load_mentioning(rb"routing-controllers", known, interpreter)
+
+
+def load_mentioning(word: bytes, known: list[Class], interpreter: Interpreter) -> list[Class]:
+    """All controllers of the package, where no one says which."""
+    prefix = "" if interpreter.resolver.folder == "." else f"{interpreter.resolver.folder}/"
+    names = [name for name in interpreter.sources.with_suffix(".ts", ".js") if name.startswith(prefix)]
+    for name in [item for item in names if word in interpreter.sources.text(item)][:_MAX_FILES]:
+        if ".test." not in name and ".spec." not in name:
+            interpreter.load(name)
+    return list(known)
+
+
+def _sources(pattern: str) -> str:
+    """A pattern for built files, for what they are built from."""
+    return _ENDS.sub(".*", pattern).replace("/dist/", "/src/")
+
+
+def module_controllers(module: object, interpreter: Interpreter) -> list[Class]:
+    """All controllers of a NestJS module and of those it imports."""
+    found: list[Class] = []
+    todo: list[object] = [module]
+    seen: set[int] = set()
+    while todo and len(seen) < _MAX_MODULES:
+        item = interpreter.settle(todo.pop(0))
+        if isinstance(item, Made):  # forwardRef(() => Module)
+            todo += [interpreter.call(part, []) for part in item.arguments if isinstance(part, Function)]
+        elif isinstance(item, list):
+            todo += item
+        elif isinstance(item, JSObject):  # a dynamic module
+            todo.append(item.names.get("module"))
+            found += _listed(item, "controllers", interpreter)
+        elif isinstance(item, Class) and id(item) not in seen:
+            seen.add(id(item))
+            for made in item.decorators:
+                options = made.arguments[0] if isinstance(made, Made) and made.arguments else None
+                if isinstance(options, JSObject):
+                    found += _listed(options, "controllers", interpreter)
+                    imports = options.names.get("imports")
+                    todo += imports if isinstance(imports, list) else []
+    return list(dict.fromkeys(found))
+
+
+def _listed(options: JSObject, name: str, interpreter: Interpreter) -> list[Class]:
+    value = options.names.get(name)
+    settled = [interpreter.settle(item) for item in value] if isinstance(value, list) else []
+    return [item for item in settled if isinstance(item, Class)]
+
+
+class NestApp(Router):
+    """What ``NestFactory.create`` gives."""
+
+    def call_method(self, name: str, call: Call) -> object:
+        """A prefix for all, and what Express applications have."""
+        if name == "setGlobalPrefix":
+            prefix = call.argument(0)
+            # One that only the running program knows is nearly always this.
+            self.prefix = prefix if isinstance(prefix, str) else "api"
+            return self
+        if name in {"get", "select", "resolve"}:
+            return UNKNOWN
+        return super().call_method(name, call)
+
+
+class InversifyServer(Native):
+    """``new InversifyExpressServer(container, null, {rootPath})``.
+
+    Args:
+        app: What ``build`` gives.
+        known: All classes with decorators; those read later are in it too.
+        prefix: The root path.
+    """
+
+    __slots__ = ("_app", "_known", "_prefix")
+
+    def __init__(self, app: Router, known: list[Class], prefix: str) -> None:
+        self._app = app
+        self._known = known
+        self._prefix = prefix
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Configuration gets the application; ``build`` registers the controllers."""
+        if name == "build":
+            attach_controllers(self._app, self._known, self._prefix, call.interpreter)
+            return self._app
+        configure = call.argument(0)
+        if isinstance(configure, Function):
+            call.interpreter.call(configure, [self._app])
+        return self

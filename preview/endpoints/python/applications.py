@@ -1,0 +1,173 @@
+"""Which application a Python project is, for any framework whose application is an object in a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from preview.endpoints.model import AppTarget, Found, FoundApp
+from preview.endpoints.python.hints import Hint, is_module, read_hints
+from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget
+from preview.endpoints.python.native import Framework, Native
+from preview.endpoints.python.roots import find_import_root
+from preview.endpoints.python.values import Function
+from preview.sources import Sources
+
+__all__ = ["Kind", "find_python_apps", "is_aside"]
+
+# Beyond these, a project is no project with one application in it.
+_MAX_CANDIDATES: Final = 16
+
+_FILE_NAMES: Final = (
+    *("main.py", "app.py", "wsgi.py", "asgi.py", "server.py", "application.py", "api.py", "run.py", "index.py"),
+    *("manage.py", "autoapp.py", "flask_app.py", "start.py", "__init__.py", "factory.py"),
+)
+_ATTRIBUTES: Final = ("app", "application", "api", "server", "asgi", "asgi_app", "main_app")
+_FACTORIES: Final = (
+    *("create_app", "get_app", "make_app", "build_app", "create_application", "get_application", "app_factory"),
+    *("make_application", "build_application", "create_flask_app", "create_api", "create_server", "init_app"),
+)
+_SIDE_FOLDERS: Final = frozenset(
+    {
+        *("tests", "test", "testing", "examples", "example", "docs", "doc", "scripts", "benchmarks", "migrations"),
+        *("alembic", "samples", "sample", "tools", "mock", "mocks", "stubs", "fake", "old", "legacy", "deprecated"),
+        *("backup", "archive", "sandbox", "playground", "experiments", "notebooks", "templates", "deprecated"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the search must know of a framework.
+
+    Attributes:
+        name: ``flask``, for the target.
+        title: ``Flask``, for people.
+        mentions: A file with an application has one of these texts.
+        plug: Makes what plugs the framework into an interpreter.
+        is_app: Whether a value is an application.
+        list_endpoints: Adds an application's endpoints.
+    """
+
+    name: str
+    title: str
+    mentions: tuple[bytes, ...]
+    plug: Callable[[], Framework]
+    is_app: Callable[[object], bool]
+    list_endpoints: Callable[[Native, Interpreter, Found], None]
+
+
+def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
+    """The project's applications of one framework, the likeliest first.
+
+    What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names. Where too much has to be read,
+    those that were found before.
+
+    Args:
+        sources: The project's files.
+        budget: What may be read.
+        kind: The framework.
+    """
+    if not any(word in sources.text(name) for name in sources.names for word in kind.mentions):
+        return []
+    search = _Search(sources, budget, kind, read_hints(sources))
+    found: list[FoundApp] = []
+    try:
+        for file in search.candidates()[:_MAX_CANDIDATES]:
+            app = search.look_into(file)
+            if app is not None:
+                found.append(app)
+    except OutOfBudget:
+        pass
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    sources: Sources
+    budget: Budget
+    kind: Kind
+    hints: Sequence[Hint]
+    # One for each folder that imports count from: a module that several candidates import is read once.
+    interpreters: dict[str, Interpreter] = field(default_factory=dict)
+
+    def candidates(self) -> list[str]:
+        """Files that may have an application, the likeliest first."""
+        words = (*self.kind.mentions, *(name.encode() for name in _FACTORIES))
+        files = [
+            name
+            for name in self.sources.names
+            if any(is_module(name, hint.module) for hint in self.hints)
+            or (name.rpartition("/")[2] in _FILE_NAMES and not name.endswith("__init__.py"))
+            or any(word in self.sources.text(name) for word in words)
+        ]
+        return sorted(files, key=self._rank)
+
+    def _rank(self, file: str) -> tuple[bool, bool, bool, int, int, str]:
+        *folders, name = file.split("/")
+        text = self.sources.text(file)
+        calls = any(b" " + factory.encode() + b"(" in text for factory in _FACTORIES)
+        return (
+            is_aside(file),
+            not any(is_module(file, hint.module) for hint in self.hints),
+            not (calls or any(word in text for word in self.kind.mentions)),
+            _FILE_NAMES.index(name) if name in _FILE_NAMES else len(_FILE_NAMES),
+            len(folders),
+            file,
+        )
+
+    def look_into(self, file: str) -> FoundApp | None:
+        """The application that a file offers, or None."""
+        tree = self.sources.tree(file)
+        if tree is None:
+            return None
+        hints = [hint for hint in self.hints if is_module(file, hint.module)]
+        app_dir, module = find_import_root(self.sources, file, tree, {hint.module for hint in hints})
+        if app_dir not in self.interpreters:
+            self.interpreters[app_dir] = Interpreter(self.sources, app_dir, self.budget, self.kind.plug())
+        interpreter = self.interpreters[app_dir]
+        names = interpreter.load(file).scope.names
+        hinted = [hint.attribute for hint in hints if hint.attribute]
+        picked = self._object(names, hinted) or self._factory(names, hinted, file, interpreter)
+        if picked is None:
+            return None
+        app, attribute, factory = picked
+        kind = "factory" if factory else "app"
+        reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
+        target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
+        lister = partial(self.kind.list_endpoints, app, interpreter)
+        return FoundApp(target, bool(hints), is_aside(file), lister)
+
+    def _object(self, names: dict[str, object], hinted: Sequence[str]) -> tuple[Native, str, bool] | None:
+        wanted = [*hinted, *_ATTRIBUTES]
+        apps = [(name, value) for name, value in names.items() if isinstance(value, Native) and self.kind.is_app(value)]
+        order = sorted(apps, key=lambda pair: wanted.index(pair[0]) if pair[0] in wanted else len(wanted))
+        return (order[0][1], order[0][0], False) if order else None
+
+    def _factory(
+        self, names: dict[str, object], hinted: Sequence[str], file: str, interpreter: Interpreter
+    ) -> tuple[Native, str, bool] | None:
+        usual = [name for name in _FACTORIES if name in names]
+        others = [name for name, value in names.items() if isinstance(value, Function) and "app" in name.lower()]
+        rest = [name for name in names if name not in others]
+        for name in dict.fromkeys([*hinted, *usual, *others, *rest]):
+            function = names.get(name)
+            if isinstance(function, Function) and function.scope.file == file and _needs_nothing(function):
+                built = interpreter.call(function)
+                if isinstance(built, Native) and self.kind.is_app(built):
+                    return built, name, True
+        return None
+
+
+def is_aside(file: str) -> bool:
+    """Whether a file lies where tests, examples or what is no longer used do."""
+    *folders, name = file.split("/")
+    return any(folder.lower() in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
+
+
+def _needs_nothing(function: Function) -> bool:
+    arguments = function.node.args
+    required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+    return required == 0 and all(default is not None for default in arguments.kw_defaults)

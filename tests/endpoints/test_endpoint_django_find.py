@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from django_project_kit import django_project, listed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preview.endpoints import extract, find_app
+
+HOME = "from django.urls import path\ndef home(request): ...\nurlpatterns = [path('home/', home)]\n"
+
+
+def test_manage_py_names_the_settings(tmp_path: Path) -> None:
+    target = find_app(django_project(tmp_path))
+    assert target is not None
+    assert (target.framework, target.module, target.attribute) == ("django", "config.settings", "")
+    assert (target.app_dir, target.file, str(target)) == (".", "manage.py", "config.settings")
+    assert target.reason == 'Django project found: manage.py, settings "config.settings"'
+
+
+def test_a_project_in_a_subfolder_counts_its_imports_from_there(tmp_path: Path) -> None:
+    django_project(tmp_path / "backend", config__urls=HOME)
+    target = find_app(tmp_path)
+    assert target is not None
+    assert (target.app_dir, target.file, target.module) == ("backend", "backend/manage.py", "config.settings")
+    assert listed(tmp_path) == ["* /home/"]
+
+
+@pytest.mark.parametrize(
+    "manage",
+    [
+        "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'config.settings'\n",
+        "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', os.getenv('SETTINGS', 'config.settings'))\n",
+        "S = 'config.settings'\nimport os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', S)\n",
+        "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')\nprint 'python 2'\n",
+        "# DJANGO_SETTINGS_MODULE comes from the environment\n",
+    ],
+)
+def test_settings_are_found_however_manage_py_names_them(tmp_path: Path, manage: str) -> None:
+    folder = django_project(tmp_path, manage=manage, config__urls=HOME)
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.settings"
+    assert listed(folder) == ["* /home/"]
+
+
+def test_a_settings_package_that_says_nothing_has_its_local_module(tmp_path: Path) -> None:
+    base = "ROOT_URLCONF = 'config.urls'\n"
+    folder = django_project(tmp_path, config__urls=HOME)
+    (folder / "config/settings.py").unlink()
+    package = folder / "config/settings"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("base", base), ("production", "from .base import *\n")):
+        (package / f"{name}.py").write_text(text)
+    (package / "local.py").write_text("from config.settings.base import *\n")
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.settings.local"
+
+
+def test_wsgi_is_enough_without_manage_py(tmp_path: Path) -> None:
+    wsgi = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')\n"
+    django_project(tmp_path / "src", config__wsgi=wsgi, config__urls=HOME)
+    (tmp_path / "src/manage.py").unlink()
+    target = find_app(tmp_path)
+    assert target is not None
+    assert (target.app_dir, target.file) == ("src", "src/config/wsgi.py")
+
+
+def test_folders_that_are_put_on_the_path_are_roots(tmp_path: Path) -> None:
+    manage = """
+    import os, sys
+    from pathlib import Path
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    sys.path.append(str(Path(__file__).parent / "apps"))
+    """
+    urls = "from shop.views import home\nurlpatterns = [path('a/', include('shop.urls'))]\n"
+    shop = {"apps__shop__views": "def home(request): ...\n", "apps__shop__urls": HOME}
+    assert listed(django_project(tmp_path, urls, manage=manage, **shop)) == ["* /a/home/"]
+
+
+def test_a_project_among_examples_is_not_preferred(tmp_path: Path) -> None:
+    django_project(tmp_path / "tests", config__urls=HOME)
+    django_project(tmp_path / "deep/server", config__urls=HOME.replace("home/", "real/"))
+    assert listed(tmp_path) == ["* /real/"]
+
+
+def test_a_file_that_cannot_be_parsed_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    urls = "from shop import views\nfrom shop.good import home\nurlpatterns = [path('a/', views.x), path('b/', home)]\n"
+    folder = django_project(tmp_path, urls, shop__views="def x(:\n", shop__good="def home(request): ...\n")
+    found = extract(folder)
+    assert [item.path for item in found.endpoints] == ["/a/", "/b/"]
+    assert list(found.skipped) == ["shop/views.py"]
+
+
+def test_settings_without_a_url_configuration_are_no_application(tmp_path: Path) -> None:
+    assert find_app(django_project(tmp_path, config__settings="DEBUG = True\n")) is None
+
+
+ROUTERS_IN_ROUTERS = """
+from rest_framework.routers import *
+r = DefaultRouter()
+r.registry.append(r)
+r.register(r, r)
+r.registry.extend(r.registry)
+urlpatterns = r.urls + [r.urls]
+"""
+NINJA_IN_NINJA = """
+from ninja import *
+a = NinjaAPI()
+a.add_router("", a)
+a.add_router("x", a)
+urlpatterns = [path("", a.urls)]
+"""
+SERIALIZERS_IN_THEMSELVES = """
+from rest_framework.serializers import *
+from rest_framework.viewsets import *
+class S(Serializer):
+    a = Field()
+class S(S):
+    b = S()
+    c = S(many=True)
+class V(ModelViewSet):
+    serializer_class = S
+urlpatterns = [path("", V.as_view({"get": "list"}))]
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "urlpatterns = urlpatterns",
+        "urlpatterns = []\nurlpatterns.append(urlpatterns)",
+        "urlpatterns = [path('x', include(urlpatterns))]",
+        "urlpatterns = []\nfor a in range(9):\n    urlpatterns += [path('x', include(urlpatterns))]\n",
+        "urlpatterns = [re_path('(' * 9000, x)]",
+        f"urlpatterns = [re_path('{'(' * 9000}', x), re_path('{'(?:' * 9000}', x), path('{'<' * 9000}', x)]",
+        "class A(A): ...\nurlpatterns = [path('', A.as_view())]",
+        ROUTERS_IN_ROUTERS,
+        NINJA_IN_NINJA,
+        SERIALIZERS_IN_THEMSELVES,
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_hostile_configurations_end_soon(tmp_path: Path, text: str) -> None:
+    folder = django_project(tmp_path, text)
+    begun = time.perf_counter()
+    extract(folder)
+    assert time.perf_counter() - begun < 5
+
+
+@given(st.text(max_size=200) | st.text("()[]{}<>:=.,@\n\\ abdefrptuilnx'\"?P^$+|", max_size=200))
+@settings(deadline=None)
+def test_any_text_in_a_django_project_is_survived(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-django"
+    if not folder.exists():
+        django_project(folder)
+    start = "from django.urls import *\nfrom rest_framework.routers import *\n"
+    (folder / "config/urls.py").write_bytes((start + text).encode("utf-8", "surrogatepass"))
+    extract(folder)
+
+
+@given(st.text("()[]{}<>:=.?P^$+*|\\/abdw", max_size=60))
+@settings(deadline=None)
+def test_any_regular_expression_becomes_a_path(tmp_path_factory: pytest.TempPathFactory, regex: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "regex-django"
+    if not folder.exists():
+        django_project(folder)
+    (folder / "config/urls.py").write_text(
+        f"from django.urls import re_path\nurlpatterns = [re_path({regex!r}, x.y)]\n"
+    )
+    (endpoint,) = extract(folder).endpoints
+    assert endpoint.path.startswith("/")
+
+
+def test_a_large_django_project_is_read_quickly(tmp_path: Path) -> None:
+    views = "from rest_framework.viewsets import ModelViewSet\n" + "".join(
+        f"class V{n}(ModelViewSet):\n    lookup_field = 'id'\n" for n in range(10)
+    )
+    urls = (
+        "from rest_framework.routers import DefaultRouter\nfrom . import views\nrouter = DefaultRouter()\n"
+        + "".join(f"router.register('v{n}', views.V{n})\n" for n in range(10))
+    )
+    names = [f"app{n}" for n in range(50)]
+    files = {f"{name}__{part}": text for name in names for part, text in (("views", views), ("urls", urls))}
+    files = {
+        name: text + ("urlpatterns = router.urls\n" if name.endswith("urls") else "") for name, text in files.items()
+    }
+    root = "urlpatterns = [" + ", ".join(f"path('{name}/', include('{name}.urls'))" for name in names) + "]\n"
+    folder = django_project(tmp_path, root, **files)
+    begun = time.perf_counter()
+    assert len(extract(folder).endpoints) == 3000
+    # 0.5 s is what is promised for a project; this is many times a large one, and the machine may be busy.
+    assert time.perf_counter() - begun < 5
+    shutil.rmtree(tmp_path)
+
+
+def test_settings_for_tests_come_last(tmp_path: Path) -> None:
+    manage = """
+    import os, sys
+    if "test" in sys.argv:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.test")
+    else:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    """
+    target = find_app(django_project(tmp_path, manage=manage, config__test="ROOT_URLCONF = 'config.urls'\n"))
+    assert target is not None
+    assert target.module == "config.settings"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from split_settings.tools import include, optional\ninclude('parts/*.py', optional('gone.py'))\n",
+        "from .parts.base import ROOT_URLCONF as U\nclass Base:\n    ROOT_URLCONF = U\nclass Dev(Base): ...\n",
+        "import somewhere\nsomewhere.load(globals())\n",
+    ],
+    ids=["split", "classes", "by means not understood"],
+)
+def test_settings_may_be_put_together(tmp_path: Path, text: str) -> None:
+    parts = "ROOT_URLCONF = 'config.urls'\n"
+    folder = django_project(tmp_path, config__urls=HOME, config__settings=text, config__parts__base=parts)
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.settings"
+    assert listed(folder) == ["* /home/"]

@@ -1,0 +1,112 @@
+"""A real service that starts real projects from a plan given by hand: what detection finds is another room's matter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+import trio
+
+from preview.clock import utc_now
+from preview.detection import Overrides, Server, StartPlan, Toolchain
+from preview.endpoints import AppTarget
+from preview.generations import Generation
+from preview.service import Service, open_service
+from preview.settings import Settings
+from preview.supervisor import ActivePreview, LaunchRequest, User
+
+__all__ = ["ANN", "Rig", "ask", "command", "listening_ports", "open_rig", "says", "story", "target"]
+
+ANN = User("ann", "enterprise")
+
+
+@dataclass
+class MemorySource:
+    """Generations that are texts."""
+
+    projects: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    async def get(self, generation_id: str) -> Generation:
+        await trio.lowlevel.checkpoint()
+        return Generation(generation_id, "project", ANN.id, utc_now())
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        for name, text in self.projects[generation_id].items():
+            path = trio.Path(directory / name)
+            await path.parent.mkdir(parents=True, exist_ok=True)
+            await path.write_text(text)
+
+
+@dataclass
+class Rig:
+    """A service and what tests do with it."""
+
+    service: Service
+    source: MemorySource
+    monkeypatch: pytest.MonkeyPatch
+
+    async def begin(
+        self, files: Mapping[str, str], plan: StartPlan, *, overrides: Overrides | None = None
+    ) -> ActivePreview:
+        """Launch the project by this plan; it is still starting."""
+        self.source.projects["g1"] = files
+        self.monkeypatch.setattr("preview.supervisor.run.detect", lambda directory, overrides: plan)
+        launched = await self.service.previews.launch(LaunchRequest(ANN, "g1", overrides=overrides))
+        preview = self.service.previews.find(launched.record.id)
+        assert preview is not None
+        return preview
+
+    async def start(self, files: Mapping[str, str], plan: StartPlan) -> ActivePreview:
+        """As ``begin``; it runs, or has failed."""
+        preview = await self.begin(files, plan)
+        await preview.settled.wait()
+        return preview
+
+
+@asynccontextmanager
+async def open_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    source = MemorySource()
+    async with open_service(settings, generations=source) as service:
+        yield Rig(service, source, monkeypatch)
+
+
+def target(module: str, attribute: str, *, app_dir: str = ".", factory: bool = False, framework: str) -> AppTarget:
+    file = f"{app_dir}/{module.replace('.', '/')}.py".removeprefix("./")
+    return AppTarget(module, attribute, app_dir, factory, file, f"{module} was chosen", framework)
+
+
+def command(*words: str, **more: object) -> StartPlan:
+    """A plan that runs a command of the plain Python environment."""
+    return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=words, **more)  # type: ignore[arg-type]  # fields of the plan
+
+
+def story(preview: ActivePreview) -> list[str]:
+    """Its log so far."""
+    return preview.last_lines(1000)
+
+
+async def says(preview: ActivePreview, text: str) -> None:
+    """Wait until its log has this line."""
+    with preview.log.subscribe() as events:
+        while text not in story(preview):
+            await events.receive()
+
+
+async def ask(preview: ActivePreview, path: str = "/") -> httpx2.Response:
+    host, port = preview.socket_address
+    async with httpx2.AsyncClient() as client:
+        return await client.get(f"http://{host}:{port}{path}")
+
+
+def listening_ports(preview: ActivePreview) -> set[int]:
+    """Ports that any process of the preview listens on."""
+    leader = psutil.Process(preview.record.pid)
+    found = set()
+    for process in (leader, *leader.children(recursive=True)):
+        found |= {one.laddr.port for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    return found

@@ -1,0 +1,160 @@
+"""Every kind of server, really started: on the socket that the service holds, or on the port it keeps for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import trio
+from launch_kit import Rig, ask, command, listening_ports, story, target
+from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE, PLAIN
+
+from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
+from preview.lifecycle import State
+from preview.supervisor import ActivePreview
+
+DJANGO_VARIABLES = {
+    "SECRET_KEY": Variable("SECRET_KEY", "{secret}", Origin.MADE_UP, "config/settings.py:5", secret=True),
+    "DB_FILE": Variable("DB_FILE", "{database_path}", Origin.SUPPLIED),
+}
+MIGRATE = Step("migrations", ("python", "manage.py", "migrate"), "site", "the project has migrations", required=True)
+
+
+def django_plan(server: Server) -> StartPlan:
+    return StartPlan(
+        "django",
+        Toolchain.PYTHON,
+        server,
+        target("config.settings", "", app_dir="site", framework="django"),
+        directory="site",
+        python_path=("site",),
+        steps=(MIGRATE,),
+        variables=DJANGO_VARIABLES,
+    )
+
+
+def assert_it_serves_on_the_services_socket(preview: ActivePreview) -> None:
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert listening_ports(preview) == {preview.record.port}
+    assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+    inherited = os.fstat(preview.listener.fileno()).st_ino
+    held = {link.readlink().name for link in Path(f"/proc/{preview.record.pid}/fd").iterdir()}
+    assert f"socket:[{inherited}]" in held
+
+
+async def test_fastapi_in_a_subfolder(rig: Rig) -> None:
+    plan = StartPlan(
+        "fastapi",
+        Toolchain.PYTHON,
+        Server.ASGI,
+        target("shop.main", "app", app_dir="backend", framework="fastapi"),
+        directory="backend",
+        python_path=("backend",),
+        health_path="/health",
+    )
+    preview = await rig.start(FASTAPI, plan)
+    assert_it_serves_on_the_services_socket(preview)
+    said = (await ask(preview, "/health")).json()
+    backend = f"{preview.directory}/backend"
+    assert said == {"name": "shop", "cwd": backend, "path": backend}
+    # The project starts a server of its own while it is imported.
+    assert any("uvicorn.run() in the project's own code is left out" in line for line in story(preview))
+
+
+async def test_flask(rig: Rig) -> None:
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, target("app", "app", framework="flask"))
+    preview = await rig.start(FLASK, plan)
+    assert_it_serves_on_the_services_socket(preview)
+    assert (await ask(preview, "/nothing?a=%0Ab")).status_code == 404
+    assert (await ask(preview, "/fail")).status_code == 500
+    said = "\n".join(story(preview))
+    assert '127.0.0.1 - "GET /nothing?a=%0Ab HTTP/1.1" 404 NOT FOUND' in said
+    assert "ZeroDivisionError" in said
+
+
+async def test_a_stream_of_flask_arrives_as_it_is_made(rig: Rig) -> None:
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, target("app", "app", framework="flask"))
+    preview = await rig.start(FLASK, plan)
+    async with await trio.open_tcp_stream(*preview.socket_address) as stream:
+        await stream.send_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while b"first" not in received:
+            received += await stream.receive_some()
+
+
+async def test_a_flask_factory_in_src(rig: Rig) -> None:
+    made = target("shop", "create_app", app_dir="src", factory=True, framework="flask")
+    plan = StartPlan("flask", Toolchain.PYTHON, Server.WSGI, made, python_path=("src",))
+    preview = await rig.start(FLASK_FACTORY, plan)
+    assert_it_serves_on_the_services_socket(preview)
+    assert (await ask(preview)).text == "made by a factory"
+
+
+async def test_django_with_migrations_static_files_and_hosts_that_would_refuse(rig: Rig) -> None:
+    preview = await rig.start(DJANGO, django_plan(Server.DJANGO))
+    assert_it_serves_on_the_services_socket(preview)
+    answer = await ask(preview)
+    assert (answer.status_code, answer.text) == (200, "django_content_type, django_migrations WSGIRequest")
+    assert (await ask(preview, "/static/logo.txt")).text == "a logo"
+    said = story(preview)
+    assert any(line.startswith("step migrations: running (python manage.py migrate), the project has") for line in said)
+    assert any(line.startswith("step migrations: done in ") for line in said)
+    assert "ALLOWED_HOSTS would refuse the preview's own address: localhost, .localhost, 127.0.0.1, [::1] added" in said
+    assert "SECURE_SSL_REDIRECT is off: the preview is served by plain HTTP" in said
+
+
+async def test_django_by_asgi(rig: Rig) -> None:
+    preview = await rig.start(DJANGO, django_plan(Server.ASGI))
+    assert_it_serves_on_the_services_socket(preview)
+    assert (await ask(preview)).text.endswith("ASGIRequest")
+    assert (await ask(preview, "/static/logo.txt")).text == "a logo"
+
+
+async def test_express(rig: Rig) -> None:
+    plan = StartPlan("express", Toolchain.NODE, Server.NODE, None, command=("server.js",))
+    preview = await rig.start(EXPRESS, plan)
+    assert_it_serves_on_the_services_socket(preview)
+    assert (await ask(preview)).text == "express"
+    assert f"the program asks for port 3000; the preview serves it on {preview.record.port}" in story(preview)
+
+
+async def test_a_node_program_keeps_its_helpers_port_and_its_callbacks(rig: Rig) -> None:
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.mjs",))
+    preview = await rig.start(NODE, plan)
+    said = story(preview)
+    assert f"event {preview.record.port}" in said
+    assert "callback true" in said
+    (helper,) = [int(line.removeprefix("helper ")) for line in said if line.startswith("helper ")]
+    assert listening_ports(preview) == {preview.record.port, helper}
+
+
+async def test_a_node_cluster_serves_by_its_workers(rig: Rig) -> None:
+    workers = {"WORKERS": Variable("WORKERS", "2", Origin.PROJECT)}
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.mjs",), variables=workers)
+    preview = await rig.start(NODE, plan)
+    assert (await ask(preview)).text == "worker true"
+
+
+async def test_a_script_of_npm_is_given_the_socket_too(rig: Rig) -> None:
+    plan = StartPlan("node", Toolchain.NODE, Server.COMMAND, None, command=("npm", "start"))
+    preview = await rig.start(NODE, plan)
+    assert (await ask(preview)).text == "worker false"
+    assert preview.record.port in listening_ports(preview)
+
+
+async def test_a_command_listens_at_its_port_itself(rig: Rig) -> None:
+    preview = await rig.start(PLAIN, command("python", "serve.py", "$PORT"))
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert listening_ports(preview) == {preview.record.port}
+    assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
+    assert (await ask(preview)).status_code == 200
+    await rig.service.previews.stop("g1")
+    with socket.create_server(("127.0.0.1", preview.record.port or 0)):
+        """Free again."""
+
+
+async def test_a_program_that_is_nowhere_is_named(rig: Rig) -> None:
+    preview = await rig.start(PLAIN, command("no-such-program", "serve"))
+    assert preview.record.state is State.FAILED
+    assert "'no-such-program' is neither in the project's environment nor on this machine" in str(preview.record.reason)

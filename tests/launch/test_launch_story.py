@@ -1,0 +1,195 @@
+"""Steps, variables, missing servers: what happens ahead of the first answer, and how its failure is told."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from launch_kit import ANN, Rig, ask, command, says, story
+from launch_projects import PLAIN
+
+from preview.detection import Origin, Overrides, ServiceKind, ServiceNeed, StartPlan, Step, Variable
+from preview.errors import LaunchFailed
+from preview.lifecycle import State, StopCause
+
+
+def serve(**more: object) -> StartPlan:
+    return command("python", "serve.py", "{port}", **more)
+
+
+def step(code: str, *, required: bool = False, name: str = "build") -> Step:
+    return Step(name, ("python", "-c", code), ".", "because", required=required)
+
+
+def secret() -> dict[str, Variable]:
+    return {
+        "SECRET_KEY": Variable("SECRET_KEY", "{secret}", Origin.MADE_UP, "app.py:1", secret=True),
+        "MAIL_FROM": Variable("MAIL_FROM", "shop@example.com", Origin.MADE_UP, "app.py:2"),
+        "PORT": Variable("PORT", "1", Origin.PROJECT),
+        "LOG_LEVEL": Variable("LOG_LEVEL", "trace", Origin.EXAMPLE),
+    }
+
+
+# Steps
+
+
+async def test_steps_run_in_their_order_and_their_output_is_in_the_log(rig: Rig) -> None:
+    steps = (step("print('first')", name="one"), step("open('made', 'w'); print('second')", name="two"))
+    preview = await rig.start(PLAIN, serve(steps=steps))
+    assert preview.directory is not None
+    assert (preview.directory / "made").exists()
+    said = [line for line in story(preview) if line.startswith(("step", "first", "second"))]
+    assert [line.partition(" in ")[0] for line in said] == [
+        "step one: running (python -c print('first')), because",
+        "first",
+        "step one: done",
+        "step two: running (python -c open('made', 'w'); print('second')), because",
+        "second",
+        "step two: done",
+    ]
+
+
+async def test_a_required_step_that_fails_ends_the_launch_with_its_meaning(rig: Rig) -> None:
+    failing = step("raise SystemExit('ModuleNotFoundError: No module named \\'jose\\'')", required=True)
+    preview = await rig.start(PLAIN, serve(steps=(failing,)))
+    await preview.over.wait()
+    assert preview.record.state is State.FAILED
+    assert str(preview.record.reason).startswith("There is no Python module 'jose'. Add the package")
+    assert any(
+        line.startswith("step build: failed with exit code 1; There is no Python module") for line in story(preview)
+    )
+    assert preview.cause.details["step"] == "build"
+    assert preview.record.pid is None
+
+
+async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> None:
+    preview = await rig.start(PLAIN, serve(steps=(step("raise SystemExit(3)"),)))
+    assert preview.record.state is State.RUNNING
+    assert "step build: failed with exit code 3; its output above says why" in story(preview)
+    assert "the application is started without the step build" in story(preview)
+
+
+async def test_a_step_that_takes_too_long_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preview.supervisor.steps._DRAIN_S", 0.1)
+    object.__setattr__(rig.service.settings, "step_timeout_s", 0.5)
+    preview = await rig.start(PLAIN, serve(steps=(step("import time; time.sleep(600)", required=True),)))
+    assert preview.record.state is State.FAILED
+    assert "The step build failed: it was not done within 0.5 s (PREVIEW_STEP_TIMEOUT)." in str(preview.record.reason)
+
+
+async def test_a_stop_in_the_middle_of_a_step_leaves_nothing(rig: Rig) -> None:
+    waits = step("print('waiting', flush=True); import time; time.sleep(600)")
+    preview = await rig.begin(PLAIN, serve(steps=(waits,)))
+    await says(preview, "waiting")
+    preview.request_stop(StopCause.USER)
+    await preview.over.wait()
+    assert preview.record.state is State.STOPPED
+
+
+async def test_a_step_inherits_no_socket(rig: Rig) -> None:
+    code = "import os; print('fds', sorted(os.listdir('/proc/self/fd'))[:4])"
+    preview = await rig.start(PLAIN, serve(steps=(step(code),)))
+    assert "fds ['0', '1', '2', '3']" in story(preview)
+
+
+# Variables
+
+
+async def test_a_secret_is_made_up_once_and_is_not_in_the_log(rig: Rig) -> None:
+    shows = step("import os; print(len(os.environ['SECRET_KEY'])); open('key', 'w').write(os.environ['SECRET_KEY'])")
+    preview = await rig.start(PLAIN, serve(steps=(shows,), variables=secret()))
+    made_up = (await ask(preview)).text
+    assert len(made_up) == 64
+    assert preview.directory is not None
+    assert (preview.directory / "key").read_text() == made_up
+    assert not any(made_up in line for line in story(preview))
+    assert (
+        "variables made up for this preview: SECRET_KEY, MAIL_FROM=shop@example.com; set your own under [env] in "
+        "preview.toml or in the launch request"
+    ) in story(preview)
+
+
+async def test_the_contracts_variables_stay_unless_a_person_says_otherwise(rig: Rig) -> None:
+    shows = step("import os; print('port', os.environ['PORT'], 'level', os.environ['LOG_LEVEL'])")
+    preview = await rig.start(PLAIN, serve(steps=(shows,), variables=secret()))
+    assert f"port {preview.record.port} level ERROR" in story(preview)
+
+
+async def test_a_restart_keeps_what_the_launch_request_decided(rig: Rig) -> None:
+    overrides = Overrides(health="/")
+    preview = await rig.begin(PLAIN, serve(), overrides=overrides)
+    await preview.settled.wait()
+    again = await rig.service.previews.restart(ANN, "g1")
+    started = rig.service.previews.find(again.record.id)
+    assert started is not None
+    assert started.overrides == overrides
+
+
+# Servers that are missing
+
+
+def needing(port: int, *, at_startup: bool = True) -> tuple[ServiceNeed, ...]:
+    address = ("127.0.0.1", port)
+    return (ServiceNeed(ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup, address),)
+
+
+def nobodys_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_waiting_for_a_server_that_is_not_there_fails_in_seconds(rig: Rig) -> None:
+    port, began = nobodys_port(), trio.current_time()
+    waits = {"requirements.txt": "", "serve.py": "import time\nprint('connecting', flush=True)\ntime.sleep(600)"}
+    preview = await rig.start(waits, serve(services=needing(port)))
+    await preview.over.wait()
+    assert trio.current_time() - began < 15
+    assert preview.record.reason == (
+        f"It needs PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7), and nothing answers there. "
+        "Start one or set DATABASE_URL."
+    )
+    assert isinstance(preview.cause, LaunchFailed)
+    assert preview.cause.details["reason"] == "missing_service"
+
+
+async def test_a_death_without_its_server_is_told_by_its_own_words(rig: Rig) -> None:
+    port = nobodys_port()
+    said = f"OSError: [Errno 111] Connect call failed ('127.0.0.1', {port})"
+    dies = {"requirements.txt": "", "serve.py": f'raise SystemExit("""{said}""")'}
+    preview = await rig.start(dies, serve(services=needing(port)))
+    await preview.over.wait()
+    assert preview.record.exit_code == 1
+    assert str(preview.record.reason).startswith(f"It needs PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL")
+
+
+async def test_an_application_that_comes_up_without_its_server_runs_and_is_warned(rig: Rig) -> None:
+    port = nobodys_port()
+    preview = await rig.start(PLAIN, serve(services=needing(port)))
+    assert preview.record.state is State.RUNNING
+    warning = (
+        f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7) does not answer; what needs it will fail"
+    )
+    assert warning in story(preview)
+
+
+async def test_a_missing_variable_is_named_at_the_end(rig: Rig) -> None:
+    dies = {"requirements.txt": "", "serve.py": "import os\nos.environ['STRIPE_KEY']"}
+    preview = await rig.start(dies, serve())
+    assert str(preview.record.reason).startswith("The environment variable STRIPE_KEY is not set.")
+    assert preview.cause.details["reason"] == "missing_variable"
+
+
+async def test_a_program_that_serves_nothing_is_told_so(rig: Rig) -> None:
+    preview = await rig.start({"requirements.txt": "", "serve.py": "print('done')"}, serve())
+    assert str(preview.record.reason).endswith("it ran to its end and serves nothing.")
+
+
+# Health
+
+
+async def test_a_health_route_that_says_no_holds_the_launch_for_seconds_only(rig: Rig) -> None:
+    preview = await rig.start(PLAIN, serve(health_path="/health"))
+    assert preview.record.state is State.RUNNING
+    assert "GET /health says 503: it serves, but not all that it needs is there" in story(preview)
