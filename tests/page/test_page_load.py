@@ -118,7 +118,7 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
         page.evaluate(WATCH_TASKS)
         steps = page.get_by_role("list", name="Steps of the launch")
         expect(steps.locator("[data-state=done]")).to_have_count(4)
-        assert not asked
+        assert len(asked) <= 1
         assert 5_000 <= len(seen.saved_lines()) < 5_050
         with responsive(seen, "fetching what is older"):
             page.locator(".xterm-helper-textarea").focus()

@@ -65,7 +65,7 @@ def test_nothing_moves_while_a_project_is_loaded_launched_watched_and_ended(
             (preview,) = api.get("/api/v1/previews?status=running").json()["previews"]
             path = f"/api/v1/generations/{preview['generation_id']}/preview"
             token = api.post(f"{path}/token").json()["session_token"]
-            ask = {"method": "GET", "path": "/burst/3000", "query": {}, "headers": {}, "body": None}
+            ask: dict[str, object] = {"method": "GET", "path": "/burst/3000", "query": {}, "headers": {}, "body": None}
             api.post(f"{path}/request", json=ask, headers={"X-Preview-Token": token})
             seen.wait_for_line("burst 2999")
             # The slider of the log's scroll bar is what moves.

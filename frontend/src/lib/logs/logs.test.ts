@@ -220,6 +220,12 @@ describe("the steps of a launch", () => {
     ]);
   });
 
+  test("say how they failed", () => {
+    expect(told(at(0, "step build: failed with exit code 2; its output above says why"))[0]).toBe(
+      "Build failed failed with exit code 2; its output above says why",
+    );
+  });
+
   test("that were under way are over when a later one is done", () => {
     const said = told(at(0, "step build: running npm run build"), at(1, "process 7 started, port 3001"));
     expect(said).toEqual([

@@ -20,7 +20,7 @@ const STEPS: readonly { name: string; label: string; said: RegExp }[] = [
   { name: "ready", label: "Answers", said: /^ready in (.+)$/ },
 ];
 /** Steps that only some launches have name themselves: `step migrations: done in 1.20 s`. */
-const NAMED = /^step ([^:]{1,40}): (running|done|failed)\b\s*(?:in |:\s*)?(.*)$/;
+const NAMED = /^step ([^:]{1,40}): (running|done|failed)\b(:?)\s*(?:in )?(.*)$/;
 const MAX_NAMED = 12;
 /** Step lines kept; a launch has a dozen. */
 const MAX_SAID = 200;
@@ -74,7 +74,9 @@ function isStep(message: string): boolean {
 function apply(steps: LaunchStep[], message: string, atMs: number): void {
   const named = NAMED.exec(message);
   if (named) {
-    const [, name = "", state, detail = ""] = named;
+    const [, name = "", state, colon, rest = ""] = named;
+    // `failed with exit code 1` is a sentence with its verb, `failed: no such table` is one without.
+    const detail = state === "failed" && colon === "" && rest ? `failed ${rest}` : rest;
     applyNamed(steps, name, state as StepState, detail, atMs);
     return;
   }

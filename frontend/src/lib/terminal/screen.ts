@@ -18,7 +18,7 @@ const NEAR_ROWS = 40;
 const NEAR_LINES = 500;
 /** A window that is being dragged is not written anew at each step. */
 const REWRAP_MS = 80;
-const FILL_MS = 300;
+const FILL_MS = 1_000;
 
 /**
  * The terminal: shows a window of a view of the log, moves it as one scrolls, and follows the end while one is there.
