@@ -63,7 +63,7 @@ _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".j
 def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
     command = find_command(project)
     work = find_database_work(project)
-    reads = environment_reads(project.sources, project.scripts)
+    reads = environment_reads(project.sources, project.by_reach)
     kinds = _kinds(project, work)
     variables = choose_variables(project, reads, kinds, command.variables)
     variables.update({item.name: item for item in work.variables})
@@ -106,7 +106,7 @@ def _imported_tools(project: NodeProject) -> list[str]:
     tools = [name for name in project.package.dev_dependencies if is_tool_for_development(name)]
     if not tools:
         return []
-    imported = {name for file in project.scripts for name in _IMPORT.findall(project.text(file)) if name in tools}
+    imported = {name for file in project.reached for name in _IMPORT.findall(project.text(file)) if name in tools}
     return [name for name in tools if name in imported]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Final
 
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
+from preview.sources.node_files import resolve_script_file
 from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
 
 __all__ = ["NodeProject", "find_project"]
@@ -23,6 +25,7 @@ _SERVERS: Final = (
     "apollo-server", "@apollo/server", "graphql-yoga", "json-server", "ws", "socket.io", "@adonisjs/core", "sails",
     "@loopback/core", "connect", "routing-controllers", "@hono/node-server", "h3", "micro",
 )  # fmt: skip
+_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
      "client", "frontend", "front-end", "fixtures", "benchmarks", "mocks", "public", "static"}
@@ -82,6 +85,27 @@ class NodeProject:
             for name in self.sources.with_suffix(*SCRIPT_SUFFIXES)
             if name.startswith(top) and not _is_aside(name.removeprefix(top)) and not name.endswith(".d.ts")
         )
+
+    @cached_property
+    def reached(self) -> tuple[str, ...]:
+        """The files that the entry loads, by what their imports say; the entry first."""
+        found: dict[str, None] = {self.entry.file: None}
+        todo = [self.entry.file]
+        while todo:
+            file = todo.pop(0)
+            for specifier in _IMPORT.findall(self.text(file)):
+                inner = resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
+                if inner is not None and inner not in found:
+                    found[inner] = None
+                    todo.append(inner)
+        return tuple(found)
+
+    @cached_property
+    def by_reach(self) -> tuple[str, ...]:
+        """All files of ``scripts``, those that the entry loads first."""
+        known = set(self.scripts)
+        near = [name for name in self.reached if name in known]
+        return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
         """A file as text."""

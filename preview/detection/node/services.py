@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -127,7 +127,7 @@ def find_services(
     for client in _CLIENTS:
         if not project.requires(*client.packages):
             continue
-        for file in project.scripts:
+        for file in project.by_reach:
             text = _without_comments(project.text(file))
             match = client.connects.search(text)
             if match is None or not any(
@@ -135,7 +135,9 @@ def find_services(
             ):
                 continue
             line = text.count("\n", 0, match.start()) + 1
-            found[client.kind] = _need(project, client, file, line, reads, values)
+            need = _need(project, client, file, line, reads, values)
+            # Seeders and other tools connect too, but the application does not run them.
+            found[client.kind] = need if file in project.reached else replace(need, at_startup=False)
             break
     kind = _DIALECTS.get(provider or "")
     if kind is not None and kind not in found:
@@ -153,6 +155,7 @@ def _need(
     values: Mapping[str, str],
 ) -> ServiceNeed:
     named = [read for read in reads if client.name.search(read.name) and service_of_name(read.name, [client.kind])]
+    named.sort(key=lambda read: "TEST" in read.name.upper())
     here = [read.name for read in named if read.file == file] or [read.name for read in named]
     setting = next((name for name in here if re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None))
     value = values.get(setting, "") if setting else _fixed_address(project.text(file), client.kind)
