@@ -157,10 +157,9 @@ def _told(given: Overrides) -> Iterable[str]:
             yield f"given in the {origin}: {', '.join(variables)}"
 
 
-def _skipped(given: Overrides) -> str | None:
-    if isinstance(given.skip_steps, tuple):
-        return ", ".join(given.skip_steps)
-    return "all" if given.skip_steps else None
+def _skipped(given: Overrides) -> str:
+    names = given.skip_steps
+    return ", ".join(names) if isinstance(names, tuple) else "all" if names else ""
 
 
 def _not_runnable(sources: Sources) -> InvalidGeneration:

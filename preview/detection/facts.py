@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -75,6 +76,7 @@ class Facts:
         compared: Texts that a name or attribute is compared with, by that name.
         called_by: Functions' names to the names that they call or mention.
         started: Names of functions that run when the application comes up.
+        defined: How many functions have a name.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -83,6 +85,7 @@ class Facts:
     compared: dict[str, set[str]] = field(default_factory=dict)
     called_by: dict[str, set[str]] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
+    defined: Counter[str] = field(default_factory=Counter)
 
     def imported(self, *modules: str) -> str | None:
         """Where one of these modules, or something of it, is imported; None where it is not."""
@@ -113,9 +116,10 @@ def read_facts(sources: Sources, files: Iterable[str], factory: str | None = Non
     facts.started.clear()
     while todo and len(facts.started) < _MAX_CLOSURE:
         name = todo.pop()
-        if name not in facts.started:
+        # A name that several functions have (`get`, `connect`) says little about which of them is meant.
+        if name not in facts.started and facts.defined[name] == 1:
             facts.started.add(name)
-            todo += [inner for inner in facts.called_by.get(name, ()) if inner in facts.called_by]
+            todo += facts.called_by.get(name, ())
     return facts
 
 
@@ -181,6 +185,7 @@ class _Visitor(ast.NodeVisitor):
         decorated = {text for item in node.decorator_list for text in _mentions(item)}
         if decorated & _STARTS or node.name in {"lifespan", "startup", "on_startup", "startup_event"}:
             self._facts.started.add(node.name)
+        self._facts.defined[node.name] += 1
         guards, self._guards = self._guards, 0
         self._functions.append(node.name)
         mentioned = self._facts.called_by.setdefault(self._functions[0], set())

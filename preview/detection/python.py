@@ -13,6 +13,7 @@ from preview.detection.django_database import choose_django_database
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
 from preview.detection.needs import find_needs
+from preview.detection.nodes import Nodes
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.reach import is_aside, reachable
 from preview.detection.settings import collect
@@ -38,11 +39,12 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         app: The application.
         commands: The commands that start it, those that weigh most first.
     """
-    target = _as_stated(sources, app.target, commands)
-    files = _loaded(sources, target)
-    layout = find_layout(sources, target, files, commands)
+    nodes = Nodes(sources)
+    target = _as_stated(nodes, app.target, commands)
+    files = _loaded(nodes, target)
+    layout = find_layout(nodes, target, files, commands)
     facts = read_facts(sources, files, target.attribute if target.factory else None)
-    settings = collect(sources, files, _folders(target, layout))
+    settings = collect(nodes, files, _folders(target, layout))
     if target.framework == "django":
         engine = None
         database = choose_django_database(sources, files, settings)
@@ -70,7 +72,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
     )
 
 
-def _as_stated(sources: Sources, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
+def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
     """The same file under the module's name that the project's own files use, where its imports work from there too."""
     for command in commands:
         module, attribute = command.app or ("", "")
@@ -79,29 +81,30 @@ def _as_stated(sources: Sources, target: AppTarget, commands: Iterable[StartComm
         if not module or end is None or target.framework == "django" or command.weight < 2:
             continue
         folder = posixpath.normpath(target.file.removesuffix(path + end) or ".")
-        if folder != posixpath.normpath(target.app_dir) and _imports_work(sources, target.file, target.app_dir, folder):
+        if folder != posixpath.normpath(target.app_dir) and _imports_work(nodes, target.file, target.app_dir, folder):
             return replace(target, module=module, attribute=attribute or target.attribute, app_dir=folder)
         return target
     return target
 
 
-def _imports_work(sources: Sources, file: str, now: str, then: str) -> bool:
+def _imports_work(nodes: Nodes, file: str, now: str, then: str) -> bool:
     """Whether all that the file imports from the project below ``now`` is there below ``then`` as well."""
-    before = set(reachable(sources, file, (now,)))
-    return before <= set(reachable(sources, file, (then,)))
+    before = set(reachable(nodes, file, (now,)))
+    return before <= set(reachable(nodes, file, (then,)))
 
 
-def _loaded(sources: Sources, target: AppTarget) -> list[str]:
+def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
     """The files that the application loads; all of a Django project, whose settings name the rest."""
+    sources = nodes.sources
     if target.framework == "django":
         prefix = "" if target.app_dir == "." else f"{target.app_dir}/"
-        settings = reachable(sources, _settings_file(sources, target), (target.app_dir,))
+        settings = reachable(nodes, _settings_file(sources, target), (target.app_dir,))
         others = [name for name in sources.names if name.startswith(prefix) and not is_aside(name)]
         # Of several settings modules only the one that is used says what is required.
         unused = {name for name in others if "settings" in name and name not in settings}
         return list(dict.fromkeys((*settings, *(name for name in others if name not in unused))))
     roots = list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
-    return reachable(sources, target.file, roots)
+    return reachable(nodes, target.file, roots)
 
 
 def _settings_file(sources: Sources, target: AppTarget) -> str:

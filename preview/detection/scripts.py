@@ -11,6 +11,7 @@ from preview.detection.database import choose_database
 from preview.detection.facts import read_facts
 from preview.detection.layout import find_layout
 from preview.detection.needs import find_needs
+from preview.detection.nodes import Nodes
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.reach import is_aside, reachable
 from preview.detection.settings import collect
@@ -79,10 +80,11 @@ def _plan(
     sources: Sources, file: str, folder: str, command: tuple[str, ...], reason: str, warnings: list[str]
 ) -> StartPlan:
     target = AppTarget(file.removesuffix(".py").replace("/", "."), "", folder, False, file, reason, framework="command")
-    files = reachable(sources, file, (folder,))
-    layout = find_layout(sources, target, files)
+    nodes = Nodes(sources)
+    files = reachable(nodes, file, (folder,))
+    layout = find_layout(nodes, target, files)
     facts = read_facts(sources, files)
-    settings = collect(sources, files, [folder, "."])
+    settings = collect(nodes, files, [folder, "."])
     engine = find_engine(facts, sources, files)
     database = choose_database(engine, settings, facts)
     variables = {**settings.variables(database.variables), **database.variables}

@@ -108,7 +108,8 @@ class Use:
 
 def kind_of_scheme(url: str) -> ServiceKind | None:
     """The server that a URL's scheme names; None for SQLite and all that is no server."""
-    return _SCHEMES.get(url.partition(":")[0].partition("+")[0].strip().lower())
+    scheme, colon, _ = url.partition("://")
+    return _SCHEMES.get(scheme.partition("+")[0].strip().lower()) if colon else None
 
 
 def find_uses(facts: Facts) -> list[Use]:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from preview.detection.nodes import Nodes
 from preview.detection.plan import Origin, Variable
 from preview.detection.settings.environment_reads import environment_reads
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
 from preview.detection.settings.values import is_secret, make_up, service_of
-from preview.sources import Sources
 
 __all__ = ["Settings", "collect", "variable_for"]
 
@@ -80,12 +80,12 @@ class Settings:
         return variable_for(read) if needed or wanted else None
 
 
-def collect(sources: Sources, files: Sequence[str], folders: Sequence[str]) -> Settings:
+def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Settings:
     """Read the files' variables, and the ``.env`` and example files of the folders."""
     reads: dict[str, SettingRead] = {}
-    for read in (*environment_reads(sources, files), *pydantic_reads(sources, files)):
+    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
-    return Settings(reads, own_values(sources, folders), example_values(sources, folders))
+    return Settings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:
@@ -110,7 +110,7 @@ def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
 
 def _fits(value: str, read: SettingRead) -> bool:
     """Whether an example's value is one: of the declared type, and no ``changeme``."""
-    if is_placeholder(value) and not (is_secret(read.name) and value.strip() and "<" not in value and not read.least):
+    if is_placeholder(value):
         return False
     if read.choices and read.need is Need.REQUIRED and read.kind is not Kind.BOOLEAN:
         return value in read.choices

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from preview.detection.nodes import Nodes
 from preview.detection.settings.model import Kind, Need, SettingRead
-from preview.sources import Sources
 
 __all__ = ["environment_reads"]
 
-_WORDS: Final = (b"environ", b"getenv", b"decouple", b"Config(", b"Env(", b"get_env", b"env(")
+_WORDS: Final = re.compile(rb"\benviron\b|getenv|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
 _READER_MODULES: Final = frozenset({"decouple", "environ", "environs", "starlette.config", "prettyconf", "starlette"})
 # `env.int("X")`: django-environ and environs.
@@ -36,21 +37,29 @@ _STRICT_METHODS: Final = frozenset(
 )
 
 
-def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
+def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
     """All such reads of the files, in order."""
-    names = [file for file in files if any(word in sources.text(file) for word in _WORDS)]
-    trees = [(file, tree) for file in names if (tree := sources.tree(file)) is not None]
-    helpers = {name: need for _, tree in trees for name, need in _helpers(tree)}
+    names = [file for file in files if _WORDS.search(nodes.sources.text(file))]
+    helpers = {name: need for file in names for name, need in _helpers(nodes, file)}
+    called = (
+        re.compile(rb"\b(?:" + b"|".join(re.escape(name.encode()) for name in helpers) + rb")\(") if helpers else None
+    )
     found: list[SettingRead] = []
-    for file, tree in trees:
-        found += _Reader(file, tree, helpers).reads()
+    for file in files:
+        text = nodes.sources.text(file)
+        if _WORDS.search(text) or (called is not None and called.search(text)):
+            found += _Reader(file, nodes.all(file), helpers).reads()
     return found
 
 
-def _helpers(tree: ast.Module) -> Iterator[tuple[str, Need]]:
+def _helpers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
     """The project's own ``get_env("X")``: functions that read a variable whose name they are given."""
-    for node in ast.walk(tree):
+    lines = nodes.sources.text(file).split(b"\n")
+    for node in nodes.all(file):
         if not isinstance(node, ast.FunctionDef) or not node.args.args:
+            continue
+        body = b"\n".join(lines[node.lineno : node.end_lineno])
+        if b"environ" not in body and b"getenv" not in body:
             continue
         first = node.args.args[0].arg if node.args.args[0].arg != "self" else ""
         for inner in ast.walk(node):
@@ -89,22 +98,25 @@ def _environment_read(node: ast.AST) -> _Raw | None:
 class _Reader:
     """Reads one file."""
 
-    def __init__(self, file: str, tree: ast.Module, helpers: dict[str, Need]) -> None:
+    def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Need]) -> None:
         self._file = file
-        self._tree = tree
+        self._nodes = nodes
         self._helpers = helpers
-        self._parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-        self._readers, self._schemes = _find_readers(tree)
-        self._given = set(_given_here(tree))
-        self._refused = set(_refused(tree))
+        self._parents: dict[ast.AST, ast.AST] = {}
+        self._readers, self._schemes = _find_readers(nodes)
+        self._given = set(_given_here(nodes))
+        self._refused = set(_refused(nodes))
 
     def reads(self) -> list[SettingRead]:
         """What the file reads, less what it sets itself."""
-        found = []
-        for node in ast.walk(self._tree):
-            raw = _environment_read(node) or self._reader_call(node)
-            if raw is not None and isinstance(raw.key, ast.Constant) and isinstance(raw.key.value, str):
-                found.append(self._read(node, raw, raw.key.value))
+        raws = [(node, raw) for node in self._nodes if (raw := _environment_read(node) or self._reader_call(node))]
+        if raws:
+            self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
+        found = [
+            self._read(node, raw, raw.key.value)
+            for node, raw in raws
+            if isinstance(raw.key, ast.Constant) and isinstance(raw.key.value, str)
+        ]
         return [read for read in found if read.name.isidentifier()]
 
     def _reader_call(self, node: ast.AST) -> _Raw | None:
@@ -196,16 +208,16 @@ class _Reader:
         return any(_last(target) in self._refused for target in targets)
 
 
-def _find_readers(tree: ast.Module) -> tuple[set[str], dict[str, tuple[Kind, bool]]]:
+def _find_readers(nodes: Sequence[ast.AST]) -> tuple[set[str], dict[str, tuple[Kind, bool]]]:
     """Names that read a variable when they are called, and the scheme of an ``Env(DEBUG=(bool, False))``."""
     readers: set[str] = set()
     schemes: dict[str, tuple[Kind, bool]] = {}
     known = {"Env", "AutoConfig"}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "") in _READER_MODULES:
             known |= {alias.asname or alias.name for alias in node.names if alias.name in _READER_CLASSES}
             readers |= {alias.asname or alias.name for alias in node.names if alias.name in {"config", "env"}}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _last(node.value.func) in known:
             readers |= {_last(target) for target in node.targets}
             for item in node.value.keywords:
@@ -215,15 +227,15 @@ def _find_readers(tree: ast.Module) -> tuple[set[str], dict[str, tuple[Kind, boo
                 elif item.arg:
                     schemes[item.arg] = (_CASTS.get(_last(item.value), Kind.TEXT), False)
     # `from project.settings import env`
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             readers |= {alias.asname or alias.name for alias in node.names if alias.name == "env"}
     return readers - {""}, schemes
 
 
-def _given_here(tree: ast.Module) -> Iterator[str]:
+def _given_here(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Variables that the file sets itself."""
-    for node in ast.walk(tree):
+    for node in nodes:
         key: ast.expr | None = None
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and _last(node.value) == "environ":
             key = node.slice
@@ -238,9 +250,9 @@ def _given_here(tree: ast.Module) -> Iterator[str]:
             yield key.value
 
 
-def _refused(tree: ast.Module) -> Iterator[str]:
+def _refused(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Names whose emptiness ends the program: ``if not KEY: raise …``, ``assert KEY``."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Assert):
             yield from (_last(item) for item in ast.walk(node.test))
         elif isinstance(node, ast.If) and _raises(node.body):

@@ -53,14 +53,22 @@ def pydantic_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
     classes = _Classes()
     for file in names:
         tree = sources.tree(file)
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.ClassDef):
-                _note(node, file, b"pydantic_settings" in sources.text(file), classes)
+        for node in _top_classes(tree.body) if tree else ():
+            _note(node, file, b"pydantic_settings" in sources.text(file), classes)
     found: list[SettingRead] = []
     for name, cls in classes.by_name.items():
         if _is_settings(name, classes):
             found += _fields(cls, classes)
     return found
+
+
+def _top_classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
+    """Classes of the module, not those within classes (``class Settings`` of a Beanie document)."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _top_classes((*node.body, *node.orelse))
 
 
 def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> None:
@@ -79,7 +87,9 @@ def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> Non
             target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
             if _last(target) == "model_config":
                 _configure(cls, _options(item.value))
-    classes.by_name.setdefault(node.name, cls)
+    known = classes.by_name.get(node.name)
+    if known is None or (_ROOTS.intersection(bases) and not _ROOTS.intersection(known.bases)):
+        classes.by_name[node.name] = cls
 
 
 def _options(node: ast.Call | ast.Dict) -> dict[str, ast.expr]:
