@@ -17,7 +17,7 @@ from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.lifecycle import StopCause
 from preview.logs import LogStore, LogWriter, run_log_writer
-from preview.runtime import PlainRuntime, Runtime, child_subreaper
+from preview.runtime import PlainRuntime, Runtime, child_subreaper, many_open_files
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
 from preview.supervisor import House, PreviewManager, reconcile, run_cleanup
@@ -59,7 +59,8 @@ async def open_service(
     """The service, ready: database migrated, what a crash left behind reconciled, its tasks running.
 
     Nesting is the order of shutdown: previews end first, then the writer that keeps their last lines, then the
-    database. While it is open this process is a child subreaper (see ``runtime.child_subreaper``).
+    database. While it is open this process is a child subreaper (see ``runtime.child_subreaper``) and may open as many
+    files as its hard limit allows.
 
     Args:
         settings: Parsed at the edge.
@@ -72,7 +73,7 @@ async def open_service(
 
     Cancellation: every preview is torn down within the stop budget, lines are flushed, the database is closed.
     """
-    with _private_data_folder(settings), child_subreaper():
+    with _private_data_folder(settings), child_subreaper(), many_open_files():
         async with open_database(settings.resolved_database_url) as database:
             await prepare(database)
             store = PreviewStore(database)

@@ -1,5 +1,6 @@
 """What a project is and how it is started, decided from its files alone."""
 
+from preview.detection.describe import describe_plan, shown_value
 from preview.detection.detect import detect
 from preview.detection.overrides import Overrides, merge
 from preview.detection.overrides_reading import PREVIEW_FILE, overrides_from_request, read_preview_file
@@ -16,8 +17,10 @@ __all__ = [
     "Step",
     "Toolchain",
     "Variable",
+    "describe_plan",
     "detect",
     "merge",
     "overrides_from_request",
     "read_preview_file",
+    "shown_value",
 ]

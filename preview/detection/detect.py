@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from preview.detection.choose import choose_app
+from preview.detection.node import detect_node
 from preview.detection.overrides import Overrides, merge
-from preview.detection.overrides_reading import read_preview_file
-from preview.detection.plan import Server, StartPlan, Toolchain
-from preview.endpoints import Found, find_apps, find_health_path
+from preview.detection.overrides_reading import PREVIEW_FILE, read_preview_file
+from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
+from preview.detection.python import plan_python
+from preview.detection.scripts import plan_command, plan_script
+from preview.endpoints import FoundApp, find_apps
+from preview.endpoints.ranking import commands_for
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
+from preview.sources.commands import start_commands
 
 __all__ = ["detect"]
+
+_NODE = frozenset({"express", "node"})
+_SERVERS = {
+    "fastapi": Server.ASGI,
+    "starlette": Server.ASGI,
+    "flask": Server.WSGI,
+    "django": Server.DJANGO,
+}
 
 
 def detect(directory: Path, overrides: Overrides | None = None) -> StartPlan:
@@ -27,21 +44,139 @@ def detect(directory: Path, overrides: Overrides | None = None) -> StartPlan:
     given = merge(read_preview_file(directory), overrides or Overrides())
     sources = Sources(directory)
     apps = find_apps(sources)
-    if not apps:
-        raise InvalidGeneration(
-            "Cannot launch: Missing required files (main.py (with a FastAPI application named app))."
+    return _overridden(_plan(sources, apps, given), given)
+
+
+def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> StartPlan:
+    app = choose_app(sources, apps, given)
+    named_node = given.framework in _NODE or (given.app is not None and app is None)
+    if app is not None and app.target.framework not in _NODE and not named_node:
+        return _python(sources, app, apps)
+    plan = detect_node(sources, app.target if app is not None else None, given)
+    if plan is not None and (app is not None or named_node):
+        return _with_others(plan, app, apps) if app is not None else plan
+    script = plan_command(sources, start_commands(sources)) or plan_script(sources)
+    found = script or plan
+    if found is not None:
+        return found
+    if given.command is not None:
+        return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None)
+    raise _not_runnable(sources)
+
+
+def _python(sources: Sources, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:
+    commands = commands_for(app, start_commands(sources), sources)
+    return _with_others(plan_python(sources, app, commands), app, apps)
+
+
+def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:
+    """Tell of the applications that were not taken."""
+    others = [str(other.target) for other in apps if other is not app and not other.side]
+    if not others:
+        return plan
+    named = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
+    many = "one more application" if len(others) == 1 else f"{len(others)} more applications"
+    sentence = f'{many} found ({named}); to take another, name it in {PREVIEW_FILE}: [start] app = "…"'
+    return replace(plan, decisions=(*plan.decisions, sentence))
+
+
+def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
+    """The plan with all that is given in its place, each part told."""
+    if given.is_empty:
+        return plan
+    plan = _start(plan, given)
+    steps = plan.steps if given.steps is None else given.steps
+    if given.skip_steps is True:
+        steps = ()
+    elif given.skip_steps:
+        skipped = given.skip_steps
+        steps = tuple(step for step in steps if step.name not in skipped)
+    return replace(
+        plan,
+        manifests=given.manifests or plan.manifests,
+        python_path=_path(plan, given),
+        steps=steps,
+        health_path=given.health or plan.health_path,
+        variables=_variables(plan, given),
+        extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
+        decisions=(*plan.decisions, *_told(given)),
+    )
+
+
+def _start(plan: StartPlan, given: Overrides) -> StartPlan:
+    directory = given.directory or plan.directory
+    if given.command is not None:
+        node = plan.toolchain is Toolchain.NODE or given.command[0] in {"node", "npm", "npx", "tsx", "yarn", "pnpm"}
+        return replace(
+            plan,
+            framework=given.framework or plan.framework,
+            toolchain=Toolchain.NODE if node else Toolchain.PYTHON,
+            server=given.server or Server.COMMAND,
+            directory=directory,
+            command=given.command,
         )
-    target = apps[0].target
-    found: Found = {}
-    apps[0].list_endpoints(found)
-    return StartPlan(
-        framework=target.framework,
-        toolchain=Toolchain.PYTHON,
-        server=Server.DJANGO if target.framework == "django" else Server.ASGI,
-        target=target,
-        health_path=given.health or find_health_path(tuple(found.values())),
-        python_path=(target.app_dir,),
-        variables=given.variables,
-        extra_requirements=given.extra_requirements,
-        decisions=(target.reason,),
+    server = given.server or (_SERVERS.get(given.framework or "", plan.server) if given.framework else plan.server)
+    target = plan.target
+    if target is not None and given.factory is not None:
+        target = replace(target, factory=given.factory)
+    return replace(plan, server=server, directory=directory, target=target)
+
+
+def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:
+    own = [posixpath.normpath(plan.target.app_dir)] if plan.target is not None else []
+    path = given.python_path if given.python_path is not None else plan.python_path
+    return tuple(dict.fromkeys((*own, *([given.directory] if given.directory else []), *path)))
+
+
+def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
+    """What is given wins, whatever the case of its letters: pydantic's settings read both alike."""
+    upper = {name.upper() for name in given.variables}
+    kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
+    return kept | dict(given.variables)
+
+
+def _told(given: Overrides) -> Iterable[str]:
+    names = {
+        "application": given.app,
+        "framework": given.framework,
+        "command": " ".join(given.command) if given.command else None,
+        "working folder": given.directory,
+        "manifests": given.manifests,
+        "health path": given.health,
+        "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
+        "steps left out": ("all" if given.skip_steps is True else ", ".join(given.skip_steps))
+        if given.skip_steps
+        else None,
+    }
+    said = [f"{name} {value}" for name, value in names.items() if value]
+    if said:
+        yield f"given: {'; '.join(said)}"
+    for origin in (Origin.PROJECT, Origin.REQUEST):
+        variables = [name for name, value in given.variables.items() if value.origin is origin]
+        if variables:
+            yield f"given in the {origin}: {', '.join(variables)}"
+
+
+def _skipped(given: Overrides) -> str:
+    names = given.skip_steps
+    return ", ".join(names) if isinstance(names, tuple) else "all" if names else ""
+
+
+def _not_runnable(sources: Sources) -> InvalidGeneration:
+    """Nothing was found; a file that cannot be read is more likely the reason than one that is missing."""
+    # "." stands for files that were too many to be looked at.
+    unreadable = {file: reason for file, reason in sources.skipped.items() if file != "." and file.endswith(".py")}
+    if unreadable:
+        file, reason = next(iter(unreadable.items()))
+        return InvalidGeneration(
+            f"Cannot launch: {file} cannot be read ({reason}), and no other file makes an application. "
+            "Correct it and launch again.",
+            path=file,
+            unreadable_files=unreadable,
+        )
+    return InvalidGeneration(
+        "Cannot launch: Missing required files (main.py or app.py with a FastAPI or Flask application, Django's "
+        "manage.py, or package.json with a start script). Add one, or say in preview.toml how it starts: "
+        '[start] command = "…".',
+        missing_files=["main.py (with a FastAPI application named app)"],
     )

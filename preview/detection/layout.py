@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from preview.detection.nodes import Nodes
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -58,33 +59,30 @@ def folders_between(lower: str, upper: str = ".") -> list[str]:
     return folders
 
 
-def find_layout(
-    sources: Sources, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()
-) -> Layout:
+def find_layout(nodes: Nodes, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()) -> Layout:
     """Decide where the application runs.
 
     Args:
-        sources: The project's files.
+        nodes: The project's files, parsed.
         target: The application.
         files: The Python files that it loads.
         commands: The commands that start it.
     """
     app_dir = posixpath.normpath(target.app_dir)
     file_folder = posixpath.dirname(target.file) or "."
-    directory, why = _directory(sources, app_dir, files, commands)
+    directory, why = _directory(nodes, app_dir, files, commands)
     if target.framework == "django":
         directory, why = app_dir, f"{target.file} lies in {app_dir}" if app_dir != "." else ""
-    path = list(dict.fromkeys((app_dir, directory, *_beside(sources, target, files))))
-    return Layout(directory, tuple(path), _manifest_folder(sources, file_folder), why)
+    path = list(dict.fromkeys((app_dir, directory, *_beside(nodes, target, files))))
+    return Layout(directory, tuple(path), _manifest_folder(nodes.sources, file_folder), why)
 
 
-def _directory(
-    sources: Sources, app_dir: str, files: Sequence[str], commands: Sequence[StartCommand]
-) -> tuple[str, str]:
+def _directory(nodes: Nodes, app_dir: str, files: Sequence[str], commands: Sequence[StartCommand]) -> tuple[str, str]:
     candidates = folders_between(app_dir)
     if len(candidates) == 1:
         return ".", ""
-    paths = list(_relative_paths(sources, files))
+    sources = nodes.sources
+    paths = list(_relative_paths(nodes, files))
     counted = {folder: [path for path in paths if _exists(sources, folder, path)] for folder in candidates}
     best = max(candidates, key=lambda folder: len(counted[folder]))
     lowest = len(counted[candidates[0]])
@@ -115,14 +113,13 @@ def _exists(sources: Sources, folder: str, path: str) -> bool:
     return (sources.root / folder / path).exists()
 
 
-def _relative_paths(sources: Sources, files: Sequence[str]) -> Iterator[str]:
+def _relative_paths(nodes: Nodes, files: Sequence[str]) -> Iterator[str]:
     """Paths that the files open and that count from the working folder."""
     found: dict[str, None] = {}
     for file in files:
-        tree = sources.tree(file)
-        if tree is None or len(found) >= _MAX_PATHS:
-            continue
-        for node in ast.walk(tree):
+        if len(found) >= _MAX_PATHS:
+            break
+        for node in nodes.all(file):
             for text in _opened(node):
                 if len(text) < 120 and _PATH.fullmatch(text):
                     found[text] = None
@@ -145,10 +142,11 @@ def _opened(node: ast.AST) -> Iterator[str]:
             yield value.value
 
 
-def _beside(sources: Sources, target: AppTarget, files: Sequence[str]) -> Iterator[str]:
+def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[str]:
     """Further folders that hold a package which the application imports: ``src`` or ``shared`` beside it."""
     app_dir = posixpath.normpath(target.app_dir)
-    wanted = {name for file in files for name in _tops(sources.tree(file))}
+    sources = nodes.sources
+    wanted = {name for file in files for name in _tops(nodes, file)}
     missing = {name for name in wanted if not _is_there(sources, app_dir, name)}
     if not missing:
         return
@@ -167,11 +165,11 @@ def _children(sources: Sources, folder: str) -> list[str]:
     return [f"{prefix}{name}" for name in dict.fromkeys(inner) if not name.endswith(".py") and name != "tests"]
 
 
-def _tops(tree: ast.Module | None) -> Iterator[str]:
-    for node in ast.walk(tree) if tree else ():
+def _tops(nodes: Nodes, file: str) -> Iterator[str]:
+    for node in nodes.imports(file):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif node.module and not node.level:
             yield node.module.partition(".")[0]
 
 

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from preview.detection.nodes import Nodes
 from preview.sources import Sources
 
 __all__ = ["is_aside", "reachable"]
@@ -24,11 +25,11 @@ def is_aside(file: str) -> bool:
     return bool(_SIDE_FOLDERS.intersection(folders)) or name.startswith(("test_", "conftest")) or name == "setup.py"
 
 
-def reachable(sources: Sources, entry: str, roots: Sequence[str]) -> list[str]:
+def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
     """The entry and the project's files that it imports, directly or not, the entry first.
 
     Args:
-        sources: The project's files.
+        nodes: The project's files, parsed.
         entry: A Python file, relative to the project.
         roots: Folders that absolute imports count from.
     """
@@ -39,21 +40,18 @@ def reachable(sources: Sources, entry: str, roots: Sequence[str]) -> list[str]:
         if file in found:
             continue
         found[file] = None
-        tree = sources.tree(file)
-        if tree is None:
-            continue
-        for folder, module in _imports(tree, file, roots):
-            todo += _files(sources, folder, module)
+        for folder, module in dict.fromkeys(_imports(nodes, file, roots)):
+            todo += _files(nodes.sources, folder, module)
     return list(found)
 
 
-def _imports(tree: ast.Module, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _imports(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Folder and dotted name of all that a file imports; a name that is imported from a package may be a module."""
-    for node in ast.walk(tree):
+    for node in nodes.imports(file):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from ((root, alias.name) for root in roots)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             names = [node.module or ""]
             names += [f"{node.module}.{alias.name}" if node.module else alias.name for alias in node.names]
             if node.level:

@@ -10,6 +10,7 @@ from preview.endpoints.django import find_django_apps
 from preview.endpoints.express import find_express_apps
 from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
 from preview.endpoints.fastapi.routes import Include, Router
+from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.python import Budget, Interpreter, OutOfBudget
 from preview.endpoints.ranking import rank_apps
@@ -24,6 +25,7 @@ _MAX_LOOSE_FILES = 200
 # Each reads the whole project; in this order where nothing else tells their finds apart.
 _READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
     find_fastapi_apps,
+    find_flask_apps,
     find_django_apps,
     find_express_apps,
 )

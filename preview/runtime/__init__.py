@@ -10,7 +10,7 @@ from preview.runtime.interface import (
     Runtime,
     Usage,
 )
-from preview.runtime.linux import child_subreaper
+from preview.runtime.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening
 from preview.runtime.plain import PlainRuntime
 from preview.runtime.proctree import end_tree
@@ -29,4 +29,5 @@ __all__ = [
     "child_subreaper",
     "end_tree",
     "hold_without_listening",
+    "many_open_files",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["boot_id", "child_subreaper", "is_child_subreaper"]
+__all__ = ["boot_id", "child_subreaper", "is_child_subreaper", "many_open_files"]
 
 # prctl(2): values from linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,6 +52,21 @@ def child_subreaper() -> Iterator[None]:
     finally:
         if not before:
             _set_child_subreaper(False)
+
+
+@contextmanager
+def many_open_files() -> Iterator[None]:
+    """Let this process open as many files as its hard limit allows, and set back what was before.
+
+    A preview takes some, and each that watches it one more: the usual 1024 are soon gone. Children have a limit of
+    their own.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @lru_cache(maxsize=1)

@@ -228,3 +228,38 @@ def test_settings_may_be_put_together(tmp_path: Path, text: str) -> None:
     assert target is not None
     assert target.module == "config.settings"
     assert listed(folder) == ["* /home/"]
+
+
+def test_the_environment_may_name_the_settings(tmp_path: Path) -> None:
+    manage = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', config('DJANGO_SETTINGS_MODULE'))\n"
+    folder = django_project(tmp_path, manage=manage, config__other="ROOT_URLCONF = 'config.urls'\n")
+    (folder / ".env.example").write_text("DEBUG=1\nDJANGO_SETTINGS_MODULE=config.other\n")
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.other"
+
+
+def test_of_settings_that_nothing_names_those_for_a_developer_are_taken(tmp_path: Path) -> None:
+    parts = {
+        "config__settings__base": "ROOT_URLCONF = 'config.urls'\n",
+        "config__settings__dev": "from .base import *\n",
+    }
+    folder = django_project(tmp_path, manage="# DJANGO_SETTINGS_MODULE\n", **parts)
+    (folder / "config/settings.py").unlink()
+    target = find_app(folder)
+    assert target is not None
+    assert target.module == "config.settings.dev"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "methods"),
+    [("Django==4.2.1", "GET POST"), ("django>=4,<5", "GET POST"), ("Django==5.1", "POST"), ("django-x==1", "POST")],
+)
+def test_logging_out_takes_what_the_projects_django_takes(tmp_path: Path, requirement: str, methods: str) -> None:
+    urls = """
+    from django.contrib.auth.views import LogoutView
+    urlpatterns = [path("out/", LogoutView.as_view())]
+    """
+    folder = django_project(tmp_path, urls)
+    (folder / "requirements.txt").write_text(f"asgiref==3\n{requirement}\n")
+    assert listed(folder) == [f"{method} /out/" for method in methods.split()]

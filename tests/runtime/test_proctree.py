@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import trio
 
 from preview.runtime import child_subreaper, end_tree, proctree
-from preview.runtime.linux import boot_id, is_child_subreaper
+from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
 
 
 @pytest.fixture
@@ -97,3 +98,14 @@ def test_the_subreaper_is_set_and_set_back() -> None:
             assert is_child_subreaper()
         assert is_child_subreaper()
     assert not is_child_subreaper()
+
+
+def test_the_service_may_open_as_many_files_as_the_hard_limit_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        with many_open_files():
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (512, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -46,6 +46,7 @@ class FakeProcess:
 
     async def serve(self) -> None:
         await self._ready.wait()
+        assert self.spec.listener is not None
         copy = trio.socket.from_stdlib_socket(socket.socket(fileno=self.spec.listener.dup().detach()))
         with copy:
             while True:

@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.supervisor.probe import ProbeFailed, ask, wait_until_ready
+from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer, wait_until_ready
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -119,3 +119,62 @@ async def test_any_bytes_are_an_answer_or_a_failed_probe(answer: bytes) -> None:
             except ProbeFailed:
                 return
             assert 200 <= status <= 999
+
+
+# The health route and what counts without it
+
+
+def answering_by_path(answers: dict[bytes, bytes]) -> Handler:
+    """By path; a path that is not there is never answered."""
+
+    async def handle(stream: trio.SocketStream) -> None:
+        path = (await stream.receive_some()).split(b" ")[1]
+        if path not in answers:
+            await trio.sleep_forever()
+        await stream.send_all(answers[path])
+
+    return handle
+
+
+async def test_the_projects_own_route_is_the_answer() -> None:
+    with trio.fail_after(10):
+        async with served(answering_by_path({b"/health": OK})) as address:
+            assert await find_answer(address, "/health") == Answer("/health", 200)
+
+
+async def test_without_a_route_of_its_own_any_answer_to_the_first_page_is() -> None:
+    with trio.fail_after(10):
+        async with served(answering_by_path({b"/": UNAVAILABLE})) as address:
+            assert await find_answer(address, None) == Answer("/", 503)
+
+
+async def test_a_route_that_comes_round_is_waited_for() -> None:
+    with trio.fail_after(10):
+        async with served(answering(UNAVAILABLE, UNAVAILABLE, OK)) as address:
+            assert await find_answer(address, "/health") == Answer("/health", 200)
+
+
+async def test_a_route_that_keeps_saying_no_counts_after_a_while() -> None:
+    with trio.fail_after(10):
+        async with served(answering(UNAVAILABLE)) as address:
+            assert await find_answer(address, "/health", sick_patience_s=0.2) == Answer("/health", 503)
+
+
+async def test_a_route_that_says_nothing_gives_way_to_the_first_page() -> None:
+    with trio.fail_after(10):
+        async with served(answering_by_path({b"/": NOT_FOUND})) as address:
+            found = await find_answer(address, "/health", sick_patience_s=0.1, silent_patience_s=0.1)
+            assert found == Answer("/", 404)
+
+
+async def test_the_host_is_this_machine_with_the_port() -> None:
+    seen: list[bytes] = []
+
+    async def handle(stream: trio.SocketStream) -> None:
+        seen.append(await stream.receive_some())
+        await stream.send_all(OK)
+
+    with trio.fail_after(10):
+        async with served(handle) as address:
+            await ask(address, "/")
+    assert f"Host: localhost:{address[1]}\r\n".encode() in seen[0]

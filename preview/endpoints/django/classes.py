@@ -97,9 +97,14 @@ def _method_names(cls: Class | External, interpreter: Interpreter) -> tuple[str,
             return tuple(names) or None
         if isinstance(item, External):
             known = METHOD_NAMES.get((package_of(item.name), item.last))
-            if known:
-                return tuple(known.split())
+            if known and _django(interpreter) >= known[0]:
+                return tuple(known[1].split())
     return None
+
+
+def _django(interpreter: Interpreter) -> int:
+    version = getattr(interpreter.outside.get("django.conf.settings"), "django", 0)
+    return version if isinstance(version, int) else 0
 
 
 def _actions(cls: External) -> list[str]:

@@ -82,7 +82,8 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], place: Place) 
 
 def _function(function: Function, method: str, serializers: Serializers) -> Described:
     text = ast.get_docstring(function.node) or ""
-    body, answer = serializers.used_in(function)
+    nodes = list(ast.walk(function.node))
+    body, answer = serializers.used_in(function, nodes)
     return Described(
         method=method,
         summary=_summary(text, _title(function.node.name)),
@@ -90,7 +91,7 @@ def _function(function: Function, method: str, serializers: Serializers) -> Desc
         tags=_tags(function.scope.file),
         file=function.scope.file,
         line=function.node.lineno,
-        query=read_query(function.node),
+        query=read_query(nodes),
         request_body=body if method in _WITH_BODY else None,
         response_schema=answer,
     )
@@ -109,7 +110,8 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
         function = handler if isinstance(handler, Function) and handler.scope.file else None
         own = (ast.get_docstring(function.node) if function else None) or ""
         text = own or ast.get_docstring(cls.node) or ""
-        body, answer = serializers.used_in(function) if function else (None, None)
+        nodes = list(ast.walk(function.node)) if function else []
+        body, answer = serializers.used_in(function, nodes) if function else (None, None)
         if body is None and answer is None:
             body = answer = serializers.of_class(cls, name)
         listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
@@ -120,7 +122,7 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
             tags=_tags(cls.scope.file),
             file=function.scope.file if function else cls.scope.file,
             line=function.node.lineno if function else cls.node.lineno,
-            query=(list_query(cls, interpreter) if listed else {}) | (read_query(function.node) if function else {}),
+            query=(list_query(cls, interpreter) if listed else {}) | read_query(nodes),
             request_body=body if method in _WITH_BODY else None,
             response_schema=None if method in {"*", "DELETE"} else [answer] if listed and answer else answer,
         )

@@ -20,6 +20,7 @@ __all__ = ["find_django_apps"]
 
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_SET_OUTSIDE: Final = re.compile(rb"DJANGO_SETTINGS_MODULE[\"']?\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")
 # Of several settings, those for a developer's machine first.
 _LOCAL_FIRST: Final = ("", "local", "dev", "development", "develop", "settings", "base", "common", "default", "main")
 _TEST_SETTINGS: Final = frozenset({"test", "tests", "testing", "ci", "test_settings", "settings_test"})
@@ -133,7 +134,16 @@ def _named_settings(sources: Sources, start: _Start) -> list[str]:
     """What the start file names and the project has; what tests use last (``if "test" in sys.argv``)."""
     tree = sources.tree(start.file)
     named = [name for name in _settings_named(tree) if _is_module(sources, start.app_dir, name)] if tree else []
+    named = named or [name for name in _in_environment(sources) if _is_module(sources, start.app_dir, name)]
     return sorted(named, key=lambda name: name.rpartition(".")[2] in _TEST_SETTINGS)
+
+
+def _in_environment(sources: Sources) -> Iterator[str]:
+    """What ``.env.example``, a Dockerfile or a compose file sets the variable to."""
+    for file in sources.all_names:
+        name = file.rpartition("/")[2]
+        if name.startswith((".env", "env.", "Dockerfile", "docker-compose", "compose.", "Procfile")):
+            yield from (match.decode() for match in _SET_OUTSIDE.findall(sources.text(file)))
 
 
 def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[str]:
@@ -144,7 +154,11 @@ def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[s
     for file in sources.names:
         if b"ROOT_URLCONF" in sources.text(file) and (start.app_dir == "." or file.startswith(f"{start.app_dir}/")):
             inside = file if start.app_dir == "." else file[len(start.app_dir) + 1 :]
-            yield inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            module = inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            package = module.rpartition(".")[0]
+            if package.endswith("settings"):
+                yield from _within(sources, start, package)
+            yield module
 
 
 def _within(sources: Sources, start: _Start, package: str) -> list[str]:

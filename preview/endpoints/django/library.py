@@ -148,8 +148,8 @@ DJOSER_ACTIONS: Final = (
     ("set_username", "set_{username}", "post"),
 )
 
-# Classes that refuse some of the methods that they have.
-METHOD_NAMES: Final[Mapping[tuple[str, str], str]] = {("django", "LogoutView"): "post"}
+# Classes that refuse some of the methods that they have, since a major version of Django.
+METHOD_NAMES: Final[Mapping[tuple[str, str], tuple[int, str]]] = {("django", "LogoutView"): (5, "post")}
 
 _SAME: Final = {"rest_auth": "dj_rest_auth", "rest_framework_nested": "rest_framework"}
 

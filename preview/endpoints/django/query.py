@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
@@ -19,10 +20,10 @@ _PAGES: Final = {
 _PAGE_SETTING: Final = "DEFAULT_PAGINATION_CLASS"
 
 
-def read_query(node: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
-    """``request.GET.get("q")``, ``request.query_params["q"]``, ``request.GET.getlist("q")``."""
+def read_query(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """``request.GET.get("q")``, ``request.query_params["q"]``, ``request.GET.getlist("q")`` among the nodes given."""
     found: dict[str, str] = {}
-    for item in ast.walk(node):
+    for item in nodes:
         match item:
             case ast.Call(
                 func=ast.Attribute(value=ast.Attribute(attr=source), attr="get" | "getlist" as getter),
@@ -52,7 +53,7 @@ def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
     for name in _pagination(cls, interpreter):
         found |= _PAGES.get(name, {})
     handler = find_value(cls, "get_queryset", interpreter)
-    return found | (read_query(handler.node) if isinstance(handler, Function) else {})
+    return found | (read_query(ast.walk(handler.node)) if isinstance(handler, Function) else {})
 
 
 def _pagination(cls: Class, interpreter: Interpreter) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
@@ -39,11 +40,11 @@ class Serializers:
             found = self.interpreter.call(chosen) if isinstance(chosen, Function) and action else None
         return self._skeleton(found, 0) if isinstance(found, Class) and self._is_serializer(found) else None
 
-    def used_in(self, function: Function) -> tuple[object, object]:
+    def used_in(self, function: Function, nodes: Iterable[ast.AST]) -> tuple[object, object]:
         """Request and answer of a function that calls ``BookSerializer(data=…)``; None for what is not known."""
         taken: object = None
         given: object = None
-        calls = [node for node in ast.walk(function.node) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
         for node in calls[:_MAX_CALLS]:
             named = {item.arg: item.value for item in node.keywords}
             if not _may_be_serializer(node.func, named):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
@@ -13,6 +14,11 @@ from preview.sources import Sources
 __all__ = ["Settings"]
 
 _DEFAULTS: Final[dict[str, object]] = {"LANGUAGE_CODE": "en-us", "DEBUG": True}
+_NEWEST: Final = 5
+_REQUIREMENTS: Final = ("requirements", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "base.txt")
+_PINNED: Final = re.compile(
+    rb"""(?im)^[\s"'-]*django["']?\s*(?:==|~=|<=|=\s*["'][\^~=]*|\^)\s*["'\^~=]*(\d+)|^[\s"']*django\b[^\n#]*<\s*(\d+)"""
+)
 _MAX_INCLUDED: Final = 50
 
 
@@ -23,14 +29,18 @@ class Settings(Native):
         module: Its full name.
         interpreter: Reads it.
         sources: The project's files.
+
+    Attributes:
+        django: The major version of Django that the project asks for; the newest known where it does not say.
     """
 
-    __slots__ = ("_interpreter", "_module", "_sources")
+    __slots__ = ("_interpreter", "_module", "_sources", "django")
 
     def __init__(self, module: str, interpreter: Interpreter, sources: Sources) -> None:
         self._module = module
         self._interpreter = interpreter
         self._sources = sources
+        self.django = _read_version(sources)
 
     def attribute(self, name: str) -> object:
         """``settings.NAME``; ``model LABEL NAME`` is the class of a model."""
@@ -61,3 +71,13 @@ class Settings(Native):
                 if isinstance(value, Class):
                     return value
         return UNKNOWN
+
+
+def _read_version(sources: Sources) -> int:
+    for file in sources.all_names:
+        if file.rpartition("/")[2].startswith(_REQUIREMENTS) or "requirements/" in file:
+            match = _PINNED.search(sources.text(file))
+            if match:
+                # Below 5.0 is 4; below 4.2 is 4 too, which is near enough.
+                return int(match[1]) if match[1] else max(int(match[2]) - 1, 1)
+    return _NEWEST

@@ -18,7 +18,7 @@ _API: Final = re.compile(r"@api\s+\{\w+\}\s+\S+\s+(.+)")
 _YAML: Final = re.compile(r"(?:^|[\s*])summary:\s*(.+)")
 _YAML_TEXT: Final = re.compile(r"(?:^|[\s*])description:\s*(.+)")
 # What the line below says anyway.
-_REPEATED: Final = re.compile(r"(?:GET|POST|PUT|PATCH|DELETE|ALL)[\s:]+\S+$", re.IGNORECASE)
+_REPEATED: Final = re.compile(r"(?:GET|POST|PUT|PATCH|DELETE|ALL)[\s:]+/\S*$", re.IGNORECASE)
 _TAG: Final = re.compile(r"^\s*@")
 # Statements whose comment is about the function within them.
 _STATEMENTS: Final = frozenset(

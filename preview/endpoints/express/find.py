@@ -22,6 +22,7 @@ __all__ = ["find_express_apps"]
 # Each candidate may cost its whole reading.
 _MAX_CANDIDATES: Final = 8
 _MAX_PACKAGES: Final = 30
+_LISTING_STEPS: Final = 50_000
 _SERVERS: Final = (
     "express", "@nestjs/core", "routing-controllers", "inversify-express-utils", "express-promise-router",
     "@feathersjs/express", "polka", "ultimate-express", "@overnightjs/core", "@tsed/common", "tsoa", "json-server",
@@ -137,7 +138,9 @@ def _look_into(
     reason = f"Express app found in {file}" + (f" ({entry.by})" if entry.by else "")
     target = AppTarget(relative, "", package.folder, False, file, reason, "express")
     aside = _is_aside(file) or (package.requires(*_FRONT) and package.folder != ".")
-    return FoundApp(target, entry.by.startswith("package.json"), aside, partial(_list, app, interpreter, complete))
+    return FoundApp(
+        target, entry.by.startswith("package.json"), aside, partial(_list, app, interpreter, budget, complete)
+    )
 
 
 def _call_exports(module: Module, interpreter: Interpreter) -> None:
@@ -161,7 +164,9 @@ def _size(router: Router, depth: int) -> int:
     return sum(_size(item.child, depth + 1) if isinstance(item, Mount) else 1 for item in router.items)
 
 
-def _list(app: Router, interpreter: Interpreter, complete: bool, found: Found) -> None:
+def _list(app: Router, interpreter: Interpreter, budget: Budget, complete: bool, found: Found) -> None:
+    # What was registered before the bound was reached is shown.
+    budget.steps = max(budget.steps, _LISTING_STEPS)
     list_endpoints(app, interpreter, found)
     if not complete:
         raise OutOfBudget

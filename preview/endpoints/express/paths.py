@@ -9,6 +9,7 @@ from typing import Final
 __all__ = ["join_paths", "parameter_names", "readable"]
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
+_EXPRESSION: Final = re.compile(r"[\\^$|+]|\.\*")
 _BRACES: Final = re.compile(r"\{([^{}]+)\}")
 
 
@@ -27,7 +28,8 @@ def readable(path: str) -> str:
     """
     found = "".join(_parts(path))
     found = re.sub(r"/{2,}", "/", found)
-    found = found.rstrip("/") if not found.endswith("\\/") else found
+    # The last sign of a regular expression is no slash of a path.
+    found = found if _EXPRESSION.search(found) else found.rstrip("/")
     return found if found.startswith("/") else f"/{found}"
 
 
@@ -35,8 +37,11 @@ def _parts(path: str) -> Iterator[str]:
     place = 0
     while place < len(path):
         sign = path[place]
-        name = _NAME.match(path, place + 1) if sign in ":*" else None
-        if name is not None and not (sign == ":" and path[place - 1 : place] == "?"):
+        before = path[place - 1 : place]
+        # `(?:` and `.*` of a regular expression are no parameters.
+        is_name = (sign == ":" and before != "?") or (sign == "*" and before in {"/", "{"})
+        name = _NAME.match(path, place + 1) if is_name else None
+        if name is not None:
             yield f"{{{name.group()}}}"
             place = _skip_pattern(path, name.end())
         elif sign in "{}":  # an optional part of Express 5

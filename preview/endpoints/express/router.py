@@ -7,7 +7,18 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript import UNKNOWN, Bound, Call, Function, JSObject, Native, Regex, Scope, partial_text
+from preview.endpoints.javascript import (
+    UNKNOWN,
+    Bound,
+    Call,
+    Function,
+    JSObject,
+    Made,
+    Native,
+    Regex,
+    Scope,
+    partial_text,
+)
 
 __all__ = ["Mount", "Route", "RouteBuilder", "Router", "paths_of"]
 
@@ -173,7 +184,7 @@ class RouteBuilder(Native):
 def _paths(call: Call, value: object) -> list[str]:
     """The paths of a registration; where a part of one is not known (a variable of the environment), without it."""
     found = paths_of(value)
-    if not found and value is UNKNOWN and call.nodes:
+    if not found and (value is UNKNOWN or isinstance(value, Made)) and call.nodes:
         known = partial_text(call.interpreter, call.nodes[0], call.scope)
         return [known] if known.startswith("/") else []
     return found

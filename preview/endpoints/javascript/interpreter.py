@@ -20,6 +20,7 @@ from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
 from preview.endpoints.javascript.native import Call, Framework, Native
 from preview.endpoints.javascript.natives import Bound, Environment, Require
+from preview.endpoints.javascript.operators import MAX_LENGTH
 from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
 from preview.endpoints.javascript.syntax import children, text
@@ -163,7 +164,7 @@ class Interpreter:
         for node in nodes:
             if node.type == "spread_element":
                 inner = self.evaluate(node.named_children[0], scope) if node.named_children else UNKNOWN
-                values += inner if isinstance(inner, list) else []
+                values += inner if isinstance(inner, (list, str)) and len(values) + len(inner) <= MAX_LENGTH else []
             else:
                 values.append(self.evaluate(node, scope))
         return values

@@ -153,9 +153,14 @@ def _join(values: list[object], given: list[object]) -> object:
     return separator.join(known) if sum(map(len, known)) + len(known) * len(separator) <= MAX_LENGTH else UNKNOWN
 
 
+def _bounds(given: list[object]) -> slice:
+    """Begin and end; one that is not given is open."""
+    begin, end = (item if isinstance(item, int) else None for item in (*given, None, None)[:2])
+    return slice(begin, end)
+
+
 def _slice(values: list[object], given: list[object]) -> object:
-    bounds = [item if isinstance(item, int) else None for item in given[:2]]
-    return values[slice(*bounds)] if bounds else list(values)
+    return values[_bounds(given)]
 
 
 def _flat(values: list[object], given: list[object]) -> object:  # noqa: ARG001  as its siblings
@@ -188,13 +193,11 @@ _LIST: Final[dict[str, Callable[[list[object], list[object]], object]]] = {
 
 
 def _text_slice(value: str, given: list[object]) -> object:
-    bounds = [item if isinstance(item, int) else None for item in given[:2]]
-    return value[slice(*bounds)] if bounds else value
+    return value[_bounds(given)]
 
 
 def _substring(value: str, given: list[object]) -> object:
-    bounds = [max(item, 0) if isinstance(item, int) else None for item in given[:2]]
-    return value[slice(*bounds)] if bounds else value
+    return value[_bounds([max(item, 0) if isinstance(item, int) else None for item in given])]
 
 
 def _split(value: str, given: list[object]) -> object:

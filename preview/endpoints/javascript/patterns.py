@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript.native import Call, Native
 from preview.endpoints.javascript.syntax import children, string_value, text
-from preview.endpoints.javascript.values import UNKNOWN, Class, Function, JSObject, Scope
+from preview.endpoints.javascript.values import UNKNOWN, Class, Function, JSObject, Made, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
@@ -59,7 +59,7 @@ def _bind_default(interpreter: Interpreter, target: Node, value: object, scope: 
     left, right = target.child_by_field_name("left"), target.child_by_field_name("right")
     if left is None or right is None:
         return
-    if value is None or value is UNKNOWN:
+    if value is None or value is UNKNOWN or isinstance(value, Made):
         value = interpreter.evaluate(right, scope)
     bind(interpreter, left, value, scope, declares=declares)
 

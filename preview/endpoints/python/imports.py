@@ -91,7 +91,7 @@ class Importer:
     def _bind_from(self, node: ast.ImportFrom, scope: Scope) -> None:
         name = node.module or ""
         base = self._base(node, scope.file, name)
-        origin = self._module(base, name) if name else None
+        origin = self._module(base, name) if name else self._package(base)
         folder = join(base, name.replace(".", "/"))
         for alias in node.names:
             if alias.name == "*":
@@ -116,6 +116,11 @@ class Importer:
             return next((root for root in self._roots if self._module(root, name)), self._roots[0])
         parts = file.split("/")[:-1]
         return "/".join(parts[: len(parts) - (node.level - 1)]) or "."
+
+    def _package(self, folder: str) -> Module | None:
+        """The package that a folder is, for ``from . import name``."""
+        file = join(folder, "__init__.py")
+        return self._load(file) if self._sources.has_file(file) else None
 
     def _module(self, folder: str, name: str) -> Module | None:
         path = join(folder, name.replace(".", "/"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from preview.environments.node.tools import is_tool_for_development
 from preview.errors import EnvironmentFailed
+from preview.sources.node_tools import is_tool_for_development
 
 __all__ = ["NodeManifest", "read_node_manifest"]
 

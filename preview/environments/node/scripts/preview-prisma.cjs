@@ -11,8 +11,16 @@ const schema = process.argv[2];
 const tool = path.resolve('node_modules/prisma/build/index.js');
 const clients = path.resolve('node_modules/.prisma/client');
 
+/** Whether the client needs the engine that could not be downloaded: since version 7 it brings its own. */
+function needsMissingEngine() {
+  if (!/no-prisma-engine$/.test(process.env.PRISMA_QUERY_ENGINE_LIBRARY || '')) return false;
+  const { version } = JSON.parse(fs.readFileSync(path.resolve('node_modules/prisma/package.json'), 'utf8'));
+  return parseInt(version, 10) < 7 && !/engineType\s*=\s*"client"/.test(fs.readFileSync(schema, 'utf8'));
+}
+
 function generate() {
   if (!fs.existsSync(tool)) return "the project's package.json does not require prisma";
+  if (needsMissingEngine()) return 'its engine could not be downloaded from binaries.prisma.sh';
   const done = spawnSync(process.execPath, [tool, 'generate', '--schema', schema], {
     stdio: ['ignore', 'inherit', 'pipe'],
     encoding: 'utf8',
@@ -50,7 +58,11 @@ function standIn(reason) {
 const enums = ${JSON.stringify(enums)};
 class PrismaClientInitializationError extends Error {}
 const errors = ['PrismaClientKnownRequestError', 'PrismaClientUnknownRequestError', 'PrismaClientRustPanicError', 'PrismaClientValidationError'];
-const Prisma = { PrismaClientInitializationError, ...Object.fromEntries(errors.map((name) => [name, class extends Error {}])) };
+const known = { PrismaClientInitializationError, ...Object.fromEntries(errors.map((name) => [name, class extends Error {}])) };
+known.defineExtension = (one) => one;
+known.validator = () => (one) => one;
+// What else it has, Decimal and sql and the like, is looked at only when the database is asked.
+const Prisma = new Proxy(known, { get: (target, name) => (name in target ? target[name] : function Unknown(one) { return one; }) });
 const fail = () => Promise.reject(new PrismaClientInitializationError('The Prisma client was not generated: ' + reason));
 const model = new Proxy({}, { get: () => fail });
 class PrismaClient {
@@ -66,7 +78,6 @@ class PrismaClient {
     });
   }
 }
-Prisma.defineExtension = (one) => one;
 `;
 }
 

@@ -1,0 +1,238 @@
+"""The arguments of ``node`` that start a project: flags of its own scripts, and what reads its language."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.detection.node.project import NodeProject
+from preview.sources.javascript import read_literal
+from preview.sources.node_scripts import split_commands
+
+__all__ = ["NodeCommand", "find_command"]
+
+TSX: Final = "tsx@^4.19.0"
+_SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
+# Flags that node itself understands, alone or with a value.
+_KEPT_FLAGS: Final = re.compile(
+    r"--(?:experimental-[\w-]+|es-module-specifier-resolution|no-warnings|max-old-space-size|openssl-legacy-provider"
+    r"|trace-warnings|harmony[\w-]*|no-deprecation|conditions|preserve-symlinks|unhandled-rejections"
+    r"|enable-source-maps|stack-size|max-http-header-size|dns-result-order|no-experimental-[\w-]+)(?:=\S+)?"
+)
+# Node would not start with them.
+_GONE_FLAGS: Final = re.compile(
+    r"--(?:es-module-specifier-resolution|experimental-modules|experimental-specifier-resolution"
+    r"|experimental-json-modules|experimental-loader|experimental-worker|experimental-strip-types"
+    r"|experimental-transform-types)"
+)
+_PRELOADS: Final = frozenset({"-r", "--require", "--import"})
+# What they do, the runner that is chosen here does; or they watch.
+_REPLACED: Final = re.compile(
+    r"ts-node|tsconfig-paths|tsx|@swc-node|swc-node|esbuild-register|esbuild-runner|@esbuild-kit|sucrase|ts-eager"
+    r"|module-alias/register-none|@babel/register|babel-register|babel-core/register|@babel/node|source-map-support"
+)
+_SCRIPTS: Final = (
+    "start", "serve", "server", "dev", "develop", "start:dev", "dev:server", "start:server", "server:dev", "start:prod",
+    "prod", "production", "watch",
+)  # fmt: skip
+_RUNNERS: Final = frozenset(
+    {"node", "nodejs", "nodemon", "ts-node", "ts-node-dev", "tsnd", "tsx", "babel-node", "node-dev", "pm2",
+     "pm2-runtime", "forever", "swc-node", "esno", "sucrase-node"}
+)  # fmt: skip
+_ASSIGNMENT: Final = re.compile(r"(?:^|\s)([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;&|]*)")
+_OWN_NAMES: Final = frozenset({"PORT", "NODE_ENV", "PATH", "NODE_OPTIONS", "DATABASE_URL", "HOST"})
+_DECORATOR: Final = re.compile(rb"^[ \t]*@[A-Z]\w*\s*\(", re.MULTILINE)
+_METADATA_USERS: Final = (
+    "reflect-metadata", "@nestjs/core", "typeorm", "type-graphql", "routing-controllers", "inversify", "typedi",
+    "tsyringe", "sequelize-typescript", "@mikro-orm/core", "@tsed/common", "@typegoose/typegoose", "@loopback/core",
+)  # fmt: skip
+_MODULE_SYNTAX: Final = re.compile(
+    rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
+)
+_JSX_OR_FLOW: Final = re.compile(rb"@flow|from ['\"]react['\"]")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommand:
+    """How ``node`` is called.
+
+    Attributes:
+        arguments: All of them, the entry last.
+        requirements: What has to be installed beside the project's own.
+        variables: What its script sets, name to value.
+        script: ``start``, or the empty text where none leads to the entry.
+        decisions: Sentences for the log.
+    """
+
+    arguments: tuple[str, ...]
+    requirements: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    script: str = ""
+    decisions: tuple[str, ...] = ()
+
+
+def find_command(project: NodeProject) -> NodeCommand:
+    """What starts the project's entry."""
+    script, text = _script(project)
+    flags = list(_flags(project, text))
+    variables = dict(_assignments(text))
+    runner = _runner(project, flags)
+    variables.update(runner.variables)
+    arguments = (*runner.arguments, *flags, project.relative(project.entry.file))
+    decisions = [f"node {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")]
+    return NodeCommand(arguments, runner.requirements, variables, script, (*decisions, *runner.decisions))
+
+
+def _script(project: NodeProject) -> tuple[str, str]:
+    """Name and text of the script that leads to the entry."""
+    named = re.search(r'"([^"]+)"', project.entry.by)
+    names = [named[1]] if named and named[1] in project.package.scripts else []
+    for name in (*names, *_SCRIPTS):
+        text = project.package.scripts.get(name, "")
+        if any(command[0].rpartition("/")[2] in _RUNNERS for command in split_commands(text)):
+            return name, text
+    return "", ""
+
+
+def _flags(project: NodeProject, script: str) -> Iterator[str]:
+    options = re.search(r"NODE_OPTIONS=(\"[^\"]*\"|'[^']*'|\S+)", script)
+    commands = [command for command in split_commands(script) if command[0].rpartition("/")[2] in _RUNNERS]
+    if options:
+        commands.append(["node", *_words(options[1].strip("\"'"))])
+    for command in commands:
+        words = iter(command[1:])
+        for word in words:
+            if word in _PRELOADS:
+                value = next(words, "")
+                if value and not _REPLACED.search(value) and _can_preload(project, value):
+                    yield from (word, value)
+            elif (word.startswith("--env-file=") and project.find(word.partition("=")[2])) or (
+                _KEPT_FLAGS.fullmatch(word) and not _GONE_FLAGS.match(word)
+            ):
+                yield word
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _can_preload(project: NodeProject, value: str) -> bool:
+    if value.startswith("."):
+        return any(project.find(value + end) for end in ("", ".js", ".mjs", ".cjs"))
+    package = "/".join(value.split("/")[: 2 if value.startswith("@") else 1])
+    return project.requires(package)
+
+
+def _assignments(script: str) -> Iterator[tuple[str, str]]:
+    for name, value in _ASSIGNMENT.findall(script):
+        clean = value.strip("\"'")
+        if name not in _OWN_NAMES and "$" not in clean and clean:
+            yield name, clean
+
+
+def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
+    """What reads the entry's language."""
+    if project.entry.typescript:
+        return _typescript(project)
+    babel = _babel(project)
+    if babel is not None:
+        return babel
+    if _is_plain(project) or any(flag.startswith("esm") for flag in flags):
+        return NodeCommand(())
+    return NodeCommand(
+        ("--import", "tsx"),
+        _unless_declared(project, TSX),
+        decisions=("the sources mix module systems or languages: tsx reads them",),
+    )
+
+
+def _typescript(project: NodeProject) -> NodeCommand:
+    config, options = _compiler_options(project)
+    metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
+    if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
+        module = project.package.data.get("type") == "module"
+        register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
+        return NodeCommand(
+            register,
+            tuple(line for item in _SWC for line in _unless_declared(project, item)),
+            {"SWC_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {},
+            decisions=("decorators need the types of what they decorate: swc compiles the sources as they are loaded",),
+        )
+    return NodeCommand(
+        ("--import", "tsx"),
+        _unless_declared(project, TSX),
+        {"TSX_TSCONFIG_PATH": config} if config not in {"", "tsconfig.json"} else {},
+        decisions=("TypeScript is read by tsx, nothing is built",),
+    )
+
+
+def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:
+    """The file, from where the project runs, that has ``paths`` or says most; and all options that its parents have."""
+    found: dict[str, object] = {}
+    chosen = ""
+    for name in (
+        "tsconfig.json",
+        "tsconfig.app.json",
+        "tsconfig.build.json",
+        "tsconfig.base.json",
+        "tsconfig.node.json",
+    ):
+        file = project.find(name)
+        content = read_literal(project.sources.text(file)) if file is not None else None
+        options = content.get("compilerOptions") if isinstance(content, dict) else None
+        if file is None or not isinstance(options, dict):
+            continue
+        if not chosen or (options.get("paths") and not found.get("paths")):
+            chosen = project.relative(file)
+        found = {**options, **found}
+    return chosen, found
+
+
+def _babel(project: NodeProject) -> NodeCommand | None:
+    """Babel as the project has it, where its own start uses it and the sources need it."""
+    configured = project.find(
+        ".babelrc", ".babelrc.js", ".babelrc.json", ".babelrc.cjs", "babel.config.js", "babel.config.json",
+        "babel.config.cjs",
+    )  # fmt: skip
+    configured = configured or ("package.json" if "babel" in project.package.data else None)
+    if configured is None or _is_plain(project):
+        return None
+    if project.requires("@babel/core", "@babel/cli", "@babel/node", "@babel/register"):
+        return NodeCommand(
+            ("-r", "@babel/register"),
+            _unless_declared(project, "@babel/register@^7.0.0", "@babel/core@^7.0.0"),
+            decisions=(f"Babel compiles the sources as they are loaded ({configured})",),
+        )
+    if project.requires("babel-cli", "babel-core", "babel-register"):
+        return NodeCommand(
+            ("-r", "babel-register"),
+            _unless_declared(project, "babel-register@^6.26.0"),
+            decisions=(f"Babel 6 compiles the sources as they are loaded ({configured})",),
+        )
+    return None
+
+
+def _is_plain(project: NodeProject) -> bool:
+    """Node reads the sources as they are: modules are declared as what they are."""
+    module = project.package.data.get("type") == "module"
+    entry = project.entry.file
+    if entry.endswith((".mjs", ".cjs")) or module:
+        return True
+    near = [name for name in project.scripts if name.endswith(".js")]
+    folder = entry.rpartition("/")[0]
+    own = [name for name in near if not folder or name.startswith(f"{folder}/")]
+    texts = [project.sources.text(name) for name in dict.fromkeys((entry, *own))]
+    if _MODULE_SYNTAX.search(texts[0]) or _JSX_OR_FLOW.search(texts[0]):
+        return False
+    # An entry of two lines that loads what needs more.
+    return sum(1 for text in texts if _MODULE_SYNTAX.search(text)) <= len(texts) // 2
+
+
+def _unless_declared(project: NodeProject, *lines: str) -> tuple[str, ...]:
+    return tuple(line for line in lines if not project.requires(line.rpartition("@")[0]))

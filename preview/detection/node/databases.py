@@ -1,0 +1,133 @@
+"""What a Node project does to its database before it starts: Prisma's client, and migrations where it is SQLite."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from preview.detection.node.project import NodeProject
+from preview.detection.plan import Origin, Step, Variable
+
+__all__ = ["DatabaseWork", "find_database_work"]
+
+_SCHEMAS: Final = (
+    "prisma/schema.prisma", "schema.prisma", "src/prisma/schema.prisma", "prisma/schema/schema.prisma",
+    "db/schema.prisma", "src/db/schema.prisma", "database/schema.prisma",
+)  # fmt: skip
+_DATASOURCE: Final = re.compile(r"datasource\s+\w+\s*\{([^}]*)\}")
+_PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
+_URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
+_SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseWork:
+    """What to do before the start.
+
+    Attributes:
+        steps: In order.
+        requirements: What has to be installed for them.
+        variables: What they and the application get.
+        provider: Prisma's kind of database; None without Prisma.
+        setting: The variable that Prisma reads its address from.
+        schema: Prisma's schema, relative to the project.
+    """
+
+    steps: tuple[Step, ...] = ()
+    requirements: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+    provider: str | None = None
+    setting: str | None = None
+    schema: str | None = None
+
+
+def find_database_work(project: NodeProject) -> DatabaseWork:
+    """Prisma's client and tables; the migrations of sequelize and knex."""
+    schema = _schema(project)
+    if schema is not None:
+        return _prisma(project, schema)
+    step = _sequelize(project) or _knex(project)
+    return DatabaseWork((step,) if step else ())
+
+
+def _schema(project: NodeProject) -> str | None:
+    if not project.requires("prisma", "@prisma/client"):
+        return None
+    named = project.package.data.get("prisma")
+    wanted = named.get("schema") if isinstance(named, dict) else None
+    found = project.find(*([wanted.removeprefix("./")] if isinstance(wanted, str) else []), *_SCHEMAS)
+    if found is not None:
+        return found
+    names = [name for name in project.sources.all_names if name.endswith(".prisma")]
+    return next((name for name in names if _DATASOURCE.search(project.text(name))), None)
+
+
+def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
+    # A line that is commented out says nothing.
+    text = re.sub(r"^\s*//.*$", "", project.text(schema), flags=re.MULTILINE)
+    source = _DATASOURCE.search(text)
+    provider = _PROVIDER.search(source[1]) if source else None
+    setting = _URL.search(source[1]) if source else None
+    kind = provider[1] if provider else "postgresql"
+    file = project.relative(schema)
+    steps = [
+        Step(
+            "prisma generate",
+            ("preview-prisma", file),
+            project.folder,
+            f"the sources import the client that Prisma makes from {schema}",
+        )
+    ]
+    variables: tuple[Variable, ...] = ()
+    if kind == "sqlite":
+        steps.append(_prisma_tables(project, schema, file))
+        if setting:
+            # Counted from the schema by Prisma, so only an absolute path is the same for all.
+            variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
+    client = project.range_of("@prisma/client")
+    requirements = () if project.requires("prisma") else (f"prisma@{client or 'latest'}",)
+    return DatabaseWork(tuple(steps), requirements, variables, kind, setting[1] if setting else None, schema)
+
+
+def _prisma_tables(project: NodeProject, schema: str, file: str) -> Step:
+    folder = schema.rpartition("/")[0]
+    prefix = f"{folder}/migrations/" if folder else "migrations/"
+    if any(name.startswith(prefix) and name.endswith("migration.sql") for name in project.sources.all_names):
+        return Step(
+            "migrations",
+            ("prisma", "migrate", "deploy", "--schema", file),
+            project.folder,
+            f"{prefix} has migrations and the database is SQLite",
+        )
+    return Step(
+        "tables",
+        ("prisma", "db", "push", "--schema", file, "--accept-data-loss"),
+        project.folder,
+        f"{schema} describes tables, there are no migrations, and the database is SQLite",
+    )
+
+
+def _sequelize(project: NodeProject) -> Step | None:
+    if not project.requires("sequelize-cli") or not project.requires("sqlite3", "better-sqlite3"):
+        return None
+    settings = project.find("config/config.json", "config/config.js", "src/config/config.json", ".sequelizerc",
+                            "config/database.js", "src/config/database.js")  # fmt: skip
+    if settings is None or not _has_migrations(project):
+        return None
+    if not settings.endswith(".sequelizerc") and not _SQLITE.search(project.text(settings)):
+        return None
+    return Step("migrations", ("sequelize", "db:migrate"), project.folder, f"{settings} uses SQLite")
+
+
+def _knex(project: NodeProject) -> Step | None:
+    file = project.find("knexfile.js", "knexfile.ts", "knexfile.cjs", "knexfile.mjs")
+    if file is None or not project.requires("knex") or not _has_migrations(project):
+        return None
+    if not _SQLITE.search(project.text(file)):
+        return None
+    return Step("migrations", ("knex", "migrate:latest"), project.folder, f"{file} uses SQLite")
+
+
+def _has_migrations(project: NodeProject) -> bool:
+    return any("migrations/" in name and name.endswith((".js", ".ts", ".cjs", ".mjs")) for name in project.scripts)

@@ -1,0 +1,137 @@
+"""From the files of a Node project to its start plan."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from preview.detection.node.command import find_command
+from preview.detection.node.databases import DatabaseWork, find_database_work
+from preview.detection.node.environment_reads import environment_reads
+from preview.detection.node.project import NodeProject, find_project
+from preview.detection.node.services import ADDRESSES, find_services
+from preview.detection.node.variables import choose_variables
+from preview.detection.overrides import Overrides
+from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+from preview.endpoints import AppTarget
+from preview.sources import Sources
+from preview.sources.node_tools import is_tool_for_development
+
+__all__ = ["detect_node"]
+
+_PROVIDERS: Final = {
+    "postgresql": ServiceKind.POSTGRESQL,
+    "postgres": ServiceKind.POSTGRESQL,
+    "cockroachdb": ServiceKind.POSTGRESQL,
+    "mysql": ServiceKind.MYSQL,
+    "mongodb": ServiceKind.MONGODB,
+}
+_CLIENTS: Final = {
+    ServiceKind.MONGODB: ("mongoose", "mongodb", "@nestjs/mongoose", "monk", "connect-mongo", "@typegoose/typegoose"),
+    ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "@neondatabase/serverless"),
+    ServiceKind.MYSQL: ("mysql", "mysql2", "mariadb", "promise-mysql"),
+    ServiceKind.REDIS: ("redis", "ioredis", "bull", "bullmq", "connect-redis"),
+    ServiceKind.RABBITMQ: ("amqplib", "amqp-connection-manager", "rascal"),
+    ServiceKind.ELASTICSEARCH: ("@elastic/elasticsearch", "elasticsearch"),
+}
+_IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
+
+
+def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
+    """Decide how a Node project is started; None where it is none. Reads files, runs nothing; meant for a thread.
+
+    Args:
+        sources: The project's files.
+        target: The application that was found in its sources, or None.
+        overrides: What a person decided.
+    """
+    file = overrides.app if overrides.app and overrides.app.endswith(_SCRIPT_ENDS) else None
+    if file is not None and overrides.directory and not sources.has_file(file):
+        file = posixpath.normpath(posixpath.join(overrides.directory, file))
+    project = find_project(sources, file or (target.file if target is not None else None))
+    if project is None:
+        return None
+    return _apply(_plan(project, target), overrides)
+
+
+_SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
+
+
+def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
+    command = find_command(project)
+    work = find_database_work(project)
+    reads = environment_reads(project.sources, project.by_reach)
+    kinds = _kinds(project, work)
+    variables = choose_variables(project, reads, kinds, command.variables)
+    variables.update({item.name: item for item in work.variables})
+    _address_of_prisma(work, variables)
+    values = {name: item.value for name, item in variables.items()}
+    services = find_services(project, reads, values, work.provider)
+    return StartPlan(
+        framework=target.framework if target is not None else "node",
+        toolchain=Toolchain.NODE,
+        server=Server.NODE,
+        target=target,
+        directory=project.folder,
+        python_path=(),
+        command=command.arguments,
+        manifests=project.root,
+        extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
+        steps=work.steps,
+        variables=variables,
+        services=services,
+        decisions=command.decisions,
+        warnings=tuple(_warning(need) for need in services if need.at_startup),
+    )
+
+
+def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
+    found = [kind for kind, packages in _CLIENTS.items() if project.requires(*packages)]
+    provider = _PROVIDERS.get(work.provider or "")
+    return tuple(dict.fromkeys((*found, *((provider,) if provider else ()))))
+
+
+def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> None:
+    """The contract's ``DATABASE_URL`` is of SQLite: a schema for another database refuses it."""
+    kind = _PROVIDERS.get(work.provider or "")
+    if kind is not None and work.setting is not None and work.setting not in variables:
+        variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")
+
+
+def _imported_tools(project: NodeProject) -> list[str]:
+    """Declared development tools that the sources import all the same, so that they are installed."""
+    tools = [name for name in project.package.dev_dependencies if is_tool_for_development(name)]
+    if not tools:
+        return []
+    imported = {name for file in project.reached for name in _IMPORT.findall(project.text(file)) if name in tools}
+    return [name for name in tools if name in imported]
+
+
+def _warning(need: ServiceNeed) -> str:
+    setting = f"; set {need.setting} to one that can be reached" if need.setting else ""
+    return f"{need.where} connects to {need.kind} when it starts, and does not come up without it{setting}"
+
+
+def _apply(plan: StartPlan, given: Overrides) -> StartPlan:
+    """What a person decided wins."""
+    steps: Sequence[Step] = given.steps if given.steps is not None else plan.steps
+    if given.skip_steps is True:
+        steps = ()
+    elif given.skip_steps:
+        skipped = given.skip_steps
+        steps = [step for step in steps if step.name not in skipped]
+    return replace(
+        plan,
+        framework=given.framework or plan.framework,
+        server=given.server or (Server.COMMAND if given.command else plan.server),
+        command=given.command or plan.command,
+        directory=given.directory or plan.directory,
+        manifests=given.manifests or plan.manifests,
+        health_path=given.health or plan.health_path,
+        steps=tuple(steps),
+        variables={**plan.variables, **given.variables},
+        extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
+    )

@@ -1,0 +1,214 @@
+"""Variables that JavaScript and TypeScript sources read: ``process.env``, and the schemas that check it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from tree_sitter import Node
+
+from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
+
+__all__ = ["environment_reads"]
+
+_WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
+_SCHEMA: Final = re.compile(rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule)\b")
+_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
+_SCHEMA_VALUE: Final = re.compile(
+    r"(?:[Jj]oi|z|zod|yup|Yup|[Ee]nvalid|str|num|bool|url|email|port|host|json|makeValidator)\s*[.(]"
+)
+_CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
+_ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+_MAX_FILES: Final = 400
+
+
+def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
+    """All such reads of the files, in order; of one variable there may be many."""
+    trees = JavaScriptTrees(sources)
+    found: list[SettingRead] = []
+    for file in [name for name in files if _WORDS.search(sources.text(name)) or _SCHEMA.search(sources.text(name))][
+        :_MAX_FILES
+    ]:
+        tree = trees.tree(file)
+        if tree is not None:
+            found += _Reader(file, tree).reads()
+    return found
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, file: str, root: Node) -> None:
+        self._file = file
+        self._root = root
+        text = root.text or b""
+        self._has_environment = b"process.env" in text
+        self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
+        self._by_name = b"process.env[" in text
+
+    def reads(self) -> Iterator[SettingRead]:
+        todo = [self._root]
+        while todo:
+            node = todo.pop()
+            yield from self._at(node)
+            todo += reversed(node.named_children)
+
+    def _at(self, node: Node) -> Iterator[SettingRead]:
+        match node.type:
+            case "member_expression" | "subscript_expression" if _is_environment(node.child_by_field_name("object")):
+                name = _key(node)
+                if name is not None and not _is_written(node):
+                    yield self._read(node, name)
+            case "variable_declarator" if _is_environment(node.child_by_field_name("value")):
+                yield from self._destructured(node.child_by_field_name("name"))
+            case "call_expression":
+                yield from self._asked(node)
+            case "pair" if self._has_schema:
+                yield from self._declared(node)
+            case "array" if self._by_name:
+                # `for (const name of ["A", "B"]) if (!process.env[name]) throw …`
+                names = [_literal(item) for item in node.named_children]
+                for name in names:
+                    if name is not None and _NAME.fullmatch(name) and "_" in name:
+                        yield SettingRead(name, self._file, node.start_point.row + 1, Need.REQUIRED)
+
+    def _destructured(self, pattern: Node | None) -> Iterator[SettingRead]:
+        for item in pattern.named_children if pattern is not None else ():
+            first = item.named_children[0] if item.named_children else item
+            default = item.child_by_field_name("right") or (
+                item.named_children[-1] if item.type == "object_assignment_pattern" else None
+            )
+            read = SettingRead(_text(first), self._file, item.start_point.row + 1, Need.OPTIONAL)
+            if not _NAME.fullmatch(read.name):
+                continue
+            yield read if default is None else replace(read, need=Need.DEFAULTED, default=_literal(default))
+
+    def _asked(self, node: Node) -> Iterator[SettingRead]:
+        """``configService.get("X")``, ``env.get("X").required()``."""
+        function = node.child_by_field_name("function")
+        if function is None or function.type != "member_expression":
+            return
+        method, owner = _text(function.child_by_field_name("property")), _text(function.child_by_field_name("object"))
+        if method not in {"get", "getOrThrow"} or not re.search(r"(?i)config|^env$|environment", owner):
+            return
+        values = node.child_by_field_name("arguments")
+        arguments = values.named_children if values is not None else []
+        name = _literal(arguments[0]) if arguments else None
+        if name is not None and _NAME.fullmatch(name):
+            need = Need.REQUIRED if method == "getOrThrow" else Need.OPTIONAL
+            need = Need.DEFAULTED if len(arguments) > 1 and arguments[1].type != "object" else need
+            read = SettingRead(name, self._file, node.start_point.row + 1, need)
+            outer = _text(node.parent.parent if node.parent is not None else None)
+            required = ".required(" in outer and owner == "env"
+            yield replace(read, need=Need.REQUIRED) if required else read
+
+    def _declared(self, node: Node) -> Iterator[SettingRead]:
+        """``JWT_SECRET: Joi.string().required()`` and its likes."""
+        key, value = node.child_by_field_name("key"), _text(node.child_by_field_name("value"))
+        name = _text(key).strip("\"'")
+        if not _NAME.fullmatch(name) or not _SCHEMA_VALUE.match(value):
+            return
+        joi = re.match(r"[Jj]oi|[Yy]up", value) is not None
+        defaulted = re.search(r"\.default\(|default:|devDefault|\.catch\(", value) is not None
+        optional = re.search(r"\.optional\(|\.nullish\(", value) is not None or (joi and ".required(" not in value)
+        need = Need.DEFAULTED if defaulted else Need.OPTIONAL if optional else Need.REQUIRED
+        choices = re.search(r"(?:enum|valid|oneOf|equal|choices)\s*[(:]\s*\[?([^)\]]*)", value)
+        least = re.search(r"\.(?:min|length)\(\s*(\d+)", value)
+        yield SettingRead(
+            name,
+            self._file,
+            node.start_point.row + 1,
+            need,
+            _schema_kind(value),
+            choices=tuple(re.findall(r"['\"]([^'\"]+)['\"]", choices[1])) if choices else (),
+            least=int(least[1]) if least else 0,
+        )
+
+    def _read(self, node: Node, name: str) -> SettingRead:
+        read = SettingRead(name, self._file, node.start_point.row + 1, Need.OPTIONAL)
+        parent = node.parent
+        # `process.env.X!`, `process.env.X as string`, `(…)`
+        while parent is not None and parent.type in {
+            "non_null_expression",
+            "as_expression",
+            "parenthesized_expression",
+        }:
+            if parent.type != "parenthesized_expression":
+                read = replace(read, need=Need.REQUIRED)
+            node, parent = parent, parent.parent
+        if parent is None:
+            return read
+        operator = _text(parent.child_by_field_name("operator"))
+        if parent.type == "binary_expression" and operator in {"||", "??"}:
+            if parent.child_by_field_name("left") == node:
+                right = parent.child_by_field_name("right")
+                return replace(read, need=Need.DEFAULTED, default=_literal(right))
+        elif (parent.type == "binary_expression" and operator in {"===", "==", "!==", "!="}) or (
+            parent.type == "ternary_expression" and parent.child_by_field_name("condition") == node
+        ):
+            return replace(read, need=Need.DEFAULTED)
+        elif (
+            parent.type == "unary_expression" and operator == "!" and _ends(parent)
+        ) or parent.type == "member_expression":
+            return replace(read, need=Need.REQUIRED)
+        elif parent.type == "arguments" and parent.parent is not None:
+            called = _text(parent.parent.child_by_field_name("function"))
+            kind = _CASTS.get(called.rpartition(".")[2], Kind.TEXT)
+            return replace(read, kind=kind)
+        return read
+
+
+def _is_environment(node: Node | None) -> bool:
+    text = _text(node)
+    return text in {"process.env", "globalThis.process.env", "Bun.env"}
+
+
+def _key(node: Node) -> str | None:
+    if node.type == "member_expression":
+        name = _text(node.child_by_field_name("property"))
+    else:
+        name = _literal(node.child_by_field_name("index")) or ""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else None
+
+
+def _is_written(node: Node) -> bool:
+    parent = node.parent
+    return parent is not None and parent.type == "assignment_expression" and parent.child_by_field_name("left") == node
+
+
+def _ends(node: Node) -> bool:
+    """Whether the ``if`` around a test ends the program."""
+    parent = node.parent
+    while parent is not None and parent.type in {"parenthesized_expression", "binary_expression"}:
+        parent = parent.parent
+    if parent is None or parent.type != "if_statement":
+        return False
+    return _ENDS.search(_text(parent.child_by_field_name("consequence"))) is not None
+
+
+def _schema_kind(value: str) -> Kind:
+    if re.search(r"\.?(?:number|num|port|int|coerce\.number)\s*\(", value):
+        return Kind.INTEGER
+    if re.search(r"\.?bool(?:ean)?\s*\(", value):
+        return Kind.BOOLEAN
+    if re.search(r"\.?(?:email)\s*\(", value):
+        return Kind.EMAIL
+    if re.search(r"\.?(?:uri|url)\s*\(", value):
+        return Kind.URL
+    return Kind.OBJECT if re.search(r"\bjson\s*\(", value) else Kind.TEXT
+
+
+def _literal(node: Node | None) -> str | None:
+    if node is None:
+        return None
+    if node.type in {"string", "template_string"} and "${" not in _text(node):
+        return _text(node)[1:-1]
+    return _text(node) if node.type in {"number", "true", "false"} else None
+
+
+def _text(node: Node | None) -> str:
+    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""

@@ -1,0 +1,196 @@
+"""The package of a project that serves, and the files that belong to it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from preview.sources import Sources
+from preview.sources.javascript import SCRIPT_SUFFIXES
+from preview.sources.node_files import resolve_script_file
+from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
+
+__all__ = ["NodeProject", "find_project"]
+
+_FRONT: Final = (
+    "react-scripts", "next", "vite", "@angular/core", "gatsby", "nuxt", "@vue/cli-service", "expo", "react-dom",
+)  # fmt: skip
+_SERVERS: Final = (
+    "express", "@nestjs/core", "koa", "fastify", "@hapi/hapi", "hapi", "restify", "polka", "hono",
+    "@feathersjs/feathers",
+    "apollo-server", "@apollo/server", "graphql-yoga", "json-server", "ws", "socket.io", "@adonisjs/core", "sails",
+    "@loopback/core", "connect", "routing-controllers", "@hono/node-server", "h3", "micro",
+)  # fmt: skip
+_IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
+_ASIDE: Final = frozenset(
+    {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
+     "client", "frontend", "front-end", "fixtures", "benchmarks", "mocks", "public", "static"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NodeProject:
+    """The package that is started.
+
+    Attributes:
+        sources: The project's files.
+        package: Its ``package.json``.
+        packages: All packages of the project.
+        entry: The file it starts from.
+        root: The folder whose ``package.json`` is installed: that of the workspace it belongs to, or its own.
+    """
+
+    sources: Sources
+    package: NodePackage
+    packages: tuple[NodePackage, ...]
+    entry: Entry
+    root: str
+
+    @property
+    def folder(self) -> str:
+        """Where it runs, relative to the project."""
+        return self.package.folder
+
+    def relative(self, name: str) -> str:
+        """A project's file as seen from where it runs."""
+        return posixpath.relpath(name, self.folder)
+
+    def requires(self, *names: str) -> bool:
+        """Whether it, or the workspace around it, declares any of these packages."""
+        return any(item.requires(*names) for item in self._declaring)
+
+    def range_of(self, name: str) -> str | None:
+        """The version range it declares for a package."""
+        for item in self._declaring:
+            wanted = item.dependencies.get(name) or item.dev_dependencies.get(name)
+            if wanted is not None:
+                return wanted
+        return None
+
+    @property
+    def _declaring(self) -> Iterator[NodePackage]:
+        yield self.package
+        yield from (item for item in self.packages if item.folder == self.root and item is not self.package)
+
+    @cached_property
+    def scripts(self) -> tuple[str, ...]:
+        """Its JavaScript and TypeScript files, tests and the like left out; of a workspace all members' files."""
+        top = "" if self.root == "." else f"{self.root}/"
+        return tuple(
+            name
+            for name in self.sources.with_suffix(*SCRIPT_SUFFIXES)
+            if name.startswith(top) and not _is_aside(name.removeprefix(top)) and not name.endswith(".d.ts")
+        )
+
+    @cached_property
+    def reached(self) -> tuple[str, ...]:
+        """The files that the entry loads, by what their imports say; the entry first."""
+        found: dict[str, None] = {self.entry.file: None}
+        todo = [self.entry.file]
+        while todo:
+            file = todo.pop(0)
+            for specifier in _IMPORT.findall(self.text(file)):
+                inner = resolve_script_file(self.sources, posixpath.dirname(file) or ".", specifier)
+                if inner is not None and inner not in found:
+                    found[inner] = None
+                    todo.append(inner)
+        return tuple(found)
+
+    @cached_property
+    def by_reach(self) -> tuple[str, ...]:
+        """All files of ``scripts``, those that the entry loads first."""
+        known = set(self.scripts)
+        near = [name for name in self.reached if name in known]
+        return tuple(dict.fromkeys((*near, *self.scripts)))
+
+    def text(self, name: str) -> str:
+        """A file as text."""
+        return self.sources.text(name).decode("utf-8", "replace")
+
+    def find(self, *names: str) -> str | None:
+        """The first of these files that there is, looked for where it runs and at the workspace's root."""
+        for folder in dict.fromkeys((self.folder, self.root)):
+            for name in names:
+                file = posixpath.normpath(posixpath.join(folder, name))
+                if self.sources.has_file(file):
+                    return file
+        return None
+
+
+def _is_aside(name: str) -> bool:
+    *folders, file = name.split("/")
+    return any(folder in _ASIDE for folder in folders) or ".test." in file or ".spec." in file
+
+
+def find_project(sources: Sources, file: str | None) -> NodeProject | None:
+    """The package that serves.
+
+    Args:
+        sources: The project's files.
+        file: Its entry, where that is known.
+    """
+    packages = read_node_packages(sources)
+    if file is not None:
+        package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
+        known = find_entry(package, sources)
+        entry = known if known is not None and known.file == file else Entry(file, "", _is_typescript(file))
+        return _project(sources, package, packages, entry)
+    for package in sorted(packages, key=_preference):
+        found = find_entry(package, sources)
+        if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
+            owner = _package_of(found.file, packages) or package
+            return _project(sources, owner, packages, found)
+    return None
+
+
+def _project(sources: Sources, package: NodePackage, packages: list[NodePackage], entry: Entry) -> NodeProject:
+    return NodeProject(sources, package, tuple(packages), entry, _root_of(sources, package, packages))
+
+
+def _preference(package: NodePackage) -> tuple[bool, int]:
+    return (not package.requires(*_SERVERS), package.folder.count("/") if package.folder != "." else -1)
+
+
+def _is_typescript(file: str) -> bool:
+    return file.endswith((".ts", ".tsx", ".mts", ".cts"))
+
+
+def _package_of(file: str, packages: list[NodePackage]) -> NodePackage | None:
+    above = [item for item in packages if item.folder == "." or file.startswith(f"{item.folder}/")]
+    # A package.json that only says what kind of modules a folder holds is no package.
+    real = [item for item in above if item.dependencies or item.dev_dependencies or item.scripts] or above
+    return max(real, key=lambda item: len(item.folder) if item.folder != "." else 0, default=None)
+
+
+def _root_of(sources: Sources, package: NodePackage, packages: list[NodePackage]) -> str:
+    for item in packages:
+        inside = item.folder == "." or package.folder.startswith(f"{item.folder}/")
+        if item is package or not inside:
+            continue
+        pnpm = posixpath.normpath(posixpath.join(item.folder, "pnpm-workspace.yaml"))
+        if item.data.get("workspaces") or sources.has_file(pnpm):
+            patterns = _patterns(item, sources.text(pnpm).decode("utf-8", "replace") if sources.has_file(pnpm) else "")
+            inner = posixpath.relpath(package.folder, item.folder)
+            if any(_matches(inner, pattern) for pattern in patterns):
+                return item.folder
+    return package.folder
+
+
+def _patterns(package: NodePackage, pnpm: str) -> list[str]:
+    wanted = package.data.get("workspaces")
+    wanted = wanted.get("packages") if isinstance(wanted, dict) else wanted
+    found = [item for item in wanted if isinstance(item, str)] if isinstance(wanted, list) else []
+    lines = (line.strip() for line in pnpm.partition("packages:")[2].splitlines())
+    return found + [line.lstrip("- ").strip("\"'") for line in lines if line.startswith("-")]
+
+
+def _matches(folder: str, pattern: str) -> bool:
+    clean = pattern.removeprefix("./").rstrip("/")
+    if clean.endswith("/**"):
+        return folder.startswith(clean[:-2])
+    wanted, parts = clean.split("/"), folder.split("/")
+    return len(wanted) == len(parts) and all(item in {"*", part} for item, part in zip(wanted, parts, strict=True))

@@ -1,0 +1,209 @@
+"""Servers that a Node project connects to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from preview.detection.node.project import NodeProject
+from preview.detection.plan import ServiceKind, ServiceNeed
+from preview.detection.settings.model import SettingRead
+
+__all__ = ["ADDRESSES", "find_services", "service_of_name"]
+
+ADDRESSES: Final = {
+    ServiceKind.POSTGRESQL: "postgresql://preview:preview@localhost:5432/preview",
+    ServiceKind.MYSQL: "mysql://preview:preview@localhost:3306/preview",
+    ServiceKind.MONGODB: "mongodb://localhost:27017/preview",
+    ServiceKind.REDIS: "redis://localhost:6379",
+    ServiceKind.RABBITMQ: "amqp://localhost:5672",
+    ServiceKind.ELASTICSEARCH: "http://localhost:9200",
+}
+"""What a service's address is when the project names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """How a package connects."""
+
+    kind: ServiceKind
+    packages: tuple[str, ...]
+    connects: re.Pattern[str]
+    name: re.Pattern[str]
+    # It opens its first connection when it is asked something.
+    lazy: bool = False
+
+
+_CLIENTS: Final = (
+    _Client(
+        ServiceKind.MONGODB,
+        ("mongoose", "mongodb", "@nestjs/mongoose", "monk", "connect-mongo", "connect-mongodb-session",
+         "@typegoose/typegoose"),
+        re.compile(
+            r"\b[mM]ongoose\s*\.\s*(?:connect|createConnection)\s*\(|\bnew\s+MongoClient\s*\("
+            r"|MongoClient\s*\.\s*connect\s*\(|MongooseModule\.forRoot|MongoStore\.create\("
+            r"|\bconnect\(\s*(?:process\.env|uri|url|mongo|db)\w*|\bmonk\("
+        ),
+        re.compile(
+            r"MONGO|^(?:DB|DATABASE)(?:_?URL|_?URI|_CONNECT\w*|_STRING|_LOCAL|_HOST)?$|CONNECTION_STRING|ATLAS",
+            re.IGNORECASE,
+        ),
+    ),
+    _Client(
+        ServiceKind.POSTGRESQL,
+        ("pg", "postgres", "pg-promise", "@neondatabase/serverless", "@vercel/postgres"),
+        re.compile(
+            r"\bnew\s+(?:\w+\.)?(?:Pool|Client)\s*\(|\bpostgres\s*\(|\bpgp\s*\("
+            r"|(?:dialect|type|client):\s*['\"](?:pg|postgres)"
+        ),
+        re.compile(r"POSTGRES|^PG|^(?:DB|DATABASE)(?:_?URL|_?URI|_HOST)$", re.IGNORECASE),
+        lazy=True,
+    ),
+    _Client(
+        ServiceKind.MYSQL,
+        ("mysql", "mysql2", "mariadb", "promise-mysql"),
+        re.compile(r"\bcreate(?:Connection|Pool)\s*\(|(?:dialect|type|client):\s*['\"](?:mysql|mariadb)"),
+        re.compile(r"MYSQL|MARIADB|^(?:DB|DATABASE)(?:_?URL|_?URI|_HOST)$|JAWSDB", re.IGNORECASE),
+    ),
+    _Client(
+        ServiceKind.REDIS,
+        ("redis", "ioredis", "bull", "bullmq", "connect-redis", "handy-redis", "cacheman-redis"),
+        re.compile(r"\bnew\s+(?:IO)?Redis\b|\b(?:redis\.)?createClient\s*\(|\bnew\s+(?:Queue|Worker|Bull)\s*\("),
+        re.compile(r"REDIS", re.IGNORECASE),
+        lazy=True,
+    ),
+    _Client(
+        ServiceKind.RABBITMQ,
+        ("amqplib", "amqp-connection-manager", "rascal"),
+        re.compile(r"\bamqp\w*\.connect\s*\("),
+        re.compile(r"RABBIT|AMQP|CLOUDAMQP", re.IGNORECASE),
+    ),
+    _Client(
+        ServiceKind.ELASTICSEARCH,
+        ("@elastic/elasticsearch", "elasticsearch"),
+        re.compile(r"\bnew\s+(?:elasticsearch\.)?Client\s*\("),
+        re.compile(r"ELASTIC", re.IGNORECASE),
+        lazy=True,
+    ),
+)  # fmt: skip
+_DIALECTS: Final = {
+    "postgres": ServiceKind.POSTGRESQL,
+    "postgresql": ServiceKind.POSTGRESQL,
+    "cockroachdb": ServiceKind.POSTGRESQL,
+    "mysql": ServiceKind.MYSQL,
+    "mongodb": ServiceKind.MONGODB,
+}
+# What ends the program, or keeps it from listening, when the connection fails.
+_LISTENS_AFTER: Final = re.compile(
+    r"\.then\s*\([\s\S]{0,500}?\.listen\s*\(|await\s+[\w.]*(?:[Cc]onnect|[Ii]nitiali[sz]e|authenticate|sync|DB|Db)\w*\s*\("
+    r"[\s\S]{0,800}?\.listen\s*\(|once\(\s*['\"](?:open|connected)['\"][\s\S]{0,300}?\.listen\s*\(|\.on\(\s*['\"]open['\"][\s\S]{0,300}?\.listen\("
+)
+_DATABASE_PACKAGES: Final = ("sequelize", "typeorm", "@nestjs/typeorm", "mongoose", "mongodb")
+
+
+def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | None:
+    """Which of these services a variable of this name points to."""
+    for client in _CLIENTS:
+        if client.kind in kinds and client.name.search(name):
+            return client.kind
+    return None
+
+
+def find_services(
+    project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
+) -> tuple[ServiceNeed, ...]:
+    """What it connects to, each kind once.
+
+    Args:
+        project: Which.
+        reads: The variables that its sources read.
+        values: What these will hold.
+        provider: Prisma's ``provider``, or None.
+    """
+    found: dict[ServiceKind, ServiceNeed] = {}
+    for client in _CLIENTS:
+        if not project.requires(*client.packages):
+            continue
+        for file in project.by_reach:
+            text = _without_comments(project.text(file))
+            match = client.connects.search(text)
+            if match is None or not any(
+                _mentions(text, package) for package in (*client.packages, *_DATABASE_PACKAGES)
+            ):
+                continue
+            line = text.count("\n", 0, match.start()) + 1
+            need = _need(project, client, file, line, reads, values)
+            # Seeders and other tools connect too, but the application does not run them.
+            found[client.kind] = need if file in project.reached else replace(need, at_startup=False)
+            break
+    kind = _DIALECTS.get(provider or "")
+    if kind is not None and kind not in found:
+        setting = "DATABASE_URL"
+        found[kind] = ServiceNeed(kind, setting, "schema.prisma", address=_address(values.get(setting, "")))
+    return tuple(found.values())
+
+
+def _need(
+    project: NodeProject,
+    client: _Client,
+    file: str,
+    line: int,
+    reads: Sequence[SettingRead],
+    values: Mapping[str, str],
+) -> ServiceNeed:
+    named = [read for read in reads if client.name.search(read.name) and service_of_name(read.name, [client.kind])]
+    named.sort(key=lambda read: "TEST" in read.name.upper())
+    here = [read.name for read in named if read.file == file] or [read.name for read in named]
+    setting = next((name for name in here if re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None))
+    value = values.get(setting, "") if setting else _fixed_address(project.text(file), client.kind)
+    if setting and not value:
+        value = next((read.default or "" for read in named if read.name == setting), "")
+    address = _address(value) or _address(ADDRESSES[client.kind])
+    return ServiceNeed(client.kind, setting, f"{file}:{line}", _is_at_startup(project, client, file), address)
+
+
+def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
+    """The program ends without it, or listens only when it is there."""
+    text = _without_comments(project.text(file))
+    entry = _without_comments(project.text(project.entry.file))
+    if _LISTENS_AFTER.search(entry) or _LISTENS_AFTER.search(text):
+        return True
+    for match in client.connects.finditer(text):
+        if re.search(r"process\.exit\s*\(", text[match.start() : match.start() + 1500]):
+            return True
+    # A promise that nobody catches ends Node.
+    uncaught = (
+        not client.lazy
+        and ".catch" not in text
+        and not re.search(r"\btry\b|=>\s*\{?\s*console|function\s*\(\s*err", text)
+    )
+    return uncaught and "unhandledRejection" not in entry
+
+
+def _fixed_address(text: str, kind: ServiceKind) -> str:
+    scheme = urlsplit(ADDRESSES[kind]).scheme
+    match = re.search(rf"{scheme}(?:ql)?(?:\+srv)?://[^\s'\"`]+", text)
+    return match[0] if match else ""
+
+
+def _address(value: str) -> tuple[str, int] | None:
+    defaults = {"postgres": 5432, "postgresql": 5432, "mysql": 3306, "mongodb": 27017, "redis": 6379, "rediss": 6379,
+                "amqp": 5672, "http": 80, "https": 443}  # fmt: skip
+    try:
+        parts = urlsplit(value.replace("mongodb+srv", "mongodb"))
+        host = parts.hostname
+        port = parts.port or defaults.get(parts.scheme)
+    except ValueError:
+        return None
+    return (host, port) if host and port else None
+
+
+def _mentions(text: str, package: str) -> bool:
+    return any(f"{quote}{package}{end}" in text for quote in "'\"" for end in "'\"/")
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"^\s*//.*$|/\*[\s\S]*?\*/", lambda match: "\n" * match[0].count("\n"), text, flags=re.MULTILINE)

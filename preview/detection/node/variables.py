@@ -1,0 +1,188 @@
+"""The variables that a Node project gets: from its own files, its examples, or made up."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from dotenv import dotenv_values
+
+from preview.detection.node.project import NodeProject
+from preview.detection.node.services import ADDRESSES, service_of_name
+from preview.detection.plan import Origin, ServiceKind, Variable
+from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
+from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.detection.settings.values import is_secret, make_up
+
+__all__ = ["choose_variables"]
+
+# The contract's own, and what every process has.
+_GIVEN: Final = frozenset(
+    {"PORT", "NODE_ENV", "LOG_LEVEL", "PATH", "HOME", "USER", "PWD", "NODE_OPTIONS", "TZ", "CI", "DEBUG", "VERCEL",
+     "npm_package_version", "npm_package_name", "HEROKU", "AWS_LAMBDA_FUNCTION_NAME", "NETLIFY"}
+)  # fmt: skip
+_URL_OF_DATABASE: Final = "DATABASE_URL"
+# Libraries refuse to be made without one, often while the program is being loaded.
+_ACCESS: Final = re.compile(r"(?:KEY|TOKEN|SECRET|SID|CLIENT_ID|CLIENTID|_ID|DSN)$|PASS|CREDENTIAL", re.IGNORECASE)
+_POINTS: Final = re.compile(r"(?:UR[IL]|HOST|ENDPOINT|CONNECTION_STRING|DATABASE|^DB)$", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|ATLAS", re.IGNORECASE)
+_LIFE: Final = re.compile(r"EXPIR|LIFETIME|_TTL|MAX_?AGE|DURATION", re.IGNORECASE)
+_UNIT: Final = re.compile(r"MINUTE|SECOND|HOUR|DAYS|_MS$|_MIN$|_SEC$", re.IGNORECASE)
+_ROUNDS: Final = re.compile(r"ROUNDS|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
+_FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
+_MAX_LENGTH: Final = 4_000
+
+
+def choose_variables(
+    project: NodeProject, reads: Sequence[SettingRead], kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
+) -> dict[str, Variable]:
+    """By name, what it gets beyond the contract's own.
+
+    Args:
+        project: Which.
+        reads: What its sources read.
+        kinds: The services that it has clients for.
+        scripted: What its start script sets.
+    """
+    folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
+    own, examples = own_values(project.sources, folders[:1]), _examples(project, folders)
+    found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}
+    for read in _merged(reads):
+        if read.name in _GIVEN or read.name in found or _has_value(own, read.name):
+            continue
+        variable = _from_example(read, examples.get(read.name), kinds) or _made_up(read, kinds)
+        if variable is not None:
+            found[read.name] = variable
+    if project.requires("dotenv-safe"):
+        # It refuses to start unless every name of the example file has a value.
+        for name, example in examples.items():
+            if name not in _GIVEN and name not in found and not _has_value(own, name):
+                read = SettingRead(name, example.file, 1, Need.REQUIRED)
+                found[name] = _from_example(read, example, kinds) or _invent(read, kinds)
+    return found
+
+
+def _has_value(own: Mapping[str, ExampleValue], name: str) -> bool:
+    return name in own and own[name].value.strip() != ""
+
+
+def _folders(project: NodeProject) -> list[str]:
+    inner = ("config", "src/config", "src", "env", "config/env", ".envs")
+    return [posixpath.normpath(posixpath.join(project.folder, name)) for name in inner]
+
+
+def _examples(project: NodeProject, folders: Sequence[str]) -> dict[str, ExampleValue]:
+    found = example_values(project.sources, folders)
+    for name in _named_files(project):
+        text = project.sources.text(name).decode("utf-8-sig", "replace")
+        for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
+            if value is not None and (key not in found or not found[key].value):
+                found[key] = ExampleValue(value, name)
+    return found
+
+
+def _named_files(project: NodeProject) -> list[str]:
+    """Files whose name says that they hold variables: ``config.env``, and those that the sources load."""
+    prefix = "" if project.folder == "." else f"{project.folder}/"
+    wanted = {match[1] or match[2] for name in project.scripts for match in _FILE.finditer(project.text(name))}
+    bases = {posixpath.basename(name) for name in wanted}
+    return [
+        name
+        for name in project.sources.all_names
+        if name.startswith(prefix)
+        and name.count("/") - prefix.count("/") <= 2
+        and ((base := posixpath.basename(name)).endswith(".env") or any(base.startswith(item) for item in bases))
+        and base != ".env"
+    ][:6]
+
+
+def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
+    """One of each name: the most demanding place, with the best known kind."""
+    order = {Need.REQUIRED: 0, Need.OPTIONAL: 1, Need.DEFAULTED: 2}
+    by_name: dict[str, list[SettingRead]] = {}
+    for read in reads:
+        by_name.setdefault(read.name, []).append(read)
+    chosen = []
+    for group in by_name.values():
+        best = min(group, key=lambda read: order[read.need])
+        # A default that a schema or one place gives is often the only one that counts.
+        if best.need is Need.OPTIONAL and any(read.need is Need.DEFAULTED for read in group):
+            best = next(read for read in group if read.need is Need.DEFAULTED)
+        telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
+        chosen.append(
+            SettingRead(
+                best.name,
+                best.file,
+                best.line,
+                best.need,
+                telling.kind,
+                best.default,
+                telling.choices,
+                least=telling.least,
+            )
+        )
+    return chosen
+
+
+def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequence[ServiceKind]) -> Variable | None:
+    if example is None or is_placeholder(example.value) or len(example.value) > _MAX_LENGTH:
+        return None
+    value = example.value.strip()
+    # `mongodb+srv://<user>:<password>@…`
+    if re.search(r"<[\w\s-]+>|\[[\w-]+\]|\$\{|your[-_]?", value, re.IGNORECASE):
+        return None
+    if read.choices and value not in read.choices:
+        return None
+    secret = is_secret(read.name) and service_of_name(read.name, kinds) is None
+    return Variable(read.name, value, Origin.EXAMPLE, example.file, secret)
+
+
+def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None:
+    if read.need is Need.DEFAULTED:
+        return None
+    if read.name == _URL_OF_DATABASE and not set(kinds) & set(ADDRESSES):
+        return None
+    wanted = read.need is Need.REQUIRED or _ACCESS.search(read.name) or _POINTS.search(read.name)
+    if wanted or _LIFE.search(read.name) or read.choices or service_of_name(read.name, kinds) is not None:
+        return _invent(read, kinds)
+    return None
+
+
+def _invent(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable:
+    value = _value(read, kinds)
+    return Variable(read.name, value, Origin.MADE_UP, read.where, "{secret}" in value)
+
+
+def _value(read: SettingRead, kinds: Sequence[ServiceKind]) -> str:
+    kind = service_of_name(read.name, kinds)
+    is_part = re.search(r"(?:NAME|USER|PASS\w*|PORT|HOST)$", read.name, re.IGNORECASE)
+    if kind is not None and not is_part and _ADDRESS.search(read.name):
+        return ADDRESSES[kind]
+    if read.kind is Kind.BOOLEAN:
+        return "false"
+    if _ROUNDS.search(read.name) and not read.choices:
+        return "10"
+    if _LIFE.search(read.name) and read.kind is Kind.TEXT:
+        return "30" if _UNIT.search(read.name) else "1d"
+    special = _known(read)
+    return make_up(read) if special is None else special
+
+
+def _known(read: SettingRead) -> str | None:
+    """Names whose libraries look at the value's form."""
+    name = read.name.upper()
+    table = (
+        (r"TWILIO\w*SID|ACCOUNT_SID", "AC00000000000000000000000000000000"),
+        (r"SENDGRID\w*KEY", "SG.preview.preview"),
+        (r"STRIPE\w*PUBLI", "pk_test_preview"),
+        (r"STRIPE\w*(?:KEY|SECRET)", "sk_test_preview"),
+        (r"CLOUDINARY_URL", "cloudinary://1:preview@preview"),
+        (r"SENTRY_DSN", ""),
+        (r"(?:AWS|S3)_REGION|^REGION$", "us-east-1"),
+        (r"(?:MAIL|SMTP)\w*PORT", "587"),
+        (r"BASE_PATH|API_PREFIX", "/api"),
+    )
+    return next((value for pattern, value in table if re.search(pattern, name)), None)

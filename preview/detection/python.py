@@ -1,0 +1,159 @@
+"""The start plan of a Python application that a framework's reader found."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from preview.detection.database import DatabaseChoice, choose_database
+from preview.detection.django_database import choose_django_database
+from preview.detection.facts import Facts, read_facts
+from preview.detection.layout import Layout, find_layout, folders_between
+from preview.detection.needs import find_needs
+from preview.detection.nodes import Nodes
+from preview.detection.plan import Server, StartPlan, Toolchain
+from preview.detection.reach import is_aside, reachable
+from preview.detection.settings import collect
+from preview.detection.sql import find_engine
+from preview.detection.steps import django_steps, find_steps
+from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
+from preview.sources import Sources
+from preview.sources.commands import StartCommand
+
+__all__ = ["plan_python"]
+
+_SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO}
+# A route is looked for only where its name is written somewhere: listing all routes takes longer than all else.
+_HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")
+_MAX_ROUTES: Final = 5_000
+
+
+def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
+    """Decide all about one application.
+
+    Args:
+        sources: The project's files.
+        app: The application.
+        commands: The commands that start it, those that weigh most first.
+    """
+    nodes = Nodes(sources)
+    target = _as_stated(nodes, app.target, commands)
+    files = _loaded(nodes, target)
+    layout = find_layout(nodes, target, files, commands)
+    facts = read_facts(sources, files, target.attribute if target.factory else None)
+    settings = collect(nodes, files, _folders(target, layout))
+    if target.framework == "django":
+        engine = None
+        database = choose_django_database(sources, files, settings)
+        steps = django_steps(sources, target)
+    else:
+        engine = find_engine(facts, sources, files)
+        database = choose_database(engine, settings, facts)
+        steps = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
+    variables = {**settings.variables(database.variables), **database.variables}
+    return StartPlan(
+        framework=target.framework,
+        toolchain=Toolchain.PYTHON,
+        server=_server(sources, target, facts, commands),
+        target=target,
+        directory=layout.directory,
+        python_path=layout.python_path,
+        manifests=layout.manifests,
+        extra_requirements=database.requirements,
+        steps=steps,
+        variables=variables,
+        services=find_needs(facts, settings, database, engine, variables),
+        health_path=_health_path(sources, app, files),
+        decisions=tuple(_decisions(target, layout, database, commands)),
+        warnings=database.warnings + _sockets(facts),
+    )
+
+
+def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
+    """The same file under the module's name that the project's own files use, where its imports work from there too."""
+    for command in commands:
+        module, attribute = command.app or ("", "")
+        path = module.replace(".", "/")
+        end = next((end for end in (".py", "/__init__.py") if f"/{target.file}".endswith(f"/{path}{end}")), None)
+        if not module or end is None or target.framework == "django" or command.weight < 2:
+            continue
+        folder = posixpath.normpath(target.file.removesuffix(path + end) or ".")
+        if folder != posixpath.normpath(target.app_dir) and _imports_work(nodes, target.file, target.app_dir, folder):
+            return replace(target, module=module, attribute=attribute or target.attribute, app_dir=folder)
+        return target
+    return target
+
+
+def _imports_work(nodes: Nodes, file: str, now: str, then: str) -> bool:
+    """Whether all that the file imports from the project below ``now`` is there below ``then`` as well."""
+    before = set(reachable(nodes, file, (now,)))
+    return before <= set(reachable(nodes, file, (then,)))
+
+
+def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
+    """The files that the application loads; all of a Django project, whose settings name the rest."""
+    sources = nodes.sources
+    if target.framework == "django":
+        prefix = "" if target.app_dir == "." else f"{target.app_dir}/"
+        settings = reachable(nodes, _settings_file(sources, target), (target.app_dir,))
+        others = [name for name in sources.names if name.startswith(prefix) and not is_aside(name)]
+        # Of several settings modules only the one that is used says what is required.
+        unused = {name for name in others if "settings" in name and name not in settings}
+        return list(dict.fromkeys((*settings, *(name for name in others if name not in unused))))
+    roots = list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
+    return reachable(nodes, target.file, roots)
+
+
+def _settings_file(sources: Sources, target: AppTarget) -> str:
+    path = posixpath.normpath(f"{target.app_dir}/{target.module.replace('.', '/')}")
+    return next((name for name in (f"{path}.py", f"{path}/__init__.py") if sources.has_file(name)), target.file)
+
+
+def _folders(target: AppTarget, layout: Layout) -> list[str]:
+    """Where ``.env`` files may lie, the likeliest first."""
+    file_folder = posixpath.dirname(target.file) or "."
+    return list(dict.fromkeys((layout.directory, target.app_dir, layout.manifests, *folders_between(file_folder))))
+
+
+def _server(sources: Sources, target: AppTarget, facts: Facts, commands: Iterable[StartCommand]) -> Server:
+    if target.framework == "django":
+        programs = {command.program for command in commands}
+        channels = facts.imported("channels") is not None or "daphne" in programs
+        text = sources.text(_settings_file(sources, target))
+        return Server.ASGI if channels and re.search(rb"^ASGI_APPLICATION", text, re.MULTILINE) else Server.DJANGO
+    return _SERVERS.get(target.framework, Server.ASGI)
+
+
+def _health_path(sources: Sources, app: FoundApp, files: Iterable[str]) -> str | None:
+    if not any(_HEALTH.search(sources.text(file)) for file in files):
+        return None
+    found: Found = {}
+    app.list_endpoints(found)
+    return find_health_path(tuple(found.values())[:_MAX_ROUTES])
+
+
+def _decisions(
+    target: AppTarget, layout: Layout, database: DatabaseChoice, commands: Sequence[StartCommand]
+) -> Iterable[str]:
+    yield target.reason
+    if commands:
+        words = " ".join(commands[0].words[:4])
+        yield f'{commands[0].file} starts it: "{words}{" …" if len(commands[0].words) > 4 else ""}"'
+    if layout.directory != ".":
+        yield f"runs in {layout.directory}: {layout.why}"
+    elif layout.why:
+        yield f"runs in the project's own folder: {layout.why}"
+    if layout.manifests not in {".", layout.directory}:
+        yield f"its requirements are those of {layout.manifests}"
+    yield from database.decisions
+
+
+def _sockets(facts: Facts) -> tuple[str, ...]:
+    where = facts.imported("flask_socketio")
+    if where is None:
+        return ()
+    sentence = "requests are served; its sockets fall back to long polling, because a WSGI server has no WebSocket"
+    return (f"It uses Flask-SocketIO ({where}): {sentence}",)

@@ -1,0 +1,148 @@
+"""All that a project reads from its environment, and the values that it gets where it cannot do without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from preview.detection.nodes import Nodes
+from preview.detection.plan import Origin, Variable
+from preview.detection.settings.environment_reads import environment_reads
+from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
+from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.detection.settings.pydantic_fields import pydantic_reads
+from preview.detection.settings.values import is_secret, make_up, service_of
+
+__all__ = ["Settings", "collect", "variable_for"]
+
+# The contract's own, and what every program finds.
+_GIVEN: Final = frozenset(
+    {"PORT", "LOG_LEVEL", "NODE_ENV", "PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONUNBUFFERED",
+     "DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
+)  # fmt: skip
+# Without these an application comes up and then fails on the first request that needs them.
+_WANTED: Final = re.compile(
+    r"^(?:(?:APP|FLASK|DJANGO|JWT|SESSION|AUTH|ACCESS|REFRESH|TOKEN|SECURITY|MY|API|FASTAPI|PROJECT|COOKIE|CSRF|WTF)_)*"
+    r"(?:SECRET(?:_KEY)?|SECRET_TOKEN|TOKEN_SECRET|ALGORITHM|PASSWORD_SALT|SALT|JWT_KEY|SIGNING_KEY|ENCRYPTION_KEY|KEY"
+    r"|(?:TOKEN_)?EXPIRE(?:S)?(?:_IN)?(?:_MINUTES|_DAYS|_HOURS|_SECONDS)?)$|_API_KEY$"
+)
+_DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a project reads, and what its own files say to it.
+
+    Attributes:
+        reads: One for each name, the strictest.
+        own: What its ``.env`` holds.
+        examples: What its example files hold.
+    """
+
+    reads: Mapping[str, SettingRead]
+    own: Mapping[str, ExampleValue]
+    examples: Mapping[str, ExampleValue]
+
+    def variables(self, without: Iterable[str]) -> dict[str, Variable]:
+        """Values for all that it cannot do without, but for the names that are decided elsewhere."""
+        decided = {name.upper() for name in without} | _GIVEN
+        found = {name: variable for name, read in self.reads.items() if name.upper() not in decided
+                 and (variable := self._value(read)) is not None}  # fmt: skip
+        return found | _log_level(self.reads)
+
+    def text(self, name: str) -> str | None:
+        """What the project's own files say for a name, its ``.env`` first, then its source's default."""
+        for held in (self.own, self.examples):
+            value = held.get(name) or held.get(name.upper()) or held.get(name.lower())
+            if value is not None:
+                return value.value
+        read = self.reads.get(name)
+        return read.default if read is not None else None
+
+    def _value(self, read: SettingRead) -> Variable | None:
+        needed = read.need is Need.REQUIRED
+        wanted = read.need is Need.OPTIONAL and _WANTED.search(read.name.upper()) is not None
+        own = self.own.get(read.name) or self.own.get(read.name.lower())
+        if own is not None:
+            return Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret(read.name)) if needed else None
+        example = self.examples.get(read.name) or self.examples.get(read.name.lower())
+        harmless = (
+            read.need is Need.OPTIONAL
+            and service_of(read.name) is None
+            and "://" not in (example.value if example else "")
+        )
+        if example is not None and (needed or wanted or harmless) and _fits(example.value, read):
+            return Variable(read.name, _local(example.value, read), Origin.EXAMPLE, example.file, is_secret(read.name))
+        if needed and read.annotation.endswith("?") and read.kind is Kind.TEXT and not wanted:
+            return Variable(read.name, "", Origin.MADE_UP, read.where, is_secret(read.name))
+        return variable_for(read) if needed or wanted else None
+
+
+def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Settings:
+    """Read the files' variables, and the ``.env`` and example files of the folders."""
+    reads: dict[str, SettingRead] = {}
+    for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
+        reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
+    return Settings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
+
+
+def variable_for(read: SettingRead, value: str | None = None) -> Variable:
+    """The variable with a made-up value, or with this one."""
+    given = make_up(read) if value is None else value
+    return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret(read.name))
+
+
+def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
+    """The strictest of two reads of one variable, with what the other knows."""
+    order = [Need.REQUIRED, Need.OPTIONAL, Need.DEFAULTED]
+    first, second = sorted((one, other), key=lambda read: order.index(read.need))
+    return replace(
+        first,
+        kind=first.kind if first.kind is not Kind.TEXT else second.kind,
+        default=first.default if first.default is not None else second.default,
+        choices=first.choices or second.choices,
+        annotation=first.annotation or second.annotation,
+        least=max(first.least, second.least),
+    )
+
+
+def _fits(value: str, read: SettingRead) -> bool:
+    """Whether an example's value is one: of the declared type, and no ``changeme``."""
+    if is_placeholder(value):
+        return False
+    if read.choices and read.need is Need.REQUIRED and read.kind is not Kind.BOOLEAN:
+        return value in read.choices
+    match read.kind:
+        case Kind.INTEGER:
+            return value.strip().lstrip("-").isdigit()
+        case Kind.NUMBER:
+            return re.fullmatch(r"-?\d+(\.\d+)?", value.strip()) is not None
+        case Kind.LIST | Kind.OBJECT:
+            return value.strip().startswith(("[", "{"))
+        case Kind.URL:
+            return "://" in value
+        case Kind.EMAIL:
+            return re.fullmatch(r"[^@\s]+@[^@\s]+\.\w+", value) is not None
+        case _:
+            return len(value) >= read.least
+
+
+def _local(value: str, read: SettingRead) -> str:
+    """A value for a server in a container beside the project points to this machine instead."""
+    if service_of(read.name) is None:
+        return value
+    value = re.sub(r"(?<=@)[a-z][a-z0-9_-]*(?=[:/])|(?<=://)[a-z][a-z0-9_-]*(?=:\d|/|$)", "localhost", value)
+    host = read.name.upper().endswith(("HOST", "HOSTNAME", "SERVER"))
+    return "localhost" if host and _DOCKER_HOST.fullmatch(value) else value
+
+
+def _log_level(reads: Mapping[str, SettingRead]) -> dict[str, Variable]:
+    """The contract hands over ``ERROR``; a project that knows other words gets one of its own."""
+    read = reads.get("LOG_LEVEL")
+    if read is None or (not read.choices and read.kind is not Kind.INTEGER) or "ERROR" in read.choices:
+        return {}
+    by_lower = {choice.lower(): choice for choice in read.choices}
+    value = "40" if not by_lower else by_lower.get("error") or by_lower.get("warning") or read.choices[0]
+    return {"LOG_LEVEL": Variable("LOG_LEVEL", value, Origin.MADE_UP, read.where)}

@@ -1,0 +1,80 @@
+"""Values that a project's ``.env`` and its example files hold."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dotenv import dotenv_values
+
+from preview.sources import Sources
+
+__all__ = ["ExampleValue", "example_values", "is_placeholder", "own_values"]
+
+_OWN: Final = (".env", ".flaskenv", ".env.local", ".env.dev", ".env.development")
+_EXAMPLE: Final = re.compile(
+    r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"
+    r"|\.env\.[\w-]+\.(example|sample|template|dist)|env[._-]example\.txt|\.env[._-](dev|local|development|test|docker)"
+)
+_PLACEHOLDER: Final = re.compile(
+    r"(?:.*\b(?:change[\s_-]?me|change[\s_-]?this|change[\s_-]?it|replace[\s_-]?(?:me|this|with)|your[\s_-]|my[\s_-]secret"
+    r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
+    r"|<.*>|\[.*\]|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*",
+    re.IGNORECASE,
+)
+_MAX_FILES: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleValue:
+    """One value of such a file.
+
+    Attributes:
+        value: As the file has it.
+        file: Relative to the project.
+    """
+
+    value: str
+    file: str
+
+
+def own_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
+    """What the project's own ``.env`` files in these folders hold; the first folder wins."""
+    return _read(sources, _named(sources, folders, own=True))
+
+
+def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
+    """What the example files in these folders hold, likewise."""
+    return _read(sources, _named(sources, folders, own=False))
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a person was meant to write something else: ``changeme``, ``<your key>``, nothing at all."""
+    return not value.strip() or _PLACEHOLDER.fullmatch(value.strip()) is not None
+
+
+def _named(sources: Sources, folders: Sequence[str], *, own: bool) -> Iterator[str]:
+    count = 0
+    for folder in folders:
+        prefix = "" if folder == "." else f"{folder}/"
+        inside = [name for name in sources.all_names if name.startswith(prefix) and "/" not in name[len(prefix) :]]
+        for name in sorted(inside, key=lambda name: name[len(prefix) :] not in _OWN[:2]):
+            last = name[len(prefix) :]
+            if (last in _OWN[:2]) if own else _EXAMPLE.fullmatch(last):
+                count += 1
+                if count > _MAX_FILES:
+                    return
+                yield name
+
+
+def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
+    found: dict[str, ExampleValue] = {}
+    for name in names:
+        text = sources.text(name).decode("utf-8-sig", "replace")
+        for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
+            if value is not None:
+                found.setdefault(key, ExampleValue(value, name))
+    return found

@@ -1,0 +1,270 @@
+"""Variables that a project's pydantic settings classes read: fields of ``BaseSettings``, by name, alias and prefix."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from preview.detection.settings.model import Kind, Need, SettingRead
+from preview.sources import Sources
+
+__all__ = ["pydantic_reads"]
+
+_MAX_DEPTH: Final = 8
+_ROOTS: Final = frozenset({"BaseSettings"})
+_SIMPLE: Final = {
+    "str": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.NUMBER, "Decimal": Kind.NUMBER, "bool": Kind.BOOLEAN,
+    "list": Kind.LIST, "List": Kind.LIST, "set": Kind.LIST, "Set": Kind.LIST, "tuple": Kind.LIST, "Tuple": Kind.LIST,
+    "Sequence": Kind.LIST, "frozenset": Kind.LIST, "dict": Kind.OBJECT, "Dict": Kind.OBJECT, "Mapping": Kind.OBJECT,
+    "EmailStr": Kind.EMAIL, "NameEmail": Kind.EMAIL, "AnyUrl": Kind.URL, "AnyHttpUrl": Kind.URL, "HttpUrl": Kind.URL,
+    "PositiveInt": Kind.INTEGER, "NonNegativeInt": Kind.INTEGER, "StrictInt": Kind.INTEGER, "conint": Kind.INTEGER,
+    "StrictBool": Kind.BOOLEAN, "StrictStr": Kind.TEXT, "SecretStr": Kind.TEXT, "timedelta": Kind.INTEGER,
+    "PostgresDsn": Kind.DATABASE, "MySQLDsn": Kind.DATABASE, "MariaDBDsn": Kind.DATABASE, "MongoDsn": Kind.URL,
+    "RedisDsn": Kind.URL, "AmqpDsn": Kind.URL, "CockroachDsn": Kind.DATABASE, "MultiHostUrl": Kind.URL,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Settings:
+    """A class of the project, as far as settings go."""
+
+    node: ast.ClassDef
+    file: str
+    bases: list[str]
+    prefix: str = ""
+    delimiter: str = ""
+    exact: bool = False
+    modern: bool = False
+
+
+@dataclass(slots=True)
+class _Classes:
+    by_name: dict[str, _Settings] = field(default_factory=dict)
+    enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def pydantic_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
+    """What the settings classes of the files read, required or not."""
+    names = [file for file in files if b"class " in sources.text(file)]
+    if not any(b"BaseSettings" in sources.text(file) for file in names):
+        return []
+    classes = _Classes()
+    for file in names:
+        tree = sources.tree(file)
+        for node in _top_classes(tree.body) if tree else ():
+            _note(node, file, b"pydantic_settings" in sources.text(file), classes)
+    found: list[SettingRead] = []
+    for name, cls in classes.by_name.items():
+        if _is_settings(name, classes):
+            found += _fields(cls, classes)
+    return found
+
+
+def _top_classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
+    """Classes of the module, not those within classes (``class Settings`` of a Beanie document)."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield node
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _top_classes((*node.body, *node.orelse))
+
+
+def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> None:
+    bases = [_last(base) for base in node.bases]
+    if any("Enum" in base for base in bases):
+        values = [item.value.value for item in node.body if isinstance(item, ast.Assign | ast.AnnAssign)
+                  and isinstance(item.value, ast.Constant)]  # fmt: skip
+        classes.enums[node.name] = tuple(str(value) for value in values)
+        return
+    cls = _Settings(node, file, bases, modern=modern)
+    for item in node.body:
+        if isinstance(item, ast.ClassDef) and item.name == "Config":
+            _configure(cls, {target.id: part.value for part in item.body if isinstance(part, ast.Assign)
+                             for target in part.targets if isinstance(target, ast.Name)})  # fmt: skip
+        elif isinstance(item, ast.Assign | ast.AnnAssign) and isinstance(item.value, ast.Call | ast.Dict):
+            target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
+            if _last(target) == "model_config":
+                _configure(cls, _options(item.value))
+    known = classes.by_name.get(node.name)
+    if known is None or (_ROOTS.intersection(bases) and not _ROOTS.intersection(known.bases)):
+        classes.by_name[node.name] = cls
+
+
+def _options(node: ast.Call | ast.Dict) -> dict[str, ast.expr]:
+    if isinstance(node, ast.Call):
+        return {item.arg: item.value for item in node.keywords if item.arg}
+    pairs = zip(node.keys, node.values, strict=True)
+    return {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+
+
+def _configure(cls: _Settings, options: dict[str, ast.expr]) -> None:
+    for name, node in options.items():
+        value = node.value if isinstance(node, ast.Constant) else None
+        if name == "env_prefix" and isinstance(value, str):
+            cls.prefix = value
+        elif name == "env_nested_delimiter" and isinstance(value, str):
+            cls.delimiter = value
+        elif name == "case_sensitive":
+            cls.exact = value is True
+
+
+def _lineage(name: str, classes: _Classes) -> list[_Settings]:
+    """The class and those of the project that it inherits from, nearest first."""
+    found: list[_Settings] = []
+    todo = [name]
+    while todo and len(found) < _MAX_DEPTH:
+        cls = classes.by_name.get(todo.pop(0))
+        if cls is not None and cls not in found:
+            found.append(cls)
+            todo += cls.bases
+    return found
+
+
+def _is_settings(name: str, classes: _Classes) -> bool:
+    return any(_ROOTS.intersection(cls.bases) for cls in _lineage(name, classes))
+
+
+def _fields(cls: _Settings, classes: _Classes) -> Iterator[SettingRead]:
+    lineage = _lineage(cls.node.name, classes)
+    prefix = next((item.prefix for item in lineage if item.prefix), "")
+    delimiter = next((item.delimiter for item in lineage if item.delimiter), "")
+    exact = any(item.exact for item in lineage)
+    modern = any(item.modern for item in lineage)
+    seen: set[str] = set()
+    for owner in lineage:
+        for node in owner.node.body:
+            if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+                continue
+            name = node.target.id
+            if name in seen or name.startswith("_") or name == "model_config" or _last(node.annotation) == "ClassVar":
+                continue
+            seen.add(name)
+            for read in _field(node, name, prefix, owner, modern, classes, delimiter):
+                yield read if exact else replace(read, name=read.name.upper())
+
+
+def _field(
+    node: ast.AnnAssign, name: str, prefix: str, owner: _Settings, modern: bool, classes: _Classes, delimiter: str
+) -> Iterator[SettingRead]:
+    annotation, optional, metadata = _unwrap(node.annotation)
+    nested = classes.by_name.get(annotation)
+    value = node.value
+    info = next((item for item in (value, *metadata) if isinstance(item, ast.Call) and _last(item) == "Field"), None)
+    default = _default(value, info)
+    variable = _alias(info) or prefix + name
+    if nested is not None and delimiter and default is None:
+        for inner in nested.node.body:
+            if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+                inside = f"{variable}{delimiter}"
+                yield from _field(inner, inner.target.id, inside, nested, modern, classes, delimiter)
+        return
+    if nested is not None and _is_settings(annotation, classes):
+        return
+    required = default is None and (modern or not optional)
+    yield SettingRead(
+        variable,
+        owner.file,
+        node.lineno,
+        Need.REQUIRED if required else Need.DEFAULTED if default is not None else Need.OPTIONAL,
+        Kind.OBJECT if nested is not None else _SIMPLE.get(annotation, Kind.TEXT),
+        default=_text(default),
+        choices=_choices(node.annotation, annotation, classes),
+        annotation=f"{annotation}?" if optional else annotation,
+        least=_least(info),
+    )
+
+
+def _unwrap(node: ast.expr) -> tuple[str, bool, list[ast.expr]]:
+    """The type's last name, whether None will do, and what ``Annotated`` adds."""
+    metadata: list[ast.expr] = []
+    optional = False
+    for _ in range(_MAX_DEPTH):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                node = ast.parse(node.value, mode="eval").body
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                return "", optional, metadata
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            sides = [node.left, node.right]
+            optional = optional or any(_is_none(side) for side in sides)
+            node = next((side for side in sides if not _is_none(side)), node.left)
+        elif isinstance(node, ast.Subscript) and _last(node.value) in {"Optional", "Union", "Annotated", "Final"}:
+            inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            if _last(node.value) == "Annotated":
+                metadata += inner[1:]
+                inner = inner[:1]
+            optional = optional or _last(node.value) == "Optional" or any(_is_none(item) for item in inner)
+            node = next((item for item in inner if not _is_none(item)), node.value)
+        else:
+            break
+    return _last(node.value if isinstance(node, ast.Subscript) else node), optional, metadata
+
+
+def _default(value: ast.expr | None, info: ast.Call | None) -> ast.expr | None:
+    """What the field holds without the variable; None where it is required."""
+    if info is None:
+        return None if value is None or _is_ellipsis(value) else value
+    given = info.args[0] if info.args else _keyword(info, "default") or _keyword(info, "default_factory")
+    if given is not None and not _is_ellipsis(given):
+        return given
+    return value if value is not None and value is not info and not _is_ellipsis(value) else None
+
+
+def _alias(info: ast.Call | None) -> str | None:
+    for name in ("validation_alias", "alias", "env"):
+        node = _keyword(info, name) if info is not None else None
+        if isinstance(node, ast.Call) and node.args:  # AliasChoices("A", "B")
+            node = node.args[0]
+        if isinstance(node, ast.List | ast.Tuple) and node.elts:
+            node = node.elts[0]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
+    return None
+
+
+def _least(info: ast.Call | None) -> int:
+    for name in ("min_length", "ge", "gt"):
+        node = _keyword(info, name) if info is not None else None
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return node.value + (name == "gt")
+    return 0
+
+
+def _choices(node: ast.expr, annotation: str, classes: _Classes) -> tuple[str, ...]:
+    if annotation in classes.enums:
+        return classes.enums[annotation]
+    for item in ast.walk(node):
+        if isinstance(item, ast.Subscript) and _last(item.value) == "Literal":
+            values = [part.value for part in ast.walk(item.slice) if isinstance(part, ast.Constant)]
+            return tuple(str(value) for value in values if value is not None)
+    return ()
+
+
+def _keyword(node: ast.Call | None, name: str) -> ast.expr | None:
+    return next((item.value for item in node.keywords if item.arg == name), None) if node else None
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _is_ellipsis(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is ...
+
+
+def _text(node: ast.expr | None) -> str | None:
+    if isinstance(node, ast.Constant) and node.value is not None:
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(item.value) if isinstance(item, ast.Constant) else "*" for item in node.values)
+    return None
+
+
+def _last(node: ast.AST | None) -> str:
+    if isinstance(node, ast.Call):
+        node = node.func
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,198 @@
+"""Harmless values for variables that a program cannot do without."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from preview.detection.plan import ServiceKind
+from preview.detection.settings.model import Kind, SettingRead
+
+__all__ = ["is_database_url", "is_secret", "is_sqlite_flag", "make_up", "service_of"]
+
+_SECRET: Final = re.compile(
+    r"SECRET|PASSWORD|PASSWD|(?:^|_)PASS(?:_|$)|(?:^|_)PWD(?:_|$)|TOKEN(?!_?(?:EXPIR|LIFE|URL|TYPE|ALGO|LOCATION|PREFIX|HEADER|MIN|DAY|HOUR|SEC|TTL|ISS))"
+    r"|(?:API|JWT|PRIVATE|ENCRYPTION|SIGNING|ACCESS|AUTH|APP|LICENSE|HMAC)_?KEY|SALT|CREDENTIAL|PEPPER|_KEY$|^KEY$"
+)
+_NO_SECRET: Final = re.compile(
+    r"EXPIR|LIFETIME|_TTL|ALGORITHM|_URL$|_URI$|_ID$|MINUTES|SECONDS|HOURS|DAYS|_FILE$|_PATH$"
+)
+_DATABASE_URL: Final = re.compile(
+    r"(?:^|_)(?:DATABASE|DB|SQLALCHEMY|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|SQL|SQLITE)(?:_\w+)?_?"
+    r"(?:URL|URI|DSN|CONN(?:ECTION)?_?STR(?:ING)?|CONNECTION)(?:_|$)|^DATABASE$|^(?:DB|DATABASE)_?(?:URL|URI|DSN)"
+    r"|^SQLALCHEMY_DATABASE_UR[LI]$|^DSN$|^(?:URL|URI)_(?:DB|DATABASE)$"
+)
+_SERVICES: Final = (
+    (ServiceKind.REDIS, re.compile(r"REDIS|CELERY_(?:BROKER|RESULT)|^BROKER_URL|CACHE_URL|RESULT_BACKEND")),
+    (ServiceKind.MONGODB, re.compile(r"MONGO|ATLAS")),
+    (ServiceKind.RABBITMQ, re.compile(r"RABBIT|AMQP")),
+    (ServiceKind.ELASTICSEARCH, re.compile(r"ELASTIC|OPENSEARCH")),
+    (ServiceKind.MYSQL, re.compile(r"MYSQL|MARIADB")),
+    (ServiceKind.POSTGRESQL, re.compile(r"POSTGRES|(?:^|_)PG_?|(?:^|_)(?:DATABASE|DB|SQL)(?:_|$)")),
+)
+_PORTS: Final = {
+    ServiceKind.REDIS: "6379",
+    ServiceKind.MONGODB: "27017",
+    ServiceKind.RABBITMQ: "5672",
+    ServiceKind.ELASTICSEARCH: "9200",
+    ServiceKind.MYSQL: "3306",
+    ServiceKind.POSTGRESQL: "5432",
+}
+_URLS: Final = {
+    ServiceKind.REDIS: "redis://localhost:6379/0",
+    ServiceKind.MONGODB: "mongodb://localhost:27017/preview",
+    ServiceKind.RABBITMQ: "amqp://guest:guest@localhost:5672//",
+    ServiceKind.ELASTICSEARCH: "http://localhost:9200",
+    ServiceKind.MYSQL: "mysql://root:root@localhost:3306/preview",
+    ServiceKind.POSTGRESQL: "postgresql://postgres:postgres@localhost:5432/preview",
+}
+_HOST: Final = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|SERVER|ADDRESS|IP)$|HOST$")
+_URL: Final = re.compile(r"(?:^|_)(?:URL|URI|ENDPOINT|ORIGIN|ISSUER|DOMAIN|WEBHOOK|DSN|BROKER|BACKEND)S?$|URL$")
+_LIFE: Final = re.compile(r"EXPIR|LIFETIME|TTL|MINUTES|SECONDS|HOURS|DAYS|TIMEOUT|DURATION|MAX_AGE|VALIDITY")
+_ENVIRONMENT: Final = re.compile(r"^(?:\w+_)?(?:ENV|ENVIRONMENT|STAGE|APP_MODE|CONFIG_MODE|RUN_MODE)$")
+_DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing", "staging", "prod", "production")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the name of a variable sounds like a secret."""
+    upper = name.upper()
+    return bool(_SECRET.search(upper)) and not _NO_SECRET.search(upper)
+
+
+def is_database_url(read: SettingRead) -> bool:
+    """Whether the variable holds the URL of a SQL database, by its declared type or by its name."""
+    upper = read.name.upper()
+    if read.kind is Kind.DATABASE:
+        return True
+    if read.kind not in {Kind.TEXT, Kind.URL} or re.search(r"MONGO|REDIS|FIREBASE|AMQP|ELASTIC|SUPABASE_URL", upper):
+        return False
+    return bool(_DATABASE_URL.search(upper)) and not upper.endswith(("_NAME", "_HOST", "_PORT", "_USER", "_PASSWORD"))
+
+
+def is_sqlite_flag(name: str) -> bool:
+    """``USE_SQLITE`` and its like, which choose SQLite instead of a server."""
+    upper = name.upper()
+    return "SQLITE" in upper and not re.search(r"URL|URI|PATH|FILE|NAME|DIR", upper)
+
+
+def service_of(name: str) -> ServiceKind | None:
+    """The server that a variable's name speaks of."""
+    upper = name.upper()
+    return next((kind for kind, pattern in _SERVICES if pattern.search(upper)), None)
+
+
+def make_up(read: SettingRead) -> str:
+    """A value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
+    upper = read.name.upper()
+    if read.choices:
+        return _choose(read)
+    match read.kind:
+        case Kind.BOOLEAN:
+            return "True" if is_sqlite_flag(upper) or upper in {"DEBUG", "TESTING"} else "False"
+        case Kind.INTEGER | Kind.NUMBER:
+            return _number(read)
+        case Kind.LIST:
+            return '["*"]' if "HOST" in upper else '["http://localhost"]' if _is_origin(upper) else "[]"
+        case Kind.OBJECT:
+            return "{}"
+        case Kind.EMAIL:
+            return "preview@example.com"
+        case Kind.URL:
+            return _URLS.get(_service_of_type(read) or ServiceKind.POSTGRESQL, "") if _is_dsn(read) else _address(upper)
+        case Kind.DATABASE:
+            return _URLS[ServiceKind.MYSQL if "M" in read.annotation.upper()[:1] else ServiceKind.POSTGRESQL]
+        case _:
+            return _text(read)
+
+
+def _is_dsn(read: SettingRead) -> bool:
+    return read.annotation.rstrip("?").endswith("Dsn")
+
+
+def _service_of_type(read: SettingRead) -> ServiceKind | None:
+    names = {"RedisDsn": ServiceKind.REDIS, "MongoDsn": ServiceKind.MONGODB, "AmqpDsn": ServiceKind.RABBITMQ}
+    return names.get(read.annotation.rstrip("?"))
+
+
+def _choose(read: SettingRead) -> str:
+    by_lower = {choice.lower(): choice for choice in read.choices}
+    if is_sqlite_flag(read.name):
+        return next((by_lower[name] for name in ("true", "1", "yes", "on") if name in by_lower), read.choices[0])
+    sqlite = next((choice for choice in read.choices if "sqlite" in choice.lower()), None)
+    preferred = next((by_lower[name] for name in _DEVELOPMENT if name in by_lower), None)
+    if read.kind is Kind.BOOLEAN and not preferred and not sqlite:
+        return "False"
+    return sqlite or preferred or read.choices[0]
+
+
+def _number(read: SettingRead) -> str:
+    upper = read.name.upper()
+    kind = service_of(upper)
+    if "PORT" in upper:
+        return "587" if re.search(r"MAIL|SMTP", upper) else _PORTS[kind] if kind else "{port}"
+    value = 30 if _LIFE.search(upper) else 0 if upper.endswith("_DB") else 10
+    return str(max(value, read.least))
+
+
+def _text(read: SettingRead) -> str:
+    upper = read.name.upper()
+    kind = service_of(upper)
+    known = _known_text(upper, kind)
+    if known is None and is_secret(upper):
+        known = "{secret}"
+    if known is None:
+        known = _address(upper) if _URL.search(upper) else "preview"
+    return known if known == "{secret}" or not read.least else known.ljust(read.least, "0")
+
+
+def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
+    """Names whose values the whole trade agrees on."""
+    mail = re.search(r"MAIL|SMTP", upper)
+    table = (
+        (r"ALGORITHM", "HS256"),
+        (r"ALLOWED_HOSTS$", "*"),
+        (r"LOG_?LEVEL", "INFO"),
+        (r"^TZ$|TIME_?ZONE", "UTC"),
+        (r"(?:^|_)PORT$", "587" if mail else _PORTS[kind] if kind else "{port}"),
+        (r"DB_ENGINE$|DATABASE_ENGINE$|SQL_ENGINE$", "django.db.backends.sqlite3"),
+        (r"^(?:\w+_)?(?:FLASK_APP)$", "app"),
+    )
+    for pattern, value in table:
+        if re.search(pattern, upper):
+            return value
+    if _ENVIRONMENT.search(upper):
+        return "development"
+    if kind in {ServiceKind.POSTGRESQL, ServiceKind.MYSQL} and not mail:
+        return _database_part(upper, kind)
+    if _HOST.search(upper):
+        return "localhost"
+    if _LIFE.search(upper):
+        return "30"
+    if mail and not is_secret(upper):
+        return "localhost" if "SERVER" in upper else "preview@example.com"
+    if "EMAIL" in upper or upper.endswith("_FROM"):
+        return "preview@example.com"
+    return _URLS[kind] if kind and _URL.search(upper) else None
+
+
+def _database_part(upper: str, kind: ServiceKind) -> str | None:
+    if _HOST.search(upper):
+        return "localhost"
+    if re.search(r"USER", upper):
+        return "postgres" if kind is ServiceKind.POSTGRESQL else "root"
+    if re.search(r"PASS|PWD", upper):
+        return "postgres" if kind is ServiceKind.POSTGRESQL else "root"
+    if re.search(r"(?:NAME|_DB|DATABASE|SCHEMA)$", upper):
+        return "preview"
+    return _URLS[kind] if _URL.search(upper) else None
+
+
+def _is_origin(upper: str) -> bool:
+    return bool(re.search(r"ORIGIN|CORS|URL", upper))
+
+
+def _address(upper: str) -> str:
+    kind = service_of(upper)
+    if kind is not None:
+        return _URLS[kind]
+    return "localhost" if upper.endswith("DOMAIN") else "http://localhost"

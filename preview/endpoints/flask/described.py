@@ -1,0 +1,89 @@
+"""What projects write about their data: fields, models, parsers of the packages around Flask."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.endpoints.python import UNKNOWN, Call, Native
+
+__all__ = ["FieldUse", "Model", "Parser", "make_described", "type_name"]
+
+_TYPES: Final = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "list": "array"}
+_MAX_FIELDS: Final = 500
+
+
+@dataclass(eq=False, slots=True)
+class FieldUse(Native):
+    """``fields.String(…)``, of marshmallow, webargs, RESTful, RESTX or WTForms.
+
+    Attributes:
+        kind: ``String``, ``Nested``, ``IntegerField`` …
+        arguments: By position.
+        named: By name.
+    """
+
+    kind: str
+    arguments: list[object]
+    named: dict[str, object]
+
+
+@dataclass(eq=False, slots=True)
+class Model(Native):
+    """``api.model("Name", {…})`` and its like."""
+
+    fields: dict[object, object]
+
+    def call_method(self, name: str, call: Call) -> object:
+        """``Model.clone``, ``Model.inherit``."""
+        return make_described(name, call, self) if name in {"clone", "inherit", "extend"} else UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Parser(Native):
+    """``reqparse.RequestParser()``.
+
+    Attributes:
+        arguments: Name to JSON type and where it is looked for (``args``, ``json``, ``form``; empty for any).
+    """
+
+    arguments: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def call_method(self, name: str, call: Call) -> object:
+        """``parser.add_argument(…)``, ``parser.copy()``."""
+        if name == "copy":
+            return Parser(dict(self.arguments))
+        argument = call.argument(0, "name")
+        if name == "add_argument" and isinstance(argument, str) and len(self.arguments) < _MAX_FIELDS:
+            node = next((item.value for item in call.node.keywords if item.arg == "type"), None)
+            where = call.named.get("location")
+            where = where[0] if isinstance(where, list) and where else where
+            kind = "array" if call.named.get("action") in {"append", "split"} else type_name(node)
+            self.arguments[argument.strip("-")] = (kind, where if isinstance(where, str) else "")
+        elif name in {"remove_argument", "replace_argument"} and isinstance(argument, str):
+            self.arguments.pop(argument, None)
+        return self if name != "parse_args" else UNKNOWN
+
+
+def type_name(node: ast.expr | None) -> str:
+    """The JSON type that ``type=int`` means."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    if name == "FileStorage":
+        return "file"
+    return _TYPES.get(name, {"inputs": "string", "boolean": "boolean", "positive": "integer"}.get(name, "string"))
+
+
+def make_described(name: str, call: Call, base: Model | None = None) -> object:
+    """Models and parsers that an ``Api`` or a ``Namespace`` makes; ``UNKNOWN`` for all its other methods."""
+    if name == "parser":
+        return Parser()
+    if name not in {"model", "schema_model", "inherit", "clone", "extend"}:
+        return UNKNOWN
+    fields: dict[object, object] = dict(base.fields) if base else {}
+    for item in (*call.arguments, *call.named.values()):
+        if isinstance(item, (Model, dict)):
+            fields |= item.fields if isinstance(item, Model) else item
+    return Model(fields)

@@ -1,0 +1,126 @@
+"""What the names of Flask and of the packages around it do in a project's code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from preview.endpoints.flask.described import FieldUse, Model, Parser
+from preview.endpoints.flask.registry import Registry
+from preview.endpoints.flask.resources import RestApi, SmorestApi, make_namespace
+from preview.endpoints.flask.views import ClassView, as_view
+from preview.endpoints.python import UNKNOWN, Call, External, Function
+
+__all__ = ["FlaskFramework"]
+
+_APPS: Final = frozenset({"Flask", "APIFlask", "FlaskAPI", "OpenAPI"})
+_BLUEPRINTS: Final = frozenset({"Blueprint", "APIBlueprint", "APIView"})
+_RESTFUL: Final = frozenset(
+    {"flask_restful", "flask_restx", "flask_restplus", "flask_restful_swagger_2", "flask_restful_swagger"}
+)
+_SMOREST: Final = frozenset({"flask_smorest", "flask_rest_api"})
+_FIELD_PACKAGES: Final = (*_RESTFUL, "marshmallow", "webargs", "wtforms", "flask_marshmallow", "apiflask", "flask_wtf")
+_DEFAULT_READERS: Final = frozenset({"getenv", "get", "config", "env"})
+_STARRED: Final = {
+    "flask": ("Flask", "Blueprint", "request", "views"),
+    "flask_restful": ("Api", "Resource", "reqparse", "fields"),
+    "flask_restx": ("Api", "Resource", "Namespace", "reqparse", "fields"),
+    "flask_restplus": ("Api", "Resource", "Namespace", "reqparse", "fields"),
+    "flask_smorest": ("Api", "Blueprint"),
+    "flask.views": ("MethodView", "View"),
+}
+
+
+class FlaskFramework:
+    """Plugs Flask into the interpreter."""
+
+    def is_constructor(self, value: External) -> bool:
+        """Whether calling it gives an application, a blueprint or an API."""
+        return _made(value) is not None
+
+    def construct(self, callee: External, call: Call) -> object:
+        """Applications, blueprints, APIs, views; through a wrapper, the view or the application itself."""
+        made = _made(callee)
+        if made is not None:
+            return _MAKERS[made](call)
+        last, top = callee.last, _top(callee)
+        if last == "as_view":
+            return as_view(call)
+        if last == "RequestParser":
+            return Parser()
+        if last == "Model" and top in _RESTFUL:
+            return Model({k: v for item in call.arguments if isinstance(item, dict) for k, v in item.items()})
+        if top in _FIELD_PACKAGES and _is_field(callee):
+            return FieldUse(last, list(call.arguments), call.named)
+        if last in _DEFAULT_READERS:
+            # os.getenv("PREFIX", "/api"): what holds where nothing is set.
+            return call.argument(1, "default")
+        return _wrapped(callee, call)
+
+    def starred(self, module: str) -> Sequence[str]:
+        """Names that star imports bring."""
+        return _STARRED.get(module, ())
+
+
+def _top(value: External) -> str:
+    return value.name.partition(".")[0]
+
+
+def _made(value: External) -> str | None:
+    last, top = value.last, _top(value)
+    if not top.startswith(("flask", "apiflask", "quart_", "connexion")):
+        return None
+    if last in _APPS:
+        return "app"
+    if last in _BLUEPRINTS:
+        return "blueprint"
+    if last == "Api":
+        return "smorest" if top in _SMOREST else "restful" if top in _RESTFUL else None
+    return "namespace" if last == "Namespace" and top in _RESTFUL else None
+
+
+def _app(call: Call) -> object:  # noqa: ARG001  as the others
+    return Registry(is_app=True, name="")
+
+
+def _blueprint(call: Call) -> object:
+    prefix = call.named.get("url_prefix")
+    name = call.text(0, "name")
+    tags = (name,) if name else ()
+    return Registry(is_app=False, name=name, prefix=prefix if isinstance(prefix, str) else None, tags=tags)
+
+
+def _restful(call: Call) -> object:
+    api = RestApi(call.text(1, "prefix") if "prefix" in call.named else "")
+    api.bind(call.argument(0, "app"))
+    return api
+
+
+def _smorest(call: Call) -> object:
+    api = SmorestApi()
+    api.bind(call.argument(0, "app"))
+    return api
+
+
+_MAKERS: Final = {
+    "app": _app,
+    "blueprint": _blueprint,
+    "restful": _restful,
+    "smorest": _smorest,
+    "namespace": make_namespace,
+}
+
+
+def _is_field(callee: External) -> bool:
+    return ".fields." in callee.name or callee.last.endswith("Field") or callee.name.startswith("webargs.")
+
+
+def _wrapped(callee: External, call: Call) -> object:
+    """``login_required(view)`` is the view, ``ProxyFix(app)`` the application."""
+    given = (*call.arguments, *call.named.values())
+    view = next((item for item in given if isinstance(item, (ClassView, Function))), None)
+    if view is not None:
+        return view
+    if not callee.last.endswith(("Fix", "Middleware")):
+        return UNKNOWN
+    return next((item for item in given if isinstance(item, Registry) and item.is_app), UNKNOWN)

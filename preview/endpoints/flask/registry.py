@@ -1,0 +1,162 @@
+"""Applications and blueprints, and what is registered on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from preview.endpoints.flask.config import Config
+from preview.endpoints.flask.views import ClassView, wrapped_view
+from preview.endpoints.python import UNKNOWN, Call, Class, Function, Module, Native, Scope
+
+if TYPE_CHECKING:
+    from preview.endpoints.flask.resources import RestApi
+
+__all__ = ["Pending", "Registration", "Registry", "Rule", "read_methods"]
+
+_VERBS = frozenset({"get", "post", "put", "patch", "delete"})
+
+
+@dataclass(eq=False, slots=True)
+class Rule:
+    """A rule as registered, its path without its blueprint's prefix.
+
+    Attributes:
+        path: As written, ``/users/<int:id>``.
+        methods: In upper case; None where the view decides.
+        view: A function or a class, ``UNKNOWN`` where it could not be followed.
+        values: The keyword arguments.
+        scope: Where it is written.
+        line: In that file, from 1.
+        tags: What it belongs to beside its blueprint.
+    """
+
+    path: str
+    methods: tuple[str, ...] | None
+    view: object
+    values: dict[str, object]
+    scope: Scope
+    line: int
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class Registration:
+    """A blueprint on an application or within a blueprint; ``prefix`` None leaves the blueprint's own."""
+
+    child: Registry
+    prefix: str | None
+
+
+@dataclass(eq=False, slots=True)
+class Registry(Native):
+    """``Flask(…)``, ``Blueprint(…)`` and their like. ``entries`` are in the order of registration."""
+
+    is_app: bool
+    name: str
+    prefix: str | None = None
+    tags: tuple[str, ...] = ()
+    entries: list[Rule | Registration | RestApi] = field(default_factory=list)
+    config: Config = field(default_factory=Config)
+    cls: Class | None = None
+    names: dict[str, object] = field(default_factory=dict)
+
+    def own_class(self) -> Class | None:
+        """The project's subclass of ``Flask`` or ``Blueprint``."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
+
+    def attribute(self, name: str) -> object:
+        """``app.config``, ``blueprint.name`` and what the project put on it."""
+        if name in self.names:
+            return self.names[name]
+        match name:
+            case "config":
+                return self.config
+            case "debug" | "testing":
+                return self.config.item(name.upper())
+            case "name":
+                return self.name
+            case "url_prefix":
+                return self.prefix
+            case _:
+                return UNKNOWN
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``app.x = value``."""
+        if name == "url_prefix":
+            self.prefix = value if isinstance(value, str) else self.prefix
+        else:
+            self.names[name] = value
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Registering a rule or a blueprint."""
+        if name in _VERBS or name == "route":
+            return self._pending(name, call)
+        if name == "add_url_rule":
+            self._add(call)
+        elif name in {"register_blueprint", "register_api", "register_api_view"}:
+            self._register(call)
+        elif name in {"test_request_context", "app_context"}:
+            return self
+        return UNKNOWN
+
+    def _pending(self, name: str, call: Call) -> object:
+        path = call.argument(0, "rule")
+        if not isinstance(path, str) or call.named.get("build_only") is True or call.named.get("websocket") is True:
+            return UNKNOWN
+        methods = (name.upper(),) if name in _VERBS else read_methods(call.named.get("methods"))
+        return Pending(self, Rule(path, methods, UNKNOWN, call.named, call.scope, call.node.lineno))
+
+    def _add(self, call: Call) -> None:
+        path = call.argument(0, "rule")
+        node = call.node.args[2] if len(call.node.args) > 2 else None
+        node = next((item.value for item in call.node.keywords if item.arg == "view_func"), node)
+        view = call.argument(2, "view_func")
+        if not isinstance(view, (ClassView, Function)):
+            view = wrapped_view(node, call)
+        if isinstance(path, str) and call.named.get("build_only") is not True:
+            methods = read_methods(call.named.get("methods"))
+            self.entries.append(Rule(path, methods, view, call.named, call.scope, call.node.lineno))
+
+    def _register(self, call: Call) -> None:
+        child = call.argument(0, "blueprint")
+        if isinstance(child, Module):
+            child = next((item for item in child.scope.names.values() if isinstance(item, Registry)), UNKNOWN)
+        if isinstance(child, Registry) and child is not self and not child.is_app:
+            prefix = call.named.get("url_prefix")
+            self.entries.append(Registration(child, prefix if isinstance(prefix, str) else None))
+
+
+@dataclass(eq=False, slots=True)
+class Pending(Native):
+    """``app.route("/x")``, which still waits for its view."""
+
+    registry: Registry
+    rule: Rule
+
+    def call(self, call: Call) -> object:
+        """``app.route("/x")(view)``."""
+        view = call.argument(0, "f")
+        if not isinstance(view, (Function, Class, ClassView)):
+            view = wrapped_view(call.node.args[0] if call.node.args else None, call)
+        return self.decorate(view)
+
+    def decorate(self, target: object) -> object:
+        """Register the view; a class stands for its ``as_view``."""
+        rule = self.rule
+        view = ClassView(target) if isinstance(target, Class) else target
+        # One `app.route(…)` kept under a name may serve several views.
+        self.registry.entries.append(Rule(rule.path, rule.methods, view, rule.values, rule.scope, rule.line))
+        return UNKNOWN
+
+
+def read_methods(value: object) -> tuple[str, ...] | None:
+    """``methods=[…]`` in upper case; None where nothing is said."""
+    if isinstance(value, str):
+        return (value.upper(),)
+    found = [item.upper() for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    return tuple(found) or None

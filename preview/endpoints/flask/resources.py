@@ -1,0 +1,182 @@
+"""Flask-RESTful and Flask-RESTX: an ``Api`` with resources and namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from preview.endpoints.flask.described import make_described
+from preview.endpoints.flask.registry import Registration, Registry, Rule
+from preview.endpoints.flask.views import ClassView
+from preview.endpoints.python import UNKNOWN, Call, Class, Native
+
+__all__ = ["Namespace", "Resources", "RestApi", "SmorestApi", "make_namespace"]
+
+
+@dataclass(eq=False, slots=True)
+class Resources(Native):
+    """``@api.route("/a", "/b")``, which waits for its class."""
+
+    owner: Namespace
+    urls: list[str]
+    call_made: Call
+
+    def decorate(self, target: object) -> object:
+        """Register the class."""
+        if isinstance(target, Class):
+            self.owner.add(target, self.urls, self.call_made)
+        return UNKNOWN
+
+    def call(self, call: Call) -> object:
+        """``api.route("/x")(Resource)``."""
+        return self.decorate(call.argument(0, "cls"))
+
+
+@dataclass(eq=False, slots=True)
+class Namespace(Native):
+    """``Namespace("name", path="/x")``.
+
+    Attributes:
+        name: The tag of its operations.
+        path: Before each of its URLs.
+        rules: In the order of registration.
+    """
+
+    name: str
+    path: str
+    rules: list[Rule] = field(default_factory=list)
+
+    def add(self, cls: Class, urls: list[str], call: Call) -> None:
+        """Register a class under several URLs."""
+        for url in urls:
+            self.rules.append(
+                Rule(
+                    url, None, ClassView(cls), call.named, call.scope, call.node.lineno, (self.name,) * bool(self.name)
+                )
+            )
+
+    def attribute(self, name: str) -> object:
+        """``namespace.name`` and ``namespace.path``."""
+        return {"name": self.name, "path": self.path}.get(name, UNKNOWN)
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Resources and models."""
+        if name == "route" or name == "resource":
+            urls = [item for item in call.arguments if isinstance(item, str)]
+            return Resources(self, urls, call)
+        if name == "add_resource":
+            cls = call.argument(0, "resource")
+            if isinstance(cls, Class):
+                self.add(cls, [item for item in call.arguments[1:] if isinstance(item, str)], call)
+            return UNKNOWN
+        return make_described(name, call)
+
+
+@dataclass(eq=False, slots=True)
+class RestApi(Native):
+    """``Api(app, prefix="/api")`` of either package.
+
+    Attributes:
+        prefix: Behind the blueprint's.
+        own: What is registered on it directly.
+        mounts: Namespaces, with the path that replaces their own.
+        owners: Applications and blueprints that it is on already.
+        cls: The project's subclass.
+    """
+
+    prefix: str
+    own: Namespace = field(default_factory=lambda: Namespace("", ""))
+    mounts: list[tuple[Namespace, str | None]] = field(default_factory=list)
+    owners: list[Registry] = field(default_factory=list)
+    cls: Class | None = None
+
+    def own_class(self) -> Class | None:
+        """The project's subclass of ``Api``."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
+
+    def bind(self, owner: object) -> None:
+        """Put it on an application or a blueprint."""
+        if isinstance(owner, Registry) and owner not in self.owners:
+            self.owners.append(owner)
+            owner.entries.append(self)
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Namespaces, resources, and where it is put."""
+        match name:
+            case "init_app":
+                prefix = call.named.get("prefix")
+                self.prefix = prefix if isinstance(prefix, str) else self.prefix
+                self.bind(call.argument(0, "app"))
+            case "namespace":
+                created = make_namespace(call)
+                self.mounts.append((created, None))
+                return created
+            case "add_namespace":
+                child = call.argument(0, "ns")
+                path = call.argument(1, "path", None)
+                if isinstance(child, Namespace):
+                    self.mounts.append((child, path if isinstance(path, str) else None))
+            case "__init__":
+                self.bind(call.argument(0, "app"))
+            case _:
+                return self.own.call_method(name, call)
+        return UNKNOWN
+
+    def rules(self) -> Iterator[Rule]:
+        """All rules, with all but the blueprint's prefix."""
+        for rule in self.own.rules:
+            yield _prefixed(rule, self.prefix)
+        for namespace, path in self.mounts:
+            for rule in namespace.rules:
+                yield _prefixed(rule, self.prefix + (namespace.path if path is None else path))
+
+
+def _prefixed(rule: Rule, prefix: str) -> Rule:
+    return Rule(prefix + rule.path, rule.methods, rule.view, rule.values, rule.scope, rule.line, rule.tags)
+
+
+def make_namespace(call: Call) -> Namespace:
+    """``Namespace(name, description, path)``; without a path, its name is the path."""
+    name = call.text(0, "name")
+    path = call.argument(2, "path", None)
+    return Namespace(name, path.rstrip("/") if isinstance(path, str) else f"/{name}".rstrip("/"))
+
+
+@dataclass(eq=False, slots=True)
+class SmorestApi(Native):
+    """Flask-Smorest's ``Api``: blueprints put on it go to its applications, whichever comes first."""
+
+    owners: list[Registry] = field(default_factory=list)
+    registrations: list[Registration] = field(default_factory=list)
+    cls: Class | None = None
+
+    def own_class(self) -> Class | None:
+        """The project's subclass of ``Api``."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
+
+    def bind(self, owner: object) -> None:
+        """Put it on an application."""
+        if isinstance(owner, Registry) and owner not in self.owners:
+            self.owners.append(owner)
+            owner.entries += self.registrations
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Blueprints, and where it is put."""
+        if name in {"init_app", "__init__"}:
+            self.bind(call.argument(0, "app"))
+        elif name == "register_blueprint":
+            child, prefix = call.argument(0, "blp"), call.named.get("url_prefix")
+            if isinstance(child, Registry) and not child.is_app:
+                registration = Registration(child, prefix if isinstance(prefix, str) else None)
+                self.registrations.append(registration)
+                for owner in self.owners:
+                    owner.entries.append(registration)
+        return UNKNOWN
