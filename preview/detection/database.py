@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -63,7 +64,8 @@ def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> 
         facts: What it calls.
     """
     reads = [read for read in settings.reads.values() if is_database_url(read)]
-    sql = [read for read in reads if _kind(read, settings) not in {ServiceKind.MONGODB, ServiceKind.REDIS}]
+    others = {ServiceKind.MONGODB, ServiceKind.REDIS}
+    sql = [read for read in reads if _kind(read, settings) not in others and _decides(read, settings)]
     if engine is None:
         return _servers_only(reads, settings, facts)
     obstacle = engine.obstacle or _typed_for_a_server(sql)
@@ -73,6 +75,15 @@ def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> 
     if obstacle and (server or _typed_for_a_server(sql)):
         return _server(sql, settings, server or ServiceKind.POSTGRESQL, obstacle)
     return _sqlite(engine, sql, settings, server)
+
+
+def _decides(read: SettingRead, settings: Settings) -> bool:
+    """Whether setting the variable sets the database: not where it is one part of a URL that is put together."""
+    if read.need is not Need.DEFAULTED or _held(settings.own, read):
+        return True
+    default = read.default or ""
+    generic = re.search(r"DATABASE|DB|SQLALCHEMY|DSN", read.name.upper()) is not None
+    return "://" in default or (generic and not default)
 
 
 def _kind(read: SettingRead, settings: Settings) -> ServiceKind | None:
@@ -106,8 +117,6 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
         if own.startswith("sqlite"):
             variables[read.name] = Variable(read.name, own, Origin.EXAMPLE, settings.own[read.name].file)
         elif read.name.upper() == "DATABASE_URL" or not default.startswith("sqlite"):
-            if read.need is Need.DEFAULTED and not default and not own and read.name.upper() != "DATABASE_URL":
-                continue
             variables[read.name] = variable_for(read, engine.sqlite_url(synchronous=_is_synchronous(read, reads)))
             if not default.startswith("sqlite"):
                 replaced.append(read.name)

@@ -144,9 +144,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "manifests": given.manifests,
         "health path": given.health,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
-        "steps left out": ("all" if given.skip_steps is True else ", ".join(given.skip_steps))
-        if given.skip_steps
-        else None,
+        "steps left out": _skipped(given),
     }
     said = [f"{name} {value}" for name, value in names.items() if value]
     if said:

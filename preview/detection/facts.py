@@ -16,6 +16,7 @@ __all__ = ["Address", "Call", "Facts", "read_facts"]
 _URL: Final = re.compile(
     r"(postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?|sqlite|oracle|mssql|cockroachdb|asyncpg)(\+\w+)?:/?/"
 )
+_PARTS: Final = re.compile(r"@(?:\{(\w+)\}|[\w.-]+)(?::(?:\{(\w+)\}|\d+))?")
 _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving", "before_first_request"})
 _MAX_CLOSURE: Final = 400
 
@@ -48,11 +49,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL of a server, as it is written in the source; ``*`` stands for what is not written down."""
+    """A URL of a server, as it is written in the source.
+
+    Attributes:
+        text: With ``*`` for what is not written down.
+        file: Where, relative to the project.
+        line: Likewise.
+        host: The name that its host is taken from; empty where that is written down.
+        port: Likewise.
+    """
 
     text: str
     file: str
     line: int
+    host: str = ""
+    port: str = ""
 
     @property
     def scheme(self) -> str:
@@ -202,20 +213,34 @@ class _Visitor(ast.NodeVisitor):
             # What the module calls itself, or hands over as `lifespan=` or `add_event_handler("startup", …)`, runs.
             self._facts.started |= {_last(node.func)}
         for item in node.keywords:
+            if item.arg in {"scheme", "drivername"}:
+                self._scheme(item.value)
             if item.arg in _STARTS:
                 self._facts.started |= set(_mentions(item.value))
+        if name.endswith("URL.create") and node.args:
+            self._scheme(node.args[0])
         if _last(node.func) == "add_event_handler":
             self._facts.started |= {text for item in node.args for text in _mentions(item)}
         self.generic_visit(node)
+
+    def _scheme(self, node: ast.expr) -> None:
+        """``URL.create("postgresql+asyncpg", …)``, ``PostgresDsn.build(scheme="postgresql", …)``."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.match(f"{node.value}://"):
+            self._facts.addresses.append(Address(f"{node.value}://*", self._file, node.lineno))
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and _URL.match(node.value):
             self._facts.addresses.append(Address(node.value, self._file, node.lineno))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        text = "".join(str(item.value) if isinstance(item, ast.Constant) else "*" for item in node.values)
-        if _URL.match(text):
-            self._facts.addresses.append(Address(text, self._file, node.lineno))
+        text, named = "", ""
+        for item in node.values:
+            text += str(item.value) if isinstance(item, ast.Constant) else "*"
+            named += str(item.value) if isinstance(item, ast.Constant) else f"{{{_name_of(item)}}}"
+        if _URL.match(text) or text.startswith("*://"):
+            found = _PARTS.search(named)
+            host, port = (found[1] or "", found[2] or "") if found else ("", "")
+            self._facts.addresses.append(Address(text, self._file, node.lineno, host, port))
         for item in node.values:
             if isinstance(item, ast.FormattedValue):
                 self.visit(item.value)
@@ -238,6 +263,16 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node, ast.Name) and not parts:
             return node.id
         return f".{parts[0]}" if parts else ""
+
+
+def _name_of(node: ast.expr) -> str:
+    """The name in ``{settings.db_host}``, or the variable in ``{os.getenv("DB_HOST")}``."""
+    value = node.value if isinstance(node, ast.FormattedValue) else node
+    if isinstance(value, ast.Call | ast.Subscript):
+        given = [*value.args[:1]] if isinstance(value, ast.Call) else [value.slice]
+        texts = [item.value for item in given if isinstance(item, ast.Constant)]
+        return str(texts[0]) if texts else ""
+    return _last(value)
 
 
 def _mentions(node: ast.AST) -> Iterator[str]:

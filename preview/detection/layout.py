@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,11 @@ _PATH_CALLS: Final = frozenset(
      "fileConfig", "read_env", "from_pyfile", "from_json", "send_from_directory"}
 )  # fmt: skip
 _PATH: Final = re.compile(r"(?:\./)?[\w-][\w.-]*(?:/[\w.-]+)*/?|\.env[\w.]*")
+_REQUIRED: Final = re.compile(r"""\s*["']?([a-z][\w.-]*)\s*(?:[\[=<>~!;"',@]|$)""")
+_LIBRARIES: Final = frozenset(
+    {"fastapi", "starlette", "flask", "django", "sqlalchemy", "alembic", "pydantic", "redis", "celery", "jwt", "jose",
+     "requests", "httpx", "pytest", "uvicorn", "dotenv", "email", "yaml", "elasticsearch", "rest-framework"}
+)  # fmt: skip
 _MAX_PATHS: Final = 200
 
 
@@ -147,16 +153,34 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
     app_dir = posixpath.normpath(target.app_dir)
     sources = nodes.sources
     wanted = {name for file in files for name in _tops(nodes, file)}
-    missing = {name for name in wanted if not _is_there(sources, app_dir, name)}
+    missing = {name for name in wanted if not _is_there(sources, app_dir, name)} - sys.stdlib_module_names
+    if missing:
+        # A folder of the project may bear a library's name: `core/fastapi` is not what `import fastapi` means.
+        declared = _declared(sources)
+        missing = {name for name in missing if name.lower().replace("_", "-") not in declared}
     if not missing:
         return
     seen = {app_dir}
     for folder in folders_between(app_dir):
-        for inner in (folder, posixpath.normpath(f"{folder}/src"), *_children(sources, folder)):
-            if inner not in seen and any(_is_there(sources, inner, name) for name in missing):
-                missing = {name for name in missing if not _is_there(sources, inner, name)}
+        for inner in (posixpath.normpath(f"{folder}/src"), *_children(sources, folder), folder):
+            if inner not in seen and any(_is_package(sources, inner, name) for name in missing):
+                missing = {name for name in missing if not _is_package(sources, inner, name)}
                 yield inner
             seen.add(inner)
+
+
+def _declared(sources: Sources) -> set[str]:
+    """The names that manifests require, and the libraries that many projects are built on."""
+    names = [name for name in sources.all_names if _is_manifest(name)]
+    text = b"\n".join(sources.text(name)[:200_000] for name in names[:20]).decode("utf-8", "replace").lower()
+    lines = [line for line in text.splitlines() if "path" not in line and "file:" not in line]
+    found = {match[1].replace("_", "-") for line in lines if (match := _REQUIRED.match(line))}
+    return found | _LIBRARIES
+
+
+def _is_manifest(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last in {*_MANIFESTS, "pyproject.toml", "setup.cfg"} or _REQUIREMENTS.fullmatch(last) is not None
 
 
 def _children(sources: Sources, folder: str) -> list[str]:
@@ -176,6 +200,11 @@ def _tops(nodes: Nodes, file: str) -> Iterator[str]:
 def _is_there(sources: Sources, folder: str, name: str) -> bool:
     path = posixpath.normpath(f"{folder}/{name}")
     return sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py") or sources.has_folder(path)
+
+
+def _is_package(sources: Sources, folder: str, name: str) -> bool:
+    path = posixpath.normpath(f"{folder}/{name}")
+    return sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py")
 
 
 def _manifest_folder(sources: Sources, lowest: str) -> str:

@@ -54,15 +54,25 @@ def _need(
     variables: Mapping[str, Variable],
     setting: str | None,
 ) -> ServiceNeed:
-    read = settings.reads.get(setting) if setting else _setting(kind, settings, variables)
-    address = _address(kind, read, settings, variables)
     literal = next((item for item in facts.addresses if kind_of_scheme(item.text) is kind), None)
+    read = settings.reads.get(setting) if setting else None
+    read = read or _part(literal, settings) or _setting(kind, settings, variables)
+    address = _address(kind, read, settings, variables, _read_of(literal.port, settings) if literal else None)
     if address is None and literal is not None:
-        address = _literal(kind, literal)
+        address = _parsed(kind, literal.text)
     if address is None and (read is None or setting is None):
         address = ("localhost", DEFAULT_PORTS[kind])
     place = where or (read.where if read else literal.where if literal else "")
     return ServiceNeed(kind, read.name if read else None, place, at_startup, address)
+
+
+def _part(literal: Address | None, settings: Settings) -> SettingRead | None:
+    """The variable of the host in ``f"postgresql://…@{settings.db_host}:…"``."""
+    return _read_of(literal.host, settings) if literal is not None else None
+
+
+def _read_of(name: str, settings: Settings) -> SettingRead | None:
+    return settings.reads.get(name) or settings.reads.get(name.upper())
 
 
 def _setting(kind: ServiceKind, settings: Settings, variables: Mapping[str, Variable]) -> SettingRead | None:
@@ -92,7 +102,11 @@ def _is_host(read: SettingRead) -> bool:
 
 
 def _address(
-    kind: ServiceKind, read: SettingRead | None, settings: Settings, variables: Mapping[str, Variable]
+    kind: ServiceKind,
+    read: SettingRead | None,
+    settings: Settings,
+    variables: Mapping[str, Variable],
+    port: SettingRead | None = None,
 ) -> tuple[str, int] | None:
     if read is None:
         return None
@@ -101,6 +115,8 @@ def _address(
         return _parsed(kind, text)
     if not _is_host(read) or not text or "*" in text:
         return None
+    if port is not None and _text(port, settings, variables).isdigit():
+        return text, int(_text(port, settings, variables)) % 65536
     return text, _port(kind, read, settings.reads.values(), settings, variables)
 
 
@@ -117,10 +133,6 @@ def _port(
             text = _text(read, settings, variables)
             return int(text) if text.isdigit() and int(text) < 65536 else DEFAULT_PORTS[kind]
     return DEFAULT_PORTS[kind]
-
-
-def _literal(kind: ServiceKind, address: Address) -> tuple[str, int] | None:
-    return _parsed(kind, address.text)
 
 
 def _parsed(kind: ServiceKind, url: str) -> tuple[str, int] | None:

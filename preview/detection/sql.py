@@ -14,6 +14,7 @@ from preview.sources import Sources
 __all__ = ["Engine", "find_engine"]
 
 _ASYNC: Final = frozenset({"create_async_engine", "async_engine_from_config", "AsyncEngine"})
+_ASYNC_LIBRARIES: Final = frozenset({"databases", "Tortoise"})
 _SYNC: Final = frozenset({"create_engine", "engine_from_config", "SQLAlchemy"})
 # Tables are made, or the server is asked, by one of these.
 _ASKING: Final = frozenset(
@@ -67,9 +68,10 @@ def find_engine(facts: Facts, sources: Sources, files: Iterable[str]) -> Engine 
     calls = [call for call in facts.calls if _library(call)]
     if not calls:
         return None
-    first = next((call for call in calls if call.name.rpartition(".")[2] in _ASYNC), calls[0])
+    asyncs = [call for call in calls if call.name.rpartition(".")[2] in _ASYNC or _library(call) in _ASYNC_LIBRARIES]
+    first = asyncs[0] if asyncs else calls[0]
     library = _library(first)
-    asynchronous = library in {"databases", "Tortoise"} or any(call.name.rpartition(".")[2] in _ASYNC for call in calls)
+    asynchronous = bool(asyncs)
     makes_tables = any(_makes_tables(call) and facts.at_startup(call) for call in facts.calls)
     asks = makes_tables or any(_asks(call) and facts.at_startup(call) for call in facts.calls)
     obstacle = _refused_arguments(calls)

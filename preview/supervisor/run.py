@@ -108,7 +108,12 @@ def _tell_plan(preview: ActivePreview, plan: StartPlan) -> None:
 
 async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
     def report(line: str, severity: int) -> None:
-        preview.log.say(line, Level(severity))
+        say = partial(preview.log.say, line, Level(severity))
+        # A builder's disk work, with what it has to say, is done in threads.
+        if trio.lowlevel.in_trio_run():
+            say()
+        else:
+            trio.from_thread.run_sync(say)
 
     async with open_environment(house, plan, workspace.project, report) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")

@@ -84,15 +84,22 @@ class _Raw:
 
 def _environment_read(node: ast.AST) -> _Raw | None:
     """``os.environ["X"]``, ``os.environ.get("X", …)``, ``os.getenv("X", …)``."""
-    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _last(node.value) == "environ":
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_environ(node.value):
         return _Raw(node.slice, subscript=True, strict=True)
     if isinstance(node, ast.Call) and node.args:
         name = _last(node.func)
-        of_environ = isinstance(node.func, ast.Attribute) and _last(node.func.value) == "environ" and name == "get"
+        of_environ = isinstance(node.func, ast.Attribute) and _is_environ(node.func.value) and name == "get"
         if name == "getenv" or of_environ:
             default = node.args[1] if len(node.args) > 1 else _keyword(node, "default")
             return _Raw(node.args[0], subscript=False, default=default)
     return None
+
+
+def _is_environ(node: ast.AST) -> bool:
+    """``os.environ`` or ``environ``, and not a request's ``request.environ``."""
+    if isinstance(node, ast.Attribute) and node.attr == "environ":
+        return isinstance(node.value, ast.Name) and node.value.id in {"os", "_os"}
+    return isinstance(node, ast.Name) and node.id == "environ"
 
 
 class _Reader:
@@ -150,10 +157,12 @@ class _Reader:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
         if raw.default is not None and not _is_none(raw.default):
             return replace(self._typed(read, node), need=Need.DEFAULTED, default=_text(raw.default))
+        if raw.default is not None:
+            return replace(self._typed(read, node), need=Need.DEFAULTED)
         read = self._typed(read, node)
         if self._has_fallback(node) or name in self._given:
             return replace(read, need=Need.DEFAULTED, default=self._fallback(node))
-        if (raw.strict and raw.default is None) or read.need is Need.REQUIRED or self._is_refused(node):
+        if raw.strict or read.need is Need.REQUIRED or self._is_refused(node):
             return replace(read, need=Need.REQUIRED)
         return read
 
@@ -254,9 +263,34 @@ def _refused(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Names whose emptiness ends the program: ``if not KEY: raise …``, ``assert KEY``."""
     for node in nodes:
         if isinstance(node, ast.Assert):
-            yield from (_last(item) for item in ast.walk(node.test))
+            yield from _asserted(node.test)
         elif isinstance(node, ast.If) and _raises(node.body):
-            yield from (name for item in ast.walk(node.test) if (name := _last(item)))
+            yield from _empty(node.test)
+
+
+def _asserted(test: ast.expr) -> Iterator[str]:
+    """``assert KEY``, ``assert KEY is not None``."""
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
+        yield _last(test.left)
+    elif isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        for value in test.values:
+            yield from _asserted(value)
+    else:
+        yield _last(test)
+
+
+def _empty(test: ast.expr) -> Iterator[str]:
+    """``not KEY``, ``KEY is None``, ``len(KEY) < 32``, several of them with ``or``."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        for value in test.values:
+            yield from _empty(value)
+    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        # `not all([A, B])`
+        members = test.operand.args[0] if isinstance(test.operand, ast.Call) and test.operand.args else test.operand
+        yield from (_last(item) for item in (members.elts if isinstance(members, ast.List | ast.Tuple) else [members]))
+    elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
+        left = test.left.args[0] if isinstance(test.left, ast.Call) and test.left.args else test.left
+        yield _last(left)
 
 
 def _raises(body: Iterable[ast.AST]) -> bool:

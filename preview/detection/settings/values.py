@@ -49,7 +49,12 @@ _URLS: Final = {
 _HOST: Final = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|SERVER|ADDRESS|IP)$|HOST$")
 _URL: Final = re.compile(r"(?:^|_)(?:URL|URI|ENDPOINT|ORIGIN|ISSUER|DOMAIN|WEBHOOK|DSN|BROKER|BACKEND)S?$|URL$")
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|TTL|MINUTES|SECONDS|HOURS|DAYS|TIMEOUT|DURATION|MAX_AGE|VALIDITY")
-_ENVIRONMENT: Final = re.compile(r"^(?:\w+_)?(?:ENV|ENVIRONMENT|STAGE|APP_MODE|CONFIG_MODE|RUN_MODE)$")
+_ENVIRONMENT: Final = re.compile(
+    r"^(?:\w+_)?(?:ENV|ENVIRONMENT|STAGE|APP_MODE|CONFIG_MODE|RUN_MODE)$|^(?:FLASK|APP|BOILERPLATE)_(?:CONFIG|ENV)$|^CONFIG_NAME$"
+)
+_SQLITE_FLAG: Final = re.compile(
+    r"(?:^|_)(?:USE|IS|WITH|ENABLE|FORCE|ALLOW|LOCAL)_SQLITE(?:_DB|_DATABASE)?$|^USESQLITE$|^SQLITE(?:_ENABLED|_MODE)?$"
+)
 _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing", "staging", "prod", "production")
 
 
@@ -71,8 +76,7 @@ def is_database_url(read: SettingRead) -> bool:
 
 def is_sqlite_flag(name: str) -> bool:
     """``USE_SQLITE`` and its like, which choose SQLite instead of a server."""
-    upper = name.upper()
-    return "SQLITE" in upper and not re.search(r"URL|URI|PATH|FILE|NAME|DIR", upper)
+    return _SQLITE_FLAG.search(name.upper()) is not None
 
 
 def service_of(name: str) -> ServiceKind | None:
@@ -150,6 +154,8 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
     mail = re.search(r"MAIL|SMTP", upper)
     table = (
         (r"ALGORITHM", "HS256"),
+        # Flask answers under this name alone.
+        (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),
         (r"LOG_?LEVEL", "INFO"),
         (r"^TZ$|TIME_?ZONE", "UTC"),

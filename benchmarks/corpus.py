@@ -1,0 +1,143 @@
+"""Do real projects start, without being told anything about them?
+
+``uv run python benchmarks/corpus.py PROJECTS [TRUTH] [--only NAME …] [--keep CACHE] [--save FILE]``
+
+``PROJECTS`` holds one folder for each project; ``TRUTH`` one ``NAME.json`` each, which names its framework. Each is
+copied, launched as ``preview run`` would, asked for ``/`` and its health, and stopped; then it says *started* or the
+reason why not, and how long that took. The first run builds every environment: ``--keep`` names a cache for the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.errors import PreviewError
+from preview.generations import FolderGenerations
+from preview.lifecycle import State
+from preview.service import open_service
+from preview.settings import Settings
+from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor.probe import ProbeFailed, ask
+
+USER = User("ann", "enterprise")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One project's try.
+
+    Attributes:
+        name: Its folder's.
+        framework: As the truth has it; empty without one.
+        started: Whether it answered.
+        said: Status codes, or the reason.
+        environment_s: Seconds until its environment was there.
+        total_s: Seconds from the launch to the first answer, or to the failure.
+        log: All that it said.
+    """
+
+    name: str
+    framework: str
+    started: bool
+    said: str
+    environment_s: float
+    total_s: float
+    log: tuple[str, ...]
+
+
+async def try_project(folder: Path, framework: str, settings: Settings, timeout_s: float) -> Tried:
+    """Launch it in a service of its own: what one does to the service is no other's matter."""
+    began = time.perf_counter()
+    source = FolderGenerations(folder, generation_id=folder.name, user_id=USER.id, project_id="corpus")
+    async with open_service(settings, generations=source) as service:
+        try:
+            launched = await service.previews.launch(LaunchRequest(USER, folder.name))
+        except PreviewError as error:
+            return Tried(folder.name, framework, False, error.message, 0.0, time.perf_counter() - began, ())
+        preview = service.previews.find(launched.record.id)
+        assert preview is not None
+        with trio.move_on_after(timeout_s):
+            await preview.settled.wait()
+        total_s = time.perf_counter() - began
+        started = preview.record.state is State.RUNNING
+        said = await answers(preview) if started else preview.record.reason or f"not within {timeout_s:g} s"
+        lines = tuple(preview.last_lines(2000))
+        return Tried(folder.name, framework, started, said, environment_seconds(lines), total_s, lines)
+
+
+async def answers(preview: ActivePreview) -> str:
+    found = []
+    for path in dict.fromkeys(("/", preview.record.health_path)):
+        try:
+            with trio.fail_after(10):
+                found.append(f"GET {path} -> {await ask(preview.socket_address, path)}")
+        except (ProbeFailed, trio.TooSlowError) as error:
+            found.append(f"GET {path} -> {str(error) or 'nothing in 10 s'}")
+    return ", ".join(found)
+
+
+def environment_seconds(lines: tuple[str, ...]) -> float:
+    for line in lines:
+        if line.startswith("environment ready in "):
+            return float(line.split()[3])
+    return 0.0
+
+
+async def measure(options: argparse.Namespace) -> list[Tried]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    tried = []
+    folders = sorted(one for one in options.projects.iterdir() if one.is_dir() and not one.name.startswith("."))
+    with tempfile.TemporaryDirectory(prefix="preview-corpus-") as temporary:
+        for number, folder in enumerate(folders):
+            if options.only and folder.name not in options.only:
+                continue
+            truth = options.truth / f"{folder.name}.json" if options.truth else None
+            framework = json.loads(truth.read_text())["framework"] if truth and truth.exists() else ""
+            base = 20_000 + 50 * random.SystemRandom().randrange(200)
+            values: dict[str, object] = {
+                "data_dir": Path(temporary) / f"data-{number}",
+                "cache_dir": options.keep or Path(temporary) / "cache",
+                "port_min": base,
+                "port_max": base + 49,
+            }
+            copy = Path(temporary) / "projects" / folder.name
+            shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+            settings = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
+            one = await try_project(copy, framework, settings, options.timeout)
+            shutil.rmtree(copy, ignore_errors=True)
+            tried.append(one)
+            mark = "started" if one.started else "FAILED "
+            print(f"{mark}  {one.name:<22} {one.total_s:6.1f} s (environment {one.environment_s:5.1f})  {one.said}")
+    return tried
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("projects", type=Path)
+    parser.add_argument("truth", type=Path, nargs="?")
+    parser.add_argument("--only", nargs="+", default=(), help="names of projects")
+    parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays")
+    parser.add_argument("--timeout", type=float, default=420, help="seconds for one project, environment included")
+    parser.add_argument("--save", type=Path, default=None, help="everything as JSON, logs included")
+    options = parser.parse_args()
+    tried = trio.run(measure, options)
+    for framework in sorted({one.framework for one in tried}):
+        own = [one for one in tried if one.framework == framework]
+        print(f"{framework or 'all'}: {sum(one.started for one in own)} of {len(own)} started")
+    if options.save is not None:
+        options.save.write_text(json.dumps([asdict(one) for one in tried], indent=1))
+
+
+if __name__ == "__main__":
+    main()
