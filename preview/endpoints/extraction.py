@@ -14,7 +14,7 @@ from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.python import Budget, Interpreter, OutOfBudget
 from preview.endpoints.ranking import rank_apps
-from preview.sources import Sources
+from preview.sources import Sources, without_collector
 
 __all__ = ["extract", "extract_endpoints", "find_app", "find_apps", "missing_files"]
 
@@ -39,10 +39,11 @@ def extract_endpoints(directory: Path) -> list[Endpoint]:
 def find_apps(sources: Sources) -> list[FoundApp]:
     """The project's applications of every framework, the one to run first. Empty where there is none."""
     found: list[FoundApp] = []
-    for reader in _READERS:
-        with contextlib.suppress(OutOfBudget):
-            found += reader(sources, Budget())
-    return rank_apps(sources, found)
+    with without_collector():
+        for reader in _READERS:
+            with contextlib.suppress(OutOfBudget):
+                found += reader(sources, Budget())
+        return rank_apps(sources, found)
 
 
 def find_app(directory: Path) -> AppTarget | None:
@@ -66,15 +67,16 @@ def extract(directory: Path) -> Extraction:
     endpoints: Found = {}
     target: AppTarget | None = None
     complete = True
-    try:
-        apps = find_apps(sources)
-        if apps:
-            target = apps[0].target
-            apps[0].list_endpoints(endpoints)
-        else:
-            _list_loose(sources, endpoints)
-    except OutOfBudget:
-        complete = False
+    with without_collector():
+        try:
+            apps = find_apps(sources)
+            if apps:
+                target = apps[0].target
+                apps[0].list_endpoints(endpoints)
+            else:
+                _list_loose(sources, endpoints)
+        except OutOfBudget:
+            complete = False
     return Extraction(tuple(endpoints.values()), sources.skipped, target, complete)
 
 

@@ -1,5 +1,5 @@
 """A project's files, as text: found, read and parsed within bounds, never run."""
 
-from preview.sources.files import Sources
+from preview.sources.files import Sources, without_collector
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "without_collector"]

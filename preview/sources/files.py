@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "without_collector"]
 
 # A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
 _MAX_FILES = 5_000
@@ -127,7 +127,7 @@ class Sources:
             return None
         try:
             # Warnings about the project's text (invalid escapes) are not about this service.
-            with warnings.catch_warnings(), _without_collector():
+            with warnings.catch_warnings(), without_collector():
                 warnings.simplefilter("ignore")
                 return ast.parse(text)
         except SyntaxError as error:
@@ -144,7 +144,7 @@ def _is_skipped(folder: Path, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """The collector looks for cycles again and again while a tree grows; without it, parsing takes a third of the time.
 
     Whoever turned it off turns it on again; another thread meanwhile goes without for some milliseconds.

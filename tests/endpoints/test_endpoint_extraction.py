@@ -402,9 +402,9 @@ def test_a_file_that_cannot_be_parsed_is_skipped_and_named(tmp_path: Path) -> No
 )
 def test_hostile_source_ends_soon_and_never_raises(tmp_path: Path, source: bytes) -> None:
     (tmp_path / "main.py").write_bytes(b"from fastapi import FastAPI\n" + source + b"\napp = FastAPI()\n")
-    begun = time.perf_counter()
+    begun = time.process_time()
     extract(tmp_path)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_models_that_multiply_are_cut(tmp_path: Path) -> None:
@@ -413,9 +413,9 @@ def test_models_that_multiply_are_cut(tmp_path: Path) -> None:
     )
     text = f"from pydantic import BaseModel\n{models}class M7(BaseModel):\n    x: int\n"
     write(tmp_path, main=APP + text + "@app.get('/a')\ndef a(): ...\n@app.post('/b')\ndef b(m: M0): ...\n")
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = extract(tmp_path)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert found.endpoints[0].path == "/a"
     assert not found.complete
 
@@ -495,8 +495,8 @@ def test_a_large_project_is_read_within_half_a_second(tmp_path: Path) -> None:
     write(tmp_path, **{f"routers__{name}": head + body for name in names})
     includes = "".join(f"app.include_router({name}.router, prefix='/{name}')\n" for name in names)
     write(tmp_path, main=APP + f"from routers import {', '.join(names)}\n{includes}")
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = extract(tmp_path)
     assert len(found.endpoints) == 1000
     # 0.5 s is what is promised for a project; this is ten times a large one, and the machine may be busy.
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -76,6 +76,8 @@ def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[Found
     found: list[FoundApp] = []
     try:
         for file in search.candidates()[:_MAX_CANDIDATES]:
+            if found and not search.is_likely(file):
+                break
             app = search.look_into(file)
             if app is not None:
                 found.append(app)
@@ -105,14 +107,25 @@ class _Search:
         ]
         return sorted(files, key=self._rank)
 
+    def is_likely(self, file: str) -> bool:
+        """Whether it is worth its reading where another application is known already."""
+        return not is_aside(file) and (self._is_hinted(file) or self._makes(file))
+
+    def _is_hinted(self, file: str) -> bool:
+        return any(is_module(file, hint.module) for hint in self.hints)
+
+    def _makes(self, file: str) -> bool:
+        """Whether it seems to call what makes an application."""
+        text = self.sources.text(file)
+        made = any(word + b"(" in text for word in self.kind.mentions)
+        return made or any(b" " + factory.encode() + b"(" in text for factory in _FACTORIES)
+
     def _rank(self, file: str) -> tuple[bool, bool, bool, int, int, str]:
         *folders, name = file.split("/")
-        text = self.sources.text(file)
-        calls = any(b" " + factory.encode() + b"(" in text for factory in _FACTORIES)
         return (
             is_aside(file),
-            not any(is_module(file, hint.module) for hint in self.hints),
-            not (calls or any(word in text for word in self.kind.mentions)),
+            not self._is_hinted(file),
+            not self._makes(file),
             _FILE_NAMES.index(name) if name in _FILE_NAMES else len(_FILE_NAMES),
             len(folders),
             file,

@@ -36,7 +36,9 @@ def read_hints(sources: Sources) -> list[Hint]:
         elif command.script:
             found.append(Hint(command.script.removesuffix(".py").removeprefix("./").replace("/", "."), ""))
     for name in sources.names:
-        found += [Hint(match[1].decode(), match[2].decode()) for match in _IN_CODE.finditer(sources.text(name))]
+        text = sources.text(name)
+        if b".run(" in text:
+            found += [Hint(match[1].decode(), match[2].decode()) for match in _IN_CODE.finditer(text)]
     return list(dict.fromkeys(found))[:_MAX_HINTS]
 
 

@@ -7,8 +7,7 @@ over what is written down, and nothing else. Whatever it does not understand is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +34,10 @@ __all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
+# A function within itself; routes need no more, and what calls itself twice would go on for very long.
+_MAX_RECURSION: Final = 4
+# What a call costs beside its statements.
+_CALL_STEPS: Final = 5
 # About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
 _MAX_STEPS: Final = 250_000
 
@@ -75,6 +78,7 @@ class Interpreter:
         self._statements = Statements(self, self._importer)
         self._modules: dict[str, Module] = {}
         self._lineages: dict[Class, list[Class | External]] = {}
+        self._open_calls: dict[ast.AST, int] = {}
         self._depth = 0
         self._budget = budget
 
@@ -136,7 +140,15 @@ class Interpreter:
         if parameters.kwarg:
             scope.names[parameters.kwarg.arg] = {name: value for name, value in named.items() if name not in known}
         scope.names.update({name: value for name, value in named.items() if name in known or not parameters.kwarg})
-        self._statements.run(function.node.body, scope)
+        open_calls = self._open_calls.get(function.node, 0)
+        if open_calls >= _MAX_RECURSION:
+            return UNKNOWN
+        self._budget.steps -= _CALL_STEPS
+        self._open_calls[function.node] = open_calls + 1
+        try:
+            self._statements.run(function.node.body, scope)
+        finally:
+            self._open_calls[function.node] = open_calls
         return scope.returned
 
     def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
@@ -242,17 +254,16 @@ class Interpreter:
         if self._budget.steps < 0:
             raise OutOfBudget
 
-    @contextmanager
-    def deeper(self) -> Iterator[bool]:
-        """One level further in; False where that is too deep."""
+    def enter(self) -> bool:
+        """One level further in, until ``leave``; False where that is too deep."""
         if self._depth >= _MAX_DEPTH:
-            yield False
-            return
+            return False
         self._depth += 1
-        try:
-            yield True
-        finally:
-            self._depth -= 1
+        return True
+
+    def leave(self) -> None:
+        """Back from where ``enter`` led."""
+        self._depth -= 1
 
     def _call(self, node: ast.Call, scope: Scope) -> object:
         method = node.func.attr if isinstance(node.func, ast.Attribute) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from preview.endpoints.python.imports import join
 from preview.sources import Sources
@@ -48,7 +49,7 @@ def _imported(tree: ast.Module) -> tuple[set[str], int]:
     """Absolute module names, and how many levels up relative imports go."""
     names: set[str] = set()
     relative = 0
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -56,6 +57,17 @@ def _imported(tree: ast.Module) -> tuple[set[str], int]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
     return names, relative
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """All statements, also those within functions and conditions; expressions are left alone."""
+    todo: list[ast.AST] = [*tree.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            todo += getattr(node, name, ()) if not isinstance(node, ast.expr) else ()
 
 
 def _exists(sources: Sources, folder: str, name: str) -> bool:

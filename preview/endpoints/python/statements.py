@@ -44,12 +44,16 @@ class Statements:
         Raises:
             OutOfBudget: Too much was read.
         """
-        with self._interpreter.deeper() as deep_enough:
-            for statement in body if deep_enough else ():
+        if not self._interpreter.enter():
+            return
+        try:
+            for statement in body:
                 self._interpreter.step()
                 self._execute(statement, scope)
                 if scope.jump:
                     break
+        finally:
+            self._interpreter.leave()
 
     def _execute(self, statement: ast.stmt, scope: Scope) -> None:
         match statement:
