@@ -11,7 +11,7 @@ from typing import Final
 from preview.environments.build import Recipe
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
 from preview.environments.interpreter import Interpreter, check_python
-from preview.environments.project import read_project
+from preview.environments.manifests.search import read_project
 from preview.environments.requirements import RequirementSet, parse_requirement
 
 __all__ = ["make_recipe"]
@@ -34,7 +34,7 @@ def make_recipe(request: EnvironmentRequest, interpreter: Interpreter) -> Recipe
     Raises:
         EnvironmentFailed: A requirement is wrong or not allowed, or another Python is wanted.
     """
-    required = _with_extra(read_project(request.project, request.folder), request.extra)
+    required = _with_extra(read_project(request.project, request.folder, request.entry), request.extra)
     check_python(required.requires_python, interpreter, required.source)
     wanted = request.server
     server = None if wanted is None or required.brings(wanted) else _SERVERS[wanted]

@@ -51,6 +51,7 @@ class RequirementSet:
         requires_python: ``>=3.12`` and the like, or None.
         source: The file they come from, relative to the project, or None when it names no requirements.
         notes: Sentences for the person who launches, for instance what was left out.
+        spare: What groups require that are not installed (``dev``, ``test``): how to write a package that is imported.
     """
 
     requirements: tuple[ProjectRequirement, ...] = ()
@@ -60,11 +61,13 @@ class RequirementSet:
     requires_python: str | None = None
     source: str | None = None
     notes: tuple[str, ...] = ()
+    spare: tuple[ProjectRequirement, ...] = ()
 
     @property
     def all_pinned(self) -> bool:
         """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
-        return all(requirement.pinned for requirement in self.requirements)
+        locked = {item.name for item in self.constraints if item.pinned}
+        return all(item.pinned or item.name in locked for item in self.requirements)
 
     def brings(self, server: str) -> bool:
         """Whether the project brings this server itself, by name or by an extra such as ``fastapi[standard]``."""

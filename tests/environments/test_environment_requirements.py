@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from preview.environments.environment import EnvironmentRequest
 from preview.environments.interpreter import Interpreter, check_python
-from preview.environments.project import read_project
+from preview.environments.manifests.requirements_file import read_requirements_file
+from preview.environments.manifests.search import read_project
 from preview.environments.recipe import make_recipe
 from preview.environments.requirements import RequirementSet, parse_requirement
-from preview.environments.requirements_file import read_requirements_file
 from preview.errors import EnvironmentFailed
 
 PYTHON = Interpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
@@ -72,40 +72,62 @@ def test_options_with_a_meaning_are_passed_on_and_others_ignored(tmp_path: Path)
         ("six\n!!nonsense\n", "requirements.txt line 2 is not a requirement"),
         ("-r ../other.txt\n", "outside the project"),
         ("-c /etc/passwd\n", "outside the project"),
-        ("-r missing.txt\n", "missing.txt cannot be read"),
+        ("-r missing.txt\n", "'missing.txt' is not in the project"),
         ("../lib\n", "outside the project"),
-        ("lib @ file:///etc\n", "outside the project"),
         ("./nothere\n", "is not in the project"),
-        ("--index-url https://index.example/simple\n", "--index-url is not allowed"),
-        ("-f https://index.example\n", "-f is not allowed"),
-        ("--extra-index-url=https://index.example\n", "--extra-index-url is not allowed"),
+        ("--index-url https://index.example/simple\n", "--index-url is left out"),
+        ("-f https://index.example\n", "-f is left out"),
+        ("--extra-index-url=https://index.example\n", "--extra-index-url is left out"),
         ("six @ https://host.example/${SECRET}/six.whl\n", "environment variable"),
-        ("-e git+https://host.example/x#egg=x\n", "can be editable"),
         ("--surprise\n", "--surprise is not supported"),
         ("-r\n", "-r needs a value"),
-        ("-r 'open\n", "quotes"),
-        (b"\xff\xfe\xff", "UTF-8"),
-        (b"\xe9\n", "UTF-8"),
-        (b"#" * (1024 * 1024 + 1), "larger than"),
+        ("-r 'open\n", "is not in the project"),
         ("-r a\x00b\n", "outside the project"),
+        ("pywin32==306\n", "it is for another system"),
+        ("dataclasses==0.6\n", "it is part of Python"),
+        ("pkg_resources==0.0.0\n", "a mistake of an old pip freeze"),
     ],
 )
-def test_what_is_wrong_or_leaves_the_project_is_refused_with_its_place(
-    tmp_path: Path, text: str | bytes, said: str
-) -> None:
-    with pytest.raises(EnvironmentFailed) as raised:
+def test_what_cannot_be_followed_is_left_out_and_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    required = read(tmp_path, f"{text}idna\n")
+    assert [item.text for item in required.requirements if item.name != "six"] == ["idna"]
+    assert said in "\n".join(required.notes)
+    assert required.options == ()
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\xff", b"\xe9\n", b"#" * (1024 * 1024 + 1)])
+def test_what_is_no_text_is_refused(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(EnvironmentFailed, match=r"UTF-8|larger than"):
         read(tmp_path, text)
-    assert said in raised.value.message
-    assert raised.value.details["reason"] in {"invalid", "not_found"}
 
 
-def test_a_link_that_leaves_the_project_is_refused(tmp_path: Path) -> None:
+def test_a_link_that_leaves_the_project_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("six\n")
     project = tmp_path / "project"
     project.mkdir()
     (project / "link.txt").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(EnvironmentFailed, match="outside the project"):
-        read(project, "-r link.txt\n")
+    assert read(project, "-r link.txt\n").requirements == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("certifi @ file:///croot/certifi_1671487769961/work/certifi", "certifi"),
+        ("lib @ file:///etc", "lib"),
+        ("Flask   2.0.1", "Flask==2.0.1"),
+        ("flask=2.0.1=pyhd8ed1ab_0", "flask==2.0.1"),
+        ("pip install flask", "flask"),
+        ("-e git+https://host.example/me/x.git@1.2#egg=x", "x @ git+https://host.example/me/x.git@1.2"),
+    ],
+)
+def test_lines_that_other_tools_write_are_understood(tmp_path: Path, text: str, line: str) -> None:
+    assert [item.text for item in read(tmp_path, f"{text}\n").requirements] == [line]
+
+
+def test_a_list_printed_by_pip_is_understood(tmp_path: Path) -> None:
+    required = read(tmp_path, "Package    Version\n---------- -------\nidna       3.10\n")
+    assert [item.text for item in required.requirements] == ["idna==3.10"]
+    assert required.notes == ()
 
 
 def test_a_chain_of_includes_has_an_end(tmp_path: Path) -> None:
@@ -154,21 +176,26 @@ def test_pyproject_is_read_when_there_is_no_requirements_file(tmp_path: Path) ->
     assert required.source == "pyproject.toml"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[project", "cannot be read"),
-        ('[project]\ndependencies = "six"', "list of strings"),
-        ('[project]\ndependencies = ["six\\n-r /etc/passwd"]', "line break"),
-        ('[project]\ndependencies = ["x @ file:///etc"]', "file: address"),
-        ('[project]\ndependencies = ["???"]', "pyproject.toml dependency 1 is not a requirement"),
-        ("#" * (1024 * 1024 + 1), "larger than"),
-    ],
-)
+@pytest.mark.parametrize(("text", "said"), [("[project", "cannot be read"), ("#" * (1024 * 1024 + 1), "larger than")])
 def test_a_wrong_pyproject_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(EnvironmentFailed, match=said):
         read_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('dependencies = "six"', "is no list"),
+        ('dependencies = ["six\\n-r /etc/passwd"]', "line break"),
+        ('dependencies = ["???"]', "pyproject.toml dependency 1 is not a requirement"),
+    ],
+)
+def test_a_wrong_line_of_a_pyproject_is_left_out(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[project]\n{text}\n")
+    required = read_project(tmp_path)
+    assert required.requirements == ()
+    assert said in "\n".join(required.notes)
 
 
 @pytest.mark.parametrize(
@@ -233,11 +260,18 @@ def test_a_local_wheel_has_its_packages_name(tmp_path: Path) -> None:
         assert make_recipe(EnvironmentRequest(tmp_path), PYTHON).server is None
 
 
-def test_a_huge_local_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_local_folder_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.environments.local_paths._MAX_FILES", 1)
-    (tmp_path / "a").write_text("")
-    with pytest.raises(EnvironmentFailed, match="more than"):
-        read(tmp_path, ".\n")
+    (tmp_path / "lib").mkdir()
+    for name in "ab":
+        (tmp_path / "lib" / name).write_text("")
+    assert "more than" in read(tmp_path, "./lib\n").notes[0]
+
+
+def test_a_project_that_wants_itself_installed_gets_what_it_requires(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("from setuptools import setup\nsetup(install_requires=['six'])\n")
+    (tmp_path / "requirements.txt").write_text("-e .\nidna\n")
+    assert names(read_project(tmp_path)) == ["idna", "six"]
 
 
 def test_the_folder_asked_for_says_what_is_required(tmp_path: Path) -> None:

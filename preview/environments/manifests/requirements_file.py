@@ -5,30 +5,24 @@ Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 
 from __future__ import annotations
 
-import codecs
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.local_paths import local_requirement, looks_local, resolve_inside
-from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.local_paths import looks_local, resolve_inside
+from preview.environments.manifests.lines import LineReader
+from preview.environments.manifests.reading import read_text
+from preview.environments.requirements import ProjectRequirement, RequirementSet
 from preview.errors import EnvironmentFailed
 
 __all__ = ["read_requirements_file"]
 
-# A requirements file of a real project has a few hundred lines with hashes; a megabyte is far beyond any of them.
-_MAX_FILE_BYTES = 1024 * 1024
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
 _MAX_FILES = 50
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),  # PowerShell's `pip freeze > requirements.txt`
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _INCLUDE = frozenset({"-r", "--requirement"})
 _CONSTRAINT = frozenset({"-c", "--constraint"})
 _EDITABLE = frozenset({"-e", "--editable"})
@@ -40,17 +34,20 @@ _IGNORED = frozenset({"--prefer-binary", "--require-hashes", "--use-feature"})
 _WITH_VALUE = _INCLUDE | _CONSTRAINT | _EDITABLE | _PASSED | (_INDEX - {"--no-index"}) | {"--use-feature"}
 
 
-def read_requirements_file(project: Path, name: str) -> RequirementSet:
+def read_requirements_file(project: Path, name: str, lines: LineReader | None = None) -> RequirementSet:
     """All that ``name`` and the files it includes require.
 
     Args:
         project: The project's folder; nothing outside it is read.
         name: Path of the file relative to it.
+        lines: Collects the project's own folders over several files.
 
     Raises:
-        EnvironmentFailed: A line is wrong, leaves the project or is not allowed; says which file and line.
+        EnvironmentFailed: The file cannot be read, or files include each other without an end. A line that cannot
+            be followed is left out with a note.
     """
-    reader = _Reader(project.resolve())
+    project = project.resolve()
+    reader = _Reader(project, lines or LineReader(project))
     reader.read(name, origin=name, constraint=False)
     return RequirementSet(
         requirements=tuple(reader.requirements),
@@ -58,7 +55,7 @@ def read_requirements_file(project: Path, name: str) -> RequirementSet:
         options=tuple(reader.options),
         prerelease=reader.prerelease,
         source=name,
-        notes=tuple(reader.notes),
+        notes=tuple(reader.lines.notes),
     )
 
 
@@ -67,10 +64,10 @@ class _Reader:
     """Collects over all included files."""
 
     project: Path
+    lines: LineReader
     requirements: list[ProjectRequirement] = field(default_factory=list)
     constraints: list[ProjectRequirement] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     prerelease: bool = False
     seen: set[tuple[Path, bool]] = field(default_factory=set)
 
@@ -79,68 +76,61 @@ class _Reader:
         if (path, constraint) in self.seen:
             return
         if len(self.seen) >= _MAX_FILES:
-            raise _refused(f"{origin} includes more than {_MAX_FILES} files; merge some of them", origin)
+            raise EnvironmentFailed(
+                f"{origin} includes more than {_MAX_FILES} files; merge some of them", reason="invalid", origin=origin
+            )
         self.seen.add((path, constraint))
         shown = str(path.relative_to(self.project))
-        for number, line in _logical_lines(_read_text(path, shown)):
+        for number, line in _logical_lines(read_text(path, shown)):
             self._take(line, f"{shown} line {number}", path.parent, constraint=constraint)
 
     def _take(self, line: str, origin: str, base: Path, *, constraint: bool) -> None:
-        if "${" in line:
-            raise _refused(
-                f"{origin} uses an environment variable, which a preview has not: write the value out", origin
-            )
         if line.startswith("-"):
             self._option(line, origin, base, constraint=constraint)
             return
         text, options = _split_hashes(line)
         target = self.constraints if constraint else self.requirements
-        if looks_local(text):
-            target.append(local_requirement(self.project, base, text, origin))
-        else:
-            target.append(parse_requirement(text, origin, options=options))
+        target += self.lines.read(text, origin, base, options)
 
     def _option(self, line: str, origin: str, base: Path, *, constraint: bool) -> None:
-        option, value = _split_option(line, origin)
+        say = self.lines.notes.append
+        option, value = _split_option(line)
         if option in _WITH_VALUE and not value:
-            raise _refused(f"{origin}: {option} needs a value", origin)
-        if option in _INCLUDE or option in _CONSTRAINT:
-            self.read(value, origin=origin, constraint=constraint or option in _CONSTRAINT, base=base)
+            say(f"{origin} is left out: {option} needs a value")
+        elif option in _INCLUDE or option in _CONSTRAINT:
+            self._include(value, origin, base, constraint=constraint or option in _CONSTRAINT)
         elif option in _EDITABLE:
-            if not looks_local(value):
-                raise _refused(
-                    f"{origin}: only a folder of the project can be editable; write NAME @ ADDRESS without -e", origin
-                )
-            self.requirements.append(local_requirement(self.project, base, value, origin))
-            self.notes.append(f"{origin}: {value} is installed as a copy, not as editable")
+            self._editable(value, origin, base)
         elif option in _INDEX:
-            raise _refused(
-                f"{origin}: {option} is not allowed, packages come from the index this service is set up with; "
-                "remove the line",
-                origin,
-            )
+            say(f"{origin}: {option} is left out, packages come from the index that this service is set up with")
         elif option == "--pre":
             self.prerelease = True
         elif option in _PASSED:
             self.options += [option, value]
-        elif option not in _IGNORED:
-            raise _refused(f"{origin}: the option {option} is not supported; remove it", origin)
+        elif option not in _IGNORED and set(option) != {"-"}:
+            say(f"{origin} is left out: the option {option} is not supported")
 
+    def _include(self, name: str, origin: str, base: Path, *, constraint: bool) -> None:
+        try:
+            path = resolve_inside(self.project, base, name, origin)
+        except EnvironmentFailed as error:
+            self.lines.notes.append(f"{error.message}; it is left out")
+            return
+        if not path.is_file():
+            self.lines.notes.append(f"{origin} is left out: {name[:200]!r} is not in the project")
+            return
+        self.read(name, origin=origin, constraint=constraint, base=base)
 
-def _read_text(path: Path, shown: str) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or "it cannot be read"
-        raise _refused(f"{shown} cannot be read ({reason}): add the file or remove what refers to it", shown) from error
-    if len(data) > _MAX_FILE_BYTES:
-        raise _refused(f"{shown} is larger than {_MAX_FILE_BYTES // 1024} KiB; this is no requirements file", shown)
-    encoding, start = next(((name, len(bom)) for bom, name in _BOMS if data.startswith(bom)), ("utf-8", 0))
-    try:
-        return data[start:].decode(encoding)
-    except UnicodeDecodeError as error:
-        raise _refused(f"{shown} is not text in UTF-8; save it as UTF-8", shown) from error
+    def _editable(self, value: str, origin: str, base: Path) -> None:
+        if looks_local(value):
+            found = self.lines.read(value, origin, base)
+            self.requirements += found
+            if found:
+                self.lines.notes.append(f"{origin}: {value} is installed as a copy, not as editable")
+            return
+        address, _, egg = value.partition("#egg=")
+        name = egg.partition("&")[0].partition("[")[0] or address.partition("@")[0].rpartition("/")[2]
+        self.requirements += self.lines.read(f"{name.removesuffix('.git')} @ {address}", origin, base)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -165,18 +155,14 @@ def _split_hashes(line: str) -> tuple[str, list[str]]:
     return text.strip(), [part.strip() for part in rest if part.startswith("--hash")]
 
 
-def _split_option(line: str, origin: str) -> tuple[str, str]:
+def _split_option(line: str) -> tuple[str, str]:
     try:
         words = shlex.split(line)
-    except ValueError as error:
-        raise _refused(f"{origin}: the quotes in {line[:200]!r} do not match; correct them", origin) from error
+    except ValueError:  # quotes that do not match
+        words = line.split()
     option, separator, value = words[0].partition("=")
     if not separator:
         value = " ".join(words[1:])
     if not option.startswith("--") and len(option) > 2:  # -rbase.txt
         option, value = option[:2], (option[2:] + separator + value).strip()
     return option, value
-
-
-def _refused(message: str, origin: str) -> EnvironmentFailed:
-    return EnvironmentFailed(message, reason="invalid", origin=origin)

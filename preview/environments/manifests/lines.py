@@ -1,0 +1,134 @@
+"""Requirement lines as people and machines write them: cleaned, or left out with a sentence."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from packaging.utils import canonicalize_name
+
+from preview.environments.local_paths import local_requirement, looks_local
+from preview.environments.requirements import ProjectRequirement, parse_requirement
+from preview.errors import EnvironmentFailed
+
+__all__ = ["LineReader"]
+
+# Made for another system: what `pip freeze` and `conda list` write there.
+_FOREIGN: Final = frozenset(
+    {"pywin32", "pywinpty", "pypiwin32", "wmi", "pyreadline", "pyreadline3", "windows-curses", "winsdk", "comtypes",
+     "pywin32-ctypes", "win32-setctime", "pyobjc", "pyobjc-core", "twisted-iocpsupport", "win-inet-pton",
+     "pywinauto", "applaunchservices", "mkl-service", "menuinst", "wincertstore", "win-unicode-console"}
+)  # fmt: skip
+# Not packages at all, or servers that have to be compiled and that nobody asks here.
+_USELESS: Final = {
+    "pkg-resources": "it is a mistake of an old pip freeze",
+    "uwsgi": "previews are served by another server",
+    "mod-wsgi": "previews are served by another server",
+    "python": "the Python is chosen by the service",
+    "pip": "the service installs packages itself",
+    "distribute": "it was merged into setuptools",
+    "wsgiref": "it is part of Python",
+}
+# `pip list` prints columns; `conda list --export` single equal signs.
+_COLUMNS: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s+v?(?P<version>\d[A-Za-z0-9.!+_-]*)$")
+_CONDA: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<version>\d[A-Za-z0-9.!+_]*)(=\S*)?$")
+_HEADINGS: Final = re.compile(r"^(Package\s+Version.*|[-\s]+|pip3? install\b.*)$")
+_BUILT: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*file:")
+_PIP_INSTALL: Final = re.compile(r"^(?:python3? -m )?pip3? install\s+(?P<rest>[^-].*)$")
+
+
+class LineReader:
+    """Turns lines into requirements.
+
+    Args:
+        project: The project's folder, resolved; nothing outside it is installed.
+
+    Attributes:
+        notes: What was left out or changed, one sentence each.
+        own_folders: Folders of the project that a line wants installed although the application runs from them: what
+            they require counts instead.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self.notes: list[str] = []
+        self.own_folders: list[Path] = []
+
+    def read(self, text: str, origin: str, base: Path, options: Sequence[str] = ()) -> list[ProjectRequirement]:
+        """The requirement, or none where the line is left out; several for a line that is a command.
+
+        Args:
+            text: One line, no comment.
+            origin: Where it stands.
+            base: The folder that a relative path counts from.
+            options: Options of this line, ``--hash=…``.
+        """
+        if "${" in text or "\n" in text or "\r" in text:
+            # A line break would smuggle further lines, options too, into the installer's file.
+            self.notes.append(f"{origin} is left out: it has an environment variable or a line break")
+            return []
+        if match := _PIP_INSTALL.match(text):
+            words = [word for word in match["rest"].split() if not word.startswith("-")]
+            return [item for word in words for item in self.read(word, origin, base)]
+        text = self._cleaned(text, origin)
+        if not text:
+            return []
+        if looks_local(text):
+            return self._local(text, origin, base)
+        try:
+            found = parse_requirement(text, origin, options=options)
+        except EnvironmentFailed as error:
+            self.notes.append(f"{error.message}: the line is left out")
+            return []
+        return [found] if self._is_wanted(found) else []
+
+    def _cleaned(self, text: str, origin: str) -> str:
+        if match := _COLUMNS.match(text) or _CONDA.match(text):
+            return f"{match['name']}=={match['version']}"
+        if _HEADINGS.match(text):
+            return ""
+        match = _BUILT.match(text)
+        # `pip freeze` in conda: the address of a folder on the machine where the package was built.
+        if match and not self._has(text.partition("file:")[2].partition(" ;")[0].strip()):
+            name = f"{match['name']}{match['extras'] or ''}"
+            self.notes.append(f"{origin}: {name} is taken from the package index, its file is not in the project")
+            return name
+        return text
+
+    def _has(self, address: str) -> bool:
+        path = self._project / re.sub(r"^//(localhost)?(?=/)", "", address)
+        return path.exists() and path.resolve().is_relative_to(self._project)
+
+    def _local(self, text: str, origin: str, base: Path) -> list[ProjectRequirement]:
+        location = text.partition(" ;")[0].partition("[")[0].strip().removeprefix("file:")
+        try:
+            folder = (base / location).resolve()
+            if folder.is_dir() and base.is_relative_to(folder) and folder.is_relative_to(self._project):
+                self.own_folders.append(folder)
+                return []
+            return [local_requirement(self._project, base, text, origin)]
+        except EnvironmentFailed as error:
+            self.notes.append(f"{error.message}; it is left out")
+        except ValueError:  # NUL
+            self.notes.append(f"{origin} is no path; it is left out")
+        return []
+
+    def _is_wanted(self, found: ProjectRequirement) -> bool:
+        name = found.name or ""
+        why = _USELESS.get(name)
+        if name in _FOREIGN:
+            why = "it is for another system"
+        elif name in _STANDARD and " @ " not in found.text:
+            why = "it is part of Python"
+        if why is not None:
+            if found.applies:
+                self.notes.append(f"{found.text} ({found.origin}) is left out: {why}")
+            return False
+        return True
+
+
+# What is imported from the standard library cannot come from a package: that is looked at later.
+_STANDARD: Final = frozenset(canonicalize_name(name) for name in sys.stdlib_module_names)

@@ -1,0 +1,88 @@
+"""``[tool.poetry]``: Poetry's own tables, read by Poetry's own library.
+
+Source: https://python-poetry.org/docs/dependency-specification/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from preview.environments.manifests.reading import Line, Manifest, as_table
+
+__all__ = ["poetry_groups", "read_poetry"]
+
+# Installed by `poetry install`, but for people who work on the project.
+_FOR_DEVELOPERS: Final = frozenset(
+    {"dev", "test", "tests", "testing", "docs", "doc", "lint", "linting", "typing", "types", "format", "ci", "build",
+     "notebook", "notebooks", "jupyter", "debug", "profiling", "development", "e2e", "qa", "style", "release"}
+)  # fmt: skip
+
+
+def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
+    """What ``[tool.poetry]`` requires: its dependencies and its groups, but those for developers and optional ones.
+
+    Args:
+        poetry: The table.
+        source: The file, for messages.
+    """
+    notes: list[str] = []
+    dependencies = dict(as_table(poetry.get("dependencies")))
+    python = dependencies.pop("python", None)
+    lines = list(_lines(dependencies, source, notes))
+    groups = poetry_groups(poetry, source)
+    for name, table in as_table(poetry.get("group")).items():
+        if name not in _FOR_DEVELOPERS and not as_table(table).get("optional"):
+            lines += groups.pop(name, ())
+    return Manifest(source, tuple(lines), groups, _python(python), notes=tuple(notes))
+
+
+def poetry_groups(poetry: Mapping[str, object], source: str) -> dict[str, tuple[Line, ...]]:
+    """All groups, by name; ``dev`` too where it is written in the older way."""
+    tables = {"dev": poetry.get("dev-dependencies")}
+    for name, table in as_table(poetry.get("group")).items():
+        tables[name] = as_table(table).get("dependencies")
+    found = {name: tuple(_lines(as_table(table), f"{source} group {name}", [])) for name, table in tables.items()}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def _lines(table: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
+    for name, value in table.items():
+        # Several for one name are alternatives by marker.
+        for one in value if isinstance(value, list) else [value]:
+            line = _line(name, one, source, notes)
+            if line is not None:
+                yield Line(line, source)
+
+
+def _line(name: str, value: object, source: str, notes: list[str]) -> str | None:
+    path = as_table(value).get("path")
+    if isinstance(path, str):
+        return f"{name} @ {path}"
+    if not isinstance(value, str | dict):
+        return name
+    # 0.1 s: only projects that need it wait for it.
+    from poetry.core.factory import Factory  # noqa: PLC0415
+
+    try:
+        line = Factory.create_dependency(name, value).to_pep_508(with_extras=False)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        notes.append(f"{name} ({source}) cannot be read ({str(error)[:200]}): any version is taken")
+        return name
+    if "||" in line:  # PEP 508 has no "or": the last range is the newest
+        head, _, rest = line.partition("(")
+        ranges, _, marker = rest.partition(")")
+        line = f"{head}({ranges.rpartition('||')[2].strip()}){marker}"
+    return line
+
+
+def _python(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
+    from poetry.core.constraints.version import parse_constraint  # noqa: PLC0415  as above
+
+    try:
+        text = str(parse_constraint(value))
+    except ValueError:
+        return None
+    return None if "||" in text or text == "*" else text

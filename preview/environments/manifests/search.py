@@ -1,0 +1,225 @@
+"""Which files say what a project requires."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from preview.environments.manifests.conda import read_conda
+from preview.environments.manifests.lines import LineReader
+from preview.environments.manifests.lockfile import read_lock
+from preview.environments.manifests.pipfile import read_pipfile
+from preview.environments.manifests.pyproject import read_pyproject
+from preview.environments.manifests.reading import Line, Manifest
+from preview.environments.manifests.requirements_file import read_requirements_file
+from preview.environments.manifests.setuptools_files import read_setup_cfg, read_setup_py
+from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.errors import EnvironmentFailed
+
+__all__ = ["read_project"]
+
+_REQUIREMENTS: Final = (
+    "requirements.txt", "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt",
+    "requirements/requirements.txt", "requirements/common.txt", "requirements/main.txt", "requirements/default.txt",
+    "requirements/app.txt", "requirements/local.txt", "requirement.txt", "reqs.txt", "requirements-prod.txt",
+    "requirements_prod.txt", "requirements.prod.txt", "requirements-base.txt", "requirements.in",
+)  # fmt: skip
+_LAST: Final = (
+    "requirements.lock", "requirements-dev.txt", "requirements_dev.txt", "requirements.dev.txt", "dev-requirements.txt",
+    "requirements/dev.txt", "requirements/development.txt", "requirements-test.txt",
+)  # fmt: skip
+_CONDA: Final = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
+# Where a backend lies in a larger project, and where people keep such files.
+_FOLDERS: Final = (
+    "backend",
+    "api",
+    "server",
+    "app",
+    "src",
+    "service",
+    "web",
+    "docker",
+    "deploy",
+    "config",
+    "requirements",
+)
+_FRAMEWORKS: Final = frozenset(
+    {"fastapi", "starlette", "flask", "django", "quart", "litestar", "sanic", "falcon", "aiohttp", "flask-restx",
+     "flask-restful", "flask-smorest", "djangorestframework", "connexion", "apiflask", "fastapi-users", "sqlmodel",
+     "tornado", "bottle", "django-ninja", "robyn", "responder"}
+)  # fmt: skip
+_MAX_OWN: Final = 5
+
+
+def read_project(project: Path, folder: str = ".", entry: str | None = None) -> RequirementSet:
+    """What the project requires, from the nearest file that says it.
+
+    Args:
+        project: The project's folder; nothing outside it is read.
+        folder: Where to look first; then in the folders above it, then in the usual places.
+        entry: The application's file: its folder and those above come after ``folder``.
+
+    Raises:
+        EnvironmentFailed: A file is wrong; says which, where and why.
+    """
+    project = project.resolve()
+    search = _Search(project)
+    for place in _places(project, folder, entry):
+        found = search.look(place)
+        if found is not None:
+            return found
+    notes = (*search.notes, "the project names no requirements (requirements.txt or pyproject.toml)")
+    return RequirementSet(notes=notes, spare=tuple(search.spare))
+
+
+def _places(project: Path, folder: str, entry: str | None) -> Iterator[str]:
+    seen: set[str] = set()
+    own = posixpath.normpath(folder)
+    starts = [own] if own != "." else []
+    if entry is not None:
+        starts.append(posixpath.dirname(entry) or ".")
+    above = [place for start in starts for place in _upwards(start)]
+    for place in (*above, ".", *_FOLDERS):
+        if place not in seen and (project / place).is_dir() and not place.startswith(("..", "/")):
+            seen.add(place)
+            yield place
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    while folder not in {"", "."}:
+        yield folder
+        folder = posixpath.dirname(folder)
+    yield "."
+
+
+class _Search:
+    """Collects over the places that are looked at."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.notes: list[str] = []
+        self.spare: list[ProjectRequirement] = []
+
+    def look(self, place: str) -> RequirementSet | None:
+        """What the files of one folder require, or None where none of them says anything."""
+        names = _listing(self.project / place)
+        for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
+            found = self._requirements(place, name) if name else self._manifests(place, names)
+            if found is not None:
+                return replace(found, notes=(*self.notes, *found.notes), spare=(*found.spare, *self.spare))
+        return None
+
+    def _requirements(self, place: str, name: str) -> RequirementSet | None:
+        lines = LineReader(self.project)
+        source = posixpath.normpath(posixpath.join(place, name))
+        found = read_requirements_file(self.project, source, lines)
+        own = self._own(lines.own_folders)
+        found = replace(found, requirements=(*found.requirements, *own), notes=tuple(lines.notes))
+        if not found.requirements:
+            self.notes += found.notes
+            return None
+        try:
+            other = self._read_manifests(place, _listing(self.project / place))
+        except EnvironmentFailed as error:  # it does not decide anything here
+            found = replace(found, notes=(*found.notes, error.message))
+            other = []
+        spare = [item for manifest in other for item in self._spare(manifest, place)]
+        python = next((manifest.requires_python for manifest in other if manifest.requires_python), None)
+        return replace(found, spare=tuple(spare), requires_python=python)
+
+    def _manifests(self, place: str, names: Sequence[str]) -> RequirementSet | None:
+        for manifest in self._read_manifests(place, names):
+            found = self._resolved(manifest, place)
+            if found.requirements:
+                return found
+            self.notes += found.notes
+            self.spare += found.spare
+        return None
+
+    def _read_manifests(self, place: str, names: Sequence[str]) -> list[Manifest]:
+        folder = self.project / place
+        readers = {
+            "pyproject.toml": read_pyproject,
+            "Pipfile": read_pipfile,
+            "setup.cfg": read_setup_cfg,
+            "setup.py": read_setup_py,
+        }
+        found = []
+        for name, read in readers.items():
+            if name in names and (folder / name).resolve().is_relative_to(self.project):
+                found.append(read(folder, posixpath.normpath(posixpath.join(place, name))))
+        found += [
+            read_conda(folder, name, posixpath.normpath(posixpath.join(place, name)))
+            for name in _CONDA
+            if name in names and (folder / name).resolve().is_relative_to(self.project)
+        ]
+        return found
+
+    def _resolved(self, manifest: Manifest, place: str) -> RequirementSet:
+        lines = LineReader(self.project)
+        requirements = self._read_lines(manifest.lines, place, lines)
+        notes = list(manifest.notes)
+        groups = dict(manifest.groups)
+        if not any(item.name in _FRAMEWORKS for item in requirements):
+            for name in list(groups):
+                members = self._read_lines(groups[name], place, LineReader(self.project))
+                if any(item.name in _FRAMEWORKS for item in members):
+                    notes.append(f'the group "{name}" of {manifest.source} is installed too: it brings the framework')
+                    requirements += self._read_lines(groups.pop(name), place, lines)
+                    break
+        requirements += self._own(lines.own_folders)
+        lock, pins = read_lock(self.project / place) if requirements else ("", {})
+        return RequirementSet(
+            requirements=tuple(requirements),
+            constraints=tuple(parse_requirement(f"{name}=={version}", lock) for name, version in pins.items()),
+            requires_python=manifest.requires_python,
+            source=manifest.source,
+            notes=(*notes, *lines.notes),
+            spare=tuple(self._spare(replace(manifest, groups=groups), place)),
+        )
+
+    def _spare(self, manifest: Manifest, place: str) -> list[ProjectRequirement]:
+        quiet = LineReader(self.project)
+        return [item for lines in manifest.groups.values() for item in self._read_lines(lines, place, quiet)]
+
+    def _read_lines(self, lines: Sequence[Line], place: str, reader: LineReader) -> list[ProjectRequirement]:
+        found: list[ProjectRequirement] = []
+        for line in lines:
+            if line.text.startswith("-r "):
+                name = posixpath.normpath(posixpath.join(place, line.text[3:].strip()))
+                if (self.project / name).is_file() and not name.startswith(("..", "/")):
+                    found += read_requirements_file(self.project, name, reader).requirements
+                continue
+            text = line.text.removeprefix("-e ").strip()
+            found += reader.read(text, line.origin, self.project / place)
+        return found
+
+    def _own(self, folders: Sequence[Path]) -> list[ProjectRequirement]:
+        """What the project's own packages require, which a file wants installed; they themselves are not."""
+        found: list[ProjectRequirement] = []
+        for folder in list(dict.fromkeys(folders))[:_MAX_OWN]:
+            place = folder.relative_to(self.project).as_posix()
+            for manifest in self._read_manifests(place, _listing(folder)):
+                found += self._read_lines(manifest.lines, place, LineReader(self.project))
+        return found
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return []
+
+
+def _in(names: Sequence[str], folder: Path, wanted: Sequence[str]) -> Iterator[str]:
+    """The wanted files that are there, as they are spelled there."""
+    spelled = {name.lower(): name for name in names}
+    for name in wanted:
+        if "/" in name:
+            if (folder / name).is_file():
+                yield name
+        elif name in spelled and (folder / spelled[name]).is_file():
+            yield spelled[name]

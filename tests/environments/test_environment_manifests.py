@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preview.environments.manifests.search import read_project
+from preview.environments.requirements import RequirementSet
+from preview.errors import EnvironmentFailed
+
+
+def read(folder: Path, **files: str) -> RequirementSet:
+    """What a project with these files requires; ``__`` in a name stands for a point, ``___`` for a slash."""
+    for name, text in files.items():
+        path = folder / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read_project(folder)
+
+
+def texts(required: RequirementSet) -> list[str]:
+    return [item.text for item in required.requirements]
+
+
+POETRY = """
+[tool.poetry.dependencies]
+python = "^3.9"
+fastapi = "^0.79.1"
+uvicorn = {version = "~0.18", extras = ["standard"]}
+six = "*"
+idna = [{version = "2.0", python = "<3.8"}, {version = ">=3,<4 || >=5", python = ">=3.8"}]
+shared = {path = "../shared", develop = true}
+tool = {git = "https://host.example/tool.git", tag = "v1"}
+
+[tool.poetry.group.prod.dependencies]
+gunicorn = "21.2.0"
+
+[tool.poetry.group.docs]
+optional = true
+[tool.poetry.group.docs.dependencies]
+mkdocs = "*"
+
+[tool.poetry.dev-dependencies]
+pytest = "^7"
+"""
+
+
+def test_poetrys_ranges_extras_groups_and_places_are_understood(tmp_path: Path) -> None:
+    required = read(tmp_path, pyproject__toml=POETRY)
+    found = {item.name: item.text for item in required.requirements if item.applies}
+    assert found == {
+        "fastapi": "fastapi<0.80.0,>=0.79.1",
+        "uvicorn": "uvicorn[standard]<0.19,>=0.18",
+        "six": "six",
+        "idna": 'idna>=5; python_version >= "3.8"',
+        "tool": "tool @ git+https://host.example/tool.git@v1",
+        "gunicorn": "gunicorn==21.2.0",
+    }
+    assert required.requires_python == ">=3.9,<4.0"
+    assert "outside the project" in required.notes[0]
+    assert {item.name for item in required.spare} == {"pytest", "mkdocs"}
+
+
+def test_a_lock_file_chooses_the_versions(tmp_path: Path) -> None:
+    lock = '[[package]]\nname = "Six"\nversion = "1.16.0"\n'
+    lock += '[[package]]\nname = "own"\nversion = "1"\nsource = {virtual = "."}\n'
+    lock += '[[package]]\nname = "idna"\nversion = "2"\n[[package]]\nname = "idna"\nversion = "3"\n'
+    required = read(tmp_path, pyproject__toml='[project]\ndependencies = ["six>=1"]\n', uv__lock=lock)
+    assert [item.text for item in required.constraints] == ["Six==1.16.0".lower()]
+    assert required.all_pinned
+
+
+def test_uvs_sources_say_where_a_package_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "pyproject.toml").write_text('[project]\nname = "lib"\nversion = "1"\n')
+    text = '[project]\ndependencies = ["lib", "other[x]>=1", "member"]\n[tool.uv.sources]\nlib = {path = "lib"}\n'
+    text += 'other = {git = "https://host.example/o.git", rev = "1"}\nmember = {workspace = true}\n'
+    required = read(tmp_path, pyproject__toml=text)
+    assert texts(required)[0] == f"lib @ {(tmp_path / 'lib').as_uri()}"
+    assert texts(required)[1] == "other[x] @ git+https://host.example/o.git@1"
+    assert "another member of the workspace" in required.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[project]\ndependencies = ["six"]\n[dependency-groups]\ndev = ["fastapi>=0.100", {include-group = "x"}]\n',
+        '[project]\ndependencies = ["six"]\n[project.optional-dependencies]\nserver = ["fastapi>=0.100"]\n',
+        '[project]\ndependencies = ["six"]\n[tool.pdm.dev-dependencies]\ndev = ["fastapi>=0.100"]\n',
+        '[project]\ndependencies = ["six"]\n[tool.uv]\ndev-dependencies = ["fastapi>=0.100"]\n',
+        '[project]\ndependencies = ["six"]\n[tool.hatch.envs.default]\ndependencies = ["fastapi>=0.100"]\n',
+        '[tool.poetry.dependencies]\nsix = "*"\n[tool.poetry.group.dev.dependencies]\nfastapi = ">=0.100"\n',
+    ],
+)
+def test_a_group_is_installed_when_only_it_brings_the_framework(tmp_path: Path, text: str) -> None:
+    required = read(tmp_path, pyproject__toml=text)
+    assert texts(required) == ["six", "fastapi>=0.100"]
+    assert "it brings the framework" in required.notes[0]
+
+
+def test_a_pipfile_is_read(tmp_path: Path) -> None:
+    text = "[packages]\nflask = '*'\nsix = '>=1.16'\n"
+    text += 'idna = {version = "==3.10", extras = ["a"]}\n[dev-packages]\nx = "*"\n'
+    required = read(tmp_path, Pipfile=text, Pipfile__lock='{"default": {"flask": {"version": "==2.0.1"}}}')
+    assert texts(required) == ["flask", "six>=1.16", "idna[a]==3.10"]
+    assert [item.text for item in required.constraints] == ["flask==2.0.1"]
+    assert [item.text for item in required.spare] == ["x"]
+
+
+def test_setup_cfg_is_read(tmp_path: Path) -> None:
+    text = "[options]\npython_requires = >=3.8\ninstall_requires =\n    flask>=2\n    six  # why\n"
+    required = read(tmp_path, setup__cfg=text + "[options.extras_require]\ndev =\n    pytest\n")
+    assert texts(required) == ["flask>=2", "six"]
+    assert required.requires_python == ">=3.8"
+
+
+def test_setup_py_is_read_without_being_run(tmp_path: Path) -> None:
+    text = "import setuptools\nraise SystemExit\nBASE = ['flask']\nsetuptools.setup(install_requires=BASE + ['six'])\n"
+    assert texts(read(tmp_path, setup__py=text)) == ["flask", "six"]
+
+
+def test_a_setup_py_that_computes_is_told(tmp_path: Path) -> None:
+    required = read(tmp_path, setup__py="from setuptools import setup\nsetup(install_requires=open('x').read())\n")
+    assert "computes its requirements" in required.notes[0]
+
+
+def test_a_conda_environment_gives_its_pip_part_and_the_names_that_are_python(tmp_path: Path) -> None:
+    text = "dependencies:\n- python=3.11\n- conda-forge::flask=2.0\n- libpq\n- pytorch>=2\n- pip:\n  - six==1.16.0\n"
+    assert texts(read(tmp_path, environment__yml=text)) == ["flask==2.0.*", "torch>=2", "six==1.16.0"]
+
+
+def test_dynamic_dependencies_in_a_file_are_read(tmp_path: Path) -> None:
+    text = '[project]\ndynamic = ["dependencies"]\n[tool.setuptools.dynamic]\ndependencies = {file = ["deps.txt"]}\n'
+    assert texts(read(tmp_path, pyproject__toml=text, deps__txt="six\n")) == ["six"]
+
+
+def test_a_developers_file_counts_only_when_there_is_nothing_else(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, **{"requirements-dev__txt": "six\n"})) == ["six"]
+    assert texts(read(tmp_path, pyproject__toml='[project]\ndependencies = ["idna"]\n')) == ["idna"]
+
+
+def test_an_empty_file_lets_the_next_one_speak(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, requirements__txt="\n", Pipfile='[packages]\nsix = "*"\n')) == ["six"]
+
+
+def test_the_nearest_file_above_the_entry_counts(tmp_path: Path) -> None:
+    for folder, name in (("a/b", "six"), ("a", "idna"), (".", "flask")):
+        (tmp_path / folder / "c").mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "requirements.txt").write_text(name)
+    assert read_project(tmp_path, ".", "a/c/main.py").source == "a/requirements.txt"
+    assert read_project(tmp_path, "a/b/c").source == "a/b/requirements.txt"
+    assert read_project(tmp_path, ".", "main.py").source == "requirements.txt"
+
+
+def test_any_spelling_of_the_name_is_found(tmp_path: Path) -> None:
+    assert texts(read(tmp_path, Requirements__txt="six\n")) == ["six"]
+
+
+@given(
+    st.sampled_from(
+        ["pyproject.toml", "Pipfile", "setup.cfg", "setup.py", "environment.yml", "uv.lock", "Pipfile.lock"]
+    ),
+    st.text(max_size=120)
+    | st.sampled_from([POETRY, "[project]\ndependencies=[1]", "[options]\ninstall_requires=%(x)s"]),
+    st.text(max_size=30),
+)
+def test_any_manifest_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, name: str, text: str, more: str
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / name).write_bytes((text + more).encode("utf-8", "surrogatepass"))
+    try:
+        read_project(folder)
+    except EnvironmentFailed as error:
+        assert error.message  # noqa: PT017  both outcomes are fine, a third is not
