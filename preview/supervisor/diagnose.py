@@ -32,11 +32,11 @@ def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnos
     read = [_COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
     # A library that is missing, say, is the end of every other way; but what asks for a server often tries until the
     # last, and then fails with something that only follows from it.
-    return _missing_settings(read) or _unanswered(read, needs) or _newest(read)
+    return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
 
 
 def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    newest = _newest(lines)
+    newest = _newest(lines, _RULES)
     if newest is not None and newest.reason in _CERTAIN:
         return None
     return diagnose_services(lines, needs)
@@ -46,9 +46,9 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
 _CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
 
 
-def _newest(lines: Sequence[str]) -> Diagnosis | None:
+def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
     for number in range(len(lines) - 1, -1, -1):
-        for pattern, tell in _RULES:
+        for pattern, tell in rules:
             match = pattern.search(lines[number])
             if match is not None and (found := tell(match)) is not None:
                 return found
@@ -245,6 +245,10 @@ _RULES: tuple[Rule, ...] = (
         r"JavaScript heap out of memory|^MemoryError\b",
         _said("out_of_memory", "It ran out of memory. Let it need less, or raise PREVIEW_MEMORY_LIMIT_MB."),
     ),
+)
+
+# Said of whatever lies behind them: they count where no other rule does.
+_VAGUE_RULES: tuple[Rule, ...] = (
     _rule(
         r"ImproperlyConfigured: (?P<said>.{1,300})",
         _said("wrong_setting", "Django's settings are not complete: {said}"),

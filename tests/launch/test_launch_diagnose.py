@@ -183,6 +183,20 @@ def test_syntax_of_another_python_is_told_with_its_place() -> None:
     assert found.message.startswith("app/main.py, line 3, is not valid for this Python (invalid syntax).")
 
 
+def test_the_cause_counts_and_not_what_was_raised_from_it() -> None:
+    lines = [
+        "ModuleNotFoundError: No module named 'pkg_resources'",
+        "The above exception was the direct cause of the following exception:",
+        "django.core.exceptions.ImproperlyConfigured: WSGI application 'x' could not be loaded; Error importing module.",
+    ]
+    found = diagnose(lines)
+    assert found is not None
+    assert found.reason == "missing_module"
+    vague = diagnose(lines[2:])
+    assert vague is not None
+    assert vague.reason == "wrong_setting"
+
+
 def test_colours_are_not_in_the_way() -> None:
     assert diagnose(["\x1b[1;31mModuleNotFoundError\x1b[0m: \x1b[35mNo module named 'jose'\x1b[0m"]) is not None
 
