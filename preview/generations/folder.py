@@ -54,7 +54,8 @@ class FolderGenerations:
     """The folder as it is at each launch; a ``GenerationSource`` of one generation.
 
     Left out are what tools make again (``.git``, ``node_modules``, virtual environments, caches), links that lead
-    nowhere, sockets and pipes. A link to a file inside the folder becomes that file; any other link is refused.
+    nowhere, sockets and pipes. A link to a file or a folder inside the folder becomes a copy of it, but for one that
+    leads to a folder that it stands in; a link that leaves the folder is refused.
 
     Args:
         directory: The project's folder.
@@ -108,15 +109,22 @@ def _scan(root: Path, limits: Limits) -> list[_Found]:
         raise InvalidGeneration(f"The folder {shown(str(root))} is not there; name the project's folder.")
     check, real = PathCheck(limits), root.resolve()
     found = []
-    for one in _walk(root, real, "", check):
+    for one in _walk(root, (real,), "", check):
         check.add_file(one.path)
         found.append(one)
     require_some({one.path: None for one in found})
     return found
 
 
-def _walk(folder: Path, real_root: Path, prefix: str, check: PathCheck) -> Iterator[_Found]:
-    """The files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows."""
+def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[_Found]:
+    """The files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
+
+    Args:
+        folder: The folder.
+        above: Where it and the folders that it stands in really lie, the generation's own first.
+        prefix: Empty, or ends with a slash.
+        check: For the names.
+    """
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -129,18 +137,23 @@ def _walk(folder: Path, real_root: Path, prefix: str, check: PathCheck) -> Itera
         if entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
             continue
         if entry.is_symlink():
-            target = _link_target(Path(entry.path), path, real_root)
-            if target is not None:
+            target = _link_target(Path(entry.path), path, above[0])
+            if target is not None and target.is_dir():
+                # One that leads up again would never end.
+                if target not in above:
+                    check.add_folder(path)
+                    yield from _walk(target, (*above, target), f"{path}/", check)
+            elif target is not None:
                 yield _Found(path, target)
         elif entry.is_dir(follow_symlinks=False):
             check.add_folder(path)
-            yield from _walk(Path(entry.path), real_root, f"{path}/", check)
+            yield from _walk(Path(entry.path), (*above, above[-1] / entry.name), f"{path}/", check)
         elif entry.is_file(follow_symlinks=False):
             yield _Found(path, Path(entry.path))
 
 
 def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
-    """The file that a link means, or None where there is nothing at its end."""
+    """The file or folder that a link means, or None where there is nothing at its end."""
     try:
         target = link.resolve(strict=True)
     except FileNotFoundError:
@@ -151,9 +164,9 @@ def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
         raise InvalidGeneration(
             f"The link {shown(path)} leaves the folder (to {shown(str(target))}); put the file itself there.", path=path
         )
-    if not target.is_file():
+    if not target.is_file() and not target.is_dir():
         raise InvalidGeneration(
-            f"The link {shown(path)} leads to a folder or a special file; put what it means itself there.", path=path
+            f"The link {shown(path)} leads to a special file; put what it means itself there.", path=path
         )
     return target
 

@@ -83,6 +83,24 @@ async def test_a_link_to_a_file_inside_becomes_that_file(folder: Path, target: P
     assert not (target / "again.py").is_symlink()
 
 
+async def test_a_link_to_a_folder_inside_becomes_a_copy_of_it(folder: Path, target: Path) -> None:
+    (folder / "lib").mkdir()
+    (folder / "lib" / "names.py").write_text("NAME = 1\n")
+    (folder / "web").mkdir()
+    (folder / "web" / "lib").symlink_to("../lib")
+    assert await copy(folder, target) == {**FILES, "lib/names.py": b"NAME = 1\n", "web/lib/names.py": b"NAME = 1\n"}
+    assert not (target / "web" / "lib").is_symlink()
+
+
+@pytest.mark.parametrize("to", [".", "..", "../app", "../other"])
+async def test_links_that_lead_up_again_end(folder: Path, target: Path, to: str) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "back").symlink_to("../app")
+    (folder / "app" / "loop").symlink_to(to)
+    copied = await copy(folder, target)
+    assert FILES.items() <= copied.items()
+
+
 async def test_the_folder_itself_may_be_a_link(folder: Path, target: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder)
     (folder / "again.py").symlink_to(folder / "main.py")
@@ -91,11 +109,12 @@ async def test_the_folder_itself_may_be_a_link(folder: Path, target: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("to", "why"),
-    [("../secret", "leaves the folder"), ("/etc/passwd", "leaves the folder"), ("app", "leads to a folder"),
-     (".", "leads to a folder"), ("loop", "cannot be followed")],
+    [("../secret", "leaves the folder"), ("/etc/passwd", "leaves the folder"), ("..", "leaves the folder"),
+     ("pipe", "leads to a special file"), ("loop", "cannot be followed")],
 )  # fmt: skip
 async def test_any_other_link_is_refused(folder: Path, target: Path, to: str, why: str) -> None:
     (folder.parent / "secret").write_text("secret")
+    os.mkfifo(folder / "pipe")
     (folder / "loop").symlink_to(to)
     with pytest.raises(InvalidGeneration, match=f"'loop' {why}") as caught:
         await copy(folder, target)
