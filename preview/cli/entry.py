@@ -48,6 +48,8 @@ _CARE = "Look after it"
 COMMANDS: dict[str, Entry] = {
     "run": Entry("run", "Launch a folder's backend and watch it until Ctrl-C.", _MAIN),
     "serve": Entry("serve", "Run the service until SIGTERM or Ctrl-C.", _MAIN),
+    "detect": Entry("detect", "Show how a folder's backend would be started, and why.", _MAIN),
+    "endpoints": Entry("endpoints", "List the endpoints of a folder's backend.", _MAIN),
     "push": Entry("push", "Upload a folder as a new generation.", _CLIENT),
     "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),

@@ -9,7 +9,16 @@ import typer
 
 from preview.cli.exits import UsageMistake
 
-__all__ = ["DirectoryArgument", "GenerationArgument", "JsonOption", "UrlOption", "existing_folder"]
+__all__ = [
+    "AppOption",
+    "CommandOption",
+    "DirectoryArgument",
+    "EnvOption",
+    "GenerationArgument",
+    "JsonOption",
+    "UrlOption",
+    "existing_folder",
+]
 
 UrlOption = Annotated[
     str | None,
@@ -22,6 +31,16 @@ UrlOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for a program instead of text for a person.")]
 GenerationArgument = Annotated[
     str, typer.Argument(metavar="GEN", help="The generation's id, as `preview push` says it.")
+]
+AppOption = Annotated[
+    str | None, typer.Option("--app", metavar="MODULE:NAME", help="The application to start, instead of what is found.")
+]
+CommandOption = Annotated[
+    str | None,
+    typer.Option("--command", metavar="COMMAND", help="A command that serves by itself, at the port in PORT."),
+]
+EnvOption = Annotated[
+    list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for the backend; may be repeated.")
 ]
 DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The backend's folder.")]
 

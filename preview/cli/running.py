@@ -16,6 +16,7 @@ from preview.cli.hosting import Host, open_host
 from preview.cli.leftovers import Holdings
 from preview.cli.signals import hurried_by_signals
 from preview.cli.story import Addresses, Story
+from preview.detection import Overrides
 from preview.endpoints import extract_endpoints, find_health_path
 from preview.errors import NoActivePreview
 from preview.generations import FolderGenerations
@@ -30,7 +31,9 @@ __all__ = ["run_folder"]
 _TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
 
 
-async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Story) -> ExitCode:
+async def run_folder(
+    settings: Settings, folder: Path, *, bind: str, story: Story, overrides: Overrides | None = None
+) -> ExitCode:
     """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
 
     Returns:
@@ -46,7 +49,7 @@ async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Stor
     told = trio.Event()
     async with hurried_by_signals(told.set):
         async with open_host(settings, bind=bind, generations=source) as host:
-            end = await _Run(host, folder, generation_id, story).tell(told)
+            end = await _Run(host, folder, generation_id, story, overrides).tell(told)
         if end.state == State.FAILED:
             raise CommandFailed(end.reason or "The preview failed.")
         return ExitCode.OK
@@ -56,18 +59,21 @@ async def run_folder(settings: Settings, folder: Path, *, bind: str, story: Stor
 class _Run:
     """One launch and its story."""
 
-    def __init__(self, host: Host, folder: Path, generation_id: str, story: Story) -> None:
+    def __init__(self, host: Host, folder: Path, generation_id: str, story: Story, overrides: Overrides | None) -> None:
         self._host = host
         self._folder = folder
         self._generation_id = generation_id
         self._story = story
+        self._overrides = overrides
         self._holdings: Holdings | None = None
         self._ready = False
         self._writing = trio.Lock()
 
     async def tell(self, told: trio.Event) -> End:
         """Launch and tell until the end, which ``told`` brings about. Cancellation: the service's end stops it."""
-        launched = await self._host.service.previews.launch(LaunchRequest(User(LOCAL_USER, _TIER), self._generation_id))
+        user = User(LOCAL_USER, _TIER)
+        asked = LaunchRequest(user, self._generation_id, overrides=self._overrides)
+        launched = await self._host.service.previews.launch(asked)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when, told)
             end = await self._tell_log(launched.record)

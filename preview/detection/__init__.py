@@ -4,6 +4,7 @@ from preview.detection.describe import describe_plan, shown_value
 from preview.detection.detect import detect
 from preview.detection.overrides import Overrides, merge
 from preview.detection.overrides_reading import PREVIEW_FILE, overrides_from_request, read_preview_file
+from preview.detection.own_endpoints import read_endpoints
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "detect",
     "merge",
     "overrides_from_request",
+    "read_endpoints",
     "read_preview_file",
     "shown_value",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import ApiRefused
-from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.options import AppOption, CommandOption, EnvOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.overrides import start_body
 from preview.cli.terminal import clean, print_json, progress, say
 from preview.cli.tokens import TokenFile
 
@@ -26,6 +28,9 @@ def launch(
     wait: Annotated[
         int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Return when it answers, or fail.")
     ] = None,
+    chosen_app: AppOption = None,
+    command: CommandOption = None,
+    env: EnvOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,8 +38,9 @@ def launch(
 
     Returns at once, while it starts; with --wait when it is healthy. The preview's token is kept for `preview request`.
     """
+    body = start_body(chosen_app, command, env)
     with open_api(url) as api:
-        instance = launch_generation(api, generation, wait_s=wait)
+        instance = launch_generation(api, generation, wait_s=wait, body=body)
     if as_json:
         print_json(instance)
         return
@@ -43,7 +49,9 @@ def launch(
         say(f"watch it: preview logs {generation} -f")
 
 
-def launch_generation(api: Api, generation_id: str, *, wait_s: int | None) -> dict[str, Any]:
+def launch_generation(
+    api: Api, generation_id: str, *, wait_s: int | None, body: Mapping[str, object] | None = None
+) -> dict[str, Any]:
     """Launch, keep the token, and give the instance (contract ``v1``).
 
     Raises:
@@ -54,7 +62,7 @@ def launch_generation(api: Api, generation_id: str, *, wait_s: int | None) -> di
     path = generation_path(generation_id, "/preview/launch")
     with progress("launching…"):
         try:
-            response = api.call("POST", path, body={}, headers=headers, timeout_s=timeout_s)
+            response = api.call("POST", path, body=dict(body or {}), headers=headers, timeout_s=timeout_s)
         except ApiRefused as error:
             _say_last_lines(error)
             raise

@@ -14,7 +14,8 @@ import typer
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
-from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
+from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
+from preview.cli.overrides import overrides_from_options
 from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
 from preview.cli.terminal import wants_colour
@@ -35,6 +36,9 @@ def run(
     port: Annotated[
         int | None, typer.Option("--port", metavar="PORT", min=1, max=65535, help="The page's port; else 8000 or next.")
     ] = None,
+    chosen_app: AppOption = None,
+    command: CommandOption = None,
+    env: EnvOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Launch a folder's backend and watch it until Ctrl-C.
@@ -42,12 +46,14 @@ def run(
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
     """
     folder = existing_folder(directory)
+    overrides = overrides_from_options(chosen_app, command, env)
     # What the service has to say to an operator would only disturb the preview's own output.
     configure_logging("ERROR", "console")
     with hold_first_free_slot(load_settings().data_dir / "run") as slot:
         # The server owns the descriptor from here on.
         bind = f"fd://{_listen(port).detach()}"
-        code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=_story(as_json)))
+        story = _story(as_json)
+        code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=story, overrides=overrides))
     raise typer.Exit(code)
 
 

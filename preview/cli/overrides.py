@@ -1,0 +1,54 @@
+"""What ``--app``, ``--command`` and ``--env`` decide about a start, checked before anything is asked of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from preview.cli.exits import UsageMistake
+from preview.detection import Overrides, overrides_from_request
+from preview.errors import InvalidRequest
+
+__all__ = ["overrides_from_options", "start_body"]
+
+
+def start_body(app: str | None, command: str | None, env: Sequence[str] | None) -> dict[str, object]:
+    """The options as the launch request has them; empty where none was given.
+
+    Raises:
+        UsageMistake: One of them cannot be meant; the message names it.
+    """
+    start = {name: value for name, value in (("app", app), ("command", command)) if value is not None}
+    body: dict[str, object] = {"start": start} if start else {}
+    if env:
+        body["env"] = dict(_pair(one) for one in env)
+    if app is not None and command is not None:
+        raise UsageMistake("Give either --app or --command: an application is served, a command serves itself.")
+    overrides = _read(body)
+    return body if not overrides.is_empty else {}
+
+
+def overrides_from_options(app: str | None, command: str | None, env: Sequence[str] | None) -> Overrides | None:
+    """The options as overrides, or None where none was given.
+
+    Raises:
+        UsageMistake: See ``start_body``.
+    """
+    body = start_body(app, command, env)
+    return _read(body) if body else None
+
+
+def _read(body: dict[str, object]) -> Overrides:
+    try:
+        return overrides_from_request(body)
+    except InvalidRequest as error:
+        said = error.message.removeprefix("The launch request: ")
+        for key, option in (('"start.app"', "--app"), ('"start.command"', "--command"), ('"env.', '--env "')):
+            said = said.replace(key, option)
+        raise UsageMistake(said) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageMistake(f"{text!r} is no variable; write it as --env NAME=VALUE.")
+    return name, value
