@@ -62,3 +62,27 @@ def test_controllers_of_ninja_extra_are_classes(tmp_path: Path) -> None:
     urlpatterns = [path("api/", api.urls)]
     """
     assert listed(django_project(tmp_path, urls)) == ["GET /api/users/{user_id}", "POST /api/users/"]
+
+
+def test_ninjas_schemas_give_bodies_queries_and_answers(tmp_path: Path) -> None:
+    urls = """
+    from ninja import NinjaAPI, Schema
+    class BookIn(Schema):
+        title: str
+        pages: int = 0
+    class BookOut(BookIn):
+        id: int
+    api = NinjaAPI()
+    @api.post("/books", response={201: BookOut, 400: str})
+    def create(request, payload: BookIn): ...
+    @api.get("/books/{book_id}", response=list[BookOut])
+    def one(request, book_id: int, full: bool = False): ...
+    urlpatterns = [path("api/", api.urls)]
+    """
+    found = by_route(django_project(tmp_path, urls))
+    book = {"title": "string", "pages": "integer"}
+    create, one = found["POST /api/books"], found["GET /api/books/{book_id}"]
+    assert (create.request_body, create.query) == (book, {})
+    assert create.response_schema == {**book, "id": "integer"}
+    assert (one.query, one.request_body) == ({"full": "boolean"}, None)
+    assert one.response_schema == [{**book, "id": "integer"}]

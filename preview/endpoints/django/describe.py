@@ -14,6 +14,7 @@ from preview.endpoints.django.ninja import NinjaRoute
 from preview.endpoints.django.query import list_query, read_query
 from preview.endpoints.django.registrations import Action, ClassView, FunctionView
 from preview.endpoints.django.serializers import Serializers
+from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.python import Class, External, Function, Instance, Interpreter
 
 __all__ = ["Described", "describe"]
@@ -51,7 +52,7 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
     elif isinstance(view, NinjaRoute):
         tags = view.tags or (_tags(view.function.scope.file) if view.function else ())
         for method in view.methods or ("*",):
-            yield _ninja(view, method, tags, place)
+            yield _ninja(view, method, tags, serializers, place)
     elif isinstance(view, FunctionView):
         for method in view.methods or ("*",):
             if method != "HEAD":
@@ -70,14 +71,26 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
             yield Described(method.upper(), _title(name), "", _tags(place[0]), *place)
 
 
-def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], place: Place) -> Described:
+def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Described:
     function = route.function
     if function is None:
         return Described(method, "", "", tags, *place)
-    given = route.options.get("summary")
-    summary = given if isinstance(given, str) else _title(function.node.name)
-    text = ast.get_docstring(function.node) or ""
-    return Described(method, summary, text, tags, function.scope.file, function.node.lineno)
+    given = route.registered.named.get("summary")
+    # The request, and a controller itself, are no parameters of the endpoint.
+    path = route.path + "{request}{self}"
+    taken = read_parameters(function, path, serializers.interpreter, serializers.models)
+    answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
+    return Described(
+        method=method,
+        summary=given if isinstance(given, str) else _title(function.node.name),
+        description=ast.get_docstring(function.node) or "",
+        tags=tags,
+        file=function.scope.file,
+        line=function.node.lineno,
+        query=taken.query,
+        request_body=taken.body if method in _WITH_BODY else None,
+        response_schema=answer or None,
+    )
 
 
 def _function(function: Function, method: str, serializers: Serializers) -> Described:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,7 @@ _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _HTTP: Final = {f"http_{verb}": verb for verb in _VERBS}
 _APIS: Final = frozenset({"NinjaAPI", "NinjaExtraAPI", "Router"})
 NINJA_NAMES: Final = frozenset({*_APIS, *_HTTP, "api_controller", "http_generic"})
+_GOOD: Final = frozenset({200, 201, 202})
 _MAX_DEPTH: Final = 20
 
 
@@ -27,7 +29,16 @@ class NinjaRoute:
     parameters: dict[str, str]
     function: Function | None
     tags: tuple[str, ...]
-    options: dict[str, object]
+    registered: Call
+
+    @property
+    def response(self) -> ast.expr | None:
+        """``response=…``; of several by status, the first that is no error."""
+        given = next((item.value for item in self.registered.node.keywords if item.arg == "response"), None)
+        if not isinstance(given, ast.Dict):
+            return given
+        pairs = zip(given.keys, given.values, strict=True)
+        return next((value for key, value in pairs if isinstance(key, ast.Constant) and key.value in _GOOD), None)
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +55,7 @@ class _Operation(Native):
     owner: Ninja | None
     methods: tuple[str, ...]
     path: str
-    options: dict[str, object]
+    registered: Call
     function: Function | None = None
 
     def call(self, call: Call) -> object:
@@ -83,9 +94,9 @@ class Ninja(Native):
     def call_method(self, name: str, call: Call) -> object:
         """Operations, routers within, controllers."""
         if name in _VERBS:
-            return _Operation(self, (name.upper(),), call.text(0, "path"), call.named)
+            return _Operation(self, (name.upper(),), call.text(0, "path"), call)
         if name == "api_operation":
-            return _Operation(self, _texts(call.argument(0, "methods")), call.text(1, "path"), call.named)
+            return _Operation(self, _texts(call.argument(0, "methods")), call.text(1, "path"), call)
         if name == "add_router":
             mount = _Mount(call.text(0, "prefix"), call.argument(1, "router"), _texts(call.named.get("tags")))
             self.entries.append(mount)
@@ -94,7 +105,7 @@ class Ninja(Native):
         elif name == "add_api_operation":
             target = call.argument(2, "view_func")
             methods = _texts(call.argument(1, "methods"))
-            _Operation(self, methods, call.text(0, "path"), call.named).decorate(target)
+            _Operation(self, methods, call.text(0, "path"), call).decorate(target)
         return UNKNOWN
 
     def decorate(self, target: object) -> object:
@@ -112,8 +123,8 @@ class Ninja(Native):
                 path, parameters = read_route(
                     _join(prefix + self.prefix, item.path).replace("{", "<").replace("}", ">")
                 )
-                tags = _texts(item.options.get("tags")) or self.tags
-                yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.options)
+                tags = _texts(item.registered.named.get("tags")) or self.tags
+                yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.registered)
             elif (child := _resolve(item.what, interpreter)) is not None:
                 for route in child.routes(interpreter, _join(prefix, item.prefix), depth + 1):
                     yield route if route.tags or not item.tags else _tagged(route, item.tags)
@@ -122,9 +133,9 @@ class Ninja(Native):
 def construct_ninja(name: str, call: Call) -> object:
     """What a name of Ninja gives when it is called."""
     if name in _HTTP:
-        return _Operation(None, (_HTTP[name].upper(),), call.text(0, "path"), call.named)
+        return _Operation(None, (_HTTP[name].upper(),), call.text(0, "path"), call)
     if name == "http_generic":
-        return _Operation(None, _texts(call.named.get("methods")), call.text(0, "path"), call.named)
+        return _Operation(None, _texts(call.named.get("methods")), call.text(0, "path"), call)
     if name == "api_controller":
         prefix = call.text(0, "prefix_or_class")
         return Ninja(_texts(call.named.get("tags")), "/" + prefix.strip("/") if prefix.strip("/") else "")
@@ -148,7 +159,7 @@ def _join(prefix: str, path: str) -> str:
 
 
 def _tagged(route: NinjaRoute, tags: tuple[str, ...]) -> NinjaRoute:
-    return NinjaRoute(route.methods, route.path, route.parameters, route.function, tags, route.options)
+    return NinjaRoute(route.methods, route.path, route.parameters, route.function, tags, route.registered)
 
 
 def _texts(value: object) -> tuple[str, ...]:

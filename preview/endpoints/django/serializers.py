@@ -8,6 +8,7 @@ from typing import Final
 
 from preview.endpoints.django.classes import find_value
 from preview.endpoints.django.fields import Field, SerializerUse, json_type
+from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.python import Class, External, Function, Interpreter
 
 __all__ = ["Serializers"]
@@ -25,10 +26,14 @@ class Serializers:
         interpreter: Gives the values of what they are made of.
 
     Each is read once.
+
+    Attributes:
+        models: Reads Ninja's schemas, which are pydantic's models.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
+        self.models = Schemas(interpreter)
         self._skeletons: dict[int, Skeleton | None] = {}
         self._columns_of: dict[int, Skeleton] = {}
 

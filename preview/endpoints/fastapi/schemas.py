@@ -59,7 +59,7 @@ _LISTS: Final = frozenset(
 )
 _MAPPINGS: Final = frozenset({"dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "Any", "object"})
 _MODELS: Final = frozenset(
-    {"BaseModel", "SQLModel", "RootModel", "GenericModel", "TypedDict", "NamedTuple", "Document"}
+    {"BaseModel", "SQLModel", "RootModel", "GenericModel", "TypedDict", "NamedTuple", "Document", "Schema"}
 )
 
 
