@@ -6,24 +6,24 @@ down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tree_sitter import Node
 
 from preview.endpoints.javascript.builtins import call_builtin, has_builtin
+from preview.endpoints.javascript.callbacks import functions_worth_reading
 from preview.endpoints.javascript.classes import construct, member_of_class
 from preview.endpoints.javascript.expressions import EXPRESSIONS
+from preview.endpoints.javascript.json_values import read_json
 from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
 from preview.endpoints.javascript.native import Call, Framework, Native
 from preview.endpoints.javascript.natives import Bound, Environment, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH
-from preview.endpoints.javascript.patterns import bind_parameters, parameters
+from preview.endpoints.javascript.patterns import bind_parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
-from preview.endpoints.javascript.syntax import children, text
+from preview.endpoints.javascript.syntax import children
 from preview.endpoints.javascript.values import (
     UNKNOWN,
     Binding,
@@ -45,11 +45,7 @@ __all__ = ["Interpreter"]
 _MAX_DEPTH: Final = 200
 # A function within itself: loaders of routes walk folders so.
 _MAX_RECURSION: Final = 6
-# Options within options, and how many there are of one kind; more is data.
-_MAX_NESTED: Final = 2
-_MAX_OPTIONS: Final = 30
-# Of what is handed to code outside the project, only a function that may register something is looked into.
-_TELLING: Final = re.compile(rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?)\b|Router|\.use\(")
+_OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
 
 
 class Interpreter:
@@ -123,10 +119,7 @@ class Interpreter:
 
     def _read(self, module: Module) -> None:
         if module.file.endswith(".json"):
-            try:
-                module.holder.names["exports"] = _from_json(json.loads(self.sources.text(module.file)), 0)
-            except (ValueError, RecursionError):
-                module.holder.names["exports"] = UNKNOWN
+            module.holder.names["exports"] = read_json(self.sources.text(module.file))
             return
         tree = self.trees.tree(module.file)
         if tree is None:
@@ -295,9 +288,9 @@ class Interpreter:
 
     def call_back(self, values: Sequence[object]) -> None:
         """Read the functions that were handed to code outside: it will call them (``connect().then(() => …)``)."""
-        for value in _functions_in(values, 0):
-            if value not in self.active and _may_register(value):
-                self.call(value, [])
+        for function in functions_worth_reading(values):
+            if function not in self.active:
+                self.call(function, [])
 
     def bound(self, native: Native, name: str) -> Native:
         """A method of a framework's object, kept under another name."""
@@ -337,34 +330,3 @@ class Interpreter:
         self._budget.steps -= 1
         if self._budget.steps < 0:
             raise OutOfBudget
-
-
-def _functions_in(values: Sequence[object], depth: int) -> list[Function]:
-    """Functions among arguments, also those in lists and options (``bootstrap({loaders: [start]})``)."""
-    found: list[Function] = []
-    for value in values:
-        if isinstance(value, Function):
-            found.append(value)
-        elif isinstance(value, (list, JSObject)) and depth < _MAX_NESTED:
-            inner = value if isinstance(value, list) else list(value.names.values())
-            found += _functions_in(inner, depth + 1) if len(inner) <= _MAX_OPTIONS else []
-    return found
-
-
-def _may_register(function: Function) -> bool:
-    """Whether it is worth looking into: no handler of requests, and it speaks of applications or routes."""
-    first = next(parameters(function.node), None)
-    return text(first) not in _REQUESTS and bool(_TELLING.search(function.node.text or b""))
-
-
-_REQUESTS: Final = frozenset({"req", "request", "_req", "ctx", "_"})
-_OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
-_MAX_JSON_DEPTH: Final = 30
-
-
-def _from_json(value: object, depth: int) -> object:
-    if depth > _MAX_JSON_DEPTH:
-        return UNKNOWN
-    if isinstance(value, dict):
-        return JSObject({key: _from_json(item, depth + 1) for key, item in value.items()})
-    return [_from_json(item, depth + 1) for item in value] if isinstance(value, list) else value

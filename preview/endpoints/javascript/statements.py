@@ -12,7 +12,7 @@ from preview.endpoints.javascript.modules import bind_import, export
 from preview.endpoints.javascript.natives import JSMap
 from preview.endpoints.javascript.operators import truth
 from preview.endpoints.javascript.patterns import bind, key_of
-from preview.endpoints.javascript.syntax import children, fields, text
+from preview.endpoints.javascript.syntax import children, fields, may_register, text
 from preview.endpoints.javascript.values import UNKNOWN, Function, JSObject, Scope
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ __all__ = ["declare", "hoist", "run_statement"]
 _FUNCTIONS: Final = frozenset({"function_declaration", "generator_function_declaration"})
 _CLASSES: Final = frozenset({"class_declaration", "abstract_class_declaration"})
 _MAX_LOOP: Final = 200
+# A loop that registers nothing fills a table of some library; what it leaves behind is no path.
+_MAX_SILENT_LOOP: Final = 10
 
 
 def hoist(interpreter: Interpreter, body: Sequence[Node], scope: Scope) -> None:  # noqa: ARG001  as its siblings
@@ -179,11 +181,15 @@ def _for_in(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
         return False
     value = interpreter.evaluate(right, scope)
     is_of = any(child.type == "of" for child in node.children)
-    for item in _walked(value, is_of=is_of)[:_MAX_LOOP]:
+    for item in _walked(value, is_of=is_of)[: _limit(body)]:
         inner = Scope(scope.file, parent=scope, is_block=True)
         bind(interpreter, left, item, inner, declares=True)
         run_statement(interpreter, body, inner)
     return False
+
+
+def _limit(body: Node | None) -> int:
+    return _MAX_LOOP if body is not None and may_register(body) else _MAX_SILENT_LOOP
 
 
 def _walked(value: object, *, is_of: bool) -> list[object]:
@@ -213,7 +219,7 @@ def _while(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
 def _loop(
     interpreter: Interpreter, condition: Node | None, increment: Node | None, body: Node | None, scope: Scope
 ) -> None:
-    for _ in range(_MAX_LOOP):
+    for _ in range(_limit(body)):
         value = interpreter.evaluate(condition, scope) if condition is not None else UNKNOWN
         if condition is not None and condition.type == "expression_statement":
             value = interpreter.evaluate(condition.named_children[0], scope)

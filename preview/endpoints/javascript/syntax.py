@@ -6,11 +6,19 @@ import re
 
 from tree_sitter import Node
 
-__all__ = ["argument_nodes", "children", "fields", "string_value", "text", "unescape"]
+__all__ = ["argument_nodes", "children", "fields", "may_register", "string_value", "text", "unescape"]
 
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r\n|[\s\S]))")
 _NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
+_TELLING = re.compile(
+    rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?|paths?|prefix|urls?)\b|Router|\.(?:use|push)\("
+)
 _LAST_CODE_POINT = 0x10FFFF
+
+
+def may_register(node: Node) -> bool:
+    """Whether a piece of source speaks of applications, routes or modules: what does not need not be followed."""
+    return bool(_TELLING.search(node.text or b""))
 
 
 def text(node: Node | None) -> str:
