@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from preview.endpoints.express.handlers import read_handlers
 from preview.endpoints.express.paths import join_paths, parameter_names, readable
+from preview.endpoints.express.requests import Requests
 from preview.endpoints.express.router import Mount, Route, Router
 from preview.endpoints.javascript import Interpreter
 from preview.endpoints.model import Endpoint, Found
@@ -25,11 +26,12 @@ def list_endpoints(app: Router, interpreter: Interpreter, found: Found) -> None:
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
+    requests = Requests(interpreter)
     for route, path in _flatten(app, app.prefix, 0, interpreter):
         key = (route.method, readable(path))
         # The first of two routes is the one that answers.
         if key not in found:
-            found[key] = _endpoint(route, key[1], interpreter)
+            found[key] = _endpoint(route, key[1], interpreter, requests)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
 
@@ -45,8 +47,8 @@ def _flatten(router: Router, prefix: str, depth: int, interpreter: Interpreter) 
             yield item, join_paths(prefix, item.path)
 
 
-def _endpoint(route: Route, path: str, interpreter: Interpreter) -> Endpoint:
-    known = read_handlers(route, interpreter)
+def _endpoint(route: Route, path: str, interpreter: Interpreter, requests: Requests) -> Endpoint:
+    known = read_handlers(route, interpreter, requests)
     return Endpoint(
         method=route.method,
         path=path,

@@ -9,7 +9,7 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.endpoints.express.comments import comment_above, comment_in_chain, is_heading, read_comment
-from preview.endpoints.express.requests import read_request
+from preview.endpoints.express.requests import Requests
 from preview.endpoints.express.router import Route
 from preview.endpoints.express.schemas import Validated, read_validator
 from preview.endpoints.javascript import Function, Interpreter, Made, Scope, argument_nodes, text
@@ -33,7 +33,7 @@ class Known:
     body: dict[str, object] = field(default_factory=dict)
 
 
-def read_handlers(route: Route, interpreter: Interpreter) -> Known:
+def read_handlers(route: Route, interpreter: Interpreter, requests: Requests) -> Known:
     """Name and comments of the last handler; fields of the request that any handler reads or checks."""
     known = Known()
     validated = Validated()
@@ -43,7 +43,7 @@ def read_handlers(route: Route, interpreter: Interpreter) -> Known:
         _validate(node, route.scope, interpreter, validated)
     functions += [value for value in route.values if isinstance(value, Function)]
     for function in functions:
-        read_request(function, interpreter, known.query, known.body)
+        requests.read(function, known.query, known.body)
     known.query |= validated.query
     known.body |= validated.body
     _describe(known, route, functions)

@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript import Function, Interpreter, children, text
 
-__all__ = ["read_request"]
+__all__ = ["Requests"]
 
 _READS: Final = re.compile(rb"\b(?:query|body)\b")
 _MAX_NODES: Final = 4_000
@@ -21,19 +21,32 @@ _WRAPPING: Final = frozenset({"as_expression", "parenthesized_expression", "non_
 _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "forEach", "filter"})
 
 
-def read_request(function: Function, interpreter: Interpreter, query: dict[str, str], body: dict[str, object]) -> None:
-    """Add the fields of ``req.query`` and ``req.body`` that a function names.
+class Requests:
+    """Reads handlers, each once: a middleware stands before many routes.
 
-    Raises:
-        OutOfBudget: Too much was read.
+    Args:
+        interpreter: Counts what is read.
     """
-    if not _READS.search(function.node.text or b""):
-        return
-    for part, name, kind in _fields(function.node, interpreter):
-        if part == "query":
-            query.setdefault(name, kind)
-        elif part == "body":
-            body.setdefault(name, ["string"] if kind == "array" else kind)
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        self._known: dict[int, list[tuple[str, str, str]]] = {}
+
+    def read(self, function: Function, query: dict[str, str], body: dict[str, object]) -> None:
+        """Add the fields of ``req.query`` and ``req.body`` that a function names.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        node = function.node
+        if node.id not in self._known:
+            worth = _READS.search(node.text or b"")
+            self._known[node.id] = list(_fields(node, self._interpreter)) if worth else []
+        for part, name, kind in self._known[node.id]:
+            if part == "query":
+                query.setdefault(name, kind)
+            elif part == "body":
+                body.setdefault(name, ["string"] if kind == "array" else kind)
 
 
 def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str, str]]:
