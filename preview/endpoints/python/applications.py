@@ -76,7 +76,7 @@ def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[Found
     found: list[FoundApp] = []
     try:
         for file in search.candidates()[:_MAX_CANDIDATES]:
-            if found and not search.is_likely(file):
+            if any(not app.side for app in found) and not search.is_likely(file):
                 break
             app = search.look_into(file)
             if app is not None:
@@ -151,7 +151,8 @@ class _Search:
         reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
         target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
         lister = partial(self.kind.list_endpoints, app, interpreter)
-        return FoundApp(target, bool(hints), is_aside(file), lister)
+        # A file that starts itself says nothing about the others.
+        return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
 
     def _object(self, names: dict[str, object], hinted: Sequence[str]) -> tuple[Native, str, bool] | None:
         wanted = [*hinted, *_ATTRIBUTES]

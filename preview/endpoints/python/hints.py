@@ -19,10 +19,17 @@ _IN_CODE: Final = re.compile(rb"""(?:uvicorn|hypercorn)\.run\(\s*f?["']([A-Za-z_
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A module that is started, and the name in it; empty where only the module is said."""
+    """A module that is started.
+
+    Attributes:
+        module: Its name, from whatever folder.
+        attribute: The name in it; empty where only the module is said.
+        file: The file of Python code that says so; empty for all others.
+    """
 
     module: str
     attribute: str
+    file: str = ""
 
 
 def read_hints(sources: Sources) -> list[Hint]:
@@ -38,7 +45,7 @@ def read_hints(sources: Sources) -> list[Hint]:
     for name in sources.names:
         text = sources.text(name)
         if b".run(" in text:
-            found += [Hint(match[1].decode(), match[2].decode()) for match in _IN_CODE.finditer(text)]
+            found += [Hint(match[1].decode(), match[2].decode(), name) for match in _IN_CODE.finditer(text)]
     return list(dict.fromkeys(found))[:_MAX_HINTS]
 
 
