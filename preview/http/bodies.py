@@ -25,6 +25,14 @@ _MAX_START_S = 3600
 _MAX_EXTENSION_S = 7 * 24 * 3600
 
 
+_START: Any = Field(
+    default=None,
+    description="As the table `[start]` of `preview.toml`, which it wins over: `app`, `command`, `directory`, …",
+    examples=[{"app": "app.main:app"}],
+)
+_ENV: Any = Field(default=None, description="Variables for the backend.", examples=[{"DEBUG": "true"}])
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -34,6 +42,8 @@ class PlanLaunchBody(_Body):
 
     generationId: str | None = None  # noqa: N815  the contract's word
     projectId: str | None = None  # noqa: N815  the contract's word
+    start: dict[str, Any] | None = _START
+    env: dict[str, Any] | None = _ENV
 
 
 class V1LaunchBody(_Body):
@@ -41,6 +51,8 @@ class V1LaunchBody(_Body):
 
     project_id: str | None = None
     timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
+    start: dict[str, Any] | None = _START
+    env: dict[str, Any] | None = _ENV
 
 
 class EnvelopeBody(_Body):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from shutil import rmtree
 
 import structlog
 import trio
@@ -17,6 +14,7 @@ import trio
 from preview.endpoints import Endpoint, endpoints_from_openapi, extract_endpoints, merge_endpoints
 from preview.errors import PreviewError
 from preview.generations import Generation, GenerationSource
+from preview.http.generation_files import open_files
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse
 from preview.supervisor import ActivePreview
 
@@ -82,13 +80,8 @@ class EndpointBook:
             return found
         if preview is not None and preview.directory is not None and preview.address is not None:
             return self._static.put(key, await self._extract(preview.directory))
-        directory = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="preview-endpoints-")))
-        try:
-            await self._source.write_files(generation.id, directory)
+        async with open_files(self._source, generation.id) as directory:
             return self._static.put(key, await self._extract(directory))
-        finally:
-            with trio.move_on_after(10, shield=True):
-                await trio.to_thread.run_sync(partial(rmtree, directory, ignore_errors=True))
 
     async def _extract(self, directory: Path) -> Sequence[Endpoint]:
         extract: Callable[[Path], Sequence[Endpoint]] = extract_endpoints

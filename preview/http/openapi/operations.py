@@ -188,6 +188,7 @@ def _only_v1() -> dict[str, Operation]:
         "generations.get_generation": Operation(
             "generations", {200: Reply("The generation.", v1.GenerationShape)}, _OWN
         ),
+        "plans.plan": Operation("generations", {200: Reply("The plan.", v1.Plan)}, (*_OWN, errors.InvalidGeneration)),
         "generations.delete_generation": Operation("generations", {204: _GONE}, (*_OWN, errors.AlreadyRunning)),
     }
 

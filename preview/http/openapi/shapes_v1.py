@@ -16,6 +16,7 @@ __all__ = [
     "InstancePage",
     "Launched",
     "LogPage",
+    "Plan",
     "PreviewToken",
     "Problem",
     "Proxied",
@@ -112,6 +113,59 @@ class Endpoints(_Shape):
 
     endpoints: list[ListedEndpoint]
     count: int
+
+
+class PlannedStep(_Shape):
+    """Runs before the application."""
+
+    name: str = Field(examples=["migrations"])
+    command: list[str]
+    directory: str
+    why: str
+    required: bool = Field(description="Whether its failure ends the launch.")
+
+
+class PlannedVariable(_Shape):
+    """A variable for the application's environment."""
+
+    name: str
+    value: str | None = Field(description="Null where it is not shown: a secret, or given by a person.")
+    origin: Literal["made up", "example file", "supplied", "preview.toml", "launch request"]
+    where: str
+    secret: bool
+
+
+class PlannedService(_Shape):
+    """A server that the application asks for."""
+
+    kind: str = Field(examples=["PostgreSQL"])
+    setting: str | None
+    where: str
+    at_startup: bool = Field(description="It does not come up without it.")
+    address: str | None = Field(examples=["localhost:5432"])
+
+
+class Plan(_Shape):
+    """How a generation is started; folders are relative to it."""
+
+    framework: str
+    toolchain: Literal["python", "node"]
+    server: Literal["asgi", "wsgi", "django", "node", "command"]
+    app: str | None = Field(examples=["app.main:app"])
+    app_dir: str | None
+    factory: bool
+    file: str | None
+    directory: str
+    python_path: list[str]
+    command: list[str]
+    manifests: str
+    extra_requirements: list[str]
+    steps: list[PlannedStep]
+    variables: list[PlannedVariable]
+    services: list[PlannedService]
+    health_path: str | None
+    decisions: list[str]
+    warnings: list[str]
 
 
 class Proxied(_Shape):

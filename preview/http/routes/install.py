@@ -7,6 +7,7 @@ from quart import Quart
 from preview.http.routes.generations import generation_routes
 from preview.http.routes.logs import log_routes
 from preview.http.routes.page import page_routes
+from preview.http.routes.plans import plan_routes
 from preview.http.routes.preview import PREFIXES, preview_routes
 from preview.http.routes.previews import previews_routes
 from preview.http.routes.proxied import proxy_routes
@@ -24,6 +25,7 @@ def install_routes(app: Quart) -> None:
             app.register_blueprint(routes(contract), url_prefix=PREFIXES[contract])
     app.register_blueprint(previews_routes(), url_prefix="/api/v1")
     app.register_blueprint(generation_routes(), url_prefix="/api/v1")
+    app.register_blueprint(plan_routes(), url_prefix="/api/v1")
     app.register_blueprint(session_routes())
     app.register_blueprint(system_routes())
     app.register_blueprint(page_routes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any
 from quart import Blueprint, Response, request
 
 from preview.auth import Identity
+from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest, ProjectMismatch
 from preview.generations import Generation
 from preview.http.answers import json_answer, link, no_content
@@ -27,6 +29,8 @@ PREFIXES: Mapping[Contract, str] = MappingProxyType(
     {Contract.PLAN: "/api/generations/<generation_id>", Contract.V1: "/api/v1/generations/<generation_id>"}
 )
 
+# Contract ``plan`` writes `pythonPath` where a file says `python_path`.
+_CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
 # Bodies of our own routes are a few fields.
 _BODY_BYTES = 64 * 1024
 # The longest that ``Prefer: wait`` holds a request: a cold environment and a start-up.
@@ -116,7 +120,8 @@ async def answer_launch(launched: Launched, contract: Contract) -> Response:
 async def _read_launch(contract: Contract, identity: Identity, generation: Generation) -> LaunchRequest:
     if contract is Contract.V1:
         body = await read_json(request, V1LaunchBody, limit_bytes=_BODY_BYTES)
-        return LaunchRequest(identity.user, generation.id, body.project_id, body.timeout)
+        overrides = _overrides(body.start, body.env)
+        return LaunchRequest(identity.user, generation.id, body.project_id, body.timeout, overrides=overrides)
     asked = await read_json(request, PlanLaunchBody, limit_bytes=_BODY_BYTES)
     if asked.generationId is not None and asked.generationId != generation.id:
         raise InvalidRequest(
@@ -125,7 +130,17 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
         )
     if asked.projectId is not None and asked.projectId != generation.project_id:
         raise ProjectMismatch(f"The generation {generation.id!r} does not belong to the project {asked.projectId!r}.")
-    return LaunchRequest(identity.user, generation.id, asked.projectId)
+    start = {
+        _CAPITAL.sub(lambda found: f"_{found[0].lower()}", key): value for key, value in (asked.start or {}).items()
+    }
+    overrides = _overrides(start if asked.start is not None else None, asked.env)
+    return LaunchRequest(identity.user, generation.id, asked.projectId, overrides=overrides)
+
+
+def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -> Overrides | None:
+    """What the body decides about the start; None where it says nothing of it."""
+    overrides = overrides_from_request({"start": start, "env": env})
+    return None if overrides.is_empty else overrides
 
 
 async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
