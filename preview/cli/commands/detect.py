@@ -101,4 +101,5 @@ def _variable(variable: Variable, width: int) -> str:
 def _service(need: ServiceNeed) -> str:
     address = f" at {need.address[0]}:{need.address[1]}" if need.address else ""
     setting = f"{need.setting}, " if need.setting else ""
-    return f"{need.kind}{address} ({setting}{need.where}){", to come up at all" if need.at_startup else ", once it is used"}"
+    when = "to come up at all" if need.at_startup else "once it is used"
+    return f"{need.kind}{address} ({setting}{need.where}), {when}"
