@@ -13,6 +13,7 @@ from preview.logs import Level
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis import Diagnosis, missing_service
+from preview.supervisor.elsewhere import find_elsewhere
 
 __all__ = ["accuse", "blame", "find_unanswered", "watch_needs"]
 
@@ -64,7 +65,7 @@ def accuse(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
 
 
 async def watch_needs(preview: ActivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
-    """End a launch that waits in vain for a server, in seconds; say of a server that is only missed later that it is.
+    """End a launch that waits in vain for a server, or listens elsewhere, in seconds; say which servers are missing.
 
     Args:
         preview: Its process runs.
@@ -83,6 +84,7 @@ async def watch_needs(preview: ActivePreview, needs: Sequence[ServiceNeed], *, s
         waited_s = trio.current_time() - began
         if waited_s >= _LONGEST_S or not _is_busy(preview):
             found = _waits_for(preview, needs, await find_unanswered(needs), since_seq)
+            found = found or (await find_elsewhere(preview) if waited_s >= _LONG_PATIENCE_S else None)
             if found is not None and preview.record.state is State.STARTING:
                 preview.fail(blame(found))
                 return

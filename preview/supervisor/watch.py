@@ -16,6 +16,7 @@ from preview.runtime import Exit, RunningProcess
 from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnose import diagnose
+from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.house import House
 from preview.supervisor.needs import accuse, blame, find_unanswered
 from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer
@@ -115,7 +116,10 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     with trio.move_on_after(timeout_s):
         answer = await find_answer(preview.socket_address, health_path)
     if answer is None:
+        elsewhere = await find_elsewhere(preview)
         sentence = f"The preview did not answer within {timeout_s:g} s of its start."
+        if elsewhere is not None:
+            sentence = f"{sentence} {elsewhere.message}"
         preview.log.say(sentence, Level.ERROR)
         preview.fail(StartupTimeout(sentence, timeout_s=timeout_s))
         return
