@@ -148,3 +148,9 @@ def test_any_bytes_are_a_literal_or_none(data: bytes) -> None:
 def test_comments_and_commas_of_tsconfig_are_read() -> None:
     text = b'\xef\xbb\xbf{ // one\n "a": [1, true, null,], /* two */ "b": {"c": "x\\/y"}, }'
     assert read_literal(text) == {"a": [1, True, None], "b": {"c": "x/y"}}
+
+
+def test_an_env_file_that_is_none_is_survived_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {".env": "= =\nA='\n{\nPREFIX=/x\n", "app.js": f"{APP}app.get(process.env.PREFIX + '/a', h)"}
+    assert of(tmp_path, files) == ["GET /x/a"]
+    assert caplog.records == []

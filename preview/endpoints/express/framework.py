@@ -6,7 +6,7 @@ import io
 import posixpath
 from typing import Final
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from preview.endpoints.express.controllers import (
     InversifyServer,
@@ -124,8 +124,8 @@ def _text(options: object, name: str) -> str:
 def read_env_file(sources: Sources, file: str) -> dict[str, str]:
     """The variables of a ``.env`` file that have a value."""
     content = sources.text(file).decode("utf-8", "replace")
-    values = dotenv_values(stream=io.StringIO(content), interpolate=False)
-    return {name: value for name, value in values.items() if value}
+    bindings = parse_stream(io.StringIO(content))
+    return {item.key: item.value for item in bindings if item.key and item.value and not item.error}
 
 
 def _load_env(call: Call) -> object:
