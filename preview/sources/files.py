@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from preview.sources.repair import parse_what_can_be
+
 __all__ = ["Sources", "without_collector"]
 
 # A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
@@ -129,12 +131,20 @@ class Sources:
             # Warnings about the project's text (invalid escapes) are not about this service.
             with warnings.catch_warnings(), without_collector():
                 warnings.simplefilter("ignore")
-                return ast.parse(text)
+                return self._parse_leniently(name, text)
         except SyntaxError as error:
             raise _Skipped(f"line {error.lineno}: {error.msg}") from error
         except (ValueError, LookupError, RecursionError, MemoryError) as error:
             # NUL bytes, huge numbers, unknown encodings; nesting beyond what the parser takes.
             raise _Skipped(f"cannot be parsed ({type(error).__name__})") from error
+
+    def _parse_leniently(self, name: str, text: bytes) -> ast.Module:
+        try:
+            return ast.parse(text)
+        except SyntaxError as error:
+            tree = parse_what_can_be(text)
+            self.skipped[name] = f"line {error.lineno}: {error.msg} (the rest of the file was read)"
+            return tree
 
 
 def _is_skipped(folder: Path, name: str) -> bool:

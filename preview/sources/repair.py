@@ -1,0 +1,103 @@
+"""Python source that this Python cannot parse: newer syntax in older words, and what is broken left out."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Final
+
+__all__ = ["parse_what_can_be"]
+
+# Each costs one parsing of the file.
+_MAX_PARTS: Final = 12
+_TYPE_PARAMETERS: Final = re.compile(rb"^(\s*(?:async\s+)?(?:def|class)\s+\w+)\[[^\n()]*?\]\s*(?=[(:])", re.MULTILINE)
+_TYPE_ALIAS: Final = re.compile(rb"^(\s*)type\s+(\w+)(?:\[[^\n=]*\])?\s*=(?!=)", re.MULTILINE)
+_BARE_EXCEPT: Final = re.compile(rb"^(\s*except)\s+([\w.]+(?:\s*,\s*[\w.]+)+)\s*:", re.MULTILINE)
+
+# f"{row["name"]}", which 3.12 allows; quotes of the other kind mean the same everywhere else.
+_NESTED_QUOTES: Final = re.compile(rb"""(\{[^{}"'\n]*)"([^"'\n{}]*)"([^{}"'\n]*\})""")
+_HEADS: Final = (
+    b"def ",
+    b"async ",
+    b"class ",
+    b"@",
+    b"if ",
+    b"else",
+    b"elif ",
+    b"for ",
+    b"while ",
+    b"with ",
+    b"try",
+    b"except",
+)
+
+
+def parse_what_can_be(text: bytes) -> ast.Module:
+    """The file with type parameters (3.12) and bare exception lists (3.14) rewritten, and without what stays broken.
+
+    Lines keep their numbers. What is left out are whole statements of the module; at most 12 of them.
+
+    Args:
+        text: What ``ast.parse`` refused.
+
+    Raises:
+        SyntaxError: Too much of it is broken.
+        ValueError: Not text that Python could read at all.
+    """
+    text = _TYPE_PARAMETERS.sub(rb"\1", text)
+    text = _TYPE_ALIAS.sub(rb"\1\2 =", text)
+    text = _BARE_EXCEPT.sub(rb"\1 (\2):", text)
+    text = b"\n".join(_NESTED_QUOTES.sub(rb"\1'\2'\3", line) if b'f"' in line else line for line in text.split(b"\n"))
+    tried: set[int] = set()
+    for _ in range(_MAX_PARTS):
+        try:
+            return ast.parse(text)
+        except SyntaxError as error:
+            number = error.lineno or 0
+            shorter = None if number in tried else _without_line(text, number)
+            shorter = shorter or _without(text, number)
+            tried.add(number)
+            if shorter is None:
+                raise
+            text = shorter
+    return ast.parse(text)
+
+
+def _without_line(text: bytes, number: int) -> bytes | None:
+    """The text with ``pass`` for one line within a function; None where the line is another kind."""
+    lines = text.split(b"\n")
+    line = lines[number - 1] if 0 < number <= len(lines) else b""
+    inside = line.lstrip()
+    if inside == line or not inside or inside.startswith(_HEADS):
+        return None
+    lines[number - 1] = line[: len(line) - len(inside)] + b"pass"
+    return b"\n".join(lines)
+
+
+def _without(text: bytes, number: int) -> bytes | None:
+    """The text without the module's statement that holds a line; None where there is nothing to take out."""
+    lines = text.split(b"\n")
+    at = min(max(number - 1, 0), len(lines) - 1)
+    while at > 0 and not _begins(lines[at]):
+        at -= 1
+    end = at + 1
+    while end < len(lines) and not _begins(lines[end]):
+        end += 1
+    # A decorator goes with what it decorates.
+    while end < len(lines) and lines[end - 1].startswith(b"@"):
+        end += 1
+        while end < len(lines) and not _begins(lines[end]):
+            end += 1
+    while at > 0 and lines[at - 1].startswith(b"@"):
+        at -= 1
+    if not any(line.strip() for line in lines[at:end]):
+        return None
+    lines[at:end] = [b""] * (end - at)
+    return b"\n".join(lines) if any(line.strip() for line in lines) else None
+
+
+def _begins(line: bytes) -> bool:
+    """Whether a line begins a statement of the module; closing brackets, ``else`` and its like go on with one."""
+    return bool(line[:1].strip()) and not line.startswith(
+        (b")", b"]", b"}", b"#", b"else", b"elif", b"except", b"finally")
+    )
