@@ -102,6 +102,9 @@ _LISTENS_AFTER: Final = re.compile(
     r"[\s\S]{0,800}?\.listen\s*\(|once\(\s*['\"](?:open|connected)['\"][\s\S]{0,300}?\.listen\s*\(|\.on\(\s*['\"]open['\"][\s\S]{0,300}?\.listen\("
 )
 _DATABASE_PACKAGES: Final = ("sequelize", "typeorm", "@nestjs/typeorm", "mongoose", "mongodb")
+_FAILS_ON_ERROR: Final = re.compile(
+    r"\.on\(\s*['\"]error['\"][\s\S]{0,200}?(?:process\.exit|\bthrow\b)|new\s+MongoStore\(\s*\{[^}]*\burl\b"
+)
 
 
 def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | None:
@@ -170,6 +173,8 @@ def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
     text = _without_comments(project.text(file))
     entry = _without_comments(project.text(project.entry.file))
     if _LISTENS_AFTER.search(entry) or _LISTENS_AFTER.search(text):
+        return True
+    if _FAILS_ON_ERROR.search(text):
         return True
     for match in client.connects.finditer(text):
         if re.search(r"process\.exit\s*\(", text[match.start() : match.start() + 1500]):

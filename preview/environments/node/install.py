@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import trio
 
 from preview.environments.environment import Report
 from preview.environments.node.explain import explain_npm, failed_package
+from preview.environments.node.manifest import BUILT_IN
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.node.toolchain import run_npm
 from preview.environments.program import ProgramResult
@@ -27,6 +28,8 @@ _UNSYNCED: Final = re.compile(
 )
 _STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND)\b")
 _CONFLICT: Final = re.compile(r"code ERESOLVE")
+_NOT_HAD: Final = re.compile(r"No matching version found for ([a-z_]+)@")
+_ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
 _PLATFORM: Final = re.compile(r"code EBADPLATFORM")
 # Said by npm about itself and its own plans; and what npm repeats for each failure.
 _NOISE: Final = re.compile(
@@ -78,12 +81,19 @@ async def install(recipe: NodeRecipe, directory: Path, report: Report, *, offlin
     """
     manifest = recipe.manifest
     way = _Way(lock=manifest.lock is not None, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
+    replaced: set[str] = set()
     for _ in range(_MAX_ATTEMPTS):
         result = await run_npm(
             recipe.toolchain, way.arguments, offline=offline, directory=directory, say=partial(_say, report)
         )
         if result.code == 0:
             return () if way.scripts else await _rebuild(recipe, directory, report, offline=offline)
+        if (name := _built_in(result)) is not None and name not in replaced:
+            replaced.add(name)
+            await trio.to_thread.run_sync(_override, directory, replaced)
+            report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
+            way = replace(way, exact=False)
+            continue
         step = _second_way(way, result)
         if step is None:
             _fail(result, recipe, report)
@@ -113,6 +123,21 @@ def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
     if way.lock and _STALE_LOCK.search(text):
         return "the lock file names what cannot be had: trying again without it", replace(way, lock=False, exact=False)
     return None
+
+
+def _built_in(result: ProgramResult) -> str | None:
+    """The package that could not be had, where Node would never look at it."""
+    match = _NOT_HAD.search("\n".join(result.lines))
+    return match[1] if match and match[1] in BUILT_IN else None
+
+
+def _override(directory: Path, names: Iterable[str]) -> None:
+    """Some dependency of a dependency names it; any small package may take its place."""
+    path = directory / "package.json"
+    package = json.loads(path.read_text("utf-8"))
+    overrides = package.get("overrides")
+    package["overrides"] = {**(overrides if isinstance(overrides, dict) else {}), **dict.fromkeys(names, _ANY_PACKAGE)}
+    path.write_text(json.dumps(package, indent=1), "utf-8")
 
 
 def _remove_locks(directory: Path) -> None:
@@ -145,11 +170,28 @@ async def _rebuild(recipe: NodeRecipe, directory: Path, report: Report, *, offli
     failed = []
     for name in await trio.to_thread.run_sync(_with_scripts, directory):
         result = await run_npm(recipe.toolchain, ["rebuild", name], offline=offline, directory=directory)
-        if result.code != 0:
-            failed.append(name)
-            explanation = explain_npm(list(result.lines), recipe.manifest)
-            report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
+        if result.code == 0:
+            continue
+        if await _replace(recipe, name, directory, offline=offline):
+            wanted = recipe.manifest.range_of(name)
+            report(f"{name}@{wanted} cannot be built here: its newest version takes its place", logging.WARNING)
+            continue
+        failed.append(name)
+        explanation = explain_npm(list(result.lines), recipe.manifest)
+        report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
     return tuple(failed)
+
+
+async def _replace(recipe: NodeRecipe, name: str, directory: Path, *, offline: bool) -> bool:
+    """Versions from before this Node do not compile for it, and the newest one often brings a finished build."""
+    if recipe.manifest.range_of(name) is None:
+        return False
+    newest = ["install", f"{name}@latest", "--ignore-scripts", "--legacy-peer-deps"]
+    for arguments in (newest, ["rebuild", name]):
+        result = await run_npm(recipe.toolchain, arguments, offline=offline, directory=directory)
+        if result.code != 0:
+            return False
+    return True
 
 
 def _with_scripts(directory: Path) -> Sequence[str]:

@@ -13,7 +13,7 @@ from typing import Final
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
-__all__ = ["NodeManifest", "read_node_manifest"]
+__all__ = ["BUILT_IN", "NodeManifest", "read_node_manifest"]
 
 _LOCKS: Final = ("package-lock.json", "npm-shrinkwrap.json")
 _FOREIGN_LOCKS: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lockb", "bun.lock")
@@ -23,6 +23,11 @@ _KEPT: Final = (
     "bundledDependencies", "peerDependenciesMeta",
 )  # fmt: skip
 _DEPENDENCIES: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+# Packages of these names hold nothing, some cannot even be had: Node always takes its own.
+BUILT_IN: Final = frozenset(
+    {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
+     "readline", "worker_threads", "async_hooks", "perf_hooks"}
+)  # fmt: skip
 _MAX_BYTES: Final = 32 * 1024 * 1024
 _MAX_MEMBERS: Final = 200
 _REQUIREMENT: Final = re.compile(r"(?P<name>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(?P<range>[^\s]+))?", re.IGNORECASE)
@@ -165,7 +170,9 @@ class _Reader:
             wanted = {
                 name: version
                 for name, value in declared.items()
-                if name in needed and (version := self._version(folder, name, value)) is not None
+                if name in needed
+                and name not in BUILT_IN
+                and (version := self._version(folder, name, value)) is not None
             }
             self.left_out = self.left_out or len(wanted) < len(declared)
             if wanted:

@@ -14,7 +14,7 @@ from preview.environments.node.toolchain import NodeToolchain
 __all__ = ["NodeRecipe", "make_node_recipe"]
 
 # Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
-_LAYOUT_VERSION = 2
+_LAYOUT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
