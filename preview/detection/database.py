@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from preview.detection.facts import Facts
@@ -117,7 +117,8 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
         if own.startswith("sqlite"):
             variables[read.name] = Variable(read.name, own, Origin.EXAMPLE, settings.own[read.name].file)
         elif read.name.upper() == "DATABASE_URL" or not default.startswith("sqlite"):
-            variables[read.name] = variable_for(read, engine.sqlite_url(synchronous=_is_synchronous(read, reads)))
+            url = engine.sqlite_url(synchronous=_is_synchronous(read, reads))
+            variables[read.name] = _supplied(variable_for(read, url))
             if not default.startswith("sqlite"):
                 replaced.append(read.name)
     decisions = []
@@ -129,6 +130,11 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
     return DatabaseChoice(
         variables, True, setting=reads[0].name, step_variables=plain, requirements=driver, decisions=tuple(decisions)
     )
+
+
+def _supplied(variable: Variable) -> Variable:
+    """The contract's own ``DATABASE_URL`` is nothing that was made up."""
+    return replace(variable, origin=Origin.SUPPLIED) if variable.name.upper() == "DATABASE_URL" else variable
 
 
 def _is_synchronous(read: SettingRead, reads: list[SettingRead]) -> bool:

@@ -11,6 +11,7 @@ from preview.detection.choose import choose_app
 from preview.detection.node import detect_node
 from preview.detection.overrides import Overrides, merge
 from preview.detection.overrides_reading import PREVIEW_FILE, read_preview_file
+from preview.detection.plain import find_plain_app
 from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
@@ -55,8 +56,11 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
     plan = detect_node(sources, app.target if app is not None else None, given)
     if plan is not None and (app is not None or named_node):
         return _with_others(plan, app, apps) if app is not None else plan
-    script = plan_command(sources, start_commands(sources)) or plan_script(sources)
-    found = script or plan
+    commands = start_commands(sources)
+    plain = find_plain_app(sources, commands) if given.app is None else None
+    if plain is not None:
+        return plan_python(sources, plain, commands_for(plain, commands, sources))
+    found = plan_command(sources, commands) or plan_script(sources) or plan
     if found is not None:
         return found
     if given.command is not None:

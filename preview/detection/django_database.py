@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from preview.detection.database import DatabaseChoice
@@ -54,8 +55,15 @@ def _by_url(name: str, settings: Settings) -> DatabaseChoice:
         return DatabaseChoice({name: Variable(name, own.value, Origin.EXAMPLE, own.file)}, sqlite=True)
     decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {name} can be set ({read.where})",)
     return DatabaseChoice(
-        {name: variable_for(read, "sqlite:///{database_path}")}, sqlite=True, setting=name, decisions=decisions
+        {name: _supplied(name, variable_for(read, "sqlite:///{database_path}"))},
+        sqlite=True,
+        setting=name,
+        decisions=decisions,
     )
+
+
+def _supplied(name: str, variable: Variable) -> Variable:
+    return replace(variable, origin=Origin.SUPPLIED) if name == "DATABASE_URL" else variable
 
 
 def _by_variables(

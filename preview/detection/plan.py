@@ -33,7 +33,10 @@ class Server(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a variable's value comes from; the later ones of this list win."""
+    """Where a variable's value comes from; the later ones of this list win.
+
+    ``SUPPLIED`` is what the contract gives to every preview, in the form that this project takes.
+    """
 
     MADE_UP = "made up"
     EXAMPLE = "example file"

@@ -14,6 +14,7 @@ from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
 from preview.detection.needs import find_needs
 from preview.detection.nodes import Nodes
+from preview.detection.plain import PLAIN_SERVERS
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.reach import is_aside, reachable
 from preview.detection.settings import collect
@@ -25,7 +26,7 @@ from preview.sources.commands import StartCommand
 
 __all__ = ["plan_python"]
 
-_SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO}
+_SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO, **PLAIN_SERVERS}
 # A route is looked for only where its name is written somewhere: listing all routes takes longer than all else.
 _HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")
 _MAX_ROUTES: Final = 5_000
@@ -140,8 +141,9 @@ def _decisions(
 ) -> Iterable[str]:
     yield target.reason
     if commands:
-        words = " ".join(commands[0].words[:4])
-        yield f'{commands[0].file} starts it: "{words}{" …" if len(commands[0].words) > 4 else ""}"'
+        words = " ".join(commands[0].words[:4]) + (" …" if len(commands[0].words) > 4 else "")
+        verb = "starts it" if commands[0].weight > 1 else "says how to start it"
+        yield f'{commands[0].file} {verb}: "{words}"'
     if layout.directory != ".":
         yield f"runs in {layout.directory}: {layout.why}"
     elif layout.why:

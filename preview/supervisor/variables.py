@@ -16,7 +16,7 @@ __all__ = ["SYSTEM_PATH", "child_environment", "tell_variables"]
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """What a program finds on any Linux machine; the service's own PATH is not passed on."""
 
-# The contract gives these to every preview: only a person's own word changes them.
+# The contract gives these to every preview: only a person's own word changes them, or the form a project takes.
 _CONTRACT = frozenset({"LOG_LEVEL", "NODE_ENV"})
 # Where it runs and what it is asked at is the service's business alone.
 _FIXED = frozenset({"PATH", "HOME", "TMPDIR", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"})
@@ -50,7 +50,7 @@ def child_environment(
         variables["DATABASE_URL"] = workspace.database_url
     fills = _fills(workspace, port)
     for name, variable in plan.variables.items():
-        if name not in _FIXED and (name not in _CONTRACT or variable.origin in _GIVEN):
+        if name not in _FIXED and (name not in _CONTRACT or variable.origin in {*_GIVEN, Origin.SUPPLIED}):
             variables[name] = _filled(variable.value, fills)
     return {
         **variables,

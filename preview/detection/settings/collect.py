@@ -145,4 +145,4 @@ def _log_level(reads: Mapping[str, SettingRead]) -> dict[str, Variable]:
         return {}
     by_lower = {choice.lower(): choice for choice in read.choices}
     value = "40" if not by_lower else by_lower.get("error") or by_lower.get("warning") or read.choices[0]
-    return {"LOG_LEVEL": Variable("LOG_LEVEL", value, Origin.MADE_UP, read.where)}
+    return {"LOG_LEVEL": Variable("LOG_LEVEL", value, Origin.SUPPLIED, read.where)}

@@ -1,0 +1,124 @@
+"""Applications that no framework's reader lists the routes of: Quart, Litestar, Falcon, and what a command names."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+from collections.abc import Sequence
+from typing import Final
+
+from preview.detection.plan import Server
+from preview.detection.reach import is_aside
+from preview.endpoints import AppTarget, Found, FoundApp
+from preview.sources import Sources
+from preview.sources.commands import StartCommand
+
+__all__ = ["PLAIN_SERVERS", "find_plain_app"]
+
+# Constructor, the module it is imported from, framework.
+_CONSTRUCTORS: Final = (
+    ("Quart", "quart", "quart"),
+    ("QuartTrio", "quart_trio", "quart"),
+    ("Litestar", "litestar", "litestar"),
+    ("Starlite", "starlite", "litestar"),
+    ("Application", "blacksheep", "blacksheep"),
+    ("App", "falcon.asgi", "falcon-asgi"),
+    ("App", "falcon", "falcon"),
+    ("API", "falcon", "falcon"),
+    ("Bottle", "bottle", "bottle"),
+    ("ASGIApp", "socketio", "socketio"),
+    ("AsyncApp", "connexion", "connexion"),
+)
+_WSGI: Final = frozenset({"falcon", "bottle", "wsgi"})
+PLAIN_SERVERS: Final = {
+    name: Server.WSGI if name in _WSGI else Server.ASGI
+    for name in (*(framework for _, _, framework in _CONSTRUCTORS), "asgi", "wsgi")
+}
+"""How each of these frameworks is served."""
+
+_PROGRAMS: Final = {
+    "uvicorn": "asgi",
+    "hypercorn": "asgi",
+    "daphne": "asgi",
+    "granian": "asgi",
+    "gunicorn": "wsgi",
+    "waitress-serve": "wsgi",
+    "uwsgi": "wsgi",
+}
+_FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
+
+
+def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
+    """The application object that a command names, else the uppermost one of a known library; None without one."""
+    for command in commands:
+        found = _stated(sources, command)
+        if found is not None:
+            return found
+    files = [name for name in sources.names if not is_aside(name)]
+    return next((found for name in files if (found := _made_in(sources, name)) is not None), None)
+
+
+def _stated(sources: Sources, command: StartCommand) -> FoundApp | None:
+    if command.app is None or not command.app[1] or command.program not in _PROGRAMS:
+        return None
+    path = command.app[0].replace(".", "/")
+    for folder in dict.fromkeys(
+        (posixpath.normpath(f"{command.folder}/{command.app_dir or '.'}"), command.folder, ".")
+    ):
+        base = posixpath.normpath(f"{folder}/{path}")
+        file = next((name for name in (f"{base}.py", f"{base}/__init__.py") if sources.has_file(name)), None)
+        if file is not None:
+            worker = any("uvicorn" in word.lower() for word in command.words)
+            framework = "asgi" if worker else _PROGRAMS[command.program]
+            factory = "--factory" in command.words or f"{command.app[1]}()" in " ".join(command.words)
+            reason = f'{command.file} starts "{command.app[0]}:{command.app[1]}"'
+            return _found(AppTarget(command.app[0], command.app[1], folder, factory, file, reason, framework))
+    return None
+
+
+def _made_in(sources: Sources, file: str) -> FoundApp | None:
+    text = sources.text(file)
+    if not any(module.partition(".")[0].encode() in text for _, module, _ in _CONSTRUCTORS):
+        return None
+    tree = sources.tree(file)
+    if tree is None:
+        return None
+    folder = posixpath.dirname(file) or "."
+    module = posixpath.basename(file).removesuffix(".py")
+    if module == "__init__":
+        folder, module = posixpath.dirname(folder) or ".", posixpath.basename(folder)
+    for node in tree.body:
+        framework = _constructed(node.value, tree) if isinstance(node, ast.Assign) else None
+        if framework and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            reason = f'{framework} app "{name}" found in {file}'
+            return _found(AppTarget(module, name, folder, False, file, reason, framework))
+        if isinstance(node, ast.FunctionDef) and node.name in _FACTORIES and not node.args.args:
+            made = [_constructed(item, tree) for item in ast.walk(node) if isinstance(item, ast.Call)]
+            framework = next((one for one in made if one), None)
+            if framework:
+                reason = f'{framework} factory "{node.name}" found in {file}'
+                return _found(AppTarget(module, node.name, folder, True, file, reason, framework))
+    return None
+
+
+def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
+    if not isinstance(node, ast.Call):
+        return None
+    full = ast.unparse(node.func)
+    imported = {
+        alias.asname or alias.name: f"{item.module}.{alias.name}"
+        for item in tree.body
+        if isinstance(item, ast.ImportFrom)
+        for alias in item.names
+    }
+    full = imported.get(full, full)
+    return next((name for call, module, name in _CONSTRUCTORS if full == f"{module}.{call}"), None)
+
+
+def _found(target: AppTarget) -> FoundApp:
+    return FoundApp(target, True, False, _no_routes)
+
+
+def _no_routes(_found_so_far: Found) -> None:
+    """Nothing is known of its routes."""
