@@ -78,6 +78,10 @@ COMMON = {
               }}
             }}
             load(path.join(__dirname, 'routes'))"""},
+    "a loader of folders": {
+        "src/routes/x.js": "module.exports = app => { app.route('/x/a').get(h) }",
+        "src/models/y.js": "module.exports = {}",
+        "app.js": f"{APP}require('consign')({{cwd: 'src'}}).include('models').then('routes').into(app)"},
     "a Map": {"r.js": f"{ROUTER}module.exports = new Map([['/x', router]])",
               "app.js": f"{APP}require('./r').forEach((router, path) => app.use(path, router))"},
     "module aliases": {

@@ -8,6 +8,7 @@ from typing import Final
 
 from dotenv.parser import parse_stream
 
+from preview.endpoints.express.consign import from_options
 from preview.endpoints.express.controllers import (
     InversifyServer,
     NestApp,
@@ -28,6 +29,7 @@ _APPS: Final = frozenset(
 )  # fmt: skip
 _ROUTERS: Final = frozenset({"express-promise-router", "express-async-router", "router", "express-router-async"})
 _ROUTER_NAMES: Final = frozenset({"Router", "AsyncRouter", "PromiseRouter"})
+_LOADERS: Final = frozenset({"consign", "express-consign", "express-load"})
 # Routers of other frameworks, with other rules.
 _OTHERS: Final = ("koa", "@koa", "next", "react", "vue", "wouter", "hono", "find-my-way", "itty", "bun")
 # Containers that make what they are asked for.
@@ -59,6 +61,9 @@ class ExpressFramework:
             return _load_env(call)
         if callee.name == "config.get":
             return _configured(call)
+        if callee.name in _LOADERS:
+            loader = from_options(call.argument(0))
+            return loader.call_method("load", call) if callee.name == "express-load" else loader
         if callee.name == "express-routes-mapper":
             return _mapped(call)
         if callee.package == "envalid":
