@@ -25,6 +25,8 @@ def list_endpoints(router: Router, interpreter: Interpreter, found: Found) -> No
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
+    while router.at_start:
+        interpreter.call(router.at_start.pop(0), [router])
     schemas = Schemas(interpreter)
     for route, prefix, tags in _flatten(router, "", (), 0, interpreter):
         for endpoint in _endpoints(route, prefix, tags, interpreter, schemas):
@@ -69,6 +71,7 @@ def _endpoints(
             response_schema=_response(route, schemas),
             file=function.scope.file if function else route.scope.file,
             line=function.node.lineno if function else route.line,
+            path_parameters=parameters.path,
         )
 
 

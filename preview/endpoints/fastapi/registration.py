@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preview.endpoints.fastapi.routes import Include, Route, Router, read_methods, read_tags
-from preview.endpoints.python import UNKNOWN, Call, External, Function
+from preview.endpoints.fastapi.routes import (
+    VERBS,
+    ClassyRoute,
+    Include,
+    Route,
+    Router,
+    class_verbs,
+    classy_route,
+    read_methods,
+    read_tags,
+)
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Function
 
 __all__ = ["FastAPIFramework"]
 
 _APPS = frozenset({"FastAPI", "Starlette"})
 _ROUTERS = frozenset({"APIRouter", "Router", "InferringRouter"})
+# Packages whose classes carry routes: `class Users(Routable): @get("/users") …`
+_CLASSY = frozenset({"classy_fastapi", "fastapi_class_router"})
 _DEFAULT_READERS = frozenset({"getenv", "get", "config", "env"})
 # What a star import brings, as far as routes need it.
 _PACKAGES = frozenset({"fastapi", "starlette"})
@@ -22,12 +34,14 @@ class FastAPIFramework:
 
     def is_constructor(self, value: External) -> bool:
         """Whether calling it gives an application or a router."""
-        return value.last in _APPS or value.last in _ROUTERS
+        return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and _is_classy(value))
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications, routers, listed routes; through a middleware, the application itself."""
         if self.is_constructor(callee):
-            return _router(call, is_app=callee.last in _APPS)
+            return _routable(call) if callee.last == "Routable" else _router(call, is_app=callee.last in _APPS)
+        if _is_classy(callee) and callee.last in VERBS:
+            return classy_route(callee.last, call)
         if callee.last == "Route":
             return _listed_route(call)
         if callee.last == "Mount":
@@ -54,13 +68,31 @@ def _router(call: Call, *, is_app: bool) -> Router:
         line=call.node.lineno,
     )
     _add_listed(router, call.named.get("routes"))
+    lifespan = call.named.get("lifespan")
+    started = call.named.get("on_startup")
+    given = [lifespan, *(started if isinstance(started, list) else [])]
+    router.at_start += [item for item in given if isinstance(item, Function)]
+    return router
+
+
+def _is_classy(value: External) -> bool:
+    return value.name.partition(".")[0] in _CLASSY
+
+
+def _routable(call: Call) -> Router:
+    """An object of a class whose methods are routes; it stands for its own router."""
+    router = _router(call, is_app=False)
+    cls = call.interpreter.evaluate(call.node.func, call.scope)
+    for ancestor in call.interpreter.lineage(cls) if isinstance(cls, Class) else ():
+        values = ancestor.body.names.values() if isinstance(ancestor, Class) else ()
+        router.items += [value.route for value in values if isinstance(value, ClassyRoute)]
     return router
 
 
 def _listed_route(call: Call) -> Route:
     target = call.argument(1, "endpoint")
     function = target if isinstance(target, Function) else None
-    methods = read_methods(call.named.get("methods"))
+    methods = class_verbs(target, call) or read_methods(call.named.get("methods"))
     return Route(methods, call.text(0, "path"), function, {}, call.named, call.scope, call.node.lineno)
 
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from preview.endpoints.python import UNKNOWN, Call, Function, Module, Native, Scope
+from preview.endpoints.python import UNKNOWN, Call, Class, Function, Module, Native, Scope
 
-__all__ = ["Include", "Pending", "Route", "Router", "read_methods", "read_tags"]
+__all__ = [
+    "VERBS",
+    "AtStart",
+    "ClassyRoute",
+    "Include",
+    "Pending",
+    "Route",
+    "Router",
+    "class_verbs",
+    "classy_route",
+    "read_methods",
+    "read_tags",
+]
 
-_VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
+VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 
 
 @dataclass(eq=False, slots=True)
@@ -44,14 +56,33 @@ class Router(Native):
     file: str
     line: int
     items: list[Route | Include] = field(default_factory=list)
+    at_start: list[Function] = field(default_factory=list)
+    cls: Class | None = None
+    names: dict[str, object] = field(default_factory=dict)
+
+    def own_class(self) -> Class | None:
+        """The project's subclass of ``FastAPI`` or ``APIRouter``."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
 
     def attribute(self, name: str) -> object:
         """``app.router`` registers on the application itself."""
-        return {"router": self, "prefix": self.prefix}.get(name, UNKNOWN)
+        known = {"router": self, "prefix": self.prefix, "tags": list(self.tags)}
+        return self.names.get(name, known.get(name, UNKNOWN))
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``router.prefix = …`` and what the project puts on it."""
+        if name == "prefix" and isinstance(value, str):
+            self.prefix = value
+        else:
+            self.names[name] = value
 
     def call_method(self, name: str, call: Call) -> object:
         """Registering a route, including a router, mounting an application."""
-        if name in _VERBS or name in {"api_route", "route"}:
+        if name in VERBS or name in {"api_route", "route"}:
             route = self._route(name, call)
             return UNKNOWN if route is None else Pending(self, route)
         if name in {"add_api_route", "add_route"}:
@@ -59,6 +90,7 @@ class Router(Native):
             if route is not None:
                 target = call.argument(1, "route" if "route" in call.named else "endpoint")
                 route.function = target if isinstance(target, Function) else None
+                route.methods = class_verbs(target, call) or route.methods
                 self.items.append(route)
         elif name == "include_router":
             self._include(call)
@@ -67,7 +99,20 @@ class Router(Native):
             prefix = call.text(0, "path") if name == "mount" else ""
             if isinstance(child, Router) and child is not self:
                 self.items.append(Include(child, prefix.rstrip("/"), ()))
+        elif name in {"on_event", "add_event_handler"} and call.argument(0, "event_type") == "startup":
+            handler = call.argument(1, "func")
+            if isinstance(handler, Function):
+                self.at_start.append(handler)
+            return AtStart(self)
+        elif name == "__init__":
+            self._initialise(call)
         return UNKNOWN
+
+    def _initialise(self, call: Call) -> None:
+        """``super().__init__(prefix=…)`` in a subclass."""
+        prefix = call.named.get("prefix")
+        self.prefix = prefix if isinstance(prefix, str) else self.prefix
+        self.tags = read_tags(call.named.get("tags")) or self.tags
 
     def _include(self, call: Call) -> None:
         child = call.argument(0, "router")
@@ -84,7 +129,7 @@ class Router(Native):
         if not isinstance(path, str):
             return None
         return Route(
-            methods=(name.upper(),) if name in _VERBS else read_methods(call.named.get("methods")),
+            methods=(name.upper(),) if name in VERBS else read_methods(call.named.get("methods")),
             path=self.prefix + path,
             function=None,
             options={item.arg: item.value for item in call.node.keywords if item.arg},
@@ -92,6 +137,19 @@ class Router(Native):
             scope=call.scope,
             line=call.node.lineno,
         )
+
+
+@dataclass(eq=False, slots=True)
+class AtStart(Native):
+    """``@app.on_event("startup")``: what it registers is there when the application serves."""
+
+    router: Router
+
+    def decorate(self, target: object) -> object:
+        """Keep the function."""
+        if isinstance(target, Function):
+            self.router.at_start.append(target)
+        return UNKNOWN
 
 
 @dataclass(eq=False, slots=True)
@@ -110,6 +168,34 @@ class Pending(Native):
         self.route.function = target if isinstance(target, Function) else None
         self.router.items.append(self.route)
         return target
+
+
+@dataclass(eq=False, slots=True)
+class ClassyRoute(Native):
+    """``@get("/x")`` above a method, of a package whose classes carry routes."""
+
+    route: Route
+
+    def decorate(self, target: object) -> object:
+        """Take the method; the class's name for it stands for the route."""
+        if isinstance(target, Function):
+            self.route.function = target
+        return self
+
+
+def classy_route(verb: str, call: Call) -> ClassyRoute:
+    """``get("/x", …)`` outside of any router."""
+    options = {item.arg: item.value for item in call.node.keywords if item.arg}
+    path = call.text(0, "path")
+    return ClassyRoute(Route((verb.upper(),), path, None, options, call.named, call.scope, call.node.lineno))
+
+
+def class_verbs(target: object, call: Call) -> tuple[str, ...]:
+    """The methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
+    if not isinstance(target, Class):
+        return ()
+    classes = [item for item in call.interpreter.lineage(target) if isinstance(item, Class)]
+    return tuple(verb.upper() for verb in sorted({name for item in classes for name in item.body.names} & VERBS))
 
 
 def read_methods(value: object) -> tuple[str, ...]:

@@ -23,11 +23,13 @@ class Parameters:
     """What a route takes.
 
     Attributes:
+        path: The path's parameters, name to JSON type.
         query: Name to JSON type.
         models: Parameter to skeleton, for those that FastAPI reads from the body as a whole.
         fields: Parameter to skeleton, for single values in the body or the form.
     """
 
+    path: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     models: dict[str, object] = field(default_factory=dict)
     fields: dict[str, object] = field(default_factory=dict)
@@ -42,7 +44,8 @@ class Parameters:
 
 def read_parameters(function: Function, path: str, interpreter: Interpreter, schemas: Schemas) -> Parameters:
     """The parameters of a route's function and of what it depends on."""
-    reader = _Reader(set(_PATH_NAME.findall(path)), interpreter, schemas)
+    in_path = _PATH_NAME.findall(path)
+    reader = _Reader(set(in_path), interpreter, schemas, Parameters(dict.fromkeys(in_path, "string")))
     reader.read(function, 0)
     return reader.found
 
@@ -59,7 +62,7 @@ class _Reader:
             return
         arguments = function.node.args
         positional = [*arguments.posonlyargs, *arguments.args]
-        if function.receiver is not None:
+        if function.receiver is not None or [item.arg for item in positional[:1]] == ["self"]:
             positional = positional[1:]
         missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
         defaults = [*missing, *arguments.defaults][-len(positional) :] if positional else []
@@ -79,6 +82,8 @@ class _Reader:
             self._depend(source, annotation, inner if in_annotation else scope, inner, depth)
             return
         name = _alias(source) or argument.arg
+        if argument.arg in self.in_path:
+            self.found.path[name] = _json_type(self.schemas.describe(annotation, inner) or "string")
         if kind in {"Header", "Cookie", "Path"} or argument.arg in self.in_path:
             return
         described = self.schemas.describe(annotation, inner) if annotation else _type_of(default)

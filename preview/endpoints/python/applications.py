@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,11 @@ _SIDE_FOLDERS: Final = frozenset(
         *("alembic", "samples", "sample", "tools", "mock", "mocks", "stubs", "fake", "old", "legacy", "deprecated"),
         *("backup", "archive", "sandbox", "playground", "experiments", "notebooks", "templates", "deprecated"),
     }
+)
+
+# `app = register_app()`, `application = shop.create_app(config)`: at the margin, and something of an application.
+_ASSIGNED: Final = re.compile(
+    rb"^\w+(?:\s*:\s*\w+)?\s*=\s*[\w.]*(?:app|application|server|api)\w*\(", re.MULTILINE | re.IGNORECASE
 )
 
 
@@ -104,6 +110,7 @@ class _Search:
             if any(is_module(name, hint.module) for hint in self.hints)
             or (name.rpartition("/")[2] in _FILE_NAMES and not name.endswith("__init__.py"))
             or any(word in self.sources.text(name) for word in words)
+            or (name.count("/") <= 1 and _ASSIGNED.search(self.sources.text(name)))
         ]
         return sorted(files, key=self._rank)
 
@@ -117,8 +124,7 @@ class _Search:
     def _makes(self, file: str) -> bool:
         """Whether it seems to call what makes an application."""
         text = self.sources.text(file)
-        made = any(word + b"(" in text for word in self.kind.mentions)
-        return made or any(b" " + factory.encode() + b"(" in text for factory in _FACTORIES)
+        return any(word + b"(" in text for word in self.kind.mentions) or _ASSIGNED.search(text) is not None
 
     def _rank(self, file: str) -> tuple[bool, bool, bool, int, int, str]:
         *folders, name = file.split("/")
