@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from preview.endpoints.fastapi.routes import (
     VERBS,
@@ -85,7 +86,10 @@ def _routable(call: Call) -> Router:
     cls = call.interpreter.evaluate(call.node.func, call.scope)
     for ancestor in call.interpreter.lineage(cls) if isinstance(cls, Class) else ():
         values = ancestor.body.names.values() if isinstance(ancestor, Class) else ()
-        router.items += [value.route for value in values if isinstance(value, ClassyRoute)]
+        router.classy += [replace(value.route) for value in values if isinstance(value, ClassyRoute)]
+    for route in router.classy:
+        route.path = router.prefix + route.path
+    router.items += router.classy
     return router
 
 

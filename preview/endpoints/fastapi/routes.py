@@ -48,7 +48,20 @@ class Include:
 
 @dataclass(eq=False, slots=True)
 class Router(Native):
-    """``FastAPI()``, ``APIRouter()`` and their like. ``items`` are in the order of registration."""
+    """``FastAPI()``, ``APIRouter()`` and their like.
+
+    Attributes:
+        is_app: Whether a server can run it.
+        prefix: Before the path of each route registered on it.
+        tags: Of all its routes.
+        file: Where it is made.
+        line: In that file, from 1.
+        items: In the order of registration.
+        at_start: Functions that run when the server starts, and may register more.
+        classy: Those of the items that come from a class's methods.
+        cls: The project's subclass that it is an object of.
+        names: What the project keeps on it.
+    """
 
     is_app: bool
     prefix: str
@@ -57,6 +70,7 @@ class Router(Native):
     line: int
     items: list[Route | Include] = field(default_factory=list)
     at_start: list[Function] = field(default_factory=list)
+    classy: list[Route] = field(default_factory=list)
     cls: Class | None = None
     names: dict[str, object] = field(default_factory=dict)
 
@@ -113,6 +127,8 @@ class Router(Native):
         prefix = call.named.get("prefix")
         self.prefix = prefix if isinstance(prefix, str) else self.prefix
         self.tags = read_tags(call.named.get("tags")) or self.tags
+        for route in self.classy if isinstance(prefix, str) else ():
+            route.path = prefix + route.path
 
     def _include(self, call: Call) -> None:
         child = call.argument(0, "router")
