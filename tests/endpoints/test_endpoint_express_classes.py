@@ -59,6 +59,20 @@ CONTROLLERS = {
         @Service() class Users { router = express.Router(); constructor() { this.router.get('/a', h) } }
         @Service() class App { app = express(); constructor(private users: Users) { this.app.use('/x', this.users.router) } }
         Container.get(App).app.listen(1)"""}),
+    "a container by tokens": ("tsyringe", {"src/main.ts": """
+        import express from 'express'; import { container, inject, injectable } from 'tsyringe';
+        const Symbols = { Users: Symbol.for('Users') };
+        @injectable() class Users { add(app) { app.get('/x/a', h) } }
+        @injectable() class Routes { constructor(@inject(Symbols.Users) private users: Adds) {} add(app) { this.users.add(app) } }
+        container.register<Adds>(Symbols.Users, { useClass: Users });
+        const app = express(); container.resolve(Routes).add(app); app.listen(1)"""}),
+    "a container that is bound": ("inversify", {"src/main.ts": """
+        import express from 'express'; import { Container, ContainerModule, inject, injectable } from 'inversify';
+        const TYPES = { App: Symbol('App'), Users: Symbol('Users') };
+        @injectable() class Users { router = express.Router(); constructor() { this.router.get('/a', h) } }
+        @injectable() class App { app = express(); constructor(@inject(TYPES.Users) private users: Users) {} start() { this.app.use('/x', this.users.router) } }
+        const container = new Container(); container.load(new ContainerModule((bind) => { bind<Users>(TYPES.Users).to(Users).inSingletonScope() }));
+        container.bind<App>(TYPES.App).to(App); container.get<App>(TYPES.App).start()"""}),
     "routing-controllers": ("routing-controllers", {
         "src/main.ts": "import 'reflect-metadata'; import { createExpressServer } from 'routing-controllers';\n"
                        "import { Users } from './users';\ncreateExpressServer({ routePrefix: '/x', controllers: [Users] }).listen(1)",

@@ -9,6 +9,7 @@ from typing import Final
 from dotenv.parser import parse_stream
 
 from preview.endpoints.express.consign import from_options
+from preview.endpoints.express.containers import REGISTERING, Bindings, Container
 from preview.endpoints.express.controllers import (
     InversifyServer,
     NestApp,
@@ -18,7 +19,7 @@ from preview.endpoints.express.controllers import (
     module_controllers,
 )
 from preview.endpoints.express.router import Router
-from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JSObject, Made
+from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, Interpreter, JSObject, Made
 from preview.sources import Sources
 
 __all__ = ["ExpressFramework", "read_env_file"]
@@ -34,6 +35,7 @@ _LOADERS: Final = frozenset({"consign", "express-consign", "express-load"})
 _OTHERS: Final = ("koa", "@koa", "next", "react", "vue", "wouter", "hono", "find-my-way", "itty", "bun")
 # Containers that make what they are asked for.
 _CONTAINERS: Final = frozenset({"typedi", "tsyringe", "inversify", "awilix"})
+_ASKING: Final = frozenset({"get", "resolve"})
 _CONFIG_ENDS: Final = ("json", "js", "ts", "cjs")
 
 
@@ -48,6 +50,7 @@ class ExpressFramework:
     def __init__(self) -> None:
         self.apps: list[Router] = []
         self.controllers: list[Class] = []
+        self.bindings = Bindings()
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications and routers; what wraps one gives it back."""
@@ -68,9 +71,15 @@ class ExpressFramework:
             return _mapped(call)
         if callee.package == "envalid":
             return _envalid(callee.last, call)
+        if callee.package in _CONTAINERS:
+            if callee.name == "inversify.Container":
+                return Container(self.bindings)
+            if callee.last in REGISTERING:
+                self.bindings.register(call)
+                return callee
+            if callee.last in _ASKING:
+                return self.bindings.provide(call.argument(0), call.interpreter)
         arguments = call.arguments
-        if callee.package in _CONTAINERS and arguments and isinstance(arguments[0], Class):
-            return call.interpreter.construct(arguments[0], Call(None, call.scope, call.interpreter, []))
         wrapped = next((item for item in arguments if isinstance(item, Router)), None)
         call.interpreter.call_back(arguments)
         # `http.createServer(app)`, `expressWs(app)`, `vhost('x', app)`
@@ -108,6 +117,10 @@ class ExpressFramework:
     def inherit(self, base: External) -> object:
         """``class App extends express.Router``."""
         return self._make(base.name, "")
+
+    def provide(self, token: object, interpreter: Interpreter) -> object:
+        """What a container hands in for a token."""
+        return self.bindings.provide(token, interpreter)
 
     def declare(self, cls: Class) -> None:
         """Remember a class with decorators."""

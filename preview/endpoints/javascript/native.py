@@ -104,6 +104,10 @@ class Framework(Protocol):
         """The framework's object within an instance of a class that extends ``base``; None for most."""
         ...
 
+    def provide(self, token: object, interpreter: Interpreter) -> object:
+        """What a container of the framework's hands in for a token or a class."""
+        ...
+
     def declare(self, cls: Class) -> None:
         """A class with decorators was read."""
         ...

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript.native import Call, Native
-from preview.endpoints.javascript.syntax import children, string_value, text
+from preview.endpoints.javascript.native import Native
+from preview.endpoints.javascript.syntax import children, fields, string_value, text
 from preview.endpoints.javascript.values import UNKNOWN, Class, Function, JSObject, Made, Scope
 
 if TYPE_CHECKING:
@@ -162,9 +162,11 @@ def _injected(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     function = interpreter.active[-1] if interpreter.active else None
     if function is None or text(function.node.child_by_field_name("name")) != "constructor":
         return UNKNOWN
+    for decorator in fields(node, "decorator"):
+        made = interpreter.evaluate(decorator.named_children[0], scope) if decorator.named_children else UNKNOWN
+        if isinstance(made, Made) and made.name.rpartition(".")[2].lower() == "inject" and made.arguments:
+            return interpreter.framework.provide(made.arguments[0], interpreter)
     annotation = node.child_by_field_name("type")
     named = annotation.named_children[0] if annotation is not None and annotation.named_children else None
     cls = interpreter.settle(scope.find(text(named))) if named is not None else UNKNOWN
-    if not isinstance(cls, Class):
-        return UNKNOWN
-    return interpreter.construct(cls, Call(None, scope, interpreter, []))
+    return interpreter.framework.provide(cls, interpreter) if isinstance(cls, Class) else UNKNOWN

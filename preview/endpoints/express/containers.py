@@ -1,0 +1,102 @@
+"""Containers that hand in what classes ask for: tsyringe, inversify, typedi."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.endpoints.javascript import (
+    UNKNOWN,
+    Bound,
+    Call,
+    Class,
+    Function,
+    Interpreter,
+    JSObject,
+    Made,
+    Native,
+    Scope,
+)
+
+__all__ = ["REGISTERING", "Bindings", "Container"]
+
+REGISTERING: Final = frozenset({"register", "registerSingleton", "registerInstance", "set"})
+
+
+@dataclass(slots=True)
+class Bindings:
+    """What each token stands for.
+
+    Attributes:
+        values: By token (a text, or the identity of a symbol or class).
+        made: Instances by the identity of their class.
+    """
+
+    values: dict[object, object] = field(default_factory=dict)
+    made: dict[int, object] = field(default_factory=dict)
+
+    def register(self, call: Call) -> None:
+        """``container.register('Users', {useClass: Users})``."""
+        token, value = call.argument(0), call.argument(1)
+        if isinstance(value, JSObject):
+            options = value.names
+            value = next((options[name] for name in ("useClass", "useValue", "useFactory") if name in options), value)
+        self.bind(token, token if value is None else value)
+
+    def bind(self, token: object, value: object) -> None:
+        """Remember one."""
+        self.values[_key(token)] = value
+
+    def provide(self, token: object, interpreter: Interpreter) -> object:
+        """What a class gets that asks for a token; of one class always the same instance."""
+        value = interpreter.settle(self.values.get(_key(token), token))
+        if isinstance(value, Class):
+            if id(value) not in self.made:
+                self.made[id(value)] = UNKNOWN  # classes that ask for each other
+                self.made[id(value)] = interpreter.construct(value, Call(None, Scope(""), interpreter, []))
+            return self.made[id(value)]
+        if isinstance(value, Function) and value is not token:
+            return interpreter.call(value, [])
+        return value if value is not token else UNKNOWN
+
+
+def _key(token: object) -> object:
+    return token if isinstance(token, str) else id(token)
+
+
+@dataclass(eq=False, slots=True)
+class Container(Native):
+    """``new Container()`` of inversify."""
+
+    bindings: Bindings
+
+    def attribute(self, name: str) -> object:
+        """Its methods."""
+        return Bound(self, name)
+
+    def call_method(self, name: str, call: Call) -> object:
+        """Binding and asking."""
+        if name in {"bind", "rebind"}:
+            return Binder(self.bindings, call.argument(0))
+        if name in {"get", "resolve"}:
+            return self.bindings.provide(call.argument(0), call.interpreter)
+        if name == "load":
+            for module in call.arguments:  # new ContainerModule(bind => …)
+                for build in module.arguments if isinstance(module, Made) else []:
+                    if isinstance(build, Function):
+                        call.interpreter.call(build, [Bound(self, "bind")])
+        return self
+
+
+@dataclass(eq=False, slots=True)
+class Binder(Native):
+    """``container.bind(TYPES.Users)``, which waits for ``.to(Users)``."""
+
+    bindings: Bindings
+    token: object
+
+    def call_method(self, name: str, call: Call) -> object:
+        """What the token stands for; how long it lives does not matter."""
+        if name in {"to", "toConstantValue", "toDynamicValue"}:
+            self.bindings.bind(self.token, call.argument(0))
+        return self
