@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from preview.detection.node.command import find_command
@@ -16,7 +14,7 @@ from preview.detection.node.services import ADDRESSES, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
-from preview.endpoints import AppTarget
+from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.sources import Sources
 from preview.sources.node_tools import is_tool_for_development
 
@@ -37,6 +35,10 @@ _CLIENTS: Final = {
     ServiceKind.RABBITMQ: ("amqplib", "amqp-connection-manager", "rascal"),
     ServiceKind.ELASTICSEARCH: ("@elastic/elasticsearch", "elasticsearch"),
 }
+_HEALTH: Final = re.compile(rb"""["'`/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["'`]""")
+_NEEDS_FILE: Final = re.compile(
+    r"dotenv[\s\S]{0,40}\.config\(\s*\)[\s\S]{0,200}\.error\b[\s\S]{0,200}\b(?:throw\b|process\.exit)"
+)
 _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
 
 
@@ -54,7 +56,7 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
     project = find_project(sources, file or (target.file if target is not None else None))
     if project is None:
         return None
-    return _apply(_plan(project, target), overrides)
+    return _plan(project, target)
 
 
 _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
@@ -80,12 +82,21 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         command=command.arguments,
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
-        steps=work.steps,
+        steps=(*_empty_env_file(project), *work.steps),
+        health_path=_health_path(project, target),
         variables=variables,
         services=services,
         decisions=command.decisions,
         warnings=tuple(_warning(need) for need in services if need.at_startup),
     )
+
+
+def _empty_env_file(project: NodeProject) -> list[Step]:
+    """Some refuse to start without a ``.env``; the values themselves come from the environment."""
+    if project.find(".env") is not None or not any(_NEEDS_FILE.search(project.text(name)) for name in project.reached):
+        return []
+    script = "require('fs').writeFileSync('.env', '')"
+    return [Step(".env", ("node", "-e", script), project.folder, "the sources refuse to start without a .env file")]
 
 
 def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
@@ -115,23 +126,12 @@ def _warning(need: ServiceNeed) -> str:
     return f"{need.where} connects to {need.kind} when it starts, and does not come up without it{setting}"
 
 
-def _apply(plan: StartPlan, given: Overrides) -> StartPlan:
-    """What a person decided wins."""
-    steps: Sequence[Step] = given.steps if given.steps is not None else plan.steps
-    if given.skip_steps is True:
-        steps = ()
-    elif given.skip_steps:
-        skipped = given.skip_steps
-        steps = [step for step in steps if step.name not in skipped]
-    return replace(
-        plan,
-        framework=given.framework or plan.framework,
-        server=given.server or (Server.COMMAND if given.command else plan.server),
-        command=given.command or plan.command,
-        directory=given.directory or plan.directory,
-        manifests=given.manifests or plan.manifests,
-        health_path=given.health or plan.health_path,
-        steps=tuple(steps),
-        variables={**plan.variables, **given.variables},
-        extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
-    )
+def _health_path(project: NodeProject, target: AppTarget | None) -> str | None:
+    if target is None or not any(_HEALTH.search(project.sources.text(name)) for name in project.scripts):
+        return None
+    app = next((item for item in find_apps(project.sources) if item.target.file == target.file), None)
+    if app is None:
+        return None
+    found: Found = {}
+    app.list_endpoints(found)
+    return find_health_path(tuple(found.values()))

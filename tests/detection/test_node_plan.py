@@ -1,0 +1,147 @@
+"""How Node projects are started, decided from their files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from preview.detection.node import detect_node
+from preview.detection.overrides import Overrides
+from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain
+from preview.sources import Sources
+
+EXPRESS = "const express = require('express');\nconst app = express();\n"
+LISTEN = "app.listen(process.env.PORT || 3000);\n"
+
+
+def plan_of(folder: Path, package: Mapping[str, object], files: dict[str, str], at: str = ".") -> StartPlan:
+    """The plan of a project with one package."""
+    content = {"dependencies": {"express": "^4"}, **package}
+    for name, text in {f"{at}/package.json": json.dumps(content), **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    plan = detect_node(Sources(folder), None, Overrides())
+    assert plan is not None
+    return plan
+
+
+def test_a_start_script_is_seen_through(tmp_path: Path) -> None:
+    scripts = {"start": "cross-env MODE=full NODE_ENV=production nodemon --experimental-vm-modules server.js"}
+    plan = plan_of(tmp_path, {"scripts": scripts}, {"server.js": EXPRESS + LISTEN})
+    assert (plan.toolchain, plan.server) == (Toolchain.NODE, Server.NODE)
+    assert plan.command == ("--experimental-vm-modules", "server.js")
+    assert {name: item.value for name, item in plan.variables.items()} == {"MODE": "full"}
+
+
+def test_a_flag_that_node_no_longer_knows_is_dropped(tmp_path: Path) -> None:
+    scripts = {"start": "node --es-module-specifier-resolution=node server.js"}
+    plan = plan_of(tmp_path, {"type": "module", "scripts": scripts}, {"server.js": EXPRESS + LISTEN})
+    assert plan.command == ("server.js",)
+
+
+def test_typescript_is_read_by_tsx(tmp_path: Path) -> None:
+    scripts = {"start": "node dist/server.js", "build": "tsc"}
+    files = {
+        "src/server.ts": EXPRESS + LISTEN,
+        "tsconfig.json": '{"compilerOptions": {"outDir": "dist", "rootDir": "src"}}',
+    }
+    plan = plan_of(tmp_path, {"scripts": scripts}, files)
+    assert plan.command == ("--import", "tsx", "src/server.ts")
+    assert [line.rpartition("@")[0] for line in plan.extra_requirements] == ["tsx"]
+
+
+def test_decorators_that_need_types_are_compiled_by_swc(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "ts-node src/main.ts"}, "dependencies": {"express": "^4", "reflect-metadata": "*"}}
+    options = '{"compilerOptions": {"emitDecoratorMetadata": true}}'
+    files = {"src/main.ts": EXPRESS + LISTEN, "src/a.ts": "@Service()\nclass A {}\n", "tsconfig.json": options}
+    assert plan_of(tmp_path, package, files).command == ("-r", "@swc-node/register", "src/main.ts")
+
+
+def test_babel_is_used_as_the_project_has_it(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "babel-node src/index.js"}, "devDependencies": {"@babel/node": "^7"}}
+    files = {"src/index.js": "import express from 'express';\nexpress().listen(3000);\n", ".babelrc": "{}"}
+    assert plan_of(tmp_path, package, files).command == ("-r", "@babel/register", "src/index.js")
+
+
+def test_a_member_of_a_workspace_is_installed_from_its_root(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"workspaces": ["apps/*"]}')
+    plan = plan_of(
+        tmp_path, {"scripts": {"start": "node index.js"}}, {"apps/api/index.js": EXPRESS + LISTEN}, "apps/api"
+    )
+    assert (plan.directory, plan.manifests) == ("apps/api", ".")
+
+
+def test_variables_come_from_the_example_and_what_is_required_is_made_up(tmp_path: Path) -> None:
+    source = "const { JWT_SECRET, API_URL } = process.env;\nconst size = process.env.PAGE_SIZE || 10;\n"
+    files = {"server.js": EXPRESS + source + LISTEN, ".env.example": "API_URL=http://api.local\nJWT_SECRET=\nOTHER=1\n"}
+    plan = plan_of(tmp_path, {"main": "server.js"}, files)
+    assert (plan.variables["API_URL"].value, plan.variables["API_URL"].origin) == ("http://api.local", Origin.EXAMPLE)
+    assert (plan.variables["JWT_SECRET"].value, plan.variables["JWT_SECRET"].secret) == ("{secret}", True)
+    assert plan.variables.keys() == {"API_URL", "JWT_SECRET"}
+
+
+def test_dotenv_safe_gets_a_value_for_each_name_of_its_example(tmp_path: Path) -> None:
+    package = {"main": "server.js", "dependencies": {"express": "^4", "dotenv-safe": "^8"}}
+    plan = plan_of(tmp_path, package, {"server.js": EXPRESS + LISTEN, ".env.example": "EMAIL_HOST=\nPORT=1\n"})
+    assert plan.variables["EMAIL_HOST"].value != ""
+    assert "PORT" not in plan.variables
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("LIMIT: Joi.number().required()", True),
+        ("LIMIT: Joi.number().default(5)", False),
+        ("LIMIT: z.coerce.number().min(3)", True),
+        ("LIMIT: z.string().optional()", False),
+        ("LIMIT: num({ default: 3 })", False),
+    ],
+)
+def test_a_schema_says_what_is_required(tmp_path: Path, declared: str, expected: bool) -> None:
+    source = f"const Joi = require('joi'); const zod = 1; const schema = {{ {declared} }}; check(process.env);\n"
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
+    assert ("LIMIT" in plan.variables) is expected
+
+
+def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path: Path) -> None:
+    source = (
+        "const mongoose = require('mongoose');\nmongoose.connect(process.env.MONGO_URI).catch(() => process.exit(1));\n"
+    )
+    package = {"main": "server.js", "dependencies": {"express": "^4", "mongoose": "^8"}}
+    (need,) = plan_of(tmp_path, package, {"server.js": EXPRESS + source + LISTEN}).services
+    assert (need.kind, need.setting, need.at_startup) == (ServiceKind.MONGODB, "MONGO_URI", True)
+    assert need.address == ("localhost", 27017)
+
+
+def test_a_seeder_that_the_program_does_not_load_needs_nothing_at_startup(tmp_path: Path) -> None:
+    seeder = "const mongoose = require('mongoose');\nmongoose.connect(process.env.MONGO_URI);\nprocess.exit();\n"
+    package = {"main": "server.js", "dependencies": {"express": "^4", "mongoose": "^8"}}
+    (need,) = plan_of(tmp_path, package, {"server.js": EXPRESS + LISTEN, "seeder.js": seeder}).services
+    assert not need.at_startup
+
+
+@pytest.mark.parametrize(("provider", "steps"), [("sqlite", 2), ("postgresql", 1)])
+def test_prisma_makes_its_client_and_tables_where_they_are_in_a_file(tmp_path: Path, provider: str, steps: int) -> None:
+    schema = f'datasource db {{\n provider = "{provider}"\n url = env("DATABASE_URL")\n}}\n'
+    package = {"main": "server.js", "dependencies": {"express": "^4", "@prisma/client": "^5.1.0"}}
+    plan = plan_of(tmp_path, package, {"server.js": EXPRESS + LISTEN, "prisma/schema.prisma": schema})
+    assert plan.steps[0].argv == ("preview-prisma", "prisma/schema.prisma")
+    assert len(plan.steps) == steps
+    assert plan.extra_requirements == ("prisma@^5.1.0",)
+    assert plan.variables["DATABASE_URL"].value.startswith("file:" if provider == "sqlite" else "postgresql:")
+
+
+def test_a_program_that_insists_on_its_env_file_gets_an_empty_one(tmp_path: Path) -> None:
+    source = "const found = require('dotenv').config();\nif (found.error) throw new Error('no .env');\n"
+    plan = plan_of(tmp_path, {"main": "server.js"}, {"server.js": EXPRESS + source + LISTEN})
+    assert [step.name for step in plan.steps] == [".env"]
+
+
+def test_a_front_end_is_no_server(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text(
+        '{"scripts": {"start": "vite"}, "dependencies": {"vite": "5", "react-dom": "18"}}'
+    )
+    assert detect_node(Sources(tmp_path), None, Overrides()) is None
