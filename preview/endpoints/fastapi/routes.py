@@ -124,11 +124,12 @@ class Router(Native):
 
     def _initialise(self, call: Call) -> None:
         """``super().__init__(prefix=…)`` in a subclass."""
-        prefix = call.named.get("prefix")
-        self.prefix = prefix if isinstance(prefix, str) else self.prefix
         self.tags = read_tags(call.named.get("tags")) or self.tags
-        for route in self.classy if isinstance(prefix, str) else ():
-            route.path = prefix + route.path
+        prefix = call.named.get("prefix")
+        if isinstance(prefix, str):
+            self.prefix = prefix
+            for route in self.classy:
+                route.path = prefix + route.path
 
     def _include(self, call: Call) -> None:
         child = call.argument(0, "router")

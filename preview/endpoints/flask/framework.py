@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from preview.endpoints.flask.classful import PACKAGES, register_class, routed_method
 from preview.endpoints.flask.described import FieldUse, Model, Parser
 from preview.endpoints.flask.registry import Registry
 from preview.endpoints.flask.resources import RestApi, SmorestApi, make_namespace
@@ -46,6 +47,8 @@ class FlaskFramework:
         last, top = callee.last, _top(callee)
         if last == "as_view":
             return as_view(call)
+        if top in PACKAGES and last in {"register", "route"}:
+            return register_class(call) if last == "register" else routed_method(call)
         if last == "RequestParser":
             return Parser()
         if last == "Model" and top in _RESTFUL:

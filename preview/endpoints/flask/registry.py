@@ -100,6 +100,8 @@ class Registry(Native):
             self._add(call)
         elif name in {"register_blueprint", "register_api", "register_api_view"}:
             self._register(call)
+        elif name == "__init__":
+            self.set_attribute("url_prefix", call.named.get("url_prefix"))
         elif name in {"test_request_context", "app_context"}:
             return self
         return UNKNOWN

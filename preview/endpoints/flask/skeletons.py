@@ -30,6 +30,8 @@ def skeleton(value: object, interpreter: Interpreter, depth: int = 0) -> object:
     match value:
         case FieldUse():
             return _field(value, interpreter, depth)
+        case External() if ".fields." in value.name:
+            return _KINDS.get(value.last, "string")
         case Model():
             return _mapping(value.fields, interpreter, depth)
         case dict():

@@ -34,7 +34,7 @@ class _Wraps(Native):
         self._function = function
 
     def decorate(self, target: object) -> object:  # noqa: ARG002
-        return self._function if isinstance(self._function, (Function, Class)) else UNKNOWN
+        return self._function if isinstance(self._function, (Function, Class, Native)) else UNKNOWN
 
 
 class _Super(Native):
@@ -52,9 +52,6 @@ class _Super(Native):
             if isinstance(found, Function):
                 function = Function(found.node, found.scope, receiver=self._receiver)
                 return call.interpreter.call(function, call.arguments, **call.named)
-        return UNKNOWN if name == "__init__" or not isinstance(self._receiver, Native) else self._ask(name, call)
-
-    def _ask(self, name: str, call: Call) -> object:
         return self._receiver.call_method(name, call) if isinstance(self._receiver, Native) else UNKNOWN
 
 
