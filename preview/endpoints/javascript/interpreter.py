@@ -13,9 +13,10 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript.builtins import call_builtin, has_builtin
 from preview.endpoints.javascript.callbacks import functions_worth_reading
-from preview.endpoints.javascript.classes import construct, member_of_class
+from preview.endpoints.javascript.classes import construct
 from preview.endpoints.javascript.expressions import EXPRESSIONS
 from preview.endpoints.javascript.json_values import read_json
+from preview.endpoints.javascript.members import member, property_of
 from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
 from preview.endpoints.javascript.native import Call, Framework, Native
@@ -30,7 +31,6 @@ from preview.endpoints.javascript.values import (
     Class,
     External,
     Function,
-    Getter,
     JSObject,
     Made,
     Module,
@@ -45,7 +45,6 @@ __all__ = ["Interpreter"]
 _MAX_DEPTH: Final = 200
 # A function within itself: loaders of routes walk folders so.
 _MAX_RECURSION: Final = 6
-_OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
 
 
 class Interpreter:
@@ -173,47 +172,7 @@ class Interpreter:
 
     def member(self, value: object, name: str) -> object:
         """``value.name``."""
-        value = self.settle(value)
-        if isinstance(value, JSObject):
-            return self._property(value, name)
-        if isinstance(value, External):
-            return self._external_member(value, name)
-        if isinstance(value, Native):
-            return value.attribute(name)
-        if isinstance(value, Class):
-            found = member_of_class(self, value, name, static=True)
-            return self.call(found.function, [], value) if isinstance(found, Getter) else self.settle(found)
-        if isinstance(value, Function):
-            if name == "prototype":
-                return value.names.setdefault("prototype", JSObject())
-            return self.settle(value.names.get(name, value.name if name == "name" else UNKNOWN))
-        if isinstance(value, (str, list)) and name == "length":
-            return len(value)
-        if isinstance(value, (Made, External)):
-            return Made(name, [], value)
-        return UNKNOWN
-
-    def _external_member(self, value: External, name: str) -> object:
-        if name == "__esModule":
-            return False
-        if value.name == "process" and name == "env":
-            return self.environment
-        return value if name == "default" else External(f"{value.name}.{name}")
-
-    def _property(self, value: JSObject, name: str) -> object:
-        if name in value.names:
-            found = value.names[name]
-        elif value.cls is not None:
-            found = member_of_class(self, value.cls, name, static=False)
-            if found is UNKNOWN and isinstance(value.native, Native):
-                return value.native.attribute(name)
-        elif name == "default":  # a whole CommonJS module taken for one with a default
-            return value
-        else:
-            return None if name not in _OBJECT_METHODS else UNKNOWN
-        if isinstance(found, Getter):
-            return self.call(found.function, [], value)
-        return self.settle(found)
+        return member(self, self.settle(value), name)
 
     # Calls
 
@@ -222,7 +181,7 @@ class Interpreter:
         if isinstance(receiver, Native):
             return receiver.call_method(name, call)
         if isinstance(receiver, JSObject):
-            found = self._property(receiver, name)
+            found = property_of(self, receiver, name)
             if isinstance(found, (Function, Class, Native, External)):
                 return self.invoke(found, call, receiver)
             if isinstance(receiver.native, Native):

@@ -1,0 +1,63 @@
+"""What ``value.name`` gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from preview.endpoints.javascript.classes import member_of_class
+from preview.endpoints.javascript.native import Native
+from preview.endpoints.javascript.values import UNKNOWN, Class, External, Function, Getter, JSObject, Made
+
+if TYPE_CHECKING:
+    from preview.endpoints.javascript.interpreter import Interpreter
+
+__all__ = ["member", "property_of"]
+
+_OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
+
+
+def member(interpreter: Interpreter, value: object, name: str) -> object:
+    """``value.name``."""
+    if isinstance(value, JSObject):
+        return property_of(interpreter, value, name)
+    if isinstance(value, External):
+        return _external_member(interpreter, value, name)
+    if isinstance(value, Native):
+        return value.attribute(name)
+    if isinstance(value, Class):
+        found = member_of_class(interpreter, value, name, static=True)
+        return interpreter.call(found.function, [], value) if isinstance(found, Getter) else interpreter.settle(found)
+    if isinstance(value, Function):
+        if name == "prototype":
+            return value.names.setdefault("prototype", JSObject())
+        return interpreter.settle(value.names.get(name, value.name if name == "name" else UNKNOWN))
+    if isinstance(value, (str, list)) and name == "length":
+        return len(value)
+    if isinstance(value, (Made, External)):
+        return Made(name, [], value)
+    return UNKNOWN
+
+
+def _external_member(interpreter: Interpreter, value: External, name: str) -> object:
+    if name == "__esModule":
+        return False
+    if value.name == "process" and name == "env":
+        return interpreter.environment
+    return value if name == "default" else External(f"{value.name}.{name}")
+
+
+def property_of(interpreter: Interpreter, value: JSObject, name: str) -> object:
+    """A property of an object, its own or its class's."""
+    if name in value.names:
+        found = value.names[name]
+    elif value.cls is not None:
+        found = member_of_class(interpreter, value.cls, name, static=False)
+        if found is UNKNOWN and isinstance(value.native, Native):
+            return value.native.attribute(name)
+    elif name == "default":  # a whole CommonJS module taken for one with a default
+        return value
+    else:
+        return None if name not in _OBJECT_METHODS else UNKNOWN
+    if isinstance(found, Getter):
+        return interpreter.call(found.function, [], value)
+    return interpreter.settle(found)
