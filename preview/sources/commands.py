@@ -119,7 +119,7 @@ def _plain(text: str, file: str) -> str:
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
     if file.endswith((".yml", ".yaml")):
         # `command:` with its words as a list below it
-        text = re.sub(r"\n\s*-\s+(?=[^\s:]+\s*(?:\n|$))", " ", text)
+        text = re.sub(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))", " ", text)
         text = re.sub(r"((?:command|entrypoint|startCommand):)\s*[>|]?-?\s*\n\s*", r"\1 ", text)
     return re.sub(r"[\"'\[\],`]+", " ", text)
 

@@ -138,7 +138,7 @@ def _fields(cls: _Settings, classes: _Classes) -> Iterator[SettingRead]:
             if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
                 continue
             name = node.target.id
-            if name in seen or name.startswith("_") or name == "model_config" or _last(node.annotation) == "ClassVar":
+            if name in seen or name.startswith("_") or name == "model_config" or _unwrap(node.annotation)[0] == "ClassVar":
                 continue
             seen.add(name)
             for read in _field(node, name, prefix, owner, modern, classes, delimiter):

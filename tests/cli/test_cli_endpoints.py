@@ -1,0 +1,70 @@
+"""``preview endpoints``: routes read from source, for a person and for a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from preview.cli.entry import run
+
+APP = '''from fastapi import FastAPI
+from pydantic import BaseModel
+app = FastAPI()
+class Book(BaseModel):
+    title: str
+@app.get("/books/{book_id}", tags=["books"])
+def read_book(book_id: int, full: bool = False) -> Book:
+    """One book."""
+@app.post("/books")
+def add_book(book: Book): ...
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "main.py").write_text(APP)
+    return tmp_path
+
+
+def test_it_lists_them_with_their_place(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["endpoints", str(project)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["METHOD", "PATH", "SUMMARY", "WHERE"]
+    assert lines[1].split() == ["GET", "/books/{book_id}", "Read", "Book", "main.py:7"]
+
+
+def test_as_json_it_is_for_programs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["endpoints", str(project), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["count"], shown["framework"], shown["app"], shown["complete"]) == (2, "fastapi", "main:app", True)
+    read, add = shown["endpoints"]
+    assert (read["method"], read["path"], read["tags"]) == ("GET", "/books/{book_id}", ["books"])
+    assert (read["file"], read["line"], read["description"]) == ("main.py", 7, "One book.")
+    assert {"name": "full", "in": "query", "type": "boolean"} in read["parameters"]
+    assert add["request_schema"] == {"title": "string"}
+
+
+def test_a_file_that_cannot_be_read_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "main.py").write_text(APP + "from broken import router\napp.include_router(router)\n")
+    (project / "broken.py").write_text("def (\n")
+    assert run(["endpoints", str(project)]) == 0
+    assert "not read: broken.py: line 1" in capsys.readouterr().err
+
+
+def test_no_endpoints_are_said_to_a_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["endpoints", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err.startswith("No endpoints found")) == ("", True)
+
+
+def test_the_application_that_the_projects_file_names_is_listed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "other.py").write_text(
+        'from fastapi import FastAPI\nsite = FastAPI()\n@site.get("/only")\ndef f(): ...\n'
+    )
+    (project / "preview.toml").write_text('[start]\napp = "other:site"\n')
+    assert run(["endpoints", str(project), "--json"]) == 0
+    assert [one["path"] for one in json.loads(capsys.readouterr().out)["endpoints"]] == ["/only"]

@@ -1,0 +1,227 @@
+"""SQLite where it can stand in for a server, else the server that is needed; migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of
+
+from preview.detection import ServiceKind, ServiceNeed, StartPlan
+
+ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
+ASYNC = "import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine({})\n"
+URL = 'os.getenv("DATABASE_URL", "postgresql://u:p@db:5432/x")'
+SQLITE, AIOSQLITE = "sqlite:///{database_path}", "sqlite+aiosqlite:///{database_path}"
+MIGRATION = {"alembic.ini": "", "alembic/env.py": "", "alembic/versions/1_a.py": "revision = '1'\n"}
+
+
+def need(plan: StartPlan, kind: ServiceKind) -> ServiceNeed:
+    return next(one for one in plan.services if one.kind is kind)
+
+
+def fastapi(folder: Path, text: str, **files: str) -> StartPlan:
+    return plan_of(folder, {"main.py": text + FASTAPI, **files})
+
+
+def test_a_url_that_can_be_set_becomes_sqlite(tmp_path: Path) -> None:
+    plan = fastapi(tmp_path, ENGINE.format(URL))
+    assert values_of(plan) == {"DATABASE_URL": SQLITE}
+    assert plan.services == ()
+    assert "SQLite instead of PostgreSQL: DATABASE_URL can be set (main.py:3)" in plan.decisions
+
+
+def test_an_asynchronous_engine_gets_its_driver(tmp_path: Path) -> None:
+    plan = fastapi(tmp_path, ASYNC.format(URL))
+    assert (values_of(plan), plan.extra_requirements) == ({"DATABASE_URL": AIOSQLITE}, ("aiosqlite",))
+
+
+def test_a_library_with_urls_of_its_own_gets_them(tmp_path: Path) -> None:
+    text = 'import os\nfrom databases import Database\ndatabase = Database(os.environ["DATABASE_URL"])\n'
+    plan = fastapi(tmp_path, text)
+    assert (values_of(plan), plan.extra_requirements) == ({"DATABASE_URL": SQLITE}, ("aiosqlite",))
+
+
+def test_tortoise_gets_its_own_form(tmp_path: Path) -> None:
+    text = "import os\nfrom tortoise.contrib.fastapi import register_tortoise\n"
+    text += 'register_tortoise(None, db_url=os.environ["DB_URL"])\n'
+    assert values_of(fastapi(tmp_path, text)) == {"DB_URL": "sqlite://{database_path}"}
+
+
+def test_a_sqlite_default_of_another_name_is_kept(tmp_path: Path) -> None:
+    assert values_of(fastapi(tmp_path, ENGINE.format('os.getenv("DB_URL", "sqlite:///./a.db")'))) == {}
+
+
+def test_one_part_of_a_url_is_not_the_url(tmp_path: Path) -> None:
+    text = 'import os\nPOSTGRES_URI = os.getenv("POSTGRES_URI", None)\n' + ENGINE.format(
+        'f"postgresql://{POSTGRES_URI}"'
+    )
+    assert values_of(fastapi(tmp_path, text)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "from sqlalchemy.dialects.postgresql import JSONB\n"
+            + ENGINE.format(URL)
+            + "Base.metadata.create_all(engine)\n",
+            "JSONB",
+        ),
+        (ENGINE.format(URL + ', connect_args={"sslmode": "require"}'), "sslmode"),
+        (
+            "from pydantic_settings import BaseSettings\nfrom pydantic import PostgresDsn\n"
+            "class S(BaseSettings):\n    DATABASE_URL: PostgresDsn\n" + ENGINE.format("S().DATABASE_URL"),
+            "PostgresDsn",
+        ),
+    ],
+)
+def test_what_sqlite_cannot_do_keeps_the_server(tmp_path: Path, text: str, reason: str) -> None:
+    plan = fastapi(tmp_path, text)
+    assert values_of(plan)["DATABASE_URL"].startswith("postgresql://")
+    assert need(plan, ServiceKind.POSTGRESQL).address == ("localhost", 5432)
+    assert any(reason in sentence for sentence in plan.decisions)
+
+
+def test_types_of_a_server_do_not_matter_where_no_tables_are_made_at_the_start(tmp_path: Path) -> None:
+    text = "from sqlalchemy.dialects.postgresql import JSONB\n" + ENGINE.format(URL)
+    assert values_of(fastapi(tmp_path, text)) == {"DATABASE_URL": SQLITE}
+
+
+def test_a_flag_that_chooses_sqlite_is_set_to_the_word_that_it_is_compared_with(tmp_path: Path) -> None:
+    text = 'import os\nUSE_SQLITE = os.getenv("USE_SQLITE")\nif USE_SQLITE == "True":\n    pass\n'
+    assert values_of(fastapi(tmp_path, text + ENGINE.format('f"postgresql://{x}"'))) == {"USE_SQLITE": "True"}
+
+
+def test_a_kind_of_database_that_can_be_chosen_is(tmp_path: Path) -> None:
+    text = 'import os\nDB_TYPE = os.getenv("DB_TYPE", "postgres")\nif DB_TYPE == "sqlite":\n    pass\n'
+    assert values_of(fastapi(tmp_path, text + ENGINE.format('f"postgresql://{x}"'))) == {"DB_TYPE": "sqlite"}
+
+
+def test_a_url_of_parts_names_its_host(tmp_path: Path) -> None:
+    text = "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n"
+    text += "    db_host: str\n    db_port: int\ns = S()\n"
+    plan = fastapi(tmp_path, text + ENGINE.format('f"postgresql://u:p@{s.db_host}:{s.db_port}/x"'))
+    one = need(plan, ServiceKind.POSTGRESQL)
+    assert (one.setting, one.address, one.at_startup) == ("DB_HOST", ("localhost", 5432), False)
+
+
+def test_a_fixed_address_is_named_with_its_place(tmp_path: Path) -> None:
+    plan = fastapi(
+        tmp_path, ENGINE.format('"mysql+pymysql://u:p@dbhost:3307/x"') + "Base.metadata.create_all(engine)\n"
+    )
+    one = need(plan, ServiceKind.MYSQL)
+    assert (one.setting, one.address, one.where, one.at_startup) == (None, ("dbhost", 3307), "main.py:3", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "at_startup"),
+    [
+        ("import psycopg2\nc = psycopg2.connect(host='localhost')\n", ServiceKind.POSTGRESQL, True),
+        ("import psycopg2\ndef get():\n    return psycopg2.connect()\n", ServiceKind.POSTGRESQL, False),
+        ("import redis\nr = redis.Redis()\n", ServiceKind.REDIS, False),
+        ("import redis\nr = redis.Redis()\nr.ping()\n", ServiceKind.REDIS, True),
+        (
+            "import redis\nr = redis.Redis()\ntry:\n    r.ping()\nexcept Exception:\n    r = None\n",
+            ServiceKind.REDIS,
+            False,
+        ),
+        ("from pymongo import MongoClient\nc = MongoClient('mongodb://localhost')\n", ServiceKind.MONGODB, False),
+        ("import pika\nc = pika.BlockingConnection()\n", ServiceKind.RABBITMQ, True),
+        ("from elasticsearch import Elasticsearch\ne = Elasticsearch()\n", ServiceKind.ELASTICSEARCH, False),
+    ],
+)
+def test_servers_that_the_code_connects_to_are_needed(
+    tmp_path: Path, text: str, kind: ServiceKind, at_startup: bool
+) -> None:
+    assert need(fastapi(tmp_path, text), kind).at_startup is at_startup
+
+
+@pytest.mark.parametrize(
+    "wiring",
+    [
+        "@app.on_event('startup')\nasync def begin():\n    await connect()\n",
+        "app.add_event_handler('startup', connect)\n",
+        "@asynccontextmanager\nasync def lifespan(app):\n    await connect()\n    yield\n",
+    ],
+)
+def test_a_server_that_the_start_connects_to_is_needed_at_once(tmp_path: Path, wiring: str) -> None:
+    text = "import asyncpg\nasync def connect():\n    await asyncpg.create_pool('postgresql://localhost')\n"
+    assert need(plan_of(tmp_path, {"main.py": FASTAPI + text + wiring}), ServiceKind.POSTGRESQL).at_startup
+
+
+def test_a_url_of_mongodb_is_no_sqlite(tmp_path: Path) -> None:
+    text = "import os\nfrom motor.motor_asyncio import AsyncIOMotorClient\n"
+    text += 'c = AsyncIOMotorClient(os.environ["DATABASE_URL"])\n'
+    plan = fastapi(tmp_path, text, **{".env.sample": "DATABASE_URL=mongodb://mongo:27017/x\n"})
+    assert values_of(plan)["DATABASE_URL"] == "mongodb://localhost:27017/preview"
+    assert need(plan, ServiceKind.MONGODB).setting == "DATABASE_URL"
+
+
+# Django
+
+
+def django(folder: Path, databases: str) -> StartPlan:
+    settings = f'import os\nimport environ\nenv = environ.Env()\nROOT_URLCONF = "shop.urls"\nDATABASES = {databases}\n'
+    files = {
+        "manage.py": MANAGE,
+        "shop/__init__.py": "",
+        "shop/urls.py": "urlpatterns = []\n",
+        "shop/settings.py": settings,
+    }
+    return plan_of(folder, files)
+
+
+def test_a_django_engine_that_is_a_variable_becomes_sqlite(tmp_path: Path) -> None:
+    plan = django(tmp_path, '{"default": {"ENGINE": os.getenv("DB_ENGINE"), "NAME": os.getenv("DB_NAME")}}')
+    assert values_of(plan) == {"DB_ENGINE": "django.db.backends.sqlite3", "DB_NAME": "{database_path}"}
+
+
+def test_a_django_url_becomes_sqlite(tmp_path: Path) -> None:
+    assert values_of(django(tmp_path, '{"default": env.db("DATABASE_URL")}')) == {"DATABASE_URL": SQLITE}
+
+
+def test_a_fixed_django_engine_is_needed_once_it_is_used(tmp_path: Path) -> None:
+    plan = django(tmp_path, '{"default": {"ENGINE": "django.db.backends.postgresql", "HOST": os.environ["DB_HOST"]}}')
+    one = need(plan, ServiceKind.POSTGRESQL)
+    assert (one.setting, one.address, one.at_startup) == ("DB_HOST", ("localhost", 5432), False)
+
+
+def test_djangos_own_sqlite_is_left_alone(tmp_path: Path) -> None:
+    plan = django(tmp_path, '{"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}')
+    assert (values_of(plan), plan.services) == ({}, ())
+
+
+# Migrations
+
+
+def test_alembic_upgrades_before_the_start(tmp_path: Path) -> None:
+    steps = fastapi(tmp_path, "", **MIGRATION).steps
+    assert [(step.name, step.argv, step.required) for step in steps] == [
+        ("migrations", ("alembic", "upgrade", "head"), False)
+    ]
+
+
+def test_alembic_without_a_migration_does_not(tmp_path: Path) -> None:
+    assert fastapi(tmp_path, "", **{"alembic.ini": "", "alembic/env.py": ""}).steps == ()
+
+
+def test_an_application_that_upgrades_by_itself_does_not(tmp_path: Path) -> None:
+    text = "from alembic import command\ncommand.upgrade(None, 'head')\n"
+    assert fastapi(tmp_path, text, **MIGRATION).steps == ()
+
+
+def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_path: Path) -> None:
+    step = fastapi(tmp_path, ASYNC.format(URL), **MIGRATION).steps[0]
+    assert step.variables == {"DATABASE_URL": SQLITE}
+
+
+def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Path) -> None:
+    text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
+    step = plan_of(tmp_path, {"app.py": text, "migrations/env.py": ""}).steps[0]
+    assert step.argv == ("flask", "--app", "app:app", "db", "upgrade", "--directory", "migrations")
+
+
+def test_flask_migrate_without_the_folder_does_nothing(tmp_path: Path) -> None:
+    text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
+    assert plan_of(tmp_path, {"app.py": text}).steps == ()

@@ -1,0 +1,233 @@
+"""Variables that the source reads, and the values that they get."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from detection_kit import FASTAPI, MANAGE, plan_of, values_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preview.detection import Origin, describe_plan, detect
+from preview.errors import PreviewError
+
+PYDANTIC = (
+    "from pydantic_settings import BaseSettings, SettingsConfigDict\nfrom pydantic import *\nfrom typing import *\n"
+)
+
+
+def values(folder: Path, text: str, **files: str) -> dict[str, str]:
+    return values_of(plan_of(folder, {"main.py": "import os\n" + text + FASTAPI, **files}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('os.environ["X"]', "preview"),
+        ('int(os.environ["X"])', "10"),
+        ('int(os.getenv("X"))', "10"),
+        ('os.getenv("X").split(",")', "preview"),
+        ('os.getenv("X") + "/x"', "preview"),
+        ('os.environ["X_PORT"]', "{port}"),
+        ('os.environ["SECRET_KEY"]', "{secret}"),
+        ('os.environ["JWT_ALGORITHM"]', "HS256"),
+        ('os.environ["APP_ENV"]', "development"),
+        ('os.environ["REDIS_URL"]', "redis://localhost:6379/0"),
+        ('os.environ["MAIL_FROM"]', "preview@example.com"),
+        ('os.environ["API_BASE_URL"]', "http://localhost"),
+        ('int(os.environ["TOKEN_EXPIRE_MINUTES"])', "30"),
+        ('os.environ["DB_HOST"]', "localhost"),
+        ('os.environ["POSTGRES_PORT"]', "5432"),
+        ('os.getenv("SECRET_KEY")', "{secret}"),
+    ],
+)
+def test_what_the_program_cannot_do_without_gets_a_value(tmp_path: Path, text: str, value: str) -> None:
+    assert list(values(tmp_path, f"x = {text}\n").values()) == [value]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'os.getenv("X")',
+        'os.environ.get("X", "1")',
+        'os.getenv("X") or "1"',
+        'int(os.getenv("X", 5))',
+        'int(os.environ.get("X") or 25)',
+        'os.environ["X"] if "X" in os.environ else None',
+        'request.environ["HTTP_X"]',
+        'os.environ["PORT"]',
+        'os.getenv("GITHUB_CLIENT_SECRET")',
+    ],
+)
+def test_what_it_can_do_without_gets_none(tmp_path: Path, text: str) -> None:
+    assert values(tmp_path, f"x = {text}\n") == {}
+
+
+def test_what_a_try_goes_on_without_gets_none(tmp_path: Path) -> None:
+    assert values(tmp_path, 'try:\n    x = os.environ["X"]\nexcept KeyError:\n    x = ""\n') == {}
+
+
+def test_what_the_file_sets_itself_gets_none(tmp_path: Path) -> None:
+    assert values(tmp_path, 'os.environ.setdefault("X", "1")\nx = os.environ["X"]\n') == {}
+
+
+@pytest.mark.parametrize("test", ["not x", "x is None", 'x == ""', "not all([x, y])", "len(x) < 8"])
+def test_what_is_refused_when_empty_is_needed(tmp_path: Path, test: str) -> None:
+    assert values(tmp_path, f'x = os.getenv("X")\nif {test}:\n    raise ValueError\n') == {"X": "preview"}
+
+
+def test_a_projects_own_helper_is_seen_through(tmp_path: Path) -> None:
+    helper = "import os\ndef need(name):\n    return os.environ[name]\n"
+    assert values(tmp_path, 'from conf import need\nx = need("X")\n', **{"conf.py": helper}) == {"X": "preview"}
+
+
+def test_decouple_is_read(tmp_path: Path) -> None:
+    text = 'from decouple import config, Csv\na = config("A", cast=int)\nb = config("B", default=1)\n'
+    text += 'c = config("C", cast=Csv())\n'
+    assert values(tmp_path, text) == {"A": "10", "C": "preview"}
+
+
+def test_environs_and_django_environ_are_read(tmp_path: Path) -> None:
+    text = "import environ\nenv = environ.Env(DEBUG=(bool, False), N=(int, 3))\n"
+    text += 'a = env.int("A")\nd = env("DEBUG")\nb = env.bool("B")\nc = env.str("C", default="x")\n'
+    assert values(tmp_path, text) == {"A": "10", "B": "False"}
+
+
+def test_starlettes_config_is_read(tmp_path: Path) -> None:
+    text = 'from starlette.config import Config\nconfig = Config(".env")\na = config("A")\n'
+    text += 'b = config("B", cast=bool, default=False)\n'
+    assert values(tmp_path, text) == {"A": "preview"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ("x: str", "preview"),
+        ("x: int", "10"),
+        ("x: bool", "False"),
+        ("x: list[str]", "[]"),
+        ("x: EmailStr", "preview@example.com"),
+        ("x: AnyHttpUrl", "http://localhost"),
+        ("x: RedisDsn", "redis://localhost:6379/0"),
+        ("x: dict[str, int]", "{}"),
+        ('x: Literal["prod", "dev"]', "dev"),
+        ("x: int = Field(ge=50)", "50"),
+        ("x: str = Field(..., min_length=20)", "preview0000000000000"),
+        ("x: Annotated[str, Field(min_length=8)]", "preview0"),
+        ("x: str | None", ""),
+        ("x: 'int'", "10"),
+    ],
+)
+def test_a_field_without_a_default_gets_a_value_of_its_type(tmp_path: Path, declared: str, value: str) -> None:
+    assert values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {declared}\n") == {"X": value}
+
+
+@pytest.mark.parametrize(
+    "declared", ["x: str = 'a'", "x: int = Field(3)", "x: list = Field(default_factory=list)", "x: ClassVar[int]"]
+)
+def test_a_field_with_a_default_keeps_it(tmp_path: Path, declared: str) -> None:
+    assert values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {declared}\n") == {}
+
+
+def test_prefixes_aliases_and_nested_models_name_the_variable(tmp_path: Path) -> None:
+    text = f"""{PYDANTIC}
+class Inner(BaseModel):
+    a: int
+class S(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="APP_", env_nested_delimiter="__")
+    one: int
+    two: int = Field(validation_alias="SECOND")
+    three: int = Field(alias=AliasChoices("THIRD", "T"))
+    inner: Inner
+"""
+    assert set(values(tmp_path, text)) == {"APP_ONE", "SECOND", "THIRD", "APP_INNER__A"}
+
+
+def test_letters_keep_their_case_where_it_counts(tmp_path: Path) -> None:
+    text = f"{PYDANTIC}class S(BaseSettings):\n    one: int\n    class Config:\n        case_sensitive = True\n"
+    assert set(values(tmp_path, text)) == {"one"}
+
+
+def test_fields_are_inherited_across_files(tmp_path: Path) -> None:
+    base = f"{PYDANTIC}class Base(BaseSettings):\n    a: int\n"
+    text = "from base import Base\nclass S(Base):\n    b: int\n"
+    assert set(values(tmp_path, text, **{"base.py": base})) == {"A", "B"}
+
+
+def test_only_files_that_the_application_loads_count(tmp_path: Path) -> None:
+    assert values(tmp_path, "", **{"tool.py": 'import os\nx = os.environ["TOOL"]\n'}) == {}
+
+
+def test_an_example_files_value_is_taken(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path, {"main.py": 'import os\nx = os.environ["X"]\n' + FASTAPI, ".env.example": 'X="shop" # a\n'}
+    )
+    assert (plan.variables["X"].value, plan.variables["X"].origin) == ("shop", Origin.EXAMPLE)
+
+
+@pytest.mark.parametrize("value", ["", "changeme", "<your key>", "your_secret_key_here", "xxxx", "...", "TODO"])
+def test_a_placeholder_is_no_value(tmp_path: Path, value: str) -> None:
+    assert values(tmp_path, 'x = os.environ["SECRET_KEY"]\n', **{".env.example": f"SECRET_KEY={value}\n"}) == {
+        "SECRET_KEY": "{secret}"
+    }
+
+
+def test_a_value_of_a_wrong_type_is_none(tmp_path: Path) -> None:
+    assert values(tmp_path, 'x = int(os.environ["N"])\n', **{"env.sample": "N=many\n"}) == {"N": "10"}
+
+
+def test_a_server_of_a_container_beside_it_is_looked_for_here(tmp_path: Path) -> None:
+    text = 'x = os.environ["REDIS_URL"]\n'
+    assert values(tmp_path, text, **{".env.example": "REDIS_URL=redis://cache:6379/1\n"}) == {
+        "REDIS_URL": "redis://localhost:6379/1"
+    }
+
+
+def test_the_projects_own_env_file_wins(tmp_path: Path) -> None:
+    files = {".env": "X=own\n", ".env.example": "X=example\n"}
+    assert values(tmp_path, 'x = os.environ["X"]\n', **files) == {"X": "own"}
+
+
+def test_secrets_are_never_described(tmp_path: Path) -> None:
+    text = 'import os\nx = os.environ["API_KEY"]\n' + FASTAPI
+    plan = plan_of(tmp_path, {"main.py": text, ".env": "API_KEY=hidden-value\n"})
+    assert "hidden-value" not in str(describe_plan(plan))
+    assert plan.variables["API_KEY"].secret
+
+
+def test_a_log_level_of_other_words_gets_one_of_its_own(tmp_path: Path) -> None:
+    text = f'{PYDANTIC}class S(BaseSettings):\n    LOG_LEVEL: Literal["debug", "error"] = "debug"\n'
+    plan = plan_of(tmp_path, {"main.py": text + FASTAPI})
+    assert (plan.variables["LOG_LEVEL"].value, plan.variables["LOG_LEVEL"].origin) == ("error", Origin.SUPPLIED)
+
+
+def test_django_settings_that_are_not_used_want_nothing(tmp_path: Path) -> None:
+    files = {"manage.py": MANAGE, "shop/__init__.py": "", "shop/urls.py": "urlpatterns = []\n"}
+    files["shop/settings.py"] = 'import os\nROOT_URLCONF = "shop.urls"\nSECRET_KEY = os.environ["SECRET_KEY"]\n'
+    files["shop/production_settings.py"] = 'import os\nX = os.environ["ONLY_THERE"]\n'
+    assert set(values_of(plan_of(tmp_path, files))) == {"SECRET_KEY"}
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ['os.environ["A"]', "os.getenv(", "int(", "class S(BaseSettings):\n    x: int\n", "x = ", "\n",
+         "Field(..., env=", "env(", "if not x:\n    raise E\n", "config('X', ", ")",
+         '"postgresql://{a}@', "create_engine(", "[", "]",
+         "\x00", "é", "DATABASES = {",
+         "'ENGINE': ", "}", "def f(a, b=1):\n    ", "return ", "@app.on_event('startup')\n", "await ", "f'{x}'"]
+    ),
+    max_size=25,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=PIECES | st.text(max_size=200), env=st.text(max_size=100), toml=st.text(max_size=60))
+def test_any_text_is_decided_or_refused_in_a_sentence(tmp_path: Path, text: str, env: str, toml: str) -> None:
+    files = {"main.py": FASTAPI + "import os\nfrom pydantic_settings import BaseSettings\n", "conf.py": text}
+    for name, content in {**files, ".env.example": env, "Procfile": env, "preview.toml": toml}.items():
+        (tmp_path / name).write_bytes(content.encode("utf-8", "replace"))
+    (tmp_path / "main.py").write_bytes((files["main.py"] + "import conf\n").encode() + text.encode("utf-8", "replace"))
+    with contextlib.suppress(PreviewError):
+        describe_plan(detect(tmp_path))
