@@ -47,6 +47,9 @@ class FastAPIFramework:
             return _listed_route(call)
         if callee.last == "Mount":
             return _listed_mount(call)
+        if callee.last in {"Field", "field"}:
+            # A setting's default; of a model's field it says nothing that matters here.
+            return call.argument(0, "default")
         if callee.last in _DEFAULT_READERS:
             # os.getenv("PREFIX", "/api"): what holds where nothing is set.
             return call.argument(1, "default")

@@ -250,6 +250,24 @@ def _asked(call: Call) -> str:
     return f"{path}/__init__.py" if isinstance(path, PathValue) else call.scope.file
 
 
+def _getenv(call: Call) -> object:
+    """What a project's ``.env`` says of a variable that has no default in the code."""
+    name = call.argument(0, "key")
+    return call.interpreter.variable(name) if isinstance(name, str) and _has_no_default(call) else UNKNOWN
+
+
+def _has_no_default(call: Call) -> bool:
+    return call.argument(1, "default", None) in (None, UNKNOWN)
+
+
+def _add_root(call: Call) -> object:
+    """``sys.path.insert(0, …)`` and ``append``."""
+    path = PathValue.of(call.arguments[-1] if call.arguments else UNKNOWN)
+    if isinstance(path, PathValue):
+        call.interpreter.add_root(str(path))
+    return None
+
+
 def _listdir(call: Call) -> object:
     folder = PathValue.of(call.argument(0, "path"))
     start = f"{folder}/" if str(folder) else ""
@@ -323,6 +341,11 @@ _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
     "functools.partial": _partial,
     "pkgutil.iter_modules": _modules,
     "pkgutil.walk_packages": _modules,
+    "os.getenv": _getenv,
+    "os.environ.get": _getenv,
+    "decouple.config": _getenv,
+    "sys.path.append": _add_root,
+    "sys.path.insert": _add_root,
     "os.listdir": _listdir,
     "glob.glob": _glob,
     "glob.iglob": _glob,

@@ -10,6 +10,8 @@ from preview.sources import Sources
 
 __all__ = ["Importer", "join"]
 
+_MAX_ROOTS = 10
+
 
 def join(folder: str, name: str) -> str:
     """A path below a folder, where ``.`` is the project's own."""
@@ -36,7 +38,7 @@ class Importer:
         outside: Mapping[str, object],
     ) -> None:
         self._sources = sources
-        self._roots = roots
+        self._roots = list(roots)
         self._outside = outside
         self._load = load
         self._starred = starred
@@ -57,6 +59,15 @@ class Importer:
     def module(self, name: str) -> Module | None:
         """The project's module of this absolute name, or None."""
         return next((found for root in self._roots if (found := self._module(root, name))), None)
+
+    def add_root(self, folder: str) -> None:
+        """A further folder that absolute imports count from, after the others."""
+        if (
+            folder not in self._roots
+            and len(self._roots) < _MAX_ROOTS
+            and (folder == "." or self._sources.has_folder(folder))
+        ):
+            self._roots.append(folder)
 
     def dotted(self, file: str) -> str:
         """A file's name as a module, from the root that it lies in."""

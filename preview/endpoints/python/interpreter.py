@@ -29,6 +29,7 @@ from preview.endpoints.python.values import (
     Scope,
 )
 from preview.sources import Sources
+from preview.sources.environment import env_values
 
 __all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 
@@ -78,6 +79,8 @@ class Interpreter:
         self._statements = Statements(self, self._importer)
         self._modules: dict[str, Module] = {}
         self._lineages: dict[Class, list[Class | External]] = {}
+        self._app_dir = app_dir
+        self._variables: dict[str, str] | None = None
         self._open_calls: dict[ast.AST, int] = {}
         self._depth = 0
         self._budget = budget
@@ -109,6 +112,16 @@ class Interpreter:
             OutOfBudget: Too much was read.
         """
         return self._importer.module(name)
+
+    def add_root(self, folder: str) -> None:
+        """A further folder that absolute imports count from, ``sys.path.append``."""
+        self._importer.add_root(folder or ".")
+
+    def variable(self, name: str) -> object:
+        """What the project's ``.env`` files say of an environment variable; ``UNKNOWN`` where they say nothing."""
+        if self._variables is None:
+            self._variables = env_values(self.sources, self._app_dir)
+        return self._variables.get(name, UNKNOWN)
 
     def submodules(self, file: str) -> list[str]:
         """The names of the modules beside or below a package's file."""
@@ -193,12 +206,12 @@ class Interpreter:
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
-            return _bound(self._class_attribute(value.cls, name), value)
+            return self._bound(self._class_attribute(value.cls, name), value)
         if isinstance(value, Class):
             if name in {"__name__", "__qualname__"}:
                 return value.node.name
             found = self._class_attribute(value, name)
-            return _bound(found, value) if _is_decorated(found, "classmethod") else found
+            return self._bound(found, value) if _is_decorated(found, "classmethod") else found
         if isinstance(value, Native):
             own = self._own_attribute(value, name)
             return value.attribute(name) if own is UNKNOWN else own
@@ -236,13 +249,24 @@ class Interpreter:
                 return ancestor.body.names[name]
         # Inherited from outside: `View.as_view`, as the framework knows it.
         outside = next((item for item in lineage if isinstance(item, External)), None)
+        if outside is not None and outside.last == "BaseSettings":
+            value = self.variable(name)
+            return self.variable(name.upper()) if value is UNKNOWN else value
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def _own_attribute(self, native: Native, name: str) -> object:
         """What the project's class adds to an object of the framework; ``UNKNOWN`` where it adds nothing."""
         cls = native.own_class()
         found = self._class_attribute(cls, name) if cls is not None else UNKNOWN
-        return UNKNOWN if isinstance(found, External) else _bound(found, native)
+        return UNKNOWN if isinstance(found, External) else self._bound(found, native)
+
+    def _bound(self, found: object, receiver: object) -> object:
+        """A method with its first argument, a property's value; anything else as it is."""
+        if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
+            return found
+        method = Function(found.node, found.scope, receiver=receiver)
+        is_property = _is_decorated(found, "property") or _is_decorated(found, "cached_property")
+        return self.call(method) if is_property else method
 
     def step(self) -> None:
         """Count one more thing that was read.
@@ -331,15 +355,6 @@ class Interpreter:
 
     def _constructs(self, value: External) -> bool:
         return self._framework.is_constructor(value)
-
-
-def _bound(found: object, receiver: object) -> object:
-    """A method with its first argument; anything else as it is."""
-    if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
-        return found
-    if _is_decorated(found, "property") or _is_decorated(found, "cached_property"):
-        return UNKNOWN
-    return Function(found.node, found.scope, receiver=receiver)
 
 
 def _is_decorated(found: object, name: str) -> bool:

@@ -1,0 +1,38 @@
+"""Values that a project's own ``.env`` files give to environment variables."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+from typing import Final
+
+from dotenv.parser import parse_stream
+
+from preview.sources.files import Sources
+
+__all__ = ["env_values"]
+
+# What is used comes before what is only an example.
+_NAMES: Final = (
+    *(".env", ".env.local", ".env.development", ".env.dev", ".flaskenv", ".env.example", ".env.sample"),
+    *(".env.template", ".env.dist", "env.example", "env.sample", ".env-example", ".env.test"),
+)
+
+
+def env_values(sources: Sources, folder: str) -> dict[str, str]:
+    """Variables with a value in the ``.env`` files of a folder and of the project's own.
+
+    Args:
+        sources: The project's files.
+        folder: Relative to the project; it comes first.
+    """
+    found: dict[str, str] = {}
+    for place in dict.fromkeys([folder, "."]):
+        for name in _NAMES:
+            file = posixpath.normpath(posixpath.join(place, name))
+            if sources.has_file(file):
+                text = io.StringIO(sources.text(file).decode("utf-8", "replace"))
+                for item in parse_stream(text):
+                    if item.key and item.value and not item.error:
+                        found.setdefault(item.key, item.value)
+    return found
