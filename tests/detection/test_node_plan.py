@@ -116,6 +116,20 @@ def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path
     assert need.address == ("localhost", 27017)
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("const c = mysql.createConnection({});\nc.connect((err) => { if (err) throw err; });\n", True),
+        ("const pool = mysql.createPool({});\n", False),
+    ],
+)
+def test_a_pool_waits_for_its_first_question(tmp_path: Path, source: str, expected: bool) -> None:
+    package = {"main": "server.js", "dependencies": {"express": "^4", "mysql2": "^3"}}
+    code = f"const mysql = require('mysql2');\n{source}"
+    (need,) = plan_of(tmp_path, package, {"server.js": EXPRESS + code + LISTEN}).services
+    assert need.at_startup is expected
+
+
 def test_a_seeder_that_the_program_does_not_load_needs_nothing_at_startup(tmp_path: Path) -> None:
     seeder = "const mongoose = require('mongoose');\nmongoose.connect(process.env.MONGO_URI);\nprocess.exit();\n"
     package = {"main": "server.js", "dependencies": {"express": "^4", "mongoose": "^8"}}

@@ -67,6 +67,7 @@ _CLIENTS: Final = (
         ("mysql", "mysql2", "mariadb", "promise-mysql"),
         re.compile(r"\bcreate(?:Connection|Pool)\s*\(|(?:dialect|type|client):\s*['\"](?:mysql|mariadb)"),
         re.compile(r"MYSQL|MARIADB|^(?:DB|DATABASE)(?:_?URL|_?URI|_HOST)$|JAWSDB", re.IGNORECASE),
+        lazy=True,
     ),
     _Client(
         ServiceKind.REDIS,
@@ -104,6 +105,7 @@ _LISTENS_AFTER: Final = re.compile(
 _DATABASE_PACKAGES: Final = ("sequelize", "typeorm", "@nestjs/typeorm", "mongoose", "mongodb")
 _FAILS_ON_ERROR: Final = re.compile(
     r"\.on\(\s*['\"]error['\"][\s\S]{0,200}?(?:process\.exit|\bthrow\b)|new\s+MongoStore\(\s*\{[^}]*\burl\b"
+    r"|\.connect\(\s*(?:function\s*\(\s*\w+|\(?\s*err\w*\s*\)?\s*=>)[\s\S]{0,120}?\bthrow\b"
 )
 
 
