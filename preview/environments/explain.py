@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from packaging.utils import canonicalize_name
+
 from preview.environments.requirements import ProjectRequirement, RequirementSet
 
 __all__ = ["Explanation", "explain"]
@@ -19,6 +21,9 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE
 _OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Why an environment could not be built.
@@ -29,12 +34,14 @@ class Explanation:
             ``offline`` or ``other``.
         requirement: The line at fault as the project writes it, or the package's name; None when not known.
         origin: Where the line stands, likewise.
+        package: The package's normalised name, likewise.
     """
 
     message: str
     reason: str
     requirement: str | None = None
     origin: str | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,9 @@ _CASES = (
         _python,
     ),
     _Case(
-        re.compile(r"(?:there (?:is|are) no versions? of|[Oo]nly) (?P<name>[A-Za-z0-9._-]+)"),
+        re.compile(
+            r"(?:there (?:is|are) no versions? of|[Oo]nly(?: the following versions of)?) (?P<name>[A-Za-z0-9._-]+)"
+        ),
         "no_version",
         lambda _match, what, _text: f"No version matches {what}; choose one that exists",
     ),
@@ -124,7 +133,10 @@ def _name(found: ProjectRequirement | None, name: str) -> str:
 
 
 def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, name: str) -> Explanation:
-    return Explanation(sentence, reason, found.text if found else name or None, found.origin if found else None)
+    package = (found.name if found else None) or (canonicalize_name(name) if _PLAIN.fullmatch(name) else None)
+    return Explanation(
+        sentence, reason, found.text if found else name or None, found.origin if found else None, package
+    )
 
 
 def _offline(text: str, required: RequirementSet) -> Explanation:

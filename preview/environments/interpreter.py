@@ -13,9 +13,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from preview.environments.program import run_program
 from preview.environments.uv import program_environment, run_uv
-from preview.errors import ConfigurationError, EnvironmentFailed
+from preview.errors import ConfigurationError
 
-__all__ = ["Interpreter", "check_python", "find_interpreter"]
+__all__ = ["Interpreter", "allows", "find_interpreter", "find_other"]
 
 _ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
 
@@ -64,26 +64,27 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
     return Interpreter(path, words[0], " ".join(words))
 
 
-def check_python(requires: str | None, interpreter: Interpreter, source: str | None) -> None:
-    """Refuse a project that wants another Python.
-
-    Raises:
-        EnvironmentFailed: ``requires`` (``>=3.12``) does not allow the interpreter's version.
-    """
+def allows(requires: str | None, interpreter: Interpreter) -> bool:
+    """Whether a project that wants ``requires`` (``>=3.12``) runs on the interpreter; what is no range allows any."""
     if requires is None:
-        return
+        return True
     try:
-        allowed = SpecifierSet(requires).contains(interpreter.version, prereleases=True)
-    except InvalidSpecifier as error:
-        raise EnvironmentFailed(
-            f"requires-python in {source} is not a version range: {requires!r}; write it as >=3.11",
-            reason="invalid",
-            origin=source,
-        ) from error
-    if not allowed:
-        raise EnvironmentFailed(
-            f"The project wants Python {requires} ({source}) and previews run on {interpreter.version}; "
-            "relax it, or set PREVIEW_ENVIRONMENT_PYTHON",
-            reason="python",
-            requirement=f"python {requires}",
-        )
+        return SpecifierSet(requires).contains(interpreter.version, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+async def find_other(requires: str) -> Interpreter | None:
+    """An interpreter of this machine that ``requires`` allows, or None; none is downloaded.
+
+    Cancellation: the program that looks is killed.
+    """
+    arguments = ["python", "find", "--no-project", "--no-python-downloads", requires.replace(" ", "")]
+    found = await run_uv(arguments, offline=True)
+    if found.code != 0 or not found.lines:
+        return None
+    try:
+        other = await find_interpreter(found.lines[-1].strip(), offline=True)
+    except ConfigurationError:
+        return None
+    return other if allows(requires, other) else None

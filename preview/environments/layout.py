@@ -62,6 +62,14 @@ class Layout:
             return 0
         return size if isinstance(size, int) else 0
 
+    def decisions(self, key: str) -> list[str]:
+        """What was decided when it was built, one sentence each, as its marker says."""
+        try:
+            found = json.loads((self.root / key / _MARKER).read_text("utf-8"))["decisions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
     def all_keys(self) -> list[str]:
         """All environments, finished or broken."""
         return [entry.name for entry in self.root.iterdir() if _KEY.fullmatch(entry.name)] if self.root.is_dir() else []

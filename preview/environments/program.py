@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections import deque
@@ -59,30 +61,60 @@ async def run_program(
 
     Cancellation: the program and its whole session are killed and reaped before this returns.
     """
-    process = await trio.lowlevel.open_process(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=directory,
-        env=dict(environment),
-        start_new_session=True,
-    )
+    process, output = _start(argv, environment, directory)
     result = ProgramResult()
     try:
-        await _read_lines(process, result, say)
-        result.code = await process.wait()
+        await _read_lines(output, result, say)
+        result.code = await _wait(process)
     finally:
         with trio.move_on_after(_REAP_S, shield=True):
             await _end(process)
+        await trio.aclose_forcefully(output)
     return result
 
 
-async def _read_lines(process: trio.Process, result: ProgramResult, say: Callable[[str], None] | None) -> None:
-    if process.stdout is None:
-        raise RuntimeError("the program was started without a pipe")
+def _start(
+    argv: Sequence[str], environment: Mapping[str, str], directory: Path
+) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+    """Fork from trio's own thread: a parent-death signal follows the thread that forked (prctl(2)).
+
+    Should the service be killed, the kernel kills the program at once.
+    """
+    guard = shutil.which("setpriv")
+    if guard is not None and shutil.which(argv[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    try:
+        process = subprocess.Popen(
+            [*([guard, "--pdeathsig=KILL", "--"] if guard else []), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=write_end,
+            cwd=directory,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    return process, trio.lowlevel.FdStream(read_end)
+
+
+async def _wait(process: subprocess.Popen[bytes]) -> int:
+    while process.poll() is None:
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+    return process.returncode
+
+
+async def _read_lines(output: trio.lowlevel.FdStream, result: ProgramResult, say: Callable[[str], None] | None) -> None:
     pending = b""
-    async for chunk in process.stdout:
+    async for chunk in output:
         *complete, pending = (pending + chunk).split(b"\n")
         if len(pending) > _MAX_LINE_BYTES:
             complete, pending = [*complete, pending], b""
@@ -99,12 +131,10 @@ def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) 
         say(line)
 
 
-async def _end(process: trio.Process) -> None:
+async def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the whole session if its leader is still there, and reap the leader; under the caller's shield."""
     # Not reaped yet, so the pid, which is the group's id too, cannot have been given to anybody else.
-    if process.returncode is None:
+    if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-    if process.stdout is not None:
-        await process.stdout.aclose()
+    await _wait(process)

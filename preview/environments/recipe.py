@@ -1,44 +1,69 @@
-"""From a project's folder to the name of the environment it needs."""
+"""From a request to the name of the environment it needs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from preview.environments.build import Recipe
+from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
-from preview.environments.interpreter import Interpreter, check_python
+from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
+from preview.environments.imports.scan import Wanted, find_wanted
+from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project
 from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.sources import Sources
 
-__all__ = ["make_recipe"]
+__all__ = ["Asked", "make_recipe", "read_request"]
 
 # Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
-_LAYOUT_VERSION = 1
-
-
+_LAYOUT_VERSION = 2
 # Ranges, so that they fit whatever else the project pins.
 _SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 
 
-def make_recipe(request: EnvironmentRequest, interpreter: Interpreter) -> Recipe:
-    """What the project needs, and its key. Reads files, runs nothing; call it in a thread.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a project asks for, whatever the Python.
+
+    Attributes:
+        required: By its manifests and the request.
+        server: The server's requirement line, or None.
+        wanted: By its imports, as far as ``required`` does not obviously bring it.
+    """
+
+    required: RequirementSet
+    server: str | None
+    wanted: tuple[Wanted, ...]
+
+
+def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
+    """Read the project's manifests and imports. Runs nothing; call it in a thread.
 
     Args:
         request: What is asked for.
-        interpreter: For which Python.
+        sources: The project's files.
 
     Raises:
-        EnvironmentFailed: A requirement is wrong or not allowed, or another Python is wanted.
+        EnvironmentFailed: A manifest cannot be read.
     """
     required = _with_extra(read_project(request.project, request.folder, request.entry), request.extra)
-    check_python(required.requires_python, interpreter, required.source)
     wanted = request.server
     server = None if wanted is None or required.brings(wanted) else _SERVERS[wanted]
-    return Recipe(_key(required, interpreter, server), required, interpreter, server)
+    found = find_wanted(sources, request.entry) if request.entry is not None else ()
+    return Asked(with_companions(required), server, _undeclared(found, required))
+
+
+def make_recipe(asked: Asked, interpreter: Interpreter) -> Recipe:
+    """What is asked for, for one Python, and its key."""
+    return Recipe(_key(asked, interpreter), asked.required, interpreter, asked.server, asked.wanted)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
@@ -47,8 +72,22 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
     return replace(required, requirements=(*required.requirements, *new))
 
 
-def _key(required: RequirementSet, interpreter: Interpreter, server: str | None) -> str:
+def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
+    """What no requirement names or obviously brings; as the project writes it where a group names it."""
+    named = {item.name or "" for item in required.requirements if item.applies}
+    brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
+    spare = {item.name: item.text for item in required.spare if item.applies}
+    left = []
+    for one in found:
+        name = canonicalize_name(Requirement(one.distribution).name)
+        if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
+            left.append(replace(one, distribution=spare.get(name, one.distribution)))
+    return tuple(left)
+
+
+def _key(asked: Asked, interpreter: Interpreter) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
+    required = asked.required
     facts = [
         _LAYOUT_VERSION,
         sorted(item.identity for item in required.requirements),
@@ -56,7 +95,8 @@ def _key(required: RequirementSet, interpreter: Interpreter, server: str | None)
         required.options,
         required.prerelease,
         interpreter.identity,
-        server,
+        asked.server,
+        sorted((one.module, one.distribution) for one in asked.wanted),
     ]
     # 128 bits of it: the name stands in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -121,12 +121,22 @@ class _Search:
         if not found.requirements:
             self.notes += found.notes
             return None
+        return self._beside(found, place)
+
+    def _beside(self, found: RequirementSet, place: str) -> RequirementSet:
+        """A requirements file together with the manifests that lie beside it."""
         try:
             other = self._read_manifests(place, _listing(self.project / place))
         except EnvironmentFailed as error:  # it does not decide anything here
             found = replace(found, notes=(*found.notes, error.message))
             other = []
-        spare = [item for manifest in other for item in self._spare(manifest, place)]
+        resolved = [self._resolved(manifest, place) for manifest in other]
+        if not _has_framework(found.requirements):
+            better = next((one for one in resolved if _has_framework(one.requirements)), None)
+            if better is not None:
+                note = f"{better.source} counts: {found.source} names no web framework"
+                return replace(better, notes=(note, *better.notes))
+        spare = [item for one in resolved for item in (*one.requirements, *one.spare)]
         python = next((manifest.requires_python for manifest in other if manifest.requires_python), None)
         return replace(found, spare=tuple(spare), requires_python=python)
 
@@ -163,10 +173,10 @@ class _Search:
         requirements = self._read_lines(manifest.lines, place, lines)
         notes = list(manifest.notes)
         groups = dict(manifest.groups)
-        if not any(item.name in _FRAMEWORKS for item in requirements):
+        if not _has_framework(requirements):
             for name in list(groups):
                 members = self._read_lines(groups[name], place, LineReader(self.project))
-                if any(item.name in _FRAMEWORKS for item in members):
+                if _has_framework(members):
                     notes.append(f'the group "{name}" of {manifest.source} is installed too: it brings the framework')
                     requirements += self._read_lines(groups.pop(name), place, lines)
                     break
@@ -205,6 +215,10 @@ class _Search:
             for manifest in self._read_manifests(place, _listing(folder)):
                 found += self._read_lines(manifest.lines, place, LineReader(self.project))
         return found
+
+
+def _has_framework(requirements: Sequence[ProjectRequirement]) -> bool:
+    return any(item.name in _FRAMEWORKS for item in requirements)
 
 
 def _listing(folder: Path) -> list[str]:

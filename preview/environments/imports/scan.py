@@ -1,0 +1,242 @@
+"""What the files that an application reaches import from outside the project. Parses, never runs."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preview.environments.imports.names import DRIVERS, FEATURES, OWN_NAMES, distribution_of
+from preview.sources import Sources
+
+__all__ = ["Wanted", "find_wanted"]
+
+_MAX_FILES: Final = 1_500
+_STANDARD: Final = frozenset(sys.stdlib_module_names)
+_SCHEME: Final = re.compile(
+    rb"\b((?:postgres|postgresql|mysql|mariadb|sqlite)\+\w+)\b|\b(postgres(?:ql)?|mysql)://"
+    rb"|(django\.db\.backends\.(?:postgresql(?:_psycopg2)?|mysql))\b"
+)
+# Passwords hashed by passlib, pictures stored by Django: packages that neither of them brings.
+_HINTS: Final = (
+    (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']bcrypt"), "bcrypt", "hashes passwords with bcrypt"),
+    (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']argon2"), "argon2-cffi", "hashes passwords with argon2"),
+    (re.compile(rb"\bmodels\.ImageField\("), "pillow", "has an ImageField"),
+)
+_DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::\w+(?:\(\))?)?")
+# Lists of module names, which the framework imports.
+_NAME_LISTS: Final = frozenset({"INSTALLED_APPS", "MIDDLEWARE", "THIRD_PARTY_APPS", "DJANGO_APPS", "LOCAL_APPS"})
+# What a Django application's package loads besides what it imports.
+_LOADED: Final = ("apps.py", "models.py", "models/__init__.py", "admin.py", "urls.py", "signals.py")
+_ASIDE: Final = frozenset({"tests", "test", "testing", "conftest", "setup", "migrations"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Something that is imported from outside.
+
+    Attributes:
+        module: The name that has to be there, or an empty text where only the package is asked for.
+        distribution: The package that brings it, as a requirement line.
+        file: Where it is wanted, relative to the project.
+        why: ``imports "jose"``, for a sentence.
+    """
+
+    module: str
+    distribution: str
+    file: str
+    why: str
+
+
+def find_wanted(sources: Sources, entry: str) -> list[Wanted]:
+    """What the application's files want from outside the project, each once.
+
+    Args:
+        sources: The project's files.
+        entry: The application's file; what it imports is followed.
+    """
+    scan = _Scan(sources, entry)
+    scan.run()
+    return list(scan.wanted.values())
+
+
+class _Scan:
+    def __init__(self, sources: Sources, entry: str) -> None:
+        self._sources = sources
+        self._roots = _roots(sources, entry)
+        self._todo = [entry]
+        self._seen: set[str] = set()
+        self._own = {part for name in sources.names for part in name.removesuffix(".py").split("/")}
+        self.wanted: dict[str, Wanted] = {}
+
+    def run(self) -> None:
+        while self._todo and len(self._seen) < _MAX_FILES:
+            file = self._todo.pop()
+            if file in self._seen or not self._sources.has_file(file):
+                continue
+            self._seen.add(file)
+            tree = self._sources.tree(file)
+            if tree is not None:
+                self._read(tree.body, file)
+                self._strings(tree, file)
+                self._schemes(file)
+        for name in self._sources.all_names:
+            if posixpath.basename(name).startswith(".env"):
+                self._schemes(name)
+
+    def _read(self, body: Sequence[ast.stmt], file: str, *, optional: bool = False) -> None:
+        for node in body:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self._import(alias.name, (), file, 0, optional=optional)
+            elif isinstance(node, ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                self._import(node.module or "", names, file, node.level, optional=optional)
+            elif isinstance(node, ast.If) and _is_aside(node.test):
+                self._read(node.orelse, file, optional=optional)
+            elif isinstance(node, ast.Try):
+                tolerant = optional or any(_forgives(handler) for handler in node.handlers)
+                self._read(node.body, file, optional=tolerant)
+                for handler in node.handlers:
+                    self._read(handler.body, file, optional=tolerant)
+                self._read([*node.orelse, *node.finalbody], file, optional=optional)
+            else:
+                for inner in _blocks(node):
+                    self._read(inner, file, optional=optional)
+
+    def _import(self, module: str, names: Sequence[str], file: str, level: int, *, optional: bool) -> None:
+        if level:
+            parts = file.split("/")[:-1]
+            base = "/".join(parts[: max(0, len(parts) - (level - 1))])
+            self._follow([base], module, names)
+            return
+        top = module.partition(".")[0]
+        if self._follow(self._roots, module, names) or top in self._own or optional or top in _STANDARD:
+            return
+        # `from google.cloud import storage` names a module by its last part.
+        longest = max(
+            (distribution_of(f"{module}.{name}") for name in names), default=("", ""), key=lambda it: len(it[0])
+        )
+        found = max(longest, distribution_of(module), key=lambda it: len(it[0]))
+        self._want(found[0], found[1], file, f'imports "{found[0]}"')
+        for name in names:
+            if package := FEATURES.get((module, name)):
+                self._want("", package, file, f"uses {name}")
+
+    def _want(self, module: str, distribution: str, file: str, why: str) -> None:
+        if module.partition(".")[0] in OWN_NAMES or module.startswith("_") or not distribution:
+            return
+        self.wanted.setdefault(module or distribution, Wanted(module, distribution, file, why))
+
+    def _follow(self, folders: Sequence[str], module: str, names: Sequence[str]) -> bool:
+        """Queue the project's files that an import means; whether there are any."""
+        for folder in folders:
+            path = posixpath.join(folder, module.replace(".", "/")) if module else folder
+            parts = path.split("/")
+            found = [file for file in _files(path) if self._sources.has_file(file)]
+            found += [
+                file for name in names for file in _files(posixpath.join(path, name)) if self._sources.has_file(file)
+            ]
+            if found or (module and self._sources.has_folder(path)):
+                self._todo += found
+                self._todo += ["/".join([*parts[:count], "__init__.py"]) for count in range(1, len(parts))]
+                return True
+        return False
+
+    def _strings(self, tree: ast.Module, file: str) -> None:
+        """Modules that are named by a text: ``include("shop.urls")``, ``INSTALLED_APPS``."""
+        listed = {id(text) for node in tree.body for text in _listed(node)}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 100:
+                continue
+            text = node.value.partition(":")[0]
+            if id(node) in listed:
+                self._application(text, file)
+            elif "." in text and _DOTTED.fullmatch(node.value):
+                head = text.partition(".")[0]
+                if head in self._own:
+                    self._follow(self._roots, text, ()) or self._follow(self._roots, text.rpartition(".")[0], ())
+
+    def _application(self, text: str, file: str) -> None:
+        if not _DOTTED.fullmatch(text):
+            return
+        for name in (text, text.partition(".apps.")[0]):
+            for root in self._roots:
+                path = posixpath.join(root, name.replace(".", "/"))
+                if self._sources.has_folder(path) or self._sources.has_file(f"{path}.py"):
+                    self._todo += [f"{path}/{part}" for part in ("__init__.py", *_LOADED)]
+                    self._todo.append(f"{path}.py")
+                    return
+        top = text.partition(".")[0]
+        if top not in self._own and top not in _STANDARD:
+            module, distribution = distribution_of(text)
+            self._want(module, distribution, file, f'names "{text}"')
+
+    def _schemes(self, file: str) -> None:
+        text = self._sources.text(file)
+        for pattern, package, why in _HINTS:
+            if pattern.search(text):
+                self._want("", package, file, why)
+        for match in _SCHEME.finditer(text):
+            scheme = next(group for group in match.groups() if group).decode()
+            if driver := DRIVERS.get(scheme):
+                self._want("", driver, file, f'has an address that begins with "{scheme}"')
+
+
+def _roots(sources: Sources, entry: str) -> list[str]:
+    """Folders that absolute imports may begin at: the entry's and those above, and ``src`` beside them."""
+    folder = posixpath.dirname(entry)
+    found = [folder]
+    while folder:
+        folder = posixpath.dirname(folder)
+        found.append(folder)
+    beside = [posixpath.join(root, "src") for root in found]
+    return [*found, *(root for root in beside if sources.has_folder(root))]
+
+
+def _files(path: str) -> tuple[str, str]:
+    return (f"{path}.py", f"{path}/__init__.py")
+
+
+def _is_aside(test: ast.expr) -> bool:
+    """``if TYPE_CHECKING`` and ``if __name__ == "__main__"``."""
+    return any(
+        (isinstance(node, ast.Name) and node.id in {"TYPE_CHECKING", "__name__"})
+        or (isinstance(node, ast.Attribute) and node.attr == "TYPE_CHECKING")
+        for node in ast.walk(test)
+    )
+
+
+def _forgives(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(
+        isinstance(node, ast.Name) and node.id in {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+        for node in ast.walk(handler.type)
+    )
+
+
+def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    for _, value in ast.iter_fields(node):
+        if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+            yield value
+        elif isinstance(value, list) and value and isinstance(value[0], ast.match_case):
+            yield from (case.body for case in value)
+
+
+def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
+    """The texts of ``INSTALLED_APPS = [...]`` and its like."""
+    if isinstance(node, ast.Assign):
+        targets: list[ast.expr] = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return
+    if node.value is not None and any(isinstance(one, ast.Name) and one.id in _NAME_LISTS for one in targets):
+        yield from (
+            item for item in ast.walk(node.value) if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        )
