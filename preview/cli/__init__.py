@@ -1,15 +1,5 @@
 """Room: the command line. Parse, print, exit codes; what the commands do stands in the rooms below."""
 
-import sys
+from preview.cli.start import main
 
 __all__ = ["main"]
-
-
-def main() -> None:
-    """The console script. Never returns: ends the process with the command's exit code."""
-    try:
-        # Imported here: Ctrl-C while the modules are read is an end like any other, not a traceback.
-        from preview.cli.entry import main as run_command_line  # noqa: PLC0415
-    except KeyboardInterrupt:
-        sys.exit(130)
-    run_command_line()
