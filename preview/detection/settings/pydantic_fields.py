@@ -138,7 +138,8 @@ def _fields(cls: _Settings, classes: _Classes) -> Iterator[SettingRead]:
             if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
                 continue
             name = node.target.id
-            if name in seen or name.startswith("_") or name == "model_config" or _unwrap(node.annotation)[0] == "ClassVar":
+            own = name.startswith("_") or name == "model_config" or _unwrap(node.annotation)[0] == "ClassVar"
+            if own or name in seen:
                 continue
             seen.add(name)
             for read in _field(node, name, prefix, owner, modern, classes, delimiter):
