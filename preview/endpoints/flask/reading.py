@@ -106,7 +106,7 @@ def _add(found: Request, source: str, key: list[ast.expr], kind: str) -> None:
 
 def _form_or_parser(node: ast.Call, function: Function, interpreter: Interpreter, found: Request) -> None:
     """``LoginForm()`` and ``parser.parse_args()``."""
-    if isinstance(node.func, ast.Name) and node.func.id.endswith("Form"):
+    if isinstance(node.func, ast.Name) and node.func.id[:1].isupper():
         cls = interpreter.evaluate(node.func, function.scope)
         if isinstance(cls, Class):
             for name, kind in form_fields(cls, interpreter).items():

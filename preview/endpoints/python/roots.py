@@ -38,7 +38,7 @@ def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
     The root is above the topmost package; where no folder is a package, a project's own folder beats what is below it
     for ``app/main.py``, and a backend's subfolder beats the project's folder.
     """
-    top = next((n for n in range(1, len(parts)) if sources.has_file("/".join([*parts[:n], "__init__.py"]))), None)
+    top = next((n for n in range(1, len(parts) + 1) if sources.has_file("/".join([*parts[:n], "__init__.py"]))), None)
     if top is not None:
         return abs(depth - (top - 1))
     usual = 1 if parts[0] not in {"app", "src", "api"} and len(parts) > 1 else 0
