@@ -13,7 +13,7 @@ from preview.detection import ServiceNeed
 from preview.supervisor.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis import Diagnosis
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "last_error"]
 
 _MAX_LINES = 200
 _MAX_CHARACTERS = 1000
@@ -33,6 +33,17 @@ def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnos
     # A library that is missing, say, is the end of every other way; but what asks for a server often tries until the
     # last, and then fails with something that only follows from it.
     return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
+
+
+_ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|Warning)|Error)\b.{0,300}")
+
+
+def last_error(lines: Sequence[str]) -> str | None:
+    """The newest line that is an exception's own, for when nothing more is known of an end."""
+    for line in reversed(lines[-_MAX_LINES:]):
+        if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
+            return match[0].strip()
+    return None
 
 
 def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:

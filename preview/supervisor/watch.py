@@ -15,7 +15,7 @@ from preview.logs import Level
 from preview.runtime import Exit, RunningProcess
 from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
-from preview.supervisor.diagnose import diagnose
+from preview.supervisor.diagnose import diagnose, last_error
 from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.house import House
 from preview.supervisor.needs import accuse, blame, find_unanswered
@@ -64,18 +64,21 @@ async def watch_exit(
 
 async def _explain(preview: ActivePreview, ended: Exit, needs: Sequence[ServiceNeed], since_seq: int) -> LaunchFailed:
     exit_facts = {"exit_code": ended.code, "exit_signal": ended.signal}
-    found = diagnose(preview.output_since(since_seq, _LAST_LINES), needs)
+    lines = preview.output_since(since_seq, _LAST_LINES)
+    found = diagnose(lines, needs)
     if found is not None:
         return blame(found, **exit_facts)
+    error = last_error(lines)
+    said = f": {error}" if error else "."
     if preview.record.state is State.RUNNING:
-        return LaunchFailed(f"The process ended with {ended} while it ran.", **exit_facts)
+        return LaunchFailed(f"The process ended with {ended} while it ran{said}", **exit_facts)
     missing = [need for need in await find_unanswered(needs) if need.at_startup]
     if missing:
         return blame(accuse(missing[0], needs), **exit_facts)
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
         return LaunchFailed(sentence, **exit_facts)
-    return LaunchFailed(f"The process ended with {ended} before it answered.", **exit_facts)
+    return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
 
 
 async def watch_deadlines(preview: ActivePreview) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed
-from preview.supervisor.diagnose import diagnose
+from preview.supervisor.diagnose import diagnose, last_error
 
 POSTGRESQL = ServiceNeed(
     ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup=True, address=("localhost", 5432)
@@ -205,6 +205,12 @@ def test_a_missing_module_is_the_reason_although_a_server_is_missing_too() -> No
     found = diagnose(["warning: connect ECONNREFUSED 127.0.0.1:6379", "ModuleNotFoundError: No module named 'jose'"])
     assert found is not None
     assert found.reason == "missing_module"
+
+
+def test_the_last_error_is_told_where_nothing_more_is_known() -> None:
+    lines = ["ValueError: first", "  File x", "\x1b[31mshop.errors.ShopError: closed\x1b[0m", "    at y", "Errors: 2"]
+    assert last_error(lines) == "shop.errors.ShopError: closed"
+    assert last_error(["up", "an Error: in the middle"]) is None
 
 
 @pytest.mark.parametrize("said", ["", "INFO: Application startup complete.", "ZeroDivisionError: division by zero"])

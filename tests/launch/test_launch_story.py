@@ -203,6 +203,6 @@ async def test_a_program_that_listens_elsewhere_is_told_where_it_is_asked(
     preview = await rig.start(PLAIN, command("python", "serve.py", str(port)))
     assert preview.record.state is State.FAILED
     assert preview.record.reason == (
-        f"It listens on port {port} and is asked on {preview.record.port}. Let it listen on the port in the environment "
-        "variable PORT."
+        f"It listens on port {port} and is asked on {preview.record.port}. Let it listen on the port in the "
+        "environment variable PORT."
     )

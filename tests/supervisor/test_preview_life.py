@@ -269,7 +269,7 @@ async def test_a_failed_preview_stays_visible_until_the_next_launch(rig: Rig) ->
     await preview.over.wait()
     record = await rig.service.previews.current("g1")
     assert (record.state, record.exit_code, record.health) == (State.FAILED, 3, Health.UNKNOWN)
-    assert record.reason == "The process ended with exit code 3 before it answered."
+    assert record.reason == "The process ended with exit code 3 before it answered: ImportError: no module"
     rig.source.add("g1")
     await rig.launch("g1")
     assert (await rig.service.previews.current("g1")).state is State.STARTING
@@ -314,12 +314,15 @@ async def test_more_memory_than_allowed_ends_it_and_says_so(make_settings: MakeS
         assert preview.record.reason == "stopped: used more than 32 MB of memory"
 
 
-async def test_an_environment_that_cannot_be_built_fails_the_preview(rig: Rig) -> None:
-    preview = await rig.running(**{"requirements.txt": "this is not a requirement"})
-    await preview.over.wait()
-    assert preview.record.state is State.FAILED
-    assert "requirements.txt" in str(preview.record.reason)
-    assert preview.record.pid is None
+async def test_an_environment_that_cannot_be_had_fails_the_preview(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with open_rig(make_settings(cache_dir=tmp_path / "file")) as rig:
+        preview = await rig.running()
+        with trio.fail_after(60):
+            await preview.over.wait()
+        assert preview.record.state is State.FAILED
+        assert "The environment cache cannot be used" in str(preview.record.reason)
+        assert preview.record.pid is None
 
 
 async def test_one_previews_failure_is_not_anothers(rig: Rig) -> None:
