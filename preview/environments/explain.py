@@ -69,7 +69,7 @@ _CASES = (
         "hash",
         lambda _match, what, _text: f"{what} does not have the hash that is written down; correct the hash",
     ),
-    _Case(re.compile(r"Failed to build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
+    _Case(re.compile(r"Failed to (?:download and )?build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
     _Case(re.compile(r"(?P<name>)The build backend returned an error"), "build", _build),
     _Case(
         re.compile(r"(?P<name>[A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"),
@@ -92,6 +92,11 @@ _CASES = (
         re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* has no wheels? with a matching"),
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
+    ),
+    _Case(
+        re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"),
+        "build",
+        _build,
     ),
     _Case(
         re.compile(r"(?:D|d)istribution not found at: (?P<name>\S*)"),

@@ -133,12 +133,14 @@ class Loosening:
 def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str]:
     """Names of packages, the likeliest first; what is protected last."""
     known = {item.name for item in (*required.requirements, *required.constraints) if item.name}
-    named = [why.package] if why.package else []
+    named: list[str] = []
     flat = " ".join(text.partition("No solution found")[2].split())
     # What others depend on, in another version, before what depends on it.
     for pattern in (r"depends on (\S+)", r"(\S+) depends on", r"you require (\S+)"):
         words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
         named += [canonicalize_name(word[1]) for word in words if word]
+    if why.package:
+        named.append(why.package)
     if why.reason == "build" and not why.package:
         named += [item.name for item in required.requirements if item.name and "file:" in item.text]
     wanted = [name for name in dict.fromkeys(named) if name in known or name == why.package]

@@ -19,6 +19,8 @@ CASES = [
     ("Because there are no versions of six that satisfy", "no_version", "six==99"),
     ("Because nosuch was not found in the package registry and you require nosuch==1,", "not_found", "nosuch"),
     ("error: Failed to build `numpy==1.16.0`\n [stderr]\n x\n KaboomError: no\n", "build", "numpy==1.16.0"),
+    ("error: Failed to download and build `numpy==1.16.0`\n cause: Failed to parse: x", "build", "numpy==1.16.0"),
+    ("error: Failed to read metadata from `six==99`\n cause: x", "build", "six==99"),
     ("error: The build backend returned an error", "build", None),
     ("cause: Hash mismatch for `six==99`", "hash", "six==99"),
     ("Because six==99 depends on Python>=3.13 and", "python", "six==99"),
