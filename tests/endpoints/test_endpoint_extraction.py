@@ -135,8 +135,14 @@ def test_prefixes_add_up_over_files_constants_and_nesting(tmp_path: Path) -> Non
             "r = APIRouter()\n@r.get('/x')\ndef h(): ...\nfor p in ('/a', '/b'):\n  app.include_router(r, prefix=p)",
             ["GET /a/x", "GET /b/x"],
         ),
-        ("if debug():\n  @app.get('/a')\n  def h(): ...\nelse:\n  @app.get('/b')\n  def i(): ...", ["GET /a", "GET /b"]),
-        ("if __name__ == '__main__':\n  @app.get('/a')\n  def h(): ...", []),
+        (
+            "if debug():\n  @app.get('/a')\n  def h(): ...\nelse:\n  @app.get('/b')\n  def i(): ...",
+            ["GET /a", "GET /b"],
+        ),
+        (
+            "@app.get('/b')\ndef i(): ...\nif __name__ == '__main__':\n  @app.get('/a')\n  def h(): ...",
+            ["GET /b"],
+        ),
         ("try:\n  @app.get('/a')\n  def h(): ...\nexcept Exception: ...", ["GET /a"]),
         ("with x:\n  @app.get('/a')\n  def h(): ...", ["GET /a"]),
         ("P = {'a': '/d'}\n@app.get(P['a'])\ndef h(): ...", ["GET /d"]),

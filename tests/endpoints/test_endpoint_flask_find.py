@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from python_project_kit import write
+from python_project_kit import routes, write
 
 from preview.endpoints import find_app
 
@@ -56,3 +56,16 @@ def test_the_reason_names_the_framework(tmp_path: Path) -> None:
     found = find_app(write(tmp_path, app=APP))
     assert found is not None
     assert found.reason == 'Flask app "app" found in app.py'
+
+
+def test_a_usual_factory_that_wants_arguments_shows_its_routes(tmp_path: Path) -> None:
+    text = (
+        "from flask import Flask\ndef create_app(config):\n  app = Flask(__name__)\n  app.config.from_object(config)\n"
+    )
+    write(tmp_path, shop__init__=text + "  app.add_url_rule('/a', 'a')\n  return app\n")
+    assert routes(tmp_path) == ["GET /a"]
+
+
+def test_routes_that_only_the_program_registers_are_shown_where_there_are_no_others(tmp_path: Path) -> None:
+    text = "def main():\n  app.add_url_rule('/a', 'a')\n  app.run()\nif __name__ == '__main__':\n  main()\n"
+    assert routes(write(tmp_path, app="from flask import Flask\napp = Flask(__name__)\n" + text)) == ["GET /a"]

@@ -13,7 +13,7 @@ from preview.endpoints.python.hints import Hint, is_module, read_hints
 from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget
 from preview.endpoints.python.native import Framework, Native
 from preview.endpoints.python.roots import find_import_root
-from preview.endpoints.python.values import Function
+from preview.endpoints.python.values import UNKNOWN, Function
 from preview.sources import Sources
 
 __all__ = ["Kind", "find_python_apps", "is_aside"]
@@ -87,6 +87,10 @@ def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[Found
             app = search.look_into(file)
             if app is not None:
                 found.append(app)
+        for file in search.candidates()[:_MAX_CANDIDATES] if not found else ():
+            app = search.look_into(file, wanting=True)
+            if app is not None:
+                return [app]
     except OutOfBudget:
         pass
     return found
@@ -137,8 +141,13 @@ class _Search:
             file,
         )
 
-    def look_into(self, file: str) -> FoundApp | None:
-        """The application that a file offers, or None."""
+    def look_into(self, file: str, *, wanting: bool = False) -> FoundApp | None:
+        """The application that a file offers, or None.
+
+        Args:
+            file: The file.
+            wanting: Whether a factory that wants arguments will do.
+        """
         tree = self.sources.tree(file)
         if tree is None:
             return None
@@ -149,14 +158,14 @@ class _Search:
         interpreter = self.interpreters[app_dir]
         names = interpreter.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
-        picked = self._object(names, hinted) or self._factory(names, hinted, file, interpreter)
+        picked = self._object(names, hinted) or self._factory(names, hinted, file, interpreter, wanting=wanting)
         if picked is None:
             return None
         app, attribute, factory = picked
         kind = "factory" if factory else "app"
         reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
         target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
-        lister = partial(self.kind.list_endpoints, app, interpreter)
+        lister = partial(_list, self.kind, app, interpreter, file)
         # A file that starts itself says nothing about the others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
 
@@ -167,18 +176,31 @@ class _Search:
         return (order[0][1], order[0][0], False) if order else None
 
     def _factory(
-        self, names: dict[str, object], hinted: Sequence[str], file: str, interpreter: Interpreter
+        self, names: dict[str, object], hinted: Sequence[str], file: str, interpreter: Interpreter, *, wanting: bool
     ) -> tuple[Native, str, bool] | None:
         usual = [name for name in _FACTORIES if name in names]
         others = [name for name, value in names.items() if isinstance(value, Function) and "app" in name.lower()]
         rest = [name for name in names if name not in others]
         for name in dict.fromkeys([*hinted, *usual, *others, *rest]):
             function = names.get(name)
-            if isinstance(function, Function) and function.scope.file == file and _needs_nothing(function):
-                built = interpreter.call(function)
+            if not isinstance(function, Function) or function.scope.file != file:
+                continue
+            # Of a usual factory that wants arguments, the routes are shown all the same.
+            if _needs_nothing(function) or (name in _FACTORIES and wanting):
+                needed = _required(function)
+                built = interpreter.call(function, [UNKNOWN] * needed)
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
+
+
+def _list(kind: Kind, app: Native, interpreter: Interpreter, file: str, found: Found) -> None:
+    before = len(found)
+    kind.list_endpoints(app, interpreter, found)
+    if len(found) == before:
+        # All its routes are registered where the file is the program.
+        interpreter.run_as_program(file)
+        kind.list_endpoints(app, interpreter, found)
 
 
 def is_aside(file: str) -> bool:
@@ -187,7 +209,10 @@ def is_aside(file: str) -> bool:
     return any(folder.lower() in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
 
 
-def _needs_nothing(function: Function) -> bool:
+def _required(function: Function) -> int:
     arguments = function.node.args
-    required = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
-    return required == 0 and all(default is not None for default in arguments.kw_defaults)
+    return len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+
+
+def _needs_nothing(function: Function) -> bool:
+    return _required(function) == 0 and all(default is not None for default in function.node.args.kw_defaults)

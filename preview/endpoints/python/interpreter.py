@@ -105,6 +105,15 @@ class Interpreter:
                 self._statements.run(tree.body, module.scope)
         return self._modules[file]
 
+    def run_as_program(self, file: str) -> None:
+        """Read what a module does only where it is the program; it was loaded before.
+
+        Raises:
+            OutOfBudget: Too much was read.
+        """
+        tree = self.sources.tree(file)
+        self._statements.run_as_program(tree.body if tree is not None else (), self.load(file).scope)
+
     def module(self, name: str) -> Module | None:
         """The project's module of this absolute name, or None.
 

@@ -80,6 +80,12 @@ class Statements:
             case _:
                 self._compound(statement, scope)
 
+    def run_as_program(self, body: Sequence[ast.stmt], scope: Scope) -> None:
+        """Carry out what a module does only where it is the program, ``if __name__ == "__main__"``."""
+        for statement in body:
+            if isinstance(statement, ast.If) and _asks_for_main(statement.test):
+                self.run(statement.body, scope)
+
     def _compound(self, statement: ast.stmt, scope: Scope) -> None:
         match statement:
             case ast.For() | ast.AsyncFor():
