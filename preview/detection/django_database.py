@@ -37,7 +37,7 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Set
         return DatabaseChoice(sqlite=True)
     urls = [read for read in settings.reads.values() if read.name.upper().endswith(("DATABASE_URL", "DB_URL"))]
     if urls and server is None:
-        return _by_url(urls[0].name, settings)
+        return _by_urls([read.name for read in urls], settings)
     if server is None:
         return DatabaseChoice(sqlite=True)
     flag = next((name for name in settings.reads if "SQLITE" in name.upper() or name.upper() == "DB_TYPE"), None)
@@ -47,19 +47,18 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Set
     return DatabaseChoice(server=server, setting=_host(tables, settings))
 
 
-def _by_url(name: str, settings: Settings) -> DatabaseChoice:
-    """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; another name is given the same."""
-    own = settings.own.get(name)
-    read = settings.reads[name]
-    if own is not None and own.value.startswith("sqlite"):
-        return DatabaseChoice({name: Variable(name, own.value, Origin.EXAMPLE, own.file)}, sqlite=True)
-    decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {name} can be set ({read.where})",)
-    return DatabaseChoice(
-        {name: _supplied(name, variable_for(read, "sqlite:///{database_path}"))},
-        sqlite=True,
-        setting=name,
-        decisions=decisions,
-    )
+def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
+    """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; other names are given the same."""
+    chosen: dict[str, Variable] = {}
+    for name in names:
+        own = settings.own.get(name)
+        if own is not None and own.value.startswith("sqlite"):
+            chosen[name] = Variable(name, own.value, Origin.EXAMPLE, own.file)
+        else:
+            chosen[name] = _supplied(name, variable_for(settings.reads[name], "sqlite:///{database_path}"))
+    read = settings.reads[names[0]]
+    decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {read.name} can be set ({read.where})",)
+    return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=decisions)
 
 
 def _supplied(name: str, variable: Variable) -> Variable:

@@ -153,6 +153,8 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
     app_dir = posixpath.normpath(target.app_dir)
     sources = nodes.sources
     wanted = {name for file in files for name in _tops(nodes, file)}
+    if target.framework == "django" and b"sys.path" not in sources.text(target.file):
+        return
     missing = {name for name in wanted if not _is_there(sources, app_dir, name)} - sys.stdlib_module_names
     if missing:
         # A folder of the project may bear a library's name: `core/fastapi` is not what `import fastapi` means.

@@ -60,7 +60,10 @@ def plan_script(sources: Sources) -> StartPlan | None:
             "preview.toml"
         )
     folder = posixpath.dirname(file) or "."
-    command = ("python", posixpath.relpath(file, folder))
+    command: tuple[str, ...] = ("python", posixpath.relpath(file, folder))
+    if posixpath.basename(file) == "__main__.py" and folder != ".":
+        folder, package = posixpath.dirname(folder) or ".", posixpath.basename(folder)
+        command = ("python", "-m", package)
     return _plan(sources, file, folder, command, f"{file} serves by itself, with {library}", warnings)
 
 

@@ -80,6 +80,12 @@ def test_a_script_that_serves_by_itself_is_a_command(tmp_path: Path) -> None:
     assert (plan.server, plan.command, plan.warnings) == (Server.COMMAND, ("python", "server.py"), ())
 
 
+def test_a_package_that_serves_by_itself_is_run_as_one(tmp_path: Path) -> None:
+    text = 'import os\nfrom aiohttp import web\nweb.run_app(web.Application(), port=int(os.environ["PORT"]))\n'
+    plan = plan_of(tmp_path, {"shop/__main__.py": text, "shop/__init__.py": ""})
+    assert (plan.command, plan.directory) == (("python", "-m", "shop"), ".")
+
+
 def test_a_script_that_does_not_read_port_is_warned_of(tmp_path: Path) -> None:
     text = 'from http.server import HTTPServer\nHTTPServer(("0.0.0.0", 8123), None).serve_forever()\n'
     assert "listens at 8123" in plan_of(tmp_path, {"server.py": text}).warnings[0]

@@ -181,6 +181,11 @@ def test_a_django_url_becomes_sqlite(tmp_path: Path) -> None:
     assert values_of(django(tmp_path, '{"default": env.db("DATABASE_URL")}')) == {"DATABASE_URL": SQLITE}
 
 
+def test_several_django_urls_become_sqlite_all(tmp_path: Path) -> None:
+    plan = django(tmp_path, '{"default": env.db("DATABASE_URL"), "b": env.db("SQLITE_DATABASE_URL")}')
+    assert set(values_of(plan).values()) == {SQLITE}
+
+
 def test_a_fixed_django_engine_is_needed_once_it_is_used(tmp_path: Path) -> None:
     plan = django(tmp_path, '{"default": {"ENGINE": "django.db.backends.postgresql", "HOST": os.environ["DB_HOST"]}}')
     one = need(plan, ServiceKind.POSTGRESQL)

@@ -41,6 +41,10 @@ def values(folder: Path, text: str, **files: str) -> dict[str, str]:
         ('os.environ["DB_HOST"]', "localhost"),
         ('os.environ["POSTGRES_PORT"]', "5432"),
         ('os.getenv("SECRET_KEY")', "{secret}"),
+        ('os.environ["EMAIL_USE_TLS"]', "False"),
+        ('os.environ["SENTRY_DSN"]', ""),
+        ('os.environ["PASSWORD_RESET_TIMEOUT"]', "30"),
+        ('os.environ["SERVER_EMAIL"]', "preview@example.com"),
     ],
 )
 def test_what_the_program_cannot_do_without_gets_a_value(tmp_path: Path, text: str, value: str) -> None:
@@ -188,6 +192,14 @@ def test_a_server_of_a_container_beside_it_is_looked_for_here(tmp_path: Path) ->
 def test_the_projects_own_env_file_wins(tmp_path: Path) -> None:
     files = {".env": "X=own\n", ".env.example": "X=example\n"}
     assert values(tmp_path, 'x = os.environ["X"]\n', **files) == {"X": "own"}
+
+
+def test_an_env_files_references_are_filled_in_from_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_SERVICE", "hidden")
+    files = {".env": "A=1\nX=${A}-${OF_THE_SERVICE}-${B:-2}\n"}
+    assert values(tmp_path, 'x = os.environ["X"]\n', **files) == {"X": "1--2"}
 
 
 def test_secrets_are_never_described(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,7 @@ _PLACEHOLDER: Final = re.compile(
     r"|<.*>|\[.*\]|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*",
     re.IGNORECASE,
 )
+_REFERENCE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _MAX_FILES: Final = 6
 
 
@@ -70,11 +71,17 @@ def _named(sources: Sources, folders: Sequence[str], *, own: bool) -> Iterator[s
                 yield name
 
 
+def _interpolated(value: str, values: Mapping[str, str | None]) -> str:
+    """``${NAME}`` and ``${NAME:-default}`` from the same file alone, never from the service's own environment."""
+    return _REFERENCE.sub(lambda found: values.get(found[1]) or found[2] or "", value)
+
+
 def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
     found: dict[str, ExampleValue] = {}
     for name in names:
         text = sources.text(name).decode("utf-8-sig", "replace")
-        for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
+        values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+        for key, value in values.items():
             if value is not None:
-                found.setdefault(key, ExampleValue(value, name))
+                found.setdefault(key, ExampleValue(_interpolated(value, values), name))
     return found

@@ -15,7 +15,7 @@ _SECRET: Final = re.compile(
     r"|(?:API|JWT|PRIVATE|ENCRYPTION|SIGNING|ACCESS|AUTH|APP|LICENSE|HMAC)_?KEY|SALT|CREDENTIAL|PEPPER|_KEY$|^KEY$"
 )
 _NO_SECRET: Final = re.compile(
-    r"EXPIR|LIFETIME|_TTL|ALGORITHM|_URL$|_URI$|_ID$|MINUTES|SECONDS|HOURS|DAYS|_FILE$|_PATH$"
+    r"EXPIR|LIFETIME|_TTL|ALGORITHM|_URL$|_URI$|_ID$|MINUTES|SECONDS|HOURS|DAYS|_FILE$|_PATH$|TIMEOUT"
 )
 _DATABASE_URL: Final = re.compile(
     r"(?:^|_)(?:DATABASE|DB|SQLALCHEMY|POSTGRES|POSTGRESQL|PG|MYSQL|MARIADB|SQL|SQLITE)(?:_\w+)?_?"
@@ -157,6 +157,10 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
         # Flask answers under this name alone.
         (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),
+        # An address that is none is refused at once; an empty one turns it off.
+        (r"SENTRY", ""),
+        (r"(?:^|_)USE_(?!R)|_(?:TLS|SSL)$|^(?:ENABLE|DISABLE|IS|ALLOW)_|_ENABLED$", "False"),
+        (r"^(?:\w+_)?DEBUG$", "True"),
         (r"LOG_?LEVEL", "INFO"),
         (r"^TZ$|TIME_?ZONE", "UTC"),
         (r"(?:^|_)PORT$", "587" if mail else _PORTS[kind] if kind else "{port}"),
@@ -175,7 +179,7 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
     if _LIFE.search(upper):
         return "30"
     if mail and not is_secret(upper):
-        return "localhost" if "SERVER" in upper else "preview@example.com"
+        return "localhost" if "SERVER" in upper and not upper.endswith("EMAIL") else "preview@example.com"
     if "EMAIL" in upper or upper.endswith("_FROM"):
         return "preview@example.com"
     return _URLS[kind] if kind and _URL.search(upper) else None
