@@ -199,11 +199,21 @@ class _Visitor(ast.NodeVisitor):
         self._facts.defined[node.name] += 1
         guards, self._guards = self._guards, 0
         self._functions.append(node.name)
-        mentioned = self._facts.called_by.setdefault(self._functions[0], set())
-        mentioned |= {name for item in node.body for name in _mentions(item)} - {node.name}
+        self._facts.called_by.setdefault(self._functions[0], set())
         self._visit_each(node.body)
         self._functions.pop()
         self._guards = guards
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._mention(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._mention(node.attr)
+        self.visit(node.value)
+
+    def _mention(self, name: str) -> None:
+        if self._functions and name != self._functions[0]:
+            self._facts.called_by[self._functions[0]].add(name)
 
     def visit_Call(self, node: ast.Call) -> None:
         function = self._functions[0] if self._functions else ""

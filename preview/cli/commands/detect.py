@@ -34,9 +34,9 @@ def detect_command(
     env: EnvOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how a folder's backend would be started, and why. Runs nothing.
+    """Show how a folder's backend would be started, and why.
 
-    What is not right can be set in a preview.toml in the folder.
+    Nothing is run. What is not right can be set in a preview.toml in the folder.
     """
     folder = existing_folder(directory)
     plan = detect(folder, overrides_from_options(chosen_app, command, env))

@@ -20,7 +20,10 @@ _STYLES = {"GET": "green", "POST": "cyan", "PUT": "yellow", "PATCH": "yellow", "
 
 @app.command()
 def endpoints(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
-    """List the endpoints of a folder's backend, read from its source. Runs nothing."""
+    """List the endpoints of a folder's backend.
+
+    They are read from its source; nothing is run.
+    """
     found = read_endpoints(existing_folder(directory))
     if as_json:
         print_json(_described(found))
