@@ -10,7 +10,7 @@ from dotenv.parser import parse_stream
 
 from preview.sources.files import Sources
 
-__all__ = ["env_values"]
+__all__ = ["env_values", "own_env_values"]
 
 # What is used comes before what is only an example.
 _NAMES: Final = (
@@ -26,9 +26,18 @@ def env_values(sources: Sources, folder: str) -> dict[str, str]:
         sources: The project's files.
         folder: Relative to the project; it comes first.
     """
+    return _read(sources, folder, _NAMES)
+
+
+def own_env_values(sources: Sources, folder: str) -> dict[str, str]:
+    """As ``env_values``, of ``.env`` alone: what holds where the project runs, whatever the code's defaults are."""
+    return _read(sources, folder, (".env",))
+
+
+def _read(sources: Sources, folder: str, names: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for place in dict.fromkeys([folder, "."]):
-        for name in _NAMES:
+        for name in names:
             file = posixpath.normpath(posixpath.join(place, name))
             if sources.has_file(file):
                 text = io.StringIO(sources.text(file).decode("utf-8", "replace"))

@@ -241,3 +241,13 @@ def test_the_import_that_works_is_taken(tmp_path: Path) -> None:
     )
     api = "from fastapi import APIRouter\nrouter = APIRouter()\n@router.get('/x')\ndef h(): ...\n"
     assert routes(write(tmp_path, main=APP + text, api=api)) == ["GET /x"]
+
+
+def test_what_the_projects_own_env_file_says_decides(tmp_path: Path) -> None:
+    text = "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n"
+    text += "  MODE: str | None = None\n  DEBUG: bool = True\ns = S()\n"
+    text += "if s.MODE == 'local':\n  @app.get('/local')\n  def a(): ...\n"
+    text += "if s.DEBUG:\n  @app.get('/debug')\n  def b(): ...\n"
+    write(tmp_path, main=APP + text)
+    (tmp_path / ".env").write_text("MODE=local\nDEBUG=false\n")
+    assert routes(tmp_path) == ["GET /local"]

@@ -253,7 +253,7 @@ def _asked(call: Call) -> str:
 def _getenv(call: Call) -> object:
     """What a project's ``.env`` says of a variable that has no default in the code."""
     name = call.argument(0, "key")
-    return call.interpreter.variable(name) if isinstance(name, str) and _has_no_default(call) else UNKNOWN
+    return call.interpreter.variables.get(name) if isinstance(name, str) and _has_no_default(call) else UNKNOWN
 
 
 def _has_no_default(call: Call) -> bool:

@@ -28,8 +28,8 @@ from preview.endpoints.python.values import (
     Record,
     Scope,
 )
+from preview.endpoints.python.variables import Variables
 from preview.sources import Sources
-from preview.sources.environment import env_values
 
 __all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
 
@@ -66,6 +66,7 @@ class Interpreter:
 
     Attributes:
         sources: The project's files.
+        variables: What the project's ``.env`` files say.
         outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
     """
 
@@ -74,13 +75,12 @@ class Interpreter:
     ) -> None:
         self.sources = sources
         self.outside: dict[str, object] = {}
+        self.variables = Variables(sources, app_dir)
         self._framework = framework
         self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
         self._statements = Statements(self, self._importer)
         self._modules: dict[str, Module] = {}
         self._lineages: dict[Class, list[Class | External]] = {}
-        self._app_dir = app_dir
-        self._variables: dict[str, str] | None = None
         self._open_calls: dict[ast.AST, int] = {}
         self._depth = 0
         self._budget = budget
@@ -125,12 +125,6 @@ class Interpreter:
     def add_root(self, folder: str) -> None:
         """A further folder that absolute imports count from, ``sys.path.append``."""
         self._importer.add_root(folder or ".")
-
-    def variable(self, name: str) -> object:
-        """What the project's ``.env`` files say of an environment variable; ``UNKNOWN`` where they say nothing."""
-        if self._variables is None:
-            self._variables = env_values(self.sources, self._app_dir)
-        return self._variables.get(name, UNKNOWN)
 
     def submodules(self, file: str) -> list[str]:
         """The names of the modules beside or below a package's file."""
@@ -215,7 +209,10 @@ class Interpreter:
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
-            return self._bound(self._class_attribute(value.cls, name), value)
+            found = self._bound(self._class_attribute(value.cls, name), value)
+            if isinstance(found, (str, int, type(None))) and self._is_settings(value.cls):
+                return self.variables.setting(name, found)
+            return found
         if isinstance(value, Class):
             if name in {"__name__", "__qualname__"}:
                 return value.node.name
@@ -259,8 +256,8 @@ class Interpreter:
         # Inherited from outside: `View.as_view`, as the framework knows it.
         outside = next((item for item in lineage if isinstance(item, External)), None)
         if outside is not None and outside.last == "BaseSettings":
-            value = self.variable(name)
-            return self.variable(name.upper()) if value is UNKNOWN else value
+            value = self.variables.get(name)
+            return self.variables.get(name.upper()) if value is UNKNOWN else value
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def _own_attribute(self, native: Native, name: str) -> object:
@@ -268,6 +265,9 @@ class Interpreter:
         cls = native.own_class()
         found = self._class_attribute(cls, name) if cls is not None else UNKNOWN
         return UNKNOWN if isinstance(found, External) else self._bound(found, native)
+
+    def _is_settings(self, cls: Class) -> bool:
+        return any(isinstance(item, External) and item.last == "BaseSettings" for item in self.lineage(cls))
 
     def _bound(self, found: object, receiver: object) -> object:
         """A method with its first argument, a property's value; anything else as it is."""
