@@ -30,6 +30,8 @@ class FakeProcess:
         if not self._ended.is_set():
             self._exit = ended
             self._ended.set()
+            # As the kernel does: nobody is left who could print.
+            self.writer.close()
 
     async def wait(self) -> Exit:
         await self._ended.wait()
