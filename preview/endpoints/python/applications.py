@@ -84,11 +84,11 @@ def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[Found
         for file in search.candidates()[:_MAX_CANDIDATES]:
             if any(not app.side for app in found) and not search.is_likely(file):
                 break
-            app = search.look_into(file)
+            app = search.look_into(file, any_name=not found)
             if app is not None:
                 found.append(app)
         for file in search.candidates()[:_MAX_CANDIDATES] if not found else ():
-            app = search.look_into(file, wanting=True)
+            app = search.look_into(file, any_name=True, wanting=True)
             if app is not None:
                 return [app]
     except OutOfBudget:
@@ -141,11 +141,12 @@ class _Search:
             file,
         )
 
-    def look_into(self, file: str, *, wanting: bool = False) -> FoundApp | None:
+    def look_into(self, file: str, *, any_name: bool, wanting: bool = False) -> FoundApp | None:
         """The application that a file offers, or None.
 
         Args:
             file: The file.
+            any_name: Whether a factory may have any name; else it must have something of an application.
             wanting: Whether a factory that wants arguments will do.
         """
         tree = self.sources.tree(file)
@@ -158,7 +159,8 @@ class _Search:
         interpreter = self.interpreters[app_dir]
         names = interpreter.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
-        picked = self._object(names, hinted) or self._factory(names, hinted, file, interpreter, wanting=wanting)
+        order = _factories(names, hinted, any_name=any_name)
+        picked = self._object(names, hinted) or self._factory(names, order, file, interpreter, wanting=wanting)
         if picked is None:
             return None
         app, attribute, factory = picked
@@ -176,12 +178,9 @@ class _Search:
         return (order[0][1], order[0][0], False) if order else None
 
     def _factory(
-        self, names: dict[str, object], hinted: Sequence[str], file: str, interpreter: Interpreter, *, wanting: bool
+        self, names: dict[str, object], order: Sequence[str], file: str, interpreter: Interpreter, *, wanting: bool
     ) -> tuple[Native, str, bool] | None:
-        usual = [name for name in _FACTORIES if name in names]
-        others = [name for name, value in names.items() if isinstance(value, Function) and "app" in name.lower()]
-        rest = [name for name in names if name not in others]
-        for name in dict.fromkeys([*hinted, *usual, *others, *rest]):
+        for name in order:
             function = names.get(name)
             if not isinstance(function, Function) or function.scope.file != file:
                 continue
@@ -192,6 +191,13 @@ class _Search:
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
+
+
+def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: bool) -> list[str]:
+    """Functions that may make an application, the likeliest first."""
+    usual = [name for name in _FACTORIES if name in names]
+    others = [name for name, value in names.items() if isinstance(value, Function) and "app" in name.lower()]
+    return list(dict.fromkeys([*hinted, *usual, *others, *(names if any_name else ())]))
 
 
 def _list(kind: Kind, app: Native, interpreter: Interpreter, file: str, found: Found) -> None:
