@@ -17,7 +17,7 @@ from preview.detection.nodes import Nodes
 from preview.detection.plain import PLAIN_SERVERS
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.reach import is_aside, reachable
-from preview.detection.settings import collect
+from preview.detection.settings import collect, with_config_classes
 from preview.detection.sql import find_engine
 from preview.detection.steps import django_steps, find_steps
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
@@ -54,7 +54,9 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         engine = find_engine(facts, sources, files)
         database = choose_database(engine, settings, facts)
         steps = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
-    variables = {**settings.variables(database.variables), **database.variables}
+    variables = with_config_classes(
+        {**settings.variables(database.variables), **database.variables}, sources, target.app_dir
+    )
     return StartPlan(
         framework=target.framework,
         toolchain=Toolchain.PYTHON,

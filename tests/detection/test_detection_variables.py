@@ -202,6 +202,12 @@ def test_an_env_files_references_are_filled_in_from_the_file_alone(
     assert values(tmp_path, 'x = os.environ["X"]\n', **files) == {"X": "1--2"}
 
 
+def test_a_variable_that_names_a_class_gets_one_of_the_projects(tmp_path: Path) -> None:
+    config = "class Config: ...\nclass ProductionConfig(Config): ...\nclass DevelopmentConfig(Config): ...\n"
+    text = 'x = os.environ["APP_SETTINGS"]\n'
+    assert values(tmp_path, text, **{"pkg/config.py": config}) == {"APP_SETTINGS": "pkg.config.DevelopmentConfig"}
+
+
 def test_secrets_are_never_described(tmp_path: Path) -> None:
     text = 'import os\nx = os.environ["API_KEY"]\n' + FASTAPI
     plan = plan_of(tmp_path, {"main.py": text, ".env": "API_KEY=hidden-value\n"})
