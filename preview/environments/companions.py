@@ -28,11 +28,17 @@ class _Companion:
 
 
 _COMPANIONS: Final = (
-    _Companion("flask", "<1.2", ("werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1")),
-    _Companion("flask", ">=1.2,<2.2", ("werkzeug<2.2", "jinja2<3.2")),
+    _Companion(
+        "flask",
+        "<2",
+        ("werkzeug<2.1", "jinja2<3.1", "setuptools<81", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1"),
+    ),
+    _Companion("flask", ">=2,<2.2", ("werkzeug<2.2", "jinja2<3.2")),
     _Companion("flask", ">=2.2,<3", ("werkzeug<3",)),
-    _Companion("jinja2", "<3", ("markupsafe<2.1",)),
-    _Companion("flask-sqlalchemy", "<3", ("sqlalchemy<2", "werkzeug<3", "flask<2.3")),
+    _Companion("jinja2", "<3", ("markupsafe<2.1", "setuptools<81")),
+    _Companion("flask-debugtoolbar", "<0.13", ("flask<2.2", "setuptools<81")),
+    _Companion("flask-sqlalchemy", "<2.5", ("flask<2", "werkzeug<2", "sqlalchemy<2")),
+    _Companion("flask-sqlalchemy", ">=2.5,<3", ("sqlalchemy<2", "werkzeug<3", "flask<2.3")),
     _Companion("flask-login", "<0.6.3", ("werkzeug<3", "flask<3")),
     _Companion("flask-wtf", "<0.15", ("werkzeug<2.1", "wtforms<3", "itsdangerous<2.1")),
     _Companion("flask-wtf", ">=0.15,<1.1", ("flask<2.3", "werkzeug<3")),
@@ -44,7 +50,7 @@ _COMPANIONS: Final = (
     _Companion("flask-jwt", "<99", ("pyjwt<2", "flask<2.3", "werkzeug<2.1")),
     _Companion("flask-jwt-extended", "<4", ("pyjwt<2", "flask<2.3", "werkzeug<2.3")),
     _Companion("flask-security", "<4", ("werkzeug<2.1", "flask<2.1", "email-validator<2")),
-    _Companion("flask-babelex", "<99", ("flask<2.3", "werkzeug<2.1", "jinja2<3.1")),
+    _Companion("flask-babelex", "<99", ("setuptools<81", "flask<2.3", "werkzeug<2.1", "jinja2<3.1")),
     _Companion("flask-babel", "<3", ("flask<2.3",)),
     _Companion("flask-admin", "<1.6.1", ("wtforms<3.1", "flask<2.3", "werkzeug<3")),
     _Companion("flask-marshmallow", "<0.15", ("marshmallow-sqlalchemy<0.29", "flask<2.3")),
@@ -100,55 +106,67 @@ _COMPANIONS: Final = (
     _Companion("python-engineio", "<4", ("python-socketio<5",)),
     _Companion("flask-socketio", "<5", ("python-socketio<5", "python-engineio<4", "flask<2.3", "werkzeug<2.1")),
 )
+# One limit leads to another: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
+_MAX_ROUNDS: Final = 5
 # A constraint binds only what is installed anyway; these have to be there.
 _NEEDED: Final = frozenset({"visitor", "pytz", "setuptools"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
     """The requirements with the versions that go with them, each told; what the project chose itself stays."""
-    limits: dict[str, list[str]] = {}
+    for _ in range(_MAX_ROUNDS):
+        after = _once(required)
+        if after is required:
+            break
+        required = after
+    return required
+
+
+def _once(required: RequirementSet) -> RequirementSet:
+    new: list[ProjectRequirement] = []
     added: dict[str, ProjectRequirement] = {}
     notes: list[str] = []
+    have = {item.text for item in required.constraints}
     for item, then in _applying(required):
-        new = []
+        taken = []
         for text in then:
-            wanted = Requirement(text)
-            name = wanted.name
-            chosen = required.find(name)
-            if chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted)):
+            wanted = parse_requirement(text, f"goes with {item.text}")
+            chosen = required.find(wanted.name or "")
+            if wanted.text in have or (chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted))):
                 continue
-            if name in _NEEDED and chosen is None:
-                added[name] = parse_requirement(text, item.origin)
-            limits.setdefault(name, []).append(str(wanted.specifier))
-            new.append(text)
-        if new:
-            notes.append(f"{item.text} ({item.origin}) goes with {', '.join(new)}: so they are taken")
+            if wanted.name in _NEEDED and chosen is None:
+                added[wanted.name or ""] = wanted
+            have.add(wanted.text)
+            taken.append(wanted)
+        if taken:
+            new += [one for one in taken if one.text != one.name]
+            notes.append(
+                f"{item.text} ({item.origin}) goes with {', '.join(one.text for one in taken)}: so they are taken"
+            )
     if not notes:
         return required
-    constraints = [
-        parse_requirement(f"{name}{','.join(text for text in texts if text)}", "companions")
-        for name, texts in limits.items()
-        if any(texts)
-    ]
     return replace(
         required,
         requirements=(*required.requirements, *added.values()),
-        constraints=(*required.constraints, *constraints),
+        constraints=(*required.constraints, *new),
         decisions=(*required.decisions, *notes),
     )
 
 
 def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tuple[str, ...]]]:
-    locked = {item.name: item for item in required.constraints if item.pinned}
     for companion in _COMPANIONS:
         found = required.find(companion.package)
+        limits = [item for item in required.constraints if item.name == companion.package]
         if found is None or not found.applies:
+            # Nobody names it, but a companion limits it: something that was named brings it.
+            found = limits[0] if found is None and limits and limits[0].origin.startswith("goes with") else None
+        if found is None:
             continue
-        newest = _newest(locked.get(found.name, found))
+        newest = [version for item in (found, *limits) if (version := _newest(item)) is not None]
         allowed = SpecifierSet(companion.versions)
         # Whatever the newest is, all of them are meant.
         every = companion.versions in {"<99", "<=1.7.4"}
-        if every or (newest is not None and allowed.contains(newest, prereleases=True)):
+        if every or (newest and allowed.contains(min(newest), prereleases=True)):
             yield found, companion.then
 
 
@@ -185,11 +203,12 @@ def _below(version: Version) -> Version:
     return Version(".".join(str(part) for part in (*release, 9999)))
 
 
-def _goes_beyond(chosen: ProjectRequirement, wanted: Requirement) -> bool:
+def _goes_beyond(chosen: ProjectRequirement, wanted: ProjectRequirement) -> bool:
     """Whether the project asks for more than the companion allows: its word counts."""
     try:
         specifiers = list(Requirement(chosen.text.partition(" --hash")[0]).specifier)
     except InvalidRequirement:
         return True
     least = [Version(one.version) for one in specifiers if one.operator in {">=", ">", "~="}]
-    return any(not wanted.specifier.contains(version, prereleases=True) for version in least)
+    limit = Requirement(wanted.text).specifier
+    return any(not limit.contains(version, prereleases=True) for version in least)

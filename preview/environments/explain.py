@@ -89,7 +89,7 @@ _CASES = (
         lambda _match, what, _text: f"No version matches {what}; choose one that exists",
     ),
     _Case(
-        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* has no wheels? with a matching"),
+        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* has no (?:usable )?wheels?(?: with a matching)?"),
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
     ),

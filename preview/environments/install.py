@@ -14,7 +14,8 @@ import trio
 from preview.environments.environment import Report
 from preview.environments.explain import Explanation, explain
 from preview.environments.floors import with_floors
-from preview.environments.imports.offered import Offered, imports_pkg_resources, read_offered
+from preview.environments.imports.offered import Offered, read_offered
+from preview.environments.imports.relics import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.program import ProgramResult
 from preview.environments.relax import Loosened, Loosening
@@ -26,6 +27,16 @@ __all__ = ["Installation", "fail"]
 
 # A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
 _MAX_STEPS: Final = 25
+# Building one of these takes minutes, or a compiler that is not there: the next version with a wheel is taken.
+_WHEELS_ONLY: Final = (
+    "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",
+    "httptools", "llvmlite", "lxml", "matplotlib", "numba", "numpy", "opencv-contrib-python", "opencv-python",
+    "opencv-python-headless", "orjson", "pandas", "pillow", "polars", "psycopg2-binary", "pyarrow", "pydantic-core",
+    "pymssql", "pyyaml", "rpds-py", "scikit-image", "scikit-learn", "scipy", "shapely", "spacy", "statsmodels",
+    "tensorflow", "thinc", "tiktoken", "tokenizers", "torch", "ujson", "uvloop", "watchfiles", "yarl",
+)  # fmt: skip
+# A newer version may want a newer version of something else, which is looked at again.
+_MAX_RELIC_ROUNDS: Final = 3
 
 
 class Installation:
@@ -60,6 +71,8 @@ class Installation:
         self._report = report
         self._offline = offline
         self._until = trio.current_time() + patience_s
+        self._python = python
+        self._has_setuptools = False
         self._loosening = Loosening()
         self.decisions: list[str] = []
         self._required, sentences = with_floors(required, python)
@@ -77,16 +90,33 @@ class Installation:
         await self._install()
         offered = await trio.to_thread.run_sync(read_offered, self._temporary)
         added = [self._added(one) for one in _missing(wanted, offered)]
-        if "pkg_resources" not in offered.modules:
-            importer = await trio.to_thread.run_sync(imports_pkg_resources, self._temporary)
-            if importer is not None:
-                self._decide(f'setuptools<81 is added: {importer} imports "pkg_resources", which newer ones lack')
-                added.append(parse_requirement("setuptools<81", importer))
-                self._without("setuptools")
         if added:
-            requirements = (*self._required.requirements, *added)
-            self._required = replace(self._required, requirements=requirements)
+            self._require(added)
             await self._install()
+        for _ in range(_MAX_RELIC_ROUNDS):
+            if not await self._mend("pkg_resources" in offered.modules):
+                break
+            await self._install()
+
+    async def _mend(self, has_pkg_resources: bool) -> bool:
+        """Loosen what uses something that this Python lacks; whether anything changed."""
+        before = self._required
+        for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._python):
+            if relic.uses != "pkg_resources":
+                step = self._loosening.away_from(self._required, relic.package, relic.uses)
+                if step is not None:
+                    self._required = step.required
+                    self._decide(step.sentence)
+            elif not has_pkg_resources and not self._has_setuptools:
+                self._has_setuptools = True
+                self._decide(f'setuptools<81 is added: {relic.package} imports "pkg_resources", which newer ones lack')
+                self._without("setuptools")
+                self._require([parse_requirement("setuptools<81", relic.package)])
+        return self._required is not before
+
+    def _require(self, added: Sequence[ProjectRequirement]) -> None:
+        requirements = (*self._required.requirements, *added)
+        self._required = replace(self._required, requirements=requirements)
 
     def _added(self, one: Wanted) -> ProjectRequirement:
         self._decide(f"{one.distribution} is added: {one.file} {one.why}, and no manifest names it")
@@ -159,6 +189,8 @@ class Installation:
         # Compiled here, once: it takes a second for a small shop, and saves that second at each start.
         arguments = ["pip", "install", "--python", str(self._temporary / "bin" / "python"), "--compile-bytecode"]
         arguments += ["--no-sources", "--requirement", str(wanted), *required.options]
+        if "--no-binary" not in required.options:
+            arguments += [word for name in _WHEELS_ONLY for word in ("--only-binary", name)]
         if required.constraints:
             constraints = self._temporary / "constraints.txt"
             constraints.write_text("\n".join(item.text for item in required.constraints) + "\n", "utf-8")

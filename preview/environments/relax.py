@@ -43,6 +43,8 @@ _WORDS: Final = {
     "python": "needs another Python",
     "no_version": "cannot be had for this Python",
     "not_found": "is not in the package index",
+    "network": "cannot be fetched",
+    "download": "cannot be fetched",
     "hash": "does not have the hash that is written down",
     "conflict": "contradicts another requirement",
 }
@@ -81,13 +83,31 @@ class Loosening:
             why: Why.
             lines: The installer's last lines.
         """
-        if why.reason in _HOPELESS:
+        culprit = required.find(why.package) if why.package else None
+        elsewhere = why.reason in {"network", "download"} and culprit is not None and " @ " in culprit.text
+        if why.reason in _HOPELESS and not elsewhere:
             return None
         text = "\n".join(lines)
-        for name in _culprits(required, why, text):
-            if step := self._loosen(required, name, why.reason, text):
+        if why.reason == "build" and not why.package:
+            # The installer does not name what is built from a folder.
+            folders = [item for item in required.requirements if item.text.startswith("/")]
+            step = _left_out(required, folders[-1], why.reason) if folders else None
+            if step is not None:
                 return step
+        culprits = _culprits(required, why, text)
+        # Nothing is left out while anything may still be loosened.
+        for may_drop in (False, True):
+            for name in culprits:
+                if step := self._loosen(required, name, why.reason, text, may_drop=may_drop):
+                    return step
         return self.all_at_once(required)
+
+    def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
+        """The next thing to try for a package that uses something which the Python lacks, or None."""
+        known = any(item.name == name for item in (*required.requirements, *required.constraints))
+        if not known or name in self.levels:
+            return None
+        return self._loosen(required, name, f"uses {uses}, which this Python lacks", "")
 
     def all_at_once(self, required: RequirementSet) -> Loosened | None:
         """All pins as lower bounds, what a lock file says forgotten; once."""
@@ -102,19 +122,21 @@ class Loosening:
             "the versions that are written down do not go together here: each is taken as the oldest that will do",
         )
 
-    def _loosen(self, required: RequirementSet, name: str, reason: str, text: str) -> Loosened | None:
+    def _loosen(
+        self, required: RequirementSet, name: str, reason: str, text: str, *, may_drop: bool = False
+    ) -> Loosened | None:
         for item in required.constraints:
             if item.name == name:
                 rest = tuple(other for other in required.constraints if other.name != name)
-                sentence = f"{item.text} ({item.origin}) {_WORDS.get(reason, 'does not fit')}: another version is taken"
+                sentence = f"{item.text} ({item.origin}) {_WORDS.get(reason, reason)}: another version is taken"
                 return Loosened(replace(required, constraints=rest), sentence)
         found = required.find(name) or _local(required, text)
         if found is None:
             return self._from_wheels(required, name) if reason == "build" else None
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
-            self.levels[name] = level + 1
             if level == len(_LEVELS):
-                return _left_out(required, found, reason)
+                return _left_out(required, found, reason) if may_drop else None
+            self.levels[name] = level + 1
             new = _LEVELS[level](found, reason)
             if new is not None and new != found.text:
                 return _changed(required, found, new, reason)
@@ -136,7 +158,7 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
     named: list[str] = []
     flat = " ".join(text.partition("No solution found")[2].split())
     # What others depend on, in another version, before what depends on it.
-    for pattern in (r"depends on (\S+)", r"(\S+) depends on", r"you require (\S+)"):
+    for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(\S+) depends? on"):
         words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
         named += [canonicalize_name(word[1]) for word in words if word]
     if why.package:
@@ -154,7 +176,7 @@ def _local(required: RequirementSet, text: str) -> ProjectRequirement | None:
 
 def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reason: str) -> Loosened:
     requirements = tuple(_with(item, new) if item is found else item for item in required.requirements)
-    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, 'does not fit')}: {new} is taken instead"
+    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: {new} is taken instead"
     return Loosened(replace(required, requirements=requirements), sentence)
 
 
@@ -162,7 +184,7 @@ def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) 
     if found.name in _PROTECTED:
         return None
     rest = tuple(item for item in required.requirements if item is not found)
-    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, 'does not fit')}: it is left out"
+    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out"
     return Loosened(replace(required, requirements=rest), sentence)
 
 
@@ -203,6 +225,9 @@ def _least(parsed: Requirement) -> Version | None:
 
 def _other_name(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
+    if parsed is not None and parsed.url is not None and not parsed.url.startswith("file:"):
+        # A repository that is gone or cannot be reached: the package may be in the index too.
+        return _written(parsed, "")
     name = _INSTEAD.get(item.name or "", "")
     if parsed is None or parsed.url or not name or reason not in {"build", "not_found", "no_version"}:
         return None

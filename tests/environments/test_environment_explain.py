@@ -25,6 +25,7 @@ CASES = [
     ("cause: Hash mismatch for `six==99`", "hash", "six==99"),
     ("Because six==99 depends on Python>=3.13 and", "python", "six==99"),
     ("Because numpy==1.16.0 has no wheels with a matching Python ABI tag", "no_version", "numpy==1.16.0"),
+    ("Because numpy==1.16.0 has no usable wheels and you require", "no_version", "numpy==1.16.0"),
     ("error: Distribution not found at: file:///nowhere.whl", "not_found", "file:///nowhere.whl"),
     ("error: Failed to download `six==99`\n cause: tcp connect error", "network", "six==99"),
     ("error: Request failed after 3 retries", "network", None),

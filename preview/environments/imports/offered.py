@@ -9,17 +9,10 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-__all__ = ["Offered", "imports_pkg_resources", "read_offered"]
+__all__ = ["Offered", "read_offered"]
 
 # `google.cloud.storage`: deeper names tell no packages apart.
 _DEPTH = 3
-_PKG_RESOURCES = re.compile(rb"^(?:import|from) pkg_resources\b", re.MULTILINE)
-# Themselves, and those that do so only in modules that servers do not load.
-_HARMLESS = frozenset(
-    {"setuptools", "pkg_resources", "_distutils_hack", "passlib", "pyparsing", "httpie", "pip", "wheel"}
-)
-# A module that was written by hand; generated tables need not be read.
-_MAX_BYTES = 200 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +48,6 @@ def read_offered(environment: Path) -> Offered:
             for line in record.splitlines():
                 modules.update(_modules(line.partition(",")[0].strip('"')))
     return Offered(frozenset(modules), frozenset(distributions))
-
-
-def imports_pkg_resources(environment: Path) -> str | None:
-    """The first installed package that imports ``pkg_resources`` as it is loaded, or None; call it in a thread."""
-    for folder in _site_packages(environment):
-        for path in sorted(folder.rglob("*.py")):
-            top = path.relative_to(folder).parts[0]
-            if top in _HARMLESS or "tests" in path.parts:
-                continue
-            try:
-                if path.stat().st_size <= _MAX_BYTES and _PKG_RESOURCES.search(path.read_bytes()):
-                    return top.removesuffix(".py")
-            except OSError:
-                continue
-    return None
 
 
 def _site_packages(environment: Path) -> list[Path]:

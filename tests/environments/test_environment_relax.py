@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+
+from preview.environments.companions import with_companions
+from preview.environments.explain import explain
+from preview.environments.floors import with_floors
+from preview.environments.relax import Loosening
+from preview.environments.requirements import RequirementSet, parse_requirement
+
+
+def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:
+    items = tuple(parse_requirement(line, f"requirements.txt line {n}") for n, line in enumerate(lines, start=1))
+    return RequirementSet(items, tuple(parse_requirement(line, "uv.lock") for line in locked))
+
+
+def steps(wanted: RequirementSet, text: str, count: int) -> list[str]:
+    """What is required after each of the next steps, one line each; the failure stays the same."""
+    loosening = Loosening()
+    found = []
+    for _ in range(count):
+        why = explain(text.splitlines(), wanted, offline=False)
+        step = loosening.after(wanted, why, text.splitlines())
+        if step is None:
+            break
+        wanted = step.required
+        found.append(" ".join(item.text for item in (*wanted.requirements, *wanted.constraints)))
+    return found
+
+
+BUILD = "error: Failed to build `{}==1`"
+
+
+def test_a_pin_that_cannot_be_built_is_loosened_step_by_step_and_left_out_in_the_end() -> None:
+    found = steps(required("numpy==1.19.0", "six==1.16.0"), BUILD.format("numpy"), 9)
+    assert found[:4] == [
+        "numpy<2,>=1.19.0 six==1.16.0",
+        "numpy>=1.19.0 six==1.16.0",
+        "numpy six==1.16.0",
+        "six==1.16.0",
+    ]
+
+
+def test_the_same_package_under_the_name_with_wheels_comes_first() -> None:
+    assert steps(required("psycopg2==2.9.1"), BUILD.format("psycopg2"), 1) == ["psycopg2-binary>=2.9.1"]
+
+
+def test_extras_and_markers_stay() -> None:
+    found = steps(required("uvicorn[standard]==0.1; python_version > '3'"), BUILD.format("uvicorn"), 1)
+    assert found == ['uvicorn[standard]<1,>=0.1; python_version > "3"']
+
+
+def test_a_framework_is_never_left_out() -> None:
+    assert steps(required("flask==0.1"), BUILD.format("flask"), 9)[-1] == "flask"
+
+
+def test_what_a_lock_file_chose_goes_first() -> None:
+    text = "error: No solution found\ncause: Because a==1 depends on six>=2 and you require six==1,"
+    assert steps(required("a==1", "six>=1", locked=("six==1",)), text, 1) == ["a==1 six>=1"]
+
+
+def test_what_others_depend_on_is_loosened_before_them() -> None:
+    text = "error: No solution found\ncause: Because fastapi==0.68.0 depends on starlette==0.14.2 and you require "
+    text += (
+        "fastapi==0.68.0, we can conclude that you require starlette==0.14.2. And because you require starlette==0.20,"
+    )
+    assert steps(required("fastapi==0.68.0", "starlette==0.20"), text, 1) == ["fastapi==0.68.0 starlette<1,>=0.20"]
+
+
+def test_a_package_for_a_newer_python_may_be_older() -> None:
+    text = "error: No solution found\ncause: Because django==6.1 depends on Python>=3.12, we can conclude"
+    assert steps(required("django==6.1"), text, 1) == ["django<=6.1"]
+
+
+def test_a_package_that_does_not_exist_is_left_out() -> None:
+    text = "cause: Because nosuch was not found in the package registry and you require nosuch==1,"
+    assert steps(required("nosuch==1", "six"), text, 1) == ["six"]
+
+
+def test_a_package_that_another_brings_is_taken_from_a_wheel() -> None:
+    loosening, wanted = Loosening(), required("six")
+    step = loosening.after(wanted, explain([BUILD.format("deep")], wanted, offline=False), [])
+    assert step is not None
+    assert step.required.options == ("--only-binary", "deep")
+    assert loosening.after(wanted, explain([BUILD.format("deep")], wanted, offline=False), []) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["error: Failed to build `x @ git+h`", "error: Failed to fetch: `x @ h`\nconnection reset"]
+)
+def test_a_repository_that_is_gone_is_replaced_by_the_index(text: str) -> None:
+    found = steps(required("x[a] @ git+https://host.example/x.git"), text, 1)
+    assert found == ["x[a]"]
+
+
+def test_in_the_end_all_pins_are_lower_bounds() -> None:
+    text = "error: something new"
+    assert steps(required("a==1", "b==2", locked=("c==3",)), text, 5) == ["a>=1 b>=2"]
+
+
+@pytest.mark.parametrize("text", ["error: Request failed after 3 retries", "No space left on device"])
+def test_what_no_version_could_mend_is_not_tried(text: str) -> None:
+    assert steps(required("a==1"), text, 5) == []
+
+
+FLASK_1 = {"werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1", "setuptools<81"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "limits"),
+    [
+        (["flask==1.1.2"], FLASK_1),
+        (["flask==1.1.2", "jinja2==3.1", "click>=8.1"], FLASK_1 - {"jinja2<3.1", "click<8.1"}),
+        (["flask~=1.1"], FLASK_1),
+        (["flask>=1"], set()),
+        (["flask==3.0"], set()),
+        (["passlib"], {"bcrypt<4.1"}),
+        (["flask-sqlalchemy<3"], {"sqlalchemy<2", "werkzeug<3", "flask<2.3"}),
+        (["flask-sqlalchemy==2.2", "flask"], FLASK_1 | {"sqlalchemy<2", "flask<2", "werkzeug<2"}),
+        (["flask==1.1; python_version < '3'"], set()),
+    ],
+)
+def test_older_packages_keep_the_company_of_their_time(lines: list[str], limits: set[str]) -> None:
+    found = with_companions(required(*lines))
+    assert {item.text for item in found.constraints} == limits
+    assert bool(found.decisions) is bool(limits)
+
+
+def test_the_version_of_a_lock_file_decides_about_companions() -> None:
+    found = with_companions(required("flask", locked=("flask==1.1.2",)))
+    assert "werkzeug<2.1" in {item.text for item in found.constraints}
+
+
+def test_versions_that_do_not_run_on_this_python_are_raised() -> None:
+    found, sentences = with_floors(required("pydantic[email]==1.8.2", "six==1", locked=("greenlet==1.1",)), "3.11.7")
+    assert [item.text for item in found.requirements] == ["pydantic[email]<2,>=1.10.13", "six==1"]
+    assert [item.text for item in found.constraints] == ["greenlet>=2"]
+    assert len(sentences) == 2
+    assert with_floors(required("pydantic==1.8.2"), "3.9.1")[1] == []
