@@ -19,6 +19,7 @@ from preview.supervisor.diagnose import diagnose, last_error
 from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.house import House
 from preview.supervisor.needs import accuse, blame, find_unanswered
+from preview.supervisor.own_modules import name_own_module
 from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.saving import save
 
@@ -67,6 +68,8 @@ async def _explain(preview: ActivePreview, ended: Exit, needs: Sequence[ServiceN
     lines = preview.output_since(since_seq, _LAST_LINES)
     found = diagnose(lines, needs)
     if found is not None:
+        if preview.directory is not None:
+            found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
         return blame(found, **exit_facts)
     error = last_error(lines)
     said = f": {error}" if error else "."

@@ -1,0 +1,56 @@
+"""A missing module that is the project's own is told by its place and its likely spelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from preview.supervisor.diagnose import diagnose
+from preview.supervisor.own_modules import name_own_module
+
+
+def explain(project: Path, module: str, file: str = "app/main.py") -> str:
+    lines = [f'  File "{project / file}", line 3, in <module>', f"ModuleNotFoundError: No module named '{module}'"]
+    found = diagnose(lines)
+    assert found is not None
+    return name_own_module(found, lines, project).message
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("app/main.py", "app/database.py", "backend/shop/models.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return tmp_path
+
+
+def test_a_misspelt_module_of_the_project_is_named_with_its_place_and_the_likely_one(project: Path) -> None:
+    said = explain(project, "app.databse")
+    assert said == (
+        "app/main.py line 3 imports 'app.databse', which the project does not have; did you mean 'app.database'?"
+    )
+
+
+def test_a_module_like_none_of_the_project_is_named_all_the_same(project: Path) -> None:
+    said = explain(project, "app.xyzzy")
+    assert said == (
+        "app/main.py line 3 imports 'app.xyzzy', which the project does not have. Add it, or correct the import."
+    )
+
+
+def test_the_package_may_lie_in_a_folder_of_the_project(project: Path) -> None:
+    assert "did you mean 'shop.models'?" in explain(project, "shop.model", "backend/shop/models.py")
+
+
+@pytest.mark.parametrize("module", ["jose", "google.cloud", "os.pth"])
+def test_what_is_not_the_project_s_is_a_package_that_is_missing(project: Path, module: str) -> None:
+    assert "Add the package that brings it" in explain(project, module)
+
+
+def test_lines_and_links_that_lead_out_of_the_project_show_nothing_of_it(project: Path) -> None:
+    inner = project / "inner"
+    inner.mkdir()
+    (inner / "app").symlink_to(project / "app")
+    assert "database" not in explain(inner, "app.databse", "../app/main.py")
