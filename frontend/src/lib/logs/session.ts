@@ -41,6 +41,9 @@ const STORED_MS = 500;
 const MAX_MARKS = 50;
 const KEEP_EACH_MS = 1_000;
 
+/** Over all sessions of the page: a mark of one that was closed means nothing in the next. */
+let nextMark = 0;
+
 /**
  * The log of one generation's preview in this tab: its lines, its connection, and what they tell of the preview.
  *
@@ -57,7 +60,6 @@ export class LogSession {
   #keepTimer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   #forgetChange: (() => void) | undefined;
-  #nextMark = 1;
   /** The preview whose first lines have been looked at for the steps of its launch. */
   #stepsOf: string | null = null;
 
@@ -129,15 +131,21 @@ export class LogSession {
   };
 
   /** Mark the lines that come from now on; the answer ends it, a moment later. */
-  markLines(label: string): () => void {
-    const mark: RequestMark = { id: this.#nextMark++, label, fromSeq: this.store.lastSeq + 1, toSeq: null };
+  readonly markLines = (label: string): { id: number; end: () => void } => {
+    const mark: RequestMark = { id: (nextMark += 1), label, fromSeq: this.store.lastSeq + 1, toSeq: null };
     this.#update({ marks: [...this.#snapshot.marks, mark].slice(-MAX_MARKS) });
-    return () => {
+    const end = (): void => {
       setTimeout(() => {
         const done = { ...mark, toSeq: this.store.lastSeq };
         this.#update({ marks: this.#snapshot.marks.map((one) => (one.id === mark.id ? done : one)) });
       }, GRACE_MS);
     };
+    return { id: mark.id, end };
+  };
+
+  /** How many lines bear this mark; 0 while its request runs. */
+  countMarked(mark: RequestMark): number {
+    return mark.toSeq === null ? 0 : mark.toSeq - mark.fromSeq + 1;
   }
 
   /** The request that ran while this line was printed. */

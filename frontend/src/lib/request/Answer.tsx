@@ -8,13 +8,15 @@ import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
 
 interface AnswerProps {
+  /** The request that it answers: method and address. */
+  name: string;
   answer: ProxyResponse;
   /** Log lines that came while the request ran. */
   logLines: number;
 }
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
-export function Answer({ answer, logLines }: AnswerProps): ReactNode {
+export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
   const [tab, setTab] = useState<"body" | "raw" | "headers">("body");
   const content = useMemo(() => contentOf(answer), [answer]);
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
@@ -40,6 +42,9 @@ export function Answer({ answer, logLines }: AnswerProps): ReactNode {
             {count(logLines, "log line")}
           </span>
         )}
+        <code className={styles.answerTo} title={name}>
+          {name}
+        </code>
         {content.kind !== "empty" && content.kind !== "binary" && (
           <CopyButton text={answer.body} label="Copy the body" />
         )}

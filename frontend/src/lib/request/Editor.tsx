@@ -15,6 +15,8 @@ interface EditorProps {
   /** Why nothing can be sent at all now. */
   unavailable: string | null;
   baseUrl: string | null;
+  /** What came of it, below. */
+  children?: ReactNode;
 }
 
 const KINDS: readonly SnippetKind[] = ["curl", "httpx", "fetch"];
@@ -28,8 +30,8 @@ export function Editor(props: EditorProps): ReactNode {
     if (!isSending && wrong === null && unavailable === null) props.onSend();
   };
   return (
-    <form className={styles.editor} onSubmit={submit} aria-label="Request">
-      <div className={styles.line}>
+    <form className={styles.request} onSubmit={submit} aria-label="Request">
+      <div className={styles.sendLine}>
         <select
           className={classes(controls.field, styles.methodField)}
           data-method={draft.method}
@@ -59,40 +61,45 @@ export function Editor(props: EditorProps): ReactNode {
           </Button>
         )}
       </div>
-      {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
-      {draft.pathFields.length > 0 && (
-        <Fields
-          title="Path"
-          fields={draft.pathFields}
-          isFixed
-          onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
-        />
-      )}
-      <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
-      <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
-      {takesBody(draft.method) && (
-        <label className={styles.bodyField}>
-          <span className={styles.fieldsTitle}>Body</span>
-          <textarea
-            className={classes(controls.field, styles.mono)}
-            rows={Math.min(12, Math.max(4, draft.body.split("\n").length))}
-            value={draft.body}
-            spellCheck={false}
-            onChange={(event) => onDraft({ ...draft, body: event.target.value })}
-          />
-        </label>
-      )}
-      {baseUrl !== null && wrong === null && (
-        <div className={styles.copyAs}>
-          <span>Copy as</span>
-          {KINDS.map((kind) => (
-            <span key={kind} className={styles.copyKind}>
-              {kind}
-              <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
-            </span>
-          ))}
+      <div className={styles.scroll}>
+        <div className={styles.editor}>
+          {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
+          {draft.pathFields.length > 0 && (
+            <Fields
+              title="Path"
+              fields={draft.pathFields}
+              isFixed
+              onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
+            />
+          )}
+          <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
+          <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
+          {takesBody(draft.method) && (
+            <label className={styles.bodyField}>
+              <span className={styles.fieldsTitle}>Body</span>
+              <textarea
+                className={classes(controls.field, styles.mono)}
+                rows={Math.min(12, Math.max(4, draft.body.split("\n").length))}
+                value={draft.body}
+                spellCheck={false}
+                onChange={(event) => onDraft({ ...draft, body: event.target.value })}
+              />
+            </label>
+          )}
+          {baseUrl !== null && wrong === null && (
+            <div className={styles.copyAs}>
+              <span>Copy as</span>
+              {KINDS.map((kind) => (
+                <span key={kind} className={styles.copyKind}>
+                  {kind}
+                  <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
+                </span>
+              ))}
+            </div>
+          )}
         </div>
-      )}
+        {props.children}
+      </div>
     </form>
   );
 }

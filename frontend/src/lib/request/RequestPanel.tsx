@@ -1,16 +1,17 @@
-import { type CSSProperties, type ReactNode, useEffect, useState } from "react";
+import type { CSSProperties, ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { Button, classes, Notice } from "../ui/controls";
-import { clockOf, milliseconds } from "../ui/format";
+import { clockOf, duration, milliseconds } from "../ui/format";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
+import { useNow } from "../ui/useNow";
 import { usePreview } from "../usePreview";
 import { Answer, Tab } from "./Answer";
+import type { Exchange } from "./desk";
 import { type Draft, draftOf, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method } from "./EndpointList";
-import type { Sent } from "./history";
 import styles from "./request.module.css";
 import { useEndpoints } from "./useEndpoints";
 import { type Requests, useRequests } from "./useRequests";
@@ -23,8 +24,6 @@ export interface RequestPanelProps {
   style?: CSSProperties;
 }
 
-type View = "endpoints" | "request" | "history";
-
 /** The endpoints of a generation, requests to its running preview, and their answers. It fills its parent. */
 export function RequestPanel(props: RequestPanelProps): ReactNode {
   const { generationId, client } = props;
@@ -32,16 +31,7 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
   const isRunning = instance?.status === "running";
   const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning}`, client);
   const requests = useRequests(generationId, client);
-  const [view, setView] = useState<View>("endpoints");
-  const [draft, setDraft] = useState<Draft>(EMPTY);
-  useEffect(() => {
-    setView("endpoints");
-    setDraft(EMPTY);
-  }, [generationId]);
-  const write = (next: Draft): void => {
-    setDraft(next);
-    setView("request");
-  };
+  const { desk, view } = requests;
   return (
     <div
       className={classes(tokens.root, styles.panel, props.className)}
@@ -52,23 +42,21 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
           name="endpoints"
           label={found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"}
           tab={view}
-          onTab={setView}
+          onTab={desk.look}
         />
-        <Tab name="request" label="Request" tab={view} onTab={setView} />
-        <Tab name="history" label="History" tab={view} onTab={setView} />
+        <Tab name="request" label="Request" tab={view} onTab={desk.look} />
+        <Tab name="history" label="History" tab={view} onTab={desk.look} />
       </div>
       <div className={styles.view} role="tabpanel" aria-label={view}>
-        {view === "endpoints" && <EndpointsView found={found} isRunning={isRunning} onDraft={write} />}
+        {view === "endpoints" && <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} />}
         {view === "request" && (
           <RequestView
-            draft={draft}
-            onDraft={setDraft}
             requests={requests}
             baseUrl={instance?.base_url ?? null}
             unavailable={isRunning ? null : unavailableBecause(instance?.status)}
           />
         )}
-        {view === "history" && <HistoryView requests={requests} onDraft={write} />}
+        {view === "history" && <HistoryView requests={requests} canSend={isRunning} />}
       </div>
     </div>
   );
@@ -112,56 +100,75 @@ function EndpointsView({
 }
 
 interface RequestViewProps {
-  draft: Draft;
-  onDraft: (draft: Draft) => void;
   requests: Requests;
   baseUrl: string | null;
   unavailable: string | null;
 }
 
-function RequestView({ draft, onDraft, requests, baseUrl, unavailable }: RequestViewProps): ReactNode {
-  const { answer, problem, isSending } = requests;
+function RequestView({ requests, baseUrl, unavailable }: RequestViewProps): ReactNode {
+  const { desk, draft, shown, logLines } = requests;
   return (
-    <div className={styles.request}>
-      <Editor
-        draft={draft}
-        onDraft={onDraft}
-        onSend={() => void requests.send(draft)}
-        onCancel={requests.cancel}
-        isSending={isSending}
-        unavailable={unavailable}
-        baseUrl={baseUrl}
-      />
-      {isSending && (
-        <p className={styles.none} role="status">
-          Waiting for the answer…
+    <Editor
+      draft={draft}
+      onDraft={desk.write}
+      onSend={() => void requests.send(draft)}
+      onCancel={desk.cancel}
+      isSending={shown?.isOn ?? false}
+      unavailable={unavailable}
+      baseUrl={baseUrl}
+    >
+      {shown && <Outcome key={shown.sent.id} exchange={shown} logLines={logLines} />}
+    </Editor>
+  );
+}
+
+/** What came of a request: its answer, why there is none, or that it is waited for. */
+function Outcome({ exchange, logLines }: { exchange: Exchange; logLines: number }): ReactNode {
+  const { sent, answer, problem, isOn } = exchange;
+  const name = `${sent.draft.method} ${sent.target}`;
+  if (isOn) return <Waiting name={name} since={sent.at} />;
+  if (answer) return <Answer name={name} answer={answer} logLines={logLines} />;
+  const failed = problem?.message ?? sent.error;
+  return (
+    <div className={styles.pad}>
+      {failed !== null ? (
+        <Notice tone="bad" role="alert">
+          <code>{name}</code>: {failed}
+        </Notice>
+      ) : (
+        <p className={styles.hint}>
+          <code>{name}</code> was answered with {sent.status} in {milliseconds(sent.elapsedMs ?? 0)}, at{" "}
+          {clockOf(sent.at)}. Its answer is not kept any more; send it again to see it.
         </p>
       )}
-      {problem && (
-        <div className={styles.pad}>
-          <Notice tone="bad" role="alert">
-            {problem.message}
-          </Notice>
-        </div>
-      )}
-      {answer && <Answer answer={answer} logLines={requests.logLines} />}
     </div>
   );
 }
 
-function HistoryView({ requests, onDraft }: { requests: Requests; onDraft: (draft: Draft) => void }): ReactNode {
-  if (requests.history.length === 0)
+function Waiting({ name, since }: { name: string; since: number }): ReactNode {
+  const seconds = Math.floor((useNow(1_000) - since) / 1_000);
+  return (
+    <div className={styles.answer}>
+      <p className={styles.none}>
+        <span role="status">
+          Waiting for the answer to <code>{name}</code>…
+        </span>{" "}
+        {seconds > 0 && <span className={styles.fact}>{duration(seconds)}</span>}
+      </p>
+    </div>
+  );
+}
+
+function HistoryView({ requests, canSend }: { requests: Requests; canSend: boolean }): ReactNode {
+  const { desk, history } = requests;
+  if (history.length === 0)
     return <p className={styles.none}>Requests that you send are kept here, to look at and to repeat.</p>;
-  const again = (sent: Sent): void => {
-    onDraft(sent.draft);
-    void requests.send(sent.draft);
-  };
   return (
     <div className={styles.listScroll}>
       <ul className={styles.endpoints}>
-        {requests.history.map((sent) => (
+        {history.map((sent) => (
           <li key={sent.id} className={styles.sent}>
-            <button type="button" className={styles.endpoint} onClick={() => onDraft(sent.draft)}>
+            <button type="button" className={styles.endpoint} onClick={() => desk.show(sent)}>
               <Method method={sent.draft.method} />
               <span className={styles.path}>{sent.target}</span>
               <span className={styles.summary}>
@@ -171,14 +178,14 @@ function HistoryView({ requests, onDraft }: { requests: Requests; onDraft: (draf
                   : `${sent.status} in ${milliseconds(sent.elapsedMs ?? 0)}`}
               </span>
             </button>
-            <Button small onClick={() => again(sent)}>
+            <Button small disabled={!canSend} onClick={() => void requests.send(sent.draft)}>
               Repeat
             </Button>
           </li>
         ))}
       </ul>
       <div className={styles.pad}>
-        <Button small kind="quiet" onClick={requests.forget}>
+        <Button small kind="quiet" onClick={desk.forget}>
           Forget these
         </Button>
       </div>

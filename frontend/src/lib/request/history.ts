@@ -12,7 +12,7 @@ export interface Sent {
   error: string | null;
 }
 
-const MAX_SENT = 30;
+export const MAX_SENT = 30;
 /** A body longer than this is not kept over a reload. */
 const MAX_BODY_CHARS = 5_000;
 

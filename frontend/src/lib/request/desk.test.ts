@@ -1,0 +1,78 @@
+import { beforeEach, describe, expect, test } from "vitest";
+
+import { clientOf, json } from "../testing";
+import { deskOf, RequestDesk } from "./desk";
+import { type Draft, EMPTY } from "./draft";
+
+const noMark = () => ({ id: 1, end: () => undefined });
+const get = (path: string): Draft => ({ ...EMPTY, path });
+
+/** A preview that answers with the path it is asked for; what waits is answered by `release`. */
+function service() {
+  const waiting: (() => void)[] = [];
+  const client = clientOf(async ({ path, body }) => {
+    if (path.endsWith("/token")) return json({ session_token: "t" }, 201);
+    const asked = (JSON.parse(body) as { path: string }).path;
+    if (asked === "/slow") await new Promise<void>((resolve) => waiting.push(resolve));
+    if (asked === "/broken") return json({ code: "upstream_failed", detail: "It hung up." }, 502);
+    return json({ status_code: 200, headers: {}, body: asked, elapsed_ms: 1 });
+  });
+  return { client, waiting };
+}
+
+describe("the desk of a generation", () => {
+  beforeEach(() => sessionStorage.clear());
+
+  test("an answer is gone when another endpoint is picked", async () => {
+    const desk = new RequestDesk(service().client, "g1");
+    await desk.send(get("/one"), noMark);
+    expect(desk.snapshot.shown).toMatchObject({ sent: { target: "/one" }, answer: { body: "/one" } });
+    desk.begin(get("/two"));
+    expect(desk.snapshot).toMatchObject({ draft: { path: "/two" }, shown: null });
+  });
+
+  test("each entry of the history comes back with its own answer", async () => {
+    const desk = new RequestDesk(service().client, "g1");
+    await desk.send(get("/one"), noMark);
+    await desk.send(get("/broken"), noMark);
+    const [broken, one] = desk.snapshot.history;
+    if (!broken || !one) throw new Error("both are in the history");
+    desk.show(one);
+    expect(desk.snapshot).toMatchObject({
+      draft: { path: "/one" },
+      shown: { answer: { body: "/one" }, problem: null },
+    });
+    desk.show(broken);
+    expect(desk.snapshot).toMatchObject({ shown: { answer: null, problem: { message: "It hung up." } } });
+  });
+
+  test("an answer that comes late is not shown under another request", async () => {
+    const { client, waiting } = service();
+    const desk = new RequestDesk(client, "g1");
+    const sending = desk.send(get("/slow"), noMark);
+    await expect.poll(() => waiting.length).toBe(1);
+    expect(desk.snapshot.shown?.isOn).toBe(true);
+    desk.begin(get("/two"));
+    waiting[0]?.();
+    await sending;
+    expect(desk.snapshot.shown).toBeNull();
+    expect(desk.snapshot.history).toMatchObject([{ target: "/slow", status: 200 }]);
+  });
+
+  test("a reload keeps what was sent without its answer", async () => {
+    const { client } = service();
+    await new RequestDesk(client, "g1").send(get("/one"), noMark);
+    const reloaded = new RequestDesk(client, "g1");
+    const [sent] = reloaded.snapshot.history;
+    if (!sent) throw new Error("it is in the history");
+    reloaded.show(sent);
+    expect(reloaded.snapshot.shown).toMatchObject({ sent: { status: 200 }, answer: null, isOn: false });
+  });
+
+  test("a draft is there again behind a look at another project", () => {
+    const { client } = service();
+    deskOf(client, "g1").begin(get("/half-written"));
+    deskOf(client, "g2").begin(get("/other"));
+    expect(deskOf(client, "g1").snapshot).toMatchObject({ view: "request", draft: { path: "/half-written" } });
+  });
+});

@@ -1,0 +1,145 @@
+import type { PreviewClient } from "../api/client";
+import { asProblem, type Problem } from "../api/problem";
+import type { ProxyResponse } from "../api/types";
+import { type Draft, EMPTY, requestOf, target } from "./draft";
+import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./history";
+
+/** A request that was sent, and what came of it. */
+export interface Exchange {
+  sent: Sent;
+  isOn: boolean;
+  answer: ProxyResponse | null;
+  problem: Problem | null;
+  /** The mark of its lines in the log. */
+  markId: number | null;
+}
+
+export type DeskView = "endpoints" | "request" | "history";
+
+/** A new object with each change. */
+export interface DeskSnapshot {
+  view: DeskView;
+  draft: Draft;
+  /** What stands under the draft; nothing where the draft is another request's. */
+  shown: Exchange | null;
+  history: readonly Sent[];
+}
+
+/** Marks what the log says from now on, until `end`. */
+export type MarkLines = (label: string) => { id: number; end: () => void };
+
+/** Bodies that are kept to be looked at again, in UTF-16 units. */
+const MAX_BODY_CHARS = 8 * 1024 * 1024;
+
+/**
+ * What a person does with the endpoints of one generation: the draft, the requests, their answers.
+ *
+ * It outlives the panel that shows it, so that nothing is lost by looking at another project meanwhile.
+ */
+export class RequestDesk {
+  readonly #client: PreviewClient;
+  readonly #generationId: string;
+  readonly #exchanges = new Map<number, Exchange>();
+  readonly #listeners = new Set<() => void>();
+  #running: AbortController | undefined;
+  #snapshot: DeskSnapshot;
+
+  constructor(client: PreviewClient, generationId: string) {
+    this.#client = client;
+    this.#generationId = generationId;
+    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history: loadHistory(generationId) };
+  }
+
+  get snapshot(): DeskSnapshot {
+    return this.#snapshot;
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly look = (view: DeskView): void => this.#update({ view });
+
+  /** Change the request that is being written; the answer below stays, it names its own request. */
+  readonly write = (draft: Draft): void => this.#update({ draft });
+
+  /** Begin another request: what was answered before is not about it. */
+  readonly begin = (draft: Draft): void => this.#update({ view: "request", draft, shown: null });
+
+  /** Go back to a request of the history, with its own answer. */
+  readonly show = (sent: Sent): void => {
+    const gone = { sent, isOn: false, answer: null, problem: null, markId: null };
+    this.#update({ view: "request", draft: sent.draft, shown: this.#exchanges.get(sent.id) ?? gone });
+  };
+
+  readonly cancel = (): void => this.#running?.abort();
+
+  readonly forget = (): void => {
+    this.#exchanges.clear();
+    saveHistory(this.#generationId, []);
+    this.#update({ history: [], shown: null });
+  };
+
+  /** Send it; a request that is still under way is given up. Resolves when it is answered. */
+  async send(draft: Draft, markLines: MarkLines): Promise<void> {
+    this.#running?.abort();
+    const mine = (this.#running = new AbortController());
+    const at = Date.now();
+    const id = Math.max(at, (this.#snapshot.history[0]?.id ?? 0) + 1);
+    const sent: Sent = { id, at, draft, target: target(draft), status: null, elapsedMs: null, error: null };
+    const mark = markLines(`${draft.method} ${sent.target}`);
+    const begun: Exchange = { sent, isOn: true, answer: null, problem: null, markId: mark.id };
+    this.#update({ view: "request", draft, shown: begun });
+    try {
+      const answer = await this.#client.request(this.#generationId, requestOf(draft), mine.signal);
+      const done = { ...sent, status: answer.status_code, elapsedMs: answer.elapsed_ms };
+      this.#settle({ ...begun, sent: done, isOn: false, answer });
+    } catch (error) {
+      if (mine.signal.aborted) {
+        if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: null });
+        return;
+      }
+      const problem = asProblem(error);
+      this.#settle({ ...begun, sent: { ...sent, error: problem.message }, isOn: false, problem });
+    } finally {
+      mark.end();
+    }
+  }
+
+  /** Keep what came of a request, and show it if it is still the one that is looked at. */
+  #settle(exchange: Exchange): void {
+    const { sent } = exchange;
+    const history = withSent(this.#snapshot.history, sent);
+    saveHistory(this.#generationId, history);
+    this.#exchanges.set(sent.id, exchange);
+    this.#trim();
+    const isShown = this.#snapshot.shown?.sent.id === sent.id;
+    this.#update({ history, ...(isShown && { shown: exchange }) });
+  }
+
+  #trim(): void {
+    let chars = 0;
+    const newestFirst = [...this.#exchanges.values()].reverse();
+    for (const [at, { sent, answer }] of newestFirst.entries()) {
+      chars += answer?.body.length ?? 0;
+      if (at >= MAX_SENT || (at > 0 && chars > MAX_BODY_CHARS)) this.#exchanges.delete(sent.id);
+    }
+  }
+
+  #update(change: Partial<DeskSnapshot>): void {
+    this.#snapshot = { ...this.#snapshot, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+const desks = new WeakMap<PreviewClient, Map<string, RequestDesk>>();
+
+/** The desk of a generation, for as long as the page lives. */
+export function deskOf(client: PreviewClient, generationId: string): RequestDesk {
+  const ofClient = desks.get(client) ?? new Map<string, RequestDesk>();
+  desks.set(client, ofClient);
+  const desk = ofClient.get(generationId) ?? new RequestDesk(client, generationId);
+  ofClient.set(generationId, desk);
+  return desk;
+}
