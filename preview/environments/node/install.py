@@ -207,4 +207,5 @@ def _with_scripts(directory: Path) -> Sequence[str]:
         for path, facts in pairs
         if isinstance(facts, dict) and facts.get("hasInstallScript")
     ]
-    return tuple(dict.fromkeys(names))
+    # npm allows `-g` as a name, and would take it for an option.
+    return tuple(name for name in dict.fromkeys(names) if not name.startswith("-"))

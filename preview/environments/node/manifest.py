@@ -7,9 +7,10 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock, safe_overrides
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
@@ -91,14 +92,21 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     root = reader.read(".")
     notes: list[str] = []
     lock = next((data for name in _LOCKS if (data := reader.bytes_of(name)) is not None), None)
+    if lock is not None and not is_safe_lock(lock):
+        notes.append("the lock file names places outside the project: it is not read")
+        lock = None
     foreign = next((name for name in _FOREIGN_LOCKS if (directory / name).is_file()), None)
     if lock is None and foreign is not None:
         notes.append(f"{foreign} is not read: npm chooses versions from the ranges in package.json")
     dependencies = dict(_texts(root.get("dependencies")))
     declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
-    added = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}
+    missing = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}
+    added = {
+        name: inside for name, value in missing.items() if (inside := reader.version(".", name, value)) is not None
+    }
     dependencies.update(added)
-    packages = {".": {**root, "dependencies": dependencies}, **reader.members(root)}
+    members = reader.members(root)
+    packages = {".": {**root, "dependencies": dependencies}, **members}
     npmrc = reader.bytes_of(".npmrc") or b""
     legacy = _LEGACY_PEERS.search(npmrc.decode("utf-8", "replace")) is not None
     exact = lock is not None and not added and not reader.left_out
@@ -127,9 +135,9 @@ class _Reader:
 
     def bytes_of(self, name: str) -> bytes | None:
         path = self._directory / name
-        if not path.is_file() or not path.resolve().is_relative_to(self._directory):
-            return None
         try:
+            if not path.is_file() or not path.resolve().is_relative_to(self._directory):
+                return None
             with path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
         except OSError as error:
@@ -161,9 +169,11 @@ class _Reader:
         kept = {key: content[key] for key in _KEPT if key in content}
         # A workspace refers to a member by its version too.
         kept.setdefault("version", "0.0.0")
-        overrides = _texts(content.get("resolutions"))
-        if overrides and "overrides" not in kept:
-            kept["overrides"] = {name: value for name, value in overrides.items() if _REQUIREMENT.fullmatch(name)}
+        resolutions = _texts(content.get("resolutions"))
+        if resolutions and "overrides" not in kept:
+            kept["overrides"] = {name: value for name, value in resolutions.items() if _REQUIREMENT.fullmatch(name)}
+        if "overrides" in kept:
+            kept["overrides"] = safe_overrides(kept["overrides"])
         for kind in _DEPENDENCIES:
             declared = _texts(content.get(kind))
             needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
@@ -172,7 +182,7 @@ class _Reader:
                 for name, value in declared.items()
                 if name in needed
                 and name not in BUILT_IN
-                and (version := self._version(folder, name, value)) is not None
+                and (version := self.version(folder, name, value)) is not None
             }
             self.left_out = self.left_out or len(wanted) < len(declared)
             if wanted:
@@ -182,53 +192,74 @@ class _Reader:
     def _is_needed(self, name: str) -> bool:
         return name in self._wanted or not is_tool_for_development(name)
 
-    def _version(self, folder: str, name: str, value: str) -> str | None:
+    def version(self, folder: str, name: str, value: str) -> str | None:
         """As npm understands it; None for what lies outside the project."""
+        value = value.strip()
         if value.startswith("workspace:"):
             return "*"
-        if not value.startswith(("file:", "link:", "portal:", "./", "../", "/")):
+        if not is_path(value):
             return value
-        path = value.partition(":")[2] or value
-        inside = posixpath.normpath(posixpath.join(folder, path))
-        if inside.startswith(("..", "/")):
-            self.notes.append(f"{name} ({value}) lies outside the project and is left out")
+        try:
+            inside = inside_project(folder, value)
+            if self._is_folder(inside):
+                self._local.append(inside)
+            elif (data := self.bytes_of(inside)) is not None:
+                self.files[inside] = data
+            else:
+                self.notes.append(f"{name} ({value[:200]}) is not in the project and is left out")
+                return None
+        except Outside:
+            self.notes.append(f"{name} ({value[:200]}) lies outside the project and is left out")
             return None
-        if (self._directory / inside).is_dir():
-            self._local.append(inside)
-        elif (data := self.bytes_of(inside)) is not None:
-            self.files[inside] = data
-        else:
-            self.notes.append(f"{name} ({value}) is not in the project and is left out")
-            return None
-        return f"file:{path}"
+        return f"file:{posixpath.relpath(inside, folder)}"
 
-    def members(self, root: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    def _is_folder(self, inside: str) -> bool:
+        path = self._directory / inside
+        try:
+            return path.is_dir() and path.resolve().is_relative_to(self._directory)
+        except OSError:  # a name too long for a file
+            return False
+
+    def members(self, root: dict[str, object]) -> dict[str, dict[str, object]]:
+        """The other packages; npm is told their folders one by one: of a pattern it could make more."""
         found: dict[str, dict[str, object]] = {}
         for folder in self._member_folders(root):
             if folder not in found and len(found) < _MAX_MEMBERS:
                 found[folder] = self.read(folder)
+        root.pop("workspaces", None)
+        if found:
+            root["workspaces"] = list(found)
         while self._local:
             folder = self._local.pop()
             if folder not in found and folder != ".":
                 found[folder] = self.read(folder)
+        for package in found.values():
+            package.pop("workspaces", None)
         return found
 
-    def _member_folders(self, root: Mapping[str, object]) -> Iterator[str]:
+    def _member_folders(self, root: Mapping[str, object]) -> list[str]:
         wanted = root.get("workspaces")
         wanted = wanted.get("packages") if isinstance(wanted, Mapping) else wanted
         patterns = [item for item in wanted if isinstance(item, str)] if isinstance(wanted, list) else []
-        if not patterns and (data := self.bytes_of("pnpm-workspace.yaml")) is not None and isinstance(root, dict):
+        if not patterns and (data := self.bytes_of("pnpm-workspace.yaml")) is not None:
             text = data.decode("utf-8", "replace").partition("packages:")[2]
-            patterns = [item for item in _PNPM_MEMBER.findall(text) if not item.startswith("!")]
-            root["workspaces"] = patterns
-        for pattern in patterns:
-            clean = pattern.removeprefix("./").rstrip("/")
-            if clean.startswith(("!", "/", "..")) or not clean or ".." in clean.split("/"):
-                continue
-            for path in sorted(self._directory.glob(f"{clean}/package.json")):
-                folder = path.parent.relative_to(self._directory).as_posix()
-                if "node_modules" not in folder.split("/"):
-                    yield folder
+            patterns = _PNPM_MEMBER.findall(text)
+        excluded = [item[1:] for item in patterns if item.startswith("!") and len(item) > 1]
+        found = [folder for item in patterns for folder in self._matching(item.removeprefix("./").rstrip("/"))]
+        return [folder for folder in found if not any(PurePosixPath(folder).match(item) for item in excluded)]
+
+    def _matching(self, pattern: str) -> Iterator[str]:
+        # Two `**` would walk the tree once for each of its folders.
+        if pattern.startswith(("!", "/")) or not pattern or ".." in pattern.split("/") or pattern.count("**") > 1:
+            return
+        try:
+            paths = sorted(self._directory.glob(f"{pattern}/package.json"))
+        except ValueError:  # `a**`
+            return
+        for path in paths:
+            folder = path.parent.relative_to(self._directory).as_posix()
+            if folder != "." and "node_modules" not in folder.split("/") and self._is_folder(folder):
+                yield folder
 
 
 def _texts(value: object) -> dict[str, str]:
