@@ -108,8 +108,6 @@ class EnvironmentCache:
         asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
         for note in asked.required.notes:
             report(note, logging.WARNING)
-        for sentence in asked.required.decisions:
-            report(sentence, logging.INFO)
         return make_recipe(asked, await self._interpreter_for(asked.required, report))
 
     async def _interpreter_for(self, required: RequirementSet, report: Report) -> Interpreter:

@@ -123,12 +123,10 @@ def with_companions(required: RequirementSet) -> RequirementSet:
 
 
 def _once(required: RequirementSet) -> RequirementSet:
-    new: list[ProjectRequirement] = []
     added: dict[str, ProjectRequirement] = {}
-    notes: list[str] = []
+    taken: list[tuple[ProjectRequirement, ProjectRequirement]] = []
     have = {item.text for item in required.constraints}
     for item, then in _applying(required):
-        taken = []
         for text in then:
             wanted = parse_requirement(text, f"goes with {item.text}")
             chosen = required.find(wanted.name or "")
@@ -137,19 +135,15 @@ def _once(required: RequirementSet) -> RequirementSet:
             if wanted.name in _NEEDED and chosen is None:
                 added[wanted.name or ""] = wanted
             have.add(wanted.text)
-            taken.append(wanted)
-        if taken:
-            new += [one for one in taken if one.text != one.name]
-            notes.append(
-                f"{item.text} ({item.origin}) goes with {', '.join(one.text for one in taken)}: so they are taken"
-            )
-    if not notes:
+            taken.append((item, wanted))
+    if not taken:
         return required
+    limits = [limit for _, limit in taken if limit.text != limit.name]
     return replace(
         required,
         requirements=(*required.requirements, *added.values()),
-        constraints=(*required.constraints, *new),
-        decisions=(*required.decisions, *notes),
+        constraints=(*required.constraints, *limits),
+        company=(*required.company, *taken),
     )
 
 

@@ -89,6 +89,7 @@ class Installation:
         """
         await self._install()
         offered = await trio.to_thread.run_sync(read_offered, self._temporary)
+        self._tell_company(offered)
         added = [self._added(one) for one in _missing(wanted, offered)]
         if added:
             self._require(added)
@@ -97,6 +98,15 @@ class Installation:
             if not await self._mend("pkg_resources" in offered.modules):
                 break
             await self._install()
+
+    def _tell_company(self, offered: Offered) -> None:
+        """Say which limits were set, of those that matter here."""
+        for item in dict.fromkeys(item for item, _ in self._required.company):
+            limits = [
+                limit.text for other, limit in self._required.company if other is item and offered.has("", limit.text)
+            ]
+            if limits:
+                self._decide(f"{item.text} ({item.origin}) goes with {', '.join(limits)}: so they are taken")
 
     async def _mend(self, has_pkg_resources: bool) -> bool:
         """Loosen what uses something that this Python lacks; whether anything changed."""

@@ -51,7 +51,7 @@ class RequirementSet:
         requires_python: ``>=3.12`` and the like, or None.
         source: The file they come from, relative to the project, or None when it names no requirements.
         notes: Sentences for the person who launches, for instance what was left out.
-        decisions: Likewise, of what the service chose.
+        company: Requirements, each with a limit that goes with it.
         spare: What groups require that are not installed (``dev``, ``test``): how to write a package that is imported.
     """
 
@@ -63,7 +63,7 @@ class RequirementSet:
     source: str | None = None
     notes: tuple[str, ...] = ()
     spare: tuple[ProjectRequirement, ...] = ()
-    decisions: tuple[str, ...] = ()
+    company: tuple[tuple[ProjectRequirement, ProjectRequirement], ...] = ()
 
     @property
     def all_pinned(self) -> bool:

@@ -15,7 +15,7 @@ __all__ = ["program_environment", "run_uv"]
 
 # What operators set to reach their package index, and what programs need to run at all. Nothing else of the service's
 # environment goes to the build of a project's packages.
-_PASSED_PREFIXES = ("UV_", "PIP_", "SSL_", "LC_", "XDG_")
+_PASSED_PREFIXES = ("UV_", "SSL_", "LC_", "XDG_")
 _PASSED = frozenset(
     {
         "ALL_PROXY",
@@ -34,12 +34,20 @@ _PASSED = frozenset(
 _WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
 
 
+# Publishing is nothing that an environment needs.
+_WITHHELD_PREFIXES = ("UV_PUBLISH_",)
+# Holds a ``sitecustomize``: Pythons that uv starts to build a package forget uv's variables with it.
+_BUILDER = Path(__file__).parent / "builder"
+
+
 def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the service's environment that an installer sees: what leads to packages and programs."""
     return {
         name: value
         for name, value in environment.items()
-        if name not in _WITHHELD and (name.upper() in _PASSED or name.startswith(_PASSED_PREFIXES))
+        if name not in _WITHHELD
+        and not name.startswith(_WITHHELD_PREFIXES)
+        and (name.upper() in _PASSED or name.startswith(_PASSED_PREFIXES))
     }
 
 
@@ -64,7 +72,8 @@ async def run_uv(
     Cancellation: uv and all that it started are killed before this returns.
     """
     argv = [_find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
-    return await run_program(argv, environment=program_environment(os.environ), directory=directory, say=say)
+    environment = {**program_environment(os.environ), "PYTHONPATH": str(_BUILDER)}
+    return await run_program(argv, environment=environment, directory=directory, say=say)
 
 
 def _find_uv() -> str:

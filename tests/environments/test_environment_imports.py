@@ -47,6 +47,7 @@ def test_imports_are_followed_through_the_projects_own_modules(tmp_path: Path) -
         "try:\n    import ujson\nexcept ImportError:\n    ujson = None\n",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ujson\n",
         "if __name__ == '__main__':\n    import ujson\n",
+        "import sys\nif sys.version_info < (3,):\n    import urlparse\n",
         "import config\nfrom settings import x\nfrom utils.db import y\n",
         "import main\nimport json\nfrom __future__ import annotations\n",
         "import _private\n",

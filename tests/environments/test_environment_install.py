@@ -125,6 +125,33 @@ async def test_a_local_package_that_cannot_be_built_is_left_out(
     assert "broken (requirements.txt line 2) cannot be built here: it is left out" in said.text
 
 
+async def test_the_code_of_a_package_does_not_see_what_the_installer_was_told(
+    cache: EnvironmentCache, index: Path, tmp_path: Path
+) -> None:
+    write_wheel(index, "tiny")
+    request = project(tmp_path / "project", "tiny\n./curious\n")
+    (request.project / "curious").mkdir()
+    (request.project / "curious" / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    )
+    text = f"import os\nopen({str(tmp_path / 'seen')!r}, 'w').write(' '.join(os.environ))\nraise OSError\n"
+    (request.project / "curious" / "backend.py").write_text(text)
+    await versions(cache, request, Said())
+    seen = (tmp_path / "seen").read_text().split()
+    assert [name for name in seen if name.startswith(("UV_", "PIP_", "PYTHONPATH", "PREVIEW_"))] == []
+
+
+async def test_older_packages_are_told_with_their_company(cache: EnvironmentCache, index: Path, tmp_path: Path) -> None:
+    for version in ("1.0", "2.9"):
+        write_wheel(index, "werkzeug", version)
+    for name in ("flask", "jinja2", "markupsafe", "setuptools"):
+        write_wheel(index, name, requires=("werkzeug",) if name == "flask" else ())
+    said = Said()
+    found = await versions(cache, project(tmp_path / "project", "flask==1.0\n"), said)
+    assert found == {"flask": "1.0", "werkzeug": "1.0", "setuptools": "1.0"}
+    assert "flask==1.0 (requirements.txt line 1) goes with werkzeug<2.1, setuptools<81" in said.text
+
+
 async def test_a_python_that_is_not_there_is_told_and_the_project_tried(
     cache: EnvironmentCache, index: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ FLASK_1 = {"werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "
 def test_older_packages_keep_the_company_of_their_time(lines: list[str], limits: set[str]) -> None:
     found = with_companions(required(*lines))
     assert {item.text for item in found.constraints} == limits
-    assert bool(found.decisions) is bool(limits)
+    assert bool(found.company) is bool(limits)
 
 
 def test_the_version_of_a_lock_file_decides_about_companions() -> None:

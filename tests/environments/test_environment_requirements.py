@@ -118,7 +118,7 @@ def test_a_link_that_leaves_the_project_is_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("certifi @ file:///croot/certifi_1671487769961/work/certifi", "certifi"),
+        ("certifi @ file:///croot/certifi_1671487769961/built/certifi", "certifi"),
         ("lib @ file:///etc", "lib"),
         ("Flask   2.0.1", "Flask==2.0.1"),
         ("flask=2.0.1=pyhd8ed1ab_0", "flask==2.0.1"),

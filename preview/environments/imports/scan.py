@@ -203,10 +203,10 @@ def _files(path: str) -> tuple[str, str]:
 
 
 def _is_aside(test: ast.expr) -> bool:
-    """``if TYPE_CHECKING`` and ``if __name__ == "__main__"``."""
+    """``if TYPE_CHECKING``, ``if __name__ == "__main__"`` and what depends on the version of Python."""
     return any(
-        (isinstance(node, ast.Name) and node.id in {"TYPE_CHECKING", "__name__"})
-        or (isinstance(node, ast.Attribute) and node.attr == "TYPE_CHECKING")
+        (isinstance(node, ast.Name) and node.id in {"TYPE_CHECKING", "__name__", "PY2", "PY3", "version_info"})
+        or (isinstance(node, ast.Attribute) and node.attr in {"TYPE_CHECKING", "version_info", "PY2", "PY3"})
         for node in ast.walk(test)
     )
 
