@@ -16,7 +16,7 @@ from preview.http.backend import Authenticate, Backend
 from preview.http.connection import RequestConnection
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
-from preview.http.identity import TokenAuthenticate
+from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.lifespan import ServiceLifespan
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
@@ -126,15 +126,17 @@ class PreviewApp(QuartTrio):
     def _make_backend(self, service: Service, client: PreviewClient) -> Backend:
         settings = service.settings
         secret = load_or_create_secret(settings) if settings.jwt_algorithm == "HS256" else None
+        cookie = session_cookie_name(secret)
         authenticate = self._authenticate
         if authenticate is None:
-            authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret))
+            authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret), cookie)
         slots = StreamSlots(settings.max_streams_per_user)
         return Backend(
             service=service,
             client=client,
             authenticate=authenticate,
             secret=secret if self._authenticate is None else None,
+            session_cookie=cookie,
             tickets=TicketBox(settings.ticket_ttl_s),
             login_codes=LoginCodes(),
             slots=slots,

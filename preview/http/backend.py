@@ -40,6 +40,7 @@ class Backend:
         client: Talks to previews.
         authenticate: Who is asking.
         secret: Signs browser sessions; None where tokens come from elsewhere, and then there is no login here.
+        session_cookie: Name of the cookie that holds a browser session.
         tickets: For ``EventSource``, which cannot send headers.
         login_codes: One-time links to the page.
         slots: Open streams by user.
@@ -52,6 +53,7 @@ class Backend:
     client: PreviewClient
     authenticate: Authenticate
     secret: str | None
+    session_cookie: str
     tickets: TicketBox
     login_codes: LoginCodes
     slots: StreamSlots

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -16,7 +18,7 @@ from preview.http.backend import backend
 from preview.ids import is_valid_id
 from preview.proxy.headers import SERVICE_COOKIE
 
-__all__ = ["TokenAuthenticate", "own_generation", "owned_by", "require_identity"]
+__all__ = ["TokenAuthenticate", "own_generation", "owned_by", "require_identity", "session_cookie_name"]
 
 # RFC 9110 section 9.2.1: these ask for nothing to change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -27,10 +29,15 @@ class TokenAuthenticate:
 
     A cookie comes with every request to this host, whoever made the browser send it: with it, whatever may change
     something must come from our own page (``Sec-Fetch-Site``, or ``Origin`` where a browser is too old for that).
+
+    Args:
+        authenticator: Checks the token of either.
+        cookie: The cookie's name, see ``session_cookie_name``.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, cookie: str) -> None:
         self._authenticator = authenticator
+        self._cookie = cookie
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
         """The identity, or None where the request carries no token. Cancellation: nothing changes."""
@@ -41,7 +48,7 @@ class TokenAuthenticate:
             if scheme.lower() != "bearer" or not token.strip():
                 raise Unauthenticated("The Authorization header is not a bearer token; send 'Bearer TOKEN'.")
             return await self._authenticator.authenticate(token.strip())
-        session = _session_cookie(scope)
+        session = _session_cookie(scope, self._cookie)
         if session is None:
             return None
         if scope["method"] not in _SAFE and not _is_same_origin(headers):
@@ -52,13 +59,28 @@ class TokenAuthenticate:
         return await self._authenticator.authenticate(session)
 
 
-def _session_cookie(scope: Mapping[str, Any]) -> str | None:
+def session_cookie_name(secret: str | None) -> str:
+    """The session cookie's name: the same after a restart, and another one for each service.
+
+    Browsers send a host's cookies to all its ports (RFC 6265 section 8.5): under one name, two services on a machine
+    would sign each other's users out.
+
+    Args:
+        secret: What signs this service's tokens; None where it makes no sessions.
+    """
+    if secret is None:
+        return SERVICE_COOKIE
+    key = secret.encode("utf-8", "surrogateescape")
+    return f"{SERVICE_COOKIE}_{hmac.new(key, b'name of the session cookie', hashlib.sha256).hexdigest()[:8]}"
+
+
+def _session_cookie(scope: Mapping[str, Any], cookie: str) -> str | None:
     for name, value in scope["headers"]:
         if name.lower() != b"cookie":
             continue
         for pair in value.decode("latin-1").split(";"):
             try:
-                found = SimpleCookie(pair.strip()).get(SERVICE_COOKIE)
+                found = SimpleCookie(pair.strip()).get(cookie)
             except CookieError:
                 continue
             if found is not None:

@@ -14,6 +14,7 @@ __all__ = ["HOP_BY_HOP", "SERVICE_COOKIE", "TOKEN_HEADER", "forwarded_headers", 
 
 # The service's own: meant for us, secrets at that, and so never handed to code that somebody generated.
 TOKEN_HEADER = "x-preview-token"  # noqa: S105  a header's name
+# The name's beginning: browsers do not tell the ports of a host apart, so each service adds something of its own.
 SERVICE_COOKIE = "preview_session"
 
 HOP_BY_HOP = frozenset(
@@ -45,8 +46,8 @@ Header = tuple[str, str]
 def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
     """The fields of a caller's request that reach the preview, in their order.
 
-    Dropped are hop-by-hop fields and those that ``Connection`` names, the preview token, the service's own cookie,
-    and what the client computes itself (``Host``, ``Content-Length``).
+    Dropped are hop-by-hop fields and those that ``Connection`` names, the preview token, the session cookies of this
+    service and of others on the host, and what the client computes itself (``Host``, ``Content-Length``).
 
     Raises:
         InvalidRequest: A name is not a token, or a value holds a line break or another control character.
@@ -60,7 +61,7 @@ def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
         if lowered in dropped:
             continue
         if lowered == "cookie":
-            value = _without_service_cookie(value)  # noqa: PLW2901  the same field, cleaned
+            value = _without_service_cookies(value)  # noqa: PLW2901  the same field, cleaned
             if not value:
                 continue
         kept.append((name, value.strip(" \t")))
@@ -84,9 +85,9 @@ def _named_by_connection(fields: Iterable[Header]) -> set[str]:
     }
 
 
-def _without_service_cookie(value: str) -> str:
+def _without_service_cookies(value: str) -> str:
     pairs = (pair.strip() for pair in value.split(";"))
-    return "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].strip() != SERVICE_COOKIE)
+    return "; ".join(pair for pair in pairs if pair and not pair.startswith(SERVICE_COOKIE))
 
 
 def _check_field(name: str, value: str) -> None:

@@ -99,6 +99,26 @@ async def test_a_login_link_works_once_and_sets_a_strict_cookie(tmp_path: Path) 
         assert (await world.client.get(f"/login/{code}")).status_code == 401
 
 
+async def test_a_browser_with_a_used_login_link_comes_to_the_page_that_says_so(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+        answer = await world.client.get("/login/used", headers=browser)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?login=used")
+        assert "set-cookie" not in answer.headers
+        answer = await world.client.get("/login/used", headers={"Accept": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+async def test_a_session_has_a_cookie_name_of_its_own_on_each_service(tmp_path: Path) -> None:
+    async with open_world(tmp_path / "one") as one, open_world(tmp_path / "other") as other:
+        mine, theirs = await log_in(one), await log_in(other)
+        assert mine.partition("=")[0] != theirs.partition("=")[0]
+        # A browser sends both to both: they are on one host.
+        for world in (one, other):
+            answer = await world.client.get("/api/v1/session", headers={"Cookie": f"{mine}; {theirs}"})
+            assert answer.status_code == 200
+
+
 async def test_a_session_reads_and_changes_from_our_own_page_only(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         cookie = await log_in(world)

@@ -38,6 +38,11 @@ def test_the_service_s_cookie_is_cut_out_and_others_stay() -> None:
     assert forwarded_headers([("Cookie", f"{SERVICE_COOKIE}=secret")]) == []
 
 
+def test_session_cookies_of_all_services_on_the_host_are_cut_out() -> None:
+    sent = f"{SERVICE_COOKIE}_0badcafe=one; a=1; {SERVICE_COOKIE}_12345678=other"
+    assert forwarded_headers([("Cookie", sent)]) == [("Cookie", "a=1")]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "ü", "a\x00"])
 def test_a_name_that_is_no_token_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="header name"):

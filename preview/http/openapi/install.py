@@ -34,6 +34,7 @@ def install_openapi(app: Quart) -> None:
         info=Info(title="preview", version=version("preview"), description=_ABOUT),
         security_schemes={
             "bearer": HttpSecurityScheme(scheme="bearer", bearer_format="JWT"),
+            # The name goes on with what is the service's own; a document is made before that is known.
             "session": APIKeySecurityScheme(name=SERVICE_COOKIE, in_="cookie"),
             "ticket": APIKeySecurityScheme(name="ticket", in_="query"),
         },

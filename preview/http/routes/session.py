@@ -7,11 +7,11 @@ from werkzeug.exceptions import NotFound
 from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.clock import utc_now
+from preview.errors import Unauthenticated
 from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import SESSION_S, backend
 from preview.http.contracts import v1
 from preview.http.identity import require_identity
-from preview.proxy.headers import SERVICE_COOKIE
 
 __all__ = ["session_routes"]
 
@@ -26,7 +26,13 @@ def session_routes() -> Blueprint:
         if request.method == "HEAD":
             # Previews of links must not use the code up.
             return no_content()
-        user = backend().login_codes.redeem(code)
+        try:
+            user = backend().login_codes.redeem(code)
+        except Unauthenticated:
+            if not _is_browser():
+                raise
+            # A person gets a page with a way on, and that page the reason.
+            return redirect(link("/?login=used"), 303)  # type: ignore[return-value]  # see below
         session = backend().new_session(user)
         if session is None:
             raise NotFound
@@ -62,15 +68,21 @@ def session_routes() -> Blueprint:
         """Log the browser out: its cookie is deleted."""
         await require_identity()
         response = no_content()
-        response.delete_cookie(SERVICE_COOKIE, path=link("/"), httponly=True, samesite="Strict")
+        response.delete_cookie(backend().session_cookie, path=link("/"), httponly=True, samesite="Strict")
         return response
 
     return routes
 
 
+def _is_browser() -> bool:
+    """Whether the request is for a page to look at: programs ask for JSON, or do not say."""
+    accepted = request.accept_mimetypes
+    return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
+
+
 def _keep(response: AnyResponse, session: str, ttl_s: float) -> None:
     response.set_cookie(
-        SERVICE_COOKIE,
+        backend().session_cookie,
         session,
         max_age=int(ttl_s),
         path=link("/"),
