@@ -59,6 +59,7 @@ _FLOORS: Final = (
     _Floor("gevent", "<22.10", "3.11", ">=22.10.2"),
     _Floor("eventlet", "<0.33.2", "3.10", ">=0.33.3"),
     _Floor("kombu", "<5.2", "3.11", ">=5.2.4,<6"),
+    _Floor("pytz", "<2020", "3.10", ">=2020.1"),
     _Floor("pyparsing", "<2.4.7", "3.10", ">=2.4.7,<3"),
     _Floor("python-engineio", "<3.14", "3.10", ">=3.14.2,<4"),
     _Floor("typing-extensions", "<4", "3.11", ">=4"),

@@ -154,6 +154,12 @@ def test_the_nearest_file_above_the_entry_counts(tmp_path: Path) -> None:
     assert read_project(tmp_path, ".", "main.py").source == "requirements.txt"
 
 
+def test_a_requirements_file_without_the_framework_gives_way_to_the_manifest_that_names_it(tmp_path: Path) -> None:
+    required = read(tmp_path, requirements__txt="six\n", pyproject__toml='[project]\ndependencies = ["flask"]\n')
+    assert texts(required) == ["flask"]
+    assert required.notes[0] == "pyproject.toml counts: requirements.txt names no web framework"
+
+
 def test_any_spelling_of_the_name_is_found(tmp_path: Path) -> None:
     assert texts(read(tmp_path, Requirements__txt="six\n")) == ["six"]
 

@@ -47,9 +47,9 @@ _FOLDERS: Final = (
     "requirements",
 )
 _FRAMEWORKS: Final = frozenset(
-    {"fastapi", "starlette", "flask", "django", "quart", "litestar", "sanic", "falcon", "aiohttp", "flask-restx",
-     "flask-restful", "flask-smorest", "djangorestframework", "connexion", "apiflask", "fastapi-users", "sqlmodel",
-     "tornado", "bottle", "django-ninja", "robyn", "responder"}
+    {"fastapi", "starlette", "flask", "django", "quart", "litestar", "sanic", "falcon", "flask-restx", "flask-restful",
+     "flask-smorest", "flask-sqlalchemy", "djangorestframework", "connexion", "apiflask", "fastapi-users",
+     "django-ninja", "robyn", "responder"}
 )  # fmt: skip
 _MAX_OWN: Final = 5
 
