@@ -65,10 +65,10 @@ async def run_program(
     result = ProgramResult()
     try:
         await _read_lines(output, result, say)
-        result.code = await _wait(process)
+        await _wait_for_exit(process)
     finally:
         with trio.move_on_after(_REAP_S, shield=True):
-            await _end(process)
+            result.code = await _end(process)
         await trio.aclose_forcefully(output)
     return result
 
@@ -102,14 +102,13 @@ def _start(
     return process, trio.lowlevel.FdStream(read_end)
 
 
-async def _wait(process: subprocess.Popen[bytes]) -> int:
-    while process.poll() is None:
-        descriptor = os.pidfd_open(process.pid)
-        try:
-            await trio.lowlevel.wait_readable(descriptor)
-        finally:
-            os.close(descriptor)
-    return process.returncode
+async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the leader's end without reaping it: until then nobody else can be given its session's id."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def _read_lines(output: trio.lowlevel.FdStream, result: ProgramResult, say: Callable[[str], None] | None) -> None:
@@ -131,10 +130,9 @@ def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) 
         say(line)
 
 
-async def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole session if its leader is still there, and reap the leader; under the caller's shield."""
-    # Not reaped yet, so the pid, which is the group's id too, cannot have been given to anybody else.
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    await _wait(process)
+async def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kill the whole session and reap its leader, which may have ended and left others; under the caller's shield."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await _wait_for_exit(process)
+    return process.wait()

@@ -1,0 +1,46 @@
+"""What is read of a project, whatever names and links it holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from preview.endpoints import extract
+from preview.sources import Sources
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "outside.py").write_text("from fastapi import FastAPI\napp = FastAPI()\n")
+    folder = tmp_path / "project"
+    (folder / "pkg").mkdir(parents=True)
+    (folder / "main.py").write_text("x = 1\n")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["../outside.py", "pkg/../../outside.py", "/etc/hostname", "nothing.py", "a\0b"])
+def test_a_name_that_is_no_file_of_the_project_is_not_read(project: Path, name: str) -> None:
+    sources = Sources(project)
+    assert sources.text(name) == b""
+    assert sources.tree(name) is None
+    assert sources.skipped[name] == "not a file of the project"
+
+
+def test_a_link_to_a_file_outside_is_not_followed(project: Path) -> None:
+    (project / "app.py").symlink_to(project.parent / "outside.py")
+    assert Sources(project).text("app.py") == b""
+    assert extract(project).endpoints == ()
+
+
+def test_a_link_to_a_folder_outside_is_not_entered(project: Path) -> None:
+    (project / "more").symlink_to(project.parent, target_is_directory=True)
+    assert [name for name in Sources(project).all_names if name.startswith("more/")] == []
+
+
+def test_a_pipe_is_not_waited_for(project: Path) -> None:
+    os.mkfifo(project / "pipe.py")
+    sources = Sources(project)
+    assert sources.text("pipe.py") == b""
+    assert "not a plain file" in sources.skipped["pipe.py"]
