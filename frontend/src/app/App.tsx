@@ -11,12 +11,12 @@ import { PickError, pickDropped, type Picked } from "./folder";
 import { Logo } from "./Logo";
 import { client, keepToken } from "./ownToken";
 import { DropZone, Sidebar, UploadButton } from "./Sidebar";
-import { SignIn } from "./SignIn";
+import { type SignedOutBecause, SignIn } from "./SignIn";
 import { useThemeChoice } from "./theme";
 import { type Projects, useProjects } from "./useProjects";
 import { Workspace } from "./Workspace";
 
-type Who = { kind: "asking" } | { kind: "nobody"; isOver: boolean } | { kind: "known"; session: Session };
+type Who = { kind: "asking" } | { kind: "nobody"; why: SignedOutBecause } | { kind: "known"; session: Session };
 
 /** The page: who it is for, their projects, and one of these. */
 export function App(): ReactNode {
@@ -27,7 +27,7 @@ export function App(): ReactNode {
   useEffect(() => void ask(), [ask]);
   const signedOut = useCallback(() => {
     keepToken(undefined);
-    setWho({ kind: "nobody", isOver: true });
+    setWho({ kind: "nobody", why: "over" });
   }, []);
   const signIn = useCallback(async (given: string) => {
     try {
@@ -41,13 +41,13 @@ export function App(): ReactNode {
   const signOut = useCallback(async () => {
     await client.logout().catch(() => undefined);
     keepToken(undefined);
-    setWho({ kind: "nobody", isOver: false });
+    setWho({ kind: "nobody", why: "new" });
   }, []);
 
   return (
     <div className={classes(tokens.root, styles.app)}>
       <PreviewProvider client={client}>
-        {who.kind === "nobody" && <SignIn onToken={signIn} isOver={who.isOver} />}
+        {who.kind === "nobody" && <SignIn onToken={signIn} why={who.why} />}
         {who.kind === "known" && (
           <Home
             session={who.session}
@@ -63,13 +63,24 @@ export function App(): ReactNode {
 }
 
 async function askWho(): Promise<Who> {
+  const isLinkUsed = takeFromAddress("login") === "used";
   try {
     return { kind: "known", session: await client.session() };
   } catch (error) {
-    if (asProblem(error).status === 401) return { kind: "nobody", isOver: false };
+    if (asProblem(error).status === 401) return { kind: "nobody", why: isLinkUsed ? "used" : "new" };
     // The service is away for a moment: the page says so itself, where it matters.
     return { kind: "known", session: { user_id: "", tier: null, expires_at: null } };
   }
+}
+
+/** What the address says, once: it is gone from the address then, and not said again on a reload. */
+function takeFromAddress(name: string): string | null {
+  const address = new URL(location.href);
+  const value = address.searchParams.get(name);
+  if (value === null) return null;
+  address.searchParams.delete(name);
+  history.replaceState(null, "", address);
+  return value;
 }
 
 interface HomeProps {

@@ -6,8 +6,21 @@ import controls from "../lib/ui/controls.module.css";
 import styles from "./app.module.css";
 import { Logo } from "./Logo";
 
+export type SignedOutBecause = "new" | "over" | "used";
+
+const BECAUSE: Record<SignedOutBecause, string | null> = {
+  new: null,
+  over: "Your session is over. Sign in again; what runs goes on running.",
+  used: "This login link has been used or has expired. Ask for a new one where you got it, or paste a token.",
+};
+
+interface SignInProps {
+  onToken: (token: string) => Promise<void>;
+  why: SignedOutBecause;
+}
+
 /** Who has no session: the one-time link, or a token. */
-export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promise<void>; isOver: boolean }): ReactNode {
+export function SignIn({ onToken, why }: SignInProps): ReactNode {
   const [token, setToken] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
@@ -29,7 +42,7 @@ export function SignIn({ onToken, isOver }: { onToken: (token: string) => Promis
       <div className={styles.card}>
         <Logo size={40} />
         <h1>Sign in to preview</h1>
-        {isOver && <Notice tone="warn">Your session is over. Sign in again; what runs goes on running.</Notice>}
+        {BECAUSE[why] !== null && <Notice tone="warn">{BECAUSE[why]}</Notice>}
         <p>
           Open the one-time link that <code>preview serve</code> or <code>preview run</code> has printed in the
           terminal.

@@ -131,6 +131,97 @@ describe("usePreview", () => {
   });
 });
 
+describe("usePreview, where not all is well", () => {
+  const LIMIT = {
+    code: "preview_limit_reached",
+    detail: "Too many.",
+    details: { limit: 1, previews: [{ preview_id: "p9", generation_id: "g9" }] },
+  };
+
+  test("says why it cannot be launched before another preview is offered to be stopped for it", async () => {
+    const client = clientOf(({ path }) => {
+      if (path.endsWith("/launch")) return json(LIMIT, 409);
+      if (path.endsWith("/plan")) return json({ code: "invalid_generation", detail: "There is no app." }, 400);
+      return json({ previews: [] });
+    });
+    const { result } = renderHook(() => usePreview("g1", { client }));
+    await act(() => result.current.launch());
+    expect(result.current.problem?.message).toBe("There is no app.");
+  });
+
+  test("offers to stop what is in the way where it could be launched, or nobody can tell", async () => {
+    for (const status of [200, 404, 503]) {
+      const client = clientOf(({ path }) => {
+        if (path.endsWith("/launch")) return json(LIMIT, 409);
+        return path.endsWith("/plan") ? json({}, status) : json({ previews: [] });
+      });
+      const { result, unmount } = renderHook(() => usePreview("g1", { client }));
+      await act(() => result.current.launch());
+      expect(result.current.problem?.code).toBe("preview_limit_reached");
+      unmount();
+    }
+  });
+
+  test("is busy until it shows what came of it", async () => {
+    let isLaunched = false;
+    const client = clientOf(({ path }) => {
+      if (path.endsWith("/preview/launch")) {
+        isLaunched = true;
+        return json({ ...INSTANCE, session_token: "t" }, 201);
+      }
+      if (path.startsWith("/api/v1/previews?")) return json({ previews: isLaunched ? [INSTANCE] : [] });
+      return json(INSTANCE);
+    });
+    const seen: string[] = [];
+    const { result } = renderHook(() => {
+      const preview = usePreview("g1", { client });
+      seen.push(`${preview.busy ?? "idle"}, ${preview.instance === null ? "none" : "there"}`);
+      return preview;
+    });
+    await waitFor(() => expect(result.current.isLoaded).toBe(true));
+    seen.length = 0;
+    await act(() => result.current.launch());
+    expect(seen.slice(seen.indexOf("launching, none"))).not.toContain("idle, none");
+    expect(result.current).toMatchObject({ busy: null, instance: { id: "p1" } });
+  });
+
+  test("knows that it does not know while the service is away", async () => {
+    let isAway = false;
+    const client = clientOf(({ path }) => {
+      if (isAway) throw new TypeError("refused");
+      return path.startsWith("/api/v1/previews?") ? json({ previews: [INSTANCE] }) : json(INSTANCE);
+    });
+    const { result } = renderHook(() => usePreview("g1", { client }));
+    await waitFor(() => expect(result.current.isLoaded).toBe(true));
+    expect(result.current.isLost).toBe(false);
+    isAway = true;
+    act(() => result.current.refresh());
+    await waitFor(() => expect(result.current.isLost).toBe(true));
+    expect(result.current.instance?.id).toBe("p1");
+    isAway = false;
+    act(() => result.current.refresh());
+    await waitFor(() => expect(result.current.isLost).toBe(false));
+  });
+
+  test("knows the longest life once it was told, and can do again what may pass", async () => {
+    let extensions = 0;
+    const refused = { code: "invalid_request", detail: "The free tier …", details: { limit_s: 3600 } };
+    const client = clientOf(({ path }) => {
+      if (path.endsWith("/extend")) {
+        extensions += 1;
+        return extensions === 1 ? json({ code: "x", detail: "Busy." }, 503) : json(refused, 400);
+      }
+      return path.startsWith("/api/v1/previews?") ? json({ previews: [INSTANCE] }) : json(INSTANCE);
+    });
+    const { result } = renderHook(() => usePreview("g1", { client }));
+    await waitFor(() => expect(result.current.isLoaded).toBe(true));
+    await act(() => result.current.extend(60));
+    await act(() => result.current.again());
+    expect(extensions).toBe(2);
+    expect(result.current.longestLifeS).toBe(3600);
+  });
+});
+
 describe("a request", () => {
   test("gets a preview token by itself, and a new one where that is over", async () => {
     const tokens: (string | null)[] = [];

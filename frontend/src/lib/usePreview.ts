@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "./api/client";
-import { asProblem, type Problem } from "./api/problem";
+import { asProblem, blockingPreviews, longestLifeS, type Problem } from "./api/problem";
 import type { PreviewInstance, PreviewState, PreviewStatus } from "./api/types";
 import { usePreviewClient } from "./context";
 
@@ -25,6 +25,12 @@ export interface Preview {
   problem: Problem | null;
   /** Whether the first answer has come. */
   isLoaded: boolean;
+  /** Whether the service does not answer now: what was known of the preview may not be so any more. */
+  isLost: boolean;
+  /** Seconds from its launch that the preview may live at most; null while that is not known. */
+  longestLifeS: number | null;
+  /** Do once more what did not work. */
+  again: () => Promise<void>;
   launch: () => Promise<void>;
   stop: () => Promise<void>;
   restart: () => Promise<void>;
@@ -58,6 +64,10 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   const [busy, setBusy] = useState<PreviewAction | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isLoaded, setLoaded] = useState(false);
+  const [isLost, setLost] = useState(false);
+  const [longest, setLongest] = useState<number | null>(null);
+  const looks = useRef({ begun: 0, taken: 0 });
+  const last = useRef<{ action: PreviewAction; what: () => Promise<unknown> }>(undefined);
   const generation = useRef(generationId);
   const known = useRef<PreviewInstance | null>(null);
   useEffect(() => {
@@ -69,13 +79,21 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
     setInstance(null);
     setStatus(null);
     setUsage([]);
+    setBusy(null);
     setProblem(null);
     setLoaded(false);
+    setLost(false);
+    setLongest(null);
   }, [client, generationId]);
 
   const look = useCallback(async (): Promise<void> => {
+    const mine = (looks.current.begun += 1);
     const found = await lookAt(client, generationId, known.current);
-    if (generation.current !== generationId || found === null) return;
+    // What was asked for earlier and comes later would put back what has changed since.
+    if (generation.current !== generationId || mine < looks.current.taken) return;
+    looks.current.taken = mine;
+    setLost(found === "unreachable");
+    if (found === "unreachable" || found === null) return;
     known.current = isActive(found.instance) ? found.instance : null;
     setInstance(found.instance);
     setStatus(found.status);
@@ -111,23 +129,27 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
 
   const act = useCallback(
     async (action: PreviewAction, what: () => Promise<unknown>): Promise<void> => {
+      last.current = { action, what };
       setBusy(action);
       setProblem(null);
       try {
         await what();
       } catch (error) {
-        if (generation.current === generationId) setProblem(asProblem(error));
-      } finally {
-        if (generation.current === generationId) setBusy(null);
+        if (generation.current !== generationId) return;
+        const found = asProblem(error);
+        setProblem(found);
+        setLongest((before) => longestLifeS(found) ?? before);
       }
+      // Busy until it is known what came of it: between the two nothing true could be shown.
       await look();
+      if (generation.current === generationId) setBusy(null);
     },
     [generationId, look],
   );
 
   const launch = useCallback(() => {
     setUsage([]);
-    return act("launching", () => client.launch(generationId));
+    return act("launching", () => launchOrWhyNot(client, generationId));
   }, [act, client, generationId]);
   const stop = useCallback(() => act("stopping", () => client.stop(generationId)), [act, client, generationId]);
   const restart = useCallback(() => {
@@ -145,6 +167,9 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   );
   const dismissProblem = useCallback(() => setProblem(null), []);
   const refresh = useCallback(() => void look(), [look]);
+  const again = useCallback(async () => {
+    if (last.current) await act(last.current.action, last.current.what);
+  }, [act]);
   return {
     instance,
     status,
@@ -152,6 +177,9 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
     busy,
     problem,
     isLoaded,
+    isLost,
+    longestLifeS: longest,
+    again,
     launch,
     stop,
     restart,
@@ -162,12 +190,25 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
   };
 }
 
-/** The generation's preview now: the one that is known to be active, else the newest. Null: nobody answered. */
+/** Where another preview is in the way, it is only said so of what could be launched in its place. */
+async function launchOrWhyNot(client: PreviewClient, generationId: string): Promise<void> {
+  try {
+    await client.launch(generationId);
+  } catch (error) {
+    if (blockingPreviews(asProblem(error)).length === 0) throw error;
+    await client.checkPlan(generationId).catch((reason: unknown) => {
+      if (asProblem(reason).status === 400) throw reason;
+    });
+    throw error;
+  }
+}
+
+/** The generation's preview now: the one that is known to be active, else the newest. Null: that cannot be told. */
 async function lookAt(
   client: PreviewClient,
   generationId: string,
   known: PreviewInstance | null,
-): Promise<{ instance: PreviewInstance | null; status: PreviewStatus | null } | null> {
+): Promise<{ instance: PreviewInstance | null; status: PreviewStatus | null } | "unreachable" | null> {
   try {
     const instance = known
       ? await client.preview(known.id)
@@ -175,7 +216,9 @@ async function lookAt(
     if (!isActive(instance)) return known ? await lookAt(client, generationId, null) : { status: null, instance };
     const status = await client.status(generationId).catch(() => null);
     return { status: status?.id === instance?.id ? status : null, instance };
-  } catch {
-    return null;
+  } catch (error) {
+    const { status } = asProblem(error);
+    if (status === 404 && known) return lookAt(client, generationId, null);
+    return status === 0 || status >= 500 ? "unreachable" : null;
   }
 }

@@ -81,6 +81,11 @@ export class PreviewClient {
     return this.#json(of(generationId, "/preview/status"), signal ? { signal } : {});
   }
 
+  /** Rejects with the reason if the generation cannot be launched as it is. Nothing is run for it. */
+  async checkPlan(generationId: string): Promise<void> {
+    await this.#send(of(generationId, "/plan"), {});
+  }
+
   config(generationId: string): Promise<PreviewConfig> {
     return this.#json(of(generationId, "/preview/config"));
   }

@@ -23,6 +23,12 @@ export class Problem extends Error {
   }
 }
 
+/** Seconds: the longest life that a preview may have, where a refusal names it. */
+export function longestLifeS(problem: Problem): number | null {
+  const { limit_s } = problem.details;
+  return typeof limit_s === "number" ? limit_s : null;
+}
+
 /** The previews that a refused launch names: stopping one of them frees the way. */
 export function blockingPreviews(problem: Problem): { previewId: string; generationId: string }[] {
   const { previews, preview_id, generation_id } = problem.details;

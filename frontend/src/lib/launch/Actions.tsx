@@ -8,6 +8,7 @@ import styles from "./launch.module.css";
 /** Launch, restart, stop; a stop is confirmed where others watch. */
 export function Actions({ preview, state }: { preview: Preview; state: string }): ReactNode {
   const [others, setOthers] = useState<number | null>(null);
+  const isHeld = preview.busy !== null || preview.isLost;
   const { busy } = preview;
   if (!preview.isLoaded) return null;
   if (others !== null && (state === "running" || state === "starting")) {
@@ -45,18 +46,13 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
               icon="restart"
               className={styles.restart}
               aria-label="Restart"
-              disabled={busy !== null}
+              disabled={isHeld}
               onClick={() => void preview.restart()}
             >
               <span>{busy === "restarting" ? "Restarting…" : "Restart"}</span>
             </Button>
           )}
-          <Button
-            kind="danger"
-            icon="stop"
-            disabled={busy !== null || state === "stopping"}
-            onClick={() => void askAndStop()}
-          >
+          <Button kind="danger" icon="stop" disabled={isHeld || state === "stopping"} onClick={() => void askAndStop()}>
             {busy === "stopping" || state === "stopping" ? "Stopping…" : "Stop"}
           </Button>
         </>

@@ -13,27 +13,33 @@ import { Plot } from "./Plot";
 /** Near the end, an extension is offered more plainly. */
 const SOON_S = 300;
 const EXTENSION_S = 1800;
+const HEALTH: Record<string, string> = { healthy: "Healthy", unhealthy: "Unhealthy" };
 
 interface FactsProps {
   preview: Preview;
   instance: PreviewInstance;
   state: string;
   health: string;
+  /** Whether the service does not answer: then nothing of this is known now. */
+  isLost: boolean;
 }
 
 /** What is known of a preview that is on: its address, health and life, memory and CPU. */
-export function Facts({ preview, instance, state, health }: FactsProps): ReactNode {
-  const now = useNow(1_000);
+export function Facts({ preview, instance, state, health, isLost }: FactsProps): ReactNode {
+  const now = useNow(1_000, !isLost);
   const left = (Date.parse(instance.expires_at) - now) / 1_000;
-  const up = (now - Date.parse(instance.created_at)) / 1_000;
-  const last = preview.usage.at(-1);
+  const up = instance.started_at === null ? null : (now - Date.parse(instance.started_at)) / 1_000;
+  const last = isLost ? undefined : preview.usage.at(-1);
+  // Before its first measurement a process has taken nothing.
+  const isMeasured = last !== undefined && last.memoryMb > 0;
+  const isLongest = isLongestLife(instance, preview.longestLifeS);
   const isSoon = left < SOON_S;
   return (
     <div className={styles.facts}>
       {instance.base_url !== null && (
         <div className={styles.address}>
           <Icon name="link" />
-          {state === "running" ? (
+          {state === "running" && !isLost ? (
             <a href={instance.base_url} target="_blank" rel="noreferrer">
               {instance.base_url}
             </a>
@@ -46,21 +52,26 @@ export function Facts({ preview, instance, state, health }: FactsProps): ReactNo
       <dl className={styles.numbers}>
         <div>
           <dt>Health</dt>
-          <dd data-health={health}>{{ healthy: "Healthy", unhealthy: "Unhealthy" }[health] ?? "Not known yet"}</dd>
+          <dd data-health={isLost ? "unknown" : health}>
+            {isLost ? "Not known" : (HEALTH[health] ?? "Not known yet")}
+          </dd>
         </div>
         <div>
           <dt>Up</dt>
-          <dd>{duration(up)}</dd>
+          <dd>{isLost || up === null ? "–" : duration(up)}</dd>
         </div>
         <div>
           <dt>Ends in</dt>
-          <dd data-soon={isSoon}>
-            {lifeLeft(left, isSoon)}
+          <dd
+            data-soon={isSoon && !isLost}
+            title={isLongest ? "This is the longest life that a preview may have" : undefined}
+          >
+            {isLost ? "–" : lifeLeft(left, isSoon)}
             <button
               type="button"
               className={classes(controls.button, controls.small, !isSoon && controls.quiet, styles.extend)}
-              disabled={preview.busy !== null}
-              title="Let it live half an hour longer"
+              disabled={preview.busy !== null || isLost || isLongest}
+              title={isLongest ? "This is the longest life that a preview may have" : "Let it live half an hour longer"}
               onClick={() => void preview.extend(EXTENSION_S)}
             >
               +30 min
@@ -69,19 +80,25 @@ export function Facts({ preview, instance, state, health }: FactsProps): ReactNo
         </div>
         <Plot
           label="Memory"
-          value={last ? `${Math.round(last.memoryMb)} MB` : "–"}
+          value={isMeasured ? `${Math.round(last.memoryMb)} MB` : "–"}
           values={preview.usage.map((one) => one.memoryMb)}
           top={64}
         />
         <Plot
           label="CPU"
-          value={last ? `${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %` : "–"}
+          value={isMeasured ? `${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %` : "–"}
           values={preview.usage.map((one) => one.cpuPercent)}
           top={25}
         />
       </dl>
     </div>
   );
+}
+
+/** Whether nothing is left to add, as far as a refusal has told. */
+function isLongestLife(instance: PreviewInstance, longestS: number | null): boolean {
+  if (longestS === null) return false;
+  return Date.parse(instance.expires_at) >= Date.parse(instance.created_at) + longestS * 1_000 - 1_000;
 }
 
 /** Seconds count only when the end is near. */

@@ -1,4 +1,4 @@
-import type { CSSProperties, ReactNode } from "react";
+import { type CSSProperties, type ReactNode, useEffect } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
@@ -37,6 +37,7 @@ const STATES: Record<string, { word: string; tone: "good" | "busy" | "bad" | "id
   failed: { word: "Failed", tone: "bad" },
   none: { word: "Not launched", tone: "idle" },
 };
+const LOST = { word: "Not known", tone: "idle" as const };
 const PHASES: Record<string, StepsPhase> = { starting: "launching", failed: "broken" };
 
 /** Launch, watch over and stop the preview of a generation. */
@@ -45,14 +46,18 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
   const client = usePreviewClient(props.client);
   const preview = usePreview(generationId, { client });
   const session = useLogSession(generationId, { client });
-  const { steps, status } = useLogSnapshot(session);
-  const { instance } = preview;
+  const { steps, status, connection } = useLogSnapshot(session);
+  const { instance, refresh } = preview;
+  const isCut = connection.phase === "reconnecting";
+  // The stream is the first to notice that the service is gone, and that it is back.
+  useEffect(() => refresh(), [isCut, refresh]);
   // The stream is faster than asking.
   const isNewer = status !== null && instance?.id === status.id && isActive(instance);
   const state = isNewer ? status.status : (instance?.status ?? "none");
   const health = isNewer ? status.health : (instance?.health ?? "unknown");
-  const shown = STATES[state] ?? { word: state, tone: "idle" as const };
   const isOn = state === "starting" || state === "running" || state === "stopping";
+  const isLost = preview.isLost && isOn;
+  const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
   const title = props.name ?? generationId;
   return (
     <section
@@ -65,7 +70,7 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
         <h2 className={styles.title} title={title}>
           {title}
         </h2>
-        <span className={styles.state} data-state={state}>
+        <span className={styles.state} data-state={isLost ? "lost" : state}>
           <Dot tone={shown.tone} />
           {shown.word}
         </span>
@@ -76,7 +81,7 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
       <div className={styles.summary}>
         {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
         {instance && isOn ? (
-          <Facts preview={preview} instance={instance} state={state} health={health} />
+          <Facts preview={preview} instance={instance} state={state} health={health} isLost={isLost} />
         ) : (
           !preview.problem && <Rest preview={preview} state={state} />
         )}

@@ -48,7 +48,7 @@ export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
         );
       case "again":
         return (
-          <Button key="again" small onClick={() => void preview.launch()}>
+          <Button key="again" small onClick={() => void preview.again()}>
             Try again
           </Button>
         );

@@ -1,4 +1,5 @@
-import { blockingPreviews, type Problem } from "../api/problem";
+import { blockingPreviews, longestLifeS, type Problem } from "../api/problem";
+import { duration } from "../ui/format";
 
 /** What a person can do about a problem. */
 export type WayOut =
@@ -41,7 +42,11 @@ export function explain(
     case "generation_not_found":
       return { sentence: problem.message, facts, ways: [{ kind: "none" }] };
     default:
-      return { sentence: problem.message, facts, ways: [{ kind: "again" }] };
+      return {
+        sentence: longestSentence(problem) ?? problem.message,
+        facts,
+        ways: [{ kind: problem.isTemporary ? "again" : "none" }],
+      };
   }
 }
 
@@ -53,6 +58,14 @@ function takenSentence(problem: Problem, names: readonly string[]): string {
   const taken = names.map((name) => `“${name}”`).join(", ");
   const many = limit === 1 ? "one preview" : `${limit} previews`;
   return `You can have ${many} at a time, and ${taken} ${names.length === 1 ? "is" : "are"} running. Stop one to launch this.`;
+}
+
+/** A refused extension, without the service's word for the kind of account. */
+function longestSentence(problem: Problem): string | null {
+  const longest = longestLifeS(problem);
+  if (longest === null) return null;
+  const life = duration(longest).replace(/ 00 (min|s)$/, "");
+  return `A preview lives ${life} at most, and this one will. Launch it again when it has ended.`;
 }
 
 /** What the sentence does not say already. */

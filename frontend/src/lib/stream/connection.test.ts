@@ -119,7 +119,7 @@ describe("a log connection", () => {
     first.write(statusEvent("p1") + frame(line(1)) + endEvent("p1", "stopped: the service is shutting down"));
     first.close();
     await settled();
-    expect(watched.connection.state).toMatchObject({ phase: "reconnecting" });
+    expect(watched.connection.state).toMatchObject({ phase: "reconnecting", isShutDown: true });
     await vi.advanceTimersByTimeAsync(2_000);
     second.write(frame(line(2)) + endEvent("p1", "failed: the service was restarted"));
     second.close();

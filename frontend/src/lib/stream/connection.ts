@@ -10,7 +10,7 @@ export type ConnectionState =
   | { phase: "idle" }
   | { phase: "connecting" }
   | { phase: "live" }
-  | { phase: "reconnecting"; retryAt: number; attempt: number; reason: string }
+  | { phase: "reconnecting"; retryAt: number; attempt: number; reason: string; isShutDown: boolean }
   | { phase: "ended"; end: EndEvent | null }
   | { phase: "failed"; problem: Problem };
 
@@ -131,7 +131,7 @@ export class LogConnection {
   #closed(): void {
     const end = this.#end;
     if (end && !SHUTTING_DOWN.test(end.reason ?? "")) this.#finish(end);
-    else if (end) this.#retry("The service is restarting.");
+    else if (end) this.#retry("The service was shut down.");
     else this.#retry("The service closed the connection.", this.#attempt === 0);
   }
 
@@ -144,8 +144,10 @@ export class LogConnection {
   #retry(reason: string, atOnce = false): void {
     if (!this.#running) return;
     this.#attempt += 1;
+    // It has said goodbye and has not been heard of since.
+    const isShutDown = SHUTTING_DOWN.test(this.#end?.reason ?? "");
     const wait = atOnce ? 0 : backoffMs(this.#attempt, this.#retryMs, this.#options.random);
-    this.#set({ phase: "reconnecting", retryAt: Date.now() + wait, attempt: this.#attempt, reason });
+    this.#set({ phase: "reconnecting", retryAt: Date.now() + wait, attempt: this.#attempt, reason, isShutDown });
     this.#timer = setTimeout(() => void this.#connect(), wait);
   }
 

@@ -55,7 +55,9 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
           </Button>
         }
       >
-        {connection.reason} Reconnecting by itself; no line will be missed.
+        {connection.isShutDown
+          ? "The service was shut down, and its previews with it. This page connects by itself when it is back."
+          : `${connection.reason} Reconnecting by itself; it goes on behind the last line.`}
       </Notice>
     );
   }
