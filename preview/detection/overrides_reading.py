@@ -142,7 +142,7 @@ def read_preview_file(project: Path) -> Overrides:
         values = tomllib.loads(path.read_text())
     except OSError as error:
         raise InvalidGeneration(f"{PREVIEW_FILE} cannot be read ({error.strerror}).", path=PREVIEW_FILE) from error
-    except ValueError as error:  # TOML, or bytes that are no UTF-8
+    except (ValueError, RecursionError) as error:  # TOML, bytes that are no UTF-8, lists in lists without an end
         raise InvalidGeneration(f"{PREVIEW_FILE} is not valid TOML: {error}.", path=PREVIEW_FILE) from error
     try:
         return _read(values, Origin.PROJECT)

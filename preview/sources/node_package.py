@@ -19,6 +19,8 @@ __all__ = ["Entry", "NodePackage", "find_entry", "read_node_packages"]
 _MAX_PACKAGES: Final = 200
 # Scripts that name each other, and packages whose scripts lead to each other.
 _MAX_DEPTH: Final = 6
+# Each of a dozen scripts may name all others: the depth alone would let them be read millions of times.
+_MAX_SCRIPTS: Final = 300
 
 _SCRIPTS: Final = (
     "start", "serve", "server", "dev", "develop", "start:dev", "dev:server", "start:server", "server:dev",
@@ -159,10 +161,12 @@ class _Finder:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self._read = 0
 
     def by_script(self, package: NodePackage, name: str, depth: int) -> str | None:
         script = package.scripts.get(name)
-        if script is None or depth > _MAX_DEPTH:
+        self._read += 1
+        if script is None or depth > _MAX_DEPTH or self._read > _MAX_SCRIPTS:
             return None
         files = list(self._files(package, script, depth))
         # What builds comes first and what serves last; of commands side by side the one that serves.

@@ -14,6 +14,8 @@ __all__ = ["TsConfig", "read_tsconfig"]
 _FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build.json", "tsconfig.base.json")
 # ``extends`` of ``extends``; a file may name itself.
 _MAX_EXTENDS = 5
+# A file that names itself is read once more for each time, on each level.
+_MAX_PARENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def _read(sources: Sources, file: str, depth: int) -> TsConfig:
     folder = posixpath.dirname(file)
     base = TsConfig()
     extended = content.get("extends")
-    for name in extended if isinstance(extended, list) else [extended]:
+    for name in extended[:_MAX_PARENTS] if isinstance(extended, list) else [extended]:
         if isinstance(name, str) and name.startswith(".") and depth < _MAX_EXTENDS:
             parent = posixpath.normpath(posixpath.join(folder, name if name.endswith(".json") else f"{name}.json"))
             if sources.has_file(parent):

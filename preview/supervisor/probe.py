@@ -7,6 +7,7 @@ first answer *is* readiness, without polling.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import h11
 import trio
@@ -19,6 +20,7 @@ _LAST_PAUSE_S = 0.5
 # A status line and headers; a probe needs no body.
 _MAX_HEAD_BYTES = 64 * 1024
 _READ_BYTES = 16 * 1024
+_URL_CHARACTERS = "/:?[]@!$&'()*+,;=%"
 # A health route that says no (its database is away, say): it may come round, but the application serves.
 _SICK_PATIENCE_S = 3.0
 # A health route that says nothing: long enough for an application that takes its time to start.
@@ -73,7 +75,8 @@ async def _exchange(stream: trio.SocketStream, port: int, path: str) -> int:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
     request = h11.Request(
         method="GET",
-        target=path,
+        # A project's own route may hold blanks or letters that no request line does (RFC 3986, 2.2).
+        target=quote(path, safe=_URL_CHARACTERS),
         # Hosts that check the name (Django) know this one. The agent lets an app leave probes out of its statistics.
         headers=[
             ("Host", f"localhost:{port}"),

@@ -76,9 +76,8 @@ def _fills(workspace: Workspace, port: int) -> Mapping[str, str]:
 def _filled(value: str, fills: Mapping[str, str]) -> str:
     for placeholder, filling in fills.items():
         value = value.replace(placeholder, filling)
-    while "{secret}" in value:
-        value = value.replace("{secret}", secrets.token_hex(_SECRET_BYTES), 1)
-    return value
+    first, *rest = value.split("{secret}")
+    return first + "".join(secrets.token_hex(_SECRET_BYTES) + part for part in rest)
 
 
 def _python_path(plan: StartPlan, project: Path) -> Mapping[str, str]:

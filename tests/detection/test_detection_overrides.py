@@ -154,3 +154,9 @@ def test_requirements_folders_and_paths_can_be_given(tmp_path: Path) -> None:
     assert (plan.directory, plan.manifests, plan.extra_requirements) == ("other", "other", ("redis",))
     assert "lib" in plan.python_path
     assert any(sentence.startswith("given: ") for sentence in plan.decisions)
+
+
+def test_lists_in_lists_without_an_end_are_no_valid_file(tmp_path: Path) -> None:
+    write(tmp_path, {"preview.toml": "a = " + "[" * 20_000})
+    with pytest.raises(InvalidGeneration, match=r"preview\.toml is not valid TOML"):
+        read_preview_file(tmp_path)

@@ -178,3 +178,25 @@ async def test_the_host_is_this_machine_with_the_port() -> None:
         async with served(handle) as address:
             await ask(address, "/")
     assert f"Host: localhost:{address[1]}\r\n".encode() in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/gesundheit/ü", b"/gesundheit/%C3%BC"),
+        ("/a b", b"/a%20b"),
+        ("/x\r\nHost: elsewhere", b"/x%0D%0AHost:%20elsewhere"),
+        ("/health?deep=1&x=%20", b"/health?deep=1&x=%20"),
+    ],
+)
+async def test_any_path_is_asked_for_as_one_target(path: str, target: bytes) -> None:
+    asked: list[bytes] = []
+
+    async def handle(stream: trio.SocketStream) -> None:
+        asked.append(await stream.receive_some())
+        await stream.send_all(OK)
+
+    with trio.fail_after(10):
+        async with served(handle) as address:
+            assert await ask(address, path) == 200
+    assert asked[0].split(b"\r\n")[0] == b"GET " + target + b" HTTP/1.1"
