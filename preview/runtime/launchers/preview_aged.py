@@ -1,0 +1,87 @@
+"""Names that newer Pythons dropped, given back to the packages of older projects; each is told once.
+
+A project that pins packages of 2019 says nothing about Python, and this Python no longer has what they import. Modules
+answer for missing names themselves (PEP 562), so nothing is done before somebody asks.
+
+Source of the names: "Removed" in docs.python.org/3/whatsnew/3.8 to 3.11.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import collections.abc
+import inspect
+import math
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["give_back"]
+
+_ABSTRACT = (
+    "Awaitable AsyncIterable AsyncIterator Callable Collection Container Coroutine Generator Hashable ItemsView "
+    "Iterable Iterator KeysView Mapping MappingView MutableMapping MutableSequence MutableSet Reversible Sequence Set "
+    "Sized ValuesView ByteString"
+)
+
+
+class ArgSpec(NamedTuple):
+    """What ``inspect.getargspec`` gave."""
+
+    args: list[str]
+    varargs: str | None
+    keywords: str | None
+    defaults: tuple[Any, ...] | None
+
+
+def _getargspec(function: Callable[..., Any]) -> ArgSpec:
+    return ArgSpec(*inspect.getfullargspec(function)[:4])
+
+
+# Module, then name to what stands for it. A module that is not loaded yet is left alone: none is imported for this.
+_DROPPED: dict[str, dict[str, Any]] = {
+    "collections": {name: getattr(collections.abc, name, None) for name in _ABSTRACT.split()},
+    "inspect": {"getargspec": _getargspec, "ArgSpec": ArgSpec},
+    "time": {"clock": time.perf_counter},
+    "base64": {"encodestring": base64.encodebytes, "decodestring": base64.decodebytes},
+    "fractions": {"gcd": math.gcd},
+    "asyncio": {"coroutine": types.coroutine},
+}
+
+
+def give_back(say: Callable[[str], None]) -> None:
+    """Let the modules that are loaded answer for what they no longer have.
+
+    Args:
+        say: Is told one line for each name that is asked for, once.
+    """
+    for module_name, names in _DROPPED.items():
+        module = sys.modules.get(module_name)
+        if module is not None and not hasattr(module, "__getattr__"):
+            module.__dict__["__getattr__"] = _answering(module_name, names, say)
+
+
+def _answering(module_name: str, names: dict[str, Any], say: Callable[[str], None]) -> Callable[[str], Any]:
+    told: set[str] = set()
+
+    def answer(name: str) -> Any:
+        value = names.get(name)
+        if value is None:
+            raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
+        if name not in told:
+            told.add(name)
+            say(f"{module_name}.{name} is not in this Python any more and is given back: {_asker()} asks for it")
+        return value
+
+    return answer
+
+
+def _asker() -> str:
+    """The module whose code asks; an import goes through the import system's own frames."""
+    frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001  there is no other way to learn it
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
+        frame = frame.f_back
+    return "a module" if frame is None else str(frame.f_globals.get("__name__", "a module"))
