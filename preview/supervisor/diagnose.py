@@ -13,7 +13,7 @@ from preview.detection import ServiceNeed
 from preview.supervisor.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis import Diagnosis
 
-__all__ = ["diagnose", "last_error"]
+__all__ = ["diagnose", "is_own_mistake", "last_error"]
 
 _MAX_LINES = 200
 _MAX_CHARACTERS = 1000
@@ -44,6 +44,18 @@ def last_error(lines: Sequence[str]) -> str | None:
         if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
             return match[0].strip()
     return None
+
+
+# What no server's absence raises: the program is wrong in itself, or what it was given is.
+_OWN_MISTAKES = re.compile(
+    r"^(?:[\w.]{1,100}\.)?(?:Attribute|Name|Type|Key|Index|Import|ModuleNotFound|FileNotFound|Syntax|Indentation|"
+    r"Assertion|Validation|Value|Reference)Error\b"
+)
+
+
+def is_own_mistake(error: str | None) -> bool:
+    """Whether an exception's line speaks of the program itself, so that no missing server is to blame for it."""
+    return error is not None and _OWN_MISTAKES.match(error) is not None
 
 
 def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
@@ -251,6 +263,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"no such table: (?P<name>[\w.]{1,100})", _table),
     _rule(r'relation "(?P<name>[\w.]{1,100})" does not exist', _table),
     _rule(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<name>[^']{1,300})'", _file),
+    _rule(r"FileNotFoundError: .{0,40}?'(?P<name>[^']{1,300})' not found", _file),
     _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),
     _rule(
         r"JavaScript heap out of memory|^MemoryError\b",

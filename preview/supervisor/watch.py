@@ -15,7 +15,7 @@ from preview.logs import Level
 from preview.runtime import Exit, RunningProcess
 from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
-from preview.supervisor.diagnose import diagnose, last_error
+from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
 from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.house import House
 from preview.supervisor.needs import accuse, blame, find_unanswered
@@ -76,7 +76,7 @@ async def _explain(preview: ActivePreview, ended: Exit, needs: Sequence[ServiceN
     if preview.record.state is State.RUNNING:
         return LaunchFailed(f"The process ended with {ended} while it ran{said}", **exit_facts)
     missing = [need for need in await find_unanswered(needs) if need.at_startup]
-    if missing:
+    if missing and not is_own_mistake(error):
         return blame(accuse(missing[0], needs), **exit_facts)
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed
-from preview.supervisor.diagnose import diagnose, last_error
+from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
 
 POSTGRESQL = ServiceNeed(
     ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup=True, address=("localhost", 5432)
@@ -234,3 +234,26 @@ def test_long_lines_cost_no_more_than_short_ones(text: str) -> None:
     started = time.perf_counter()
     diagnose([text] * 200, [POSTGRESQL])
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("error", "own"),
+    [
+        ("FileNotFoundError: Config file 'app/.env' not found.", True),
+        ("pydantic_core._pydantic_core.ValidationError: 1 validation error for Config", True),
+        ("AttributeError: module 'marshmallow' has no attribute '__version__'", True),
+        ("ReferenceError: require is not defined in ES module scope", True),
+        ("sqlalchemy.exc.OperationalError: (pymysql.err.OperationalError) (2003, ...)", False),
+        ("ConnectionRefusedError: [Errno 111] Connect call failed", False),
+        ("TimeoutError: connection timed out", False),
+        (None, False),
+    ],
+)
+def test_an_error_of_the_program_itself_blames_no_missing_server(error: str | None, own: bool) -> None:
+    assert is_own_mistake(error) is own
+
+
+def test_a_file_that_a_library_misses_in_its_own_words_is_named() -> None:
+    found = diagnose(["FileNotFoundError: Config file '/x/project/src/.env' not found."])
+    assert found is not None
+    assert (found.reason, found.details["file"]) == ("missing_file", "/x/project/src/.env")
