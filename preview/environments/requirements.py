@@ -12,6 +12,8 @@ from preview.errors import EnvironmentFailed
 
 __all__ = ["ProjectRequirement", "RequirementSet", "parse_requirement"]
 
+# Addresses, none of which is a place on the service's own machine, as `git+file:` is.
+_SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+git"})
 # Packages whose extras bring a server along.
 _SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": frozenset({"standard"})}
 
@@ -108,6 +110,14 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
             reason="invalid",
             origin=origin,
         ) from error
+    if "${" in text or (parsed.url is not None and parsed.url.partition(":")[0].lower() not in _SCHEMES):
+        # The installer would fill in the service's own variables, or read its own disk.
+        raise EnvironmentFailed(
+            f"{origin} refers to {text[:200]!r}, which the service does not follow; name a package or an https address",
+            requirement=text[:200],
+            reason="invalid",
+            origin=origin,
+        )
     specifiers = list(parsed.specifier)
     pinned = len(specifiers) == 1 and specifiers[0].operator in {"==", "==="} and "*" not in specifiers[0].version
     line = " ".join((str(parsed), *options))

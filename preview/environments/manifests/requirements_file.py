@@ -22,6 +22,7 @@ __all__ = ["read_requirements_file"]
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
 _MAX_FILES = 50
 
+_HASH = re.compile(r"--hash[=\s]\s*[A-Za-z0-9]+:[0-9A-Fa-f]+")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = frozenset({"-r", "--requirement"})
 _CONSTRAINT = frozenset({"-c", "--constraint"})
@@ -152,7 +153,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 def _split_hashes(line: str) -> tuple[str, list[str]]:
     """The requirement, and its ``--hash=…`` options."""
     text, *rest = re.split(r"\s+(?=--)", line)
-    return text.strip(), [part.strip() for part in rest if part.startswith("--hash")]
+    # The hash alone: what else stands behind it would be an option of the installer's.
+    return text.strip(), [match[0] for part in rest if (match := _HASH.match(part))]
 
 
 def _split_option(line: str) -> tuple[str, str]:
