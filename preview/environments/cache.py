@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -15,6 +16,7 @@ from preview.environments.eviction import evict
 from preview.environments.held import HeldEnvironments
 from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
 from preview.environments.layout import Layout
+from preview.environments.markers import as_for
 from preview.environments.memory import RequestMemory
 from preview.environments.recipe import make_recipe
 from preview.environments.requirements import RequirementSet
@@ -108,7 +110,11 @@ class EnvironmentCache:
         asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
         for note in asked.required.notes:
             report(note, logging.WARNING)
-        return make_recipe(asked, await self._interpreter_for(asked.required, report))
+        interpreter = await self._interpreter_for(asked.required, report)
+        requires = asked.required.requires_python
+        if requires is not None and not allows(requires, interpreter):
+            asked = replace(asked, required=as_for(asked.required, requires))
+        return make_recipe(asked, interpreter)
 
     async def _interpreter_for(self, required: RequirementSet, report: Report) -> Interpreter:
         """The configured one, or another of this machine where the project wants that."""

@@ -5,6 +5,7 @@ import pytest
 from preview.environments.companions import with_companions
 from preview.environments.explain import explain
 from preview.environments.floors import with_floors
+from preview.environments.markers import as_for
 from preview.environments.relax import Loosening
 from preview.environments.requirements import RequirementSet, parse_requirement
 
@@ -137,3 +138,10 @@ def test_versions_that_do_not_run_on_this_python_are_raised() -> None:
     assert [item.text for item in found.constraints] == ["greenlet>=2"]
     assert len(sentences) == 2
     assert with_floors(required("pydantic==1.8.2"), "3.9.1")[1] == []
+
+
+def test_lines_for_the_python_that_a_project_wants_apply_on_another_too() -> None:
+    lines = ("a==1; python_version >= '3.90' and sys_platform != 'win32'", "b==1; sys_platform == 'win32'", "c==1")
+    found = as_for(required("d==1; python_version >= '3.15'", *lines), ">=3.15,<4")
+    assert [item.text for item in found.requirements if item.applies] == ["d==1", "c==1"]
+    assert as_for(required("c==1"), "new") == required("c==1")
