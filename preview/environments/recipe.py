@@ -23,7 +23,8 @@ from preview.sources import Sources
 
 __all__ = ["Asked", "make_recipe", "read_request"]
 
-# Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones are then left to eviction.
+# Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
+# are then left to eviction.
 _LAYOUT_VERSION = 3
 # Ranges, so that they fit whatever else the project pins.
 _SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
