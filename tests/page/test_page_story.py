@@ -56,6 +56,59 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         assert seen.hosts == {urlsplit(running.url).netloc}
 
 
+def test_a_used_login_link_is_explained_on_the_page(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        page.goto(f"{running.url}/login/used-before")
+        expect(page.get_by_text("This login link has been used or has expired")).to_be_visible()
+        expect(page).to_have_url(f"{running.url}/")
+        page.reload()
+        expect(page.get_by_label("Paste a token")).to_be_visible()
+        expect(page.get_by_text("This login link has been used")).to_be_hidden()
+
+
+def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "careful-user")
+        seen.drop_zip("good", FILES)
+        seen.launch()
+        seen.drop_zip("notes", {"notes.txt": "nothing to run"})
+        page.get_by_role("button", name="Launch", exact=True).click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("launch this"))).to_be_hidden()
+        page.get_by_role("button", name="Remove notes").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Remove", exact=True).click()
+        page.get_by_role("heading", name="good", exact=True, level=2).wait_for()
+        seen.wait_for_state("Running")
+
+        page.get_by_role("button", name="Filter by level and source").click()
+        page.get_by_role("button", name="Program").click()
+        page.get_by_role("button", name="Service").click()
+        expect(page.get_by_text(re.compile(r"^0 of \d+ lines shown"))).to_be_visible()
+        page.get_by_role("button", name="Show all").last.click()
+        seen.wait_for_line("the shop is open")
+        page.get_by_role("button", name="Copy, save, clear").click()
+        page.get_by_role("menuitem", name="Clear").click()
+        page.get_by_role("button", name="Show them again").click()
+        seen.wait_for_line("the shop is open")
+
+        seen.pick("GET", "/books/{book_id}")
+        page.get_by_label("Path: book_id").fill("x")
+        seen.send()
+        seen.wait_for_answer("422")
+        expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"loc": ["path", "book_id"]')
+        seen.pick("GET", "/page")
+        expect(page.get_by_role("region", name="Answer", exact=True)).to_be_hidden()
+        page.get_by_role("tab", name="History").click()
+        page.get_by_role("button", name="GET /books/x").click()
+        seen.wait_for_answer("GET /books/x")
+        seen.wait_for_answer("422")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        seen.wait_for_state("Stopped")
+        assert not seen.violations
+
+
 def test_a_folder_is_uploaded_without_what_tools_left_in_it(running: Running, browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "kiosk"
     (folder / "__pycache__").mkdir(parents=True)

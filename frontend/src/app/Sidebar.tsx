@@ -1,9 +1,10 @@
-import { type ReactNode, type RefObject, useRef } from "react";
+import { type ReactNode, type RefObject, useRef, useState } from "react";
 
+import { asProblem } from "../lib/api/problem";
 import { Button, Dot, IconButton, Notice } from "../lib/ui/controls";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
-import type { Project, Projects } from "./useProjects";
+import { isOn, type Project, type Projects } from "./useProjects";
 
 interface SidebarProps {
   projects: Projects;
@@ -26,6 +27,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
             <button
               type="button"
               className={styles.project}
+              title={ageOf(project)}
               aria-current={project.id === selected ? "page" : undefined}
               onClick={() => onSelect(project.id)}
             >
@@ -33,12 +35,45 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
               <span className={styles.projectName}>{project.name}</span>
               <span className={styles.projectState}>{stateOf(project)}</span>
             </button>
+            {takesUploads && !isOn(project.preview) && project.id === selected && (
+              <Remove project={project} onRemove={projects.remove} />
+            )}
           </li>
         ))}
       </ul>
       {problem && <Notice tone="bad">{problem.message}</Notice>}
       {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
+  );
+}
+
+/** Deletes the files that were uploaded, when it is pressed twice. */
+function Remove({ project, onRemove }: { project: Project; onRemove: Projects["remove"] }): ReactNode {
+  const [isAsked, setAsked] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  if (problem !== null) return <Notice tone="bad">{problem}</Notice>;
+  if (!isAsked)
+    return (
+      <Button small kind="quiet" aria-label={`Remove ${project.name}`} onClick={() => setAsked(true)}>
+        Remove…
+      </Button>
+    );
+  return (
+    <span className={styles.removing} role="alertdialog" aria-label={`Remove ${project.name}?`}>
+      <span>Remove its files?</span>
+      <Button small autoFocus onClick={() => setAsked(false)}>
+        Keep it
+      </Button>
+      <Button
+        small
+        kind="danger"
+        onClick={() => {
+          onRemove(project.id).catch((error: unknown) => setProblem(asProblem(error).message));
+        }}
+      >
+        Remove
+      </Button>
+    </span>
   );
 }
 
@@ -120,9 +155,14 @@ function toneOf({ preview }: Project): "good" | "busy" | "bad" | "idle" {
   }
 }
 
+/** The state in a word; of what has never run, when it came. */
 function stateOf({ preview, createdAt }: Project): string {
-  if (preview && preview.status !== "stopped") return preview.status;
-  return createdAt === null ? "" : ago(createdAt);
+  if (preview) return preview.status;
+  return createdAt === null ? "" : `added ${ago(createdAt)}`;
+}
+
+function ageOf({ createdAt }: Project): string | undefined {
+  return createdAt === null ? undefined : `Added ${ago(createdAt)}`;
 }
 
 function ago(time: string): string {

@@ -42,7 +42,7 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
         }),
       ]);
       setTakesUploads(generations !== null);
-      setList(projectsOf(generations ?? [], previews));
+      setList(projectsOf(generations, previews));
       setProblem(null);
     } catch (error) {
       const found = asProblem(error);
@@ -87,20 +87,23 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */
 export function projectsOf(
-  generations: readonly { id: string; name: string; created_at: string }[],
+  generations: readonly { id: string; name: string; created_at: string }[] | null,
   previews: readonly PreviewInstance[],
 ): Project[] {
   const newest = new Map<string, PreviewInstance>();
   for (const one of previews) if (!newest.has(one.generation_id)) newest.set(one.generation_id, one);
-  const known = generations.map((one) => ({
+  const known = (generations ?? []).map((one) => ({
     id: one.id,
     name: one.name || one.id,
     createdAt: one.created_at,
     preview: newest.get(one.id) ?? null,
   }));
   const ids = new Set(known.map((one) => one.id));
-  const others = [...newest.values()].filter((one) => !ids.has(one.generation_id));
-  return [
+  // Of a generation that was removed, the previews are remembered a while; only one that runs is still a matter.
+  const others = [...newest.values()].filter(
+    (one) => !ids.has(one.generation_id) && (generations === null || isOn(one)),
+  );
+  const all = [
     ...known,
     ...others.map((one) => ({
       id: one.generation_id,
@@ -109,4 +112,10 @@ export function projectsOf(
       preview: one,
     })),
   ];
+  return [...all.filter((one) => isOn(one.preview)), ...all.filter((one) => !isOn(one.preview))];
+}
+
+/** Whether a preview holds a place. */
+export function isOn(preview: PreviewInstance | null): boolean {
+  return preview !== null && ["starting", "running", "stopping"].includes(preview.status);
 }

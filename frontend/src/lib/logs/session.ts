@@ -3,9 +3,10 @@ import { asProblem, Problem } from "../api/problem";
 import type { EndEvent, LogLine, StatusEvent } from "../api/types";
 import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
 import { canShare, type Feed, SharedFeed } from "../stream/shared";
+import { asksForHealth, type HealthCheck, healthCheckOf, isHealthCheck } from "./health";
 import { forgetTail, keepTail, keptTail } from "./keep";
 import { type LaunchStep, LaunchSteps } from "./steps";
-import { LogStore } from "./store";
+import { isNote, LogStore } from "./store";
 
 /**
  * Lines that came while a request ran. Time alone decides: what else the program says meanwhile is marked too, and
@@ -121,6 +122,9 @@ export class LogSession {
     forgetTail(this.generationId);
   };
 
+  /** Show again what was cleared. */
+  readonly restore = (): void => this.store.restore();
+
   /** Fetch the lines before the oldest one here. Resolves when they are here, or cannot be had. */
   readonly loadOlder = (): Promise<void> => {
     this.#loading ??= this.#loadOlder().finally(() => {
@@ -145,12 +149,32 @@ export class LogSession {
 
   /** How many lines bear this mark; 0 while its request runs. */
   countMarked(mark: RequestMark): number {
-    return mark.toSeq === null ? 0 : mark.toSeq - mark.fromSeq + 1;
+    if (mark.toSeq === null) return 0;
+    let found = 0;
+    for (let at = this.store.end - 1; at >= this.store.first; at -= 1) {
+      const entry = this.store.at(at);
+      if (!entry || entry.seq < mark.fromSeq) break;
+      if (!isNote(entry) && entry.seq <= mark.toSeq && this.#isAbout(mark, entry)) found += 1;
+    }
+    return found;
   }
 
   /** The request that ran while this line was printed. */
-  markOf(seq: number): RequestMark | undefined {
-    return this.#snapshot.marks.findLast((one) => seq >= one.fromSeq && (one.toSeq === null || seq <= one.toSeq));
+  markOf(line: LogLine): RequestMark | undefined {
+    const { seq } = line;
+    const mark = this.#snapshot.marks.findLast((one) => seq >= one.fromSeq && (one.toSeq === null || seq <= one.toSeq));
+    return mark && this.#isAbout(mark, line) ? mark : undefined;
+  }
+
+  /** What the service asks this preview all the time; null until it has answered once. */
+  get healthCheck(): HealthCheck | null {
+    return healthCheckOf(this.#snapshot.steps);
+  }
+
+  /** A health check that comes by during a request is not of its making. */
+  #isAbout(mark: RequestMark, line: LogLine): boolean {
+    const check = this.healthCheck;
+    return check === null || asksForHealth(mark.label, check) || !isHealthCheck(line, check);
   }
 
   async #loadOlder(): Promise<void> {

@@ -39,6 +39,9 @@ export class LogStore {
   #lastSeq = 0;
   #floorSeq = 1;
   #isHeld = false;
+  #notes = 0;
+  /** What was cleared from the view, to be shown again. */
+  #cleared: { entries: Entry[]; firstSeq: number; floorSeq: number; chars: number; notes: number } | null = null;
   #listeners = new Set<() => void>();
 
   constructor(limits: { maxLines?: number; maxChars?: number } = {}) {
@@ -68,6 +71,16 @@ export class LogStore {
   /** Number of the newest line that ever came; 0 if none did. */
   get lastSeq(): number {
     return this.#lastSeq;
+  }
+
+  /** How many lines are here, notes left out. */
+  get lines(): number {
+    return this.#entries.length - this.#notes;
+  }
+
+  /** Whether lines were cleared that can be shown again. */
+  get hasCleared(): boolean {
+    return this.#cleared !== null;
   }
 
   /** Grows with each change. */
@@ -119,6 +132,7 @@ export class LogStore {
     if (gap.last <= this.#lastSeq) return;
     const count = gap.last - gap.first + 1;
     const lines = count === 1 ? `line ${gap.first} is` : `lines ${gap.first} to ${gap.last} are`;
+    this.#notes += 1;
     this.#entries.push({ kind: "gap", seq: gap.last, text: `${lines} missing: ${gap.reason}` });
     if (this.#firstSeq === 0) this.#firstSeq = gap.last + 1;
     this.#lastSeq = gap.last;
@@ -127,6 +141,7 @@ export class LogStore {
 
   /** A remark of the page itself, such as a lost connection. */
   appendNote(text: string): void {
+    this.#notes += 1;
     this.#entries.push({ kind: "note", seq: this.#lastSeq, text });
     this.#changed();
   }
@@ -145,6 +160,7 @@ export class LogStore {
       newest === this.#firstSeq - 1
         ? []
         : [{ kind: "gap", seq: newest, text: `lines ${newest + 1} to ${this.#firstSeq - 1} are missing` }];
+    this.#notes += hole.length;
     this.#entries = [...older, ...hole, ...this.#entries];
     this.#first -= older.length + hole.length;
     this.#firstSeq = oldest?.seq ?? this.#firstSeq;
@@ -158,16 +174,45 @@ export class LogStore {
   #endHere(): void {
     if (!this.hasOlder) return;
     const text = "earlier lines are not fetched: this is as much as a page holds. “preview logs” shows all of them.";
+    this.#notes += 1;
     this.#entries.unshift({ kind: "note", seq: this.#firstSeq - 1, text });
     this.#first -= 1;
     this.#floorSeq = this.#firstSeq;
   }
 
-  /** Empty the view: what was said until now does not come back, not by scrolling up either. */
+  /** Empty the view: what was said until now does not come back by scrolling up, but by `restore`. */
   clear(): void {
+    if (this.#entries.length === 0) return;
+    this.restore();
+    this.#cleared = {
+      entries: this.#entries,
+      firstSeq: this.#firstSeq,
+      floorSeq: this.#floorSeq,
+      chars: this.#chars,
+      notes: this.#notes,
+    };
+    this.#empty();
+  }
+
+  /** Show again what was cleared. */
+  restore(): void {
+    const cleared = this.#cleared;
+    if (cleared === null) return;
+    this.#cleared = null;
+    this.#entries = [...cleared.entries, ...this.#entries];
+    this.#first -= cleared.entries.length;
+    this.#firstSeq = cleared.firstSeq;
+    this.#floorSeq = cleared.floorSeq;
+    this.#chars += cleared.chars;
+    this.#notes += cleared.notes;
+    this.#changed();
+  }
+
+  #empty(): void {
     this.#first = this.end;
     this.#entries = [];
     this.#chars = 0;
+    this.#notes = 0;
     this.#firstSeq = 0;
     this.#floorSeq = this.#lastSeq + 1;
     this.#changed();
@@ -175,7 +220,8 @@ export class LogStore {
 
   /** Another preview begins: all is as new. */
   reset(): void {
-    this.clear();
+    this.#cleared = null;
+    this.#empty();
     this.#lastSeq = 0;
     this.#floorSeq = 1;
     this.#changed();
@@ -192,6 +238,9 @@ export class LogStore {
       if (entry && !isNote(entry)) chars -= entry.message.length;
       drop = Math.max(drop, at + 1);
     }
+    for (const entry of this.#entries.slice(0, drop)) if (isNote(entry)) this.#notes -= 1;
+    // What is older than lines that are dropped already could only be shown with a hole.
+    this.#cleared = null;
     this.#entries.splice(0, drop);
     this.#first += drop;
     this.#chars = chars;

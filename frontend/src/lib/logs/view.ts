@@ -1,9 +1,14 @@
 import type { Level, LogLine, Source } from "../api/types";
+import { type HealthCheck, isHealthCheck } from "./health";
 import { type Entry, isNote, type LogStore } from "./store";
 
 export interface LogFilter {
   levels: readonly Level[];
   sources: readonly Source[];
+  /** Leave out what the program says of these. */
+  without?: HealthCheck | null;
+  /** Lines that are shown all the same, as somebody here has asked for that path. */
+  isOwn?: (line: LogLine) => boolean;
 }
 
 export const LEVELS: readonly Level[] = ["DEBUG", "INFO", "WARNING", "ERROR"];
@@ -11,11 +16,20 @@ export const SOURCES: readonly Source[] = ["subprocess", "system"];
 export const EVERYTHING: LogFilter = { levels: LEVELS, sources: SOURCES };
 
 export function isEverything(filter: LogFilter): boolean {
+  return isUnfiltered(filter) && (filter.without ?? null) === null;
+}
+
+/** Whether each level and source is let through. */
+export function isUnfiltered(filter: LogFilter): boolean {
   return LEVELS.every((level) => filter.levels.includes(level)) && SOURCES.every((one) => filter.sources.includes(one));
 }
 
 export function passes(filter: LogFilter, line: LogLine): boolean {
-  return filter.levels.includes(line.level) && filter.sources.includes(line.source);
+  return filter.levels.includes(line.level) && filter.sources.includes(line.source) && !isHidden(filter, line);
+}
+
+function isHidden({ without, isOwn }: LogFilter, line: LogLine): boolean {
+  return without != null && isHealthCheck(line, without) && !isOwn?.(line);
 }
 
 /**
@@ -28,6 +42,9 @@ export class LogView {
   readonly filter: LogFilter;
   readonly #all: boolean;
   #shown: number[] = [];
+  /** Positions in the store of health checks that are left out, and of notes. */
+  #hidden: number[] = [];
+  #notes: number[] = [];
   #dropped = 0;
   #seenFrom: number;
   #seenTo: number;
@@ -64,11 +81,24 @@ export class LogView {
     return found;
   }
 
+  /** How many health checks of those here are left out. */
+  get hidden(): number {
+    return this.#hidden.length;
+  }
+
+  /** How many lines are shown, notes of the page left out. */
+  get lines(): number {
+    if (this.#all) return this.store.lines;
+    return this.end - this.first - this.#notes.length;
+  }
+
   /** Take in what the store has got or lost since. */
   sync(): void {
     if (this.#all) return;
     const { store } = this;
     if (this.#seenTo < store.first) this.#seenFrom = this.#seenTo = store.first;
+    this.#hidden = since(store.first, this.#hidden);
+    this.#notes = since(store.first, this.#notes);
     const newer = this.#passing(this.#seenTo, store.end);
     for (const at of newer) this.#shown.push(at);
     this.#seenTo = store.end;
@@ -76,6 +106,8 @@ export class LogView {
       const older = this.#passing(store.first, this.#seenFrom);
       this.#shown = [...older, ...this.#shown];
       this.#dropped -= older.length;
+      this.#hidden.sort((a, b) => a - b);
+      this.#notes.sort((a, b) => a - b);
     }
     this.#seenFrom = store.first;
     const gone = this.#shown.findIndex((at) => at >= store.first);
@@ -90,8 +122,15 @@ export class LogView {
     const found: number[] = [];
     for (let at = from; at < to; at += 1) {
       const entry = this.store.at(at);
-      if (entry && (isNote(entry) || passes(this.filter, entry))) found.push(at);
+      if (!entry) continue;
+      if (isNote(entry)) this.#notes.push(at);
+      else if (isHidden(this.filter, entry)) this.#hidden.push(at);
+      if (isNote(entry) || passes(this.filter, entry)) found.push(at);
     }
     return found;
   }
+}
+
+function since(first: number, sorted: number[]): number[] {
+  return (sorted[0] ?? first) < first ? sorted.filter((at) => at >= first) : sorted;
 }

@@ -1,6 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useMemo, useRef, useState } from "react";
+import { Fragment, type ReactNode, useMemo, useRef, useState } from "react";
 
+import { count } from "../ui/format";
 import { Icon } from "../ui/icons";
 import styles from "./request.module.css";
 
@@ -16,8 +17,11 @@ interface Row {
 
 const ROW_PX = 21;
 /** Open at first: enough to see what it is about. */
-const OPEN_DEPTH = 3;
+const OPEN_DEPTH = 5;
 const OPEN_ITEMS = 100;
+/** Shorter than this, an array or object stands on one line. */
+const INLINE_CHARS = 60;
+const INLINE_ITEMS = 12;
 
 /** A JSON value as a tree whose branches open and close; only what is in sight is in the page. */
 export function JsonTree({ value }: { value: unknown }): ReactNode {
@@ -44,6 +48,8 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
           return (
             <div
               key={item.key}
+              ref={virtual.measureElement}
+              data-index={item.index}
               className={styles.treeRow}
               style={{ transform: `translateY(${item.start}px)`, paddingLeft: row.depth * 16 + 18 }}
             >
@@ -63,12 +69,13 @@ function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void
     return (
       <>
         {name}
-        <Leaf value={row.value} />
+        <Inline value={row.value} />
       </>
     );
   const isArray = Array.isArray(row.value);
   const size = Object.keys(row.value as object).length;
-  const summary = isArray ? `[${row.isOpen ? "" : ` ${size} items ]`}` : `{${row.isOpen ? "" : ` ${size} keys }`}`;
+  const [first, last, word] = isArray ? ["[", "]", "item"] : ["{", "}", "key"];
+  const summary = row.isOpen ? first : `${first} ${count(size, word)} ${last}`;
   return (
     <button type="button" className={styles.branch} aria-expanded={row.isOpen} onClick={() => onToggle(row.path)}>
       <span className={styles.caret} data-open={row.isOpen}>
@@ -80,6 +87,35 @@ function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void
   );
 }
 
+/** A value on one line, coloured by what its parts are. */
+function Inline({ value }: { value: unknown }): ReactNode {
+  const isArray = Array.isArray(value);
+  if (typeof value !== "object" || value === null || Object.keys(value).length === 0) return <Leaf value={value} />;
+  return (
+    <>
+      <span className={styles.muted}>{isArray ? "[" : "{ "}</span>
+      {Object.entries(value as Record<string, unknown>).map(([key, one], at) => (
+        <Fragment key={key}>
+          {at > 0 && <span className={styles.muted}>, </span>}
+          {!isArray && <span className={styles.key}>{JSON.stringify(key)}: </span>}
+          <Inline value={one} />
+        </Fragment>
+      ))}
+      <span className={styles.muted}>{isArray ? "]" : " }"}</span>
+    </>
+  );
+}
+
+/** Whether an array or object is short enough to be read on one line. */
+function isShort(value: object): boolean {
+  const parts: unknown[] = Object.values(value);
+  if (parts.length > INLINE_ITEMS) return false;
+  // What is long is looked at no further than it must be.
+  if (parts.some((one) => typeof one === "string" && one.length > INLINE_CHARS)) return false;
+  if (parts.some((one) => typeof one === "object" && one !== null && !isShort(one))) return false;
+  return JSON.stringify(value).length <= INLINE_CHARS;
+}
+
 function Leaf({ value }: { value: unknown }): ReactNode {
   const kind = value === null ? "null" : Array.isArray(value) || typeof value === "object" ? "empty" : typeof value;
   return (
@@ -89,10 +125,11 @@ function Leaf({ value }: { value: unknown }): ReactNode {
   );
 }
 
-function flatten(root: unknown, toggled: ReadonlySet<string>): Row[] {
+export function flatten(root: unknown, toggled: ReadonlySet<string>): Row[] {
   const rows: Row[] = [];
   const add = (value: unknown, name: string | null, path: string, depth: number): void => {
-    const isBranch = typeof value === "object" && value !== null && Object.keys(value).length > 0;
+    const isBranch =
+      typeof value === "object" && value !== null && Object.keys(value).length > 0 && (depth === 0 || !isShort(value));
     if (!isBranch) {
       rows.push({ path, depth, name, value, isOpen: null, closing: null });
       return;

@@ -1,4 +1,4 @@
-import { useCallback, useSyncExternalStore } from "react";
+import { useCallback, useMemo, useSyncExternalStore } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
@@ -22,6 +22,6 @@ export function useRequests(generationId: string, given?: PreviewClient): Reques
   const snapshot = useSyncExternalStore(desk.subscribe, () => desk.snapshot);
   const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
-  const logLines = mark ? session.countMarked(mark) : 0;
+  const logLines = useMemo(() => (mark ? session.countMarked(mark) : 0), [mark, session]);
   return { ...snapshot, desk, logLines, send };
 }

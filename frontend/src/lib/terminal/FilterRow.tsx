@@ -1,7 +1,8 @@
 import type { ReactNode } from "react";
 
 import type { Level, Source } from "../api/types";
-import { type LogFilter, LEVELS, SOURCES } from "../logs/view";
+import { EVERYTHING, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
+import { Button } from "../ui/controls";
 import styles from "./terminal.module.css";
 
 const LEVEL_WORDS: Record<Level, string> = { DEBUG: "Debug", INFO: "Info", WARNING: "Warnings", ERROR: "Errors" };
@@ -31,6 +32,11 @@ export function FilterRow({
         chosen={filter.sources}
         onChoose={(sources) => onFilter({ ...filter, sources })}
       />
+      {!isUnfiltered(filter) && (
+        <Button small kind="quiet" onClick={() => onFilter(EVERYTHING)}>
+          Show all
+        </Button>
+      )}
     </div>
   );
 }

@@ -10,6 +10,10 @@ interface MoreMenuProps {
   onSaveText: () => void;
   onSaveJson: () => void;
   onClear: () => void;
+  /** How many health checks are left out; null where it is not known what they are. */
+  hiddenChecks: number | null;
+  showsChecks: boolean;
+  onChecks: (isShown: boolean) => void;
   isSpoken: boolean;
   onSpoken: (isSpoken: boolean) => void;
 }
@@ -66,6 +70,12 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
           {item("Save as text", props.onSaveText)}
           {item("Save as JSON Lines", props.onSaveJson)}
           {item("Clear", props.onClear)}
+          {props.hiddenChecks !== null &&
+            item(
+              props.showsChecks ? "Health checks" : `Health checks (${props.hiddenChecks} hidden)`,
+              () => props.onChecks(!props.showsChecks),
+              props.showsChecks,
+            )}
           {item("For screen readers", () => props.onSpoken(!props.isSpoken), props.isSpoken)}
         </div>
       )}

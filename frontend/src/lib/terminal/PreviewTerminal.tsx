@@ -3,10 +3,12 @@ import "@xterm/xterm/css/xterm.css";
 import { type CSSProperties, type KeyboardEvent, type ReactNode, useMemo, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import type { LogLine } from "../api/types";
 import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
-import { EVERYTHING, isEverything, LogView } from "../logs/view";
-import { classes, copyText, IconButton } from "../ui/controls";
+import { healthCheckOf } from "../logs/health";
+import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
+import { Button, classes, copyText, IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
 import { count } from "../ui/format";
 import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
@@ -20,7 +22,7 @@ import { LineTip } from "./LineTip";
 import { MoreMenu } from "./MoreMenu";
 import { SearchRow } from "./SearchRow";
 import styles from "./terminal.module.css";
-import { useLineCount, useScreen } from "./useScreen";
+import { type LineCounts, useLineCounts, useScreen } from "./useScreen";
 import { useSearch } from "./useSearch";
 import { useSpoken } from "./useSpoken";
 
@@ -48,11 +50,18 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const [open, setOpen] = useState<"search" | "filter" | null>(null);
   const [isSpoken, setSpoken] = useSpoken();
   const [hovered, setHovered] = useState<HoveredLine | null>(null);
-  const view = useMemo(() => new LogView(session.store, filter), [session, filter]);
+  const [showsChecks, setShowsChecks] = useState(false);
+  const check = healthCheckOf(snapshot.steps);
+  const { path, status } = check ?? {};
+  const view = useMemo(() => {
+    const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
+    const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
+    return new LogView(session.store, { ...filter, without, isOwn });
+  }, [session, filter, showsChecks, path, status]);
   const options = { timestamps, wrap, theme, fontSize, isSpoken };
   const { host, screen, state } = useScreen(session, view, options, setHovered);
   const search = useSearch(view, screen, open === "search");
-  const lines = useLineCount(session);
+  const counts = useLineCounts(session, view);
 
   const closeSearch = (): void => {
     setOpen(null);
@@ -65,7 +74,10 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
     setOpen("search");
   };
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
-  const isEmpty = lines === 0 && view.end === view.first;
+  const restore = (): void => {
+    session.restore();
+    screen?.show(view);
+  };
 
   return (
     <div
@@ -76,7 +88,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
         <div className={styles.bar} role="toolbar" aria-label="Log tools">
           <div className={styles.connection}>
             <ConnectionWord snapshot={snapshot} />
-            <span className={styles.lines}>{lines > 0 ? count(lines, "line") : ""}</span>
+            <span className={styles.lines}>{countWords(counts)}</span>
           </div>
           <IconButton
             icon="search"
@@ -87,7 +99,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <IconButton
             icon="filter"
             label="Filter by level and source"
-            aria-expanded={open === "filter" || !isEverything(filter)}
+            aria-expanded={open === "filter" || !isUnfiltered(filter)}
             onClick={() => setOpen(open === "filter" ? null : "filter")}
           />
           <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
@@ -99,6 +111,9 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
             isSpoken={isSpoken}
             onSpoken={setSpoken}
             onClear={session.clear}
+            hiddenChecks={check ? counts.hidden : null}
+            showsChecks={showsChecks}
+            onChecks={setShowsChecks}
           />
         </div>
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
@@ -110,7 +125,24 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
             </button>
           )}
           <div ref={host} className={styles.host} data-wrap={wrap} />
-          {isEmpty && <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />}
+          {counts.shown === 0 && counts.all > 0 ? (
+            <div className={styles.empty}>
+              <strong>No line passes the filter</strong>
+              <span>{countWords(counts)} shown.</span>
+              <Button onClick={() => setFilter(EVERYTHING)}>Show all</Button>
+            </div>
+          ) : (
+            counts.all === 0 &&
+            view.end === view.first &&
+            (counts.hasCleared ? (
+              <div className={styles.empty}>
+                <span>Cleared; new lines appear here.</span>
+                <Button onClick={restore}>Show them again</Button>
+              </div>
+            ) : (
+              <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />
+            ))
+          )}
           {snapshot.loadingOlder && (
             <div className={styles.older} role="status">
               Loading earlier lines…
@@ -124,12 +156,15 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           )}
         </div>
         <Foot snapshot={snapshot} onRetry={session.retryNow} />
-        {hovered && (
-          <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry.seq)} />
-        )}
+        {hovered && <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry)} />}
       </section>
     </div>
   );
+}
+
+function countWords({ all, shown }: LineCounts): string {
+  if (shown !== null) return `${shown.toLocaleString("en")} of ${count(all, "line")}`;
+  return all > 0 ? count(all, "line") : "";
 }
 
 function Foot(props: Parameters<typeof ConnectionNotice>[0]): ReactNode {

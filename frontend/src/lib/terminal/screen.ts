@@ -204,7 +204,7 @@ export class Screen {
   }
 
   #paint(entry: Entry): string {
-    const isMarked = !isNote(entry) && this.#events.isMarked(entry.seq);
+    const isMarked = !isNote(entry) && this.#events.isMarked(entry);
     return paint(entry, { timestamps: this.#options.timestamps, isMarked });
   }
 

@@ -1,3 +1,4 @@
+import type { LogLine } from "../api/types";
 import type { HoveredLine } from "./lineHeads";
 import type { Theme } from "./themes";
 
@@ -22,5 +23,5 @@ export interface ScreenEvents {
   onNeedOlder: () => void;
   /** The pointer is on a line's timestamp or gutter. */
   onHover: (line: HoveredLine | null) => void;
-  isMarked: (seq: number) => boolean;
+  isMarked: (line: LogLine) => boolean;
 }

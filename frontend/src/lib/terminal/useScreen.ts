@@ -1,19 +1,36 @@
 import { type RefObject, useEffect, useRef, useState } from "react";
 
 import type { LogSession } from "../logs/session";
-import type { LogView } from "../logs/view";
+import { isUnfiltered, type LogView } from "../logs/view";
 import type { HoveredLine } from "./lineHeads";
 import { Screen } from "./screen";
 import type { ScreenOptions, ScreenState } from "./screenTypes";
 
-/** The number of the newest line, at most once per frame. */
-export function useLineCount(session: LogSession): number {
-  const [value, setValue] = useState(0);
+export interface LineCounts {
+  /** Lines that there are: as many as the program has written, or as are here where a filter counts them. */
+  all: number;
+  /** Lines that pass the filter; null where there is none. */
+  shown: number | null;
+  /** Health checks that are left out. */
+  hidden: number;
+  hasCleared: boolean;
+}
+
+const NONE: LineCounts = { all: 0, shown: null, hidden: 0, hasCleared: false };
+
+/** How many lines there are and are shown, at most once per frame. */
+export function useLineCounts(session: LogSession, view: LogView): LineCounts {
+  const [value, setValue] = useState(NONE);
   useEffect(() => {
     let frame = 0;
     const look = (): void => {
       frame = 0;
-      setValue(session.store.length === 0 ? 0 : session.store.lastSeq);
+      const { store } = session;
+      view.sync();
+      const isFiltered = !isUnfiltered(view.filter);
+      const all = isFiltered ? store.lines : store.length === 0 ? 0 : store.lastSeq;
+      const next = { all, shown: isFiltered ? view.lines : null, hidden: view.hidden, hasCleared: store.hasCleared };
+      setValue((now) => (JSON.stringify(now) === JSON.stringify(next) ? now : next));
     };
     look();
     const forget = session.store.subscribe(() => (frame ||= requestAnimationFrame(look)));
@@ -21,7 +38,7 @@ export function useLineCount(session: LogSession): number {
       forget();
       cancelAnimationFrame(frame);
     };
-  }, [session]);
+  }, [session, view]);
   return value;
 }
 
@@ -50,7 +67,7 @@ export function useScreen(
         setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
       onNeedOlder: () => void session.loadOlder().then(() => made.sync()),
       onHover,
-      isMarked: (seq) => session.markOf(seq) !== undefined,
+      isMarked: (line) => session.markOf(line) !== undefined,
     });
     setScreen(made);
     const forget = session.store.subscribe(() => made.sync());

@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+
+import { clientOf, line } from "../testing";
+import { asksForHealth, healthCheckOf, isHealthCheck } from "./health";
+import { LogSession } from "./session";
+import { LogStore } from "./store";
+import { EVERYTHING, LogView } from "./view";
+
+const CHECK = { path: "/health", status: "200" };
+const access = (seq: number, path: string, status = 200) =>
+  line(seq, `INFO:     127.0.0.1:40312 - "GET ${path} HTTP/1.1" ${status} OK`);
+
+describe("a health check in the log", () => {
+  test.each([
+    'INFO:     127.0.0.1:40312 - "GET /health HTTP/1.1" 200 OK',
+    '127.0.0.1 - - [21/Nov/2026 15:04:43] "GET /health HTTP/1.1" 200 -',
+    "\u001b[0mGET /health \u001b[32m200\u001b[0m 1.402 ms - 15",
+    '[GIN] 2026/11/21 - 15:04:43 | 200 |  31.2µs | 127.0.0.1 | GET      "/health"',
+    '"GET /health/ HTTP/1.1" 200',
+  ])("is known by its access line: %s", (message) => {
+    expect(isHealthCheck(line(1, message), CHECK)).toBe(true);
+  });
+
+  test.each([
+    '"GET /health HTTP/1.1" 503 Service Unavailable',
+    '"GET /healthy HTTP/1.1" 200 OK',
+    '"GET /health/deep HTTP/1.1" 200 OK',
+    '"POST /health HTTP/1.1" 200 OK',
+    "the route /health is ready",
+  ])("is not what another line says: %s", (message) => {
+    expect(isHealthCheck(line(1, message), CHECK)).toBe(false);
+  });
+
+  test("may be any answer, where the first one was no better", () => {
+    expect(isHealthCheck(access(1, "/", 404), { path: "/", status: "404" })).toBe(true);
+    expect(isHealthCheck(access(1, "/", 500), { path: "/", status: "404" })).toBe(false);
+  });
+
+  test("is what the last step of the launch has asked for", () => {
+    const ready = { name: "ready", label: "Answers", state: "done" as const, atMs: 1 };
+    expect(healthCheckOf([{ ...ready, detail: "0.52 s (GET /health -> 200)" }])).toEqual(CHECK);
+    expect(healthCheckOf([{ ...ready, detail: "0.52 s" }])).toBeNull();
+    expect(asksForHealth("GET /health?deep=1", CHECK)).toBe(true);
+    expect(asksForHealth("GET /books", CHECK)).toBe(false);
+  });
+
+  test("is left out and counted, but for those that somebody asked for", () => {
+    const store = new LogStore();
+    store.append([access(1, "/health"), access(2, "/books"), access(3, "/health"), access(4, "/health")]);
+    const isOwn = ({ seq }: { seq: number }): boolean => seq === 3;
+    const view = new LogView(store, { ...EVERYTHING, without: CHECK, isOwn });
+    expect(view.slice(view.first, view.end).map((one) => one.seq)).toEqual([2, 3]);
+    expect([view.lines, view.hidden]).toEqual([2, 2]);
+  });
+});
+
+test("lines that were cleared are shown again, before those that came since", () => {
+  const session = new LogSession(
+    clientOf(() => new Response()),
+    "g1",
+  );
+  const { store } = session;
+  store.append([line(1), line(2)]);
+  const views = [new LogView(store), new LogView(store, { ...EVERYTHING, levels: ["INFO"] })];
+  store.appendNote("a remark");
+  session.clear();
+  expect([store.lines, store.hasCleared, store.hasOlder]).toEqual([0, true, false]);
+  for (const view of views) view.sync();
+  store.append([line(3)]);
+  session.clear();
+  store.append([line(4)]);
+  session.restore();
+  for (const view of views) {
+    view.sync();
+    expect(view.slice(view.first, view.end).map((one) => one.seq)).toEqual([1, 2, 2, 3, 4]);
+    expect(view.lines).toBe(4);
+  }
+  expect(store.hasCleared).toBe(false);
+});

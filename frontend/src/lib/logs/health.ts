@@ -1,0 +1,43 @@
+import type { LogLine } from "../api/types";
+import type { LaunchStep } from "./steps";
+import { plain } from "./text";
+
+/** What the service asks a preview again and again, and how it answered first. */
+export interface HealthCheck {
+  path: string;
+  status: string;
+}
+
+/** A request as access logs write it: `"GET /health HTTP/1.1" 200`, `GET /health 200 3 ms`, `GET "/health"`. */
+const ACCESS = /(?:^|[\s"'\]])(GET|HEAD)\s+"?(\/[^\s"'?]*)(?:\?[^\s"']*)?(?:["'\s]|$)/;
+const STATUS = /(?:^|[\s|=])([1-5]\d\d)\b/;
+
+/** What the launch's last step says of it: `0.52 s (GET /health -> 200)`. */
+export function healthCheckOf(steps: readonly LaunchStep[]): HealthCheck | null {
+  const said = /\(GET (\S+) -> (\d+)\)/.exec(steps.find((step) => step.name === "ready")?.detail ?? "");
+  return said?.[1] && said[2] ? { path: said[1], status: said[2] } : null;
+}
+
+/**
+ * Whether a line of the program is no more than the trace of a health check.
+ *
+ * An answer that is worse than the first one was is news, and so is an error.
+ */
+export function isHealthCheck(line: LogLine, check: HealthCheck): boolean {
+  if (line.source !== "subprocess" || line.level === "ERROR" || !line.message.includes(check.path)) return false;
+  const text = plain(line.message);
+  const asked = ACCESS.exec(text);
+  if (!asked || trimmed(asked[2] ?? "") !== trimmed(check.path)) return false;
+  const status = STATUS.exec(text.slice(asked.index + asked[0].length - 1))?.[1];
+  return status === undefined || status < "400" || status === check.status;
+}
+
+/** Whether a request, named as its mark is, asks for what the health checks ask for. */
+export function asksForHealth(label: string, check: HealthCheck): boolean {
+  const [method, target] = label.split(" ");
+  return (method === "GET" || method === "HEAD") && trimmed(target?.split("?")[0] ?? "") === trimmed(check.path);
+}
+
+function trimmed(path: string): string {
+  return path.length > 1 ? path.replace(/\/$/, "") : path;
+}
