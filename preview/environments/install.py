@@ -32,8 +32,9 @@ _WHEELS_ONLY: Final = (
     "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",
     "httptools", "llvmlite", "lxml", "matplotlib", "numba", "numpy", "opencv-contrib-python", "opencv-python",
     "opencv-python-headless", "orjson", "pandas", "pillow", "polars", "psycopg2", "psycopg2-binary",
-    "pyarrow", "pydantic-core", "pymssql", "pyyaml", "rpds-py", "scikit-image", "scikit-learn", "scipy", "shapely", "spacy",
-    "statsmodels", "tensorflow", "thinc", "tiktoken", "tokenizers", "torch", "ujson", "uvloop", "watchfiles", "yarl",
+    "pyarrow", "pydantic-core", "pymssql", "pyyaml", "rpds-py", "scikit-image", "scikit-learn", "scipy", "shapely",
+    "spacy", "statsmodels", "tensorflow", "thinc", "tiktoken", "tokenizers", "torch", "ujson", "uvloop",
+    "watchfiles", "yarl",
 )  # fmt: skip
 # A newer version may want a newer version of something else, which is looked at again.
 _MAX_RELIC_ROUNDS: Final = 3
