@@ -21,6 +21,7 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE
 _OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
 
 
+_ENDLESS = re.compile(r"\S{2000,}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -114,7 +115,8 @@ def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool) ->
         required: What was to be installed.
         offline: Whether the network was left out on purpose.
     """
-    text = "\n".join(lines)
+    # No name is so long; the patterns below take the square of a word's length.
+    text = _ENDLESS.sub("…", "\n".join(lines))
     if _DISK.search(text):
         return Explanation("The disk is full: free some space on the service's machine and launch again", "disk")
     if offline and _OFFLINE.search(text):

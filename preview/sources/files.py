@@ -17,6 +17,8 @@ __all__ = ["Sources", "without_collector"]
 
 # A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
 _MAX_FILES = 5_000
+# No project is nested so deep; walking it would call itself without end.
+_MAX_FOLDERS_DEEP = 64
 _MAX_FILE_BYTES = 1024 * 1024
 # Reading more than this would take longer than an answer may take.
 _MAX_TOTAL_BYTES = 32 * 1024 * 1024
@@ -99,6 +101,9 @@ class Sources:
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not _is_skipped(Path(folder), name))
             prefix = Path(folder).relative_to(self.root).as_posix()
+            if prefix.count("/") >= _MAX_FOLDERS_DEEP and folders:
+                self.skipped[prefix] = f"deeper than {_MAX_FOLDERS_DEEP} folders: what is below was not looked at"
+                folders.clear()
             for file in sorted(files):
                 count += 1
                 if count > _MAX_FILES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 import tree_sitter_javascript
@@ -21,6 +22,9 @@ SCRIPT_SUFFIXES: Final = (".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", 
 
 # A source file of this size was made by a bundler; parsing it would take a second.
 _MAX_BYTES: Final = 512 * 1024
+# Of this thread's own time: source takes a tenth, random bytes a minute. The parser gets its text in pieces.
+_MAX_PARSE_S: Final = 1.5
+_PIECE_BYTES: Final = 4096
 # Source nested deeper than this is no one's; a tree is walked by functions that call themselves.
 _MAX_LITERAL_DEPTH: Final = 40
 # What is lost with a part that is not understood matters only where it may have registered something.
@@ -51,7 +55,11 @@ class JavaScriptTrees:
         if len(text) > _MAX_BYTES:
             self.sources.skipped[name] = f"larger than {_MAX_BYTES // 1024} KiB: made by a bundler"
             return None
-        root = parse_script(text, name)
+        try:
+            root = parse_script(text, name)
+        except ValueError:
+            self.sources.skipped[name] = "cannot be parsed in time: it is no script"
+            return None
         line = _lost(root)
         if line is not None:
             self.sources.skipped[name] = f"line {line}: not understood, the rest was read"
@@ -64,14 +72,27 @@ def parse_script(text: bytes, name: str) -> Node:
     Args:
         text: UTF-8.
         name: Its end decides the grammar.
+
+    Raises:
+        ValueError: It takes too long, as only what is no script does.
     """
     language = TYPESCRIPT if name.endswith((".ts", ".mts", ".cts")) else TSX if name.endswith(".tsx") else JAVASCRIPT
-    root = Parser(language).parse(text).root_node
+    root = _parse_in_time(text, language)
     # Flow's annotations and decorators in .js files read as TypeScript.
     if language is JAVASCRIPT and root.has_error:
-        second = Parser(TSX).parse(text).root_node
+        second = _parse_in_time(text, TSX)
         return root if second.has_error else second
     return root
+
+
+def _parse_in_time(text: bytes, language: Language) -> Node:
+    """Other threads have their turn meanwhile: the parser itself never lets go of the interpreter."""
+    end = time.thread_time() + _MAX_PARSE_S
+
+    def piece(offset: int, _: object) -> bytes:
+        return text[offset : offset + _PIECE_BYTES]
+
+    return Parser(language).parse(piece, progress_callback=lambda _, __: time.thread_time() > end).root_node
 
 
 def _lost(root: Node) -> int | None:

@@ -249,3 +249,8 @@ def test_any_text_is_decided_or_refused_in_a_sentence(tmp_path: Path, text: str,
     (tmp_path / "main.py").write_bytes((files["main.py"] + "import conf\n").encode() + text.encode("utf-8", "replace"))
     with contextlib.suppress(PreviewError):
         describe_plan(detect(tmp_path))
+
+
+def test_an_env_file_that_is_none_is_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    values(tmp_path, "", **{".env": "\x01 = = ;\nA=1\n'\n"})
+    assert caplog.records == []

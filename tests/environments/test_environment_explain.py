@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from preview.environments.explain import explain
@@ -58,3 +60,9 @@ def test_a_package_that_only_the_network_has_is_named_when_offline() -> None:
     text = "cause: Because six was not found in the cache and you require six==99,\nhint: the network was disabled"
     found = explain(text.splitlines(), REQUIRED, offline=True)
     assert (found.reason, found.requirement, found.origin) == ("offline", "six==99", "requirements.txt line 1")
+
+
+def test_a_word_without_end_is_not_searched_for_names() -> None:
+    started = time.thread_time()
+    assert explain([f"error: {'x' * 100_000} is odd"], REQUIRED, offline=False).reason == "other"
+    assert time.thread_time() - started < 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
 
 import pytest
 
 from preview.endpoints import extract
 from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
 
 
 @pytest.fixture
@@ -44,3 +47,25 @@ def test_a_pipe_is_not_waited_for(project: Path) -> None:
     sources = Sources(project)
     assert sources.text("pipe.py") == b""
     assert "not a plain file" in sources.skipped["pipe.py"]
+
+
+def test_folders_nested_without_end_are_left_out_and_named(project: Path) -> None:
+    folder = os.open(project, os.O_RDONLY)
+    for _ in range(200):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    sources = Sources(project)
+    assert sources.all_names == ["main.py"]
+    assert "deeper than" in next(reason for name, reason in sources.skipped.items() if name.startswith("d/"))
+
+
+def test_a_script_of_random_bytes_is_given_up_soon(project: Path) -> None:
+    (project / "index.js").write_bytes(random.Random(1).randbytes(400_000))
+    sources = Sources(project)
+    started = time.thread_time()
+    assert JavaScriptTrees(sources).tree("index.js") is None
+    assert time.thread_time() - started < 3
+    assert "index.js" in sources.skipped

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from preview.detection.node.project import NodeProject
 from preview.detection.node.services import ADDRESSES, service_of_name
@@ -78,8 +78,9 @@ def _examples(project: NodeProject, folders: Sequence[str]) -> dict[str, Example
     found = example_values(project.sources, folders)
     for name in _named_files(project):
         text = project.sources.text(name).decode("utf-8-sig", "replace")
-        for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items():
-            if value is not None and (key not in found or not found[key].value):
+        values = {item.key: item.value for item in parse_stream(io.StringIO(text))}
+        for key, value in values.items():
+            if key is not None and value is not None and (key not in found or not found[key].value):
                 found[key] = ExampleValue(value, name)
     return found
 

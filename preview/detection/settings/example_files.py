@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from preview.sources import Sources
 
@@ -80,7 +80,7 @@ def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
     found: dict[str, ExampleValue] = {}
     for name in names:
         text = sources.text(name).decode("utf-8-sig", "replace")
-        values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+        values = {item.key: item.value for item in parse_stream(io.StringIO(text)) if item.key is not None}
         for key, value in values.items():
             if value is not None:
                 found.setdefault(key, ExampleValue(_interpolated(value, values), name))
