@@ -76,6 +76,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
   const restore = (): void => {
     session.restore();
+    view.sync();
     screen?.show(view);
   };
 
