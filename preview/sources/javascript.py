@@ -22,7 +22,7 @@ SCRIPT_SUFFIXES: Final = (".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", 
 
 # A source file of this size was made by a bundler; parsing it would take a second.
 _MAX_BYTES: Final = 512 * 1024
-# Of this thread's own time: source takes a tenth, random bytes a minute. The parser gets its text in pieces.
+# Of this thread's own time: source takes a tenth, random bytes a minute. The trial gets its text in pieces.
 _MAX_PARSE_S: Final = 1.5
 _PIECE_BYTES: Final = 4096
 # Source nested deeper than this is no one's; a tree is walked by functions that call themselves.
@@ -86,13 +86,26 @@ def parse_script(text: bytes, name: str) -> Node:
 
 
 def _parse_in_time(text: bytes, language: Language) -> Node:
-    """Other threads have their turn meanwhile: the parser itself never lets go of the interpreter."""
+    if not _is_text(text):
+        _try_in_time(text, language)
+    # Never the tree of the trial: its nodes call back for their text, which deep in the stack is a crash.
+    return Parser(language).parse(text).root_node
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        return "\0" not in text.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _try_in_time(text: bytes, language: Language) -> None:
     end = time.thread_time() + _MAX_PARSE_S
 
     def piece(offset: int, _: object) -> bytes:
         return text[offset : offset + _PIECE_BYTES]
 
-    return Parser(language).parse(piece, progress_callback=lambda _, __: time.thread_time() > end).root_node
+    Parser(language).parse(piece, progress_callback=lambda _, __: time.thread_time() > end)
 
 
 def _lost(root: Node) -> int | None:
