@@ -74,6 +74,8 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
     setOpen("search");
   };
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
+  // A file that is kept has no holes: health checks are only left out of sight.
+  const whole = (): LogView => new LogView(session.store, filter);
   const restore = (): void => {
     session.restore();
     view.sync();
@@ -107,8 +109,8 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
           <MoreMenu
             onCopy={() => void copyText(screen?.terminal.getSelection() || allText(view))}
-            onSaveText={() => void saveAsText(view, name)}
-            onSaveJson={() => void saveAsJsonLines(view, name)}
+            onSaveText={() => void saveAsText(whole(), name)}
+            onSaveJson={() => void saveAsJsonLines(whole(), name)}
             isSpoken={isSpoken}
             onSpoken={setSpoken}
             onClear={session.clear}
