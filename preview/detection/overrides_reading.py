@@ -27,7 +27,7 @@ _APP = re.compile(r"[\w./@-]+(?::[A-Za-z_][\w.]*(?:\(\))?)?")
 
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or not value.strip():
+    if path.is_absolute() or ".." in path.parts or not value.strip() or "\0" in value:
         raise ValueError(f"{value!r} must be a folder inside the project")
     return str(path)
 
@@ -45,12 +45,17 @@ def _words(value: object) -> object:
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("a command needs at least one word")
+    if not value[0] or any("\0" in word for word in value):
+        raise ValueError("a command needs a program, and cannot hold a NUL character")
     return value
 
 
 def _app(value: str) -> str:
-    if not _APP.fullmatch(value):
+    if not _APP.fullmatch(value) or value.startswith("-"):
         raise ValueError(f'{value!r} is no application; write it as "package.module:name"')
+    path = PurePosixPath(value.partition(":")[0])
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{value!r} must be a file inside the project")
     return value
 
 

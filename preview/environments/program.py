@@ -22,6 +22,7 @@ _KEPT_LINES = 400
 _MAX_LINE_BYTES = 16 * 1024
 # SIGKILL cannot be refused; a process in uninterruptible I/O may take a moment all the same.
 _REAP_S = 2.0
+_LOOK_S = 0.005
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ async def run_program(
     finally:
         with trio.move_on_after(_REAP_S, shield=True):
             result.code = await _end(process)
+            await _reap_others(process.pid)
         await trio.aclose_forcefully(output)
     return result
 
@@ -136,3 +138,15 @@ async def _end(process: subprocess.Popen[bytes]) -> int:
         os.killpg(process.pid, signal.SIGKILL)
     await _wait_for_exit(process)
     return process.wait()
+
+
+async def _reap_others(session: int) -> None:
+    """Reap what the leader left behind: its orphans are the service's children, which adopts them."""
+    while True:
+        try:
+            # No await between the leader's end and the first look: others keep the id from being given away.
+            pid, _ = os.waitpid(-session, os.WNOHANG)  # noqa: ASYNC222  it does not block
+        except ChildProcessError:
+            return
+        if pid == 0:  # killed, and dying
+            await trio.sleep(_LOOK_S)

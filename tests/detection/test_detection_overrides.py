@@ -160,3 +160,15 @@ def test_lists_in_lists_without_an_end_are_no_valid_file(tmp_path: Path) -> None
     write(tmp_path, {"preview.toml": "a = " + "[" * 20_000})
     with pytest.raises(InvalidGeneration, match=r"preview\.toml is not valid TOML"):
         read_preview_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "start", [{"command": ["x", "a\0b"]}, {"command": [""]}, {"directory": "x\0"}, {"steps": ["a\0"]}]
+)
+def test_what_no_program_can_be_given_is_refused(start: dict[str, object]) -> None:
+    assert "The launch request: " in said_of({"start": start})
+
+
+@pytest.mark.parametrize("app", ["/etc/x.js", "../../etc/x.js", "a/../../x.py:app", "--eval"])
+def test_an_application_outside_the_project_is_refused(app: str) -> None:
+    assert 'The launch request: "start.app": ' in said_of({"start": {"app": app}})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 import trio
 
 from preview.environments.program import run_program
+from preview.runtime import child_subreaper
 
 _VARIABLES = {"PATH": "/usr/bin:/bin"}
 
@@ -33,6 +35,13 @@ async def test_what_a_program_left_behind_ends_with_it(tmp_path: Path) -> None:
         result = await run_program(["/bin/sh", "-c", script], environment=_VARIABLES, directory=tmp_path)
     assert result.code == 0
     assert await is_gone(int(result.lines[0]))
+
+
+async def test_orphans_of_a_program_are_not_left_as_zombies(tmp_path: Path) -> None:
+    with trio.fail_after(10), child_subreaper():
+        script = "sleep 60 >/dev/null 2>&1 & echo $!"
+        result = await run_program(["/bin/sh", "-c", script], environment=_VARIABLES, directory=tmp_path)
+        assert not psutil.pid_exists(int(result.lines[0]))
 
 
 async def test_what_an_ended_program_left_behind_is_killed_when_it_holds_the_output(tmp_path: Path) -> None:
