@@ -11,15 +11,17 @@ KEY.lock                   see ``locks``; its modification time is the last use
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from preview.removal import remove_folder
 
 __all__ = ["Layout", "measure_and_protect", "remove_tree"]
 
@@ -110,9 +112,6 @@ def remove_tree(directory: Path) -> None:
     Raises:
         OSError: Something cannot be removed.
     """
-    if not directory.exists():
-        return
-    for folder, _, _ in os.walk(directory):  # from the top: each is opened before what is in it is listed
-        if not os.access(folder, os.W_OK):
-            Path(folder).chmod(0o755)
-    shutil.rmtree(directory)
+    remove_folder(directory)
+    if directory.exists():
+        raise OSError(errno.ENOTEMPTY, "it cannot be removed", str(directory))

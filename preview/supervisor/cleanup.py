@@ -18,6 +18,10 @@ __all__ = ["clean_once", "run_cleanup"]
 log = structlog.get_logger(__name__)
 
 
+# Out of the way of the first launches.
+_FIRST_S = 20.0
+
+
 async def run_cleanup(
     manager: PreviewManager, house: House, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
@@ -26,9 +30,12 @@ async def run_cleanup(
     Cancellation: the step under way may be half done; the next run does the rest.
     """
     task_status.started()
+    # The first soon: a killed service left things half done, and a short run would never see the end of the interval.
+    pause_s = min(_FIRST_S, house.settings.cleanup_interval_s)
     while True:
-        await trio.sleep(house.settings.cleanup_interval_s)
+        await trio.sleep(pause_s)
         await clean_once(manager, house)
+        pause_s = house.settings.cleanup_interval_s
 
 
 async def clean_once(manager: PreviewManager, house: House) -> None:

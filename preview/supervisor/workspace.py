@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.removal import remove_folder
 from preview.settings import Settings
 
 __all__ = ["Workspace", "open_workspace", "remove_tree", "workspace_root"]
@@ -80,32 +78,4 @@ async def remove_tree(directory: Path) -> None:
 
     Cancellation: the thread goes on in the background and ends with the removal.
     """
-    await trio.to_thread.run_sync(_remove_tree, directory, abandon_on_cancel=True)
-
-
-def _remove_tree(directory: Path) -> None:
-    shutil.rmtree(directory, onerror=_make_writable_and_retry)
-
-
-def _make_writable_and_retry(
-    function: Callable[..., object], path: str, info: tuple[object, BaseException, object]
-) -> None:
-    """A child may have taken away its own folders' permissions; they are ours to give back. Missing is fine."""
-    error = info[1]
-    if isinstance(error, FileNotFoundError):
-        return
-    if not isinstance(error, PermissionError):
-        log.warning("not removed", path=path, error=str(error))
-        return
-    try:
-        parent = Path(path).parent
-        parent.chmod(stat.S_IRWXU)
-        if function in (os.open, os.scandir, os.listdir, os.lstat):
-            Path(path).chmod(stat.S_IRWXU)
-            shutil.rmtree(path)
-        else:
-            function(path)
-    except FileNotFoundError:
-        return
-    except OSError as problem:
-        log.warning("not removed", path=path, error=str(problem))
+    await trio.to_thread.run_sync(remove_folder, directory, abandon_on_cancel=True)

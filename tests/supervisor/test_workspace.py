@@ -78,3 +78,18 @@ assert not tree.exists(), list(tree.rglob("*"))
             pytest.skip("an ordinary user cannot read this interpreter's folder")
     done = await trio.run_process([*prefix, sys.executable, "-c", code, str(place)], capture_stderr=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the stack ends inside of scandir
+async def test_folders_nested_deeper_than_a_stack_goes_are_removed(tmp_path: Path) -> None:
+    directory = tmp_path / "deep"
+    directory.mkdir()
+    here = os.open(directory, os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    await remove_tree(directory)
+    assert not await trio.Path(directory).exists()

@@ -15,6 +15,7 @@ from preview.http.identity import own_generation
 
 __all__ = ["plan_routes"]
 
+
 def plan_routes() -> Blueprint:
     """The route, relative to ``/api/v1``."""
     routes = Blueprint("plans", __name__)
