@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from preview.endpoints.django import find_django_apps
 from preview.endpoints.express import find_express_apps
@@ -77,7 +78,23 @@ def extract(directory: Path) -> Extraction:
                 _list_loose(sources, endpoints)
         except OutOfBudget:
             complete = False
-    return Extraction(tuple(endpoints.values()), sources.skipped, target, complete)
+    return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, complete)
+
+
+def _sayable(endpoint: Endpoint) -> Endpoint:
+    """The same endpoint with text that every output can carry: a source may name half of a surrogate pair."""
+    cleaned = {name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__}
+    return Endpoint(**cleaned)
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_without_halves(key): _without_halves(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_halves(one) for one in value)
+    return value
 
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:

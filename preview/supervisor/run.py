@@ -80,13 +80,26 @@ async def _live(preview: ActivePreview, house: House) -> None:
                     f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
                     timeout_s=preview.startup_timeout_s,
                 )
-            plan = await trio.to_thread.run_sync(detect, workspace.project, preview.overrides)
+            plan = await _decide(preview, workspace)
             await _accept(preview, house, workspace, plan)
             preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
             _tell_plan(preview, plan)
             await _in_environment(preview, house, workspace, plan)
         finally:
             preview.directory = None
+
+
+async def _decide(preview: ActivePreview, workspace: Workspace) -> StartPlan:
+    """Read the project, within the start-up time.
+
+    Cancellation: the thread that reads is left to end by its own bounds.
+    """
+    with trio.move_on_after(preview.startup_timeout_s):
+        return await trio.to_thread.run_sync(detect, workspace.project, preview.overrides, abandon_on_cancel=True)
+    raise StartupTimeout(
+        f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
+        timeout_s=preview.startup_timeout_s,
+    )
 
 
 async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:

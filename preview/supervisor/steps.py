@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 import trio
 
 from preview.detection import StartPlan, Step
@@ -21,6 +22,8 @@ from preview.supervisor.diagnose import diagnose
 from preview.supervisor.workspace import Workspace
 
 __all__ = ["Stage", "run_steps"]
+
+log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
 _DRAIN_S = 0.5
@@ -160,7 +163,12 @@ async def _watch_memory(preview: ActivePreview, process: RunningProcess, setting
     limit_bytes = settings.memory_limit_mb * _MIB
     while True:
         await trio.sleep(settings.usage_interval_s)
-        usage = await process.usage()
+        try:
+            usage = await process.usage()
+        except OSError as error:
+            # The service itself is short of something (descriptors): that is no fault of this preview.
+            log.warning("step not measured", preview_id=preview.id, error=str(error))
+            continue
         if usage.memory_bytes > limit_bytes:
             sentence = f"stopped: a step used more than {settings.memory_limit_mb} MB of memory"
             preview.log.say(sentence, Level.ERROR)

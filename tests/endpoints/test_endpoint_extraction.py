@@ -506,3 +506,9 @@ def test_a_large_project_is_read_within_half_a_second(tmp_path: Path) -> None:
     assert len(found.endpoints) == 1000
     # 0.5 s is what is promised for a project; this is ten times a large one, and the machine may be busy.
     assert time.process_time() - begun < 5
+
+
+def test_half_a_character_in_a_route_is_replaced(tmp_path: Path) -> None:
+    write(tmp_path, main=APP + '@app.get("/a\\ud800", tags=["\\udfff"], summary="\\ud800")\ndef f(): ...\n')
+    (endpoint,) = extract_endpoints(tmp_path)
+    assert (endpoint.path, endpoint.tags, endpoint.summary) == ("/a?", ("?",), "?")

@@ -125,9 +125,9 @@ async def test_the_log_tells_the_story_of_the_launch(rig: Rig) -> None:
         "stopped on request",
         "stopped after",
     ]
-    assert [next((want for want in expected if said.startswith(want)), said) for said in story if "==" not in said][
-        -len(expected) :
-    ] == expected
+    # Between them the installer speaks, where the environment is not in the cache yet.
+    told = [next((want for want in expected if said.startswith(want)), None) for said in story]
+    assert [want for want in told if want is not None] == expected
     assert "GET /health -> 200" in story[-3]
 
 
