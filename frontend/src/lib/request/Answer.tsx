@@ -6,6 +6,9 @@ import { bytes, count, milliseconds } from "../ui/format";
 import { type Content, contentOf, sizeOf } from "./answer";
 import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
+import { Tabs } from "./Tabs";
+
+type Part = "body" | "raw" | "headers";
 
 interface AnswerProps {
   /** The request that it answers: method and address. */
@@ -17,13 +20,16 @@ interface AnswerProps {
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
 export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
-  const [tab, setTab] = useState<"body" | "raw" | "headers">("body");
+  const [tab, setTab] = useState<Part>("body");
   const content = useMemo(() => contentOf(answer), [answer]);
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).map((one) => [name, one] as const),
   );
   const hasRaw = content.kind === "json" || content.kind === "html";
   const shown = tab === "raw" && !hasRaw ? "body" : tab;
+  const tabs: [Part, string][] = [["body", content.kind === "html" ? "Page" : "Body"]];
+  if (hasRaw) tabs.push(["raw", "Source"]);
+  tabs.push(["headers", `Headers (${headers.length})`]);
   const section = useRef<HTMLElement>(null);
   useEffect(() => {
     // In newer browsers it returns a promise, which must not be taken for this effect's cleanup.
@@ -49,11 +55,7 @@ export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
           <CopyButton text={answer.body} label="Copy the body" />
         )}
       </div>
-      <div className={styles.tabs} role="tablist" aria-label="Parts of the answer">
-        <Tab name="body" label={content.kind === "html" ? "Page" : "Body"} tab={shown} onTab={setTab} />
-        {hasRaw && <Tab name="raw" label="Source" tab={shown} onTab={setTab} />}
-        <Tab name="headers" label={`Headers (${headers.length})`} tab={shown} onTab={setTab} />
-      </div>
+      <Tabs label="Parts of the answer" tabs={tabs} tab={shown} onTab={setTab} />
       <div className={styles.answerBody} role="tabpanel" aria-label={shown}>
         {shown === "body" && <Body content={content} />}
         {shown === "raw" && (
@@ -73,20 +75,6 @@ export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
         )}
       </div>
     </section>
-  );
-}
-
-export function Tab<T extends string>(props: { name: T; label: string; tab: T; onTab: (tab: T) => void }): ReactNode {
-  return (
-    <button
-      type="button"
-      role="tab"
-      aria-selected={props.tab === props.name}
-      className={styles.tab}
-      onClick={() => props.onTab(props.name)}
-    >
-      {props.label}
-    </button>
   );
 }
 

@@ -7,12 +7,13 @@ import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useNow } from "../ui/useNow";
 import { usePreview } from "../usePreview";
-import { Answer, Tab } from "./Answer";
+import { Answer } from "./Answer";
 import type { Exchange } from "./desk";
 import { type Draft, draftOf, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method } from "./EndpointList";
 import styles from "./request.module.css";
+import { Tabs } from "./Tabs";
 import { useEndpoints } from "./useEndpoints";
 import { type Requests, useRequests } from "./useRequests";
 
@@ -37,16 +38,16 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
       className={classes(tokens.root, styles.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
-      <div className={styles.tabs} role="tablist" aria-label="Endpoints and requests">
-        <Tab
-          name="endpoints"
-          label={found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"}
-          tab={view}
-          onTab={desk.look}
-        />
-        <Tab name="request" label="Request" tab={view} onTab={desk.look} />
-        <Tab name="history" label="History" tab={view} onTab={desk.look} />
-      </div>
+      <Tabs
+        label="Endpoints and requests"
+        tabs={[
+          ["endpoints", found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"],
+          ["request", "Request"],
+          ["history", "History"],
+        ]}
+        tab={view}
+        onTab={desk.look}
+      />
       <div className={styles.view} role="tabpanel" aria-label={view}>
         {view === "endpoints" && <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} />}
         {view === "request" && (
