@@ -1,0 +1,277 @@
+"""What single lines of a Node project decide about its start: flags, readers, variables, databases and services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from preview.detection import detect
+from preview.detection.node import detect_node
+from preview.detection.node.environment_reads import environment_reads
+from preview.detection.overrides import Overrides
+from preview.detection.plan import StartPlan
+from preview.detection.settings.model import Kind, Need
+from preview.sources import Sources
+
+SERVER = "const express = require('express');\nconst app = express();\napp.listen(process.env.PORT || 3000);\n"
+MODULE = "import express from 'express';\nexpress().listen(3000);\n"
+
+
+def folder_of(folder: Path, package: Mapping[str, object], files: Mapping[str, str]) -> Path:
+    """A project with one package at its top, which serves."""
+    content = {"main": "server.js", "dependencies": {"express": "^4"}, **package}
+    for name, text in {"package.json": json.dumps(content), "server.js": SERVER, **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def plan_of(folder: Path, package: Mapping[str, object], files: Mapping[str, str]) -> StartPlan:
+    plan = detect_node(Sources(folder_of(folder, package, files)), None, Overrides())
+    assert plan is not None
+    return plan
+
+
+def needing(*names: str) -> dict[str, object]:
+    return {"dependencies": {"express": "^4", **dict.fromkeys(names, "^1.0.0")}}
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("node -r ./setup server.js", ("-r", "./setup")),
+        ("node -r ./missing server.js", ()),
+        ("node --import @scope/hook/register server.js", ("--import", "@scope/hook/register")),
+        ("node -r unknown/register server.js", ()),
+        ("node -r ts-node/register server.js", ()),
+        ("NODE_OPTIONS='--no-warnings --inspect' node server.js", ("--no-warnings",)),
+        ("NODE_OPTIONS='--no-warnings \"open' node server.js", ("--no-warnings",)),
+        ("NODE_OPTIONS=--no-deprecation node server.js", ("--no-deprecation",)),
+        ("node --env-file=local.env server.js", ("--env-file=local.env",)),
+        ("node --env-file=absent.env server.js", ()),
+    ],
+)
+def test_flags_are_kept_where_they_would_work(tmp_path: Path, start: str, expected: tuple[str, ...]) -> None:
+    package = {"scripts": {"start": start}, **needing("@scope/hook")}
+    plan = plan_of(tmp_path, package, {"setup.js": "", "local.env": "A=1\n"})
+    assert plan.command == (*expected, "server.js")
+
+
+def test_modules_without_a_declaration_are_read_by_tsx(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {}, {"server.js": MODULE})
+    assert plan.command == ("--import", "tsx", "server.js")
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("babel-core", ("-r", "babel-register")),
+        ("@babel/core", ("-r", "@babel/register")),
+        ("lodash", ("--import", "tsx")),
+    ],
+)
+def test_babel_is_used_in_the_version_that_is_declared(
+    tmp_path: Path, declared: str, expected: tuple[str, ...]
+) -> None:
+    plan = plan_of(tmp_path, {"babel": {"presets": []}, **needing(declared)}, {"server.js": MODULE})
+    assert plan.command == (*expected, "server.js")
+
+
+def test_the_compiler_options_with_paths_are_the_ones_that_are_used(tmp_path: Path) -> None:
+    files = {
+        "src/main.ts": MODULE,
+        "tsconfig.json": '{"compilerOptions": {"strict": true}}',
+        "tsconfig.app.json": '{"compilerOptions": {"paths": {"@/*": ["src/*"]}}}',
+        "tsconfig.build.json": '{"compilerOptions": {"strict": false}}',
+    }
+    plan = plan_of(tmp_path, {"scripts": {"start": "tsx src/main.ts"}}, files)
+    assert plan.variables["TSX_TSCONFIG_PATH"].value == "tsconfig.app.json"
+
+
+@pytest.mark.parametrize(
+    ("names", "files", "argv"),
+    [
+        (("sequelize-cli", "sqlite3"), {"config/config.json": '{"dialect": "sqlite"}'}, ("sequelize", "db:migrate")),
+        (("sequelize-cli", "sqlite3"), {"config/config.json": '{"dialect": "mysql"}'}, None),
+        (("sequelize-cli", "sqlite3"), {".sequelizerc": ""}, ("sequelize", "db:migrate")),
+        (("sequelize-cli", "sqlite3"), {}, None),
+        (("knex",), {"knexfile.js": "module.exports = {client: 'better-sqlite3'};"}, ("knex", "migrate:latest")),
+        (("knex",), {"knexfile.js": "module.exports = {client: 'pg'};"}, None),
+    ],
+)
+def test_migrations_are_run_where_the_database_is_a_file(
+    tmp_path: Path, names: tuple[str, ...], files: dict[str, str], argv: tuple[str, ...] | None
+) -> None:
+    plan = plan_of(tmp_path, needing(*names), {"migrations/001.js": "exports.up = () => 1;\n", **files})
+    assert [step.argv for step in plan.steps] == ([argv] if argv else [])
+
+
+@pytest.mark.parametrize(
+    ("file", "more", "package"),
+    [
+        ("models/main.prisma", {}, {}),
+        ("models/main.prisma", {}, {"prisma": {"schema": "./models/main.prisma"}}),
+        ("prisma/schema.prisma", {"prisma/migrations/1/migration.sql": "SELECT 1;"}, {}),
+    ],
+)
+def test_a_schema_is_found_wherever_it_is(
+    tmp_path: Path, file: str, more: dict[str, str], package: dict[str, object]
+) -> None:
+    schema = 'datasource db {\n provider = "sqlite"\n url = "file:./dev.db"\n}\n'
+    plan = plan_of(tmp_path, {**needing("prisma"), **package}, {file: schema, **more})
+    assert [step.argv[1] for step in plan.steps] == [file, "migrate" if more else "db"]
+    assert plan.extra_requirements == ()
+    assert "DATABASE_URL" not in plan.variables
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("const x = process.env['SITE_KEY'];", [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("const x = process.env[name];", []),
+        ("process.env.SITE_KEY = 'a';", []),
+        ("const x = process.env.SITE_KEY!;", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("const x = (process.env.SITE_KEY as string);", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("const x = process.env.SITE_KEY ?? 5;", [("SITE_KEY", Need.DEFAULTED, "5")]),
+        ("const x = process.env.SITE_KEY || `a`;", [("SITE_KEY", Need.DEFAULTED, "a")]),
+        ("const x = process.env.SITE_KEY || `a${b}`;", [("SITE_KEY", Need.DEFAULTED, None)]),
+        ("const x = other || process.env.SITE_KEY;", [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("const x = process.env.SITE_KEY === 'on';", [("SITE_KEY", Need.DEFAULTED, None)]),
+        ("const x = process.env.SITE_KEY ? 1 : 2;", [("SITE_KEY", Need.DEFAULTED, None)]),
+        ("const x = process.env.SITE_KEY.split(',');", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("if (!process.env.SITE_KEY) throw new Error('no');", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("if (!process.env.SITE_KEY || bad) { process.exit(1); }", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("if (!process.env.SITE_KEY) console.log('none');", [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("const off = !process.env.SITE_KEY;", [("SITE_KEY", Need.OPTIONAL, None)]),
+        (
+            "const { SITE_KEY, PAGE_SIZE = 3, lower } = process.env;",
+            [("SITE_KEY", Need.OPTIONAL, None), ("PAGE_SIZE", Need.DEFAULTED, "3")],
+        ),
+        (
+            "for (const n of ['SITE_KEY', 'PLAIN', 5]) if (!process.env[n]) throw n;",
+            [("SITE_KEY", Need.REQUIRED, None)],
+        ),
+        ("configService.get('SITE_KEY'); // configService", [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("configService.get('SITE_KEY', 'a');", [("SITE_KEY", Need.DEFAULTED, None)]),
+        ("configService.get('SITE_KEY', { infer: true });", [("SITE_KEY", Need.OPTIONAL, None)]),
+        ("configService.getOrThrow('SITE_KEY');", [("SITE_KEY", Need.REQUIRED, None)]),
+        ("configService.get('site.key'); configService.set('A_B');", []),
+        ("const env = require('env-var'); env.get('SITE_KEY').required().asString();",
+         [("SITE_KEY", Need.REQUIRED, None)]),
+    ],
+)  # fmt: skip
+def test_a_read_says_whether_the_variable_is_needed(
+    tmp_path: Path, source: str, expected: list[tuple[str, Need, str | None]]
+) -> None:
+    (tmp_path / "a.ts").write_text(source)
+    reads = environment_reads(Sources(tmp_path), ["a.ts"])
+    assert [(read.name, read.need, read.default) for read in reads] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("const x = parseInt(process.env.SITE_KEY, 10);", Kind.INTEGER),
+        ("const x = Number.parseFloat(process.env.SITE_KEY);", Kind.NUMBER),
+        ("const x = connect(process.env.SITE_KEY);", Kind.TEXT),
+        ("const envalid = 1; cleanEnv(process.env, { SITE_KEY: port() });", Kind.INTEGER),
+        ("cleanEnv(process.env, { SITE_KEY: bool() });", Kind.BOOLEAN),
+        ("cleanEnv(process.env, { SITE_KEY: email() });", Kind.EMAIL),
+        ("cleanEnv(process.env, { SITE_KEY: url() });", Kind.URL),
+        ("cleanEnv(process.env, { SITE_KEY: json() });", Kind.OBJECT),
+        ("cleanEnv(process.env, { SITE_KEY: str() });", Kind.TEXT),
+    ],
+)
+def test_a_read_says_what_kind_of_value_is_wanted(tmp_path: Path, source: str, kind: Kind) -> None:
+    (tmp_path / "a.ts").write_text(source)
+    (read,) = environment_reads(Sources(tmp_path), ["a.ts"])
+    assert (read.name, read.kind) == ("SITE_KEY", kind)
+
+
+def test_files_that_an_entry_loads_decide_what_is_installed(tmp_path: Path) -> None:
+    package = {"devDependencies": {"eslint": "^8", "prettier": "^3"}}
+    files = {
+        "server.js": f"require('./lib/tool');\n{SERVER}",
+        "lib/tool.js": "require('prettier');\nrequire('../server');\n",
+    }
+    assert plan_of(tmp_path, package, files).extra_requirements == ("prettier",)
+
+
+def test_a_named_entry_is_looked_for_in_the_named_directory(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, {}, {"api/tools/run.ts": MODULE, "api/package.json": json.dumps(needing())})
+    plan = detect_node(Sources(folder), None, Overrides(app="tools/run.ts", directory="api"))
+    assert plan is not None
+    assert (plan.directory, plan.command) == ("api", ("--import", "tsx", "tools/run.ts"))
+
+
+@pytest.mark.parametrize(
+    ("top", "more", "manifests"),
+    [
+        ({"workspaces": {"packages": ["./apps/**"]}}, {}, "."),
+        ({"workspaces": ["libs/*"]}, {}, "apps/api"),
+        ({}, {}, "apps/api"),
+        ({}, {"pnpm-workspace.yaml": "packages:\n  - 'apps/*'\n"}, "."),
+    ],
+)
+def test_the_workspace_is_the_one_that_lists_the_package(
+    tmp_path: Path, top: dict[str, object], more: dict[str, str], manifests: str
+) -> None:
+    member = {"main": "index.js", "dependencies": {"express": "^4"}}
+    files = {"apps/api/package.json": json.dumps(member), "apps/api/index.js": SERVER, "package.json": json.dumps(top)}
+    for name, text in {**files, **more}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect_node(Sources(tmp_path), None, Overrides())
+    assert plan is not None
+    assert (plan.directory, plan.manifests) == ("apps/api", manifests)
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/health", "/health"), ("/items", None)])
+def test_a_health_path_is_found_where_the_application_has_one(tmp_path: Path, path: str, expected: str | None) -> None:
+    source = SERVER.replace("app.listen", f"app.get('{path}', (req, res) => res.send('ok'));\napp.listen")
+    assert detect(folder_of(tmp_path, {}, {"server.js": source})).health_path == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "address", "at_startup"),
+    [
+        ("mongoose", "mongoose.connect(process.env.MONGO_URI || 'mongodb://db:27018').catch(a);", ("db", 27018), False),
+        ("mongoose", "mongoose.connect('mongodb://[broken').catch(log);", ("localhost", 27017), False),
+        ("mongoose", "mongoose.connect('mongodb://db/x').then(() => app.listen(1)).catch(log);", ("db", 27017), True),
+        ("ioredis", "const cache = new Redis();", ("localhost", 6379), False),
+        ("ioredis", "const unused = 1;", None, False),
+    ],
+)  # fmt: skip
+def test_a_service_is_known_by_its_connection(
+    tmp_path: Path, package: str, source: str, address: tuple[str, int] | None, at_startup: bool
+) -> None:
+    plan = plan_of(tmp_path, needing(package), {"server.js": f"const lib = require('{package}');\n{source}\n{SERVER}"})
+    assert [(need.address, need.at_startup) for need in plan.services] == ([(address, at_startup)] if address else [])
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "value"),
+    [
+        ("process.env.SITE_KEY;", {"config/config.env": "SITE_KEY=abc\n"}, "abc"),
+        ("config({ path: './keys/local.env' }); process.env.SITE_KEY;", {"keys/local.env": "SITE_KEY=d\n"}, "d"),
+        ("process.env.SITE_KEY; process.env.SITE_KEY || 'a';", {}, None),
+        ("process.env.SITE_URL;", {".env.example": "SITE_URL=http://<user>:<password>@db\n"}, "http://localhost"),
+        ("const j = require('joi'); s = { SITE_MODE: Joi.string().valid('a', 'b').required() }; process.env;",
+         {".env.example": "SITE_MODE=c\n"}, "a"),
+        ("process.env.DATABASE_URL;", {}, None),
+        ("const e = require('envalid'); cleanEnv(process.env, { SITE_FLAG: bool() });", {}, "false"),
+        ("process.env.SALT_ROUNDS!;", {}, "10"),
+        ("process.env.JWT_EXPIRES_IN;", {}, "1d"),
+        ("process.env.JWT_EXPIRES_MINUTES;", {}, "30"),
+        ("process.env.STRIPE_SECRET_KEY;", {}, "sk_test_preview"),
+        ("process.env.PAGE_COLOR;", {}, None),
+    ],
+)  # fmt: skip
+def test_a_variable_gets_a_value_that_the_program_accepts(
+    tmp_path: Path, source: str, files: dict[str, str], value: str | None
+) -> None:
+    plan = plan_of(tmp_path, {"main": "server.ts"}, {"server.ts": f"{SERVER}{source}\n", **files})
+    assert [item.value for item in plan.variables.values()] == ([] if value is None else [value])
