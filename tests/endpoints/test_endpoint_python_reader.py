@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from python_project_kit import write
 
+from preview.endpoints.flask.find import find_flask_apps
 from preview.endpoints.flask.framework import FlaskFramework
 from preview.endpoints.python.interpreter import Budget, Interpreter
 from preview.endpoints.python.paths import PathValue
@@ -306,6 +307,13 @@ def test_methods_of_texts_lists_and_mappings_give_what_python_gives(tmp_path: Pa
         ("r = f(*['starred'], **{'b': 2, 3: 4})\n", "starred"),
         ("def h(*a, k='d', **n): return [a, k, n]\nr = h(1, z=2)\n", [[1], "d", {"z": 2}]),
         ("r = Plain(given='by name').given\n", "by name"),
+        ("r, *rest = ['a', 'b']\n", "a"),
+        ("try:\n    from pack.a import name as r\nexcept ImportError:\n    from pack import a as r\n", "A"),
+        ("sys.path += ['x']\nsys.path.append('pack')\nsys.path.append('pack')\nimport a as r\n", "module pack/a.py"),
+        ("here.late = here['late'] = 'x'\nr = [here.late, here['late'], here(), here.none()]\n", [UNKNOWN] * 4),
+        ("r = 'before'\nfor r in here: ...\n", "before"),
+        ("r = 'before'\n" + "".join(f"{' ' * n}if text:\n" for n in range(70)) + " " * 70 + "r = 'deep'\n", "before"),
+        (f"r = '{'a' * 60_000}'.replace('a', 'bb')\n", UNKNOWN),
     ],
 )
 def test_statements_change_the_names_that_they_change_in_python(tmp_path: Path, body: str, wanted: object) -> None:
@@ -389,3 +397,9 @@ def test_comprehensions_and_operations_give_what_python_gives(tmp_path: Path) ->
         "(lambda n: n + '!')('a')": "a!",
     }
     check(tmp_path, table)
+
+
+def test_what_was_found_before_too_much_had_to_be_read_stays(tmp_path: Path) -> None:
+    app = "from flask import Flask\napp = Flask(__name__)\n"
+    write(tmp_path, main=app, app=app + "pass\n" * 1000)
+    assert [item.target.file for item in find_flask_apps(Sources(tmp_path), Budget(100))] == ["main.py"]
