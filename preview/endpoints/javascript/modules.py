@@ -45,6 +45,7 @@ class Resolver:
         self._package = package
         self._config = read_tsconfig(sources, package.folder)
         self._workspace = {item.name: item for item in packages if item.name and item is not package}
+        self._mains = {item.folder: item.main for item in packages if item.main}
         self._aliases = dict(self._declared_aliases())
         self._known: dict[tuple[str, str], str | None] = {}
 
@@ -126,9 +127,8 @@ class Resolver:
 
     def _built(self, path: str) -> str | None:
         """``require('../dist/server')`` and a folder's own package.json."""
-        manifest = posixpath.join(path, "package.json")
-        if self._sources.has_file(manifest):
-            return None if path == self._package.folder else resolve_script_file(self._sources, path, ".")
+        if (main := self._mains.get(path)) is not None:
+            return resolve_script_file(self._sources, path, main)
         return resolve_script_file(self._sources, self._package.folder, posixpath.relpath(path, self._package.folder))
 
 
