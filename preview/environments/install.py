@@ -226,6 +226,7 @@ class _Output:
             self._report(line, logging.INFO)
 
     def replay(self, result: ProgramResult) -> None:
+        self._held.clear()  # what failed before succeeded in another way
         for line in result.lines:
             self(line)
 

@@ -1,0 +1,650 @@
+"""Environments in the small: second ways of npm, odd manifests, limits of old versions, what is remembered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections import deque
+from pathlib import Path
+
+import pytest
+import trio
+from environment_kit import Said
+
+from preview.environments.companions import with_companions
+from preview.environments.environment import EnvironmentRequest
+from preview.environments.explain import Explanation
+from preview.environments.imports.offered import read_offered
+from preview.environments.imports.relics import Relic, find_relics
+from preview.environments.install import Installation
+from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
+from preview.environments.layout import Layout
+from preview.environments.locks import lock, try_lock
+from preview.environments.manifests.lockfile import read_lock
+from preview.environments.manifests.reading import read_text
+from preview.environments.manifests.search import read_project
+from preview.environments.markers import as_for
+from preview.environments.memory import RequestMemory
+from preview.environments.node.addresses import is_safe_lock
+from preview.environments.node.build import build_node_environment
+from preview.environments.node.explain import explain_npm
+from preview.environments.node.manifest import NodeManifest, read_node_manifest
+from preview.environments.node.modules import modules_variables, place_modules
+from preview.environments.node.recipe import NodeRecipe
+from preview.environments.node.toolchain import NodeToolchain, find_node
+from preview.environments.program import ProgramResult
+from preview.environments.relax import Loosening
+from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.errors import ConfigurationError, EnvironmentFailed
+
+LIMIT_S = 20
+HERE = Interpreter(sys.executable, "3.11.7", "here")
+
+
+def required(*lines: str, constraints: tuple[str, ...] = ()) -> RequirementSet:
+    return RequirementSet(
+        tuple(parse_requirement(line, "requirements.txt line 1") for line in lines),
+        tuple(parse_requirement(line, "uv.lock") for line in constraints),
+    )
+
+
+def texts(found: RequirementSet) -> list[str]:
+    return [item.text for item in found.requirements]
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Files below the folder; ``__`` in a name stands for a point, ``___`` for a slash."""
+    for name, text in files.items():
+        path = folder / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+# npm: what it says decides what is tried next.
+
+
+def fake_npm(folder: Path, body: str) -> NodeToolchain:
+    """An npm that notes how it is called and does what ``body`` says."""
+    folder.mkdir(exist_ok=True)
+    npm = folder / "npm"
+    npm.write_text(f'#!/bin/sh\necho "$@" >> {folder}/calls\n{body}\n')
+    npm.chmod(0o755)
+    return NodeToolchain(Path("/usr/bin/node"), npm, "node test")
+
+
+def calls(folder: Path) -> list[str]:
+    """How the npm was called, without what it is always told."""
+    lines = (folder / "calls").read_text().splitlines()
+    return [line.partition(" --no-audit")[0].replace(" --replace-registry-host=always", "") for line in lines]
+
+
+async def build(tmp_path: Path, body: str, said: Said, *, lock_file: bytes | None = None) -> Path:
+    """The folder of the environment that this npm fills."""
+    packages: dict[str, dict[str, object]] = {".": {"name": "shop", "dependencies": {"one": "^1", "two": "^2"}}}
+    manifest = NodeManifest(packages, lock=lock_file, exact=lock_file is not None)
+    layout = Layout(tmp_path / "cache")
+    layout.directory("key").parent.mkdir(parents=True, exist_ok=True)
+    with trio.fail_after(LIMIT_S):
+        await build_node_environment(
+            NodeRecipe("key", manifest, fake_npm(tmp_path / "bin", body)), layout, said, offline=True
+        )
+    return layout.directory("key")
+
+
+def fails_unless(word: str, *lines: str) -> str:
+    said = "\n".join(f'echo "{line}"' for line in lines)
+    return f'case "$*" in *{word}*) exit 0;; esac\n{said}\nexit 1'
+
+
+@pytest.mark.parametrize(
+    ("body", "second", "sentence"),
+    [
+        (fails_unless("legacy-peer", "npm error code ERESOLVE"), "ci --legacy-peer-deps", "peer dependencies contra"),
+        (fails_unless("--force", "npm error code EBADPLATFORM"), "ci --force", "not made for this machine"),
+        (fails_unless("install", "npm error code EUSAGE"), "install", "the lock file does not fit"),
+        (fails_unless("install", "npm error code E404"), "install", "the lock file names what cannot be had"),
+    ],
+)
+async def test_npm_is_tried_again_in_the_way_that_its_error_asks_for(
+    tmp_path: Path, body: str, second: str, sentence: str
+) -> None:
+    said = Said()
+    await build(tmp_path, body, said, lock_file=b"{}")
+    assert calls(tmp_path / "bin") == ["ci", second]
+    assert sentence in said.text
+
+
+async def test_a_lock_file_that_cannot_be_had_is_gone_at_the_second_try(tmp_path: Path) -> None:
+    body = '[ -e package-lock.json ] || exit 0\necho "npm error code ETARGET"\nexit 1'
+    place = await build(tmp_path, body, Said(), lock_file=b"{}")
+    assert not (place / "package-lock.json").exists()
+
+
+async def test_a_package_of_nodes_own_name_is_replaced(tmp_path: Path) -> None:
+    body = (
+        'grep -q \'"fs": "npm:\' package.json && exit 0\n'
+        'echo "npm error notarget No matching version found for fs@^9."\nexit 1'
+    )
+    said = Said()
+    await build(tmp_path, body, said)
+    assert said.lines == [("fs is a part of Node, not a package: it is left out", logging.INFO)]
+
+
+INSTALLED = json.dumps(
+    {
+        "packages": {
+            "": {},
+            "node_modules/one": {"hasInstallScript": True},
+            "node_modules/a/node_modules/deep": {"hasInstallScript": True},
+            "node_modules/two": {"hasInstallScript": True},
+            "node_modules/-g": {"hasInstallScript": True},
+            "node_modules/fine": {"hasInstallScript": True},
+        }
+    }
+)
+BUILDS = f"""
+case "$*" in
+  *ignore-scripts*) mkdir -p node_modules; echo '{INSTALLED}' > node_modules/.package-lock.json
+    case "$*" in *two@latest*) exit 1;; esac; exit 0;;
+  "rebuild fine"*) exit 0;;
+  "rebuild one"*) [ -e mended ] && exit 0; touch mended;;
+esac
+echo "npm error code 1"
+echo "npm error path $PWD/node_modules/two"
+echo "npm error command failed"
+exit 1"""
+
+
+async def test_packages_are_built_one_by_one_where_one_cannot(tmp_path: Path) -> None:
+    said = Said()
+    place = await build(tmp_path, BUILDS, said)
+    newest = "--ignore-scripts --legacy-peer-deps"
+    assert calls(tmp_path / "bin") == [
+        "install",
+        "install --ignore-scripts",
+        "rebuild one",
+        f"install one@latest {newest}",
+        "rebuild one",
+        "rebuild deep",
+        "rebuild two",
+        f"install two@latest {newest}",
+        "rebuild fine",
+    ]
+    assert "one@^1 cannot be built here: its newest version takes its place" in said.text
+    assert "what needs two will fail" in said.text
+    facts = [json.loads(path.read_text()) for path in place.glob("*.json")]
+    assert [one["not_built"] for one in facts if "not_built" in one] == [["deep", "two"]]
+
+
+@pytest.mark.parametrize("tree", ["no json", "[]", '{"packages": []}'])
+async def test_without_a_record_of_what_is_installed_nothing_is_built(tmp_path: Path, tree: str) -> None:
+    body = BUILDS.replace(INSTALLED, tree)
+    await build(tmp_path, body, Said())
+    assert calls(tmp_path / "bin") == ["install", "install --ignore-scripts"]
+
+
+async def test_an_npm_that_fails_for_good_is_quoted_and_nothing_is_left(tmp_path: Path) -> None:
+    said = Said()
+    with pytest.raises(EnvironmentFailed, match="strange things"):
+        await build(tmp_path, 'echo "npm error strange things"; exit 1', said)
+    assert said.lines == [("npm error strange things", logging.ERROR)]
+    assert list((tmp_path / "cache").rglob("package.json")) == []
+
+
+async def test_an_npm_that_fails_in_another_way_each_time_is_given_up(tmp_path: Path) -> None:
+    names = ("fs", "path", "http", "https", "os", "crypto")
+    body = "\n".join(
+        f'grep -q \'"{name}": "npm:\' package.json || {{ echo "No matching version found for {name}@1"; exit 1; }}'
+        for name in names
+    )
+    with pytest.raises(EnvironmentFailed, match="every way that was tried"):
+        await build(tmp_path, body, Said())
+
+
+async def test_an_environment_that_cannot_be_written_is_the_disks_fault(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="could not be written") as caught:
+        await build(tmp_path, "rm -rf node_modules; touch node_modules", Said())
+    assert caught.value.details["reason"] == "disk"
+
+
+async def test_a_broken_environment_gives_way_to_the_new_one(tmp_path: Path) -> None:
+    broken = Layout(tmp_path / "cache").directory("key")
+    write(broken, old="x")
+    place = await build(tmp_path, "exit 0", Said())
+    assert place == broken
+    assert not (broken / "old").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "stand_ins"),
+    [('{"version": "4.16.2"}', 6), ('{"version": "5.1.0"}', 3), ('{"version": "next"}', 3), ("{}", 3)],
+)
+async def test_an_engine_that_prisma_could_not_have_has_a_stand_in(
+    tmp_path: Path, version: str, stand_ins: int
+) -> None:
+    folder = "node_modules/@prisma/engines"
+    said = Said()
+    place = await build(tmp_path, f"mkdir -p {folder}; echo '{version}' > {folder}/package.json", said)
+    stand_in = str(place / "no-prisma-engine")
+    assert list(modules_variables(place).values()).count(stand_in) == stand_ins
+    assert os.access(stand_in, os.X_OK)
+    assert "Prisma's engine could not be downloaded" in said.text
+
+
+async def test_an_engine_that_is_there_needs_no_stand_in(tmp_path: Path) -> None:
+    folder = "node_modules/@prisma/engines"
+    place = await build(tmp_path, f"mkdir -p {folder}; touch {folder}/libquery_engine.node", Said())
+    assert modules_variables(place) == {"NODE_PRESERVE_SYMLINKS": "1"}
+
+
+def test_a_projects_own_modules_give_way_to_the_environments(tmp_path: Path) -> None:
+    environment = write(
+        tmp_path / "environment",
+        modules__json='{"folders": [".", "gone"], "no_engine": []}',
+        node_modules___plain___index__js="",
+        node_modules___single___index__js="",
+        **{
+            "node_modules/@prisma/client/index__js": "",
+            "node_modules/@scope/a/index__js": "",
+            "node_modules/@scope/b/index__js": "",
+            "node_modules/.cache/x": "",
+        },
+    )
+    (environment / "node_modules" / "member").symlink_to("../member")
+    project = write(tmp_path / "project", node_modules___plain___old__js="", node_modules___single="")
+    assert place_modules(environment, project) == 6
+    modules = project / "node_modules"
+    assert (modules / "plain").readlink() == environment / "node_modules" / "plain"
+    assert (modules / "single").is_symlink()
+    assert (modules / "@scope" / "b").is_symlink()
+    assert (modules / "member").readlink() == Path("../member")
+    assert not (modules / "@prisma" / "client").is_symlink()
+    assert not (modules / ".cache").exists()
+
+
+def test_a_project_whose_modules_are_a_link_gets_its_own(tmp_path: Path) -> None:
+    environment = write(tmp_path / "environment", modules__json='{"folders": ["."]}', node_modules___one___a__js="")
+    (tmp_path / "shared").mkdir()
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "node_modules").symlink_to(tmp_path / "shared")
+    assert place_modules(environment, project) == 1
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("lock_file", "safe"),
+    [
+        (b"no json", True),
+        (b"[]", True),
+        (b"\xff", True),
+        (b'{"packages": [], "dependencies": []}', True),
+        (b'{"packages": {"": 1, "node_modules/a": {"resolved": "https://host.example/a.tgz"}}}', True),
+        (b'{"packages": {"node_modules/../../a": {}}}', False),
+        (b'{"packages": {"node_modules/a": {"link": true, "resolved": "../../a"}}}', False),
+        (b'{"packages": {"node_modules/a": {"dependencies": {"b": "file:../../../b"}}}}', False),
+        (b'{"dependencies": {"a": 1, "b": {"version": "1.0.0", "dependencies": {"c": {"version": "2.0.0"}}}}}', True),
+        (b'{"dependencies": {"a": {"dependencies": {"b": {"version": "file:../../b"}}}}}', False),
+        (b'{"dependencies": {"../a": {}}}', False),
+    ],
+)
+def test_a_lock_file_may_name_what_is_in_the_project(lock_file: bytes, safe: bool) -> None:
+    assert is_safe_lock(lock_file) is safe
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [("{", "package.json is no valid JSON"), ("[]", "package.json must hold a JSON object")],
+)
+def test_a_package_json_that_cannot_be_used_is_told(tmp_path: Path, package: str, sentence: str) -> None:
+    with pytest.raises(EnvironmentFailed, match=sentence):
+        read_node_manifest(write(tmp_path, package__json=package))
+
+
+def test_a_further_requirement_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="'a b' cannot be read; write NAME or NAME@RANGE"):
+        read_node_manifest(tmp_path, ["a b"])
+
+
+def test_a_package_json_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "package.json").open("wb") as file:
+        file.truncate(32 * 1024 * 1024 + 1)
+    with pytest.raises(EnvironmentFailed, match="larger than 32 MiB"):
+        read_node_manifest(tmp_path)
+
+
+def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> None:
+    package = {
+        "workspaces": {"packages": ["apps/*", "!apps/old", "../*", "a**", "**/x/**"]},
+        "dependencies": {"api": "workspace:*", "lib": "file:lib", "out": "file:../out", "none": "file:none.tgz"},
+        "resolutions": {"one": "1.0.0", "**/two": "2"},
+    }
+    write(tmp_path, package__json=json.dumps(package), lib___package__json="{}", **{"yarn.lock": ""})
+    write(tmp_path, apps___api___package__json="{}", apps___old___package__json="{}")
+    manifest = read_node_manifest(tmp_path)
+    assert manifest.members == ("apps/api", "lib")
+    assert manifest.packages["."]["dependencies"] == {"api": "*", "lib": "file:lib"}
+    assert manifest.packages["."]["overrides"] == {"one": "1.0.0"}
+    assert manifest.range_of("other") is None
+    assert manifest.notes == (
+        "yarn.lock is not read: npm chooses versions from the ranges in package.json",
+        "out (file:../out) lies outside the project and is left out",
+        "none (file:none.tgz) is not in the project and is left out",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([], "npm said nothing"),
+        (["", "killed", " "], "could not be built: killed;"),
+        (["npm error code EWHAT", "npm error it is odd."], "EWHAT"),
+    ],
+)
+def test_what_nobody_knows_of_npm_is_quoted(lines: list[str], sentence: str) -> None:
+    found = explain_npm(lines, NodeManifest({".": {}}))
+    assert found.reason == "other"
+    assert sentence in found.message
+
+
+async def test_node_projects_need_a_node_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="need the programs node and npm"):
+        await find_node()
+    for name, body in (("node", "echo broken; exit 3"), ("npm", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(ConfigurationError, match=r"does not run: broken; install Node\.js again"):
+        await find_node()
+    (tmp_path / "node").write_text("#!/bin/sh\necho v20 linux\n")
+    assert (await find_node()).identity == "node v20 linux npm unknown"
+
+
+# Python: manifests.
+
+
+@pytest.mark.parametrize(
+    ("files", "lines"),
+    [
+        ({"Pipfile": '[packages]\na = {path = "x", extras = 1}\nb = {file = "s.whl"}\nidna = "3.1"'}, ["idna==3.1"]),
+        (
+            {"Pipfile": '[packages]\na = {git = "https://h.example/a", ref = "v1"}\nb = {git = "https://h.example/b"}'},
+            ["a @ git+https://h.example/a@v1", "b @ git+https://h.example/b"],
+        ),
+        ({"Pipfile": '[packages]\na = {version = ">1", extras = ["x"], markers = "os_name == \'posix\'"}'}, None),
+        ({"pyproject__toml": '[tool.poetry.dependencies]\npython = "?"\nflask = "no range"\nb = 3'}, ["flask", "b"]),
+        ({"pyproject__toml": '[tool.poetry.dependencies]\npython = 3\nflask = "*"'}, ["flask"]),
+        (
+            {"pyproject__toml": '[project]\nname = "x"\ndependencies = ["flask", "a", "b", "?!"]\n'
+             '[tool.uv.sources]\nA = {git = "https://h.example/a", tag = "v1"}\nb = {index = "private"}'},
+            ["flask", "a @ git+https://h.example/a@v1", "b"],
+        ),
+        ({"requirements__txt": "pip install flask six\nname ${X}\n", "setup__cfg": "[options"}, ["flask", "six"]),
+    ],
+)  # fmt: skip
+def test_manifests_are_read_as_far_as_they_can_be(
+    tmp_path: Path, files: dict[str, str], lines: list[str] | None
+) -> None:
+    found = read_project(write(tmp_path, **files))
+    if lines is None:
+        assert [(item.name, sorted(item.extras)) for item in found.requirements] == [("a", ["x"])]
+    else:
+        assert texts(found) == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pins"),
+    [
+        ("uv.lock", "no toml [", {}),
+        ("Pipfile.lock", "no json", {}),
+        ("Pipfile.lock", '{"default": {"Six": {"version": "==1.16"}, "git": {"ref": "x"}, "b": 1}}', {"six": "1.16"}),
+        ("poetry.lock", '[[package]]\nname = "a"\nversion = "1"\n[[package]]\nname = "a"\nversion = "2"', {}),
+    ],
+)
+def test_a_lock_file_is_a_help_and_no_duty(tmp_path: Path, name: str, text: str, pins: dict[str, str]) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_lock(tmp_path)[1] == pins
+
+
+def test_a_text_is_read_by_its_mark_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_bytes("six".encode("utf-16"))
+    assert read_text(path, path.name) == "six"
+    path.write_bytes("six".encode("utf-16-le"))
+    assert read_text(path, path.name) == "six"
+    path.write_bytes(b"\xffsix")
+    with pytest.raises(EnvironmentFailed, match="save it as UTF-8"):
+        read_text(path, path.name)
+    path.write_bytes(b"x" * (1024 * 1024 + 1))
+    with pytest.raises(EnvironmentFailed, match="larger than 1024 KiB"):
+        read_text(path, path.name)
+    with pytest.raises(EnvironmentFailed, match="cannot be read"):
+        read_text(tmp_path / "none", "none")
+
+
+# Python: versions.
+
+
+@pytest.mark.parametrize(
+    ("line", "limit"),
+    [
+        ("flask~=1.1", "werkzeug<2.1"),
+        ("flask<2.0.0", "werkzeug<2.1"),
+        ("flask<=1.9", "werkzeug<2.1"),
+        ("flask==1.*", "werkzeug<2.1"),
+        ("flask===one", None),
+        ("flask>=1", None),
+        ("flask", None),
+        ("celery<0", "vine<5"),
+        ("flask @ https://h.example/flask.tar.gz", None),
+    ],
+)
+def test_an_old_version_limits_what_goes_with_it(line: str, limit: str | None) -> None:
+    limits = [item.text for item in with_companions(required(line)).constraints]
+    assert limit in limits if limit is not None else limits == []
+
+
+@pytest.mark.parametrize("own", ["werkzeug>=2.2", "werkzeug @ https://h.example/w.tar.gz"])
+def test_what_the_project_asks_for_itself_is_not_limited(own: str) -> None:
+    found = with_companions(required("flask==1.1", own))
+    assert "werkzeug" not in {item.name for item in found.constraints if ">=" in own}
+    assert own in texts(found)
+
+
+def test_what_has_to_be_there_is_required() -> None:
+    assert "pytz" in texts(with_companions(required("django==2.2")))
+
+
+@pytest.mark.parametrize(
+    ("requires", "line", "after"),
+    [
+        ("no range", 'six; python_version >= "3.90"', 'six; python_version >= "3.90"'),
+        ("<3", 'six; python_version >= "3.90"', 'six; python_version >= "3.90"'),
+        (">=3.13", 'six==1.16; python_version >= "3.13"', "six==1.16"),
+        (">=3.13", 'six; os_name == "nt"', 'six; os_name == "nt"'),
+        (">=3.13", "six", "six"),
+    ],
+)
+def test_markers_for_a_newer_python_mean_the_project(requires: str, line: str, after: str) -> None:
+    [found] = as_for(required(line), requires).requirements
+    assert found.text.replace(" ;", ";") == after
+
+
+@pytest.mark.parametrize(("requires", "allowed"), [(None, True), ("no range", True), ("<3.11", False), (">3", True)])
+def test_a_python_is_allowed_by_what_is_a_range(requires: str | None, allowed: bool) -> None:
+    assert allows(requires, HERE) is allowed
+
+
+async def test_the_python_that_runs_is_found_by_its_path_and_none_that_is_not_there(tmp_path: Path) -> None:
+    found = await find_interpreter(sys.executable, offline=True)
+    assert found.version == ".".join(map(str, sys.version_info[:3]))
+    with pytest.raises(ConfigurationError, match="there is no such Python here"):
+        await find_interpreter(str(tmp_path / "python"), offline=True)
+
+
+async def test_another_python_is_one_of_this_machine_or_none() -> None:
+    assert await find_other(">=3.90") is None
+    other = await find_other(f">= {sys.version_info[0]}.{sys.version_info[1]}")
+    assert other is not None
+    assert allows(f">={sys.version_info[0]}.{sys.version_info[1]}", other)
+
+
+def loosened(why: Explanation, found: RequirementSet, *lines: str, steps: int = 1) -> list[str]:
+    """What is said of each step that is taken."""
+    loosening, said = Loosening(), []
+    for _ in range(steps):
+        step = loosening.after(found, why, lines)
+        if step is None:
+            break
+        found = step.required
+        said.append(step.sentence)
+    return said
+
+
+def test_a_package_that_another_brings_is_taken_ready_built_once() -> None:
+    why = Explanation("x", "build", package="brought")
+    said = loosened(why, required("six"), steps=3)
+    assert said == ["brought cannot be built here: a version of it that needs no building is taken"]
+
+
+def test_a_limit_goes_before_the_requirement() -> None:
+    why = Explanation("x", "build", package="six")
+    said = loosened(why, required("six==1.0", constraints=("six==1.0",)))
+    assert said[0].startswith("six==1.0 (uv.lock)")
+    assert said[0].endswith("another version is taken")
+
+
+def test_a_package_that_never_works_is_left_out_in_the_end() -> None:
+    said = loosened(Explanation("x", "build", package="six"), required("six==1.0", "idna"), steps=9)
+    assert any("six" in sentence and sentence.endswith("it is left out") for sentence in said)
+
+
+def test_what_the_web_needs_is_never_left_out() -> None:
+    said = loosened(Explanation("x", "build", package="flask"), required("flask==1.0"), steps=9)
+    assert not any(sentence.endswith("it is left out") for sentence in said)
+
+
+# Python: what is installed and remembered.
+
+
+def installed(folder: Path, name: str, text: str) -> Path:
+    places = folder / "lib" / "python3.11" / "site-packages"
+    (places / name).mkdir(parents=True)
+    (places / name / "module.py").write_text(text)
+    info = places / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "RECORD").write_text(f"{name}/module.py,,\n{name}/gone.py,,\n")
+    return folder
+
+
+def test_relics_and_modules_are_found_in_what_is_recorded(tmp_path: Path) -> None:
+    installed(tmp_path, "old", "from collections import Mapping\n")
+    installed(tmp_path, "res", "import pkg_resources\n")
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "norecord-1.0.dist-info").mkdir()
+    assert find_relics(tmp_path, "3.11.7") == [Relic("old", "collections.Mapping"), Relic("res", "pkg_resources")]
+    offered = read_offered(tmp_path)
+    assert offered.has("old.module", "")
+    assert offered.has("", "norecord>=1")
+    assert not offered.has("norecord", "")
+
+
+def test_a_request_is_remembered_until_its_files_change(tmp_path: Path) -> None:
+    memory = RequestMemory()
+    request = EnvironmentRequest(write(tmp_path, requirements__txt="six\n", **{"x.lock": "x" * 3_000_000}))
+    first = memory.read(request)
+    assert memory.read(request) is first
+    write(tmp_path, requirements__txt="idna\n")
+    assert texts(memory.read(request).required) == ["idna"]
+
+
+async def test_a_lock_on_a_file_that_was_removed_is_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held = try_lock(path, exclusive=True)
+    assert held is not None
+    assert try_lock(path, exclusive=False) is None
+    taken = trio.Event()
+
+    async def take() -> None:
+        (await lock(path, exclusive=False)).release()
+        taken.set()
+
+    with trio.fail_after(LIMIT_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            held.remove()
+            held.release()
+            held.release()
+            await taken.wait()
+
+
+class Uv:
+    """A stand-in for the installer: what it answers, one after the other."""
+
+    def __init__(self, *answers: tuple[int, str]) -> None:
+        self._answers = deque(answers)
+        self.offline: list[bool] = []
+
+    async def __call__(self, *_: object, offline: bool, say: object = None, **__: object) -> ProgramResult:
+        await trio.lowlevel.checkpoint()
+        self.offline.append(offline)
+        code, line = self._answers.popleft()
+        if callable(say):
+            say(line)
+        return ProgramResult(code, deque([line]))
+
+
+UNREACHABLE = "error: Failed to fetch: `https://h.example/simple/six/`: dns error"
+
+
+async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Said:
+    said = Said()
+    monkeypatch.setattr("preview.environments.install.run_uv", uv)
+    await Installation(tmp_path, required(*lines), None, said, python="3.11.7", offline=False, patience_s=LIMIT_S).run(
+        ()
+    )
+    return said
+
+
+async def test_without_the_index_the_cache_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv((1, UNREACHABLE), (0, "from the cache"))
+    said = await install(tmp_path, uv, monkeypatch, "six")
+    assert uv.offline == [False, True]
+    assert said.lines[-2:] == [
+        ("the package index cannot be reached: trying with what is in the package cache", logging.WARNING),
+        ("from the cache", logging.INFO),
+    ]
+
+
+async def test_without_index_and_cache_the_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentFailed) as caught:
+        await install(tmp_path, Uv((1, UNREACHABLE), (1, "error: not cached")), monkeypatch, "six")
+    assert caught.value.details["reason"] == "network"
+
+
+async def test_what_is_pinned_is_looked_for_in_the_cache_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv((0, "cached"))
+    said = await install(tmp_path, uv, monkeypatch, "six==1.16")
+    assert uv.offline == [True]
+    assert said.text == "cached"
+
+
+async def test_nothing_required_installs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = Uv()
+    assert (await install(tmp_path, uv, monkeypatch)).lines == []
+    assert uv.offline == []
+
+
+async def test_a_package_that_wants_pkg_resources_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "res", "import pkg_resources\n")
+    said = await install(tmp_path, Uv(*((0, "done") for _ in range(2))), monkeypatch, "res==1.0")
+    assert 'setuptools<81 is added: res imports "pkg_resources"' in said.text
+    assert "setuptools<81" in (tmp_path / "requirements.txt").read_text()
+
+
+async def test_a_package_that_uses_what_is_gone_is_loosened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "old", "from collections import Mapping\n")
+    said = await install(tmp_path, Uv(*((0, "done") for _ in range(8))), monkeypatch, "old==1.0")
+    assert "old==1.0 (requirements.txt line 1) uses collections.Mapping, which this Python lacks" in said.text
