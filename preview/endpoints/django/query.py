@@ -46,14 +46,20 @@ def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
         fields = find_value(cls, attribute, interpreter)
         if isinstance(fields, (list, dict)):
             found |= {name: "string" for name in fields if isinstance(name, str)}
-    if find_value(cls, "search_fields", interpreter):
+    if _declared(cls, "search_fields", interpreter):
         found["search"] = "string"
-    if find_value(cls, "ordering_fields", interpreter):
+    if _declared(cls, "ordering_fields", interpreter):
         found["ordering"] = "string"
     for name in _pagination(cls, interpreter):
         found |= _PAGES.get(name, {})
     handler = find_value(cls, "get_queryset", interpreter)
     return found | (read_query(ast.walk(handler.node)) if isinstance(handler, Function) else {})
+
+
+def _declared(cls: Class, name: str, interpreter: Interpreter) -> bool:
+    """Whether the project's classes give a name a value, be it one that is not known here."""
+    owners = [item for item in interpreter.lineage(cls) if isinstance(item, Class) and name in item.body.names]
+    return bool(owners and owners[0].body.names[name])
 
 
 def _pagination(cls: Class, interpreter: Interpreter) -> list[str]:
