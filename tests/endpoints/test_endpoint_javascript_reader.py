@@ -222,6 +222,10 @@ OBJECTS = {
     "(class { static a = 'x' }).b": "unknown",
     "require('outside').default === 1": "unknown",
     "require('outside').__esModule": "false",
+    "require('outside')().name === 1": "unknown",
+    "({a: 'x'}).default.a": "x",
+    "Object.keys({h, undefined, set a(value) {}}).join('-')": "h-undefined",
+    "new (class { ['m' + 1]() { return 'x' } [nothing]() {} })().m1()": "x",
 }  # fmt: skip
 
 PATHS = {
@@ -327,6 +331,12 @@ STATEMENTS: Mapping[str, tuple[str, list[str]]] = {
     "a method's apply of nothing": ("app.get.apply(app); app.get('/b', h)", ["/b"]),
     "an if that is known": ("if (1) app.get('/a', h); else app.get('/b', h)", ["/a"]),
     "an else if": ("if (0) {} else if (nothing) { app.get('/a', h) } else { app.get('/b', h) }", ["/a", "/b"]),
+    "a while loop that counts": ("let i = 0; while (i < 2) { app.get('/' + i, h); i++ }", ["/0", "/1"]),
+    "the first of two returns": ("function f() { if (nothing) return 'x'; return 'y' }\napp.get('/' + f(), h)", ["/x"]),
+    "a path known in part": ("app.get('/a/' + nothing, h)", ["/a"]),
+    "a chain of what is made outside": ("require('outside').a.b(1)(2).c(() => { app.get('/a', h) })", ["/a"]),
+    "a class that is made outside": ("const C = require('outside')(); new C(() => { app.get('/a', h) })", ["/a"]),
+    "a constructor that constructs itself": ("class A { constructor() { new A() } }\nnew A(); app.get('/a', h)", ["/a"]),
     "spread arguments": ("const given = ['/a', h]; app.get(...given)", ["/a"]),
     "options that hold a function": ("require('outside')({start: [() => { app.get('/a', h) }]})", ["/a"]),
     "a call of what is made outside": ("require('outside')()(() => { app.get('/a', h) })", ["/a"]),
@@ -422,3 +432,16 @@ TYPED: Mapping[str, tuple[str, Mapping[str, str]]] = {
 def test_typescript_is_read_with(tmp_path: Path, case: str) -> None:
     source, files = TYPED[case]
     assert of(tmp_path, {"package.json": TYPED_PACKAGE, **files, "app.ts": f"{TYPED_APP}{source}\n"}) == ["GET /x1"]
+
+
+def test_packages_of_a_workspace_are_read_from_their_source_folder(tmp_path: Path) -> None:
+    files = {
+        "package.json": '{"workspaces": ["packages/*"]}',
+        "packages/api/package.json": '{"scripts": {"start": "node index.js"}, "dependencies": {"express": "4", "@me/r": "*"}}',
+        "packages/api/index.js": f"{APP}const {{a}} = require('@me/r/more'), {{b}} = require('@me/s');\napp.get('/' + a + b, h)\n",
+        "packages/r/package.json": '{"name": "@me/r"}',
+        "packages/r/src/more.js": "exports.a = 'x'\n",
+        "packages/s/package.json": '{"name": "@me/s"}',
+        "packages/s/src/index.js": "exports.b = '1'\n",
+    }
+    assert of(tmp_path, files) == ["GET /x1"]
