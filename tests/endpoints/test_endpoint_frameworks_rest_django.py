@@ -236,3 +236,48 @@ SIGNATURES: list[tuple[str, dict[str, str], object]] = [
 def test_a_function_of_fastapi_takes(tmp_path: Path, parameters: str, query: dict[str, str], body: object) -> None:
     endpoint = only(write(tmp_path, app=f"{FASTAPI}@app.post('/a')\ndef h({parameters}): ...\n"))
     assert (dict(endpoint.query), endpoint.request_body) == (query, body)
+
+
+FLASK = """
+from flask import Flask
+from flask.views import View
+from flask_restx import Api, Model, Resource, fields
+app = Flask(__name__)
+api = Api(app)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("small = Model('Small', {'a': fields.Integer})", {"a": "integer"}),
+        ("small = [Model('Small', {'a': fields.Integer})]", [{"a": "integer"}]),
+        (
+            "small = api.model('Small', {'n': fields.Nested(api.model('B', {'b': fields.Float}))})",
+            {"n": {"b": "number"}},
+        ),
+    ],
+)
+def test_models_of_restx_become_bodies(tmp_path: Path, source: str, expected: object) -> None:
+    used = "@api.route('/a')\nclass A(Resource):\n    @api.expect(small)\n    def post(self): ...\n"
+    assert only(write(tmp_path, app=f"{FLASK}{source}\n{used}")).request_body == expected
+
+
+def test_what_is_only_in_headers_or_cookies_is_no_field(tmp_path: Path) -> None:
+    used = """
+parser = api.parser()
+parser.add_argument('X-Token', location='headers')
+parser.add_argument('n', type=int, location='form')
+@api.route('/a')
+class A(Resource):
+    @api.expect(parser)
+    def post(self): ...
+"""
+    assert only(write(tmp_path, app=FLASK + used)).request_body == {"n": "integer"}
+
+
+def test_routers_within_each_other_end(tmp_path: Path) -> None:
+    source = "a = APIRouter(prefix='/x')\nb = APIRouter()\n@b.get('/a')\ndef h(): ...\na.include_router(b)\n"
+    found = routes(write(tmp_path, app=f"{FASTAPI}{source}b.include_router(a)\napp.include_router(a)\n"))
+    assert found[0] == "GET /x/a"
+    assert len(found) < 100
