@@ -378,8 +378,9 @@ def test_sockets_of_flask_are_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "value"), [("class Base: ...\nclass DevelopmentConfig(Base): ...\n", "config.DevelopmentConfig"), ("", "preview")]
-)  # fmt: skip
+    ("config", "value"),
+    [("class Base: ...\nclass DevelopmentConfig(Base): ...\n", "config.DevelopmentConfig"), ("", "preview")],
+)
 def test_a_variable_that_names_a_class_gets_one_of_the_project(tmp_path: Path, config: str, value: str) -> None:
     app = f'import os\nos.environ["APP_SETTINGS"]\n{FLASK}'
     plan = plan_of(tmp_path, {"app.py": app, "config.py": config, "config_other.py": ""})

@@ -52,15 +52,6 @@ class Settings:
                  and (variable := self._value(read)) is not None}  # fmt: skip
         return found | _log_level(self.reads)
 
-    def text(self, name: str) -> str | None:
-        """What the project's own files say for a name, its ``.env`` first, then its source's default."""
-        for held in (self.own, self.examples):
-            value = held.get(name) or held.get(name.upper()) or held.get(name.lower())
-            if value is not None:
-                return value.value
-        read = self.reads.get(name)
-        return read.default if read is not None else None
-
     def _value(self, read: SettingRead) -> Variable | None:
         needed = read.need is Need.REQUIRED
         wanted = read.need is Need.OPTIONAL and _WANTED.search(read.name.upper()) is not None
