@@ -7,12 +7,14 @@ import logging
 import os
 import sys
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from environment_kit import Said
 
+from preview.environments import EnvironmentCache
 from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest
 from preview.environments.explain import Explanation
@@ -20,7 +22,7 @@ from preview.environments.imports.offered import read_offered
 from preview.environments.imports.relics import Relic, find_relics
 from preview.environments.install import Installation
 from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
-from preview.environments.layout import Layout
+from preview.environments.layout import Layout, measure_and_protect
 from preview.environments.locks import lock, try_lock
 from preview.environments.manifests.lockfile import read_lock
 from preview.environments.manifests.reading import read_text
@@ -36,8 +38,9 @@ from preview.environments.node.recipe import NodeRecipe
 from preview.environments.node.toolchain import NodeToolchain, find_node
 from preview.environments.program import ProgramResult
 from preview.environments.relax import Loosening
-from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.errors import ConfigurationError, EnvironmentFailed
+from preview.settings import Settings
 
 LIMIT_S = 20
 HERE = Interpreter(sys.executable, "3.11.7", "here")
@@ -648,3 +651,53 @@ async def test_a_package_that_uses_what_is_gone_is_loosened(tmp_path: Path, monk
     installed(tmp_path, "old", "from collections import Mapping\n")
     said = await install(tmp_path, Uv(*((0, "done") for _ in range(8))), monkeypatch, "old==1.0")
     assert "old==1.0 (requirements.txt line 1) uses collections.Mapping, which this Python lacks" in said.text
+
+
+ODD = ProjectRequirement("odd !! line; x", "odd", frozenset(), False, "requirements.txt line 1", "odd", applies=False)
+
+
+def test_a_requirement_that_nobody_can_parse_stays_as_it_is() -> None:
+    found = RequirementSet((ODD,))
+    assert as_for(found, ">=3.13").requirements == (ODD,)
+    flask = replace(ODD, name="flask", applies=True)
+    assert with_companions(RequirementSet((flask,))).constraints == ()
+    werkzeug = replace(ODD, name="werkzeug")
+    limits = with_companions(RequirementSet((*required("flask==1.1").requirements, werkzeug))).constraints
+    assert "werkzeug" not in {item.name for item in limits}
+
+
+def test_what_a_package_uses_that_is_gone_is_a_reason_to_loosen_it_once() -> None:
+    loosening = Loosening()
+    step = loosening.away_from(required("old==1.0"), "old", "asyncio.coroutine")
+    assert step is not None
+    assert "uses asyncio.coroutine, which this Python lacks" in step.sentence
+    assert loosening.away_from(step.required, "old", "asyncio.coroutine") is None
+    assert loosening.away_from(step.required, "other", "asyncio.coroutine") is None
+
+
+@pytest.mark.parametrize(
+    ("marker", "size", "decisions"),
+    [
+        ("no json", 0, []),
+        ("{}", 0, []),
+        ('{"size_bytes": "7", "decisions": 1}', 0, []),
+        ('{"size_bytes": 7, "decisions": ["a", 1]}', 7, ["a"]),
+    ],
+)
+def test_a_marker_is_read_as_far_as_it_goes(tmp_path: Path, marker: str, size: int, decisions: list[str]) -> None:
+    layout = Layout(tmp_path)
+    measure_and_protect(write(layout.directory("key"), old="x"), {})
+    [path] = layout.directory("key").glob("*.json")
+    path.write_text(marker)
+    assert (layout.size_bytes("key"), layout.decisions("key")) == (size, decisions)
+
+
+async def test_a_project_for_another_python_is_tried_with_this_one(tmp_path: Path) -> None:
+    project = write(tmp_path / "p", pyproject__toml='[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.90"')
+    (project / "requirements.txt").write_text('six; python_version >= "3.90"\n')
+    cache = EnvironmentCache(Settings(cache_dir=tmp_path / "cache", uv_offline=True))
+    said = Said()
+    with pytest.raises(EnvironmentFailed), trio.fail_after(LIMIT_S):
+        async with cache.open_environment(EnvironmentRequest(project, extra=("no-such-package==9",)), said):
+            pass
+    assert "The project wants Python >=3.90" in said.text

@@ -1,0 +1,108 @@
+"""What is found out about a program that does not come up: its servers, its sockets, its own modules."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from preview.detection import ServiceKind, ServiceNeed
+from preview.logs import Level
+from preview.supervisor import needs as needs_module
+from preview.supervisor import watch
+from preview.supervisor.active import ActivePreview
+from preview.supervisor.diagnosis import Diagnosis
+from preview.supervisor.elsewhere import find_elsewhere
+from preview.supervisor.needs import find_unanswered
+from preview.supervisor.own_modules import name_own_module
+from preview.supervisor.probe import Answer
+
+
+@dataclass
+class Record:
+    pid: int | None = None
+    port: int | None = None
+    health_path: str | None = None
+
+
+@dataclass
+class Log:
+    said: list[str] = field(default_factory=list)
+
+    def say(self, line: str, _level: Level = Level.INFO) -> None:
+        self.said.append(line)
+
+
+def preview(record: Record, log: Log | None = None) -> ActivePreview:
+    """As much of one as is looked at."""
+    return cast("ActivePreview", SimpleNamespace(record=record, log=log or Log(), any_answer=True))
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+async def test_only_servers_that_take_no_connection_are_named(listener: socket.socket) -> None:
+    with listener, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # nobody listens there
+        answers = ServiceNeed(ServiceKind.REDIS, None, "a", address=listener.getsockname())
+        silent = ServiceNeed(ServiceKind.REDIS, None, "b", address=bound.getsockname())
+        unknown = ServiceNeed(ServiceKind.REDIS, None, "c")
+        assert await find_unanswered([answers, silent, unknown]) == [silent]
+
+
+async def test_a_server_that_lets_wait_does_not_answer(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs_module, "_CONNECT_S", 0)
+    with listener:
+        need = ServiceNeed(ServiceKind.REDIS, None, "a", address=listener.getsockname())
+        assert await find_unanswered([need]) == [need]
+
+
+async def test_a_program_that_listens_elsewhere_is_told_where(listener: socket.socket) -> None:
+    with listener:
+        port = listener.getsockname()[1]
+        found = await find_elsewhere(preview(Record(os.getpid(), 1)))
+        assert found is not None
+        assert found.reason == "port_in_use"
+        assert "is asked on 1." in found.message
+        assert await find_elsewhere(preview(Record(os.getpid(), port))) is None
+
+
+@pytest.mark.parametrize("record", [Record(), Record(2**22 + 1, 80), Record(None, 80)])
+async def test_a_program_that_is_gone_listens_nowhere(record: Record) -> None:
+    assert await find_elsewhere(preview(record)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "sentence"),
+    [
+        ("/health", Answer("/", 200), "GET /health does not answer, GET / does: it serves"),
+        ("/health", Answer("/health", 503), "GET /health says 503: it serves, but not all that it needs is there"),
+        (None, Answer("/", 500), "GET / says 500: it serves, but its first page fails"),
+    ],
+)
+async def test_what_the_first_answer_means_is_told(path: str | None, answer: Answer, sentence: str) -> None:
+    log = Log()
+    watch._take(preview(Record(), log), answer, path)
+    assert log.said == [sentence]
+
+
+async def test_a_misspelt_module_of_the_projects_own_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "models.py").write_text("")
+    found = Diagnosis("missing_module", "x", {"module": "shop.model"})
+    frame = f'  File "{tmp_path}/main.py", line 3, in <module>'
+    named = name_own_module(found, [frame, '  File "/usr/lib/x.py", line 1', "Error"], tmp_path)
+    assert named.message.startswith("main.py line 3 imports 'shop.model', which the project does not have")
+    assert named.message.endswith("did you mean 'shop.models'?")
+    far = name_own_module(Diagnosis("missing_module", "x", {"module": "shop.zzz"}), ["Error"], tmp_path)
+    assert far.message.startswith("The project imports 'shop.zzz'")
+    assert name_own_module(Diagnosis("missing_module", "x", {"module": "gone.zzz"}), [], tmp_path).message == "x"
