@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import trio
+from structlog.testing import capture_logs
 
 from preview.detection import ServiceKind, ServiceNeed
+from preview.errors import LaunchFailed
 from preview.logs import Level
+from preview.runtime import RunningProcess, Usage
+from preview.settings import Settings
 from preview.supervisor import needs as needs_module
-from preview.supervisor import watch
+from preview.supervisor import steps, watch
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnosis import Diagnosis
 from preview.supervisor.elsewhere import find_elsewhere
@@ -106,3 +112,42 @@ async def test_a_misspelt_module_of_the_projects_own_is_named_with_its_place(tmp
     far = name_own_module(Diagnosis("missing_module", "x", {"module": "shop.zzz"}), ["Error"], tmp_path)
     assert far.message.startswith("The project imports 'shop.zzz'")
     assert name_own_module(Diagnosis("missing_module", "x", {"module": "gone.zzz"}), [], tmp_path).message == "x"
+
+
+class Process:
+    """What it uses cannot be measured at first, and is too much then."""
+
+    def __init__(self) -> None:
+        self._answers: list[Usage | OSError] = [OSError(24, "Too many open files"), Usage(3 * 2**20, 0.0, 1)]
+
+    async def usage(self) -> Usage:
+        await trio.lowlevel.checkpoint()
+        answer = self._answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("look", "sentence"),
+    [
+        (steps._watch_memory, "stopped: a step used more than 2 MB of memory"),
+        (watch.watch_usage, "stopped: used more than 2 MB of memory"),
+    ],
+)
+async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
+    look: Callable[[ActivePreview, RunningProcess, Settings], Awaitable[None]], sentence: str
+) -> None:
+    log = Log()
+    failed: list[str] = []
+    with capture_logs() as logs, trio.fail_after(10), trio.CancelScope() as scope:
+
+        def fail(error: LaunchFailed) -> None:
+            failed.append(error.message)
+            scope.cancel()
+
+        stand_in = SimpleNamespace(id="p", log=log, fail=fail, usage=None)
+        settings = SimpleNamespace(memory_limit_mb=2, usage_interval_s=0)
+        await look(cast("ActivePreview", stand_in), cast("RunningProcess", Process()), cast("Settings", settings))
+    assert log.said == failed == [sentence]
+    assert [one["error"] for one in logs] == ["[Errno 24] Too many open files"]
