@@ -14,6 +14,9 @@ WATCH_SHIFTS = """
     window.shifts = [];
     new PerformanceObserver((list) => {
         for (const one of list.getEntries()) {
+            // A scrollbar's slider moves because lines come: that is its job.
+            const isSlider = ({ node }) => String(node?.className).includes("slider");
+            if (one.sources.length > 0 && one.sources.every(isSlider)) continue;
             const what = one.sources.map(({ node, previousRect, currentRect }) => {
                 const name = node?.className || node?.parentElement?.className || String(node?.nodeName);
                 return `${name} ${previousRect.x},${previousRect.y} to ${currentRect.x},${currentRect.y}`;
