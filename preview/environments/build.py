@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
 import trio
 
 from preview.clock import rfc3339, utc_now
@@ -17,17 +16,13 @@ from preview.environments.install import Installation, fail
 from preview.environments.interpreter import Interpreter
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.requirements import RequirementSet
+from preview.environments.unfinished import open_unfinished
 from preview.environments.uv import run_uv
-from preview.errors import EnvironmentFailed
 
 __all__ = ["Recipe", "build_environment"]
 
-_log = structlog.get_logger(__name__)
-
 # Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
-# Removing a half-built environment: tens of thousands of files at worst.
-_REMOVE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +61,9 @@ async def build_environment(
 
     Cancellation: the installer is killed and nothing is left.
     """
-    temporary = layout.temporary(recipe.key, "building")
-    try:
+    async with open_unfinished(layout, recipe.key) as temporary:
         decisions = await _fill(recipe, temporary, report, offline=offline, patience_s=patience_s)
         await trio.to_thread.run_sync(_finish, recipe, temporary, layout, decisions)
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"The environment could not be written: {error.strerror or error}; look at the service's cache folder",
-            reason="disk",
-        ) from error
-    finally:
-        with trio.move_on_after(_REMOVE_S, shield=True):
-            await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
-
-
-def _remove(temporary: Path) -> None:
-    try:
-        remove_tree(temporary)
-    except OSError as error:  # the next build or eviction of this key tries again
-        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
 
 
 async def _fill(recipe: Recipe, temporary: Path, report: Report, *, offline: bool, patience_s: float) -> list[str]:

@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-import structlog
 import trio
 
 from preview.clock import rfc3339, utc_now
@@ -19,14 +18,10 @@ from preview.environments.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.node.install import install
 from preview.environments.node.modules import NO_ENGINE, RECORD
 from preview.environments.node.recipe import NodeRecipe
-from preview.errors import EnvironmentFailed
+from preview.environments.unfinished import open_unfinished
 
 __all__ = ["build_node_environment"]
 
-_log = structlog.get_logger(__name__)
-
-# Removing a half-built environment: tens of thousands of files at worst.
-_REMOVE_S = 20.0
 _SCRIPTS: Final = ("preview-prisma",)
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
 _OLD_ENGINES: Final = (
@@ -52,28 +47,12 @@ async def build_node_environment(recipe: NodeRecipe, layout: Layout, report: Rep
 
     Cancellation: npm is killed and nothing is left.
     """
-    temporary = layout.temporary(recipe.key, "building")
-    try:
+    async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(_write_manifest, recipe, temporary)
         failed: tuple[str, ...] = ()
         if not recipe.manifest.is_empty:
             failed = await install(recipe, temporary, report, offline=offline)
         await trio.to_thread.run_sync(partial(_finish, recipe, temporary, layout, report, failed))
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"The environment could not be written: {error.strerror or error}; look at the service's cache folder",
-            reason="disk",
-        ) from error
-    finally:
-        with trio.move_on_after(_REMOVE_S, shield=True):
-            await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
-
-
-def _remove(temporary: Path) -> None:
-    try:
-        remove_tree(temporary)
-    except OSError as error:  # the next build or eviction of this key tries again
-        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
 
 
 def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
