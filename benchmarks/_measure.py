@@ -115,13 +115,13 @@ def compare(values: Mapping[str, Sequence[float]], *, floor: str | None, unit: s
     return figures
 
 
-def report(title: str, figures: Sequence[Figure], *, note: str = "") -> None:
-    """Print the figures as a table."""
+def report(title: str, figures: Sequence[Figure], *, note: str = "", beside: str = "floor") -> None:
+    """Print the figures as a table; ``beside`` is the name of what the ratios are to."""
     print(f"\n{title}")
     width = max(len(figure.name) for figure in figures)
     for one in figures:
         digits = 0 if one.median >= 100 else 2
-        ratio = f"  {one.ratio:.2f} x floor ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
+        ratio = f"  {one.ratio:.2f} x {beside} ({one.ratio_low:.2f} to {one.ratio_high:.2f})"
         print(
             f"  {one.name:<{width}}  {one.median:>12,.{digits}f} {one.unit}"
             f"  ({one.low:,.{digits}f} to {one.high:,.{digits}f})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import re
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import structlog
 import trio
+from _caches import use_usual_caches
 
 from preview.auth import issue_token, load_or_create_secret
 from preview.clock import utc_now
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http import create_app, serve
-from preview.runtime import FD_PLACEHOLDER, PlainRuntime, ProcessSpec, RunningProcess, Runtime
+from preview.isolation import Network
+from preview.runtime import FD_PLACEHOLDER, ColdStarts, Held, PlainRuntime, ProcessSpec, RunningProcess, Runtime
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, LaunchRequest, User
@@ -93,7 +96,7 @@ class Folders:
         await self._sources[generation_id].write_files(generation_id, directory)
 
 
-class LightRuntime:
+class LightRuntime(ColdStarts):
     """The plain runtime, but what runs is ``behave.py`` on the bare interpreter."""
 
     name = "plain"
@@ -103,6 +106,15 @@ class LightRuntime:
 
     def describe(self) -> Mapping[str, str]:
         return self._inner.describe()
+
+    def holds(self) -> frozenset[Held]:
+        return self._inner.holds()
+
+    def network(self, wanted: Network) -> Network:
+        return self._inner.network(wanted)
+
+    def shares_listener(self, network: Network) -> bool:
+        return self._inner.shares_listener(network)
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         argv = [sys.executable, "-I", "-S", str(spec.directory / "behave.py"), FD_PLACEHOLDER]
@@ -115,6 +127,7 @@ async def open_bench(
 ) -> AsyncIterator[Service]:
     """A service whose data and environments are in a temporary folder, which goes with it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    use_usual_caches()
     base = 20_000 + 200 * random.SystemRandom().randrange(50)
     with tempfile.TemporaryDirectory(prefix="preview-benchmark-") as folder:
         values: dict[str, object] = {
@@ -124,10 +137,13 @@ async def open_bench(
             "port_max": base + 199,
             "max_instances_enterprise": 200,
             "max_previews": 200,
+            "launches_per_minute": 100_000,
             **settings,
         }
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
         async with open_service(made, generations=source, runtime=runtime) as service:
+            # As ``preview serve`` has it.
+            gc.freeze()
             yield service
 
 

@@ -11,26 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import random
-import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import structlog
 import trio
+from _projects import copied, each_project, launched, quiet
 
 from preview.errors import PreviewError
-from preview.generations import FolderGenerations
 from preview.lifecycle import State
-from preview.service import open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import ActivePreview
 from preview.supervisor.probe import ProbeFailed, ask
-
-USER = User("ann", "enterprise")
 
 
 @dataclass(frozen=True)
@@ -57,23 +50,16 @@ class Tried:
 
 
 async def try_project(folder: Path, framework: str, settings: Settings, timeout_s: float) -> Tried:
-    """Launch it in a service of its own: what one does to the service is no other's matter."""
     began = time.perf_counter()
-    source = FolderGenerations(folder, generation_id=folder.name, user_id=USER.id, project_id="corpus")
-    async with open_service(settings, generations=source) as service:
-        try:
-            launched = await service.previews.launch(LaunchRequest(USER, folder.name))
-        except PreviewError as error:
-            return Tried(folder.name, framework, False, error.message, 0.0, time.perf_counter() - began, ())
-        preview = service.previews.find(launched.record.id)
-        assert preview is not None
-        with trio.move_on_after(timeout_s):
-            await preview.settled.wait()
-        total_s = time.perf_counter() - began
-        started = preview.record.state is State.RUNNING
-        said = await answers(preview) if started else preview.record.reason or f"not within {timeout_s:g} s"
-        lines = tuple(preview.last_lines(2000))
-        return Tried(folder.name, framework, started, said, environment_seconds(lines), total_s, lines)
+    try:
+        async with launched(folder, settings, timeout_s) as preview:
+            total_s = time.perf_counter() - began
+            started = preview.record.state is State.RUNNING
+            said = await answers(preview) if started else preview.record.reason or f"not within {timeout_s:g} s"
+            lines = tuple(preview.last_lines(2000))
+            return Tried(folder.name, framework, started, said, environment_seconds(lines), total_s, lines)
+    except PreviewError as error:
+        return Tried(folder.name, framework, False, error.message, 0.0, time.perf_counter() - began, ())
 
 
 async def answers(preview: ActivePreview) -> str:
@@ -95,27 +81,14 @@ def environment_seconds(lines: tuple[str, ...]) -> float:
 
 
 async def measure(options: argparse.Namespace) -> list[Tried]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     tried = []
-    folders = sorted(one for one in options.projects.iterdir() if one.is_dir() and not one.name.startswith("."))
-    with tempfile.TemporaryDirectory(prefix="preview-corpus-") as temporary:
-        for number, folder in enumerate(folders):
-            if options.only and folder.name not in options.only:
-                continue
+    with tempfile.TemporaryDirectory(prefix="preview-corpus-") as cache:
+        for folder in each_project(options.projects, options.only):
             truth = options.truth / f"{folder.name}.json" if options.truth else None
             framework = json.loads(truth.read_text())["framework"] if truth and truth.exists() else ""
-            base = 20_000 + 50 * random.SystemRandom().randrange(200)
-            values: dict[str, object] = {
-                "data_dir": Path(temporary) / f"data-{number}",
-                "cache_dir": options.keep or Path(temporary) / "cache",
-                "port_min": base,
-                "port_max": base + 49,
-            }
-            copy = Path(temporary) / "projects" / folder.name
-            shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-            settings = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
-            one = await try_project(copy, framework, settings, options.timeout)
-            shutil.rmtree(copy, ignore_errors=True)
+            with copied(folder, options.keep or Path(cache)) as (copy, settings):
+                one = await try_project(copy, framework, settings, options.timeout)
             tried.append(one)
             mark = "started" if one.started else "FAILED "
             print(f"{mark}  {one.name:<22} {one.total_s:6.1f} s (environment {one.environment_s:5.1f})  {one.said}")

@@ -22,7 +22,8 @@ import trio.testing
 from _measure import compare, interleave, percentile, report, save
 
 from preview.clock import now_ms, rfc3339_ms
-from preview.logs import Batch, Contract, End, LogStore, LogWriter, PreviewLog, encode
+from preview.logs import Batch, Contract, Encoding, End, LogStore, LogWriter, PreviewLog, encode
+from preview.logs.recognise import Recogniser
 from preview.settings import Settings
 from preview.storage.database import open_database
 
@@ -50,7 +51,7 @@ async def watch(log: PreviewLog, counts: list[int]) -> None:
                 events = await subscription.receive()
             except trio.EndOfChannel:
                 break
-            size += len(encode(events, Contract.V1))
+            size += len(encode(events, Encoding(Contract.V1)))
             lines += sum(len(event) for event in events if isinstance(event, Batch))
     assert size
     counts.append(lines)
@@ -63,9 +64,9 @@ async def burst(subscribers: int, lines: int, log: PreviewLog) -> float:
         for _ in range(subscribers):
             nursery.start_soon(watch, log, counts)
         await trio.testing.wait_all_tasks_blocked()
-        start = time.perf_counter()
+        start, recogniser = time.perf_counter(), Recogniser()
         for _ in range(lines // READ):
-            log._publish_output([LINE] * READ)
+            log._publish_output([LINE] * READ, recogniser)
             await trio.lowlevel.checkpoint()
         log.finish(End(PREVIEW, "stopped", None, 0, None, 0))
     elapsed = time.perf_counter() - start
@@ -111,7 +112,7 @@ async def steady(subscribers: int, rate: int, seconds: float, log: PreviewLog) -
                     events = await subscription.receive()
                 except trio.EndOfChannel:
                     return
-                encode(events, Contract.V1)
+                encode(events, Encoding(Contract.V1))
                 now = time.perf_counter()
                 delays.extend((now - float(event.messages[0])) * 1000 for event in events if isinstance(event, Batch))
 
@@ -119,9 +120,9 @@ async def steady(subscribers: int, rate: int, seconds: float, log: PreviewLog) -
         for _ in range(subscribers):
             nursery.start_soon(observe)
         await trio.testing.wait_all_tasks_blocked()
-        start = trio.current_time()
+        start, recogniser = trio.current_time(), Recogniser()
         for tick in range(int(seconds / PACE_S)):
-            log._publish_output([repr(time.perf_counter())] * int(rate * PACE_S))
+            log._publish_output([repr(time.perf_counter())] * int(rate * PACE_S), recogniser)
             await trio.sleep_until(start + (tick + 1) * PACE_S)
         log.finish(End(PREVIEW, "stopped", None, 0, None, 0))
     print(f"  steady: p50 {percentile(delays, 50):.2f} ms, p99 {percentile(delays, 99):.2f} ms")

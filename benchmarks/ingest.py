@@ -6,6 +6,7 @@ Three questions, each with its floor measured beside it in the same rounds:
 
 * *read*: a real child prints N access lines into a pipe. Floor: a loop of ``os.read`` and ``bytes.split`` that counts.
 * *frame*: the same bytes from memory. Floor: ``bytes.split`` and nothing else.
+  Beside it, how long other tasks have to wait for their turn.
 * *store*: SQLite, beside a busy event loop as in the service. Floor: a bare ``executemany`` with nothing else running.
 """
 
@@ -22,10 +23,10 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from _measure import compare, interleave, report, save
+from _measure import compare, interleave, percentile, report, save
 from sqlalchemy import insert
 
-from preview.logs import Batch, Contract, LogStore, LogWriter, PreviewLog, run_log_writer
+from preview.logs import Batch, Contract, Encoding, LogStore, LogWriter, PreviewLog, run_log_writer
 from preview.logs.framing import LineFramer
 from preview.logs.recognise import Recogniser
 from preview.settings import Settings
@@ -72,8 +73,11 @@ def read_floor(lines: int) -> float:
     return lines / elapsed
 
 
-async def read_pipeline(lines: int, *, watched: bool, stored: bool) -> float:
-    """From the first byte to the last line numbered (and encoded for one subscriber, or stored)."""
+async def read_pipeline(lines: int, lags_ms: list[float], *, watched: bool, stored: bool) -> float:
+    """From the first byte to the last line numbered (and encoded for one subscriber, or stored).
+
+    Meanwhile ``lags_ms`` gets how much later than it wanted a task comes to its turn that wakes up each millisecond.
+    """
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), log_queue_bytes=2**31)
         async with open_database(settings.resolved_database_url) as database, trio.open_nursery() as nursery:
@@ -84,6 +88,7 @@ async def read_pipeline(lines: int, *, watched: bool, stored: bool) -> float:
                 await nursery.start(run_log_writer, writer)
             if watched:
                 nursery.start_soon(watch, log)
+            nursery.start_soon(feel_lag, lags_ms)
             child, reading = start_child(lines)
             async with trio.lowlevel.FdStream(reading) as stream:
                 await trio.lowlevel.wait_readable(reading)
@@ -99,13 +104,20 @@ async def read_pipeline(lines: int, *, watched: bool, stored: bool) -> float:
     return lines / elapsed
 
 
+async def feel_lag(lags_ms: list[float]) -> None:
+    while True:
+        due = trio.current_time() + 0.001
+        await trio.sleep_until(due)
+        lags_ms.append((trio.current_time() - due) * 1000)
+
+
 async def watch(log: PreviewLog) -> None:
     """Encodes what it receives, as a stream does."""
     with log.subscribe() as subscription:
         while True:
             for event in await subscription.receive():
                 if isinstance(event, Batch):
-                    event.encoded(Contract.V1)
+                    event.encoded(Encoding(Contract.V1))
 
 
 async def prepare(database: Database) -> None:
@@ -133,7 +145,7 @@ def frame(data: bytes, lines: int, *, encoded: bool) -> float:
         batch = Batch(PREVIEW, seq, [start_ms] * len(found), recogniser.marks(found), found)
         seq += len(found)
         if encoded:
-            batch.encoded(Contract.V1)
+            batch.encoded(Encoding(Contract.V1))
     assert seq == lines + 1
     return lines / (time.perf_counter() - start)
 
@@ -185,15 +197,18 @@ def main() -> None:
     lines = max(4000, options.lines // 4000 * 4000)
     data = (LINE + "\n").encode() * lines
 
-    def run(*, watched: bool = False, stored: bool = False) -> float:
-        return trio.run(partial(read_pipeline, lines, watched=watched, stored=stored))
+    lags_ms: dict[str, list[float]] = {"read": [], "read, encoded": [], "read, encoded, stored": []}
+
+    def run(what: str) -> float:
+        watched, stored = "encoded" in what, "stored" in what
+        return trio.run(partial(read_pipeline, lines, lags_ms[what], watched=watched, stored=stored))
 
     read = interleave(
         {
             "floor: os.read + bytes.split": partial(read_floor, lines),
-            "pipeline": run,
-            "pipeline, one subscriber": partial(run, watched=True),
-            "pipeline, one subscriber, until stored": partial(run, watched=True, stored=True),
+            "pipeline": partial(run, "read"),
+            "pipeline, one subscriber": partial(run, "read, encoded"),
+            "pipeline, one subscriber, until stored": partial(run, "read, encoded, stored"),
         },
         rounds=options.rounds,
     )
@@ -216,6 +231,10 @@ def main() -> None:
     }
     for title, figures in tables.items():
         report(title, figures)
+    print("\nThe loop's lag meanwhile")
+    for what, lags in lags_ms.items():
+        p50, p99 = percentile(lags, 50), percentile(lags, 99)
+        print(f"  {what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {max(lags):.2f} ms")
     save(options.save, "ingest", tables)
 
 

@@ -1,99 +1,120 @@
 """How long does a launch take, beside starting the same server by hand?
 
-``uv run python benchmarks/launch.py [--rounds N] [--save FILE]``
+``uv run python benchmarks/launch.py [--rounds N] [--many N] [--save FILE]``
 
-``examples/hello`` and ``examples/bookshop``, their environments built beforehand. Floor: ``uvicorn --fd`` with the same
-interpreter, arguments and variables on a copy of the project that lies there already, asked by the same probe.
+``examples/hello`` and ``examples/bookshop``, their environments built beforehand, previews in the sandbox where this
+machine has it. Floor: ``python -m uvicorn --fd`` by hand with the environment's interpreter, on a copy of the project
+that lies there already, without any isolation, asked by the same probe until the health route answers 200.
 
-* *healthy*: from the request to the first good answer of the project's own health route; the floor has this too.
-* *process started*: from the request to the start of the child: all that the service does before.
+* *new code*: from the request to the first good answer, of code that the service has never seen: each round changes it;
+* *new code, pushed before*: the same, where the service has had the files for a moment, as after an upload;
+* *restart*: of the same code in place, from the request to an answer of the new process; after some restarts, as the
+  first one is what makes the service keep the imported application;
 * *first line*: from the request to the first line at a subscriber, in-process; and for a client that posts the launch
-  and then opens the stream, over real HTTP.
+  and then opens the stream, over real HTTP;
+* *many at once*: until all are healthy, and the memory (PSS) of each, beside as many by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import psutil
 import trio
-from _measure import Figure, compare, interleave_async, report, save
-from _service import USER, Folders, Server, open_bench, open_server, open_sse
+from _measure import Figure, compare, interleave_async, percentile, report, save
+from _service import USER, Server, launch, open_bench, open_server, open_sse
 
+from preview.clock import utc_now
+from preview.environments import EnvironmentCache, EnvironmentRequest
+from preview.generations import Generation
 from preview.logs import Batch
-from preview.runtime import FD_PLACEHOLDER, PlainRuntime, ProcessSpec, RunningProcess, bind_in_range
+from preview.runtime import bind_in_range
 from preview.service import Service
 from preview.supervisor import LaunchRequest
 from preview.supervisor.probe import wait_until_ready
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-FLOOR = "floor: uvicorn --fd by hand, to healthy"
-HEALTHY = "launch to healthy"
-STARTED = "launch to process started"
+TARGETS = {"hello": "main:app", "bookshop": "app.main:app"}
+FLOOR = "floor: uvicorn by hand, to healthy"
+NEW = "new code, launch to healthy"
+KNOWN = "new code, pushed before, launch to healthy"
+RESTART = "restart of the same code, to its answer"
 FIRST_LINE = "launch to first line, in-process"
 FIRST_LINE_HTTP = "POST launch to first line, over HTTP"
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.db")
 
 
-class TimedRuntime:
-    """The plain runtime; notes what is started, and when."""
-
-    name = "plain"
+class Fresh:
+    """Generations that nobody has seen: ``hello-17`` is the example with a line of its own in each file."""
 
     def __init__(self) -> None:
-        self._inner = PlainRuntime()
-        self.spec: ProcessSpec | None = None
-        self.started_at = 0.0
+        self._numbers = itertools.count(1)
 
-    def describe(self) -> Mapping[str, str]:
-        return self._inner.describe()
+    def new(self, example: str) -> str:
+        return f"{example}-{next(self._numbers)}"
 
-    def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
-        self.spec, self.started_at = spec, time.perf_counter()
-        return self._inner.open_process(spec)
+    async def get(self, generation_id: str) -> Generation:
+        await trio.lowlevel.checkpoint()
+        return Generation(generation_id, "benchmark", USER.id, utc_now())
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        example, _, number = generation_id.rpartition("-")
+        await trio.to_thread.run_sync(write_project, EXAMPLES / example, directory, number)
 
 
-async def by_hand(example: str, runtime: TimedRuntime) -> Mapping[str, float]:
-    """The floor: the files are there, the port is bound, nobody reads what is printed."""
-    spec = runtime.spec
-    assert spec is not None
+def write_project(example: Path, directory: Path, number: str) -> None:
+    shutil.copytree(example, directory, ignore=_IGNORED, dirs_exist_ok=True)
+    for file in directory.rglob("*.py"):
+        file.write_text(f"{file.read_text()}\n# {number}\n")
+
+
+@asynccontextmanager
+async def by_hand(example: str, python: Path) -> AsyncIterator[tuple[subprocess.Popen[bytes], tuple[str, int]]]:
+    """Uvicorn on a copy of the project; the files are there, the port is bound, nobody reads what is printed."""
     with tempfile.TemporaryDirectory(prefix="preview-benchmark-") as folder:
         project = Path(folder) / "project"
-        shutil.copytree(EXAMPLES / example, project, ignore=shutil.ignore_patterns("__pycache__"))
-        listener = bind_in_range("127.0.0.1", 30_000, 32_000)
-        number = str(listener.fileno())
-        argv = [part.replace(FD_PLACEHOLDER, number).replace(str(spec.directory), str(project)) for part in spec.argv]
-        variables = {**spec.environment, "HOME": folder, "TMPDIR": folder}
-        if "DATABASE_URL" in variables:
-            variables["DATABASE_URL"] = f"sqlite:///{folder}/preview.db"
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            argv, cwd=project, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=(listener.fileno(),),
-        )  # fmt: skip
-        try:
-            await wait_until_ready(listener.getsockname(), "/health", any_answer=False)
-            elapsed = time.perf_counter() - start
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            listener.close()
-    return {FLOOR: elapsed * 1000}
+        write_project(EXAMPLES / example, project, "0")
+        with bind_in_range("127.0.0.1", 30_000, 32_000) as listener:
+            variables = {
+                "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LOG_LEVEL": "ERROR",
+                "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "DATABASE_URL": f"sqlite:///{folder}/preview.db",
+            }  # fmt: skip
+            process = subprocess.Popen(
+                [str(python), "-m", "uvicorn", TARGETS[example], "--fd", str(listener.fileno())],
+                cwd=project, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True, pass_fds=(listener.fileno(),),
+            )  # fmt: skip
+            try:
+                yield process, listener.getsockname()
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-async def launched(example: str, service: Service, runtime: TimedRuntime) -> Mapping[str, float]:
-    """One launch, watched by one subscriber."""
-    first_line_at = 0.0
+async def floor(example: str, python: Path) -> Mapping[str, float]:
     start = time.perf_counter()
-    answer = await service.previews.launch(LaunchRequest(USER, example))
+    async with by_hand(example, python) as (_, address):
+        start = time.perf_counter()
+        await wait_until_ready(address, "/health", any_answer=False)
+        return {FLOOR: (time.perf_counter() - start) * 1000}
+
+
+async def launched(example: str, service: Service, fresh: Fresh) -> Mapping[str, float]:
+    """One launch of new code, watched by one subscriber; then the same once more, as its files are known."""
+    generation, first_line_at = fresh.new(example), 0.0
+    start = time.perf_counter()
+    answer = await service.previews.launch(LaunchRequest(USER, generation))
     preview = service.previews.find(answer.record.id)
     assert preview is not None
     with preview.log.subscribe() as subscription:
@@ -103,58 +124,155 @@ async def launched(example: str, service: Service, runtime: TimedRuntime) -> Map
     await preview.settled.wait()
     healthy_at = time.perf_counter()
     assert preview.address is not None, preview.outcome
-    await service.previews.stop(example)
+    await service.previews.stop(generation)
+    again = time.perf_counter()
+    second = await launch(service, generation)
+    known_s = time.perf_counter() - again
+    assert second.address is not None
+    await service.previews.stop(generation)
     return {
-        HEALTHY: (healthy_at - start) * 1000,
-        STARTED: (runtime.started_at - start) * 1000,
+        NEW: (healthy_at - start) * 1000,
+        KNOWN: known_s * 1000,
         FIRST_LINE: (first_line_at - start) * 1000,
     }
 
 
-async def launched_over_http(example: str, service: Service, server: Server) -> Mapping[str, float]:
+async def launched_over_http(example: str, service: Service, server: Server, fresh: Fresh) -> Mapping[str, float]:
     """A client that opens the stream as soon as it has the answer."""
+    generation = fresh.new(example)
     start = time.perf_counter()
     async with await trio.open_tcp_stream(*server.address) as stream:
-        await stream.send_all(server.request("POST", f"/api/v1/generations/{example}/preview/launch", b"{}"))
+        await stream.send_all(server.request("POST", f"/api/v1/generations/{generation}/preview/launch", b"{}"))
         answer = await stream.receive_some()
         assert answer.startswith(b"HTTP/1.1 201"), answer
-        async with open_sse(server, example) as messages:
+        async with open_sse(server, generation) as messages:
             await anext(messages)
             elapsed = time.perf_counter() - start
-    await service.previews.stop(example)
+    await service.previews.stop(generation)
     return {FIRST_LINE_HTTP: elapsed * 1000}
 
 
-async def measure(rounds: int) -> dict[str, list[Figure]]:
+async def restarted(generation: str, service: Service) -> Mapping[str, float]:
+    """One restart of a preview that runs; the old process drains meanwhile."""
+    preview = service.previews.require(generation)
+    start = time.perf_counter()
+    await service.previews.restart(USER, generation)
+    await wait_until_ready(preview.socket_address, "/health", any_answer=False)
+    return {RESTART: (time.perf_counter() - start) * 1000}
+
+
+def pss_bytes(pids: list[int]) -> int:
+    total = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+        total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+async def many(example: str, service: Service, python: Path, fresh: Fresh, count: int) -> Mapping[str, float]:
+    """So many at once: until all are healthy, and what each takes."""
+    start = time.perf_counter()
+    generations = [fresh.new(example) for _ in range(count)]
+    async with trio.open_nursery() as nursery:
+        for one in generations:
+            nursery.start_soon(launch, service, one)
+    healthy_s = time.perf_counter() - start
+    pids = [service.previews.require(one).record.pid or 0 for one in generations]
+    trees = [process.pid for pid in pids for process in (psutil.Process(pid), *psutil.Process(pid).children(True))]
+    pss = pss_bytes(trees) / count
+    async with trio.open_nursery() as nursery:
+        for one in generations:
+            nursery.start_soon(service.previews.stop, one)
+    return {f"{count} at once, sandboxed": healthy_s * 1000, "memory of each (PSS), sandboxed, MiB": pss / (1 << 20)}
+
+
+async def many_by_hand(example: str, python: Path, count: int) -> Mapping[str, float]:
+    up, over, pids = [], trio.Event(), []
+
+    async def one() -> None:
+        async with by_hand(example, python) as (process, address):
+            pids.append(process.pid)
+            await wait_until_ready(address, "/health", any_answer=False)
+            up.append(time.perf_counter())
+            if len(up) == count:
+                memory.append(pss_bytes(pids) / count)
+                over.set()
+            await over.wait()
+
+    memory: list[float] = []
+    start = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return {
+        f"floor: {count} at once by hand": (max(up) - start) * 1000,
+        "memory of each (PSS), by hand, MiB": memory[0] / (1 << 20),
+    }
+
+
+async def measure(rounds: int, count: int) -> dict[str, list[Figure]]:
     tables: dict[str, list[Figure]] = {}
-    runtime = TimedRuntime()
-    async with (
-        open_bench(Folders(EXAMPLES / "hello", EXAMPLES / "bookshop"), runtime) as service,
-        open_server(service) as server,
-    ):
-        for example in ("hello", "bookshop"):
-            await launched(example, service, runtime)  # builds the environment
+    fresh = Fresh()
+    async with open_bench(fresh) as service, open_server(service) as server:
+        pythons = {}
+        for example in TARGETS:
+            environments = EnvironmentCache(service.settings)
+            async with environments.open_environment(
+                EnvironmentRequest(EXAMPLES / example), lambda _line, _level: None
+            ) as environment:
+                pythons[example] = environment.program
+        for example, python in pythons.items():
+            title = f"examples/{example}, environment cached"
+            for _ in range(3):
+                await launched(example, service, fresh)  # has its template made
+                await trio.sleep(1)
+            kept = fresh.new(example)
+            await launch(service, kept)
+            for _ in range(3):
+                await restarted(kept, service)
+                await trio.sleep(1)
             values = await interleave_async(
                 [
-                    partial(by_hand, example, runtime),
-                    partial(launched, example, service, runtime),
-                    partial(launched_over_http, example, service, server),
+                    partial(floor, example, python),
+                    partial(launched, example, service, fresh),
+                    partial(restarted, kept, service),
+                    partial(launched_over_http, example, service, server, fresh),
                 ],
                 rounds=rounds,
             )
-            compared = compare({name: values[name] for name in (FLOOR, HEALTHY)}, floor=FLOOR, unit="ms")
-            alone = {name: values[name] for name in (STARTED, FIRST_LINE, FIRST_LINE_HTTP)}
-            tables[f"examples/{example}, environment cached"] = compared + compare(alone, floor=None, unit="ms")
-            report(f"examples/{example}, environment cached", tables[f"examples/{example}, environment cached"])
+            await service.previews.stop(kept)
+            compared = compare({name: values[name] for name in (FLOOR, NEW, KNOWN, RESTART)}, floor=FLOOR, unit="ms")
+            alone = {name: values[name] for name in (FIRST_LINE, FIRST_LINE_HTTP)}
+            tables[title] = compared + compare(alone, floor=None, unit="ms")
+            p95 = ", ".join(f"{percentile(values[name], 95):.0f} ms" for name in (FLOOR, NEW, KNOWN, RESTART))
+            report(title, tables[title], note=f"95th percentiles of the first four: {p95}")
+            if count:
+                values = await interleave_async(
+                    [
+                        partial(many_by_hand, example, python, count),
+                        partial(many, example, service, python, fresh, count),
+                    ],
+                    rounds=max(2, rounds // 10),
+                    warm_up=0,
+                )
+                names = list(values)
+                times = {name: values[name] for name in names if "MiB" not in name}
+                floor_name = next(name for name in times if name.startswith("floor"))
+                ordered = {floor_name: times.pop(floor_name), **times}
+                rows = compare(ordered, floor=floor_name, unit="ms")
+                rows += compare({name: values[name] for name in names if "MiB" in name}, floor=None, unit="MiB")
+                tables[f"examples/{example}, {count} at once"] = rows
+                report(f"examples/{example}, {count} at once", rows)
     return tables
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--many", type=int, default=0, help="how many to launch at once; 0 leaves that out")
     parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
     options = parser.parse_args()
-    save(options.save, "launch", trio.run(measure, options.rounds))
+    save(options.save, "launch", trio.run(measure, options.rounds, options.many))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,14 @@ __all__ = [
     "BodyTooLarge",
     "ConfigurationError",
     "DatabaseUnavailable",
+    "DiskFull",
     "EnvironmentFailed",
+    "FileNotKept",
     "Forbidden",
     "GenerationLimitReached",
     "GenerationNotFound",
+    "GenerationReadOnly",
+    "HostNotAllowed",
     "InvalidGeneration",
     "InvalidPath",
     "InvalidRequest",
@@ -25,16 +29,22 @@ __all__ = [
     "LimitReached",
     "NoActivePreview",
     "NoPortFree",
+    "PreconditionFailed",
     "PreviewError",
     "PreviewNotFound",
     "PreviewTokenRejected",
     "PreviewUnavailable",
     "ProjectMismatch",
+    "ServiceShort",
     "ServiceStopping",
+    "ShareLimitReached",
+    "ShareNotFound",
     "StartupTimeout",
     "TooLarge",
+    "TooManyLaunches",
     "TooManyStreams",
     "Unauthenticated",
+    "UpgradeRequired",
     "UpstreamFailed",
     "UpstreamTimeout",
     "UserNotFound",
@@ -105,6 +115,12 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class HostNotAllowed(InvalidRequest):
+    """The request is for a host name under which this service is not to be reached."""
+
+    code = "host_not_allowed"
+
+
 # Who is asking
 
 
@@ -135,6 +151,12 @@ class GenerationNotFound(PreviewError):
     code = "generation_not_found"
 
 
+class FileNotKept(PreviewError):
+    """The generation has no file of this path."""
+
+    code = "file_not_found"
+
+
 class PreviewNotFound(PreviewError):
     """No preview with this id."""
 
@@ -145,6 +167,12 @@ class NoActivePreview(PreviewError):
     """The generation has no preview now."""
 
     code = "no_active_preview"
+
+
+class ShareNotFound(PreviewError):
+    """The preview has no such share link."""
+
+    code = "share_not_found"
 
 
 class UserNotFound(PreviewError):
@@ -168,10 +196,40 @@ class LimitReached(PreviewError):
     code = "preview_limit_reached"
 
 
+class GenerationReadOnly(PreviewError):
+    """The generation's files are kept by a host that does not let this service change them."""
+
+    code = "generation_read_only"
+
+
+class PreconditionFailed(PreviewError):
+    """What the caller has seen of it is not what it is now. ``details["revision"]`` says where it stands."""
+
+    code = "precondition_failed"
+
+
 class GenerationLimitReached(LimitReached):
     """The user keeps as many generations as allowed. ``details["limit"]`` says how many."""
 
     code = "generation_limit_reached"
+
+
+class ShareLimitReached(LimitReached):
+    """The preview has as many share links as allowed. ``details["shares"]`` lists those that could be revoked."""
+
+    code = "share_limit_reached"
+
+
+class TooManyLaunches(PreviewError):
+    """The user has launched as often within a minute as allowed. ``details["retry_after_s"]`` says how long to wait."""
+
+    code = "too_many_launches"
+
+
+class DiskFull(PreviewError):
+    """The service's own disk has too little room for another preview."""
+
+    code = "disk_full"
 
 
 class NoPortFree(PreviewError):
@@ -184,6 +242,12 @@ class TooManyStreams(PreviewError):
     """The user has as many open streams as allowed."""
 
     code = "too_many_streams"
+
+
+class UpgradeRequired(PreviewError):
+    """The address speaks another protocol than HTTP."""
+
+    code = "upgrade_required"
 
 
 class ServiceStopping(PreviewError):
@@ -235,3 +299,9 @@ class DatabaseUnavailable(PreviewError):
     """The service's database did not answer."""
 
     code = "database_unavailable"
+
+
+class ServiceShort(PreviewError):
+    """The service is short of something for the moment: descriptors, memory, room on its disk."""
+
+    code = "service_short"

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 import secrets
 
-__all__ = ["GENERATION_ID_PATTERN", "is_valid_id", "new_generation_id", "new_preview_id", "new_project_id", "new_token"]
+__all__ = [
+    "GENERATION_ID_PATTERN",
+    "REQUEST_ID",
+    "is_valid_id",
+    "new_generation_id",
+    "new_preview_id",
+    "new_project_id",
+    "new_share_id",
+    "new_token",
+]
 
 # No look-alikes (0/o, 1/l/i), lower case only: the id is read aloud and becomes a host label in a later release.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -13,6 +22,10 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 _LENGTH = 16
 
 GENERATION_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
+
+REQUEST_ID = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
+"""A request's id: the characters of a token (RFC 9110 section 5.6.2), which need no escape in JSON or in a
+header field. At most 64: it stands in front of each line that it belongs to."""
 _GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -33,6 +46,11 @@ def new_generation_id() -> str:
 def new_project_id() -> str:
     """A new project's id: ``project_`` and 16 symbols."""
     return f"project_{_random()}"
+
+
+def new_share_id() -> str:
+    """A new share link's id: ``share_`` and 16 symbols."""
+    return f"share_{_random()}"
 
 
 def new_token() -> str:

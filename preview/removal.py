@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,18 +20,64 @@ log = structlog.get_logger(__name__)
 
 # Two programs over a tree that was made to be in the way; the caller's own bound is shorter.
 _PROGRAM_TIMEOUT_S = 60
+# linux/fs.h, sys/mount.h
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+# Blanks and the like stand as octal numbers there.
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+_libc = ctypes.CDLL(None, use_errno=True)
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def remove_folder(directory: Path) -> None:
     """Remove a folder and all below it; links are removed, never followed. Nothing happens where there is none.
 
-    What cannot be removed is logged and left. Blocks: call it in a thread.
+    What somebody has mounted in there is not in there: it is let go of first, and where that cannot be nothing is
+    removed. What cannot be removed is logged and left. Blocks: call it in a thread.
     """
+    if not _let_go_of_mounts(directory):
+        return
     try:
         shutil.rmtree(directory, onerror=_make_writable_and_retry)
     except RecursionError:
         # Deeper than Python's stack goes; fts(3), which these two walk by, has no such bound.
         _remove_by_program(directory)
+    except OSError as error:
+        if error.errno not in _NO_DESCRIPTOR:
+            raise
+        # Each level takes one; fts(3) needs a few in all.
+        _remove_by_program(directory)
+
+
+def _let_go_of_mounts(directory: Path) -> bool:
+    """Whether nothing is mounted at the folder or below it any more.
+
+    A program of root's that is not held in can mount another folder on its own: whoever removed that one would remove
+    the other.
+    """
+    try:
+        mounts = _mounts_in(directory)
+    except OSError as error:
+        # Out of descriptors, say: whoever asked tries again.
+        log.warning("not removed", path=str(directory), error=str(error))
+        return False
+    for path in reversed(mounts):
+        if _libc.umount2(path, _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
+            why = os.strerror(ctypes.get_errno())
+            log.error("not removed: something is mounted there", path=os.fsdecode(path), error=why)
+            return False
+    return True
+
+
+def _mounts_in(directory: Path) -> list[bytes]:
+    """Where something is mounted, at the folder or below it, the outer ones first (proc(5), mountinfo, field 5)."""
+    folder = os.fsencode(directory.absolute())
+    with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  bytes: names are what they are
+        points = [_ESCAPED.sub(_unescape, line.split(b" ", 5)[4]) for line in file]
+    return [point for point in points if point == folder or point.startswith(folder + b"/")]
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
 
 
 def _make_writable_and_retry(
@@ -38,6 +87,8 @@ def _make_writable_and_retry(
     error = info[1]
     if isinstance(error, FileNotFoundError):
         return
+    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+        raise error
     if not isinstance(error, PermissionError):
         log.warning("not removed", path=path, error=str(error))
         return

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 import trio
 
-from preview.environments import EnvironmentCache
+from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
+from preview.isolation import Network
 from preview.lifecycle import StopCause
-from preview.logs import LogStore, LogWriter, run_log_writer
-from preview.runtime import PlainRuntime, Runtime, child_subreaper, many_open_files
+from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
+from preview.private import make_private_folder
+from preview.runtime import Ladder, Rung, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
-from preview.supervisor import House, PreviewManager, reconcile, run_cleanup
+from preview.supervisor import House, PreviewManager, PushQueue, reconcile, run_builder, run_cleanup
 
 __all__ = ["Service", "open_service"]
 
@@ -39,6 +42,7 @@ class Service:
         previews: Launches, finds and stops previews.
         log_store: Stored lines, for previews that are over.
         users: The users table.
+        rungs: What previews are held in by, from the lowest rung; empty when a host brings its own runtime.
         draining: Set when the shutdown begins: streams say goodbye, nothing new is launched.
     """
 
@@ -49,6 +53,7 @@ class Service:
     previews: PreviewManager
     log_store: LogStore
     users: UserStore
+    rungs: Sequence[Rung]
     draining: trio.Event
 
 
@@ -65,10 +70,11 @@ async def open_service(
     Args:
         settings: Parsed at the edge.
         generations: A host's own; None means the built-in store in the service's database.
-        runtime: How processes are started; None means the plain runtime.
+        runtime: How processes are started; None means the best that the machine offers and the settings want.
 
     Raises:
-        ConfigurationError: The data folder is in use by another service, or the database cannot be used as it is.
+        ConfigurationError: The data folder is in use by another service, the database cannot be used as it is, or the
+            machine offers less isolation than is required.
         DatabaseUnavailable: The database did not answer.
 
     Cancellation: every preview is torn down within the stop budget, lines are flushed, the database is closed.
@@ -77,24 +83,64 @@ async def open_service(
         async with open_database(settings.resolved_database_url) as database:
             await prepare(database)
             store = PreviewStore(database)
+            # Ahead of the rows: whoever sees that a preview is over sees all of its lines.
+            await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
-            library = GenerationLibrary(database, settings) if generations is None else None
+            pushed = PushQueue(settings)
+            on_push = pushed.put if settings.build_on_push else None
+            library = GenerationLibrary(database, settings, on_push) if generations is None else None
             source = generations or library
             assert source is not None, "one of the two lines above has set it"  # noqa: S101
-            async with _open_writer(database, settings) as writer:
+            async with _open_writer(database, settings) as writer, _open_ladder(settings, runtime) as ladder:
+                jail = await _find_jail(settings, ladder)
                 house = House(
                     settings=settings,
                     source=source,
-                    environments=EnvironmentCache(settings),
-                    node_environments=NodeEnvironmentCache(settings),
-                    runtime=runtime or PlainRuntime(),
+                    environments=EnvironmentCache(settings, jail),
+                    node_environments=NodeEnvironmentCache(settings, jail),
+                    runtime=ladder.runtime,
                     store=store,
                     writer=writer,
+                    door=ladder.door,
                 )
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
-                async with _open_manager(house, users, log_store, draining) as manager:
-                    yield Service(settings, database, source, library, manager, log_store, users, draining)
+                async with (
+                    _open_manager(house, users, log_store, draining) as manager,
+                    _run_builders(house, pushed),
+                ):
+                    yield Service(
+                        settings, database, source, library, manager, log_store, users, ladder.rungs, draining
+                    )
+
+
+@asynccontextmanager
+async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIterator[Ladder]:
+    if runtime is not None:
+        yield Ladder(runtime, ())
+        return
+    async with open_ladder(settings) as ladder:
+        _tell_isolation(ladder, ladder.runtime.network(settings.network))
+        yield ladder
+
+
+async def _find_jail(settings: Settings, ladder: Ladder) -> Jail | None:
+    """Packages are built in a sandbox where previews are held in by one."""
+    if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
+        return None
+    return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
+
+
+def _tell_isolation(ladder: Ladder, network: Network) -> None:
+    """One line where all holds; one more for each reason why something does not, with what to do about it."""
+    held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
+    log.info("previews are held in", by=held_by, network=network)
+    missing: dict[tuple[str, str], list[str]] = {}
+    for rung in ladder.rungs:
+        if not rung.holds:
+            missing.setdefault((rung.found, rung.advice), []).append(rung.name)
+    for (why, advice), names in missing.items():
+        log.warning(f"previews are held in by no {' and no '.join(names)}", why=why, advice=advice)
 
 
 @contextmanager
@@ -104,7 +150,8 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
     The kernel lets go of the lock when the process ends, however it ends (flock(2)).
     """
     try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not make_private_folder(settings.data_dir):
+            _tell_open_folder(settings.data_dir)
         descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(
@@ -124,10 +171,25 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _tell_open_folder(folder: Path) -> None:
+    log.warning(
+        "the data folder is open to other users of this machine",
+        path=str(folder),
+        advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to a folder of its own",
+    )
+
+
 @asynccontextmanager
 async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[LogWriter]:
-    """The writer and its task, which outlives the body: shielded, and cancelled here when the body is over."""
-    writer = LogWriter(database, settings)
+    """The writer with its journal, which holds what is not in the database when the writer's time is over."""
+    with open_journal(journal_folder(settings)) as journal:
+        async with _run_writer(LogWriter(database, settings, journal)) as writer:
+            yield writer
+
+
+@asynccontextmanager
+async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
+    """The writer's task outlives the body: shielded, and cancelled here when the body is over."""
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
@@ -141,6 +203,18 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
         finally:
             # Bounded: run_log_writer gives its last write a deadline of its own.
             scope.cancel()
+
+
+@asynccontextmanager
+async def _run_builders(house: House, pushed: PushQueue) -> AsyncIterator[None]:
+    """What is done to environments while nobody waits; leaving it kills the programs that do it."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(house.environments.run_compiler)
+        await nursery.start(run_builder, pushed, house)
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -6,18 +6,24 @@ by a test.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from preview.errors import ConfigurationError
+from preview.isolation import Isolation, Network
+from preview.quoting import quoted
 
-__all__ = ["Settings", "Tier", "load_settings"]
+__all__ = ["LEAST_LOOPBACK_PORT", "Settings", "Tier", "load_settings"]
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -28,6 +34,67 @@ _LONGEST_S = 10 * 365 * 24 * 3600
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+_HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\*")
+_ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
+
+
+def _host(text: str) -> str:
+    """A host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
+    if not _HOST.fullmatch(text.lower()):
+        raise ValueError(f"{quoted(text)} is no host name; write names without scheme and port, or '*' for any")
+    return text.lower()
+
+
+def _plain_host(text: str) -> str:
+    """One host name in lower case: no domain with all below it, no address."""
+    name = _host(text)
+    if name.startswith(".") or name == "*" or name.rpartition(".")[2].isdigit():
+        raise ValueError(f"{quoted(text)} is no name of one host; write it without scheme, port, dot ahead or '*'")
+    return name
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it (RFC 6454 section 6.2), or ``*``."""
+    if not _ORIGIN.fullmatch(text.lower()):
+        raise ValueError(
+            f"{quoted(text)} is no origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
+        )
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    """A network or an address in its usual form; ``unix`` stands for whoever connects to a unix socket."""
+    try:
+        return text if text == "unix" else str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{quoted(text)} is no address or network; write 10.0.0.7 or 10.0.0.0/8, with no bits behind the prefix"
+        ) from error
+
+
+def _list_of(one: Callable[[str], str]) -> BeforeValidator:
+    """Values separated by commas, each checked by ``one``."""
+
+    def split(value: object) -> object:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            return value
+        return tuple(one(item.strip()) if isinstance(item, str) else item for item in items if item)
+
+    return BeforeValidator(split)
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
+HostName = Annotated[str, AfterValidator(_plain_host)]
+Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
+# Below it no program without rights can listen (ip(7), ip_unprivileged_port_start), which the sandbox's side has to;
+# 64 are the sockets, two for each port, that it hands out at once.
+LEAST_LOOPBACK_PORT = 1024
+Ports = Annotated[
+    tuple[Annotated[int, Field(ge=LEAST_LOOPBACK_PORT, le=65535)], ...], Field(max_length=64), NoDecode, _list_of(str)
+]
+Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]
 
 
 def _env(name: str) -> AliasChoices:
@@ -81,6 +148,19 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     bind: str = "127.0.0.1:8000"
     public_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    ca: Path | None = None
+
+    # Who may reach the service, and how
+    allowed_hosts: Hosts = ()
+    trusted_proxies: Networks = ()
+    forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    cors_origins: Origins = ()
+    cors_credentials: bool = False
+    max_connections: Count = 20_000
+    max_connections_per_address: Count = 2_000
+    body_timeout_s: Seconds = Field(30, validation_alias=_env("BODY_TIMEOUT"))
 
     # Ports and addresses of previews
     port_min: int = Field(3001, ge=1, le=65535)
@@ -97,7 +177,9 @@ class Settings(BaseSettings):
     startup_timeout_s: Seconds = Field(30, validation_alias=_env("STARTUP_TIMEOUT"))
     step_timeout_s: Seconds = Field(180, validation_alias=_env("STEP_TIMEOUT"))
     stop_grace_s: Seconds = Field(3, validation_alias=_env("STOP_GRACE"))
+    shutdown_grace_s: Seconds = Field(0.25, validation_alias=_env("SHUTDOWN_GRACE"))
     stop_budget_s: Seconds = Field(8, validation_alias=_env("STOP_BUDGET"))
+    drain_timeout_s: Seconds = Field(10, validation_alias=_env("DRAIN_TIMEOUT"))
     liveness_interval_s: Seconds = Field(10, validation_alias=_env("LIVENESS_INTERVAL"))
     liveness_timeout_s: Seconds = Field(5, validation_alias=_env("LIVENESS_TIMEOUT"))
     usage_interval_s: Seconds = Field(2, validation_alias=_env("USAGE_INTERVAL"))
@@ -109,12 +191,31 @@ class Settings(BaseSettings):
     max_instances_enterprise: Count = 5
     max_previews: Count = 100
     max_streams_per_user: Count = 20
+    launches_per_minute: Count = 120
+    min_free_disk_bytes: int = Field(256 * _MIB, ge=0, validation_alias=_env("MIN_FREE_DISK"))
+
+    # What holds a preview in
+    isolation: Isolation = Isolation.AUTO
+    network: Network = Network.NONE
+    network_allowed: Network = Network.NONE
+    loopback_ports: Ports = ()
+
+    # How fast one starts: templates that have imported an environment's packages
+    warm_templates: int = Field(4, ge=0)
+    warm_memory_mb: Count = 256
+    warm_snapshots: bool = True
+    warm_max_age_s: Seconds = Field(3600, validation_alias=_env("WARM_MAX_AGE"))
 
     # What one preview may use
     memory_limit_mb: Count = 512
+    cpu_limit: float = Field(1.0, gt=0, le=1024)
+    temp_limit_mb: Count = 64
+    disk_limit_mb: Count = 1024
+    disk_interval_s: Seconds = Field(0.25, validation_alias=_env("DISK_INTERVAL"))
     max_open_files: Count = 1024
     max_processes: Count = 256
     max_file_bytes: Bytes = Field(_GIB, validation_alias=_env("MAX_FILE_BYTES"))
+    output_bytes_per_s: Bytes = 64 * _MIB
     db_type: Literal["sqlite", "none"] = "sqlite"
     db_path: Path = Path("./storage/previews")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
@@ -129,12 +230,25 @@ class Settings(BaseSettings):
     stored_log_bytes: Bytes = 256 * _MIB
     log_retention_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("LOG_RETENTION"))
     keep_alive_s: Seconds = Field(15, validation_alias=_env("KEEP_ALIVE"))
+    direct_streams: bool = True
     ticket_ttl_s: Seconds = Field(60, validation_alias=_env("TICKET_TTL"))
 
     # Requests to previews
     proxy_timeout_s: Seconds = Field(30, validation_alias=_env("PROXY_TIMEOUT"))
+    proxy_idle_timeout_s: Seconds = Field(3600, validation_alias=_env("PROXY_IDLE_TIMEOUT"))
+    relay: bool = True
     proxy_body_bytes: Bytes = 10 * _MIB
     proxy_response_bytes: Bytes = 10 * _MIB
+
+    # Previews in the browser
+    domain: HostName | None = None
+    path_host: HostName | None = None
+    open_link_ttl_s: Seconds = Field(300, validation_alias=_env("OPEN_LINK_TTL"))
+    access_ttl_s: Seconds = Field(12 * 3600, validation_alias=_env("ACCESS_TTL"))
+    share_max_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("SHARE_MAX"))
+    shares_per_preview: Count = 20
+    browser_wait_s: Seconds = Field(10, validation_alias=_env("BROWSER_WAIT"))
+    websocket_message_bytes: Bytes = 16 * _MIB
 
     # Generations
     upload_bytes: Bytes = 50 * _MIB
@@ -147,6 +261,10 @@ class Settings(BaseSettings):
     environment_max_bytes: Bytes = 10 * _GIB
     environment_build_timeout_s: Seconds = Field(300, validation_alias=_env("ENVIRONMENT_BUILD_TIMEOUT"))
     environment_python: str | None = None
+    build_on_push: bool = True
+    build_queue: Count = 32
+    build_code: Literal["allow", "deny"] = "allow"
+    build_memory_mb: Count = 4096
     uv_offline: bool = False
 
     # Who may ask
@@ -164,6 +282,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError(
+                "PREVIEW_TLS_CERT and PREVIEW_TLS_KEY (--tls-cert and --tls-key) belong together: give both, or none"
+            )
         if self.port_min > self.port_max:
             raise ValueError(
                 f"PREVIEW_PORT_MIN ({self.port_min}) is above PREVIEW_PORT_MAX ({self.port_max}): swap or widen them"
@@ -178,11 +300,36 @@ class Settings(BaseSettings):
                 f"PREVIEW_STOP_BUDGET ({self.stop_budget_s:g} s) must be below PREVIEW_SHUTDOWN_TIMEOUT "
                 f"({self.shutdown_timeout_s:g} s): else a shutdown would cut the teardown"
             )
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError(
+                "PREVIEW_CORS_CREDENTIALS lets other pages act as whoever is logged in: "
+                "name their origins in PREVIEW_CORS_ORIGINS instead of '*'"
+            )
+        if self.domain is not None and self.path_host is not None:
+            raise ValueError(
+                "PREVIEW_DOMAIN gives each preview a host of its own, PREVIEW_PATH_HOST one host to all: set one"
+            )
         if self.jwt_algorithm != "HS256" and not (self.jwks_url or self.jwks_file):
             raise ValueError(
                 f"PREVIEW_JWT_ALGORITHM={self.jwt_algorithm} needs public keys: "
                 "set PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own_names_are_not_for_previews(self) -> Self:
+        names = {*self.allowed_hosts, (urlsplit(self.public_url or "").hostname or "").lower()}
+        for name in sorted(names):
+            if self.domain is not None and name.endswith(f".{self.domain}") and not name.startswith("."):
+                raise ValueError(
+                    f"below PREVIEW_DOMAIN ({self.domain}) there are previews only, and the service is to be reached "
+                    f"as {quoted(name)}: give previews another domain"
+                )
+            if name and name == self.path_host:
+                raise ValueError(
+                    f"at PREVIEW_PATH_HOST ({name}) there are previews only, and the service is to be reached by that "
+                    "name: give previews another one"
+                )
         return self
 
     @property
@@ -208,7 +355,6 @@ class Settings(BaseSettings):
 
 # Never shown: passwords and keys stand in them.
 _SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
-_SHOWN_CHARS = 100
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -234,4 +380,4 @@ def _problem(item: ErrorDetails) -> str:
     variable = name if name.startswith("PREVIEW_") else f"PREVIEW_{name.upper()}"
     if variable in _SECRET:
         return f"{variable}: {said}"
-    return f"{variable}: {said} (got {str(item['input'])[:_SHOWN_CHARS]!r})"
+    return f"{variable}: {said} (got {quoted(str(item['input']))})"

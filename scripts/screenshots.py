@@ -81,6 +81,13 @@ def take_story(browser: Browser, running: Running, scheme: str) -> None:
             seen.wait_for_answer()
         page.wait_for_timeout(9_000)  # the plots have something to show
         take(seen, f"page-{scheme}")
+        page.get_by_role("button", name="Share", exact=True).click()
+        dialog = page.get_by_role("dialog", name="Share the preview")
+        dialog.get_by_role("button", name="New link").click()
+        dialog.get_by_role("textbox", name="Share link").wait_for()
+        page.wait_for_timeout(300)
+        take(seen, f"share-{scheme}")
+        page.keyboard.press("Escape")
         page.get_by_role("button", name="Search (Ctrl+F)").click()
         page.get_by_role("textbox", name="Search the log").fill("book")
         page.wait_for_timeout(500)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+import uv
 from postgres import NoPostgres, Server, open_server
+from structlog._config import BoundLoggerLazyProxy
 
 from preview.settings import Settings
 from preview.storage import Database, migrate, open_database
@@ -18,12 +25,64 @@ from preview.storage import Database, migrate, open_database
 _TEMPLATE = "preview_template"
 _COUNTER = itertools.count(1)
 
+# A template takes a core for half a second: services of tests make them where a test is of them.
+_NO_TEMPLATES = "PREVIEW_WARM_TEMPLATES"
+os.environ[_NO_TEMPLATES] = "0"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have in each process what makes tests slow or differ from machine to machine as it should be.
+
+    Bytecode is kept within a run where the machine keeps none: else each start of the real program compiles it anew.
+    Here, so that the workers, which inherit it, have it too.
+    """
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if cache is not None and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(cache.mkdir("pycache")))
+    # Whoever is started in the background of a shell ignores it, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # By default a traceback shows the variables of each frame: ten seconds of a core for one that a test provokes.
+    for one in structlog.get_config()["processors"]:
+        if isinstance(one, structlog.dev.ConsoleRenderer):
+            one.exception_formatter = structlog.dev.plain_traceback
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: each full collection would go through them, once in every few tests."""
+    gc.collect()
+    gc.freeze()
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer has set must not decide whether a test passes."""
     for name in [name for name in os.environ if name.startswith("PREVIEW_") and not name.startswith("PREVIEW_TEST_")]:
-        monkeypatch.delenv(name)
+        if name != _NO_TEMPLATES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_log_as_before() -> Iterator[None]:
+    """A command run in this process sets the service's log up, and loggers remember it: not for the tests after it."""
+    yield
+    if not structlog.is_configured():
+        return
+    structlog.reset_defaults()
+    for module in [module for name, module in sys.modules.items() if name.partition(".")[0] == "preview"]:
+        for logger in [one for one in vars(module).values() if isinstance(one, BoundLoggerLazyProxy)]:
+            # Where the proxy keeps what it was on first use.
+            vars(logger).pop("bind", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _usual_caches() -> None:
+    """The machine's caches of packages: each service of a test would else download everything anew into its own."""
+    if not os.environ.get("UV_CACHE_DIR"):
+        said = subprocess.run([uv.find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True)
+        os.environ["UV_CACHE_DIR"] = said.stdout.strip()
+    if not any(name.lower() == "npm_config_cache" and value for name, value in os.environ.items()):
+        os.environ["npm_config_cache"] = str(Path.home() / ".npm")  # noqa: SIM112  npm writes it so itself
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +176,10 @@ def make_settings_in(tmp_path: Path) -> Callable[..., Settings]:
             "cache_dir": tmp_path / "cache",
             "port_min": base,
             "port_max": base + 49,
+            # Tests launch far more often than people.
+            "launches_per_minute": 100_000,
+            # Most tests that push launch nothing, or watch their own build.
+            "build_on_push": False,
             **values,
         }
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value

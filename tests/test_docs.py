@@ -52,7 +52,7 @@ def test_the_documented_default_is_the_default(field_name: str, monkeypatch: pyt
     elif isinstance(default, Path):
         expected = f"`{str(default).replace(str(Path.home()), '~', 1)}`"
     else:
-        expected = "none" if default is None else f"`{default}`"
+        expected = "none" if default is None or default == () else f"`{default}`"
     assert row.startswith(expected), f"{field_name}: documented {row!r}, is {expected}"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,23 @@ def test_protected_folders_are_removed(tmp_path: Path) -> None:
 
 def test_a_protected_folder_deeper_than_the_stack_is_removed(tmp_path: Path) -> None:
     make_deep(tmp_path / "deep")
+    with capture_logs() as logs:
+        remove_folder(tmp_path / "deep")
+    assert not (tmp_path / "deep").exists()
+    assert logs == []
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 100, limits[1]))  # noqa: PTH208
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_a_folder_with_more_levels_than_descriptors_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "/".join("d" * 200)).mkdir(parents=True)
     with capture_logs() as logs:
         remove_folder(tmp_path / "deep")
     assert not (tmp_path / "deep").exists()
@@ -145,3 +163,26 @@ def test_a_step_that_fails_again_is_told_and_one_that_is_done_is_not(tmp_path: P
         removal._make_writable_and_retry(os.unlink, str(tmp_path / "gone"), fails_with(FileNotFoundError()))
         removal._make_writable_and_retry(os.rmdir, str(tmp_path / "folder"), refused)
     assert [one["path"] for one in logs] == [str(tmp_path / "folder")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("name", ["plain", "with blank", "ünïcode"])
+def test_what_is_mounted_in_the_folder_stays(tmp_path: Path, name: str) -> None:
+    others, folder = tmp_path / "others", tmp_path / "folder"
+    (others / "deep").mkdir(parents=True)
+    (others / "deep" / "kept").touch()
+    for place in (folder / name, folder / name / "deep"):
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--bind", others, place], check=True)
+    remove_folder(folder)
+    assert not folder.exists()
+    assert (others / "deep" / "kept").exists()
+
+
+def test_where_a_mount_cannot_be_let_go_of_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(removal, "_mounts_in", lambda _directory: [b"/nowhere/at/all"])
+    with capture_logs() as told:
+        remove_folder(tmp_path)
+    assert (tmp_path / "file").exists()
+    assert [one["event"] for one in told] == ["not removed: something is mounted there"]

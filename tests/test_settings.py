@@ -39,6 +39,15 @@ def test_settings_cannot_be_changed() -> None:
         Settings().port_min = 1  # type: ignore[misc]  # mypy knows it as well
 
 
+@pytest.mark.parametrize(("ports", "said"), [("5432,389", "1024"), (",".join(map(str, range(2000, 2065))), "64")])
+def test_ports_that_no_sandbox_could_listen_on_are_refused(
+    monkeypatch: pytest.MonkeyPatch, ports: str, said: str
+) -> None:
+    monkeypatch.setenv("PREVIEW_LOOPBACK_PORTS", ports)
+    with pytest.raises(ConfigurationError, match=f"PREVIEW_LOOPBACK_PORTS: .* {said}"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

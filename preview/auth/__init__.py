@@ -1,5 +1,6 @@
 """Who is asking: bearer tokens, stream tickets, login codes, and the secret behind them."""
 
+from preview.auth.access import AccessBook, Grant, OpenLink, Share, Statement
 from preview.auth.identity import Authenticator, Identity
 from preview.auth.jwt import JwtAuthenticator
 from preview.auth.login import LoginCodes
@@ -8,10 +9,15 @@ from preview.auth.tickets import TicketBox
 from preview.auth.tokens import issue_token
 
 __all__ = [
+    "AccessBook",
     "Authenticator",
+    "Grant",
     "Identity",
     "JwtAuthenticator",
     "LoginCodes",
+    "OpenLink",
+    "Share",
+    "Statement",
     "TicketBox",
     "issue_token",
     "load_or_create_secret",

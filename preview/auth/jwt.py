@@ -86,7 +86,7 @@ class JwtAuthenticator:
             raise Unauthenticated(f"The token is longer than {MAX_TOKEN_BYTES // 1024} KiB.", reason="too_large")
         if _TOKEN.fullmatch(token) is None:
             raise _malformed()
-        header = _read_header(token.partition(".")[0])
+        header = _read_object(token.partition(".")[0])
         if header.get("alg") not in list(self._algorithm.names):
             raise Unauthenticated(
                 f"The token is not signed with {self._settings.jwt_algorithm}, which this service asks for.",
@@ -101,11 +101,13 @@ class JwtAuthenticator:
     def _verified(self, token: str, key: Key) -> dict[str, Any]:
         """The claims, if the signature is the key's."""
         try:
-            return jwt.decode(token, key, registry=self._registry).claims
+            claims = jwt.decode(token, key, registry=self._registry).claims
         except BadSignatureError:
             raise Unauthenticated("The token's signature does not match; get a new one.", reason="signature") from None
         except (JoseError, ValueError, TypeError, RecursionError):
             raise _malformed() from None
+        _read_object(token.split(".")[1])
+        return claims
 
 
 def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> _Keys:
@@ -122,14 +124,26 @@ def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> 
     return KeyBook(source, fetch, algorithm)
 
 
-def _read_header(segment: str) -> dict[str, Any]:
+def _read_object(segment: str) -> dict[str, Any]:
+    """The JSON object in a segment, if no name in it is repeated: another reader might take the other value.
+
+    RFC 7515 section 4, RFC 7519 section 4.
+    """
     try:
-        header = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+        content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        found = json.loads(content, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         raise _malformed() from None
-    if not isinstance(header, dict):
+    if not isinstance(found, dict):
         raise _malformed()
-    return header
+    return found
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name is repeated")
+    return made
 
 
 def _malformed() -> Unauthenticated:

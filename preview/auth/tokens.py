@@ -12,6 +12,7 @@ from preview.auth.algorithms import ALGORITHMS, FixedRegistry
 from preview.auth.claims import TIERS, is_subject
 from preview.auth.secret import MIN_SECRET_BYTES
 from preview.errors import ConfigurationError, InvalidRequest
+from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["MAX_TTL_S", "issue_token", "signing_key"]
@@ -39,9 +40,9 @@ def issue_token(settings: Settings, secret: str, user_id: str, *, tier: str | No
             f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not here."
         )
     if not is_subject(user_id):
-        raise InvalidRequest(f"{user_id[:128]!r} cannot be a user's id; use 1 to 128 printable characters.")
+        raise InvalidRequest(f"{quoted(user_id)} cannot be a user's id; use 1 to 128 printable characters.")
     if tier is not None and tier not in TIERS:
-        raise InvalidRequest(f"There is no tier {tier!r}; use free, pro or enterprise.")
+        raise InvalidRequest(f"There is no tier {quoted(tier)}; use free, pro or enterprise.")
     if not 0 < ttl_s <= MAX_TTL_S:
         raise InvalidRequest(f"A token cannot be valid for {ttl_s:g} s; use up to {MAX_TTL_S:g} s (ten years).")
     now_s = time.time()

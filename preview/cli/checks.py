@@ -7,15 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import httpx2
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from preview.cli.check import Check, Result
 from preview.cli.data_folder import read_note
+from preview.cli.isolation_checks import isolation_checks
 from preview.cli.ports import can_bind
 from preview.errors import PreviewError
 from preview.runtime import child_subreaper
@@ -29,33 +29,11 @@ _ROOM_BYTES = 1024**3
 _PROGRAM_TIMEOUT_S = 10
 
 
-class Result(StrEnum):
-    """How a check went."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What was looked at.
-        result: ``fail`` means that previews will not work.
-        found: What there is.
-        advice: What to do, where there is something to do.
-    """
-
-    name: str
-    result: Result
-    found: str
-    advice: str = ""
-
-
 def run_checks(settings: Settings) -> Iterator[Check]:
-    """All checks, one after the other, quickest first; none changes anything but for folders it makes."""
+    """All checks, one after the other, quickest first; none changes anything but for folders it makes.
+
+    Whoever wants but some of them pays for those alone.
+    """
     checks: tuple[Callable[[Settings], Check], ...] = (
         _python,
         _uv,
@@ -69,6 +47,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     )
     for check in checks:
         yield check(settings)
+    if sys.platform == "linux":
+        yield from isolation_checks(settings)
 
 
 def _python(_settings: Settings) -> Check:

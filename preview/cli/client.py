@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +16,7 @@ from preview.auth import issue_token, load_or_create_secret
 from preview.cli.data_folder import read_note
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
 from preview.ids import is_valid_id
+from preview.quoting import quoted
 from preview.settings import Settings, load_settings
 
 __all__ = ["LOCAL_USER", "Api", "Target", "find_target", "generation_path", "open_api", "refusal", "unreachable"]
@@ -58,7 +61,7 @@ def find_target(url: str | None) -> Target:
         )
     address = (named or (note.url if note else "")).rstrip("/")
     if not address.startswith(("http://", "https://")):
-        raise CommandFailed(f"{address!r} is not an address of a service; write http://HOST:PORT.")
+        raise CommandFailed(f"{quoted(address)} is not an address of a service; write http://HOST:PORT.")
     if not token and (note is None or address != note.url):
         raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one that `preview token` made there.")
     return Target(address, token or _own_token(settings), settings)
@@ -151,18 +154,40 @@ class Api:
 
 
 @contextmanager
-def open_api(url: str | None) -> Iterator[Api]:
+def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
     """The service as ``find_target`` finds it, connections closed at the end.
+
+    Args:
+        url: The one that is named, if any.
+        ca: Who has signed its certificate; None means the setting.
 
     Raises:
         NoService, CommandFailed: See ``find_target``.
+        UsageMistake: ``ca`` cannot be used.
     """
     target = find_target(url)
     headers = {"Authorization": f"Bearer {target.token}", "User-Agent": "preview-cli"}
     # A proxy from the environment is for the network, never for a service on this machine.
     local = httpx2.URL(target.url).host in {"localhost", "127.0.0.1", "::1"}
-    with httpx2.Client(headers=headers, follow_redirects=False, trust_env=not local) as client:
+    with httpx2.Client(
+        headers=headers, follow_redirects=False, verify=_trust(target.settings, ca), trust_env=not local
+    ) as client:
         yield Api(target, client)
+
+
+def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
+    """Whose certificates count: the authority that is given, else the machine's.
+
+    Raises:
+        CommandFailed, UsageMistake: The file cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca or settings.ca)
+    except (OSError, ssl.SSLError) as error:
+        why = f"cannot be used as a certificate in PEM form: {error}."
+        if ca is not None:
+            raise UsageMistake(f"--ca ({ca}) {why}") from error
+        raise CommandFailed(f"PREVIEW_CA ({settings.ca}) {why}") from error
 
 
 def generation_path(generation_id: str, rest: str = "") -> str:
@@ -172,14 +197,17 @@ def generation_path(generation_id: str, rest: str = "") -> str:
         UsageMistake: It is not an id that could exist.
     """
     if not is_valid_id(generation_id):
-        raise UsageMistake(f"{generation_id!r} is not a generation's id; `preview ls` shows yours.")
+        raise UsageMistake(f"{quoted(generation_id)} is not a generation's id; `preview ls` shows yours.")
     return f"/generations/{generation_id}{rest}"
 
 
 def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
     """The error for a service that does not answer."""
     why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
-    return NoService(f"The service at {target.url} {why} ({error}); check with `preview doctor`.")
+    way_out = "check with `preview doctor`"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        way_out = "name the certificate of whoever signed the service's with --ca FILE or PREVIEW_CA"
+    return NoService(f"The service at {target.url} {why} ({error}); {way_out}.")
 
 
 def refusal(response: httpx2.Response) -> ApiRefused:

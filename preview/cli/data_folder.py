@@ -14,6 +14,7 @@ import psutil
 
 from preview.cli.exits import CommandFailed
 from preview.errors import ConfigurationError
+from preview.private import make_private_folder
 
 __all__ = [
     "DataFolderInUse",
@@ -74,7 +75,7 @@ def hold_data_folder(data_dir: Path) -> Iterator[None]:
         ConfigurationError: The folder cannot be made or written.
     """
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(data_dir)
         descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(

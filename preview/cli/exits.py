@@ -103,7 +103,7 @@ def exit_code_of_status(status: int) -> ExitCode:
 def exit_code_of(error: PreviewError) -> ExitCode:
     """The exit code for an error that ended a command."""
     if isinstance(error, ApiRefused):
-        return exit_code_of_status(error.status)
+        return ExitCode.USAGE if error.problem == "invalid_request" else exit_code_of_status(error.status)
     for kind, code in _CLASSES:
         if isinstance(error, kind):
             return code

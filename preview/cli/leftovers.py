@@ -11,6 +11,9 @@ from preview.cli.story import Freed
 
 __all__ = ["Holdings"]
 
+# What makes a sandbox, and waits outside of it and in it.
+_SANDBOX = "bwrap"
+
 
 class Holdings:
     """The processes, port and folder of one preview, noted while it runs.
@@ -27,6 +30,8 @@ class Holdings:
         self._port = port
         self._folder = folder
         self._processes = _tree(pid) if pid is not None else []
+        # All are looked at afterwards; the person counts their own.
+        self._count = sum(_name(one) != _SANDBOX for one in self._processes)
 
     def freed(self) -> Freed:
         """Look again. Blocks for a moment (system calls only)."""
@@ -35,7 +40,7 @@ class Holdings:
             left.append(f"a listener on port {self._port}")
         if self._folder is not None and self._folder.exists():
             left.append(f"the folder {self._folder}")
-        return Freed(len(self._processes), self._port, int(self._folder is not None), left)
+        return Freed(self._count, self._port, int(self._folder is not None), left)
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ from preview.cli.exits import UsageMistake
 
 __all__ = [
     "AppOption",
+    "CaOption",
     "CommandOption",
     "DirectoryArgument",
     "EnvOption",
@@ -26,6 +27,14 @@ UrlOption = Annotated[
         "--url",
         metavar="URL",
         help="The service's address (or PREVIEW_URL, with PREVIEW_TOKEN); without it, the one running on this machine.",
+    ),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        metavar="FILE",
+        help="Who has signed the service's certificate, as PEM (or PREVIEW_CA); without it, whom the machine trusts.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for a program instead of text for a person.")]

@@ -1,4 +1,4 @@
-"""What ``--app``, ``--command`` and ``--env`` decide about a start, checked before anything is asked of a service."""
+"""What ``--app``, ``--command``, ``--env``, ``--network`` decide about a start, checked before anybody is asked."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from collections.abc import Sequence
 from preview.cli.exits import UsageMistake
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest
+from preview.isolation import Network
+from preview.quoting import quoted
 
 __all__ = ["overrides_from_options", "start_body"]
 
 
-def start_body(app: str | None, command: str | None, env: Sequence[str] | None) -> dict[str, object]:
+def start_body(
+    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
+) -> dict[str, object]:
     """The options as the launch request has them; empty where none was given.
 
     Raises:
         UsageMistake: One of them cannot be meant; the message names it.
     """
-    start = {name: value for name, value in (("app", app), ("command", command)) if value is not None}
+    start = {
+        name: str(value)
+        for name, value in (("app", app), ("command", command), ("network", network))
+        if value is not None
+    }
     body: dict[str, object] = {"start": start} if start else {}
     if env:
         body["env"] = dict(_pair(one) for one in env)
@@ -27,13 +35,15 @@ def start_body(app: str | None, command: str | None, env: Sequence[str] | None) 
     return body if not overrides.is_empty else {}
 
 
-def overrides_from_options(app: str | None, command: str | None, env: Sequence[str] | None) -> Overrides | None:
+def overrides_from_options(
+    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
+) -> Overrides | None:
     """The options as overrides, or None where none was given.
 
     Raises:
         UsageMistake: See ``start_body``.
     """
-    body = start_body(app, command, env)
+    body = start_body(app, command, env, network)
     return _read(body) if body else None
 
 
@@ -50,5 +60,5 @@ def _read(body: dict[str, object]) -> Overrides:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageMistake(f"{text!r} is no variable; write it as --env NAME=VALUE.")
+        raise UsageMistake(f"{quoted(text)} is no variable; write it as --env NAME=VALUE.")
     return name, value

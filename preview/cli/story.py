@@ -10,9 +10,10 @@ from typing import Any, Protocol, TextIO
 from preview.cli.lines import LinePrinter, ShownLine
 from preview.cli.terminal import paint
 from preview.clock import from_ms, rfc3339_ms
+from preview.errors import PreviewError
 from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
 
-__all__ = ["Addresses", "Freed", "JsonStory", "Story", "TextStory"]
+__all__ = ["Addresses", "Freed", "JsonStory", "Reload", "Story", "TextStory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,13 @@ class Addresses:
 
     Attributes:
         page: The page, with its one-time login.
+        browser: The preview in a browser, on a host of its own, by a link that works once.
         preview: The preview itself.
         example: A command line that calls it.
     """
 
     page: str
+    browser: str
     preview: str
     example: str
 
@@ -53,6 +56,23 @@ class Freed:
         return f"{', '.join(parts[:-1])} and {parts[-1]} freed"
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of a saved change.
+
+    Attributes:
+        changed: Paths that were written.
+        removed: Paths that are gone.
+        elapsed_s: Until the new process served, or failed.
+        error: Why it failed: the process from before serves on.
+    """
+
+    changed: Sequence[str]
+    removed: Sequence[str]
+    elapsed_s: float
+    error: PreviewError | None = None
+
+
 class Story(Protocol):
     """Writes to one stream; every method may block on it, so callers use a thread."""
 
@@ -61,6 +81,15 @@ class Story(Protocol):
 
     def ready(self, addresses: Addresses) -> None:
         """It answers for the first time."""
+
+    def reloaded(self, reload: Reload) -> None:
+        """A saved change was brought to the preview, or was not to be."""
+
+    def refused(self, error: PreviewError) -> None:
+        """The folder cannot be taken as it was saved."""
+
+    def waiting(self) -> None:
+        """The preview has failed, and is launched again when something is saved."""
 
     def stopping(self) -> None:
         """The person has asked for the end."""
@@ -96,11 +125,23 @@ class TextStory:
         """A quiet block between two empty lines."""
         rows = (
             ("Page", addresses.page, "logs you in once, within 10 min"),
+            ("Browser", addresses.browser, "opens it once"),
             ("Preview", addresses.preview, ""),
             ("Try", addresses.example, ""),
             ("Stop", "Ctrl-C", ""),
         )
         self._write(["", *(self._row(*row) for row in rows), ""])
+
+    def reloaded(self, reload: Reload) -> None:
+        """Nothing: the preview's log has told it."""
+
+    def refused(self, error: PreviewError) -> None:
+        """One line."""
+        self._write([self._printer.note(f"not reloaded: {error.message}", style="33")])
+
+    def waiting(self) -> None:
+        """One line."""
+        self._write([self._printer.note("waiting for a change; Ctrl-C ends")])
 
     def stopping(self) -> None:
         """One line; in a terminal in the place of the ``^C`` that it shows."""
@@ -146,8 +187,31 @@ class JsonStory:
     def ready(self, addresses: Addresses) -> None:
         """``ready``."""
         self._write(
-            [{"event": "ready", "page": addresses.page, "base_url": addresses.preview, "example": addresses.example}]
+            [
+                {
+                    "event": "ready",
+                    "page": addresses.page,
+                    "browser": addresses.browser,
+                    "base_url": addresses.preview,
+                    "example": addresses.example,
+                }
+            ]
         )
+
+    def reloaded(self, reload: Reload) -> None:
+        """``reload``."""
+        error = None if reload.error is None else _error_fields(reload.error)
+        fields = {"changed": list(reload.changed), "removed": list(reload.removed), "error": error}
+        status, elapsed_ms = "failed" if error else "reloaded", round(reload.elapsed_s * 1000, 1)
+        self._write([{"event": "reload", "status": status, "elapsed_ms": elapsed_ms, **fields}])
+
+    def refused(self, error: PreviewError) -> None:
+        """``refused``."""
+        self._write([{"event": "refused", "error": _error_fields(error)}])
+
+    def waiting(self) -> None:
+        """``waiting``."""
+        self._write([{"event": "waiting"}])
 
     def stopping(self) -> None:
         """``stopping``."""
@@ -192,6 +256,10 @@ def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
         "exit_signal": event.exit_signal,
         **kept,
     }
+
+
+def _error_fields(error: PreviewError) -> dict[str, Any]:
+    return {"code": error.code, "detail": error.message}
 
 
 def _count(number: int, one: str, many: str) -> str:

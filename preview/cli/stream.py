@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -26,10 +27,20 @@ class LogReader:
     token. Only failures without any event between them count towards giving up.
     """
 
-    def __init__(self, api: Api, generation_id: str, *, tail: int | None = None, follow: bool = True) -> None:
+    def __init__(
+        self,
+        api: Api,
+        generation_id: str,
+        *,
+        tail: int | None = None,
+        follow: bool = True,
+        chosen: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._api = api
         self._path = generation_path(generation_id, "/preview/logs/stream")
         self._tail = tail
+        # Words of the stream's filter: level, source, q, request_id.
+        self._chosen = dict(chosen)
         self._follow = follow
         self._last_id = ""
         self._failures = 0
@@ -75,7 +86,9 @@ class LogReader:
         raise httpx2.RemoteProtocolError("the stream ended without saying that the preview is over")
 
     def _params(self) -> dict[str, str | int]:
-        params: dict[str, str | int] = {} if self._follow else {"follow": "false"}
+        params: dict[str, str | int] = {**self._chosen}
+        if not self._follow:
+            params["follow"] = "false"
         if self._tail is not None and not self._last_id:
             params["tail"] = self._tail
         return params

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from preview.cli.data_folder import write_private
+from preview.private import make_private_folder
 
 __all__ = ["TokenFile"]
 
@@ -55,7 +56,7 @@ class TokenFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Two launches at once must not lose each other's token."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         descriptor = os.open(self._folder / "tokens.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

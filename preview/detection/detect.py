@@ -101,6 +101,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         python_path=_path(plan, given),
         steps=steps,
         health_path=given.health or plan.health_path,
+        network=given.network,
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
         decisions=(*plan.decisions, *_told(given)),
@@ -147,6 +148,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "working folder": given.directory,
         "manifests": given.manifests,
         "health path": given.health,
+        "network": given.network,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
         "steps left out": _skipped(given),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from preview.detection.plan import Origin, Server, Step, Variable
+from preview.isolation import Network
 
 __all__ = ["Overrides", "merge"]
 
@@ -22,6 +23,7 @@ class Overrides:
         command: A whole command, which listens at ``PORT``.
         server: How the application gets its socket.
         health: The path whose answer tells health, ``/healthz``.
+        network: What it wants to reach.
         manifests: Folder whose manifest says what is required, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
         steps: Run before the application instead of what detection found.
@@ -37,6 +39,7 @@ class Overrides:
     command: tuple[str, ...] | None = None
     server: Server | None = None
     health: str | None = None
+    network: Network | None = None
     manifests: str | None = None
     python_path: tuple[str, ...] | None = None
     steps: tuple[Step, ...] | None = None

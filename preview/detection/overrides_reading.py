@@ -16,6 +16,8 @@ from pydantic_core import ErrorDetails
 from preview.detection.overrides import Overrides
 from preview.detection.plan import Origin, Server, Step, Variable
 from preview.errors import InvalidGeneration, InvalidRequest
+from preview.isolation import Network
+from preview.quoting import quoted
 
 __all__ = ["PREVIEW_FILE", "overrides_from_request", "read_preview_file"]
 
@@ -28,7 +30,7 @@ _APP = re.compile(r"[\w./@-]+(?::[A-Za-z_][\w.]*(?:\(\))?)?")
 def _inside(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not value.strip() or "\0" in value:
-        raise ValueError(f"{value!r} must be a folder inside the project")
+        raise ValueError(f"{quoted(value)} must be a folder inside the project")
     return str(path)
 
 
@@ -39,7 +41,7 @@ def _words(value: object) -> object:
     try:
         return shlex.split(value)
     except ValueError as error:
-        raise ValueError(f"{value!r} is no command ({str(error).lower()})") from error
+        raise ValueError(f"{quoted(value)} is no command ({str(error).lower()})") from error
 
 
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -52,16 +54,16 @@ def _some(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _app(value: str) -> str:
     if not _APP.fullmatch(value) or value.startswith("-"):
-        raise ValueError(f'{value!r} is no application; write it as "package.module:name"')
+        raise ValueError(f'{quoted(value)} is no application; write it as "package.module:name"')
     path = PurePosixPath(value.partition(":")[0])
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{value!r} must be a file inside the project")
+        raise ValueError(f"{quoted(value)} must be a file inside the project")
     return value
 
 
 def _path(value: str) -> str:
     if not value.startswith("/") or value.startswith("//"):
-        raise ValueError(f"{value!r} must be a path that begins with one /")
+        raise ValueError(f"{quoted(value)} must be a path that begins with one /")
     return value
 
 
@@ -80,7 +82,7 @@ def _no_nul(value: str) -> str:
 
 def _name(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
-        raise ValueError(f"{value!r} is no name of a variable (letters, digits and _)")
+        raise ValueError(f"{quoted(value)} is no name of a variable (letters, digits and _)")
     return value
 
 
@@ -113,6 +115,7 @@ class _Start(_Table):
     command: _Command | None = None
     server: Literal["asgi", "wsgi", "django", "node", "command"] | None = None
     health: Annotated[str, AfterValidator(_path)] | None = None
+    network: Network | None = None
     manifests: _Folder | None = None
     python_path: tuple[_Folder, ...] | None = None
     steps: tuple[Annotated[_StepTable, BeforeValidator(_as_table)], ...] | None = None
@@ -178,6 +181,7 @@ def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
         command=start.command,
         server=Server(start.server) if start.server else None,
         health=start.health,
+        network=start.network,
         manifests=start.manifests,
         python_path=start.python_path,
         steps=None if start.steps is None else tuple(_step(item, origin) for item in start.steps),
@@ -198,14 +202,14 @@ def _step(table: _StepTable, origin: Origin) -> Step:
 
 def _sentence(error: ValidationError, source: str) -> str:
     first = error.errors(include_url=False)[0]
-    key = _key(first)
+    key = f'"{quoted(_key(first))[1:-1]}"'
     if first["type"] == "extra_forbidden":
         known = _known(first["loc"][:-1])
         nearest = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         advice = f'did you mean "{nearest[0]}"?' if nearest else f"the known keys are {', '.join(known)}."
-        return f'{source}: there is no key "{key}"; {advice}'
+        return f"{source}: there is no key {key}; {advice}"
     said = first["msg"].removeprefix("Value error, ")
-    return f'{source}: "{key}": {said}.' if first["type"] == "value_error" else f'{source}: "{key}" {_typed(first)}.'
+    return f"{source}: {key}: {said}." if first["type"] == "value_error" else f"{source}: {key} {_typed(first)}."
 
 
 _WANTED = {
@@ -221,7 +225,7 @@ _WANTED = {
 def _typed(error: ErrorDetails) -> str:
     """What is wanted, and what was given."""
     said = _WANTED.get(error["type"], error["msg"].replace("Input should be", "must be"))
-    given = repr(error["input"])
+    given = quoted(error["input"])
     return f"{said}, not {given}" if len(given) <= 60 else said
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from preview.detection.choose import choose_app
 from preview.detection.overrides_reading import read_preview_file
 from preview.endpoints import Extraction, Found, extract, find_apps
-from preview.endpoints.python import OutOfBudget
+from preview.endpoints.budget import OutOfBudget
 from preview.sources import Sources
 
 __all__ = ["read_endpoints"]

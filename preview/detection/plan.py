@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from preview.endpoints import AppTarget
+from preview.isolation import Network
 
 __all__ = ["Origin", "Server", "ServiceKind", "ServiceNeed", "StartPlan", "Step", "Toolchain", "Variable"]
 
@@ -136,6 +137,7 @@ class StartPlan:
         variables: What its environment gets beyond the contract's own, by name.
         services: Servers that it will ask for.
         health_path: The project's own health route, or None: then any answer to ``/`` counts.
+        network: What ``preview.toml`` or the launch request asks to reach, or None.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: Likewise: what may not work, and what to do.
     """
@@ -153,5 +155,6 @@ class StartPlan:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     services: tuple[ServiceNeed, ...] = ()
     health_path: str | None = None
+    network: Network | None = None
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

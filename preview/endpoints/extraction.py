@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.django import find_django_apps
 from preview.endpoints.express import find_express_apps
 from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
-from preview.endpoints.python import Budget, Interpreter, OutOfBudget
+from preview.endpoints.python import Interpreter
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from preview.endpoints.model import Endpoint
@@ -16,6 +17,13 @@ _MAX_DEPTH: Final = 8
 _MAX_REFS: Final = 20
 # Skeletons multiply when many fields refer to large models: after this many parts "object" stands for the rest.
 _MAX_PARTS: Final = 2_000
+# A short document may refer to a large part of it from each of its endpoints: so much is written down in all. Of the
+# largest real ones (1,000 routes) all is.
+_MAX_PARTS_IN_ALL: Final = 200_000
+_MAX_TEXT_IN_ALL: Final = 4 * 1024 * 1024
+_MAX_REFERENCE: Final = 1_000
+# Of one operation; no more are looked at.
+_MAX_ITEMS: Final = 200
 _JSON_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
 
 
@@ -40,6 +48,19 @@ class _Reader:
     def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
         self._parts = 0
+        self._parts_in_all = 0
+        self._text_in_all = 0
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._parts > _MAX_PARTS or self._parts_in_all > _MAX_PARTS_IN_ALL
+
+    def _text(self, value: object) -> str:
+        """The text; nothing where it is none, or too much in all."""
+        if not isinstance(value, str) or self._text_in_all + len(value) > _MAX_TEXT_IN_ALL:
+            return ""
+        self._text_in_all += len(value)
+        return value
 
     def endpoint(
         self, method: str, path: str, operation: Mapping[object, object], shared: Mapping[object, object]
@@ -48,9 +69,9 @@ class _Reader:
         return Endpoint(
             method=method.upper(),
             path=path,
-            summary=_text(operation.get("summary")) or _text(shared.get("summary")),
-            description=_text(operation.get("description")) or _text(shared.get("description")),
-            tags=tuple(tag for tag in _list(operation.get("tags")) if isinstance(tag, str)),
+            summary=self._text(operation.get("summary")) or self._text(shared.get("summary")),
+            description=self._text(operation.get("description")) or self._text(shared.get("description")),
+            tags=tuple(tag for tag in map(self._text, _list(operation.get("tags"))[:_MAX_ITEMS]) if tag),
             query=self._query([*_list(shared.get("parameters")), *_list(operation.get("parameters"))]),
             request_body=self._content(operation.get("requestBody")),
             response_schema=self._response(operation),
@@ -62,6 +83,8 @@ class _Reader:
             reference = value.get("$ref") if isinstance(value, Mapping) else None
             if not isinstance(reference, str):
                 return value
+            if len(reference) > _MAX_REFERENCE:
+                return None
             value = self._lookup(reference)
         return None
 
@@ -75,10 +98,10 @@ class _Reader:
 
     def _query(self, parameters: list[object]) -> dict[str, str]:
         found: dict[str, str] = {}
-        for item in parameters:
+        for item in parameters[:_MAX_ITEMS]:
             parameter = _mapping(self.follow(item))
-            name = parameter.get("name")
-            if parameter.get("in") == "query" and isinstance(name, str):
+            name = self._text(parameter.get("name")) if parameter.get("in") == "query" else ""
+            if name:
                 skeleton = self.skeleton(parameter.get("schema"), 0)
                 found[name] = _json_type(skeleton)
         return found
@@ -90,30 +113,36 @@ class _Reader:
 
     def _response(self, operation: Mapping[object, object]) -> object:
         responses = _mapping(operation.get("responses"))
-        good = sorted(str(code) for code in responses if str(code).startswith("2"))
+        good = sorted(str(code) for code in islice(responses, _MAX_ITEMS) if str(code).startswith("2"))
         found = self._content(responses.get(good[0])) if good else None
         return found or None
 
     def skeleton(self, value: object, depth: int) -> object:
         """A schema as ``{"name": "string"}``; None where it says nothing."""
+        if self._is_spent:
+            return "object"
         schema = _mapping(self.follow(value))
         self._parts += 1
+        self._parts_in_all += 1
         if not schema:
             return None
-        if depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
+        if depth > _MAX_DEPTH:
             return "object"
         for key in ("anyOf", "oneOf"):
-            options = (self.skeleton(option, depth + 1) for option in _list(schema.get(key)))
+            options = (self.skeleton(option, depth + 1) for option in _list(schema.get(key))[:_MAX_ITEMS])
             if chosen := next((option for option in options if option not in (None, "null")), None):
                 return chosen
         merged: dict[str, object] = {}
-        for part in _list(schema.get("allOf")):
+        for part in _list(schema.get("allOf"))[:_MAX_ITEMS]:
             described = self.skeleton(part, depth + 1)
             if not isinstance(described, dict):
                 return described
             merged |= described
         for name, part in _mapping(schema.get("properties")).items():
-            merged[str(name)] = self.skeleton(part, depth + 1) or "object"
+            if self._is_spent:
+                break
+            if shown := self._text(str(name)):
+                merged[shown] = self.skeleton(part, depth + 1) or "object"
         return merged or self._plain(schema, depth)
 
     def _plain(self, schema: Mapping[object, object], depth: int) -> object:
@@ -138,10 +167,6 @@ def _mapping(value: object) -> Mapping[object, object]:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _json_type(skeleton: object) -> str:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.model import Found, FoundApp
-from preview.endpoints.python import OutOfBudget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand, start_commands
 

@@ -2,5 +2,16 @@
 
 from preview.environments.cache import EnvironmentCache
 from preview.environments.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
+from preview.environments.find_jail import find_jail
+from preview.environments.jail import Jail
 
-__all__ = ["Environment", "EnvironmentCache", "EnvironmentRequest", "How", "Report", "SuppliedServer"]
+__all__ = [
+    "Environment",
+    "EnvironmentCache",
+    "EnvironmentRequest",
+    "How",
+    "Jail",
+    "Report",
+    "SuppliedServer",
+    "find_jail",
+]

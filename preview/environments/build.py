@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,15 +16,20 @@ from preview.environments.explain import explain
 from preview.environments.imports.scan import Wanted
 from preview.environments.install import Installation, fail
 from preview.environments.interpreter import Interpreter
+from preview.environments.jail import Jail
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.requirements import RequirementSet
-from preview.environments.unfinished import open_unfinished
+from preview.environments.skeleton import Skeletons
+from preview.environments.unfinished import make_folder, open_scratch, open_unfinished
 from preview.environments.uv import run_uv
+from preview.environments.uv_cages import UvCages, make_uv_cages
 
-__all__ = ["Recipe", "build_environment"]
+__all__ = ["Recipe", "build_environment", "learn"]
 
 # Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
+# In a jail: what builds have left in the cache is not taken for settings of the project.
+_ANYWHERE = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Recipe:
         interpreter: For which Python.
         server: The server's requirement line, or None where the project brings its own.
         wanted: What its files import and no manifest names: added where it is missing in the end.
+        runs_code: Whether code of packages may run while it is built.
     """
 
     key: str
@@ -42,10 +50,18 @@ class Recipe:
     interpreter: Interpreter
     server: str | None
     wanted: tuple[Wanted, ...] = ()
+    runs_code: bool = True
 
 
 async def build_environment(
-    recipe: Recipe, layout: Layout, report: Report, *, offline: bool, patience_s: float
+    recipe: Recipe,
+    layout: Layout,
+    report: Report,
+    *,
+    offline: bool,
+    patience_s: float,
+    jail: Jail | None = None,
+    skeletons: Skeletons | None = None,
 ) -> None:
     """Build the environment; the caller holds its exclusive lock.
 
@@ -55,6 +71,8 @@ async def build_environment(
         report: Is told the installer's output line by line, and each decision.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no single requirement is loosened any more.
+        jail: What the installer and the code of packages are held in by, where this machine has it.
+        skeletons: Empty environments of before.
 
     Raises:
         EnvironmentFailed: It cannot be built; nothing is left of it.
@@ -62,27 +80,78 @@ async def build_environment(
     Cancellation: the installer is killed and nothing is left.
     """
     async with open_unfinished(layout, recipe.key) as temporary:
-        decisions = await _fill(recipe, temporary, report, offline=offline, patience_s=patience_s)
+        await trio.to_thread.run_sync(make_folder, temporary)
+        async with _open_cages(jail, recipe, layout, temporary) as cages:
+            await _make_empty(recipe, temporary, cages, skeletons or Skeletons(), offline=offline)
+            decisions = await _fill(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
         await trio.to_thread.run_sync(_finish, recipe, temporary, layout, decisions)
 
 
-async def _fill(recipe: Recipe, temporary: Path, report: Report, *, offline: bool, patience_s: float) -> list[str]:
-    await trio.to_thread.run_sync(partial(temporary.mkdir, parents=True))
+@asynccontextmanager
+async def _open_cages(
+    jail: Jail | None, recipe: Recipe, layout: Layout, temporary: Path
+) -> AsyncIterator[UvCages | None]:
+    if jail is None:
+        yield None
+        return
+    async with open_scratch(layout, recipe.key) as scratch, jail.open_group(recipe.key) as group:
+        make = partial(make_uv_cages, jail, recipe.interpreter, recipe.required, temporary, scratch, group)
+        yield await trio.to_thread.run_sync(make)
+
+
+async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: Jail | None) -> None:
+    """Have uv make an empty environment, and look at its interpreter, so that no build has to wait for that.
+
+    Args:
+        recipe: For which interpreter.
+        layout: Where; nothing stays there.
+        skeletons: Is given the environment.
+        jail: What uv is held in by, where this machine has it.
+
+    Raises:
+        EnvironmentFailed: There is none to be had.
+
+    Cancellation: uv is killed and nothing is left.
+    """
+    async with open_unfinished(layout, recipe.key) as temporary:
+        await trio.to_thread.run_sync(make_folder, temporary)
+        async with _open_cages(jail, recipe, layout, temporary) as cages:
+            await _make_empty(recipe, temporary, cages, skeletons, offline=True)
+            if cages is not None and cages.unpacking is not None:
+                look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
+                await run_uv(look, offline=True, cage=cages.unpacking)
+
+
+async def _make_empty(
+    recipe: Recipe, temporary: Path, cages: UvCages | None, skeletons: Skeletons, *, offline: bool
+) -> None:
+    """Give the folder its interpreter."""
+    if await trio.to_thread.run_sync(skeletons.write, recipe.interpreter, temporary):
+        return
     result = await run_uv(
         [*_VENV, "--python", recipe.interpreter.request, str(temporary)],
         offline=offline,
-        directory=temporary.parent,
+        directory=temporary.parent if cages is None else _ANYWHERE,
+        cage=None if cages is None else cages.unpacking or replace(cages.building, foreign=False),
     )
     if result.code != 0:
         fail(result, explain(result.lines, recipe.required, offline=offline))
+    await trio.to_thread.run_sync(skeletons.keep, recipe.interpreter, temporary)
+
+
+async def _fill(
+    recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
+) -> list[str]:
     installation = Installation(
         temporary,
         recipe.required,
         recipe.server,
         report,
-        python=recipe.interpreter.version,
+        interpreter=recipe.interpreter,
         offline=offline,
         patience_s=patience_s,
+        cages=None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters),
+        runs_code=recipe.runs_code,
     )
     await installation.run(recipe.wanted)
     return installation.decisions

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
+import structlog
 import trio
 
-from preview.environments.build import Recipe, build_environment
+from preview.environments.build import Recipe, build_environment, learn
+from preview.environments.bytecode import Compiler
 from preview.environments.environment import Environment, EnvironmentRequest, Report
 from preview.environments.eviction import evict
 from preview.environments.held import HeldEnvironments
 from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
+from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.markers import as_for
-from preview.environments.memory import RequestMemory
+from preview.environments.memory import RequestMemory, is_shareable
 from preview.environments.recipe import make_recipe
 from preview.environments.requirements import RequirementSet
+from preview.environments.skeleton import Skeletons
+from preview.errors import PreviewError
 from preview.settings import Settings
 
 __all__ = ["EnvironmentCache"]
+
+_log = structlog.get_logger(__name__)
+
+# Seconds from the service's start.
+_WARM_UP_S = 2.0
 
 
 class EnvironmentCache:
@@ -30,15 +41,20 @@ class EnvironmentCache:
 
     Args:
         settings: ``cache_dir`` and the ``environment_*`` bounds.
+        jail: What installers and the code of packages are held in by; None runs them as any program of the service.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
         self._settings = settings
-        self._layout = Layout(settings.cache_dir.absolute() / "environments")
+        self._jail = jail
+        root = settings.cache_dir.absolute() / "environments"
+        self._layout = Layout(root, None if jail is None else jail.workshop_of(root))
         self._interpreter: Interpreter | None = None
         # Other interpreters that were looked for, by what a project wants.
         self._others: dict[str, Interpreter | None] = {}
         self._memory = RequestMemory()
+        self._skeletons = Skeletons()
+        self._compiler = Compiler(self._layout, jail, timeout_s=settings.environment_build_timeout_s)
         # Hashing, removing and measuring are disk work: two at a time keep a slow disk from taking all threads.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
@@ -74,11 +90,14 @@ class EnvironmentCache:
             report,
             offline=self._settings.uv_offline,
             patience_s=self._settings.environment_build_timeout_s / 2,
+            jail=self._jail,
+            skeletons=self._skeletons,
         )
         async with self._held.hold(key, build, report) as how:
             if how != "built":
                 for sentence in self._layout.decisions(key):
                     report(sentence, logging.INFO)
+            self._compiler.want(key)
             directory, python = self._layout.directory(key), self._layout.python(key)
             yield Environment(
                 directory=directory,
@@ -88,6 +107,57 @@ class EnvironmentCache:
                 elapsed_s=trio.current_time() - started,
                 how=how,
             )
+
+    async def run_compiler(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do what nobody waits for, until cancelled: compile the modules of what was handed out, and ``warm_up``.
+
+        One task, in the service's nursery.
+
+        Cancellation: the compiler is killed; what it has compiled stays, the rest is done at the next use.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._warm_up_later)
+            await self._compiler.run(task_status=task_status)
+
+    async def _warm_up_later(self) -> None:
+        """Out of the way of the first launch, and of services that live for one."""
+        await trio.sleep(_WARM_UP_S)
+        if not self._skeletons.are_known:
+            await self.warm_up()
+
+    async def warm_up(self) -> None:
+        """Do what each first build would do besides, ahead of it; what fails here is for a build to tell.
+
+        Cancellation: the programs are killed and nothing is left.
+        """
+        try:
+            interpreter = await self._usual_interpreter()
+            # A name of its own, so that no build takes it for a leftover.
+            empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
+            await learn(empty, self._layout, self._skeletons, jail=self._jail)
+        except (OSError, PreviewError) as error:
+            _log.info("no environment tried ahead", why=str(error))
+
+    async def compile(self, key: str) -> None:
+        """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.
+
+        Raises:
+            OSError: The disk did not take it.
+            PreviewError: There is no process or no memory for it.
+
+        Cancellation: as ``run_compiler``.
+        """
+        await self._compiler.compile(key)
+
+    async def is_shareable(self, request: EnvironmentRequest) -> bool:
+        """Whether another copy of the project gets the same environment: not where a package of it lies in there.
+
+        Raises:
+            EnvironmentFailed: A manifest cannot be read.
+
+        Cancellation: nothing changes.
+        """
+        return is_shareable(await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads))
 
     async def evict(self) -> int:
         """Remove environments unused for ``environment_max_age_s``, then the longest unused over
@@ -114,16 +184,15 @@ class EnvironmentCache:
         requires = asked.required.requires_python
         if requires is not None and not allows(requires, interpreter):
             asked = replace(asked, required=as_for(asked.required, requires))
-        return make_recipe(asked, interpreter)
+        return make_recipe(asked, interpreter, runs_code=self._settings.build_code == "allow")
 
     async def _interpreter_for(self, required: RequirementSet, report: Report) -> Interpreter:
         """The configured one, or another of this machine where the project wants that."""
         wanted = self._settings.environment_python
-        if self._interpreter is None:
-            self._interpreter = await find_interpreter(wanted, offline=self._settings.uv_offline)
+        usual = await self._usual_interpreter()
         requires = required.requires_python
-        if requires is None or allows(requires, self._interpreter):
-            return self._interpreter
+        if requires is None or allows(requires, usual):
+            return usual
         if wanted is None and requires not in self._others:
             self._others[requires] = await find_other(requires)
         found = self._others.get(requires)
@@ -132,7 +201,13 @@ class EnvironmentCache:
             return found
         report(
             f"The project wants Python {requires} ({required.source}), which is not installed here: it is tried with "
-            f"{self._interpreter.version}",
+            f"{usual.version}",
             logging.WARNING,
         )
+        return usual
+
+    async def _usual_interpreter(self) -> Interpreter:
+        if self._interpreter is None:
+            wanted = self._settings.environment_python
+            self._interpreter = await find_interpreter(wanted, offline=self._settings.uv_offline)
         return self._interpreter

@@ -21,6 +21,12 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE
 _OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
 
 
+# A package that has to be built where that is not allowed.
+_DENIED = re.compile(
+    r"Building source distributions for `(?P<one>[A-Za-z0-9._-]+)` is disabled"
+    r"|Building source distributions is disabled, but attempted to build `(?P<two>[A-Za-z0-9._-]+)`"
+    r"|Wheels are required for `(?P<three>[A-Za-z0-9._-]+)` because building from source is disabled"
+)
 _ENDLESS = re.compile(r"\S{2000,}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -32,7 +38,7 @@ class Explanation:
     Attributes:
         message: One sentence for a person.
         reason: ``not_found``, ``no_version``, ``conflict``, ``build``, ``hash``, ``download``, ``network``, ``disk``,
-            ``offline`` or ``other``.
+            ``offline``, ``denied`` or ``other``.
         requirement: The line at fault as the project writes it, or the package's name; None when not known.
         origin: Where the line stands, likewise.
         package: The package's normalised name, likewise.
@@ -107,13 +113,14 @@ _CASES = (
 )
 
 
-def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool) -> Explanation:
+def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, runs_code: bool = True) -> Explanation:
     """Read a failure off the installer's output.
 
     Args:
         lines: The last lines of the output.
         required: What was to be installed.
         offline: Whether the network was left out on purpose.
+        runs_code: Whether code of packages was allowed to run.
     """
     # No name is so long; the patterns below take the square of a word's length.
     text = _ENDLESS.sub("…", "\n".join(lines))
@@ -123,6 +130,8 @@ def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool) ->
         return _offline(text, required)
     if _NETWORK.search(text):
         return _network(text, required)
+    if not runs_code and (match := _DENIED.search(text)):
+        return _denied(next(name for name in match.groups() if name is not None), required)
     for case in _CASES:
         if match := case.pattern.search(text):
             found = required.find(match["name"]) if match["name"] else None
@@ -169,6 +178,21 @@ def _network(text: str, required: RequirementSet) -> Explanation:
         else "The package index cannot be reached, and the package cache does not hold all that is required"
     )
     return _explanation(f"{sentence}; check the network and launch again", "network", found, name)
+
+
+def _denied(name: str, required: RequirementSet) -> Explanation:
+    found = required.find(name) or next(
+        (item for item in required.requirements if item.name is None and item.text.endswith(f"/{name}")), None
+    )
+    what, advice = _name(found, name), "choose a version that has a wheel for this Python"
+    if found is not None and (found.name is None or "file:" in found.text):
+        # Its path says nothing to a reader.
+        what, advice = f"{name} ({found.origin})", "leave it out of the requirements"
+    sentence = (
+        f"{what} would have to be built, which runs its code, and PREVIEW_BUILD_CODE=deny does not allow that; "
+        f"{advice}, or have the service set to PREVIEW_BUILD_CODE=allow"
+    )
+    return _explanation(sentence, "denied", found, name)
 
 
 def _conflict(text: str) -> Explanation | None:

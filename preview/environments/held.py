@@ -58,7 +58,7 @@ class HeldEnvironments:
         Args:
             key: Which.
             build: Builds it; called under its exclusive lock.
-            report: Is told that another launch's build is waited for.
+            report: Is told that somebody else's build is waited for.
 
         Raises:
             EnvironmentFailed: It cannot be had.
@@ -87,7 +87,7 @@ class HeldEnvironments:
         """Become a holder. The first asker builds; a cancelled builder's turn goes to the next who waits."""
         waited = entry.turn.locked()
         if waited and entry.holders == 0:
-            report("waiting for the same environment, which another launch is preparing", logging.INFO)
+            report("waiting for the same environment, which is being prepared already", logging.INFO)
         async with entry.turn:
             if waited and entry.failure is not None:
                 # It failed while this one waited for exactly that: trying again at once would fail again.

@@ -11,31 +11,29 @@ from typing import Final, NoReturn
 
 import trio
 
+from preview.environments.arguments import write_arguments
 from preview.environments.environment import Report
 from preview.environments.explain import Explanation, explain
 from preview.environments.floors import with_floors
 from preview.environments.imports.offered import Offered, read_offered
 from preview.environments.imports.relics import find_relics
 from preview.environments.imports.scan import Wanted
+from preview.environments.interpreter import Interpreter
+from preview.environments.jail import Cage
+from preview.environments.output import Output
+from preview.environments.package_cache import may_be_cached
 from preview.environments.program import ProgramResult
 from preview.environments.relax import Loosened, Loosening
 from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.resolve import can_be_resolved, read_names, resolve
 from preview.environments.uv import run_uv
+from preview.environments.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
 
 __all__ = ["Installation", "fail"]
 
 # A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
 _MAX_STEPS: Final = 25
-# Building one of these takes minutes, or a compiler that is not there: the next version with a wheel is taken.
-_WHEELS_ONLY: Final = (
-    "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",
-    "httptools", "llvmlite", "lxml", "matplotlib", "numba", "numpy", "opencv-contrib-python", "opencv-python",
-    "opencv-python-headless", "orjson", "pandas", "pillow", "polars", "psycopg2", "psycopg2-binary",
-    "pyarrow", "pydantic-core", "pymssql", "pyyaml", "rpds-py", "scikit-image", "scikit-learn", "scipy", "shapely",
-    "spacy", "statsmodels", "tensorflow", "thinc", "tiktoken", "tokenizers", "torch", "ujson", "uvloop",
-    "watchfiles", "yarl",
-)  # fmt: skip
 # A newer version may want a newer version of something else, which is looked at again.
 _MAX_RELIC_ROUNDS: Final = 3
 
@@ -48,9 +46,11 @@ class Installation:
         required: What the project asks for.
         server: The server's requirement line, or None.
         report: Is told the installer's output line by line, and each decision.
-        python: The environment's version, ``3.11.7``.
+        interpreter: The environment's.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no further single step is tried.
+        cages: The jails that the installer runs in, where this machine has them.
+        runs_code: Whether code of packages may run.
 
     Attributes:
         decisions: What was changed and added, one sentence each.
@@ -63,20 +63,27 @@ class Installation:
         server: str | None,
         report: Report,
         *,
-        python: str,
+        interpreter: Interpreter,
         offline: bool,
         patience_s: float,
+        cages: UvCages | None = None,
+        runs_code: bool = True,
     ) -> None:
         self._temporary = temporary
         self._server = server
         self._report = report
         self._offline = offline
         self._until = trio.current_time() + patience_s
-        self._python = python
+        self._interpreter = interpreter
+        self._cages = cages
+        self._runs_code = runs_code
+        # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
+        self._unpacks = runs_code and cages is not None and cages.unpacking is not None
+        self._resolves = False
         self._has_setuptools = False
         self._loosening = Loosening()
         self.decisions: list[str] = []
-        self._required, sentences = with_floors(required, python)
+        self._required, sentences = with_floors(required, interpreter.version)
         for sentence in sentences:
             self._decide(sentence)
 
@@ -112,7 +119,7 @@ class Installation:
     async def _mend(self, has_pkg_resources: bool) -> bool:
         """Loosen what uses something that this Python lacks; whether anything changed."""
         before = self._required
-        for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._python):
+        for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._interpreter.version):
             if relic.uses != "pkg_resources":
                 step = self._loosening.away_from(self._required, relic.package, relic.uses)
                 if step is not None:
@@ -145,14 +152,15 @@ class Installation:
     async def _install(self) -> None:
         """Try, and loosen what is at fault, until it works."""
         for steps in range(_MAX_STEPS + 2):
-            arguments = await trio.to_thread.run_sync(self._write)
+            write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
+            arguments = await trio.to_thread.run_sync(write)
             if arguments is None:
                 return
-            output = _Output(self._report)
+            output = Output(self._report)
             result = await self._attempt(arguments, output)
             if result.code == 0:
                 return
-            why = explain(result.lines, self._required, offline=self._offline)
+            why = explain(result.lines, self._required, offline=self._offline, runs_code=self._runs_code)
             step = self._next(why, result, last=steps >= _MAX_STEPS)
             if step is None:
                 output.release()
@@ -165,9 +173,15 @@ class Installation:
             return self._loosening.all_at_once(self._required)
         return self._loosening.after(self._required, why, result.lines)
 
-    async def _attempt(self, arguments: list[str], output: _Output) -> ProgramResult:
-        run = partial(run_uv, arguments, directory=self._temporary.parent)
+    async def _attempt(self, arguments: list[str], output: Output) -> ProgramResult:
         pinned = self._required.all_pinned
+        cages = self._cages
+        if self._unpacks and cages is not None and cages.unpacking is not None:
+            result = await self._without_builds(arguments, cages, cages.unpacking, output)
+            if result is not None:
+                return result
+        directory = self._temporary.parent if cages is None else Path("/")
+        run = partial(run_uv, [*_into(self._temporary), *arguments], directory=directory, cage=self._cage())
         if not self._offline and pinned:
             # What is pinned cannot have changed in the index: half a second of asking it is saved when all is cached.
             # Said only when it worked: a failure here just means that the network is needed.
@@ -178,62 +192,81 @@ class Installation:
         result = await run(offline=self._offline, say=output)
         if result.code == 0 or self._offline or pinned:
             return result
-        if explain(result.lines, self._required, offline=False).reason == "network":
-            sentence = "the package index cannot be reached: trying with what is in the package cache"
-            self._report(sentence, logging.WARNING)
+        if self._is_cut_off(result):
             cached = await run(offline=True)
             if cached.code == 0:
                 output.replay(cached)
                 return cached
         return result
 
-    def _write(self) -> list[str] | None:
-        """Write the files for the installer; its arguments, or None when there is nothing to install."""
-        required = self._required
-        lines = [item.text for item in required.requirements]
-        if self._server is not None:
-            lines.append(self._server)
-        if not lines:
+    async def _without_builds(
+        self, arguments: list[str], cages: UvCages, cage: Cage, output: Output
+    ) -> ProgramResult | None:
+        """Install what has wheels, linked from the cache; None where something has to be built."""
+        if "--no-binary" in self._required.options:
             return None
-        wanted = self._temporary / "requirements.txt"
-        wanted.write_text("\n".join(lines) + "\n", "utf-8")
-        # Compiled here, once: it takes a second for a small shop, and saves that second at each start.
-        arguments = ["pip", "install", "--python", str(self._temporary / "bin" / "python"), "--compile-bytecode"]
-        arguments += ["--no-sources", "--requirement", str(wanted), *required.options]
-        if "--no-binary" not in required.options:
-            arguments += [word for name in _WHEELS_ONLY for word in ("--only-binary", name)]
-        if required.constraints:
-            constraints = self._temporary / "constraints.txt"
-            constraints.write_text("\n".join(item.text for item in required.constraints) + "\n", "utf-8")
-            arguments += ["--constraint", str(constraints)]
-        if required.prerelease:
-            arguments.append("--prerelease=allow")
-        return arguments
+        if self._required.all_pinned and not self._resolves:
+            names = [item.name for item in self._required.requirements if item.name is not None and item.applies]
+            result = await self._unpack(arguments, names, cages, cage, output)
+            if result.code == 0:
+                output.replay(result)
+                return result
+            # Either something has no wheel, or there is no such version: which of them, choosing versions will tell.
+            self._resolves = True
+        self._unpacks = can_be_resolved(self._required)
+        if not self._unpacks:
+            return None
+        resolved, arguments = await self._resolve(arguments, cages)
+        if resolved.code != 0:
+            output.replay(resolved)
+            return resolved
+        result = await self._unpack(arguments, await read_names(self._temporary), cages, cage, output)
+        if result.code != 0:
+            self._unpacks = False
+            return None
+        output.replay(result)
+        return result
+
+    def _cage(self) -> Cage | None:
+        if self._cages is None:
+            return None
+        unpacking = None if self._runs_code else self._cages.unpacking
+        return unpacking or self._cages.building
+
+    async def _resolve(self, arguments: list[str], cages: UvCages) -> tuple[ProgramResult, list[str]]:
+        run = partial(resolve, arguments, self._temporary, self._interpreter, cages.building)
+        resolved, chosen = await run(offline=self._offline)
+        if resolved.code == 0 or self._offline or not self._is_cut_off(resolved):
+            return resolved, chosen
+        cached, chosen = await run(offline=True)
+        return (cached if cached.code == 0 else resolved), chosen
+
+    def _is_cut_off(self, result: ProgramResult) -> bool:
+        """Whether it failed for the network, which is told."""
+        if explain(result.lines, self._required, offline=False).reason != "network":
+            return False
+        sentence = "the package index cannot be reached: trying with what is in the package cache"
+        self._report(sentence, logging.WARNING)
+        return True
+
+    async def _unpack(
+        self, arguments: list[str], names: list[str], cages: UvCages, cage: Cage, output: Output
+    ) -> ProgramResult:
+        """Install without any code of a package: what is in the cache, else what the index has wheels of."""
+        command = [*_into(cages.place), *arguments, "--only-binary", ":all:"]
+        tries = (True,) if self._offline else (True, False)
+        if not self._offline and not await trio.to_thread.run_sync(may_be_cached, cage.jail.uv_cache, names):
+            tries = (False,)
+        for offline in tries:
+            say = None if offline else output.progress
+            result = await run_uv(command, offline=offline, directory=Path("/"), say=say, cage=cage)
+            if result.code == 0:
+                break
+        return result
 
 
-class _Output:
-    """Passes the installer's lines on; those of a failure are kept until it is certain that it stays one."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._held: list[str] = []
-
-    def __call__(self, line: str) -> None:
-        if self._held or line.startswith("error:"):
-            self._held.append(line)
-        # The folder's name means nothing to a reader, and it is gone when the build is.
-        elif line and not line.startswith("Using Python "):
-            self._report(line, logging.INFO)
-
-    def replay(self, result: ProgramResult) -> None:
-        self._held.clear()  # what failed before succeeded in another way
-        for line in result.lines:
-            self(line)
-
-    def release(self) -> None:
-        for line in self._held:
-            self._report(line, logging.ERROR if line.startswith("error:") else logging.INFO)
-        self._held.clear()
+def _into(environment: Path) -> list[str]:
+    return ["pip", "install", "--python", str(environment / "bin" / "python")]
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:

@@ -46,7 +46,7 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
     if wanted is None:
         version = platform.python_version()
         return Interpreter(sys.executable, version, f"{version} {sysconfig.get_platform()} {sys.base_prefix}")
-    found = await run_uv(["python", "find", "--no-project", wanted], offline=offline)
+    found = await run_uv(["python", "find", "--no-project", "--no-cache", wanted], offline=offline)
     path = found.lines[-1].strip() if found.lines else ""
     if found.code != 0 or not path:
         raise ConfigurationError(
@@ -79,7 +79,7 @@ async def find_other(requires: str) -> Interpreter | None:
 
     Cancellation: the program that looks is killed.
     """
-    arguments = ["python", "find", "--no-project", "--no-python-downloads", requires.replace(" ", "")]
+    arguments = ["python", "find", "--no-project", "--no-cache", "--no-python-downloads", requires.replace(" ", "")]
     found = await run_uv(arguments, offline=True)
     if found.code != 0 or not found.lines:
         return None

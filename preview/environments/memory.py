@@ -11,7 +11,7 @@ from preview.environments.environment import EnvironmentRequest
 from preview.environments.recipe import Asked, read_request
 from preview.sources import Sources
 
-__all__ = ["RequestMemory"]
+__all__ = ["RequestMemory", "is_shareable"]
 
 # Each takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
@@ -39,13 +39,20 @@ class RequestMemory:
                 self._answers.move_to_end(key)
                 return self._answers[key]
         asked = read_request(request, sources)
-        # A package in the project is named by where it lies now, and by all that is in it.
-        if not any("file:" in item.text or item.text.startswith("/") for item in asked.required.requirements):
+        if is_shareable(asked):
             with self._lock:
                 self._answers[key] = asked
                 if len(self._answers) > _MAX_ANSWERS:
                     self._answers.popitem(last=False)
         return asked
+
+
+def is_shareable(asked: Asked) -> bool:
+    """Whether another copy of the project asks for the same.
+
+    A package in the project is named by where it lies now, and by all that is in it.
+    """
+    return not any("file:" in item.text or item.text.startswith("/") for item in asked.required.requirements)
 
 
 def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:

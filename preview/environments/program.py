@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import trio
+
+from preview.environments.jail import Cage
 
 __all__ = ["ProgramResult", "run_program"]
 
@@ -23,6 +26,8 @@ _MAX_LINE_BYTES = 16 * 1024
 # SIGKILL cannot be refused; a process in uninterruptible I/O may take a moment all the same.
 _REAP_S = 2.0
 _LOOK_S = 0.005
+# What the programs find that make a jail; the installer's own variables go in past them.
+_OUTSIDE: Final = {"LANG": "C.UTF-8"}
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ async def run_program(
     environment: Mapping[str, str],
     directory: Path,
     say: Callable[[str], None] | None = None,
+    cage: Cage | None = None,
 ) -> ProgramResult:
     """Run a program and wait until it has ended and its output is closed.
 
@@ -56,13 +62,17 @@ async def run_program(
         environment: All variables it sees.
         directory: Working folder.
         say: Is told each line of stdout and stderr as it comes, without its line end; empty lines are left out.
+        cage: The jail that it runs in; None runs it as any program of the service.
 
     Raises:
         OSError: It cannot be started.
+        LaunchFailed: What makes the jail is missing.
+        EnvironmentFailed: It failed because the jail's memory is used up.
 
     Cancellation: the program and its whole session are killed and reaped before this returns.
     """
-    process, output = _start(argv, environment, directory)
+    with _entered(cage, argv, environment, directory) as prepared:
+        process, output = _start(prepared)
     result = ProgramResult()
     try:
         await _read_lines(output, result, say)
@@ -72,16 +82,39 @@ async def run_program(
             result.code = await _end(process)
             await _reap_others(process.pid)
         await trio.aclose_forcefully(output)
+    if cage is not None:
+        await trio.to_thread.run_sync(cage.sweep)
+        if result.code != 0:
+            cage.check_memory()
     return result
 
 
-def _start(
-    argv: Sequence[str], environment: Mapping[str, str], directory: Path
-) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    descriptors: Sequence[int] = ()
+
+
+@contextmanager
+def _entered(
+    cage: Cage | None, argv: Sequence[str], environment: Mapping[str, str], directory: Path
+) -> Iterator[_Prepared]:
+    """What is to be started; in a jail, that which makes it."""
+    if cage is None:
+        yield _Prepared(argv, environment, directory)
+        return
+    with cage.enter(argv, environment, directory) as (command, descriptors):
+        yield _Prepared(command, _OUTSIDE, Path("/"), descriptors)
+
+
+def _start(prepared: _Prepared) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
     """Fork from trio's own thread: a parent-death signal follows the thread that forked (prctl(2)).
 
     Should the service be killed, the kernel kills the program at once.
     """
+    argv = prepared.argv
     guard = shutil.which("setpriv")
     if guard is not None and shutil.which(argv[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
@@ -92,9 +125,10 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,
-            cwd=directory,
-            env=dict(environment),
+            cwd=prepared.directory,
+            env=dict(prepared.environment),
             start_new_session=True,
+            pass_fds=prepared.descriptors,
         )
     except BaseException:
         os.close(read_end)

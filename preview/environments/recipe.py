@@ -62,9 +62,16 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     return Asked(with_companions(required), server, _undeclared(found, required))
 
 
-def make_recipe(asked: Asked, interpreter: Interpreter) -> Recipe:
-    """What is asked for, for one Python, and its key."""
-    return Recipe(_key(asked, interpreter), asked.required, interpreter, asked.server, asked.wanted)
+def make_recipe(asked: Asked, interpreter: Interpreter, *, runs_code: bool = True) -> Recipe:
+    """What is asked for, for one Python, and its key.
+
+    Args:
+        asked: What.
+        interpreter: For which Python.
+        runs_code: Whether code of packages may run while it is built: without, other versions may be taken.
+    """
+    key = _key(asked, interpreter, runs_code=runs_code)
+    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
@@ -86,7 +93,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     return tuple(left)
 
 
-def _key(asked: Asked, interpreter: Interpreter) -> str:
+def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
     required = asked.required
     facts = [
@@ -98,6 +105,7 @@ def _key(asked: Asked, interpreter: Interpreter) -> str:
         interpreter.identity,
         asked.server,
         sorted((one.module, one.distribution) for one in asked.wanted),
+        *(() if runs_code else ("no code",)),
     ]
     # 128 bits of it: the name stands in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -47,6 +47,7 @@ _WORDS: Final = {
     "download": "cannot be fetched",
     "hash": "does not have the hash that is written down",
     "conflict": "contradicts another requirement",
+    "denied": "would have to be built, which PREVIEW_BUILD_CODE=deny does not allow",
 }
 _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
@@ -95,12 +96,13 @@ class Loosening:
             if step is not None:
                 return step
         culprits = _culprits(required, why, text)
-        # Nothing is left out while anything may still be loosened.
-        for may_drop in (False, True):
+        # Nothing is left out while anything may still be loosened; what is not allowed is refused, not left out.
+        refused = why.reason == "denied"
+        for may_drop in (False,) if refused else (False, True):
             for name in culprits:
                 if step := self._loosen(required, name, why.reason, text, may_drop=may_drop):
                     return step
-        return self.all_at_once(required)
+        return None if refused else self.all_at_once(required)
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
         """The next thing to try for a package that uses something which the Python lacks, or None."""
@@ -225,11 +227,13 @@ def _least(parsed: Requirement) -> Version | None:
 
 def _other_name(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
+    if parsed is not None and parsed.url is not None and reason == "denied":
+        return None  # it is there, and nobody asked for another
     if parsed is not None and parsed.url is not None and not parsed.url.startswith("file:"):
         # A repository that is gone or cannot be reached: the package may be in the index too.
         return _written(parsed, "")
     name = _INSTEAD.get(item.name or "", "")
-    if parsed is None or parsed.url or not name or reason not in {"build", "not_found", "no_version"}:
+    if parsed is None or parsed.url or not name or reason not in {"build", "denied", "not_found", "no_version"}:
         return None
     least = _least(parsed)
     return _written(parsed, f">={least}" if least and item.name == "psycopg2" else "", name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -12,12 +13,13 @@ import trio
 from preview.environments.layout import Layout, remove_tree
 from preview.errors import EnvironmentFailed
 
-__all__ = ["open_unfinished"]
+__all__ = ["make_folder", "open_scratch", "open_unfinished"]
 
 _log = structlog.get_logger(__name__)
 
 # Tens of thousands of files at worst.
 _REMOVE_S = 20.0
+_TRIES = 5
 
 
 @asynccontextmanager
@@ -40,6 +42,43 @@ async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
     finally:
         with trio.move_on_after(_REMOVE_S, shield=True):
             await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
+            if layout.workshop is not None:
+                # Only the last build's is empty. It lies in somebody else's cache: nothing is left there.
+                with suppress(OSError):
+                    layout.workshop.rmdir()
+
+
+@asynccontextmanager
+async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
+    """A folder of the service's user alone, for what a build needs and nobody keeps.
+
+    Raises:
+        OSError: The disk did not take it.
+
+    Cancellation: nothing is left (bounded; what a hung disk keeps is left to eviction).
+    """
+    scratch = layout.temporary(key, "scratch")
+    await trio.to_thread.run_sync(partial(scratch.mkdir, mode=0o700, parents=True))
+    try:
+        yield scratch
+    finally:
+        with trio.move_on_after(_REMOVE_S, shield=True):
+            await trio.to_thread.run_sync(_remove, scratch, abandon_on_cancel=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder that a build fills, and those above it, which the end of another build may just remove.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for _ in range(_TRIES):
+        try:
+            folder.mkdir(parents=True)
+        except FileNotFoundError:
+            continue
+        return
+    folder.mkdir(parents=True)
 
 
 def _remove(temporary: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import uv
 
+from preview.environments.jail import Cage
 from preview.environments.program import ProgramResult, run_program
 from preview.errors import ConfigurationError
 
-__all__ = ["program_environment", "run_uv"]
+__all__ = ["BUILDER", "find_uv", "program_environment", "run_uv"]
 
 # What operators set to reach their package index, and what programs need to run at all. Nothing else of the service's
 # environment goes to the build of a project's packages.
@@ -32,12 +33,10 @@ _PASSED = frozenset(
 )
 # They would point uv at another environment or project than the one it is told to work on.
 _WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
-
-
 # Publishing is nothing that an environment needs.
 _WITHHELD_PREFIXES = ("UV_PUBLISH_",)
-# Holds a ``sitecustomize``: Pythons that uv starts to build a package forget uv's variables with it.
-_BUILDER = Path(__file__).parent / "builder"
+BUILDER = Path(__file__).parent / "builder"
+"""Holds a ``sitecustomize``: Pythons that uv starts to build a package forget uv's variables with it."""
 
 
 def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -57,6 +56,7 @@ async def run_uv(
     offline: bool,
     directory: Path = Path("/"),
     say: Callable[[str], None] | None = None,
+    cage: Cage | None = None,
 ) -> ProgramResult:
     """Run ``uv`` and wait for its end.
 
@@ -65,18 +65,24 @@ async def run_uv(
         offline: Use nothing but uv's cache.
         directory: Working folder; uv looks for its settings from there upwards.
         say: Is told each line as it comes.
+        cage: The jail that it runs in; None runs it as any program of the service.
 
     Raises:
         ConfigurationError: The program is missing.
 
     Cancellation: uv and all that it started are killed before this returns.
     """
-    argv = [_find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
-    environment = {**program_environment(os.environ), "PYTHONPATH": str(_BUILDER)}
-    return await run_program(argv, environment=environment, directory=directory, say=say)
+    argv = [find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
+    environment = {**program_environment(os.environ), "PYTHONPATH": str(BUILDER)}
+    return await run_program(argv, environment=environment, directory=directory, say=say, cage=cage)
 
 
-def _find_uv() -> str:
+def find_uv() -> str:
+    """Where it is.
+
+    Raises:
+        ConfigurationError: It is missing.
+    """
     try:
         return uv.find_uv_bin()
     except FileNotFoundError as error:

@@ -49,12 +49,13 @@ def require_some(files: Mapping[str, object]) -> None:
         raise InvalidGeneration("There are no files; send at least the one that starts the app.")
 
 
-def parse_files_json(files: Mapping[str, object], settings: Settings) -> dict[str, bytes]:
+def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_none: bool = False) -> dict[str, bytes]:
     """The files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
 
     Args:
         files: As parsed from JSON.
         settings: For the limits.
+        may_be_none: Whether there may be no files at all: in a change, that is.
 
     Raises:
         InvalidGeneration: A path may not be, or a content is of neither form.
@@ -67,7 +68,8 @@ def parse_files_json(files: Mapping[str, object], settings: Settings) -> dict[st
         content = _content(path, value)
         budget.take(len(content))
         checked[path] = content
-    require_some(checked)
+    if not may_be_none:
+        require_some(checked)
     return checked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,8 +18,9 @@ from preview.generations.files import TreeWriter, require_some
 from preview.generations.interface import Generation
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, shown
+from preview.quoting import quoted
 
-__all__ = ["FolderGenerations"]
+__all__ = ["FolderGenerations", "Found", "kept_folders", "read_found", "scan_folder"]
 
 # Folders that tools make again: large, and of no use to a preview, whose environment is its own.
 _SKIPPED = frozenset(
@@ -30,7 +31,12 @@ _SKIPPED = frozenset(
         ".idea", ".vscode", ".DS_Store", "__MACOSX",
     }
 )  # fmt: skip
-_SKIPPED_SUFFIXES = (".pyc", ".pyo")
+_SKIPPED_SUFFIXES = (
+    ".pyc", ".pyo",
+    # What editors put beside a file while they save it.
+    "~", ".swp", ".swo", ".swx", ".kate-swp", "___jb_tmp___", "___jb_old___",
+)  # fmt: skip
+_SKIPPED_PREFIXES = (".#", ".goutputstream-")
 # A virtual environment, whatever it is called (PEP 405).
 _ENVIRONMENT_MARK = "pyvenv.cfg"
 # Copied in one go by a thread, so that a cancellation is seen soon.
@@ -38,8 +44,8 @@ _PART_FILES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A file to copy.
+class Found:
+    """A file that belongs to the generation.
 
     Attributes:
         path: Relative, as the generation has it.
@@ -72,6 +78,10 @@ class FolderGenerations:
         self._limits = limits or Limits.default()
         self._generation = Generation(generation_id, project_id, user_id, utc_now(), name=self._directory.name)
 
+    def note_change(self) -> None:
+        """Its files are others than they were: what was read from them before is out of date."""
+        self._generation = replace(self._generation, revision=self._generation.revision + 1)
+
     async def get(self, generation_id: str) -> Generation:
         """The generation.
 
@@ -82,7 +92,7 @@ class FolderGenerations:
         """
         await trio.lowlevel.checkpoint()
         if generation_id != self._generation.id:
-            raise GenerationNotFound(f"There is no generation {generation_id[:128]!r}.")
+            raise GenerationNotFound(f"There is no generation {quoted(generation_id)}.")
         return self._generation
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
@@ -96,15 +106,19 @@ class FolderGenerations:
         Cancellation: the target may be partly filled; the caller removes it.
         """
         await self.get(generation_id)
-        found = iter(await trio.to_thread.run_sync(partial(_scan, self._directory, self._limits)))
+        found = iter(await trio.to_thread.run_sync(partial(scan_folder, self._directory, self._limits)))
         budget = Budget(self._limits)
         with TreeWriter(directory, self._limits) as writer:
             while part := list(islice(found, _PART_FILES)):
                 await trio.to_thread.run_sync(_copy, part, writer, budget)
 
 
-def _scan(root: Path, limits: Limits) -> list[_Found]:
-    """Every file to copy, checked as far as names and links go, in the order of the paths."""
+def scan_folder(root: Path, limits: Limits) -> list[Found]:
+    """Every file that belongs to the generation, in the order of the paths. Blocks: for threads.
+
+    Raises:
+        InvalidGeneration, TooLarge: A name or a link may not be, there are too many, or none at all.
+    """
     if not root.is_dir():
         raise InvalidGeneration(f"The folder {shown(str(root))} is not there; name the project's folder.")
     check, real = PathCheck(limits), root.resolve()
@@ -116,7 +130,7 @@ def _scan(root: Path, limits: Limits) -> list[_Found]:
     return found
 
 
-def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[_Found]:
+def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[Found]:
     """The files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
 
     Args:
@@ -134,7 +148,7 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
         return
     for entry in entries:
         path = f"{prefix}{entry.name}"
-        if entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
+        if _is_skipped(entry.name):
             continue
         if entry.is_symlink():
             target = _link_target(Path(entry.path), path, above[0])
@@ -144,12 +158,34 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
                     check.add_folder(path)
                     yield from _walk(target, (*above, target), f"{path}/", check)
             elif target is not None:
-                yield _Found(path, target)
+                yield Found(path, target)
         elif entry.is_dir(follow_symlinks=False):
             check.add_folder(path)
             yield from _walk(Path(entry.path), (*above, above[-1] / entry.name), f"{path}/", check)
         elif entry.is_file(follow_symlinks=False):
-            yield _Found(path, Path(entry.path))
+            yield Found(path, Path(entry.path))
+
+
+def _is_skipped(name: str) -> bool:
+    return (
+        name in _SKIPPED
+        or name.endswith(_SKIPPED_SUFFIXES)
+        or name.startswith(_SKIPPED_PREFIXES)
+        # Emacs' autosaves.
+        or (name.startswith("#") and name.endswith("#"))
+    )
+
+
+def kept_folders(root: Path) -> list[Path]:
+    """The folder and those below it in which a file of the generation may come to lie. Blocks: for threads."""
+    found = []
+    for name, folders, files in os.walk(root):
+        if name != str(root) and _ENVIRONMENT_MARK in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(folder for folder in folders if not _is_skipped(folder))
+        found.append(Path(name))
+    return found
 
 
 def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
@@ -171,16 +207,23 @@ def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
     return target
 
 
-def _copy(part: list[_Found], writer: TreeWriter, budget: Budget) -> None:
+def _copy(part: list[Found], writer: TreeWriter, budget: Budget) -> None:
     for one in part:
         try:
-            content = _read(one, budget)
+            content = read_found(one, budget)
         except OSError as error:
             raise _unreadable(one.path, error) from error
         writer.write(one.path, content)
 
 
-def _read(one: _Found, budget: Budget) -> bytes:
+def read_found(one: Found, budget: Budget) -> bytes:
+    """Its content, as long as it was when it was opened.
+
+    Raises:
+        InvalidGeneration: It is no file any more.
+        TooLarge: Over the budget.
+        OSError: It cannot be read.
+    """
     # Not blocking: a pipe may have taken the file's place since it was found.
     descriptor = os.open(one.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path

@@ -22,6 +22,7 @@ class Generation:
         name: For people; may be empty.
         file_count: Number of files, or None where the source does not count them.
         size_bytes: Sum of the files' sizes, likewise.
+        revision: Grows with each change of its files.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Generation:
     name: str = ""
     file_count: int | None = None
     size_bytes: int | None = None
+    revision: int = 1
 
 
 class GenerationSource(Protocol):

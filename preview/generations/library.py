@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from preview.clock import from_ms, now_ms, to_ms, utc_now
 from preview.errors import Forbidden, GenerationLimitReached, GenerationNotFound, InvalidRequest
+from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation
 from preview.generations.limits import Limits
 from preview.ids import is_valid_id, new_generation_id, new_project_id
+from preview.quoting import quoted
 from preview.settings import Settings
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
@@ -27,19 +29,27 @@ __all__ = ["GenerationLibrary"]
 
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256
-# Rows of one INSERT: four values each, far below SQLite's 32,766. Row by row, its driver would give up and take back
-# the interpreter's lock for each.
-_INSERT_ROWS = 200
+# How the names of files end that say what a project requires.
+_MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml", "Pipfile", "setup.py")
 # Read and written in one go by a thread: a share of a second on a slow disk, so that a cancellation is seen soon.
 _PART_BYTES = 4 * 1024 * 1024
 _PART_FILES = 200
 
 
 class GenerationLibrary:
-    """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage."""
+    """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    Args:
+        database: The service's.
+        settings: The limits.
+        on_push: Is told each generation that is kept, and each whose requirements may have changed; must not wait.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, on_push: Callable[[Generation], None] | None = None
+    ) -> None:
         self._database = database
+        self._on_push = on_push
         self._limits = Limits.of(settings)
         self._per_user = settings.generations_per_user
 
@@ -65,7 +75,7 @@ class GenerationLibrary:
         _check_name(name)
         if project_id is not None and not is_valid_id(project_id):
             raise InvalidRequest(
-                f"{project_id[:100]!r} cannot be a project's id; use letters, digits, '.', '_', ':' and '-', 128 at "
+                f"{quoted(project_id)} cannot be a project's id; use letters, digits, '.', '_', ':' and '-', 128 at "
                 "most.",
                 field="project_id",
             )
@@ -80,6 +90,8 @@ class GenerationLibrary:
             size_bytes=sum(map(len, checked.values())),
         )
         await self._database.write(partial(_insert, made, checked, self._per_user))
+        if self._on_push is not None:
+            self._on_push(made)
         return made
 
     async def get(self, generation_id: str) -> Generation:
@@ -143,8 +155,56 @@ class GenerationLibrary:
             raise _not_found(generation_id)
         return sorted((row.path, row.size_bytes) for row in rows)
 
+    async def stored_files(self, generation_id: str) -> list[StoredFile]:
+        """The generation's files with the hashes of their contents, in the order of the paths.
+
+        One that goes meanwhile is left out: who read the revision before sees that it has changed.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+
+        Cancellation: nothing changes.
+        """
+        found = []
+        for part in _parts(await self.file_list(generation_id)):
+            found += await self._database.read(partial(_hash_part, generation_id, part))
+        return found
+
+    async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of those of these files that there are. Cancellation: nothing changes."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(paths), _PART_FILES):
+            part = paths[start : start + _PART_FILES]
+            found |= await self._database.read(partial(_read_part, generation_id, part))
+        return found
+
+    async def edit(self, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None) -> Edited:
+        """Change the generation's files, all at once; its revision grows where anything is different afterwards.
+
+        Args:
+            generation_id: Which.
+            edit: What to do.
+            expected: Whether a revision is the one that the caller has seen; called in a thread. None takes any.
+
+        Raises:
+            GenerationNotFound: There is none with this id.
+            PreconditionFailed: It has another revision.
+            InvalidGeneration, TooLarge: The files cannot be kept together.
+
+        Cancellation: all of it is kept, or nothing.
+        """
+        found = await self.get(generation_id)
+        edited = await self._database.write(partial(edit_files, found, edit, self._limits, expected))
+        if edited is None:
+            raise _not_found(generation_id)
+        if self._on_push is not None and any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):
+            self._on_push(edited.generation)
+        return edited
+
     async def write_files(self, generation_id: str, directory: Path) -> None:
         """Write the generation's files into ``directory``, an empty folder that exists.
+
+        A file that is removed meanwhile is left out.
 
         Raises:
             GenerationNotFound: There is none with this id (any more).
@@ -157,7 +217,7 @@ class GenerationLibrary:
             for part in _parts(listed):
                 contents = await self._database.read(partial(_read_part, generation_id, part))
                 if len(contents) < len(part):
-                    raise _not_found(generation_id)
+                    await self.get(generation_id)
                 await trio.to_thread.run_sync(_write_part, writer, contents)
 
 
@@ -191,19 +251,14 @@ def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connect
             created_at=moment,
         )
     )
-    rows = [
-        {"generation_id": made.id, "path": path, "size_bytes": len(content), "content": content}
-        for path, content in files.items()
-    ]
-    for start in range(0, len(rows), _INSERT_ROWS):
-        connection.execute(insert(generation_files).values(rows[start : start + _INSERT_ROWS]))
+    insert_files(made.id, files, connection)
 
 
 def _claim_project(made: Generation, moment: int, connection: Connection) -> None:
     ensure_row(connection, projects, {"id": made.project_id, "user_id": made.user_id, "created_at": moment})
     owner = connection.scalar(select(projects.c.user_id).where(projects.c.id == made.project_id))
     if owner != made.user_id:
-        raise Forbidden(f"The project {made.project_id!r} belongs to somebody else.")
+        raise Forbidden(f"The project {quoted(made.project_id)} belongs to somebody else.")
 
 
 def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
@@ -224,6 +279,10 @@ def _read_part(generation_id: str, paths: Sequence[str], connection: Connection)
     return [(row.path, bytes(row.content)) for row in connection.execute(query)]
 
 
+def _hash_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[StoredFile]:
+    return [hashed(path, content) for path, content in _read_part(generation_id, paths, connection)]
+
+
 def _write_part(writer: TreeWriter, contents: Sequence[tuple[str, bytes]]) -> None:
     for path, content in contents:
         writer.write(path, content)
@@ -238,8 +297,9 @@ def _generation(row: Row[Any]) -> Generation:
         name=row.name,
         file_count=row.file_count,
         size_bytes=row.size_bytes,
+        revision=row.revision,
     )
 
 
 def _not_found(generation_id: str) -> GenerationNotFound:
-    return GenerationNotFound(f"There is no generation {generation_id[:128]!r}.")
+    return GenerationNotFound(f"There is no generation {quoted(generation_id)}.")

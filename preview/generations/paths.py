@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.limits import Limits
+from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["PathCheck", "check_paths", "shown"]
@@ -19,7 +20,9 @@ _COMPONENT_BYTES = 255
 _PATH_BYTES = 1024
 # Deeper than any project; keeps one path from making hundreds of folders.
 _DEPTH = 32
+# In ``details``, and in a sentence.
 _SHOWN = 120
+_SHOWN_IN_TEXT = 100
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -29,8 +32,7 @@ _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9
 
 def shown(path: str) -> str:
     """The path as a message may show it: quoted, escaped, and of bounded length."""
-    text = repr(path if len(path) <= _SHOWN else path[:_SHOWN])
-    return text if len(path) <= _SHOWN else f"{text}…"
+    return quoted(path, _SHOWN_IN_TEXT)
 
 
 class PathCheck:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from quart_trio import QuartTrio
 
-from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
+from preview.auth import AccessBook, JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
 from preview.errors import ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend
+from preview.http.browser import PreviewDoorman, is_for_preview, serve_ordinary
 from preview.http.connection import RequestConnection
+from preview.http.cors import Cors
+from preview.http.direct import DirectStreams
+from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
+from preview.http.guard import check_request, origin_form
 from preview.http.handlers import install_handlers
+from preview.http.hosts import HostCheck, host_names
 from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.lifespan import ServiceLifespan
 from preview.http.metrics import Metrics
@@ -23,6 +30,7 @@ from preview.http.openapi import install_openapi
 from preview.http.routes import install_routes
 from preview.http.streams import StreamSlots, Waits
 from preview.proxy import PreviewClient, open_preview_client
+from preview.proxy.forwarded import TrustedProxies
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
@@ -57,10 +65,48 @@ class PreviewApp(QuartTrio):
         self._authenticate = authenticate
         self._generations = generations
         self._backend: Backend | None = None
+        self._proxies = TrustedProxies(settings)
+        self._hosts = HostCheck(host_names(settings))
+        # Whoever mounts this application has a Host of their own, and is the one who knows it.
+        self._checks_hosts = bool(settings.allowed_hosts)
+        self.cors = Cors(settings)
+        self.doorman = PreviewDoorman(settings, lambda: self.backend, self._check_host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope; typed so that any host's ``mount`` takes it. Cancellation: the request is cut."""
+        if scope["type"] == "lifespan":
+            # Mounts do not pass it on: this application is the outermost.
+            self._checks_hosts = True
+        else:
+            peer = scope.get("client")
+            scope = origin_form(self._proxies.applied(scope))
+            if is_for_preview(self.doorman, scope):
+                await serve_ordinary(self, scope, receive, send, peer=peer)
+                return
         await super().__call__(scope, receive, send)
+
+    def allow_hosts(self, names: Iterable[str]) -> None:
+        """Check ``Host`` of each request from now on, and let these names pass, too."""
+        self._checks_hosts = True
+        self._hosts.allow(names)
+
+    def check(self, scope: Mapping[str, Any]) -> None:
+        """See ``guard.check_request``; called for each request before anything else.
+
+        Raises:
+            InvalidRequest, HostNotAllowed, RequestHeaderFieldsTooLarge: It is refused.
+        """
+        check_request(scope, self._hosts if self._checks_hosts else None)
+
+    def _check_host(self, host: str) -> None:
+        if self._checks_hosts:
+            self._hosts.check(host)
+
+    def count_preview_answer(self, method: str, status: int, elapsed_s: float, *, is_relayed: bool = False) -> None:
+        """Count an answer that a preview gave, or that was given in its place."""
+        if self._backend is not None:
+            route = "preview_relayed" if is_relayed else "preview"
+            self._backend.metrics.answered(route, method, status, elapsed_s)
 
     @property
     def is_running(self) -> bool:
@@ -113,7 +159,7 @@ class PreviewApp(QuartTrio):
             yield
             return
         async with open_preview_client(self.settings) as client, trio.open_nursery() as nursery:
-            made = self._backend = self._make_backend(service, client)
+            made = self._backend = self._make_backend(service, client, nursery)
             nursery.start_soon(_wake_streams, service.draining, made.waits)
             try:
                 yield
@@ -123,14 +169,16 @@ class PreviewApp(QuartTrio):
                 made.waits.wake_all()
                 nursery.cancel_scope.cancel()
 
-    def _make_backend(self, service: Service, client: PreviewClient) -> Backend:
+    def _make_backend(self, service: Service, client: PreviewClient, nursery: trio.Nursery) -> Backend:
         settings = service.settings
         secret = load_or_create_secret(settings) if settings.jwt_algorithm == "HS256" else None
         cookie = session_cookie_name(secret)
         authenticate = self._authenticate
         if authenticate is None:
-            authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret), cookie)
+            trusted = self.cors.trusted_origins | _public_origins(settings)
+            authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret), cookie, trusted_origins=trusted)
         slots = StreamSlots(settings.max_streams_per_user)
+        direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
         return Backend(
             service=service,
             client=client,
@@ -139,11 +187,35 @@ class PreviewApp(QuartTrio):
             session_cookie=cookie,
             tickets=TicketBox(settings.ticket_ttl_s),
             login_codes=LoginCodes(),
+            access=_access_book(service, secret),
             slots=slots,
             waits=Waits(),
+            direct=direct,
             endpoints=EndpointBook(service.generations, client),
-            metrics=Metrics(streams=lambda: slots.total, previews=lambda: len(service.previews.all_active)),
+            metrics=Metrics(
+                streams=lambda: slots.total,
+                direct_streams=lambda: direct.total,
+                previews=lambda: len(service.previews.all_active),
+            ),
+            edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
         )
+
+
+def _access_book(service: Service, secret: str | None) -> AccessBook:
+    return AccessBook(
+        secret,
+        open_ttl_s=service.settings.open_link_ttl_s,
+        max_shares=service.settings.shares_per_preview,
+        is_live=lambda preview_id: service.previews.find(preview_id) is not None,
+    )
+
+
+def _public_origins(settings: Settings) -> frozenset[str]:
+    """The origin of our own page where a proxy stands in front that does not pass ``Host`` on."""
+    if settings.public_url is None:
+        return frozenset()
+    parts = urlsplit(settings.public_url.lower())
+    return frozenset({f"{parts.scheme}://{parts.netloc}"})
 
 
 async def _wake_streams(draining: trio.Event, waits: Waits) -> None:
@@ -189,6 +261,7 @@ def _config(settings: Settings) -> Mapping[str, Any]:
     largest = max(settings.upload_bytes, settings.proxy_body_bytes * _JSON_GROWTH)
     return {
         "MAX_CONTENT_LENGTH": largest + _SLACK_BYTES,
+        "BODY_TIMEOUT": settings.body_timeout_s,
         # Keys in the order in which the contract writes them.
         "JSON_SORT_KEYS": False,
         "PROVIDE_AUTOMATIC_OPTIONS": True,

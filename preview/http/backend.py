@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from quart import current_app
 
-from preview.auth import Identity, LoginCodes, TicketBox, issue_token
+from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_token
+from preview.http.direct import DirectStreams
+from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
 from preview.http.streams import StreamSlots, Waits
@@ -43,10 +45,13 @@ class Backend:
         session_cookie: Name of the cookie that holds a browser session.
         tickets: For ``EventSource``, which cannot send headers.
         login_codes: One-time links to the page.
+        access: Who may look at which preview in a browser.
         slots: Open streams by user.
         waits: Streams to wake when the service goes down.
+        direct: Streams that have left Hypercorn.
         endpoints: Endpoints by generation.
         metrics: Counters.
+        edits: Saves changes of files; None where a host keeps the generations.
     """
 
     service: Service
@@ -56,10 +61,13 @@ class Backend:
     session_cookie: str
     tickets: TicketBox
     login_codes: LoginCodes
+    access: AccessBook
     slots: StreamSlots
     waits: Waits
+    direct: DirectStreams
     endpoints: EndpointBook
     metrics: Metrics
+    edits: FileEdits | None
 
     @property
     def settings(self) -> Settings:

@@ -10,6 +10,8 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEven
 from quart import request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
+from preview.http.handover import handover_in
+
 __all__ = ["RequestConnection", "request_resources"]
 
 # The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
@@ -25,7 +27,8 @@ class RequestConnection(TrioASGIHTTPConnection):
     keep-alive timeout had no effect.
 
     What a handler enters into ``request_resources()`` is left when the request is over, also where the client went
-    away between the handler's return and the first byte of the body.
+    away between the handler's return and the first byte of the body. Where the connection was handed over it goes with
+    that.
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -41,6 +44,9 @@ class RequestConnection(TrioASGIHTTPConnection):
         with ExitStack() as resources:
             cast("dict[str, object]", self.scope)[_SCOPE_KEY] = resources
             await super().__call__(receive, cast("ASGISendCallable", send_last_shielded))
+            handover = handover_in(self.scope)
+            if handover is not None and handover.is_taken:
+                handover.give(resources.pop_all())
 
 
 def request_resources() -> ExitStack:

@@ -16,6 +16,7 @@ from preview.errors import PreviewError
 from preview.generations import Generation, GenerationSource
 from preview.http.generation_files import open_files
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse
+from preview.storage.records import PreviewRecord
 from preview.supervisor import ActivePreview
 
 __all__ = ["EndpointBook"]
@@ -68,17 +69,21 @@ class EndpointBook:
         static = await self._from_source(generation, preview)
         if preview is None or preview.address is None:
             return static
-        live = self._live.get(preview.record.id)
+        # A reload changes what is published, and the process.
+        key = (preview.record.id, preview.record.pid)
+        live = self._live.get(key)
         if live is None:
-            live = await self._published(preview.record.id, preview.address)
+            live = self._live.put(key, await self._published(preview.record, preview.address))
         return merge_endpoints(list(static), list(live))
 
     async def _from_source(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
-        key = (generation.id, generation.created_at)
+        key = (generation.id, generation.created_at, generation.revision)
         found = self._static.get(key)
         if found is not None:
             return found
-        if preview is not None and preview.directory is not None and preview.address is not None:
+        # A preview's folder may be behind a change that is on its way to it.
+        is_unchanged = generation.revision == 1
+        if is_unchanged and preview is not None and preview.directory is not None and preview.address is not None:
             return self._static.put(key, await self._extract(preview.directory))
         async with open_files(self._source, generation.id) as directory:
             return self._static.put(key, await self._extract(directory))
@@ -87,17 +92,17 @@ class EndpointBook:
         extract: Callable[[Path], Sequence[Endpoint]] = extract_endpoints
         return await trio.to_thread.run_sync(extract, directory, limiter=self._limiter)
 
-    async def _published(self, preview_id: str, address: tuple[str, int]) -> Sequence[Endpoint]:
-        """What the preview says of itself; nothing where it says nothing, which is remembered too."""
+    async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
+        """What the preview says of itself; nothing where it says nothing."""
         try:
             answer = await self._client.send(
-                address, ProxyRequest("GET", "/openapi.json"), timeout_s=_OPENAPI_TIMEOUT_S
+                address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S
             )
             found = await trio.to_thread.run_sync(_read_openapi, answer, limiter=self._limiter)
         except (PreviewError, ValueError, RecursionError) as error:
-            log.debug("no OpenAPI from the preview", preview_id=preview_id, why=str(error))
-            found = []
-        return self._live.put(preview_id, found)
+            log.debug("no OpenAPI from the preview", preview_id=record.id, why=str(error))
+            return []
+        return found
 
 
 def _read_openapi(answer: ProxyResponse) -> Sequence[Endpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,10 +16,12 @@ from preview import errors
 from preview.errors import PreviewError
 from preview.logs import Contract
 
-__all__ = ["STATUSES", "Problem", "problem_of"]
+__all__ = ["HTTP_CODES", "STATUSES", "Problem", "problem_of"]
 
 log = structlog.get_logger(__name__)
 
+# Worth trying again in a moment.
+_SOON = (errors.TooManyStreams, errors.ServiceStopping, errors.ServiceShort, errors.DatabaseUnavailable)
 _LAUNCHES = (errors.InvalidGeneration, errors.LaunchFailed)
 
 # Status and title by class; a class that is not named is what its nearest named base is.
@@ -32,18 +35,27 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.InvalidGeneration: (400, "The generation cannot be used"),
         errors.TooLarge: (413, "Too large"),
         errors.BodyTooLarge: (413, "Body too large"),
+        errors.HostNotAllowed: (421, "Host not allowed"),
         errors.Unauthenticated: (401, "Not authenticated"),
         errors.Forbidden: (403, "Forbidden"),
         errors.PreviewTokenRejected: (403, "Preview token rejected"),
         errors.GenerationNotFound: (404, "No such generation"),
+        errors.FileNotKept: (404, "No such file"),
         errors.PreviewNotFound: (404, "No such preview"),
         errors.NoActivePreview: (404, "No active preview"),
+        errors.ShareNotFound: (404, "No such share link"),
         errors.UserNotFound: (404, "No such user"),
         errors.AlreadyRunning: (409, "Already running"),
         errors.LimitReached: (409, "Preview limit reached"),
         errors.GenerationLimitReached: (409, "Generation limit reached"),
+        errors.ShareLimitReached: (409, "Share limit reached"),
+        errors.GenerationReadOnly: (409, "Generation is read-only"),
+        errors.PreconditionFailed: (412, "Changed meanwhile"),
         errors.NoPortFree: (503, "No port free"),
         errors.TooManyStreams: (429, "Too many streams"),
+        errors.UpgradeRequired: (426, "Upgrade required"),
+        errors.TooManyLaunches: (429, "Too many launches"),
+        errors.DiskFull: (507, "Disk full"),
         errors.ServiceStopping: (503, "Service stopping"),
         errors.LaunchFailed: (500, "Launch failed"),
         errors.EnvironmentFailed: (500, "Environment failed"),
@@ -52,17 +64,31 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.UpstreamTimeout: (504, "Preview timed out"),
         errors.UpstreamFailed: (502, "Preview failed to answer"),
         errors.DatabaseUnavailable: (503, "Database unavailable"),
+        errors.ServiceShort: (503, "Service short of something"),
+    }
+)
+
+# What the machine may be out of: nobody's mistake, and over in a moment or never.
+_SHORTAGES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.EMFILE: "file descriptors (see its limit of open files)",
+        errno.ENFILE: "file descriptors",
+        errno.ENOMEM: "memory",
+        errno.ENOBUFS: "memory",
+        errno.ENOSPC: "room on its disk",
+        errno.EDQUOT: "room on its disk",
     }
 )
 
 # Quart's and werkzeug's own errors, by status.
-_HTTP_CODES = {
+HTTP_CODES = {
     400: "invalid_request",
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
     413: "body_too_large",
     415: "unsupported_media_type",
+    431: "head_too_large",
 }
 
 
@@ -99,6 +125,10 @@ def problem_of(error: Exception) -> Problem:
         return _of_ours(error)
     if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_http(error, error.code)
+    short_of = _SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
+    if short_of is not None:
+        log.error("short of something", why=str(error))
+        return _of_ours(errors.ServiceShort(f"The service is short of {short_of} for the moment; try again."))
     error_id = token_hex(8)
     log.error("unexpected error", error_id=error_id, exc_info=error)
     detail = f"Something went wrong in the service; its log has more under the id {error_id}."
@@ -110,7 +140,12 @@ def _of_ours(error: PreviewError) -> Problem:
     headers: dict[str, str] = {}
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = _challenge(error)
-    elif isinstance(error, errors.TooManyStreams | errors.ServiceStopping | errors.DatabaseUnavailable):
+    elif isinstance(error, errors.UpgradeRequired):
+        # RFC 9110 section 15.5.22 and 7.8.
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
+    elif isinstance(error, errors.TooManyLaunches):
+        headers["Retry-After"] = str(error.details.get("retry_after_s", 60))
+    elif isinstance(error, _SOON):
         headers["Retry-After"] = "2"
     return Problem(status, error.code, title, error.message, error.details, headers, isinstance(error, _LAUNCHES))
 
@@ -119,7 +154,9 @@ def _challenge(error: PreviewError) -> str:
     """RFC 6750 section 3: no error code where no token was sent."""
     if error.details.get("reason") == "missing":
         return 'Bearer realm="preview"'
-    said = error.message.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
+    # A host's own words, perhaps, with what a client sent among them: no line ends in a header.
+    text = "".join(one if one.isprintable() else " " for one in error.message)
+    said = text.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
     return f'Bearer realm="preview", error="invalid_token", error_description="{said}"'
 
 
@@ -129,7 +166,7 @@ def _of_http(error: HTTPException, status: int) -> Problem:
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Location"}}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         details["allowed"] = sorted(getattr(error, "valid_methods", None) or ())
-    return Problem(status, _HTTP_CODES.get(status, "invalid_request"), phrase, _SENTENCES.get(status, phrase + "."),
+    return Problem(status, HTTP_CODES.get(status, "invalid_request"), phrase, _SENTENCES.get(status, phrase + "."),
                    details, headers)  # fmt: skip
 
 
@@ -139,4 +176,5 @@ _SENTENCES = {
     405: "This address does not take this method; the Allow header names those it takes.",
     408: "The body did not arrive in time; send it again.",
     413: "The body is larger than this address takes.",
+    431: "The request's head has too many fields, or is too long; send less.",
 }

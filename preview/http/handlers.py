@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from quart import Quart, Response, g, request
+from quart import Quart, Request, Response, Websocket, current_app, g, has_request_context, request, websocket
 
 from preview.errors import ServiceStopping
+from preview.http.access_log import without_secrets
+from preview.http.answers import no_content
 from preview.http.backend import backend
 from preview.http.contracts import VIEWS
 from preview.http.errors import problem_of
 from preview.logs import Contract
 
-__all__ = ["PAGE_POLICY", "contract_of_request", "install_handlers"]
+if TYPE_CHECKING:
+    from preview.http.app import PreviewApp
+
+__all__ = ["PAGE_POLICY", "install_handlers"]
 
 PLAN_PREFIX = "/api/generations/"
 
@@ -41,22 +46,32 @@ _HEADERS = {
 def install_handlers(app: Quart) -> None:
     """Register them."""
     app.before_request(_begin)
+    app.before_websocket(_begin_websocket)
     app.after_request(_finish)
     app.register_error_handler(Exception, _answer_error)
 
 
-def contract_of_request() -> Contract:
-    """The contract of the current request, by its path: errors for unknown addresses have one too."""
-    return Contract.PLAN if request.path.startswith(PLAN_PREFIX) else Contract.V1
-
-
-async def _begin() -> None:
+async def _begin() -> Response | None:
     g.begun_at = trio.current_time()
+    app = cast("PreviewApp", current_app)
+    app.check(request.scope)
+    asked = request.headers.get("Access-Control-Request-Method")
+    allowed = app.cors.preflight(request.method, request.headers.get("Origin"), asked)
+    return None if allowed is None else no_content(allowed)
+
+
+async def _begin_websocket() -> None:
+    cast("PreviewApp", current_app).check(websocket.scope)
 
 
 async def _finish(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    for name, value in cast("PreviewApp", current_app).cors.fields(request.headers.get("Origin")).items():
+        if name == "Vary":
+            response.vary.add(value)
+        else:
+            response.headers.setdefault(name, value)
     try:
         metrics = backend().metrics
     except ServiceStopping:
@@ -69,12 +84,16 @@ async def _finish(response: Response) -> Response:
 
 async def _answer_error(error: Exception) -> Response:
     """Any error as the request's contract writes it."""
-    contract = contract_of_request()
+    # A handshake that is refused gets an ordinary answer.
+    asked: Request | Websocket = request if has_request_context() else websocket
+    contract = Contract.PLAN if asked.path.startswith(PLAN_PREFIX) else Contract.V1
     problem = problem_of(error)
-    route = (request.endpoint or "").rpartition(".")[2].rstrip("_")
-    instance = f"{request.root_path.rstrip('/')}{request.path}"
+    route = (asked.endpoint or "").rpartition(".")[2].rstrip("_")
+    instance = without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}")
     shown: dict[str, Any] = VIEWS[contract].problem(problem, instance=instance, route=route)
     kind = "application/problem+json" if contract is Contract.V1 else "application/json"
     response = Response(json.dumps(shown, default=str), problem.status_in(contract), content_type=kind)
     response.headers.update(problem.headers)
+    if not has_request_context():
+        response.headers.update(_HEADERS)
     return response

@@ -9,7 +9,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
-from quart import request
+from quart import Request, Websocket, request
 
 from preview.auth import Authenticator, Identity
 from preview.errors import Forbidden, GenerationNotFound, Unauthenticated
@@ -33,11 +33,15 @@ class TokenAuthenticate:
     Args:
         authenticator: Checks the token of either.
         cookie: The cookie's name, see ``session_cookie_name``.
+        trusted_origins: Further origins whose pages may act with the cookie.
     """
 
-    def __init__(self, authenticator: Authenticator, cookie: str) -> None:
+    def __init__(
+        self, authenticator: Authenticator, cookie: str, *, trusted_origins: frozenset[str] = frozenset()
+    ) -> None:
         self._authenticator = authenticator
         self._cookie = cookie
+        self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
         """The identity, or None where the request carries no token. Cancellation: nothing changes."""
@@ -51,7 +55,9 @@ class TokenAuthenticate:
         session = _session_cookie(scope, self._cookie)
         if session is None:
             return None
-        if scope["method"] not in _SAFE and not _is_same_origin(headers):
+        is_ours = _is_same_origin(headers) or headers.get(b"origin") in self._trusted_origins
+        # A WebSocket has no method, and may be opened from any page.
+        if scope.get("method") not in _SAFE and not is_ours:
             raise Forbidden(
                 "A browser session may only change things from this service's own page; send a bearer token instead.",
                 reason="cross_origin",
@@ -95,11 +101,14 @@ def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
     origin, host = headers.get(b"origin"), headers.get(b"host")
     if origin is None or not host:
         return False
-    return urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # half of an IPv6 address, for instance
+        return False
 
 
-async def require_identity() -> Identity:
-    """Who sent the current request.
+async def require_identity(asked: Request | Websocket | None = None) -> Identity:
+    """Who sent the current request, or the WebSocket handshake that is given.
 
     Raises:
         Unauthenticated: It carries no token, or one that is not valid.
@@ -107,7 +116,7 @@ async def require_identity() -> Identity:
 
     Cancellation: nothing changes.
     """
-    identity = await backend().authenticate(request.scope)
+    identity = await backend().authenticate((asked or request).scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
     return identity

@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from math import inf
 from typing import Any, TypeVar
 
 import trio
 from pydantic import BaseModel, ValidationError
-from quart import Request
+from quart import Request, Websocket
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 from preview.errors import InvalidRequest, TooLarge
+from preview.quoting import quoted
 
-__all__ = ["body_pieces", "checked_query", "preferred_wait_s", "read_json"]
+__all__ = ["body_pieces", "checked_query", "preferred_wait_s", "read_json", "sentence_of"]
 
 M = TypeVar("M", bound=BaseModel)
 
-# A body trickling in longer than this holds a connection for nothing.
-_BODY_TIMEOUT_S = 60.0
+# A body has its time (Quart's BODY_TIMEOUT, our ``body_timeout_s``), and more as more of it comes: an upload over a
+# slow line ends well, a body that trickles does not.
+_SLOWEST_BYTES_PER_S = 32 * 1024
 _DISCARD_S = 1.0
 _DISCARD_BYTES = 16 * 1024 * 1024
 # RFC 7240 section 4.3; delta-seconds, perhaps quoted, among other preferences.
@@ -40,10 +43,10 @@ async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[byte
     if request.content_length is not None and request.content_length > limit_bytes:
         await _discard(request)
         raise _too_large(limit_bytes)
-    deadline = trio.current_time() + _BODY_TIMEOUT_S
+    deadline = trio.current_time() + (request.body_timeout or inf)
     pieces, total = aiter(request.body), 0
     while True:
-        with trio.move_on_at(deadline) as scope:
+        with trio.move_on_at(deadline + total / _SLOWEST_BYTES_PER_S) as scope:
             piece = await anext(pieces, None)
         if scope.cancelled_caught:
             raise RequestTimeout
@@ -87,10 +90,10 @@ async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
     try:
         return model.model_validate_json(bytes(raw) or b"{}")
     except ValidationError as error:
-        raise InvalidRequest(_sentence(error, "The body"), fields=_fields(error)) from error
+        raise InvalidRequest(sentence_of(error, "The body"), fields=_fields(error)) from error
 
 
-def checked_query(request: Request, model: type[M]) -> M:
+def checked_query(request: Request | Websocket, model: type[M]) -> M:
     """The query as ``model``; of repeated names the last counts.
 
     Raises:
@@ -99,7 +102,7 @@ def checked_query(request: Request, model: type[M]) -> M:
     try:
         return model.model_validate_strings(dict(request.args.items()))
     except ValidationError as error:
-        raise InvalidRequest(_sentence(error, "The query"), fields=_fields(error)) from error
+        raise InvalidRequest(sentence_of(error, "The query"), fields=_fields(error)) from error
 
 
 def preferred_wait_s(prefer: str) -> int | None:
@@ -117,13 +120,14 @@ def _fields(error: ValidationError) -> list[dict[str, Any]]:
     return [{"field": _name(one["loc"]), "problem": one["msg"]} for one in found[:20]]
 
 
-def _sentence(error: ValidationError, what: str) -> str:
+def sentence_of(error: ValidationError, what: str) -> str:
+    """What is wrong first of all with ``what``, in one sentence."""
     first = _fields(error)[0]
     said = first["problem"].removeprefix("Value error, ").rstrip(".")
     if not first["field"]:
         return f"{what} cannot be used: {said}."
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{what} has a wrong value for {first['field']!r}: {said}{more}."
+    return f"{what} has a wrong value for {quoted(first['field'])}: {said}{more}."
 
 
 def _name(location: tuple[int | str, ...]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import tomllib
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,17 @@ from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
-from preview.http.tcp import BoundedTCPServer, Sends
+from preview.http.access_log import AccessLogger
+from preview.http.crowd import Crowd, connection_limit, turn_away
+from preview.http.handover import Following
+from preview.http.hosts import host_names
+from preview.http.listening import PatientListener
+from preview.http.relay import Relay, open_relay
+from preview.http.relay.telling import telling
+from preview.http.sends import Sends
+from preview.http.tcp import BoundedTCPServer
+from preview.http.tls import check_certificate
+from preview.proxy.forwarded import TrustedProxies
 from preview.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +51,11 @@ _KEEP_ALIVE_MAX_REQUESTS = 1_000_000
 _GRACEFUL_TIMEOUT_S = 3.0
 
 _DEFAULT_PORT = 8000
+# A peer that has vanished (no FIN: its cable, its battery) is noticed: bytes that it does not acknowledge for a minute
+# end the connection, and a quiet one is asked after a minute.
+_VANISHED_S = 60
+_PROBE_S = 20
+_PROBES = 3
 
 Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
@@ -54,7 +69,7 @@ def load_config(settings: Settings, *, bind: str | None = None, file: Path | Non
         file: A ``hypercorn.toml``; None means the one in the working folder, if there is one.
 
     Raises:
-        ConfigurationError: The file cannot be read, or is not TOML.
+        ConfigurationError: The file cannot be read, or is not TOML; a certificate or its key cannot be used.
     """
     path = file or Path(CONFIG_FILE)
     values: dict[str, object] = {}
@@ -69,23 +84,24 @@ def load_config(settings: Settings, *, bind: str | None = None, file: Path | Non
     config = Config.from_mapping(values)
     if bind is not None or "bind" not in values:
         config.bind = [bind or settings.bind]
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        config.certfile, config.keyfile = str(settings.tls_cert), str(settings.tls_key)
+    if config.certfile is not None and config.keyfile is not None:
+        check_certificate(Path(config.certfile), Path(config.keyfile), config.keyfile_password)
     if "backlog" not in values:
         config.backlog = _BACKLOG
+    if "websocket_max_message_size" not in values:
+        config.websocket_max_message_size = settings.websocket_message_bytes
     if "keep_alive_max_requests" not in values:
         config.keep_alive_max_requests = _KEEP_ALIVE_MAX_REQUESTS
     # Not the operator's to set: these hold the promises about streams and about the time a shutdown takes.
     config.read_timeout = None
-    config.access_log_format = _without_query(config.access_log_format)
+    config.logger_class = AccessLogger
     config.graceful_timeout = min(config.graceful_timeout, _GRACEFUL_TIMEOUT_S)
     config.shutdown_timeout = settings.shutdown_timeout_s
     config.max_requests = None
     config.include_server_header = False
     return config
-
-
-def _without_query(log_format: str) -> str:
-    """The access log never holds a query: stream tickets travel there."""
-    return log_format.replace("%(R)s", "%(r)s").replace("%(Uq)s", "%(U)s").replace("%(q)s", "-")
 
 
 async def serve(
@@ -118,13 +134,39 @@ async def serve(
     Cancellation: connections are cut; the service itself is not touched.
     """
     config = load_config(settings, bind=bind, file=config_file)
-    async with app.attached(service):
+    app.allow_hosts(host_names(settings, (*config.bind, *config.insecure_bind)) | set(config.server_names))
+    crowd = _crowd(settings)
+    async with app.attached(service), _opened_relay(settings, app, config) as relay:
 
         async def drain() -> None:
             await (shutdown_trigger or trio.sleep_forever)()
             service.draining.set()
 
-        await serve_app(app, config, shutdown_trigger=drain, task_status=task_status)
+        await serve_app(app, config, shutdown_trigger=drain, crowd=crowd, relay=relay, task_status=task_status)
+
+
+@asynccontextmanager
+async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> AsyncIterator[Relay | None]:
+    if not settings.relay:
+        yield None
+        return
+    async with open_relay(
+        app.doorman, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app, config)
+    ) as relay:
+        yield relay
+
+
+def _crowd(settings: Settings) -> Crowd:
+    proxies = TrustedProxies(settings)
+    return Crowd(
+        connection_limit(settings),
+        settings.max_connections_per_address,
+        exempt=lambda address: address is None or _is_loopback(address) or proxies.trusts(address),
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "::1" or address.removeprefix("::ffff:").startswith("127.")
 
 
 async def serve_app(
@@ -133,6 +175,8 @@ async def serve_app(
     *,
     shutdown_trigger: Callable[[], Awaitable[object]],
     sends: Sends | None = None,
+    crowd: Crowd | None = None,
+    relay: Relay | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Hypercorn's ``worker_serve`` with ``BoundedTCPServer``: lifespan around connections around listeners.
@@ -152,13 +196,15 @@ async def serve_app(
         await lifespan_nursery.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
         async with trio.open_nursery() as connections:
-            make_connection = partial(BoundedTCPServer, sends, wrapped, config, context, ConnectionState(state.copy()))
+            make_connection = partial(
+                BoundedTCPServer, sends, wrapped, config, context, ConnectionState(state.copy()), relay=relay
+            )
             async with trio.open_nursery() as accepting:
                 accepting.start_soon(
                     partial(
                         trio.serve_listeners,
-                        _until_over(make_connection),
-                        listeners,
+                        _until_over(make_connection, crowd),
+                        [PatientListener(one) for one in listeners],
                         handler_nursery=connections,
                     )
                 )
@@ -167,21 +213,60 @@ async def serve_app(
                 accepting.cancel_scope.cancel()
             await context.terminated.set()
             sends.hurry()
+            if relay is not None:
+                relay.drain()
             connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
         await lifespan.wait_for_shutdown()
         lifespan_nursery.cancel_scope.cancel()
 
 
-def _until_over(make_connection: Callable[..., Awaitable[None]]) -> Callable[[trio.abc.Stream], Awaitable[None]]:
-    """A connection as a task of its own, whose failure is logged and reaches nobody else."""
+def _until_over(
+    make_connection: Callable[..., BoundedTCPServer], crowd: Crowd | None
+) -> Callable[[trio.abc.Stream], Awaitable[None]]:
+    """A connection as a task of its own, whose failure is logged and reaches nobody else; within the crowd's bounds."""
 
     async def run(stream: trio.abc.Stream) -> None:
         try:
-            await make_connection(stream)
+            if crowd is None:
+                await _serve_connection(make_connection, stream)
+                return
+            address = _peer_address(stream)
+            if not crowd.has_room_for(address):
+                await turn_away(stream, crowd)
+                return
+            with crowd.counted(address):
+                await _serve_connection(make_connection, stream)
         except* Exception as group:  # contains one connection's failure; Cancelled passes
             log.exception("connection failed", exc_info=group)
 
     return run
+
+
+async def _serve_connection(make_connection: Callable[..., BoundedTCPServer], stream: trio.abc.Stream) -> None:
+    following = await _served(make_connection(stream))
+    if following is not None and isinstance(stream, trio.SocketStream):
+        await following.run(stream)
+
+
+async def _served(connection: BoundedTCPServer) -> Following | None:
+    """Apart, so that nothing of Hypercorn's connection is kept while what follows runs, for hours."""
+    with ExitStack() as failing:
+        failing.callback(connection.abandon)
+        await connection
+        failing.pop_all()
+    return connection.following
+
+
+def _peer_address(stream: trio.abc.Stream) -> str | None:
+    """The peer's address; None on a unix socket, or where the peer is gone already."""
+    plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    if not isinstance(plain, trio.SocketStream):
+        return None
+    try:
+        peer = plain.socket.getpeername()
+    except OSError:
+        return None
+    return str(peer[0]) if isinstance(peer, tuple) and peer else None
 
 
 def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
@@ -236,9 +321,25 @@ def _bound_to_host(bind: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Each chunk of a stream is worth a packet of its own; connections inherit this from the listener.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _notice_vanished_peers(sock)
         sock.setblocking(False)
         sock.bind((host, number))
     except (OSError, OverflowError):
         sock.close()
         raise
     return sock
+
+
+def _notice_vanished_peers(sock: socket.socket) -> None:
+    """Options of tcp(7), inherited by connections; a kernel that lacks one (macOS) has none of its kind."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    values = {
+        "TCP_KEEPIDLE": _VANISHED_S,
+        "TCP_KEEPINTVL": _PROBE_S,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": _VANISHED_S * 1000,
+    }
+    for name, value in values.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

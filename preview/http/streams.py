@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
-from types import TracebackType
-from typing import Protocol, Self
+from enum import Enum
+from typing import Protocol
 
 import trio
-from quart.wrappers.response import ResponseBody
 
-from preview.clock import now_ms, utc_now
 from preview.errors import DatabaseUnavailable, TooManyStreams
-from preview.lifecycle import State
-from preview.logs import EXPIRED, KEEP_ALIVE, PREAMBLE, Batch, Contract, End, Gap, Received, encode
+from preview.http.farewell import Farewell
+from preview.http.piecewise import PiecewiseBody
+from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, Sender
 
-__all__ = ["LogStreamBody", "Received", "Receiver", "StreamSlots", "Waits"]
+__all__ = ["Ending", "LogStreamBody", "Received", "Receiver", "StreamSlots", "Waits"]
+
+
+class Ending(Enum):
+    """Why a stream has ended."""
+
+    CUT = "somebody left it"
+    COMPLETE = "everything was said"
+    EXPIRED = "its token has ended"
+    DRAINING = "the service goes down"
+    UNAVAILABLE = "the database does not answer"
 
 
 class Receiver(Protocol):
@@ -71,8 +81,8 @@ class Waits:
 
     @contextmanager
     def until(self, timeout_s: float) -> Iterator[trio.CancelScope]:
-        """A scope that is cancelled after ``timeout_s`` seconds, or when everybody shall wake up."""
-        with trio.move_on_after(0 if self.draining else timeout_s) as scope:
+        """A scope that is cancelled after ``timeout_s`` seconds (at once if less than 0), or by ``wake_all``."""
+        with trio.move_on_after(0 if self.draining else max(0, timeout_s)) as scope:
             self._waiting.add(scope)
             try:
                 yield scope
@@ -86,29 +96,28 @@ class Waits:
             scope.cancel()
 
 
-class LogStreamBody(ResponseBody):
-    """The body of one log stream.
-
-    A ``ResponseBody`` rather than a generator: it gets ``__aexit__`` however the response ends, where a generator
-    suspended at ``yield`` would get ``GeneratorExit`` and could await nothing. It holds nothing itself, either: its
-    subscription and its slot belong to the request (``request_resources``).
+class LogStreamBody(PiecewiseBody):
+    """The body of one log stream. Its subscription and its slot belong to the request.
 
     Args:
         receiver: What to send.
-        contract: In whose words.
+        encoding: In which form.
         waits: Wakes it when the service goes down.
         preview_id: For the goodbye.
         expires_at: When the token that opened it ends.
-        keep_alive_s: Seconds of silence until a comment is sent.
+        keep_alive_s: Seconds without a word until one is sent that means nothing.
         until_seq: Close behind this line instead of following; None follows.
         start_seq: The last line that the client has already.
+
+    Attributes:
+        ending: Why it has ended; ``CUT`` as long as it has not.
     """
 
     def __init__(
         self,
         receiver: Receiver,
         *,
-        contract: Contract,
+        encoding: Encoding,
         waits: Waits,
         preview_id: str,
         expires_at: datetime | None,
@@ -117,73 +126,60 @@ class LogStreamBody(ResponseBody):
         start_seq: int = 0,
     ) -> None:
         self._receiver = receiver
-        self._contract = contract
+        self._sender = Sender(encoding, start_seq=start_seq)
         self._waits = waits
-        self._preview_id = preview_id
-        self._expires_at = expires_at
+        self._farewell = Farewell(preview_id, encoding, expires_at)
         self._keep_alive_s = keep_alive_s
         self._until_seq = until_seq
-        self._sent_seq = start_seq
-        self._begun = False
-        self._over = False
+        # Nothing was sent since.
+        self._silent_since = trio.current_time()
+        self._begun = encoding.format is not Format.SSE
+        self.ending = Ending.CUT
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._over = True
-
-    def __aiter__(self) -> Self:
-        return self
+    def refilter(self, chosen: LineFilter) -> int:
+        """From now on give only the lines that pass ``chosen``: those behind the number that is returned."""
+        self._sender.encoding = replace(self._sender.encoding, filter=chosen)
+        return self._sender.seen_seq
 
     async def __anext__(self) -> bytes:
         """The next chunk. Cancellation: nothing is lost that a resumed stream would not send again."""
+        chunk = b""
         if not self._begun:
             # The preamble goes out at once: the client sees an open stream although nothing was said yet.
             self._begun = True
-            return PREAMBLE
-        if self._over:
-            raise StopAsyncIteration
-        return await self._next_chunk()
-
-    async def _next_chunk(self) -> bytes:
-        remaining_s = self._remaining_s()
-        if remaining_s <= 0:
-            return self._last(EXPIRED)
-        if self._until_seq is not None and self._sent_seq >= self._until_seq:
-            raise StopAsyncIteration
-        try:
-            with self._waits.until(min(self._keep_alive_s, remaining_s)) as scope:
-                events = await self._receiver.receive()
-        except trio.EndOfChannel:
-            raise StopAsyncIteration from None
-        except DatabaseUnavailable:
-            # Closed without an end: the client comes back behind the last line it has.
-            raise StopAsyncIteration from None
-        if scope.cancelled_caught:
-            return self._interrupted()
-        self._note(events)
-        return encode(events, self._contract)
-
-    def _interrupted(self) -> bytes:
-        if self._waits.draining:
-            reason = "stopped: the service is shutting down"
-            goodbye = End(self._preview_id, State.STOPPED.value, reason, None, None, now_ms())
-            return self._last(encode([goodbye], self._contract))
-        return self._last(EXPIRED) if self._remaining_s() <= 0 else KEEP_ALIVE
-
-    def _last(self, chunk: bytes) -> bytes:
-        self._over = True
+            chunk = PREAMBLE
+        while not chunk:
+            if self._over:
+                raise StopAsyncIteration
+            chunk = await self._next_chunk()
+        self._silent_since = trio.current_time()
         return chunk
 
-    def _remaining_s(self) -> float:
-        return float("inf") if self._expires_at is None else (self._expires_at - utc_now()).total_seconds()
+    async def _next_chunk(self) -> bytes:
+        """What is to be said next; empty where nothing pending is for this client."""
+        # A goodbye interrupts a wait, not lines that are there.
+        if last := self._farewell.due(draining=False):
+            return self._last(last, Ending.EXPIRED)
+        if self._until_seq is not None and self._sender.seen_seq >= self._until_seq:
+            return self._last(self._sender.progress() if self._sender.is_ahead else b"", Ending.COMPLETE)
+        silence_s = self._silent_since + self._keep_alive_s - trio.current_time()
+        try:
+            with self._waits.until(max(0, min(silence_s, self._farewell.remaining_s))) as scope:
+                events = await self._receiver.receive()
+        except trio.EndOfChannel:
+            return self._last(b"", Ending.COMPLETE)
+        except DatabaseUnavailable:
+            # Closed without an end: the client comes back behind the last line it has.
+            return self._last(b"", Ending.UNAVAILABLE)
+        if scope.cancelled_caught:
+            last = self._farewell.due(draining=self._waits.draining)
+            if last is None:
+                return self._sender.idle()
+            return self._last(last, Ending.DRAINING if self._waits.draining else Ending.EXPIRED)
+        chunk = self._sender.encode(events)
+        return self._last(chunk, Ending.COMPLETE) if any(isinstance(event, End) for event in events) else chunk
 
-    def _note(self, events: list[Received]) -> None:
-        for event in events:
-            if isinstance(event, Batch | Gap):
-                self._sent_seq = event.last_seq
-            elif isinstance(event, End):
-                self._over = True
+    def _last(self, chunk: bytes, ending: Ending) -> bytes:
+        self._over = True
+        self.ending = ending
+        return chunk

@@ -1,57 +1,26 @@
-"""Hypercorn's TCP connection, except that a reader who has stalled cannot hold up anything for ever."""
+"""Hypercorn's TCP connection, strict with what comes, and never held up for ever by a reader who has stalled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
-__all__ = ["BoundedTCPServer", "Sends"]
+from preview.http.handover import Following, HandingH11Protocol, Handover
+from preview.http.relay import Relay
+from preview.http.sends import Sends
+from preview.http.strict_h2 import StrictProtocols
 
-# A reader that does not take one piece in this time has stalled: a suspended laptop, a client that stopped reading.
-_STALLED_S = 30.0
-# At a shutdown the last pieces are for readers that are there.
-_STALLED_AT_SHUTDOWN_S = 1.0
+__all__ = ["BoundedTCPServer"]
+
 # Each piece renews the time: slow readers (from 2 KiB/s on) are not stalled ones.
 _PIECE_BYTES = 64 * 1024
 
 Stream = trio.SSLStream[trio.SocketStream]
-
-
-class Sends:
-    """The writes that are under way, so that a shutdown can shorten the time they have."""
-
-    def __init__(self, stalled_s: float = _STALLED_S) -> None:
-        self._limit_s = stalled_s
-        self._open: set[trio.CancelScope] = set()
-
-    @contextmanager
-    def shielded(self) -> Iterator[trio.CancelScope]:
-        """A shielded scope for one write; ``renew`` it before each piece."""
-        with trio.CancelScope(shield=True) as scope:
-            self._open.add(scope)
-            try:
-                self.renew(scope)
-                yield scope
-            finally:
-                self._open.discard(scope)
-
-    def renew(self, scope: trio.CancelScope) -> None:
-        """Give the write its time anew."""
-        scope.deadline = trio.current_time() + self._limit_s
-
-    def hurry(self) -> None:
-        """From now on readers have little time, those that are being written to also."""
-        self._limit_s = min(self._limit_s, _STALLED_AT_SHUTDOWN_S)
-        latest = trio.current_time() + self._limit_s
-        for scope in self._open:
-            scope.deadline = min(scope.deadline, latest)
 
 
 class BoundedTCPServer(TCPServer):
@@ -69,9 +38,45 @@ class BoundedTCPServer(TCPServer):
         context: WorkerContext,
         state: ConnectionState,
         stream: Stream,
+        *,
+        relay: Relay | None = None,
     ) -> None:
         super().__init__(app, config, context, state, stream)
         self._sends = sends
+        self._relay = relay
+        # Read from the connection ahead of Hypercorn.
+        self._came = b""
+        # The peer has closed, or is gone: nothing comes any more.
+        self._ended = False
+        self._reading = trio.CancelScope()
+        self._handover: Handover | None = None
+
+    @property
+    def following(self) -> Following | None:
+        """What the connection goes on with when Hypercorn has left it; None where it is over."""
+        return None if self._handover is None else self._handover.following(self._sends)
+
+    def abandon(self) -> None:
+        """The connection has failed: it does not go on."""
+        if self._handover is not None:
+            self._handover.abandon()
+
+    async def run(self) -> None:
+        """Serve the connection: requests for previews by the relay, what comes then by Hypercorn.
+
+        Cancellation: what is under way is cut, and the stream closed.
+        """
+        if self._relay is not None and isinstance(self.stream, trio.SocketStream):
+            came: bytes | None = None
+            try:
+                came = await self._relay.serve(self.stream)
+            finally:
+                if came is None:
+                    await trio.aclose_forcefully(self.stream)
+            if came is None:
+                return
+            self._came = came
+        await super().run()
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or close, or note idleness. Cancellation: a write that has begun is ended, or the stream is."""
@@ -79,15 +84,36 @@ class BoundedTCPServer(TCPServer):
             if not await self._write(event.data):
                 await trio.aclose_forcefully(self.stream)
                 await self.protocol.handle(Closed())
-        else:
+        elif not (self._ended and isinstance(event, Updated)):
             await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        # Hypercorn has made the protocol by now, and nothing was read yet.
+        StrictProtocols.take_over(self.protocol)
+        if isinstance(self.protocol.protocol, H11Protocol):
+            protocol = self.protocol.protocol = HandingH11Protocol.instead_of(self.protocol.protocol)
+            if not protocol.ssl:
+                self._handover = protocol.offer_handover()
+        with self._reading:
+            if self._came:
+                await self.protocol.handle(RawData(self._came))
+            await super()._read_data()
+        # Hypercorn would hold the connection for the rest of its idle time: a descriptor and two tasks, each.
+        self._ended = True
+        await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        if self._handover is not None and self._handover.is_taken:
+            self._reading.cancel()
+        else:
+            await super()._close()
 
     async def _write(self, data: bytes) -> bool:
         """Whether all of it went out."""
         view = memoryview(data)
         async with self.send_lock:
             try:
-                with self._sends.shielded() as scope:
+                with self._sends.bounded(shield=True) as scope:
                     for start in range(0, len(view), _PIECE_BYTES):
                         self._sends.renew(scope)
                         await self.stream.send_all(view[start : start + _PIECE_BYTES])

@@ -16,8 +16,9 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from preview.errors import InvalidGeneration, InvalidRequest
 from preview.generations import parse_files_json, unpack_tar_gz, unpack_zip
-from preview.http.bodies import GenerationBody
+from preview.http.bodies import GenerationBody, file_contents
 from preview.http.reading import body_pieces, read_json
+from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["Upload", "read_upload"]
@@ -63,7 +64,7 @@ class _Form:
         try:
             return bytes(self.texts.get(name, b"")).decode()
         except UnicodeDecodeError as error:
-            raise InvalidRequest(f"The form field {name!r} is not UTF-8 text.", field=name) from error
+            raise InvalidRequest(f"The form field {quoted(name)} is not UTF-8 text.", field=name) from error
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
@@ -81,8 +82,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         raise UnsupportedMediaType(f"Send application/json or multipart/form-data, not {request.mimetype}.")
     # Base64 and escapes make JSON longer than what it holds; what it holds is checked when it is unpacked.
     body = await read_json(request, GenerationBody, limit_bytes=settings.upload_bytes)
-    given = {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in body.files.items()}
-    files = await trio.to_thread.run_sync(parse_files_json, given, settings)
+    files = await trio.to_thread.run_sync(parse_files_json, file_contents(body.files), settings)
     return Upload(body.project_id, body.name, files)
 
 
@@ -142,7 +142,7 @@ async def _take(form: _Form, event: Event) -> None:
         text = form.texts.setdefault(form.current.name, bytearray())
         text += event.data
         if len(text) > _FORM_TEXT_BYTES:
-            raise InvalidRequest(f"The form field {form.current.name!r} is too long.", field=form.current.name)
+            raise InvalidRequest(f"The form field {quoted(form.current.name)} is too long.", field=form.current.name)
 
 
 def _unpack(archive: IO[bytes], settings: Settings) -> Mapping[str, bytes]:

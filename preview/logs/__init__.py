@@ -1,35 +1,63 @@
 """From bytes to lines to numbered events: backlog, subscribers, database."""
 
 from preview.logs.batch import Batch
-from preview.logs.encode import EXPIRED, KEEP_ALIVE, PREAMBLE, Received, encode
+from preview.logs.cursor import Cursor
+from preview.logs.encode import KEEP_ALIVE, PREAMBLE, Received, encode, encode_found, expired, messages, progress
+from preview.logs.encoding import Encoding, Format
 from preview.logs.events import Contract, End, Event, Gap, Level, LogLine, Source, StatusChange
+from preview.logs.fanout import FanOut, Member
+from preview.logs.filtering import EVERYTHING, LineFilter
 from preview.logs.history import History, history
+from preview.logs.journal import Journal, journal_folder, open_journal
+from preview.logs.looking_back import LookBack, LookedAt, Range
 from preview.logs.pipeline import PreviewLog
+from preview.logs.recover import recover_lines
+from preview.logs.sanitise import without_colours
+from preview.logs.sending import Sender
 from preview.logs.store import LogStore, Page
 from preview.logs.subscription import Subscription
 from preview.logs.writer import LogWriter, run_log_writer
 
 __all__ = [
-    "EXPIRED",
+    "EVERYTHING",
     "KEEP_ALIVE",
     "PREAMBLE",
     "Batch",
     "Contract",
+    "Cursor",
+    "Encoding",
     "End",
     "Event",
+    "FanOut",
+    "Format",
     "Gap",
     "History",
+    "Journal",
     "Level",
+    "LineFilter",
     "LogLine",
     "LogStore",
     "LogWriter",
+    "LookBack",
+    "LookedAt",
+    "Member",
     "Page",
     "PreviewLog",
+    "Range",
     "Received",
+    "Sender",
     "Source",
     "StatusChange",
     "Subscription",
     "encode",
+    "encode_found",
+    "expired",
     "history",
+    "journal_folder",
+    "messages",
+    "open_journal",
+    "progress",
+    "recover_lines",
     "run_log_writer",
+    "without_colours",
 ]

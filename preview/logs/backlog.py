@@ -6,6 +6,7 @@ from collections import deque
 
 from preview.logs.batch import Batch
 from preview.logs.events import Level, LogLine
+from preview.logs.filtering import LineFilter
 
 __all__ = ["Backlog"]
 
@@ -57,14 +58,14 @@ class Backlog:
 
         Args:
             seq: The last line that is known already.
-            max_bytes: Stop once this much is collected; at least one batch is given if there is one.
+            max_bytes: Stop once this much is collected, as it is sent; at least one batch is given if there is one.
         """
         found: list[Batch] = []
         size = 0
         for index in range(self._position(seq), len(self._batches)):
             batch = self._batches[index].after(seq)
             found.append(batch)
-            size += batch.size_bytes
+            size += batch.sent_bytes
             if size >= max_bytes:
                 break
         return found
@@ -79,6 +80,20 @@ class Backlog:
                 if level is None or line.level >= level:
                     found.append(line)
         return found[::-1]
+
+    def find(self, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool) -> list[LogLine]:
+        """Up to ``limit`` lines numbered ``first`` to ``last`` that pass: the newest or the oldest, oldest first."""
+        found: list[LogLine] = []
+        start, stop = self._position(first - 1), min(self._position(last) + 1, len(self._batches))
+        for at in range(stop - 1, start - 1, -1) if newest else range(start, stop):
+            batch = self._batches[at]
+            positions = chosen.positions(batch.marks, batch.messages, batch.requests)
+            for index in reversed(positions) if newest else positions:
+                if len(found) >= limit:
+                    break
+                if first <= batch.first_seq + index <= last:
+                    found.append(batch.line_at(index))
+        return found[::-1] if newest else found
 
     def _position(self, seq: int) -> int:
         """Index of the first batch that has a line behind ``seq`` (bisection over the ring)."""

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from sys import getsizeof
 
-from preview.logs.events import Contract, LogLine
+from preview.logs.encoding import Encoding
+from preview.logs.events import LogLine
 from preview.logs.frames import encode_lines
 from preview.logs.marks import MARKS, mark_of
+from preview.logs.requests import Requests
 
 __all__ = ["Batch", "batches_of"]
 
 # Per line beside its text: two list slots and a mark.
 _LINE_BYTES = 17
-# Of one SSE frame beside its message, see ``frames``.
+# Of a line's request: an entry and its text, of mostly 16 characters; and its key in a frame.
+_REQUEST_BYTES = 240
+# Of one frame beside its message, see ``frames``.
 _FRAME_BYTES = 130
+# Encoded forms that are worth keeping: both contracts watch as SSE, or one of them in two formats.
+_KEPT_FORMS = 2
+# However little they hold: one for each of so many filters.
+_MOST_FORMS = 8
+
+StoredLine = tuple[int, int, int, str, str, str | None]
+"""A row: number, time, level, source, message, request's id."""
 
 
 class Batch:
@@ -28,23 +39,34 @@ class Batch:
         timestamps: Milliseconds since the epoch, one per line.
         marks: Level and source, one byte per line (see ``marks``).
         messages: One text per line, at least one.
+        requests: The ids of requests, by position; None where no line has one.
 
     Attributes:
         size_bytes: What the lines hold in memory, without their encoded forms.
     """
 
-    __slots__ = ("_encoded", "first_seq", "marks", "messages", "preview_id", "size_bytes", "timestamps")
+    __slots__ = ("_encoded", "first_seq", "marks", "messages", "preview_id", "requests", "size_bytes", "timestamps")
 
     def __init__(
-        self, preview_id: str, first_seq: int, timestamps: Sequence[int], marks: bytes, messages: Sequence[str]
+        self,
+        preview_id: str,
+        first_seq: int,
+        timestamps: Sequence[int],
+        marks: bytes,
+        messages: Sequence[str],
+        requests: Requests | None = None,
     ) -> None:
         self.preview_id = preview_id
         self.first_seq = first_seq
         self.timestamps = timestamps
         self.marks = marks
         self.messages = messages
+        self.requests = requests
         self.size_bytes = sum(map(getsizeof, messages)) + _LINE_BYTES * len(messages)
-        self._encoded: dict[Contract, bytes] = {}
+        if requests is not None:
+            self.size_bytes += _REQUEST_BYTES * len(requests)
+        # Invariant: together no longer than ``_room_bytes``; those without a filter are let go of last.
+        self._encoded: dict[Encoding, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -58,9 +80,18 @@ class Batch:
         return self.first_seq + len(self.messages) - 1
 
     @property
+    def sent_bytes(self) -> int:
+        """About what one encoded form of all lines takes; a line without text is little else than its frame."""
+        return self.size_bytes + _FRAME_BYTES * len(self.messages)
+
+    @property
     def held_bytes(self) -> int:
-        """What the batch may come to hold: the lines, and their frames in both contracts."""
-        return 3 * self.size_bytes + 2 * _FRAME_BYTES * len(self.messages)
+        """What the batch may come to hold: the lines, and what is kept of their encoded forms."""
+        return self.size_bytes + self._room_bytes
+
+    @property
+    def _room_bytes(self) -> int:
+        return _KEPT_FORMS * self.sent_bytes
 
     @property
     def lines(self) -> Sequence[LogLine]:
@@ -71,15 +102,52 @@ class Batch:
         rows = zip(self.timestamps, self.marks, self.messages, strict=True)
         for seq, (timestamp, mark, message) in enumerate(rows, self.first_seq):
             level, source = MARKS[mark]
-            yield LogLine(seq, timestamp, level, source, message)
+            request = None if self.requests is None else self.requests.get(seq - self.first_seq)
+            yield LogLine(seq, timestamp, level, source, message, request)
 
-    def encoded(self, contract: Contract) -> bytes:
-        """The SSE frames of all lines; computed on the first call for a contract, however many watch."""
-        found = self._encoded.get(contract)
+    def line_at(self, index: int) -> LogLine:
+        """The line at this position, from 0 on."""
+        level, source = MARKS[self.marks[index]]
+        request = None if self.requests is None else self.requests.get(index)
+        return LogLine(self.first_seq + index, self.timestamps[index], level, source, self.messages[index], request)
+
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The lines that pass the encoding's filter; empty where none does.
+
+        Computed on the first call for an encoding, however many watch, as long as there are not too many encodings.
+        """
+        found = self._encoded.get(encoding)
         if found is None:
-            found = encode_lines(self.first_seq, self.timestamps, self.marks, self.messages, contract)
-            self._encoded[contract] = found
+            found = self._encode(encoding)
+            self._keep(encoding, found)
         return found
+
+    def _encode(self, encoding: Encoding) -> bytes:
+        stamps, marks, messages, requests = self.timestamps, self.marks, self.messages, self.requests
+        if encoding.filter.is_open:
+            seqs = range(self.first_seq, self.last_seq + 1)
+            return encode_lines(seqs, stamps, marks, messages, encoding.contract, encoding.format, requests)
+        chosen = encoding.filter.positions(marks, messages, requests)
+        return encode_lines(
+            [self.first_seq + index for index in chosen],
+            [stamps[index] for index in chosen],
+            bytes([marks[index] for index in chosen]),
+            [messages[index] for index in chosen],
+            encoding.contract,
+            encoding.format,
+            None if requests is None else {at: requests[index] for at, index in enumerate(chosen) if index in requests},
+        )
+
+    def _keep(self, encoding: Encoding, form: bytes) -> None:
+        """Keep the form where there is room, or where there is after letting go of others."""
+        forms, room = self._encoded, self._room_bytes
+        forms[encoding] = form
+        while len(forms) > _MOST_FORMS or sum(map(len, forms.values())) > room:
+            # The oldest of those with a filter, else the oldest: a filter is one person's, the whole is many people's.
+            loser = next((one for one in forms if not one.filter.is_open), next(iter(forms)))
+            del forms[loser]
+            if loser is encoding:
+                return
 
     def after(self, seq: int) -> Batch:
         """The part behind line ``seq``, which must leave at least one line; the batch itself if that is all of it."""
@@ -91,32 +159,45 @@ class Batch:
         twin = Batch.__new__(Batch)
         twin.preview_id, twin.first_seq, twin.size_bytes = self.preview_id, self.first_seq, self.size_bytes
         twin.timestamps, twin.marks, twin.messages = self.timestamps, self.marks, self.messages
+        twin.requests = self.requests
         twin._encoded = {}  # noqa: SLF001  our own class
         return twin
 
     def _part(self, part: slice, skip: int) -> Batch:
+        requests = {at - skip: one for at, one in (self.requests or {}).items() if at >= skip}
         return Batch(
-            self.preview_id, self.first_seq + skip, self.timestamps[part], self.marks[part], self.messages[part]
+            self.preview_id,
+            self.first_seq + skip,
+            self.timestamps[part],
+            self.marks[part],
+            self.messages[part],
+            requests or None,
         )
 
 
-def batches_of(preview_id: str, rows: Iterable[tuple[int, int, int, str, str]]) -> list[Batch]:
+def batches_of(preview_id: str, rows: Iterable[StoredLine]) -> list[Batch]:
     """Stored rows as batches: a new one begins where the numbers jump.
 
     Args:
         preview_id: Whose lines.
-        rows: ``(seq, timestamp, level, source, message)`` in the order of ``seq``.
+        rows: ``(seq, timestamp, level, source, message, request_id)`` in the order of ``seq``.
     """
-    runs: list[tuple[int, list[int], bytearray, list[str]]] = []
+    runs: list[tuple[int, list[int], bytearray, list[str], Requests]] = []
     following = -1
-    for seq, timestamp, level, source, message in rows:
+    for seq, timestamp, level, source, message, request in rows:
         if seq != following:
             timestamps: list[int] = []
             marks = bytearray()
             messages: list[str] = []
-            runs.append((seq, timestamps, marks, messages))
+            requests: Requests = {}
+            runs.append((seq, timestamps, marks, messages, requests))
+        if request is not None:
+            requests[len(messages)] = request
         timestamps.append(timestamp)
         marks.append(mark_of(level, source))
         messages.append(message)
         following = seq + 1
-    return [Batch(preview_id, first, stamps, bytes(marks), messages) for first, stamps, marks, messages in runs]
+    return [
+        Batch(preview_id, first, stamps, bytes(marks), messages, requests or None)
+        for first, stamps, marks, messages, requests in runs
+    ]

@@ -12,6 +12,10 @@ __all__ = ["Broadcast", "Listener"]
 class Listener(Protocol):
     """Is told each event as it happens; must not wait and must not raise."""
 
+    @property
+    def watchers(self) -> int:
+        """For how many readers it listens."""
+
     def offer(self, event: Received) -> None:
         """Take the event, or note that it was missed."""
 
@@ -22,8 +26,10 @@ class Broadcast:
     def __init__(self) -> None:
         self._listeners: dict[Listener, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._listeners)
+    @property
+    def watchers(self) -> int:
+        """How many readers there are."""
+        return sum(listener.watchers for listener in self._listeners)
 
     def add(self, listener: Listener) -> None:
         """From now on ``listener`` is told."""

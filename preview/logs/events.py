@@ -59,6 +59,7 @@ class LogLine:
         level: Recognised severity.
         source: Who said it.
         message: The text without its line end; may hold ANSI colour sequences (SGR).
+        request_id: Of the request that was handled when it was printed; None where nobody knows.
     """
 
     seq: int
@@ -66,6 +67,7 @@ class LogLine:
     level: Level
     source: Source
     message: str
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

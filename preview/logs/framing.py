@@ -6,6 +6,7 @@ leaves no empty line: only ``\n`` after nothing is a blank line.
 
 from __future__ import annotations
 
+from preview.logs.requests import MARK_BYTES, mark_of_line, marked
 from preview.logs.sanitise import to_text
 
 __all__ = ["CONTINUES", "LineFramer"]
@@ -20,10 +21,18 @@ class LineFramer:
     Args:
         max_line_bytes: A longer line is split at this many bytes (at a character's border), each part but the last
             marked with ``CONTINUES``. It bounds what is held back.
+        marks: Keep the marks of requests in front of lines (see ``requests``); each part of a line has its mark.
+
+    Attributes:
+        has_marks: Whether any line was marked so far.
     """
 
-    def __init__(self, max_line_bytes: int) -> None:
+    def __init__(self, max_line_bytes: int, *, marks: bool = False) -> None:
+        self.has_marks = False
         self._max = max_line_bytes
+        self._marks = marks
+        # Of the present physical line.
+        self._mark = ""
         # Invariant: holds no \n and no \r, and at most max_line_bytes between calls.
         self._pending = bytearray()
         # Whether something of the present physical line (up to \n) was given out already.
@@ -61,7 +70,7 @@ class LineFramer:
         if not data:
             return []
         self._begun = not final
-        return [to_text(data)]
+        return [self._part(data)]
 
     def _fits(self, head: bytes) -> bool:
         """Whether no line of ``head`` is over the limit: leaps from a line end to the last one within reach."""
@@ -74,11 +83,15 @@ class LineFramer:
 
     def _split(self, head: bytes) -> list[str]:
         """The common case: no lone carriage return, no overlong line, a newline at the end."""
-        lines = to_text(head).split("\n")
+        lines = self._text(head).split("\n")
         lines.pop()
-        if self._begun and not lines[0]:
-            del lines[0]
+        if self._begun:
+            if lines[0]:
+                lines[0] = marked(lines[0], self._mark)
+            else:
+                del lines[0]
         self._begun = False
+        self._mark = ""
         return lines
 
     def _split_carefully(self, head: bytes) -> list[str]:
@@ -89,6 +102,7 @@ class LineFramer:
             if not self._begun:
                 lines.append("")
             self._begun = False
+            self._mark = ""
         self._segments(tail, lines)
         return lines
 
@@ -97,7 +111,7 @@ class LineFramer:
             if segment:
                 self._begun = True
                 rest = self._parts(segment, lines)
-                lines.append(to_text(segment[rest:]))
+                lines.append(self._part(segment[rest:]))
 
     def _take_overlong(self) -> list[str]:
         lines: list[str] = []
@@ -112,9 +126,22 @@ class LineFramer:
         start = 0
         while len(data) - start > self._max:
             end = _character_border(data, start + self._max)
-            lines.append(to_text(data[start:end]) + CONTINUES)
+            lines.append(self._part(data[start:end]) + CONTINUES)
             start = end
         return start
+
+    def _part(self, data: bytes | bytearray) -> str:
+        """A part of a physical line, with the mark that its first part has."""
+        text = self._text(data)
+        if self.has_marks:
+            text = marked(text, self._mark)
+            self._mark = mark_of_line(text)
+        return text
+
+    def _text(self, data: bytes | bytearray) -> str:
+        if self._marks and not self.has_marks and MARK_BYTES in data:
+            self.has_marks = True
+        return to_text(data, marks=self.has_marks)
 
 
 def _character_border(data: bytes | bytearray, position: int) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from preview.clock import now_ms
 from preview.logs.backlog import Backlog
 from preview.logs.batch import Batch
 from preview.logs.broadcast import Broadcast
+from preview.logs.cursor import Cursor
 from preview.logs.events import End, Level, LogLine, StatusChange
 from preview.logs.framing import LineFramer
 from preview.logs.marks import STARTUP_PHASE, system_mark
+from preview.logs.pace import OutputPace
 from preview.logs.reader import read_lines
 from preview.logs.recognise import Recogniser
+from preview.logs.requests import Requests, take_requests
 from preview.logs.store import LogStore
 from preview.logs.subscription import Subscription
 from preview.logs.writer import LogWriter
@@ -44,9 +49,10 @@ class PreviewLog:
         self.broadcast = Broadcast()
         self._settings = settings
         self._writer = writer
-        self._recogniser = Recogniser()
         self._last_seq = 0
         self._ready = False
+        # Of what is read now: one stream, or two while a process takes over from another.
+        self._paces: dict[trio.abc.ReceiveStream, OutputPace] = {}
         self._status: StatusChange | None = None
         self._end: End | None = None
 
@@ -68,7 +74,7 @@ class PreviewLog:
     @property
     def subscriber_count(self) -> int:
         """How many watch now."""
-        return len(self.broadcast)
+        return self.broadcast.watchers
 
     @property
     def lost_lines(self) -> int:
@@ -88,15 +94,43 @@ class PreviewLog:
         lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
         self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines))
 
-    async def read_output(self, stream: trio.abc.ReceiveStream) -> None:
+    async def read_output(
+        self,
+        stream: trio.abc.ReceiveStream,
+        held: Callable[[], None] | None = None,
+        published: Callable[[range], None] | None = None,
+    ) -> None:
         """Publish what the child prints, until the stream ends; an unfinished last line too.
 
         Args:
             stream: Where receiving can be cancelled without losing bytes (pipes and memory streams).
+            held: Called once, when the child prints faster than it may for the first time: from then on it is read
+                later, and has to wait.
+            published: Is told the numbers of its lines.
 
         Cancellation: what was read so far is published, the unfinished line too.
         """
-        await read_lines(stream, LineFramer(self._settings.max_line_bytes), self._publish_output)
+        # Each its own: what a line means depends on those before it.
+        recogniser = Recogniser()
+        framer = LineFramer(self._settings.max_line_bytes, marks=True)
+
+        def publish(lines: list[str]) -> None:
+            first = self._last_seq + 1
+            requests = take_requests(lines) if framer.has_marks else None
+            self._publish_output(lines, recogniser, requests)
+            if published is not None and self._last_seq >= first:
+                published(range(first, self._last_seq + 1))
+
+        self._paces[stream] = pace = OutputPace(self._settings.output_bytes_per_s, held)
+        try:
+            await read_lines(stream, framer, publish, pace)
+        finally:
+            del self._paces[stream]
+
+    def hurry(self, stream: trio.abc.ReceiveStream) -> None:
+        """Read what is left of a child's output without a pause: it has ended."""
+        if stream in self._paces:
+            self._paces[stream].hurry()
 
     def mark_ready(self) -> None:
         """The preview answers: the child's lines are no longer those of a start-up."""
@@ -123,17 +157,21 @@ class PreviewLog:
                 earlier preview: then from line 1.
             tail: The last so many lines, then on. Without either, from line 1.
         """
+        return Subscription(
+            self,
+            self.cursor(after=after, tail=tail),
+            channel_batches=self._settings.subscriber_batches,
+            channel_bytes=self._settings.backlog_bytes,
+        )
+
+    def cursor(self, *, after: int | None = None, tail: int | None = None) -> Cursor:
+        """A reader's place, as ``subscribe`` has it."""
         start = 1
         if after is not None:
             start = after + 1 if 0 <= after <= self._last_seq else 1
         elif tail is not None:
             start = max(1, self._last_seq - tail + 1)
-        return Subscription(
-            self,
-            start=start,
-            channel_batches=self._settings.subscriber_batches,
-            channel_bytes=self._settings.backlog_bytes,
-        )
+        return Cursor(self, start=start)
 
     async def settle(self, seq: int) -> None:
         """Wait until no line up to ``seq`` is on its way to the database.
@@ -142,14 +180,14 @@ class PreviewLog:
         """
         await self._writer.flush(self.preview_id, up_to=seq)
 
-    def _publish_output(self, lines: list[str]) -> None:
-        marks = self._recogniser.marks(lines)
-        self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE))
+    def _publish_output(self, lines: list[str], recogniser: Recogniser, requests: Requests | None = None) -> None:
+        marks = recogniser.marks(lines)
+        self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE), requests)
 
-    def _publish(self, lines: list[str], marks: bytes) -> None:
+    def _publish(self, lines: list[str], marks: bytes, requests: Requests | None = None) -> None:
         if not lines or self._end is not None:
             return
-        batch = Batch(self.preview_id, self._last_seq + 1, [now_ms()] * len(lines), marks, lines)
+        batch = Batch(self.preview_id, self._last_seq + 1, [now_ms()] * len(lines), marks, lines, requests)
         self._last_seq = batch.last_seq
         self.backlog.append(batch)
         self._writer.offer(batch)

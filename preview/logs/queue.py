@@ -104,6 +104,11 @@ class WriteQueue:
         self._turns.setdefault(batch.preview_id, queue)
         return dropped
 
+    def holds(self, batch: Batch) -> bool:
+        """Whether this batch, the newest of its preview, was taken and not dropped."""
+        queue = self._queues.get(batch.preview_id)
+        return queue is not None and bool(queue.waiting) and queue.waiting[-1] is batch
+
     def take(self, max_lines: int, max_bytes: int) -> list[Batch]:
         """The next transaction's batches: one of each preview in turn, until a bound is reached. They are in flight.
 

@@ -6,6 +6,7 @@ rows/s to under 1,000 (each return waits for a 5 ms switch interval). One statem
 and PostgreSQL needs one round trip.
 
 Each array element is the mark as one character, the milliseconds since the run's first line as another, then the text.
+In a run with requests there is a third character, how long the request's id is, and the id ahead of the text.
 
 The array is written in the caller's task, not in the thread that talks to the database. Two threads that both run
 Python hand over the interpreter's lock only each 5 ms, and the event loop lets go of it at every system call: beside a
@@ -14,7 +15,8 @@ thread that encodes, each of them would take that long. So threads here do nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from json.encoder import encode_basestring
 
 import trio
@@ -23,6 +25,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Integer,
+    Null,
     String,
     Text,
     bindparam,
@@ -32,6 +35,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    null,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +43,7 @@ from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.logs.batch import Batch
 from preview.logs.marks import LEVELS, SOURCES
+from preview.logs.requests import Requests
 from preview.storage.tables import preview_logs
 
 __all__ = ["Rows", "delete_up_to", "encode_batches", "insert_rows"]
@@ -51,8 +56,17 @@ _RUN_MS = 0xD000
 _TURN_LINES = 2000
 
 
-Rows = Mapping[str, str | int]
-"""The lines of one run, as the parameters of the insert."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The lines of one run.
+
+    Attributes:
+        parameters: Of the insert.
+        has_requests: Whether each line is encoded with its request's id.
+    """
+
+    parameters: Mapping[str, str | int]
+    has_requests: bool
 
 
 async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
@@ -68,21 +82,21 @@ async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
     await trio.lowlevel.checkpoint()
     for run in _runs(batches):
         first = run[0]
+        has_requests = any(batch.requests for batch in run)
         parts = []
         for batch in run:
-            parts.append(_encode(batch, first.timestamps[0]))
+            parts.append(_encode(batch, first.timestamps[0], has_requests=has_requests))
             lines += len(batch)
             if lines >= _TURN_LINES:
                 lines = 0
                 await trio.lowlevel.checkpoint()
-        runs.append(
-            {
-                "run_preview": first.preview_id,
-                "run_seq": first.first_seq,
-                "run_timestamp": first.timestamps[0],
-                "run_lines": f"[{','.join(parts)}]",
-            }
-        )
+        parameters: dict[str, str | int] = {
+            "run_preview": first.preview_id,
+            "run_seq": first.first_seq,
+            "run_timestamp": first.timestamps[0],
+            "run_lines": f"[{','.join(parts)}]",
+        }
+        runs.append(Rows(parameters, has_requests))
     return runs
 
 
@@ -98,9 +112,8 @@ def insert_rows(connection: Connection, runs: Iterable[Rows]) -> None:
     Raises:
         sqlalchemy.exc.IntegrityError: A preview has no row in ``preview_instances`` (any more).
     """
-    statement = _INSERTS[connection.dialect.name]
     for run in runs:
-        connection.execute(statement, run)
+        connection.execute(_INSERTS[connection.dialect.name, run.has_requests], run.parameters)
 
 
 def delete_up_to(connection: Connection, preview_id: str, seq: int) -> None:
@@ -125,9 +138,18 @@ def _runs(batches: Iterable[Batch]) -> list[list[Batch]]:
     return runs
 
 
-def _encode(batch: Batch, start_ms: int) -> str:
+def _encode(batch: Batch, start_ms: int, *, has_requests: bool) -> str:
     """The array's elements for one batch, whose run began at ``start_ms``."""
     base, since = _BASE, _BASE - start_ms
+    if has_requests:
+        requests = batch.requests or {}
+        columns = zip(batch.timestamps, batch.marks, batch.messages, _padded(requests, len(batch)), strict=True)
+        return ",".join(
+            [
+                encode_basestring(f"{chr(base + mark)}{chr(since + stamp)}{chr(base + len(request))}{request}{message}")
+                for stamp, mark, message, request in columns
+            ]
+        )
     return ",".join(
         [
             encode_basestring(f"{chr(base + mark)}{chr(since + stamp)}{message}")
@@ -136,7 +158,11 @@ def _encode(batch: Batch, start_ms: int) -> str:
     )
 
 
-def _insert_statement(dialect: str) -> Executable:
+def _padded(requests: Requests, count: int) -> Iterator[str]:
+    return (requests.get(position, "") for position in range(count))
+
+
+def _insert_statement(dialect: str, *, has_requests: bool) -> Executable:
     parameter = bindparam("run_lines", type_=Text)
     if dialect == "sqlite":
         lines = func.json_each(parameter).table_valued(column("key", BigInteger), column("value", Text), name="lines")
@@ -162,10 +188,22 @@ def _insert_statement(dialect: str) -> Executable:
             {position: literal(source.value, String) for position, source in enumerate(SOURCES)},
             value=mark // len(LEVELS),
         ),
-        func.substr(text, 3),
+        *_request_and_message(text, code(func.substr(text, 3, 1), type_=Integer) - _BASE, has_requests=has_requests),
     ).where(lines.c.key >= 0)  # SQLite cannot parse ON CONFLICT behind a SELECT without WHERE
-    names = ["preview_id", "seq", "timestamp", "level", "source", "message"]
+    names = ["preview_id", "seq", "timestamp", "level", "source", "request_id", "message"]
     return insert.from_select(names, rows).on_conflict_do_nothing()
 
 
-_INSERTS = {dialect: _insert_statement(dialect) for dialect in ("sqlite", "postgresql")}
+def _request_and_message(
+    text: ColumnElement[str], length: ColumnElement[int], *, has_requests: bool
+) -> tuple[ColumnElement[str] | Null, ColumnElement[str]]:
+    if not has_requests:
+        return null(), func.substr(text, 3)
+    return func.nullif(func.substr(text, 4, length), ""), func.substr(text, 4 + length)
+
+
+_INSERTS = {
+    (dialect, has_requests): _insert_statement(dialect, has_requests=has_requests)
+    for dialect in ("sqlite", "postgresql")
+    for has_requests in (False, True)
+}

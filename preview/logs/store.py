@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 
 from preview.logs.batch import Batch, batches_of
 from preview.logs.events import LogLine
+from preview.logs.filtering import LineFilter
+from preview.logs.searching import Found, find_lines
+from preview.logs.taking import take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
 __all__ = ["LogStore", "Page"]
 
 _C = preview_logs.c
-_COLUMNS = (_C.seq, _C.timestamp, _C.level, _C.source, _C.message)
+_COLUMNS = (_C.seq, _C.timestamp, _C.level, _C.source, _C.message, _C.request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Page:
     Attributes:
         batches: Oldest first; a new one begins where numbers are missing.
         first_kept: Number of the preview's oldest stored line; 0 if there is none.
-        full: As many lines as asked for, so there may be more.
+        full: As many lines as asked for, or as may be in memory at a time, so there may be more.
     """
 
     batches: list[Batch]
@@ -50,20 +54,30 @@ class LogStore:
         return [line for batch in page.batches for line in batch]
 
     async def read_page(self, preview_id: str, *, after: int, limit: int, below: int | None = None) -> Page:
-        """Up to ``limit`` lines with ``after < seq < below``, oldest first.
+        """Up to ``limit`` lines with ``after < seq < below``, oldest first; of very long lines fewer.
 
         Cancellation: nothing changes.
         """
 
         def query(connection: Connection) -> Page:
-            wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq).limit(limit)
+            wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq)
             if below is not None:
                 wanted = wanted.where(_C.seq < below)
-            rows = connection.execute(wanted).all()
+            rows, is_cut = take_rows(connection, wanted, limit=limit)
             first = connection.scalar(select(func.min(_C.seq)).where(_C.preview_id == preview_id))
-            return Page(batches_of(preview_id, rows), first or 0, len(rows) == limit)
+            return Page(batches_of(preview_id, rows), first or 0, is_cut)
 
         return await self._database.read(query)
+
+    async def find(
+        self, preview_id: str, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool
+    ) -> Found:
+        """See ``find_lines``. Cancellation: nothing changes."""
+        return await self._database.read(
+            partial(
+                find_lines, preview_id=preview_id, chosen=chosen, first=first, last=last, limit=limit, newest=newest
+            )
+        )
 
     async def tail(self, preview_id: str, n: int) -> list[LogLine]:
         """The last ``n`` stored lines, oldest first.

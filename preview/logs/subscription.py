@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import trio
 
-from preview.logs.backlog import Backlog
 from preview.logs.batch import Batch
-from preview.logs.broadcast import Broadcast
+from preview.logs.cursor import Cursor, Feed
 from preview.logs.encode import Received
-from preview.logs.events import End, StatusChange
-from preview.logs.pages import read_events, settled
-from preview.logs.store import LogStore
 
-__all__ = ["Feed", "Subscription"]
-
-# Replayed from memory by one receive(): one chunk to send, small beside a socket's patience.
-_REPLAY_BYTES = 1024 * 1024
-
-
-class Feed(Protocol):
-    """What a subscription needs of its preview's log."""
-
-    preview_id: str
-    backlog: Backlog
-    broadcast: Broadcast
-    store: LogStore
-
-    @property
-    def last_seq(self) -> int:
-        """Number of the newest line."""
-
-    @property
-    def status(self) -> StatusChange | None:
-        """The present state."""
-
-    @property
-    def end(self) -> End | None:
-        """How it ended."""
-
-    async def settle(self, seq: int) -> None:
-        """Wait until no line up to ``seq`` is on its way to the database.
-
-        Cancellation: nothing changes.
-        """
+__all__ = ["Subscription"]
 
 
 class Subscription:
@@ -55,15 +21,15 @@ class Subscription:
     backlog or the database. Caught up, it is *live*: events come through its channel. A switch between the two happens
     without an await, so nothing can fall between.
 
-    Invariant: ``_next`` is the number of the first line not yet given out; live, the channel's lines begin with it.
+    Invariant: live, the channel's lines begin with the cursor's.
     """
 
-    def __init__(self, feed: Feed, *, start: int, channel_batches: int, channel_bytes: int) -> None:
+    watchers = 1
+
+    def __init__(self, feed: Feed, cursor: Cursor, *, channel_batches: int, channel_bytes: int) -> None:
         self._feed = feed
-        self._next = start
+        self._cursor = cursor
         self._behind = True
-        self._ended = False
-        self._status: StatusChange | None = None
         self._send, self._receive = trio.open_memory_channel[Received](channel_batches)
         # What waits in the channel may not outgrow the backlog: a stalled subscriber must not keep alive what the
         # backlog has let go.
@@ -78,7 +44,7 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._feed.broadcast.remove(self)
-        self._ended = True
+        self._cursor.ended = True
         self._send.close()
         self._receive.close()
 
@@ -111,7 +77,7 @@ class Subscription:
 
         Cancellation: nothing is lost; a later call goes on at the same line.
         """
-        if self._ended:
+        if self._cursor.ended:
             await trio.lowlevel.checkpoint()
             raise trio.EndOfChannel
         while self._behind:
@@ -122,38 +88,16 @@ class Subscription:
 
     async def _catch_up(self) -> list[Received]:
         """The next part of what was missed; the subscription is live again once nothing is left."""
-        feed = self._feed
-        events: list[Received] = []
-        if self._next < feed.backlog.first_seq:
-            first_held = feed.backlog.first_seq
-            await settled(feed.settle(first_held - 1), feed.preview_id)
-            events += await read_events(feed.store, feed.preview_id, expected=self._next, below=first_held)
-        else:
-            await trio.lowlevel.checkpoint()
-            if self._next < feed.backlog.first_seq:
-                return []
-            events += feed.backlog.after(self._next - 1, max_bytes=_REPLAY_BYTES)
-        # No await from here on.
-        if feed.status is not None and feed.status is not self._status:
-            events.insert(0, feed.status)
-        given = self._given(events)
-        if self._next > feed.last_seq:
-            self._behind = False
-            if feed.end is not None:
-                given += self._given([feed.end])
-        return given
+        events = await self._cursor.catch_up(self._feed)
+        self._behind = self._cursor.next_seq <= self._feed.last_seq
+        return events
 
     def _given(self, events: list[Received]) -> list[Received]:
         """Note what is about to be given out."""
         for event in events:
-            if isinstance(event, StatusChange):
-                self._status = event
-            elif isinstance(event, End):
-                self._ended = True
-            else:
-                self._next = event.last_seq + 1
-                if isinstance(event, Batch):
-                    self._waiting_bytes = max(0, self._waiting_bytes - event.held_bytes)
+            self._cursor.note(event)
+            if isinstance(event, Batch):
+                self._waiting_bytes = max(0, self._waiting_bytes - event.held_bytes)
         return events
 
     def _pending(self) -> list[Received]:

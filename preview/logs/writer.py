@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.errors import DatabaseUnavailable
 from preview.logs.batch import Batch
+from preview.logs.journal import Journal
 from preview.logs.queue import WriteQueue
 from preview.logs.rows import Rows, delete_up_to, encode_batches, insert_rows
 from preview.settings import Settings
@@ -23,8 +24,9 @@ _log = structlog.get_logger(__name__)
 # One transaction: 10 to 20 ms on SQLite, so that other writers get their turn.
 _TRANSACTION_LINES = 4000
 _TRANSACTION_BYTES = 4 * 1024 * 1024
-# Lines of a quiet preview are gathered this long into one commit; what a kill -9 of the service can lose.
-_LINGER_S = 0.02
+# Lines of a quiet preview are gathered this long into one commit; a kill -9 meanwhile leaves them in the journal, and
+# who wants to read them from the database does not wait (``flush``).
+_LINGER_S = 0.1
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 # When the service ends, for what is still queued. Previews have flushed theirs before.
@@ -36,13 +38,21 @@ class LogWriter:
 
     A preview's row must exist before its first batch is offered. Numbers that had to be dropped are missing in the
     table: whoever reads it sees the discontinuity as a gap.
+
+    Args:
+        database: Where they go.
+        settings: For the bounds.
+        journal: Keeps what is on its way, should this process be killed; None keeps it in memory only.
     """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, journal: Journal | None = None) -> None:
         self._database = database
+        self._journal = journal
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
         # Being written now. Invariant: these, and no others, are in flight of the queue.
         self._taken: list[Batch] = []
+        # Some could not be written when the service ended.
+        self._unwritten = False
         self._wake = trio.Event()
         self._hurry = trio.Event()
         # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
@@ -62,7 +72,11 @@ class LogWriter:
 
     def offer(self, batch: Batch) -> None:
         """Take the batch for writing; never waits. When the queue is full, the greediest preview loses lines."""
-        dropped = self._queue.put(batch.bare())
+        bare = batch.bare()
+        dropped = self._queue.put(bare)
+        if self._journal is not None and self._queue.holds(bare):
+            # Ahead of the broadcast: what a subscriber is told outlives this process.
+            self._journal.append(bare)
         if dropped and not self._dropped:
             _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
         self._dropped += dropped
@@ -157,22 +171,32 @@ class LogWriter:
     async def _drain(self) -> None:
         """Write what is queued, each part once; first what a cancelled write had taken."""
         while self._taken or self._take():
+            written = False
             try:
                 await self._attempt(self._taken)
+                written = True
             except DatabaseUnavailable as error:
-                _log.warning("log lines lost at the end", lines=sum(map(len, self._taken)), reason=error.message)
+                what = "log lines lost at the end" if self._journal is None else "log lines wait for the next start"
+                _log.warning(what, lines=sum(map(len, self._taken)), reason=error.message)
             finally:
-                self._settle()
+                self._settle(written=written)
 
     def _take(self) -> bool:
         """Take the next transaction's batches; whether there are any."""
         self._taken = self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES)
         return bool(self._taken)
 
-    def _settle(self) -> None:
-        """What was taken is written, or given up."""
+    def _settle(self, *, written: bool = True) -> None:
+        """What was taken is written, or given up: then the journal keeps it."""
         self._queue.settle(self._taken)
         self._taken = []
+        self._unwritten = self._unwritten or not written
+        if self._journal is not None and not self._unwritten:
+            self._journal.release(self._is_settled)
+
+    def _is_settled(self, preview_id: str, seq: int) -> bool:
+        queue = self._queue.find(preview_id)
+        return queue is None or queue.is_settled(seq)
 
 
 async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

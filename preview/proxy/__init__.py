@@ -1,8 +1,9 @@
 """Carry a request to a preview and its answer back: what may go in, what must not, and the client that does it."""
 
+from preview.proxy.call_fields import forwarded_headers, returned_headers
 from preview.proxy.client import PreviewClient, ProxyResponse, open_preview_client
 from preview.proxy.envelope import METHODS, ProxyRequest, check_path, encode_query, make_request
-from preview.proxy.headers import HOP_BY_HOP, forwarded_headers, returned_headers
+from preview.proxy.headers import HOP_BY_HOP
 
 __all__ = [
     "HOP_BY_HOP",

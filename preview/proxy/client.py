@@ -1,4 +1,10 @@
-"""The HTTP client that talks to previews and to nothing else."""
+"""Endpoint calls: a whole request to a preview, and its whole answer.
+
+The connection and what is said on it are ``upstream``'s, the same as on a browser's ordinary way. Here is what only
+calls have: one time for the whole exchange, a bound for the answer, and codings undone. No redirect is followed, no
+proxy from the environment is used, no default header is added but ``Accept-Encoding``, and no cookie of one preview is
+kept for another (all previews share one host).
+"""
 
 from __future__ import annotations
 
@@ -6,28 +12,28 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-import httpcore2
 import httpx2
 import trio
 
-from preview.errors import PreviewUnavailable, UpstreamFailed, UpstreamTimeout
+from preview.errors import PreviewError, UpstreamFailed, UpstreamTimeout
+from preview.proxy.call_fields import Header, returned_headers
+from preview.proxy.carriage import Field
+from preview.proxy.connections import Address, Connections, open_connections
 from preview.proxy.envelope import ProxyRequest
-from preview.proxy.headers import returned_headers
+from preview.proxy.relay import Answer
+from preview.proxy.upstream import FINAL, Upstream, open_upstream
 from preview.settings import Settings
 
 __all__ = ["PreviewClient", "ProxyResponse", "open_preview_client"]
 
-# RFC 9110 section 9.2.1: sending these twice asks for nothing more than sending them once.
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-# uvicorn closes idle connections after 5 s: let go first, so that most stale connections are never tried.
-_KEEP_IDLE_S = 4.0
-# A preview on this machine accepts at once or not at all; its backlog may be full for a moment.
-_CONNECT_TIMEOUT_S = 5.0
-# Each preview has its own address: 100 previews by default, a few connections each.
-_MAX_IDLE = 256
-_MAX_CONNECTIONS = 1024
 
-Address = tuple[str, int]
+# What a coding may add to content that it cannot make smaller.
+_CODING_BYTES = 64 * 1024
+# The others would need libraries that may be there or not.
+_UNDONE = frozenset({b"gzip", b"deflate"})
+
+_Whole = tuple[int, list[Header], bytes]
+_Outcome = _Whole | PreviewError | httpx2.DecodingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +43,36 @@ class ProxyResponse:
     Attributes:
         status: HTTP status.
         headers: Fields that may travel on, repeated ones repeated.
-        body: Content with its coding (gzip and the like) undone.
+        body: Content with its coding undone where that is gzip or deflate; else ``headers`` say which it is.
         elapsed_ms: From sending to the last byte.
     """
 
     status: int
-    headers: list[tuple[str, str]]
+    headers: list[Header]
     body: bytes
     elapsed_ms: float
 
 
 class PreviewClient:
-    """Sends requests to previews.
+    """Sends requests to previews. Made by ``open_preview_client``.
 
-    It works on httpx2's pool of connections, below its client, on purpose: no redirect is followed, no proxy from the
-    environment is used, no default header is added, and no cookie of one preview is kept for another (a cookie jar
-    goes by host, and all previews share one host).
+    Attributes:
+        connections: Those that it uses, and that the ordinary way of browsers uses too.
     """
 
-    def __init__(self, settings: Settings, pool: httpcore2.AsyncConnectionPool) -> None:
+    def __init__(self, settings: Settings, connections: Connections) -> None:
+        self.connections = connections
         self._settings = settings
-        self._pool = pool
 
-    async def send(self, address: Address, request: ProxyRequest, *, timeout_s: float | None = None) -> ProxyResponse:
+    async def send(
+        self, address: Address, request: ProxyRequest, *, process: int | None = None, timeout_s: float | None = None
+    ) -> ProxyResponse:
         """Send the request to the preview at ``address`` and read its whole answer.
 
         Args:
             address: Host and port of the preview itself; nothing else is ever connected to.
             request: Checked by ``envelope.make_request``.
+            process: Which process serves there now (see ``upstream.open_upstream``).
             timeout_s: Seconds for the whole exchange; None means the setting.
 
         Raises:
@@ -78,42 +86,54 @@ class PreviewClient:
         begun = trio.current_time()
         try:
             with trio.fail_after(limit_s):
-                status, headers, body = await self._exchange(address, request)
-        except (trio.TooSlowError, httpcore2.TimeoutException) as error:
+                async with open_upstream(self.connections, address, process or 0) as upstream:
+                    status, headers, body = await self._exchange(upstream, address, request)
+        except trio.TooSlowError as error:
             raise UpstreamTimeout(
                 f"The preview did not answer {request.method} {request.path} within {limit_s:g} s.", timeout_s=limit_s
             ) from error
-        except httpcore2.ConnectError as error:
-            raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.") from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.DecodingError) as error:
-            raise UpstreamFailed(
-                f"The preview broke off its answer or sent something that is not HTTP ({type(error).__name__})."
-            ) from error
+        except httpx2.DecodingError as error:
+            raise UpstreamFailed("The preview's answer is not coded as its Content-Encoding says.") from error
         elapsed_ms = (trio.current_time() - begun) * 1000
         return ProxyResponse(status, headers, body, round(elapsed_ms, 1))
 
-    async def _exchange(self, address: Address, request: ProxyRequest) -> tuple[int, list[tuple[str, str]], bytes]:
-        answer = await self._head(address, request)
-        parts = _Parts(answer)
-        try:
-            body = await self._content(httpx2.Response(answer.status, headers=answer.headers, stream=parts))
-        finally:
-            # Closing does not wait for the peer; the bound covers a fault in the pool.
-            with trio.move_on_after(1, shield=True):
-                await parts.aclose()
-        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]
-        return answer.status, returned_headers(fields), body
+    async def _exchange(self, upstream: Upstream, address: Address, request: ProxyRequest) -> _Whole:
+        content = request.body
+        if content is None and request.method in {"POST", "PUT", "PATCH"}:
+            content = b""  # RFC 9110 section 8.6: they say the length of none, too
+        await upstream.send(request.method, request.target, _fields(address, request), content)
+        if not upstream.is_stuck:
+            return await self._read(upstream)
+        # A preview that has seen enough answers, and need not read the rest.
+        outcome: list[_Outcome] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upstream.send_rest)
+            outcome.append(await self._outcome(upstream))
+            nursery.cancel_scope.cancel()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
-    async def _head(self, address: Address, request: ProxyRequest) -> httpcore2.Response:
-        """Send, and wait for the head of the answer; once more where an idle connection had gone stale."""
-        reused, message = _Reused(), _message(address, request)
-        message.extensions["trace"] = reused.trace
+    async def _outcome(self, upstream: Upstream) -> _Outcome:
+        """As ``_read``; the error is kept out of the nursery that is around, which would wrap it."""
         try:
-            return await self._pool.handle_async_request(message)
-        except (httpcore2.ReadError, httpcore2.WriteError, httpcore2.RemoteProtocolError):
-            if request.method not in _SAFE or not reused:
-                raise
-        return await self._pool.handle_async_request(_message(address, request))
+            return await self._read(upstream)
+        except (PreviewError, httpx2.DecodingError) as error:
+            return error
+
+    async def _read(self, upstream: Upstream) -> _Whole:
+        while (answer := await upstream.read_head()).status < FINAL:
+            pass
+        fields = upstream.fields_as_written()
+        coding = _coding(answer) if answer.length else b""
+        pieces = _Pieces(upstream, self._settings.proxy_response_bytes)
+        body = await self._content(
+            httpx2.Response(answer.status, headers=fields if coding in _UNDONE else [], stream=pieces)
+        )
+        headers = returned_headers([(name.decode(), value.decode("latin-1")) for name, value in fields])
+        if coding and coding not in _UNDONE:
+            headers.append(("Content-Encoding", coding.decode("latin-1")))
+        return answer.status, headers, body
 
     async def _content(self, response: httpx2.Response) -> bytes:
         """The decoded content. Decoders yield bounded pieces, so that a small answer cannot unpack to a huge one."""
@@ -123,79 +143,74 @@ class PreviewClient:
             async for piece in pieces:
                 content += piece
                 if len(content) > limit:
-                    raise UpstreamFailed(
-                        f"The preview's answer is larger than {limit} bytes: ask it for less, or by pages.",
-                        reason="response_too_large",
-                        limit_bytes=limit,
-                    )
+                    raise _too_large(limit)
         return bytes(content)
 
 
-class _Parts(httpx2.AsyncByteStream):
-    """The raw content as an iterator that is closed for certain.
+class _Pieces(httpx2.AsyncByteStream):
+    """The content as it comes, for the decoders: no generator that the garbage collector would have to finish.
 
-    A generator that is dropped half read would be finished by the garbage collector, outside of any task.
+    Bounded for itself: decoders make nothing of what comes behind the end of coded content, and keep it.
     """
 
-    def __init__(self, answer: httpcore2.Response) -> None:
-        self._answer = answer
-        self._parts = aiter(answer.stream)  # type: ignore[arg-type]  # of an async pool: an async iterable
+    def __init__(self, upstream: Upstream, limit: int) -> None:
+        self._upstream = upstream
+        self._limit = limit
+        self._size = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        return await anext(self._parts)
-
-    async def aclose(self) -> None:
-        """Give the connection back, or close it where content is left. Cancellation: the pool closes it."""
-        await self._parts.aclose()  # type: ignore[attr-defined]  # the pool's iterator is a generator
-        await self._answer.aclose()
-
-
-class _Reused:
-    """Whether a request went out on a connection that was there before (true until a connect is seen)."""
-
-    def __init__(self) -> None:
-        self._connected = False
-
-    async def trace(self, event: str, _info: object) -> None:
-        """Called by the transport at each of its steps. Cancellation: nothing to undo."""
-        if event.startswith("connection.connect_"):
-            self._connected = True
-
-    def __bool__(self) -> bool:
-        return not self._connected
+        piece = await self._upstream.read_piece()
+        if piece is None:
+            raise StopAsyncIteration
+        self._size += len(piece)
+        if self._size > self._limit + _CODING_BYTES:
+            raise _too_large(self._limit)
+        return piece
 
 
-def _message(address: Address, request: ProxyRequest) -> httpcore2.Request:
+def _too_large(limit: int) -> UpstreamFailed:
+    return UpstreamFailed(
+        f"The preview's answer is larger than {limit} bytes: ask it for less, or by pages.",
+        reason="response_too_large",
+        limit_bytes=limit,
+    )
+
+
+def _coding(answer: Answer) -> bytes:
+    """The content's coding in lower case; empty for none. Two would multiply what a small answer unpacks to.
+
+    Raises:
+        UpstreamFailed: There are more.
+    """
+    said = b",".join(value for name, value in answer.fields if name == b"content-encoding").lower()
+    stripped = (coding.strip(b" \t") for coding in said.split(b","))
+    codings = [coding for coding in stripped if coding not in {b"", b"identity"}]
+    if len(codings) > 1:
+        raise UpstreamFailed("The preview's answer has more than one Content-Encoding: use one, or none.")
+    return codings[0] if codings else b""
+
+
+def _fields(address: Address, request: ProxyRequest) -> list[Field]:
+    """What the caller wrote, the preview's own address, and the request's number."""
     host, port = address
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields = [("Host", authority), *request.headers]
+    if request.request_id:
+        fields.append(("X-Request-Id", request.request_id))
     if not any(name.lower() == "accept-encoding" for name, _ in fields):
         # Previews are on this machine: compressing would only cost both sides.
         fields.append(("Accept-Encoding", "identity"))
-    if request.body is not None:
-        fields.append(("Content-Length", str(len(request.body))))
-    elif request.method in {"POST", "PUT", "PATCH"}:
-        fields.append(("Content-Length", "0"))  # RFC 9110 section 8.6
-    return httpcore2.Request(
-        request.method,
-        httpcore2.URL(scheme="http", host=host, port=port, target="/"),
-        headers=[(name.encode("latin-1"), value.encode()) for name, value in fields],
-        content=request.body,
-        # The target as it was checked, byte for byte.
-        extensions={"target": request.target, "timeout": {"connect": _CONNECT_TIMEOUT_S, "pool": _CONNECT_TIMEOUT_S}},
-    )
+    return [(name.encode("latin-1"), value.encode()) for name, value in fields]
 
 
 @asynccontextmanager
 async def open_preview_client(settings: Settings) -> AsyncIterator[PreviewClient]:
-    """A client with its pool of connections, which are closed at the end.
+    """A client with its connections, which are closed at the end.
 
     Cancellation: connections are closed.
     """
-    async with httpcore2.AsyncConnectionPool(
-        max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_KEEP_IDLE_S
-    ) as pool:
-        yield PreviewClient(settings, pool)
+    async with open_connections() as connections:
+        yield PreviewClient(settings, connections)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
-from preview.proxy.headers import forwarded_headers
+from preview.proxy.call_fields import forwarded_headers
+from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
+from preview.quoting import quoted
 
 __all__ = ["METHODS", "ProxyRequest", "check_path", "encode_query", "make_request"]
 
@@ -34,8 +36,9 @@ class ProxyRequest:
         method: One of ``METHODS``.
         path: Absolute path on the preview, percent-encoded, without query.
         query: Encoded query without the question mark; may be empty.
-        headers: Fields that may travel (see ``headers.forwarded_headers``).
+        headers: Fields that may travel (see ``call_fields.forwarded_headers``).
         body: Bytes, or None for a request without content.
+        request_id: Sent as ``X-Request-Id``; empty for none.
     """
 
     method: str
@@ -43,6 +46,7 @@ class ProxyRequest:
     query: str = ""
     headers: Sequence[tuple[str, str]] = ()
     body: bytes | None = None
+    request_id: str = ""
 
     @property
     def target(self) -> bytes:
@@ -65,7 +69,7 @@ def make_request(
         method: In any case.
         path: Absolute path on the preview; may carry a query of its own, which comes first.
         query: Values are text, numbers, true, false, null (left out) or lists of these.
-        headers: As the caller gave them.
+        headers: As the caller gave them. Their own ``X-Request-Id`` is kept if it is sane; else the request gets one.
         body: None for no content, text as it is, anything else as JSON.
         body_limit_bytes: Most bytes of encoded content.
 
@@ -76,18 +80,20 @@ def make_request(
     """
     verb = method.upper()
     if verb not in METHODS:
-        raise InvalidRequest(f"Unknown method {method!r}: use one of {', '.join(sorted(METHODS))}.", method=method)
+        raise InvalidRequest(
+            f"Unknown method {quoted(method)}: use one of {', '.join(sorted(METHODS))}.", method=method
+        )
     own_path, mark, own_query = path.partition("?")
     checked = check_path(own_path)
     parts = [_checked_query(own_query) if mark else "", encode_query(query or {})]
-    fields = forwarded_headers(headers)
+    fields, request_id = _take_request_id(forwarded_headers(headers))
     content = _content(body, fields)
     if content is not None and len(content) > body_limit_bytes:
         raise BodyTooLarge(
-            f"The body has {len(content)} bytes; at most {body_limit_bytes} may be sent to a preview.",
+            f"The body has {len(content)} bytes; at most {body_limit_bytes} may be sent to a preview: send less.",
             limit_bytes=body_limit_bytes,
         )
-    request = ProxyRequest(verb, checked, "&".join(part for part in parts if part), fields, content)
+    request = ProxyRequest(verb, checked, "&".join(part for part in parts if part), fields, content, request_id)
     if len(request.target) > _MAX_TARGET_BYTES:
         raise InvalidPath(f"Path and query are longer than {_MAX_TARGET_BYTES} bytes.", limit_bytes=_MAX_TARGET_BYTES)
     return request
@@ -137,13 +143,27 @@ def encode_query(query: Mapping[str, object]) -> str:
         raise InvalidRequest("The query holds half of a surrogate pair, which cannot be sent.") from error
 
 
+def _take_request_id(fields: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
+    """The fields without any request id, and the one that counts."""
+    name = REQUEST_ID_FIELD.decode()
+    given = [value.encode() for one, value in fields if one.lower() == name and is_sane_request_id(value.encode())]
+    kept = [(one, value) for one, value in fields if one.lower() != name]
+    return kept, (given[0] if given else new_request_id()).decode()
+
+
 def _query_text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as error:  # Python writes integers of at most 4300 digits
+            raise InvalidRequest(
+                f"The query value of {quoted(name)} has thousands of digits; send it as text.", field=f"query.{name}"
+            ) from error
     raise InvalidRequest(
-        f"The query value of {name!r} is a {type(value).__name__}: use text, a number, true, false or a list of these.",
+        f"The query value of {quoted(name)} is a {type(value).__name__}: "
+        "use text, a number, true, false or a list of these.",
         field=f"query.{name}",
     )
 
@@ -164,7 +184,7 @@ def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
     if isinstance(body, str):
         kind, text = "text/plain; charset=utf-8", body
     else:
-        kind, text = "application/json", json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        kind, text = "application/json", _json(body)
     if not any(name.lower() == "content-type" for name, _ in fields):
         fields.append(("Content-Type", kind))
     try:
@@ -173,6 +193,17 @@ def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
         raise InvalidRequest("The body holds half of a surrogate pair, which cannot be sent.") from error
 
 
+def _json(body: object) -> str:
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            "The body cannot be written as JSON: it holds NaN, infinity or a number of thousands of digits, or lists "
+            "within lists without end.",
+            field="body",
+        ) from error
+
+
 def _refused(path: str, why: str) -> InvalidPath:
     # Bounded: the message goes into an answer and a log.
-    return InvalidPath(f"The path {path[:200]!r} {why}.", path=path[:200])
+    return InvalidPath(f"The path {quoted(path)} {why}.", path=path[:200])

@@ -1,33 +1,58 @@
 """One running process tree behind one interface."""
 
+from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import (
+    CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
+    Excess,
     Exit,
+    Held,
     Limits,
+    NoSnapshot,
     ProcessIdentity,
     ProcessSpec,
     RunningProcess,
     Runtime,
+    Snapshot,
     Usage,
+    WarmStart,
 )
+from preview.runtime.ladder import Ladder, Rung, open_ladder
 from preview.runtime.linux import child_subreaper, many_open_files
-from preview.runtime.listener import bind_in_range, hold_without_listening
+from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again
 from preview.runtime.plain import PlainRuntime
 from preview.runtime.proctree import end_tree
+from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox
+from preview.runtime.sandbox.view import interpreter_paths
 
 __all__ = [
+    "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
+    "ColdStarts",
+    "Excess",
     "Exit",
+    "Held",
+    "Ladder",
     "Limits",
+    "NoSnapshot",
     "PlainRuntime",
     "ProcessIdentity",
     "ProcessSpec",
+    "Refusal",
+    "Rung",
     "RunningProcess",
     "Runtime",
+    "SandboxRuntime",
+    "Snapshot",
     "Usage",
+    "WarmStart",
     "bind_in_range",
     "child_subreaper",
     "end_tree",
     "hold_without_listening",
+    "interpreter_paths",
+    "listen_again",
     "many_open_files",
+    "open_ladder",
+    "probe_sandbox",
 ]

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import trio
 
-__all__ = ["FD_PLACEHOLDER", "Exit", "Limits", "ProcessIdentity", "ProcessSpec", "RunningProcess", "Runtime", "Usage"]
+from preview.isolation import Network
+
+__all__ = [
+    "CONTROL_PLACEHOLDER",
+    "FD_PLACEHOLDER",
+    "Excess",
+    "Exit",
+    "Held",
+    "Limits",
+    "NoSnapshot",
+    "ProcessIdentity",
+    "ProcessSpec",
+    "RunningProcess",
+    "Runtime",
+    "Snapshot",
+    "Usage",
+    "WarmStart",
+]
+
+_MIB = 1024 * 1024
+
+# What a kernel can limit for all processes of a tree together.
+Held = Literal["memory", "cpu", "processes"]
 
 # Stands in a ``ProcessSpec``'s arguments and variables for the number that the listening socket has in the child.
 FD_PLACEHOLDER = "@LISTENER_FD@"
+# Likewise for the control channel's.
+CONTROL_PLACEHOLDER = "@CONTROL_FD@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +72,39 @@ class Limits:
         open_files: Descriptors of each process (RLIMIT_NOFILE).
         processes: Processes and threads of the tree (RLIMIT_NPROC counts them by user, see the plain runtime).
         file_bytes: Size of one file (RLIMIT_FSIZE).
+        cpu_cores: Processor time per time, 1.0 for one core all the while.
+        temp_bytes: What fits into each file system in memory that the tree is given (``/tmp``, ``/dev/shm``).
     """
 
     memory_bytes: int
     open_files: int
     processes: int
     file_bytes: int
+    cpu_cores: float = 1.0
+    temp_bytes: int = 64 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """How the same process can be had from a template, which has imported its packages already.
+
+    Attributes:
+        key: Names the environment; processes of one key may come from one template.
+        launcher: The Python file that the interpreter is given in ``argv``; its ``main(arguments)`` is called. What
+            lies beside it is imported first.
+        modules: What its projects import: ``sqlalchemy.orm``, or ``sqlalchemy:orm`` where the second is a name in the
+            first, module or not.
+        own: Names of the project's own modules at the top level: none of them may be loaded in the template.
+        anchors: Folders that hold the folders of all previews: what a process is given lies in one of them.
+        tell: Is told one sentence: that it was started so, or why not.
+    """
+
+    key: str
+    launcher: Path
+    modules: tuple[str, ...]
+    own: frozenset[str]
+    anchors: Sequence[Path]
+    tell: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +112,24 @@ class ProcessSpec:
     """What to run.
 
     Attributes:
-        preview_id: Marks every process of the tree (environment variable ``PREVIEW_INSTANCE_ID``).
+        preview_id: Whose it is. ``instance`` marks every process of the tree (environment variable
+            ``PREVIEW_INSTANCE_ID``).
         argv: Program (absolute path) and arguments; ``FD_PLACEHOLDER`` in them becomes the listening socket's number.
         directory: Working folder, the project's own or one in it.
         environment: All variables the child sees, besides the marker; ``FD_PLACEHOLDER`` as in ``argv``.
         listener: Bound and listening; inherited by the child, and stays open here. None for what serves nothing.
         limits: See ``Limits``.
-        readable: Folders outside ``directory`` that it needs (its Python environment).
+        readable: Folders and files it needs besides the system's own programs (its environment, its interpreter). A
+            runtime that isolates shows these and those in ``writable``, at the same paths, and nothing else.
+        writable: Folders that are its own alone; where a runtime gives it a user of its own, they become that user's.
+        network: See ``Network``.
+        loopback_ports: What ``Network.LOOPBACK_ONLY`` reaches.
+        port: Where the program listens by itself, in place of taking ``listener``; None where it takes it.
+        slot: A number that no other live preview of this machine has: its port. A user of its own is counted from it.
+        warm: How it may be started faster; a runtime without templates does not look at it.
+        number: Which process of the preview it is, from 1: while one takes over from another there are two.
+        control: The child's end of the control channel, a connected socket; inherited by the child under the number
+            that ``CONTROL_PLACEHOLDER`` becomes, and stays open here. None for what has none.
     """
 
     preview_id: str
@@ -77,6 +139,19 @@ class ProcessSpec:
     listener: socket.socket | None
     limits: Limits
     readable: Sequence[Path] = ()
+    writable: Sequence[Path] = ()
+    network: Network = Network.NONE
+    loopback_ports: Sequence[int] = ()
+    port: int | None = None
+    slot: int = 0
+    warm: WarmStart | None = None
+    number: int = 1
+    control: socket.socket | None = None
+
+    @property
+    def instance(self) -> str:
+        """Names this tree among those of the preview: its mark, and its control group's name."""
+        return self.preview_id if self.number == 1 else f"{self.preview_id}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +184,21 @@ class Usage:
     processes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """How often the kernel has held the tree to its limits so far; all zero where no control group counts.
+
+    Attributes:
+        killed_for_memory: Processes killed because the tree's memory was used up.
+        refused_processes: Forks and threads refused.
+        throttled_s: Seconds of processor time it wanted and did not get.
+    """
+
+    killed_for_memory: int = 0
+    refused_processes: int = 0
+    throttled_s: float = 0.0
+
+
 class RunningProcess(Protocol):
     """A started process tree; leaving the context that yielded it ends the tree."""
 
@@ -126,10 +216,31 @@ class RunningProcess(Protocol):
     async def usage(self) -> Usage:
         """Measure the tree. Cancellation: nothing changes."""
 
+    def excess(self) -> Excess:
+        """What it was held to so far; answers after the tree's end too, while its context is open."""
+
+    def members(self) -> Sequence[int]:
+        """Pids of the tree, as far as they are known without a search: those of the last ``usage()`` at least."""
+
     async def stop(self, grace_s: float) -> Exit:
         """Ask the app to end (SIGTERM), and after ``grace_s`` seconds kill what is left of the tree; then reap it.
 
         Cancellation: the rest of the tree is killed by the context's exit.
+        """
+
+
+class NoSnapshot(Exception):
+    """There is none, or it cannot be had; says why, in half a sentence."""
+
+
+class Snapshot(Protocol):
+    """An application that is imported already, in its preview's sandbox; see ``Runtime.open_snapshot``."""
+
+    def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
+        """As ``Runtime.open_process``, for the very same code, variables and folders.
+
+        Raises:
+            NoSnapshot: It could not be started from this one; nothing is left.
         """
 
 
@@ -142,6 +253,38 @@ class Runtime(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """What it isolates and limits, for ``preview doctor`` and the status."""
+
+    def holds(self) -> frozenset[Held]:
+        """What the kernel holds a whole tree to by itself; memory is watched where it is not among these."""
+
+    def network(self, wanted: Network) -> Network:
+        """What a tree reaches that is to reach ``wanted``: more, where the runtime cannot hold it."""
+
+    def shares_listener(self, network: Network) -> bool:
+        """Whether a tree of this network accepts on the listening socket itself, so that two can for a while."""
+
+    def open_snapshot(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Snapshot]:
+        """Import an application, and keep it to be forked for restarts of the same code.
+
+        It has to stay open for as long as anything that was started from it.
+
+        Args:
+            spec: What started the process that serves.
+
+        Raises:
+            NoSnapshot: It is not to be had, for what is told.
+        """
+
+    def reserve(self, spec: ProcessSpec) -> AbstractAsyncContextManager[None]:
+        """Begin what can be begun of a start while the rest is made ready; ends unused where it does not come to it.
+
+        Args:
+            spec: ``preview_id``, folders, limits, slot and ``warm`` are those of the start; what it runs, and in which
+                environment, does not count yet.
+        """
+
+    def prepare(self, spec: ProcessSpec) -> None:
+        """Have ready what makes a start like this one fast; nothing, where there is no such thing. Returns at once."""
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         """Start the tree; on leaving, however that happens, no process of it is left (bounded shield, SIGKILL).

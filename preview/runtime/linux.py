@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["boot_id", "child_subreaper", "is_child_subreaper", "many_open_files"]
+__all__ = ["boot_id", "child_subreaper", "is_child_subreaper", "kernel_version", "many_open_files"]
 
 # prctl(2): values from linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -67,6 +68,12 @@ def many_open_files() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def kernel_version() -> tuple[int, int]:
+    """Major and minor of the running kernel (uname(2)); ``(0, 0)`` where it says none."""
+    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from preview.errors import NoPortFree
 
-__all__ = ["bind_in_range", "hold_without_listening"]
+__all__ = ["bind_in_range", "hold_without_listening", "listen_again"]
 
 # Connections that arrive before the app is ready wait here; the probe is one of them.
 _BACKLOG = 512
@@ -58,6 +58,18 @@ def hold_without_listening(listener: socket.socket) -> None:
 
     Where both sides set SO_REUSEADDR, as servers do, a port can be bound twice as long as one of them listens
     (socket(7)); a bind without it is refused as before. ``shutdown`` of a listening socket ends the listening and keeps
-    the address, so that the port is at no time anybody's. What connected meanwhile is reset.
+    the address, so that the port is at no time anybody's. What connected meanwhile is reset. One that does not listen
+    stays as it is.
     """
-    listener.shutdown(socket.SHUT_RDWR)
+    if _listens(listener):
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def listen_again(listener: socket.socket) -> None:
+    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so."""
+    if not _listens(listener):
+        listener.listen(_BACKLOG)
+
+
+def _listens(listener: socket.socket) -> bool:
+    return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

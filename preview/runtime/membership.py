@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from preview.runtime import proctree
+from preview.runtime.adopted import Child, Look
 from preview.runtime.interface import ProcessIdentity
 
 __all__ = ["Membership"]
@@ -21,14 +22,14 @@ class Membership:
 
     Args:
         leader: The tree's first process.
-        preview_id: What the marker holds.
+        instance: What the marker holds.
         directory: The working folder.
         output_fd: Our reading end of the output's pipe.
     """
 
-    def __init__(self, leader: ProcessIdentity, preview_id: str, directory: Path, output_fd: int) -> None:
+    def __init__(self, leader: ProcessIdentity, instance: str, directory: Path, output_fd: int) -> None:
         self._leader = leader
-        self._preview_id = preview_id
+        self._instance = instance
         self._directory = directory
         self._pipe = f"pipe:[{os.fstat(output_fd).st_ino}]"
         # Bounded: only the living are kept.
@@ -37,50 +38,56 @@ class Membership:
     @property
     def known(self) -> frozenset[ProcessIdentity]:
         """Processes below the leader that were seen and are not reaped yet."""
-        return self._seen
+        return frozenset(one for one in self._seen if not self._is_anothers(one.pid))
 
-    def look(self) -> list[ProcessIdentity]:
-        """All processes of the tree that run now, the leader first; what is below it is known from here on."""
-        self._reap()
-        found = proctree.living([*proctree.descendants(self._leader.pid), *self.orphans()])
+    def _is_anothers(self, pid: int) -> bool:
+        """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark."""
+        marker = proctree.read_marker(pid)
+        preview_id = self._instance.partition("-")[0]
+        return marker is not None and marker != self._instance and marker.partition("-")[0] == preview_id
+
+    def look(self, children: Look) -> list[ProcessIdentity]:
+        """All processes of the tree that run now, the leader first; what is below it is known from here on.
+
+        Args:
+            children: Of this process.
+        """
+        self.reap(children)
+        found = proctree.living([*proctree.descendants(self._leader.pid), *self.orphans(children)])
         known = (one for one in self._seen if proctree.identify(one.pid) == one)
         self._seen = frozenset([*known, *found])
         return [one for one in dict.fromkeys([self._leader, *found]) if proctree.is_alive(one)]
 
-    def _reap(self) -> None:
-        """Take the exit status of orphans that have ended: nobody else will, and each holds a pid until then.
+    def reap(self, children: Look) -> None:
+        """Take the exit status of those that were seen below the leader, and have been taken in since."""
+        for one in self._seen & children.ended:
+            if one != self._leader:
+                proctree.reap(one.pid)
 
-        Children that somebody here has started and waits for are in this process's session, or lead their own.
-        """
-        own = os.getsid(0)
-        for child in proctree.children(os.getpid()):
-            if child == self._leader.pid or not proctree.is_zombie(child):
-                continue
-            if proctree.session(child) not in (own, child, None) or proctree.identify(child) in self._seen:
-                proctree.reap(child)
-
-    def orphans(self) -> list[int]:
+    def orphans(self, children: Look) -> list[int]:
         """Processes of the tree that this process has adopted, and all below them; without the leader."""
         found: list[int] = []
-        for child in proctree.children(os.getpid()):
-            if child != self._leader.pid and self._is_ours(child):
-                found.append(child)
-                found.extend(proctree.descendants(child))
+        for child in children.candidates(self._instance):
+            pid = child.identity.pid
+            if pid == self._leader.pid:
+                continue
+            # What was just being forked for the other tree, with no mark yet, has its mark by now.
+            if child.marker is not None or (self._is_ours(child) and not self._is_anothers(pid)):
+                found.append(pid)
+                found.extend(proctree.descendants(pid))
         return found
 
-    def _is_ours(self, pid: int) -> bool:
-        marker = proctree.read_marker(pid)
-        if marker is not None:
-            return marker == self._preview_id
+    def _is_ours(self, child: Child) -> bool:
+        """Of a child without a mark."""
         return (
-            proctree.works_below(pid, self._directory)
-            or proctree.identify(pid) in self._seen
-            or self._is_in_session(pid)
-            or proctree.writes_to(pid, self._pipe)
+            (child.folder is not None and child.folder.is_relative_to(self._directory))
+            or child.identity in self._seen
+            or self._is_in_session(child)
+            or self._pipe in child.pipes
         )
 
-    def _is_in_session(self, pid: int) -> bool:
+    def _is_in_session(self, child: Child) -> bool:
         """A session keeps its number from being given to a process; a leader with another start is another session."""
-        if proctree.session(pid) != self._leader.pid:
+        if child.session != self._leader.pid:
             return False
         return proctree.identify(self._leader.pid) in (None, self._leader)

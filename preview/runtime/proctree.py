@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IWUSR
 
 import trio
 
@@ -21,6 +22,7 @@ from preview.runtime.linux import boot_id
 
 __all__ = [
     "MARKER",
+    "Stat",
     "children",
     "descendants",
     "end_all",
@@ -30,11 +32,13 @@ __all__ = [
     "kill",
     "living",
     "marked",
+    "namespace_pids",
+    "pipes_written",
     "read_marker",
+    "read_stat",
     "reap",
-    "session",
-    "works_below",
-    "writes_to",
+    "wait_ended",
+    "working_folder",
 ]
 
 MARKER = "PREVIEW_INSTANCE_ID"
@@ -45,6 +49,8 @@ _LAST_POLL_S = 0.02
 
 _READ_BYTES = 64 * 1024
 
+# States of a process that waits to be reaped, or is being reaped.
+_ENDED = frozenset("ZX")
 # What reading about a process raises once it has gone (or belongs to somebody else).
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
@@ -61,28 +67,45 @@ def _read(path: str) -> bytes:
     return b"".join(parts)
 
 
-def _stat_fields(pid: int) -> list[str] | None:
-    """Fields 3 and up of ``/proc/PID/stat`` (state first), or None when it has gone. The name may hold spaces."""
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What ``/proc/PID/stat`` says.
+
+    Attributes:
+        identity: Which process it is.
+        has_ended: It waits to be reaped (a zombie), or is being reaped.
+        parent: Its parent's pid.
+        session: Its session: the leader's pid.
+    """
+
+    identity: ProcessIdentity
+    has_ended: bool
+    parent: int
+    session: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """Look at a process; None when there is none with this pid."""
     try:
         text = _read(f"/proc/{pid}/stat").decode("utf-8", "replace")
     except _GONE:
         return None
-    return text[text.rindex(")") + 2 :].split()
+    # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name ahead of them may hold spaces.
+    fields = text[text.rindex(")") + 2 :].split()
+    identity = ProcessIdentity(pid, int(fields[19]), boot_id())
+    return Stat(identity, fields[0] in _ENDED, int(fields[1]), int(fields[3]))
 
 
 def identify(pid: int) -> ProcessIdentity | None:
     """The process's identity, or None when there is none with this pid."""
-    fields = _stat_fields(pid)
-    # Field 22 (starttime) is the 20th from field 3 on.
-    return None if fields is None else ProcessIdentity(pid, int(fields[19]), boot_id())
+    stat = read_stat(pid)
+    return None if stat is None else stat.identity
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether this very process still runs (a zombie has ended)."""
-    if identity.boot_id != boot_id():
-        return False
-    fields = _stat_fields(identity.pid)
-    return fields is not None and fields[0] not in ("Z", "X") and int(fields[19]) == identity.start_ticks
+    stat = read_stat(identity.pid)
+    return stat is not None and not stat.has_ended and stat.identity == identity
 
 
 def children(pid: int) -> list[int]:
@@ -122,42 +145,49 @@ def read_marker(pid: int) -> str | None:
     return None
 
 
-def works_below(pid: int, directory: Path) -> bool:
-    """Whether a process's working folder is the preview's (it may have dropped its environment, but stayed there)."""
+def working_folder(pid: int) -> Path | None:
+    """A process's working folder, also once that is removed; None when the process has gone."""
     try:
-        target = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
+        return Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)"))
     except OSError:
-        return False
-    return Path(target).is_relative_to(directory)
+        return None
 
 
-def session(pid: int) -> int | None:
-    """The process's session (its leader's pid), or None when the process has gone."""
-    fields = _stat_fields(pid)
-    # Field 6 (session) is the 4th from field 3 on.
-    return None if fields is None else int(fields[3])
+def namespace_pids(pid: int) -> list[int]:
+    """What a process is called in each process namespace that it is in, outermost first; empty when it has gone.
+
+    One number alone: it is in no other namespace than whoever mounted ``/proc`` (``NSpid`` in proc(5)).
+    """
+    try:
+        status = _read(f"/proc/{pid}/status")
+    except _GONE:
+        return []
+    return [int(number) for line in status.splitlines() if line.startswith(b"NSpid:") for number in line.split()[1:]]
 
 
-def writes_to(pid: int, pipe: str) -> bool:
-    """Whether a process holds the writing end of a pipe (named as its link is: ``pipe:[INODE]``).
+def pipes_written(pid: int) -> frozenset[str]:
+    """The pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
 
     The reading end does not count: what this process has forked holds that until its ``exec``.
     """
+    found: set[str] = set()
     with suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  names, not paths
-            # The link's own mode says what the descriptor may do (proc(5)).
             with suppress(OSError):
                 link = f"/proc/{pid}/fd/{name}"
-                if os.readlink(link) == pipe and os.lstat(link).st_mode & stat.S_IWUSR:  # noqa: PTH115
-                    return True
-    return False
+                target = os.readlink(link)  # noqa: PTH115
+                # The link's own mode says what the descriptor may do (proc(5)).
+                if target.startswith("pipe:") and os.lstat(link).st_mode & S_IWUSR:
+                    found.add(target)
+    return frozenset(found)
 
 
 def marked(preview_ids: Iterable[str]) -> list[int]:
     """Processes anywhere on the machine that were started for one of these previews (reads all of ``/proc``)."""
     wanted = frozenset(preview_ids)
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    return [pid for pid in pids if read_marker(pid) in wanted]
+    # A preview's second process and those after it are marked by the id, a hyphen and a number.
+    return [pid for pid in pids if (read_marker(pid) or "").partition("-")[0] in wanted]
 
 
 @contextmanager
@@ -179,8 +209,8 @@ def kill(identity: ProcessIdentity) -> None:
 
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended and waits to be reaped."""
-    fields = _stat_fields(pid)
-    return fields is not None and fields[0] == "Z"
+    stat = read_stat(pid)
+    return stat is not None and stat.has_ended
 
 
 def reap(pid: int) -> bool:
@@ -194,8 +224,21 @@ def reap(pid: int) -> bool:
 
 def living(pids: Iterable[int]) -> list[ProcessIdentity]:
     """Those of the processes that still run."""
-    identities = (identify(pid) for pid in pids)
-    return [identity for identity in identities if identity is not None and is_alive(identity)]
+    looked = map(read_stat, pids)
+    return [stat.identity for stat in looked if stat is not None and not stat.has_ended]
+
+
+async def wait_ended(identity: ProcessIdentity) -> None:
+    """Until the process has ended; it may still have to be reaped. Cancellation: nothing changes.
+
+    Raises:
+        OSError: No descriptor is left.
+    """
+    with suppress(ProcessLookupError), _pidfd(identity.pid) as descriptor:
+        if is_alive(identity):
+            await trio.lowlevel.wait_readable(descriptor)
+            return
+    await trio.lowlevel.checkpoint()
 
 
 def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
@@ -203,15 +246,13 @@ def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
 
     A zombie whose parent is being killed too becomes ours when that parent has gone.
     """
-    if is_alive(identity):
-        return False
-    fields = _stat_fields(identity.pid)
-    if fields is None or int(fields[19]) != identity.start_ticks:
+    stat = read_stat(identity.pid)
+    if stat is None or stat.identity != identity:
         return True
-    return not reap(identity.pid) and int(fields[1]) not in others
+    return stat.has_ended and not reap(identity.pid) and stat.parent not in others
 
 
-async def end_all(find: Callable[[], list[int]], known: Iterable[ProcessIdentity] = ()) -> int:
+async def end_all(find: Callable[[], Awaitable[list[int]]], known: Iterable[ProcessIdentity] = ()) -> int:
     """Kill whatever ``find`` finds, again and again, until it finds nothing alive; how many were killed.
 
     Args:
@@ -224,7 +265,7 @@ async def end_all(find: Callable[[], list[int]], known: Iterable[ProcessIdentity
     pending = set(killed)
     pause_s = _FIRST_POLL_S
     while True:
-        found = living(find())
+        found = living(await find())
         for identity in found:
             kill(identity)
         killed.update(found)
@@ -248,7 +289,8 @@ async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity
     wanted = frozenset(preview_ids)
     known = tuple(leaders)
 
-    def look() -> list[int]:
+    async def look() -> list[int]:
+        await trio.lowlevel.checkpoint()
         heads = [one.pid for one in known if is_alive(one)]
         below = [pid for head in heads for pid in descendants(head)]
         return list(dict.fromkeys([*heads, *below, *marked(wanted)]))

@@ -121,6 +121,9 @@ class Sources:
             with open(fd, "rb") as file:  # noqa: PTH123  a descriptor, not a path
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise _Skipped("not a plain file")
+                # A program that runs there may have put a link in a folder's place since the folder was listed.
+                if os.readlink(f"/proc/self/fd/{fd}") != f"{self.root}/{name}":  # noqa: PTH115  text, not a path
+                    raise _Skipped("not in the project's folder any more")
                 data = file.read(_MAX_FILE_BYTES + 1)
         except OSError as error:
             raise _Skipped(error.strerror or "cannot be read") from error

@@ -9,7 +9,7 @@ from preview.sources.files import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.tsconfig import TsConfig, read_tsconfig
 
-__all__ = ["existing_script", "resolve_script_file"]
+__all__ = ["built_path", "existing_script", "resolve_script_file"]
 
 _BUILT: Final = frozenset(
     {"dist", "build", "lib", "out", "output", "bin", ".build", "built", "target", "release", "prod"}
@@ -29,6 +29,16 @@ def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
     if path.startswith(".."):
         return None
     return existing_script(sources, path) or _built_from(sources, folder, path, read_tsconfig(sources, folder))
+
+
+def built_path(folder: str, name: str) -> str | None:
+    """The path behind a name, relative to the project, where it lies in a folder that builds write to."""
+    path = posixpath.normpath(posixpath.join(folder, name))
+    first, _, rest = posixpath.relpath(path, folder).partition("/")
+    if path.startswith("..") or first not in _BUILT:
+        return None
+    # `node dist`
+    return path if rest else f"{path}/index.js"
 
 
 def existing_script(sources: Sources, path: str) -> str | None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.sources.files import Sources
-from preview.sources.node_files import resolve_script_file
-from preview.sources.node_scripts import Command, split_commands
+from preview.sources.node_files import built_path, resolve_script_file
+from preview.sources.node_scripts import Command, managed_script, split_commands
 
-__all__ = ["Entry", "NodePackage", "find_entry", "read_node_packages"]
+__all__ = ["Entry", "NodePackage", "find_built_entry", "find_entry", "read_node_packages"]
 
 # A monorepo has dozens; more are copies.
 _MAX_PACKAGES: Final = 200
@@ -85,11 +85,13 @@ class Entry:
         file: Relative to the project; the source, where the script names what is built from it.
         by: What led there, for the log: ``package.json "start"``.
         typescript: It needs a compiler.
+        built: It is made by the package's build, and no source stands for it.
     """
 
     file: str
     by: str
     typescript: bool
+    built: bool = False
 
 
 def read_node_packages(sources: Sources) -> list[NodePackage]:
@@ -141,6 +143,20 @@ def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
     return _entry(named, "its name") if named is not None else None
 
 
+def find_built_entry(package: NodePackage, sources: Sources) -> Entry | None:
+    """The file that a package's server starts from and that its build makes: no source has its place and name."""
+    finder = _Finder(sources)
+    for script in _SCRIPTS:
+        if finder.by_script(package, script, 0) is not None:
+            return None
+        if finder.missing:
+            return Entry(finder.missing[-1], f'package.json "{script}"', typescript=False, built=True)
+    main = built_path(package.folder, package.main) if package.main else None
+    if main is None or resolve_script_file(sources, package.folder, package.main) is not None:
+        return None
+    return Entry(main, 'package.json "main"', typescript=False, built=True)
+
+
 def _entry(file: str, by: str) -> Entry:
     return Entry(file, by, file.endswith((".ts", ".tsx", ".mts", ".cts")))
 
@@ -162,17 +178,20 @@ class _Finder:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._read = 0
+        self.missing: list[str] = []  # what a build makes, and no source stands for
 
     def by_script(self, package: NodePackage, name: str, depth: int) -> str | None:
         script = package.scripts.get(name)
         self._read += 1
         if script is None or depth > _MAX_DEPTH or self._read > _MAX_SCRIPTS:
             return None
+        missing = len(self.missing)
         files = list(self._files(package, script, depth))
         # What builds comes first and what serves last; of commands side by side the one that serves.
         files.reverse()
         serving = [file for file in files if _SERVES.search(self._sources.text(file))]
-        return next(iter(serving or files), None)
+        # Where what serves is yet to be built, the rest is what builds it.
+        return next(iter(serving or (files if len(self.missing) == missing else ())), None)
 
     def _files(self, package: NodePackage, script: str, depth: int) -> Iterator[str]:
         folder = package.folder
@@ -186,7 +205,7 @@ class _Finder:
                 yield file
 
     def _file(self, package: NodePackage, folder: str, program: str, command: Command, depth: int) -> str | None:
-        if program in _MANAGERS and (script := _managed(command)) is not None:
+        if program in _MANAGERS and (script := managed_script(command)) is not None:
             name, prefix = script
             other = posixpath.normpath(posixpath.join(folder, prefix))
             target = package if other == package.folder else _read_at(self._sources, other)
@@ -208,9 +227,9 @@ class _Finder:
             elif word.startswith("-") or word in {"start", "run", "watch", "restart", "reload", "serve"}:
                 continue
             elif word == "." and package.main:
-                return resolve_script_file(self._sources, folder, package.main)
+                return self._resolve(folder, package.main)
             else:
-                file = resolve_script_file(self._sources, folder, word)
+                file = self._resolve(folder, word)
                 if file is not None and file.endswith((".json", ".config.js", ".config.cjs")):
                     return self._pm2(posixpath.dirname(file) or ".", file)
                 return file
@@ -227,11 +246,17 @@ class _Finder:
             found = next(self._files(package, command, _MAX_DEPTH), None)
             if found is not None:
                 return found
-        return resolve_script_file(self._sources, folder, package.main) if package.main else None
+        return self._resolve(folder, package.main) if package.main else None
+
+    def _resolve(self, folder: str, name: str) -> str | None:
+        file = resolve_script_file(self._sources, folder, name)
+        if file is None and (path := built_path(folder, name)) is not None:
+            self.missing.append(path)
+        return file
 
     def _pm2(self, folder: str, file: str) -> str | None:
         match = _PM2_SCRIPT.search(self._sources.text(file))
-        return resolve_script_file(self._sources, folder, match[1].decode("utf-8", "replace")) if match else None
+        return self._resolve(folder, match[1].decode("utf-8", "replace")) if match else None
 
     def _nx(self, folder: str) -> str | None:
         """The ``main`` of the first application that is built to run on Node."""
@@ -247,19 +272,6 @@ class _Finder:
                 if file is not None and _SERVES.search(self._sources.text(file)):
                     return file
         return None
-
-
-def _managed(command: Command) -> tuple[str, str] | None:
-    """Script and folder of ``npm run x``, ``yarn --cwd server start``, ``npm start --prefix api``; None for others."""
-    words, prefix, name = iter(command[1:]), ".", None
-    for word in words:
-        if word in {"--prefix", "--cwd", "-C", "--dir"}:
-            prefix = next(words, ".")
-        elif word.startswith(("--prefix=", "--cwd=")):
-            prefix = word.partition("=")[2]
-        elif not word.startswith("-") and word not in {"run", "run-script"} and name is None:
-            name = word
-    return (name, prefix) if name is not None else None
 
 
 def _read_at(sources: Sources, folder: str) -> NodePackage | None:

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-__all__ = ["Command", "split_commands"]
+__all__ = ["Command", "managed_script", "split_commands"]
 
 Command = list[str]
 """The words of one command, without variables and wrappers."""
@@ -102,3 +102,16 @@ def _inner(command: Command) -> str:
         if word.startswith("--exec="):
             return word.partition("=")[2] + " " + " ".join(map(shlex.quote, command[position + 1 :]))
     return ""
+
+
+def managed_script(command: Command) -> tuple[str, str] | None:
+    """Script and folder of ``npm run x``, ``yarn --cwd server start``, ``npm start --prefix api``; None for others."""
+    words, prefix, name = iter(command[1:]), ".", None
+    for word in words:
+        if word in {"--prefix", "--cwd", "-C", "--dir"}:
+            prefix = next(words, ".")
+        elif word.startswith(("--prefix=", "--cwd=")):
+            prefix = word.partition("=")[2]
+        elif not word.startswith("-") and word not in {"run", "run-script"} and name is None:
+            name = word
+    return (name, prefix) if name is not None else None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -13,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.private import make_private_folder
 
 __all__ = ["READERS", "SQLITE_BEGIN", "is_outage", "make_engine", "make_folder", "translate", "writers_of"]
 
@@ -25,6 +30,8 @@ _LOCK_TIMEOUT_MS = 10_000
 # No statement of ours is meant to take a second; a thread must not wait for ever.
 _STATEMENT_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_S = 5
+# The mode of the database's files: read and written by their owner alone.
+_OWN = stat.S_IRUSR | stat.S_IWUSR
 # Unacknowledged data: a server that vanished without a word (tcp(7), TCP_USER_TIMEOUT).
 _TCP_USER_TIMEOUT_MS = 30_000
 
@@ -87,21 +94,49 @@ _SQLITE_SENTENCES = {
 
 
 def make_folder(engine: Engine) -> None:
-    """Make the folder of an SQLite file, for its owner alone; nothing for other databases.
+    """Make the folder and the file of an SQLite database, for their owner alone; nothing for other databases.
+
+    A file that is there and open to others is closed to them, where it is ours.
 
     Raises:
-        ConfigurationError: It cannot be made.
+        ConfigurationError: The folder cannot be made.
     """
     if engine.dialect.name != "sqlite" or engine.url.database is None:
         return
-    folder = Path(engine.url.database).absolute().parent
+    file = Path(engine.url.database).absolute()
+    folder = file.parent
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise ConfigurationError(
             f"The database's folder {str(folder)!r} cannot be made ({error.strerror}); set PREVIEW_DATA_DIR or "
             "PREVIEW_DATABASE_URL to a place where this user may write."
         ) from error
+    if not engine.url.database.startswith("file:"):
+        _keep_private(file)
+
+
+def _keep_private(file: Path) -> None:
+    """SQLite gives the mode of the database's file to those that it makes beside it (-wal, -shm).
+
+    Where this cannot be done (a file of another user, a read-only disk) it is left as it is.
+
+    Invariant: the database's file is never opened here, only by SQLite. A process that closes any descriptor of a file
+    loses all its POSIX locks on it (fcntl(2)), those of connections that are in use too. Another program's last
+    connection would then take itself for the last of all, and delete the log ahead from under us
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    # SQLite puts its files beside the one that a link leads to.
+    file = Path(os.path.realpath(file))
+    with suppress(OSError):
+        # An empty file is an empty database. SQLite itself would make one that all may read.
+        os.mknod(file, stat.S_IFREG | _OWN)
+    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
+        one = file.with_name(name)
+        with suppress(OSError):
+            found = one.stat()
+            if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & ~_OWN & 0o777:
+                one.chmod(_OWN)
 
 
 def writers_of(engine: Engine) -> int:
@@ -146,7 +181,7 @@ def _reason(orig: BaseException | None) -> str:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS, max_overflow=0)
+    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return engine
@@ -163,6 +198,8 @@ def _postgres_engine(url: URL) -> Engine:
         pool_size=_POSTGRES_WRITERS + READERS,
         max_overflow=0,
         pool_pre_ping=True,
+        # Values may be what users keep; they would stand in the text of each error.
+        hide_parameters=True,
         # What the URL says wins.
         connect_args={name: value for name, value in ours.items() if name not in url.query},
     )
@@ -175,10 +212,35 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: ConnectionPoolEn
     # The driver would begin transactions by itself, but late: ``_on_sqlite_begin`` does.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_LOCK_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     # With WAL, NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the service cannot.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the database write ahead; one that does already only says so.
+
+    Two connections that switch a new file at the same moment may each hold what the other one waits for: SQLite then
+    answers BUSY at once, whatever the timeout (https://www.sqlite.org/c3ref/busy_handler.html).
+    """
+    switch = partial(connection.execute, "PRAGMA journal_mode = WAL")
+    try:
+        switch()
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        # Imported where it is needed: nearly every start does without.
+        import stamina  # noqa: PLC0415
+
+        patient = stamina.RetryingCaller(
+            attempts=None, timeout=_LOCK_TIMEOUT_MS / 1000, wait_initial=0.005, wait_max=0.1, wait_jitter=0.01
+        )
+        patient(_is_busy, switch)
+
+
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _on_sqlite_begin(connection: Connection) -> None:

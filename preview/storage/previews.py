@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from preview.clock import from_ms, to_ms
 from preview.errors import PreviewNotFound
+from preview.ids import is_valid_id
 from preview.lifecycle import ACTIVE, Health, State
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
+from preview.storage.group_commit import GroupCommit
 from preview.storage.records import PreviewRecord
 from preview.storage.tables import preview_instances, preview_logs
 
@@ -27,6 +29,15 @@ _RENAMED = {"state": "status", "health": "health_status", "reason": "error_messa
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
+# Compiled once: made anew for each change it takes longer than the change. The row's ``created_at`` may be later than
+# the record's, see ``insert``.
+_CHANGED = tuple(name for field in _FIELDS if (name := _RENAMED.get(field, field)) not in {"id", "created_at"})
+_OVERWRITE = (
+    update(preview_instances)
+    .where(_C.id == bindparam("the_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGED})
+)
+_OVERWRITE_ACTIVE = _OVERWRITE.where(_C.status.in_(_ACTIVE))
 
 
 class PreviewStore:
@@ -34,33 +45,34 @@ class PreviewStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._updates = GroupCommit(database)
 
     async def insert(self, record: PreviewRecord) -> None:
-        """Keep a new preview.
+        """Keep a new preview: the newest of its generation, whatever the clock said when the others were made.
 
         Cancellation: it is kept as a whole, or not at all.
         """
-        row = to_row(record)
-        await self._database.write(lambda connection: connection.execute(insert(preview_instances).values(row)))
+        await self._database.write(partial(_insert, to_row(record)))
 
     async def update(self, record: PreviewRecord) -> None:
-        """Overwrite the preview's whole row. What says that it lives never overwrites what says that it has ended.
+        """Overwrite the preview's row, but for when it was made.
 
-        Changes run in threads, so the later of two may be made first.
+        What says that it lives never overwrites what says that it has ended. Updates of many previews at the same
+        moment are one transaction; of two of the same preview the later one is made later.
 
         Raises:
             PreviewNotFound: It has none (any more), or has ended.
 
         Cancellation: the row is overwritten as a whole, or not at all.
         """
-        statement = update(preview_instances).where(_C.id == record.id).values(to_row(record))
-        if record.is_active:
-            statement = statement.where(_C.status.in_(_ACTIVE))
+        row = to_row(record)
+        values = {"the_id": record.id, **{f"new_{name}": row[name] for name in _CHANGED}}
+        statement = _OVERWRITE_ACTIVE if record.is_active else _OVERWRITE
 
         def change(connection: Connection) -> int:
-            return connection.execute(statement).rowcount
+            return connection.execute(statement, values).rowcount
 
-        if not await self._database.write(change):
+        if not await self._updates.write(change):
             raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended.")
 
     async def get(self, preview_id: str) -> PreviewRecord | None:
@@ -68,6 +80,9 @@ class PreviewStore:
 
         Cancellation: nothing changes.
         """
+        if not is_valid_id(preview_id):
+            # From outside: PostgreSQL would refuse a NUL.
+            return None
         query = select(preview_instances).where(_C.id == preview_id)
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
@@ -139,6 +154,14 @@ class PreviewStore:
             while not await self._database.write(partial(_delete_part, preview_id)):
                 pass
         return len(ids)
+
+
+def _insert(row: dict[str, Any], connection: Connection) -> None:
+    """A clock that was set back must not make an older preview the newest one."""
+    newest = select(func.max(_C.created_at)).where(_C.generation_id == row["generation_id"])
+    before = connection.scalar(newest)
+    created_at = row["created_at"] if before is None else max(row["created_at"], before + 1)
+    connection.execute(insert(preview_instances).values(row | {"created_at": created_at}))
 
 
 def _delete_part(preview_id: str, connection: Connection) -> bool:

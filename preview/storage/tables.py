@@ -60,6 +60,8 @@ generations = Table(
     Column("file_count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Counts the changes of its files.
+    Column("revision", Integer, nullable=False, server_default=text("1")),
 )
 
 generation_files = Table(
@@ -119,6 +121,8 @@ preview_logs = Table(
     Column("level", SmallInteger, nullable=False),
     Column("source", String(16), nullable=False),
     Column("message", Text, nullable=False),
+    # Of the request that was handled when the line was printed, where that is known.
+    Column("request_id", String(64)),
     # The key is the clustering: pages of one preview's lines are read in order from one place.
     sqlite_with_rowid=False,
 )

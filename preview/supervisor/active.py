@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,11 @@ from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
-from preview.supervisor.deadlines import Deadlines
+from preview.supervisor.changes import Changes
+from preview.supervisor.deadlines import Deadlines, Hold
+from preview.supervisor.holding import Holding
 from preview.supervisor.interface import User
+from preview.supervisor.network import Reach, reach_of
 
 __all__ = ["ActivePreview", "Outcome", "hash_token", "new_record"]
 
@@ -100,10 +102,13 @@ class ActivePreview:
         settled: Set when it is running, or over.
         over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
+        holding: What it is held in by, and to; None until its files are read.
         directory: Its project's files, while it has them.
         startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come. Neither the
             environment's building nor the steps count: each has a bound of its own.
         overrides: What the launch request decides about its start; a restart does so again.
+        changes: What is asked of it while it runs.
+        is_replaced: Nothing serves for the moment, as one process ends ahead of the next: it is not asked how it is.
     """
 
     def __init__(
@@ -131,12 +136,17 @@ class ActivePreview:
         self.outcome: Outcome | None = None
         self.exit: Exit | None = None
         self.usage: Usage | None = None
+        self.holding: Holding | None = None
         self.directory: Path | None = None
         self.any_answer = True
+        self.changes = Changes()
+        self.is_replaced = False
+        self._numbers = count(1)
         self.deadlines = Deadlines(
             life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
         )
         self._settings = settings
+        self._tokens_until = min(self.deadlines.expires_at, trio.current_time() + settings.session_timeout_s)
         self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
         self._created = trio.current_time()
         # The first of all states is told as every change is: whoever watches from the launch on sees it.
@@ -156,6 +166,17 @@ class ActivePreview:
     def socket_address(self) -> tuple[str, int]:
         """Host and port of its socket, from the claim on."""
         return self._settings.preview_host, self.record.port or 0
+
+    @property
+    def reach(self) -> Reach | None:
+        """What its network reaches; None until that is decided."""
+        if self.holding is None:
+            return None
+        return reach_of(self._settings, self.holding.network, self.record.port)
+
+    def next_number(self) -> int:
+        """For its next process: no two of them have one."""
+        return next(self._numbers)
 
     @property
     def uptime_s(self) -> float:
@@ -236,11 +257,9 @@ class ActivePreview:
         """Note a request: the preview is not inactive."""
         self.deadlines.touch()
 
-    @contextmanager
-    def streaming(self) -> Iterator[None]:
+    def streaming(self) -> Hold:
         """Count an open stream as activity for as long as this is open."""
-        with self.deadlines.hold():
-            yield
+        return self.deadlines.hold()
 
     def further_token(self) -> str:
         """A token as good as that of the launch, in clear: it is kept as a hash, in memory.
@@ -248,7 +267,7 @@ class ActivePreview:
         The oldest of more than ``MAX_FURTHER_TOKENS`` is forgotten.
         """
         token = new_token()
-        if utc_now() >= self.record.token_expires_at:
+        if not self._tokens_hold:
             # Renewing would bring the dead ones back.
             self._further_hashes.clear()
             self.record = replace(self.record, token_hash=hash_token(token))
@@ -258,17 +277,23 @@ class ActivePreview:
 
     def accept_token(self, token: str) -> bool:
         """Whether this is a token of the preview and it is still good; a good one is renewed, never past the end."""
-        now = utc_now()
         given = hash_token(token)
         matches = any(compare_digest(given, known) for known in (self.record.token_hash, *self._further_hashes))
-        if not matches or now >= self.record.token_expires_at:
+        if not matches or not self._tokens_hold:
             return False
         self._renew_tokens()
         self.touch()
         return True
 
+    @property
+    def _tokens_hold(self) -> bool:
+        return trio.current_time() < self._tokens_until
+
     def _renew_tokens(self) -> None:
-        until = min(self.record.expires_at, utc_now() + timedelta(seconds=self._settings.session_timeout_s))
+        """By trio's clock, which never jumps; the record's times are for people and follow the wall clock."""
+        now = trio.current_time()
+        self._tokens_until = min(self.deadlines.expires_at, now + self._settings.session_timeout_s)
+        until = min(self.record.expires_at, utc_now() + timedelta(seconds=self._tokens_until - now))
         self.record = replace(self.record, token_expires_at=until)
 
     def extend(self, seconds: float) -> None:

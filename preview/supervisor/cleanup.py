@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 # Out of the way of the first launches.
 _FIRST_S = 20.0
+_ENDS_S = 1.0
 
 
 async def run_cleanup(
@@ -33,9 +34,24 @@ async def run_cleanup(
     # The first soon: a killed service left things half done, and a short run would never see the end of the interval.
     pause_s = min(_FIRST_S, house.settings.cleanup_interval_s)
     while True:
-        await trio.sleep(pause_s)
+        with trio.move_on_after(pause_s):
+            await _store_ends(manager, house)
         await clean_once(manager, house)
         pause_s = house.settings.cleanup_interval_s
+
+
+async def _store_ends(manager: PreviewManager, house: House) -> None:
+    """Rows that the database did not take at a preview's end: as soon as it is back, not at the next interval."""
+    while True:
+        await trio.sleep(_ENDS_S)
+        if house.pending:
+            try:
+                await manager.store_pending()
+            except PreviewError as error:
+                log.info("ends not stored yet", error=error.message)
+            except Exception:
+                # A mistake here would leave this task for the nursery that all previews share.
+                log.exception("ends not stored yet")
 
 
 async def clean_once(manager: PreviewManager, house: House) -> None:
@@ -45,7 +61,7 @@ async def clean_once(manager: PreviewManager, house: House) -> None:
     """
     steps: tuple[Callable[[], Awaitable[int]], ...] = (
         manager.store_pending,
-        lambda: remove_leftover_folders(house.settings, keep=frozenset(manager.all_active)),
+        lambda: remove_leftover_folders(house.settings, is_live=manager.all_active.__contains__),
         lambda: house.store.delete_ended_before(now_ms() - int(house.settings.log_retention_s * 1000)),
         house.environments.evict,
     )

@@ -14,11 +14,11 @@ from preview.detection import Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import Environment
 from preview.errors import InvalidGeneration, LaunchFailed
-from preview.runtime import FD_PLACEHOLDER
+from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
 from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.variables import SYSTEM_PATH
 
-__all__ = ["listens_itself", "resolve_command", "server_argv", "server_variables"]
+__all__ = ["launcher_of", "listens_itself", "resolve_command", "server_argv", "server_variables"]
 
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` as shells read them, and the plan's own ``{port}``.
 _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
@@ -27,6 +27,15 @@ _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 def listens_itself(plan: StartPlan) -> bool:
     """Whether the program binds its port by itself: nothing hands it the socket."""
     return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
+
+
+def launcher_of(plan: StartPlan) -> Path | None:
+    """The launcher that serves the plan's application; None where it is started by a command, or is Node's."""
+    if plan.server in (Server.NODE, Server.COMMAND):
+        return None
+    if plan.framework == "django":
+        return SERVE_DJANGO
+    return SERVE_WSGI if plan.server is Server.WSGI else SERVE_ASGI
 
 
 def server_argv(plan: StartPlan, environment: Environment, project: Path, *, port: int, origin: str) -> list[str]:
@@ -47,27 +56,40 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
     if plan.server is Server.COMMAND:
         words = [_PORT.sub(str(port), word) for word in plan.command]
         return resolve_command(words, environment, project / plan.directory)
-    target = _target(plan)
+    launcher, target = launcher_of(plan), _target(plan)
     app_dir = str((project / target.app_dir).resolve())
     python = str(environment.program)
+    control = ["--control", CONTROL_PLACEHOLDER]
     if plan.framework == "django":
         asgi = ["--asgi"] if plan.server is Server.ASGI else []
         settings = target.module
-        return [python, str(SERVE_DJANGO), FD_PLACEHOLDER, app_dir, settings, origin, *asgi]
-    launcher = SERVE_WSGI if plan.server is Server.WSGI else SERVE_ASGI
+        return [python, str(launcher), FD_PLACEHOLDER, app_dir, settings, origin, *asgi, *control]
     factory = ["--factory"] if target.factory else []
-    return [python, str(launcher), FD_PLACEHOLDER, app_dir, str(target), *factory]
+    return [python, str(launcher), FD_PLACEHOLDER, app_dir, str(target), *factory, *control]
 
 
-def server_variables(plan: StartPlan, listener: socket.socket, variables: Mapping[str, str]) -> Mapping[str, str]:
-    """What the server's environment holds besides that of the steps: for Node the hook that gives it the socket."""
+def server_variables(
+    plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
+) -> Mapping[str, str]:
+    """What the server's environment holds besides that of the steps: for Node the hook that gives it the socket.
+
+    Args:
+        plan: What was decided.
+        listener: The listening socket.
+        control: The child's end of the control channel.
+        variables: Those of the steps.
+    """
     if plan.server is not Server.NODE and (plan.server is not Server.COMMAND or plan.toolchain is not Toolchain.NODE):
         return variables
     given = variables.get("NODE_OPTIONS", "")
     # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may have blanks in it.
     options = f"{given} --require {json.dumps(str(LISTEN_HOOK))}".strip()
-    inode = os.fstat(listener.fileno()).st_ino
-    return {**variables, "NODE_OPTIONS": options, "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{inode}"}
+    return {
+        **variables,
+        "NODE_OPTIONS": options,
+        "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{os.fstat(listener.fileno()).st_ino}",
+        "PREVIEW_CONTROL": f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}",
+    }
 
 
 def resolve_command(words: list[str], environment: Environment, directory: Path) -> list[str]:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import trio
 
 from preview.lifecycle import StopCause
 
-__all__ = ["Deadlines"]
+__all__ = ["Deadlines", "Hold"]
+
+
+class Hold:
+    """Something open that counts as activity; a context manager, without the cost of a generator."""
+
+    __slots__ = ("_deadlines",)
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+
+    def __enter__(self) -> None:
+        self._deadlines.begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._deadlines.end()
 
 
 class Deadlines:
@@ -33,29 +49,24 @@ class Deadlines:
         """Note activity now. Cheap: the waiting task looks again when its old deadline comes."""
         self._active_at = trio.current_time()
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> Hold:
         """Count as active for as long as this is open."""
+        return Hold(self)
+
+    def begin(self) -> None:
+        """Something that counts as activity has begun."""
         self._held += 1
-        try:
-            yield
-        finally:
-            self._held -= 1
-            self.touch()
-            self._wake()
+
+    def end(self) -> None:
+        """It has ended. As ``touch`` it wakes nobody: thousands of requests may end in a second."""
+        self._held -= 1
+        self._active_at = trio.current_time()
 
     def extend_to(self, expires_at: float) -> None:
         """Move the expiry (trio time)."""
         self.expires_at = expires_at
-        self._wake()
-
-    def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-    @property
-    def _idle_at(self) -> float:
-        return float("inf") if self._held else self._active_at + self._inactive_s
 
     async def wait(self) -> StopCause:
         """Wait until one of them has passed, and say which. Cancellation: nothing changes."""
@@ -63,8 +74,10 @@ class Deadlines:
             now = trio.current_time()
             if now >= self.expires_at:
                 return StopCause.EXPIRED
-            if now >= self._idle_at:
+            if not self._held and now >= self._active_at + self._inactive_s:
                 return StopCause.INACTIVE
+            # What is open now may end at once, and wakes nobody then.
+            look_at = (now if self._held else self._active_at) + self._inactive_s
             changed = self._changed
-            with trio.move_on_at(min(self.expires_at, self._idle_at)):
+            with trio.move_on_at(min(self.expires_at, look_at)):
                 await changed.wait()

@@ -19,7 +19,8 @@ _MAX_LINES = 200
 _MAX_CHARACTERS = 1000
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 
-Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], Diagnosis | None]]
+Tell = Callable[[re.Match[str]], Diagnosis | None]
+Rule = tuple[re.Pattern[str], Tell]
 
 
 def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnosis | None:
@@ -120,56 +121,61 @@ def _variable(match: re.Match[str]) -> Diagnosis:
 # Modules and files
 
 
-def _python_module(match: re.Match[str]) -> Diagnosis:
-    name = match["name"]
-    return Diagnosis(
-        "missing_module",
-        f"There is no Python module {name!r}. Add the package that brings it to the project's requirements, or correct "
-        "the import.",
-        {"module": name},
+def _said(reason: str, sentence: str, **facts: str) -> Tell:
+    """Tells a sentence with the pattern's groups in it; ``facts`` says which detail is which group."""
+    return lambda match: Diagnosis(
+        reason, sentence.format(**match.groupdict()), {fact: match[group] for fact, group in facts.items()}
     )
 
 
-def _python_name(match: re.Match[str]) -> Diagnosis:
-    name, module = match["name"], match["module"]
-    if module in {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}:
-        return Diagnosis(
-            "python_version",
-            f"{name!r} is not in this Python's {module!r}: the project wants another Python. Set "
-            "PREVIEW_ENVIRONMENT_PYTHON to it.",
-            {"module": module},
-        )
-    return Diagnosis(
-        "missing_module",
-        f"{name!r} is not in the Python module {module!r}: the project was written for another version of it. Pin the "
-        "version in the requirements, or correct the import.",
-        {"module": module},
-    )
+_python_module = _said(
+    "missing_module",
+    "There is no Python module {name!r}. Add the package that brings it to the project's requirements, or correct "
+    "the import.",
+    module="name",
+)
+_newer_python = _said(
+    "python_version",
+    "{name!r} is not in this Python's {module!r}: the project wants another Python. Set "
+    "PREVIEW_ENVIRONMENT_PYTHON to it.",
+    module="module",
+)
+_other_version = _said(
+    "missing_module",
+    "{name!r} is not in the Python module {module!r}: the project was written for another version of it. Pin the "
+    "version in the requirements, or correct the import.",
+    module="module",
+)
+_node_package = _said(
+    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
+)
+_node_file = _said(
+    "missing_file",
+    "The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
+    "correct the import.",
+    file="name",
+)
+_file = _said(
+    "missing_file",
+    "The file {name} is not there. Add it to the project, or correct the path: it counts from the folder "
+    "that the application is started in.",
+    file="name",
+)
+_table = _said(
+    "missing_table",
+    "The database has no table {name!r}: what makes the tables has not run. Add it as a step in preview.toml.",
+    table="name",
+)
+
+_STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
 
 
-def _node_module(match: re.Match[str]) -> Diagnosis:
-    name = match["name"]
-    if name.startswith((".", "/")):
-        return Diagnosis(
-            "missing_file",
-            f"The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
-            "correct the import.",
-            {"file": name},
-        )
-    return Diagnosis(
-        "missing_module",
-        f"There is no Node package {name!r}. Add it to the dependencies in package.json.",
-        {"module": name},
-    )
+def _python_name(match: re.Match[str]) -> Diagnosis | None:
+    return _newer_python(match) if match["module"] in _STANDARD else _other_version(match)
 
 
-def _file(match: re.Match[str]) -> Diagnosis:
-    return Diagnosis(
-        "missing_file",
-        f"The file {match['name']} is not there. Add it to the project, or correct the path: it counts from the folder "
-        "that the application is started in.",
-        {"file": match["name"]},
-    )
+def _node_module(match: re.Match[str]) -> Diagnosis | None:
+    return _node_file(match) if match["name"].startswith((".", "/")) else _node_package(match)
 
 
 _SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
@@ -194,7 +200,7 @@ def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
     return None
 
 
-# Ports and tables
+# Ports
 
 
 def _port(match: re.Match[str]) -> Diagnosis:
@@ -207,19 +213,6 @@ def _port(match: re.Match[str]) -> Diagnosis:
     )
 
 
-def _table(match: re.Match[str]) -> Diagnosis:
-    return Diagnosis(
-        "missing_table",
-        f"The database has no table {match['name']!r}: what makes the tables has not run. Add it as a step in "
-        "preview.toml.",
-        {"table": match["name"]},
-    )
-
-
-def _said(reason: str, sentence: str) -> Callable[[re.Match[str]], Diagnosis]:
-    return lambda match: Diagnosis(reason, sentence.format(**match.groupdict()))
-
-
 _UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
 # In free text a word in capitals is often just loud.
 _NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
@@ -227,7 +220,7 @@ _LACKS = r"(?i:missing|required|undefined|not (?:set|defined|found|provided)|mus
 _ENV = r"(?i:env(?:ironment)?[ -]?var(?:iable)?s?\b|\.env\b|process\.env)"
 
 
-def _rule(pattern: str, tell: Callable[[re.Match[str]], Diagnosis | None]) -> Rule:
+def _rule(pattern: str, tell: Tell) -> Rule:
     return re.compile(pattern), tell
 
 

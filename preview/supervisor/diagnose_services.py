@@ -42,6 +42,13 @@ def _sign(pattern: str, kind: ServiceKind | None = None) -> _Sign:
     return _Sign(re.compile(pattern), kind)
 
 
+# What the machine itself says, with the address that was asked.
+_WITH_ADDRESS = (
+    re.compile(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
+    re.compile(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
+    re.compile(rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}(?::{_PORT})?(?=\s|$)"),
+)
+
 _MISSING: tuple[_Sign, ...] = (
     # libpq, of two ages
     _sign(rf'connection to server at "{_HOST}"(?: \([^)]{{1,60}}\))?, port {_PORT} failed: (?!FATAL)', _POSTGRESQL),
@@ -70,9 +77,7 @@ _MISSING: tuple[_Sign, ...] = (
     _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
     _sign(r"\bP1001\b"),
     # What the machine itself says
-    _sign(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
-    _sign(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
-    _sign(rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}(?::{_PORT})?(?=\s|$)"),
+    *(_Sign(pattern) for pattern in _WITH_ADDRESS),
     _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error|Unable to connect to the database"),
     _sign(r"ECONNREFUSED|ConnectionRefusedError|\[Errno 111\]|socket\.gaierror"),
 )  # fmt: skip
@@ -136,17 +141,10 @@ def _address(match: re.Match[str]) -> Address | None:
     return groups["host"], int(groups["port"]) if groups.get("port") else None
 
 
-_NEARBY = (
-    re.compile(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
-    re.compile(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
-    re.compile(rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}(?::{_PORT})?(?=\s|$)"),
-)
-
-
 def _refused_nearby(around: Sequence[str]) -> Address | None:
     """An error without an address often has one in the line that caused it."""
     for line in reversed(around):
-        for pattern in _NEARBY:
+        for pattern in _WITH_ADDRESS:
             if match := pattern.search(line):
                 return _address(match)
     return None

@@ -9,8 +9,12 @@ from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
 from preview.logs import LogWriter
 from preview.runtime import Runtime
+from preview.runtime.cgroups import Door
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
+from preview.supervisor.study import Studies
+from preview.supervisor.warming import KnownStarts
+from preview.supervisor.watch_disk import Watchers
 
 __all__ = ["House"]
 
@@ -24,6 +28,10 @@ class House:
         node_environments: Node's.
         pending: Rows of ended previews that the database did not take, by id; the cleanup stores them. Bounded by
             how many previews can end while the database is away.
+        disk_watchers: All that watch a preview's disk.
+        studies: What was read of projects.
+        known: What generations are started in.
+        door: To the control groups, where the machine has them.
     """
 
     settings: Settings
@@ -34,3 +42,7 @@ class House:
     store: PreviewStore
     writer: LogWriter
     pending: dict[str, PreviewRecord] = field(default_factory=dict)
+    disk_watchers: Watchers = field(default_factory=Watchers)
+    studies: Studies = field(default_factory=Studies)
+    known: KnownStarts = field(default_factory=KnownStarts)
+    door: Door | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from preview.detection import Overrides
 from preview.storage.records import PreviewRecord
 from preview.user import User
 
-__all__ = ["LaunchRequest", "Launched", "User"]
+__all__ = ["FilesChange", "LaunchRequest", "Launched", "Reloaded", "User"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,44 @@ class Launched:
     """What a launch gives back.
 
     Attributes:
-        record: The preview, ``starting``.
-        token: The preview token in clear: shown once, kept only as a hash.
+        record: The preview, ``starting``; ``running`` after a restart in place.
+        token: A preview token in clear: shown once, kept only as a hash.
     """
 
     record: PreviewRecord
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChange:
+    """Files of a project that are to be changed where it runs.
+
+    Attributes:
+        written: Content by relative path; checked as a generation's paths are (``preview.generations.PathCheck``).
+        removed: Relative paths, checked likewise; one that is not there is no mistake.
+    """
+
+    written: Mapping[str, bytes] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All paths, those that are written first."""
+        return (*self.written, *(path for path in self.removed if path not in self.written))
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload gives back: the new process serves.
+
+    Attributes:
+        record: The preview, ``running``.
+        changed: Paths that were written.
+        removed: Paths that were removed.
+        elapsed_s: Seconds from the request until the new process served.
+    """
+
+    record: PreviewRecord
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    elapsed_s: float

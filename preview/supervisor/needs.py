@@ -11,11 +11,14 @@ from preview.errors import LaunchFailed
 from preview.lifecycle import State
 from preview.logs import Level
 from preview.supervisor.active import ActivePreview
+from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
+from preview.supervisor.diagnose_network import diagnose_network, with_network
 from preview.supervisor.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis import Diagnosis, missing_service
 from preview.supervisor.elsewhere import find_elsewhere
+from preview.supervisor.network import Reach
 
-__all__ = ["accuse", "blame", "find_unanswered", "watch_needs"]
+__all__ = ["accuse", "blame", "explain", "explain_accused", "find_unanswered", "find_unreached", "watch_needs"]
 
 # On this machine a connection is a millisecond, in its network a few; a name that nobody knows may take longer.
 _CONNECT_S = 1.5
@@ -27,31 +30,88 @@ _LONG_PATIENCE_S = 10.0
 _BUSY_PERCENT = 15.0
 _LONGEST_S = 20.0
 _LOOK_S = 1.0
+# Looking at sockets costs the kernel milliseconds.
+_ELSEWHERE_S = 5.0
 _LAST_LINES = 100
 
 
-async def find_unanswered(needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
+async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = None) -> list[ServiceNeed]:
     """Those whose address is known and takes no connection, in their order; all are asked at once.
+
+    Args:
+        needs: Servers that a project names.
+        reach: Of its preview: nobody is asked for it whom it may not ask, see ``Reach.may_be_asked``. None: all are.
 
     Cancellation: connections are closed.
     """
     silent: set[tuple[str, int]] = set()
 
     async def ask(address: tuple[str, int]) -> None:
-        with trio.move_on_after(_CONNECT_S) as scope:
-            try:
-                stream = await trio.open_tcp_stream(*address)
-            except OSError:
-                silent.add(address)
-            else:
-                await trio.aclose_forcefully(stream)
-        if scope.cancelled_caught:
+        if not await _answers(address):
             silent.add(address)
 
     async with trio.open_nursery() as nursery:
         for address in {need.address for need in needs if need.address is not None}:
-            nursery.start_soon(ask, address)
+            if reach is None or reach.may_be_asked(*address):
+                nursery.start_soon(ask, address)
     return [need for need in needs if need.address in silent]
+
+
+async def find_unreached(preview: ActivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
+    """Those that the preview cannot connect to: they answer nobody, or its network keeps it from them.
+
+    Cancellation: connections are closed.
+    """
+    reach = preview.reach
+    silent = await find_unanswered(needs, reach)
+    blocked = [
+        need for need in needs if reach is not None and need.address is not None and not reach.reaches(*need.address)
+    ]
+    return [need for need in needs if need in silent or need in blocked]
+
+
+async def explain(preview: ActivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    """What a program's last lines say, and what its network has to do with it; None where nothing is known.
+
+    Args:
+        preview: Whose program; its network is decided.
+        lines: Its output, oldest first.
+        needs: What its source says about the servers beside it.
+
+    Cancellation: connections are closed.
+    """
+    found = diagnose(lines, needs)
+    if found is not None:
+        return await _explain_missing(preview, found)
+    # A program that is wrong in itself may have asked for the network before, and done without.
+    if preview.reach is None or is_own_mistake(last_error(lines)):
+        return None
+    return diagnose_network(lines, preview.reach)
+
+
+async def explain_accused(preview: ActivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """As ``accuse``, with what the preview's network has to do with it. Cancellation: connections are closed."""
+    return await _explain_missing(preview, accuse(need, needs))
+
+
+async def _explain_missing(preview: ActivePreview, found: Diagnosis) -> Diagnosis:
+    """Of a server that is missing: whether it runs, and the network keeps the preview from it."""
+    host, port, reach = found.details.get("host"), found.details.get("port"), preview.reach
+    if found.reason != "missing_service" or reach is None or not isinstance(host, str):
+        return found
+    answers = isinstance(port, int) and reach.may_be_asked(host, port) and await _answers((host, port))
+    return with_network(found, reach, answers_outside=answers)
+
+
+async def _answers(address: tuple[str, int]) -> bool:
+    with trio.move_on_after(_CONNECT_S):
+        try:
+            stream = await trio.open_tcp_stream(*address)
+        except (OSError, ValueError, OverflowError):  # what a program prints may be no name (IDNA), and no port
+            return False
+        await trio.aclose_forcefully(stream)
+        return True
+    return False
 
 
 def blame(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
@@ -74,17 +134,21 @@ async def watch_needs(preview: ActivePreview, needs: Sequence[ServiceNeed], *, s
 
     Cancellation: nothing changes.
     """
-    silent = await find_unanswered(needs)
+    silent = await find_unanswered(needs, preview.reach)
     for need in silent:
         preview.log.say(_remark(need), Level.WARNING)
-    patience_s = _PATIENCE_S if any(need.at_startup for need in silent) else _LONG_PATIENCE_S
+    unreached = await find_unreached(preview, needs)
+    patience_s = _PATIENCE_S if any(need.at_startup for need in unreached) else _LONG_PATIENCE_S
     began = trio.current_time()
+    look_at = began + _LONG_PATIENCE_S
     await trio.sleep(patience_s)
     while preview.record.state is State.STARTING and preview.outcome is None:
         waited_s = trio.current_time() - began
         if waited_s >= _LONGEST_S or not _is_busy(preview):
-            found = _waits_for(preview, needs, await find_unanswered(needs), since_seq)
-            found = found or (await find_elsewhere(preview) if waited_s >= _LONG_PATIENCE_S else None)
+            found = await _waits_for(preview, needs, since_seq)
+            if found is None and trio.current_time() >= look_at:
+                look_at = trio.current_time() + _ELSEWHERE_S
+                found = await find_elsewhere(preview)
             if found is not None and preview.record.state is State.STARTING:
                 preview.fail(blame(found))
                 return
@@ -95,14 +159,12 @@ def _is_busy(preview: ActivePreview) -> bool:
     return preview.usage is None or preview.usage.cpu_percent > _BUSY_PERCENT
 
 
-def _waits_for(
-    preview: ActivePreview, needs: Sequence[ServiceNeed], silent: Sequence[ServiceNeed], since_seq: int
-) -> Diagnosis | None:
+async def _waits_for(preview: ActivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
     said = diagnose_services(preview.output_since(since_seq, _LAST_LINES), needs)
     if said is not None:
-        return said
-    likely = sorted(silent, key=lambda need: not need.at_startup)
-    return accuse(likely[0], needs) if likely else None
+        return await _explain_missing(preview, said)
+    likely = sorted(await find_unreached(preview, needs), key=lambda need: not need.at_startup)
+    return await explain_accused(preview, likely[0], needs) if likely else None
 
 
 def _remark(need: ServiceNeed) -> str:

@@ -31,10 +31,15 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
     if found.reason != "missing_module" or not isinstance(module, str) or "." not in module:
         return found
     *parents, last = module.split(".")
-    folder = _package(project, lines, parents)
+    try:
+        folder = _package(project, lines, parents)
+        modules = [] if folder is None else _modules(folder)
+    except (OSError, RuntimeError, ValueError):
+        # The folder is as the program has left it: links in a ring, rights taken away, names that are none.
+        return found
     if folder is None:
         return found
-    near = difflib.get_close_matches(last, _modules(folder), n=1)
+    near = difflib.get_close_matches(last, modules, n=1)
     hint = f"; did you mean '{'.'.join([*parents, near[0]])}'?" if near else ". Add it, or correct the import."
     return replace(found, message=f"{_place(lines, project)} '{module}', which the project does not have{hint}")
 

@@ -15,39 +15,70 @@ from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
 from preview.supervisor.house import House
 
-__all__ = ["open_environment"]
+__all__ = ["hold_environment", "is_shareable", "open_environment"]
 
 
 @asynccontextmanager
 async def open_environment(house: House, plan: StartPlan, project: Path, report: Report) -> AsyncIterator[Environment]:
-    """The environment that the plan wants, held until the context is left; a Node project has its packages then.
+    """The environment of a launch, held until the context is left; a Node project has its packages then.
 
     Raises:
         EnvironmentFailed: It cannot be had; says why.
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    request = EnvironmentRequest(
+    async with hold_environment(house, plan, project, report) as environment:
+        if plan.toolchain is not Toolchain.PYTHON:
+            await _place_modules(environment, project / plan.manifests)
+        yield environment
+
+
+@asynccontextmanager
+async def hold_environment(house: House, plan: StartPlan, project: Path, report: Report) -> AsyncIterator[Environment]:
+    """The environment that the plan wants, held until the context is left.
+
+    Raises:
+        EnvironmentFailed: It cannot be had; says why.
+
+    Cancellation: as the caches': a build under way leaves nothing.
+    """
+    cache = house.environments if plan.toolchain is Toolchain.PYTHON else house.node_environments
+    async with cache.open_environment(_request(plan, project), report) as environment:
+        yield environment
+
+
+async def is_shareable(house: House, plan: StartPlan, project: Path) -> bool:
+    """Whether another copy of the project would get the same environment: not where a package of it lies in there.
+
+    Raises:
+        EnvironmentFailed: A manifest cannot be read.
+
+    Cancellation: nothing changes.
+    """
+    if plan.toolchain is not Toolchain.PYTHON:
+        return True
+    return await house.environments.is_shareable(_request(plan, project))
+
+
+async def _place_modules(environment: Environment, folder: Path) -> None:
+    try:
+        await trio.to_thread.run_sync(partial(place_modules, environment.directory, folder))
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"The project's packages could not be put in its place: {error.strerror or error}; look at the "
+            "service's data folder",
+            reason="disk",
+        ) from error
+
+
+def _request(plan: StartPlan, project: Path) -> EnvironmentRequest:
+    return EnvironmentRequest(
         project=project,
         folder=plan.manifests,
         extra=plan.extra_requirements,
         server=_supplied(plan),
         entry=plan.target.file if plan.target is not None else None,
     )
-    if plan.toolchain is Toolchain.PYTHON:
-        async with house.environments.open_environment(request, report) as environment:
-            yield environment
-        return
-    async with house.node_environments.open_environment(request, report) as environment:
-        try:
-            await trio.to_thread.run_sync(partial(place_modules, environment.directory, project / plan.manifests))
-        except OSError as error:
-            raise EnvironmentFailed(
-                f"The project's packages could not be put in its place: {error.strerror or error}; look at the "
-                "service's data folder",
-                reason="disk",
-            ) from error
-        yield environment
 
 
 def _supplied(plan: StartPlan) -> SuppliedServer | None:

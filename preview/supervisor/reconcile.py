@@ -6,6 +6,7 @@ their helpers may not). Nothing of that is live when the service starts, because
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
         log.error("processes of an earlier run survived SIGKILL")
     for row in rows:
         await store.update(_ended(row))
-    removed = await remove_leftover_folders(settings, keep=frozenset())
+    removed = await remove_leftover_folders(settings, is_live=lambda _: False)
     found = Reconciled(len(rows), processes, removed)
     if found != Reconciled(0, 0, 0):
         log.warning("reconciled after a crash", rows=found.rows, processes=found.processes, folders=found.folders)
@@ -95,13 +96,19 @@ def _folder_names(settings: Settings) -> frozenset[str]:
     return frozenset(names)
 
 
-async def remove_leftover_folders(settings: Settings, *, keep: frozenset[str]) -> int:
-    """Remove the folders of all previews but those in ``keep`` (by id); how many previews had one.
+async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str], bool]) -> int:
+    """Remove the folders of all previews but the live ones; how many previews had one.
+
+    Args:
+        settings: Where they are.
+        is_live: Whether the preview of this id lives. Asked when the folders are listed: a preview is known before it
+            has a folder, and one may be launched while they are.
 
     Cancellation: the folder under way is removed in the background.
     """
-    leftovers = await trio.to_thread.run_sync(_folder_names, settings) - keep
-    for name in sorted(leftovers):
+    found = await trio.to_thread.run_sync(_folder_names, settings)
+    leftovers = [name for name in sorted(found) if not is_live(name)]
+    for name in leftovers:
         for parent in (workspace_root(settings), settings.resolved_db_path):
             await remove_tree(parent / name)
     return len(leftovers)

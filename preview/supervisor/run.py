@@ -2,42 +2,43 @@
 
 Two sorts of endings meet here. What ends a preview from outside or from a watcher (stop, expiry, exit) is decided
 synchronously on ``ActivePreview`` and cancels its scope; what goes wrong on the way to a running process is raised.
-Both are settled in ``_conclude``, under a bounded shield.
+Both are settled in ``conclude``, under a bounded shield.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import structlog
 import trio
 
-from preview.clock import now_ms
-from preview.detection import StartPlan, detect
+from preview.detection import StartPlan
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.lifecycle import State
-from preview.logs import End, Level
-from preview.runtime import Exit, RunningProcess, hold_without_listening
-from preview.supervisor.active import ActivePreview, Outcome
-from preview.supervisor.command import listens_itself, server_argv, server_variables
+from preview.supervisor.active import ActivePreview
+from preview.supervisor.conclude import conclude
+from preview.supervisor.handover import Handover
+from preview.supervisor.holding import holding_of
 from preview.supervisor.house import House
 from preview.supervisor.needs import watch_needs
+from preview.supervisor.network import choose_network
 from preview.supervisor.planning import open_environment
-from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping, store_end
+from preview.supervisor.processes import Processes
+from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
+from preview.supervisor.snapshots import Snapshots
+from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan
 from preview.supervisor.steps import Stage, run_steps
-from preview.supervisor.variables import child_environment, tell_variables
-from preview.supervisor.watch import watch_deadlines, watch_exit, watch_health, watch_usage
+from preview.supervisor.study import Study
+from preview.supervisor.watch import watch_deadlines, watch_health
+from preview.supervisor.watch_disk import watch_disk
 from preview.supervisor.workspace import Workspace, open_workspace
 
 __all__ = ["House", "run_preview"]
 
 log = structlog.get_logger(__name__)
-
-# What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
-# tree keeps open must not hold up the end.
-_DRAIN_S = 0.5
 
 
 async def run_preview(preview: ActivePreview, house: House) -> None:
@@ -54,22 +55,21 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
     except PreviewError as error:
         preview.fail(error)
     except OSError as error:
-        why = error.strerror or str(error)
-        log.error(  # noqa: TRY400  the machine's state (a full disk), not a mistake: no traceback helps
-            "preview could not be set up", preview_id=preview.id, why=why, path=error.filename
-        )
-        preview.fail(LaunchFailed(f"The service could not set this preview up: {why}; see its data folder."))
+        preview.fail(_as_failure(preview, error))
     except Exception as error:
         log.exception("preview failed unexpectedly", preview_id=preview.id)
-        preview.fail(LaunchFailed(f"The service could not run this preview ({type(error).__name__}); see its own log."))
+        preview.fail(LaunchFailed(f"The service could not run this preview ({_name(error)}); see its own log."))
     finally:
         with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
-            await _conclude(preview, house)
+            await conclude(preview, house)
 
 
 async def _live(preview: ActivePreview, house: House) -> None:
     record = preview.record
-    async with open_workspace(house.settings, record.id) as workspace:
+    # By the time that the process enters its group the kernel has done its waiting.
+    if house.door is not None:
+        house.door.expect()
+    async with open_workspace(house.settings, record.id) as workspace, _begun(preview, house, workspace):
         preview.directory = workspace.project
         try:
             started = trio.current_time()
@@ -80,26 +80,28 @@ async def _live(preview: ActivePreview, house: House) -> None:
                     f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
                     timeout_s=preview.startup_timeout_s,
                 )
-            plan = await _decide(preview, workspace)
+            study = await decide(preview, house, workspace, is_still=True)
+            plan = study.plan
+            network = choose_network(house.settings, plan)
+            preview.holding = holding_of(house.settings, house.runtime, network)
             await _accept(preview, house, workspace, plan)
+            preview.log.say(preview.holding.sentence())
             preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
-            _tell_plan(preview, plan)
-            await _in_environment(preview, house, workspace, plan)
+            tell_plan(preview, plan)
+            await _in_environment(preview, house, workspace, study)
         finally:
             preview.directory = None
 
 
-async def _decide(preview: ActivePreview, workspace: Workspace) -> StartPlan:
-    """Read the project, within the start-up time.
-
-    Cancellation: the thread that reads is left to end by its own bounds.
-    """
-    with trio.move_on_after(preview.startup_timeout_s):
-        return await trio.to_thread.run_sync(detect, workspace.project, preview.overrides, abandon_on_cancel=True)
-    raise StartupTimeout(
-        f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
-        timeout_s=preview.startup_timeout_s,
-    )
+@asynccontextmanager
+async def _begun(preview: ActivePreview, house: House, workspace: Workspace) -> AsyncIterator[None]:
+    """Its start, as far as it is known already, is under way while the rest is made ready."""
+    spec = house.known.spec(house.settings, preview, workspace)
+    if spec is None:
+        yield
+        return
+    async with house.runtime.reserve(spec):
+        yield
 
 
 async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
@@ -110,129 +112,67 @@ async def _accept(preview: ActivePreview, house: House, workspace: Workspace, pl
     preview.accepted.set()
 
 
-def _tell_plan(preview: ActivePreview, plan: StartPlan) -> None:
-    for decision in plan.decisions:
-        preview.log.say(decision)
-    for warning in plan.warnings:
-        preview.log.say(warning, Level.WARNING)
-    for line in tell_variables(plan):
-        preview.log.say(line)
-
-
-async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
-    def report(line: str, severity: int) -> None:
-        say = partial(preview.log.say, line, Level(severity))
-        # A builder's disk work, with what it has to say, is done in threads.
-        if trio.lowlevel.in_trio_run():
-            say()
-        else:
-            trio.from_thread.run_sync(say)
-
-    async with open_environment(house, plan, workspace.project, report) as environment:
+async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, study: Study) -> None:
+    async with open_environment(house, study.plan, workspace.project, report_to(preview)) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
-        settings = house.settings
-        variables = child_environment(settings, plan, environment, workspace, preview.record.port or 0)
-        stage = Stage(settings, house.runtime, plan, workspace, environment, variables)
+        house.known.note(preview.record.generation_id, environment, study)
+        stage = make_stage(preview, house, workspace, study, environment)
         await run_steps(preview, stage)
         await _serve(preview, house, stage)
 
 
 async def _serve(preview: ActivePreview, house: House, stage: Stage) -> None:
-    """Start the application's server, and watch it to its end."""
-    plan, project = stage.plan, stage.workspace.project
-    port, origin = preview.record.port or 0, preview.record.base_url or ""
-    if listens_itself(plan):
-        hold_without_listening(preview.listener)
-    spec = stage.spec(
-        preview,
-        server_argv(plan, stage.environment, project, port=port, origin=origin),
-        _working_folder(project, plan),
-        server_variables(plan, preview.listener, stage.variables),
-        serves=True,
-    )
-    async with house.runtime.open_process(spec) as process:
-        await _supervise(preview, house, plan, process)
-
-
-def _working_folder(project: Path, plan: StartPlan) -> Path:
-    folder = project / plan.directory
-    if not folder.is_dir():
-        raise LaunchFailed(
-            f"The folder {plan.directory} to start in is not there; correct `directory` in preview.toml.",
-            reason="missing_file",
-        )
-    return folder
-
-
-async def _supervise(preview: ActivePreview, house: House, plan: StartPlan, process: RunningProcess) -> None:
-    """The preview's nursery. The reader outlives the watchers, so that what the app says while it ends is kept."""
-    identity = process.identity
-    preview.record = replace(
-        preview.record, pid=identity.pid, pid_start_ticks=identity.start_ticks, boot_id=identity.boot_id
-    )
-    preview.log.say(f"process {identity.pid} started, port {preview.record.port}")
-    since_seq, drained = preview.log.last_seq, trio.Event()
-    drain = trio.CancelScope(shield=True)  # bounded below, once the process has gone
-    async with trio.open_nursery() as readers:
-        readers.start_soon(_read, preview, process, drain, drained)
+    """The preview's nurseries: environments end after the processes that run in them, these after their watchers."""
+    async with trio.open_nursery() as holders:
+        holds, snapshots = Holds(holders), Snapshots(preview, holders)
+        served: list[Processes] = []
         try:
-            async with trio.open_nursery() as watchers:
-                watchers.start_soon(
-                    partial(watch_exit, preview, process, plan.services, since_seq=since_seq, drained=drained)
-                )
-                watchers.start_soon(watch_deadlines, preview)
-                watchers.start_soon(watch_usage, preview, process, house.settings)
-                # The pid is in the row before the app can do much: a crash of the service finds it there.
-                watchers.start_soon(save, preview, house)
-                watchers.start_soon(partial(watch_needs, preview, plan.services, since_seq=since_seq))
-                await watch_health(preview, house, plan.health_path)
+            async with trio.open_nursery() as servings:
+                processes = Processes(preview, house.settings, servings, holds, snapshots)
+                served.append(processes)
+                await _supervise(preview, house, stage, processes, servings)
         finally:
-            if preview.record.state is State.STOPPING:
-                readers.start_soon(save_stopping, preview, house)
-            with trio.move_on_after(house.settings.stop_budget_s, shield=True):
-                preview.exit = await process.stop(house.settings.stop_grace_s)
-            drain.deadline = trio.current_time() + _DRAIN_S
+            snapshots.retire()
+            holds.release()
+            preview.exit = next((one.exit for one in served), None)
 
 
-async def _read(preview: ActivePreview, process: RunningProcess, drain: trio.CancelScope, drained: trio.Event) -> None:
-    with drain:
-        await preview.log.read_output(process.output)
-    drained.set()
-
-
-async def _conclude(preview: ActivePreview, house: House) -> None:
-    """Say how it ended, to everybody, in order: log, subscribers, database, then whoever waits for it.
-
-    Cancellation: what the database did not take is left to the cleanup; everybody else is told all the same. Called
-    under a bounded shield.
-    """
+async def _supervise(
+    preview: ActivePreview, house: House, stage: Stage, processes: Processes, servings: trio.Nursery
+) -> None:
+    """Start the first process, then watch over the preview, whichever of its processes serves."""
+    services, since_seq = stage.plan.services, preview.log.last_seq
     try:
-        outcome = preview.outcome or _interrupted(preview)
-        exited = preview.exit or Exit()
-        preview.record = replace(preview.record, exit_code=exited.code, exit_signal=exited.signal)
-        if preview.stored:
-            level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
-            preview.log.say(_last_words(preview, outcome), level)
-        # Ahead of the change of state: whoever sees that it is over sees how many lines there will ever be.
-        preview.record = replace(preview.record, last_seq=preview.log.last_seq)
-        preview.move(outcome.state, outcome.reason)
-        preview.log.finish(End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms()))
-        if preview.stored:
-            await store_end(preview, house)
+        processes.take(await processes.start(stage))
+    except (PreviewError, OSError) as error:
+        # Out of a nursery it would come in a group.
+        preview.fail(_as_failure(preview, error))
+        return
+    try:
+        async with trio.open_nursery() as watchers:
+            watchers.start_soon(watch_deadlines, preview)
+            watchers.start_soon(watch_disk, preview, processes.members, stage.disk)
+            # The pid is in the row before the app can do much: a crash of the service finds it there.
+            watchers.start_soon(save, preview, house)
+            watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq))
+            watchers.start_soon(processes.watch_exits)
+            watchers.start_soon(Handover(preview, house, processes, watchers).obey)
+            await watch_health(preview, house, stage.plan.health_path)
     finally:
-        preview.accepted.set()
-        preview.settled.set()
+        if preview.record.state is State.STOPPING:
+            servings.start_soon(save_stopping, preview, house)
 
 
-def _interrupted(preview: ActivePreview) -> Outcome:
-    """The task was cancelled from outside, without a stop: the service's nursery is being left."""
-    outcome = Outcome(State.STOPPED, "stopped: the service ended")
-    preview.outcome = outcome
-    preview.move(State.STOPPING, outcome.reason)
-    return outcome
+def _as_failure(preview: ActivePreview, error: PreviewError | OSError) -> PreviewError:
+    if isinstance(error, PreviewError):
+        return error
+    why = error.strerror or str(error)
+    log.error("preview could not be set up", preview_id=preview.id, why=why, path=error.filename)
+    return LaunchFailed(f"The service could not set this preview up: {why}; see its data folder.")
 
 
-def _last_words(preview: ActivePreview, outcome: Outcome) -> str:
-    if outcome.state is State.FAILED:
-        return f"failed: {outcome.reason}"
-    return f"stopped after {preview.uptime_s:.1f} s; processes, port {preview.record.port} and files are gone"
+def _name(error: BaseException) -> str:
+    """What went wrong, and not the group that it came in, out of a nursery."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__

@@ -56,4 +56,5 @@ async def store_end(preview: ActivePreview, house: House) -> None:
             # A mistake here would leave this task for the nursery that all previews share.
             log.exception("end not stored yet", preview_id=preview.id)
         else:
-            del house.pending[preview.id]
+            # The cleanup may have stored it meanwhile.
+            house.pending.pop(preview.id, None)

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import structlog
 import trio
 
 from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
+from preview.isolation import Network
 from preview.logs import Level
-from preview.runtime import Exit, Limits, ProcessSpec, RunningProcess, Runtime
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.command import resolve_command
-from preview.supervisor.diagnose import diagnose
+from preview.supervisor.control import Control
+from preview.supervisor.holding import limits_of
+from preview.supervisor.limits import (
+    memory_error,
+    tell,
+    tell_output,
+    was_killed_for_memory,
+    watch_usage,
+)
+from preview.supervisor.needs import explain
+from preview.supervisor.watch_disk import DiskWatch, watch_disk
 from preview.supervisor.workspace import Workspace
 
-__all__ = ["Stage", "run_steps"]
+__all__ = ["Stage", "readable_in", "run_steps"]
 
-log = structlog.get_logger(__name__)
-
-_MIB = 1024 * 1024
 _DRAIN_S = 0.5
 _LAST_LINES = 200
 
@@ -41,6 +49,10 @@ class Stage:
         workspace: Where the preview lives.
         environment: What it runs in.
         variables: What steps and application find in their environment.
+        network: What they reach.
+        disk: How their folders are watched.
+        warm: What the application may be forked from.
+        held: Cancelled when nothing runs in the environment any more; None: it is held for as long as the preview.
     """
 
     settings: Settings
@@ -49,6 +61,10 @@ class Stage:
     workspace: Workspace
     environment: Environment
     variables: Mapping[str, str]
+    network: Network
+    disk: DiskWatch
+    warm: WarmStart | None = None
+    held: trio.CancelScope | None = None
 
     def spec(
         self,
@@ -57,31 +73,43 @@ class Stage:
         directory: Path,
         variables: Mapping[str, str],
         *,
-        serves: bool = False,
+        control: Control | None = None,
+        port: int | None = None,
     ) -> ProcessSpec:
-        """One process of this preview; ``serves``: it inherits the listening socket."""
+        """One process of this preview.
+
+        Args:
+            preview: Whose.
+            argv: Program and arguments.
+            directory: Where it works.
+            variables: Its environment.
+            control: Its channel, if it serves: then it inherits the listening socket, too.
+            port: Where it listens by itself.
+        """
         settings = self.settings
         return ProcessSpec(
             preview_id=preview.id,
             argv=argv,
             directory=directory,
             environment=variables,
-            listener=preview.listener if serves else None,
-            limits=Limits(
-                memory_bytes=settings.memory_limit_mb * _MIB,
-                open_files=settings.max_open_files,
-                processes=settings.max_processes,
-                file_bytes=settings.max_file_bytes,
-            ),
-            readable=(
-                self.environment.directory,
-                self.environment.program.parent,
-                LAUNCHERS,
-                self.workspace.project,
-                self.workspace.temp,
-                self.workspace.database,
-            ),
+            listener=None if control is None else preview.listener,
+            limits=limits_of(settings),
+            readable=readable_in(self.environment),
+            writable=(self.workspace.project, self.workspace.temp, self.workspace.database),
+            network=self.network,
+            loopback_ports=settings.loopback_ports,
+            port=port,
+            slot=preview.record.port or 0,
+            number=preview.next_number(),
+            control=None if control is None else control.theirs,
+            # Steps are programs of their own.
+            warm=None if control is None else self.warm,
         )
+
+
+def readable_in(environment: Environment) -> tuple[Path, ...]:
+    """What a process of an environment has to be shown besides its own folders."""
+    return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
 
 
 async def run_steps(preview: ActivePreview, stage: Stage) -> None:
@@ -105,6 +133,9 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
         with trio.move_on_after(limit_s):
             ended = await _carry_out(preview, stage, step)
     except LaunchFailed as error:
+        if error.details.get("limit") == "memory":
+            # Whatever the step was for: the application would want more.
+            raise
         _tell_failure(preview, step, f"failed to start; {error.message}", error)
         return
     if ended == Exit(code=0):
@@ -113,7 +144,7 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
         said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
     else:
-        found = diagnose(preview.output_since(before, _LAST_LINES), stage.plan.services)
+        found = await explain(preview, preview.output_since(before, _LAST_LINES), stage.plan.services)
         meaning = found.message if found else "its output above says why"
         failure = LaunchFailed(
             found.message if found else f"The step {step.name} failed with {ended}; its output says why.",
@@ -138,38 +169,37 @@ async def _carry_out(preview: ActivePreview, stage: Stage, step: Step) -> Exit:
     argv = resolve_command(list(step.argv), stage.environment, directory)
     variables = {**stage.variables, **(step.variables or {})}
     async with stage.runtime.open_process(stage.spec(preview, argv, directory, variables)) as process:
-        return await _read_to_end(preview, process, stage.settings)
+        return await _read_to_end(preview, process, stage)
 
 
-async def _read_to_end(preview: ActivePreview, process: RunningProcess, settings: Settings) -> Exit:
+async def _read_to_end(preview: ActivePreview, process: RunningProcess, stage: Stage) -> Exit:
     """Its exit; what it printed is in the log by then, as far as nothing that it left behind keeps the pipe open."""
+    settings = stage.settings
+    over: list[LaunchFailed] = []
+    ended = Exit()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_watch_memory, preview, process, settings)
+
+        def end(error: LaunchFailed) -> None:
+            over.append(error)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(partial(watch_usage, preview, process, settings, is_step=True, end=end))
+        nursery.start_soon(partial(watch_disk, preview, process.members, stage.disk, is_step=True))
         drained = trio.Event()
 
         async def read() -> None:
-            await preview.log.read_output(process.output)
+            await preview.log.read_output(process.output, held=partial(tell_output, preview, settings))
             drained.set()
 
         nursery.start_soon(read)
         ended = await process.wait()
+        preview.log.hurry(process.output)
+        if was_killed_for_memory(preview, process):
+            end(memory_error(settings, is_step=True))
         with trio.move_on_after(_DRAIN_S):
             await drained.wait()
         nursery.cancel_scope.cancel()
+    if over:
+        tell(preview, "memory", over[0].message, Level.ERROR)
+        raise over[0]
     return ended
-
-
-async def _watch_memory(preview: ActivePreview, process: RunningProcess, settings: Settings) -> None:
-    limit_bytes = settings.memory_limit_mb * _MIB
-    while True:
-        await trio.sleep(settings.usage_interval_s)
-        try:
-            usage = await process.usage()
-        except OSError as error:
-            # The service itself is short of something (descriptors): that is no fault of this preview.
-            log.warning("step not measured", preview_id=preview.id, error=str(error))
-            continue
-        if usage.memory_bytes > limit_bytes:
-            sentence = f"stopped: a step used more than {settings.memory_limit_mb} MB of memory"
-            preview.log.say(sentence, Level.ERROR)
-            preview.fail(LaunchFailed(sentence, memory_bytes=usage.memory_bytes, limit_bytes=limit_bytes))

@@ -11,7 +11,7 @@ from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor.workspace import Workspace
 
-__all__ = ["SYSTEM_PATH", "child_environment", "tell_variables"]
+__all__ = ["SYSTEM_PATH", "child_environment", "keep_made_up", "tell_variables"]
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """What a program finds on any Linux machine; the service's own PATH is not passed on."""
@@ -62,6 +62,27 @@ def child_environment(
         "PORT": str(port),
         **_python_path(plan, workspace.project),
     }
+
+
+def keep_made_up(
+    plan: StartPlan, variables: Mapping[str, str], plan_before: StartPlan, before: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The variables of a plan that takes over from another: what was made up stays, for as long as it is asked for.
+
+    Else each reload would end every session that the application has signed.
+
+    Args:
+        plan: The new one.
+        variables: Its variables, filled.
+        plan_before: The one before.
+        before: Its variables, filled.
+    """
+    kept = {
+        name: before[name]
+        for name, variable in plan.variables.items()
+        if "{secret}" in variable.value and plan_before.variables.get(name) == variable and name in before
+    }
+    return {**variables, **{name: value for name, value in kept.items() if name in variables}}
 
 
 def _fills(workspace: Workspace, port: int) -> Mapping[str, str]:

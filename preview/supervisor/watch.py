@@ -1,109 +1,26 @@
-"""What watches over one running preview: its exit, its deadlines, what it uses, whether it answers."""
+"""What watches over one running preview, whichever of its processes serves: its deadlines, and whether it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-import structlog
 import trio
 
-from preview.detection import ServiceNeed
-from preview.errors import LaunchFailed, StartupTimeout
+from preview.errors import StartupTimeout
 from preview.lifecycle import Health, State
 from preview.logs import Level
-from preview.runtime import Exit, RunningProcess
-from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
-from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
 from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.house import House
-from preview.supervisor.needs import accuse, blame, find_unanswered
-from preview.supervisor.own_modules import name_own_module
 from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.saving import save
 
-__all__ = ["watch_deadlines", "watch_exit", "watch_health", "watch_usage"]
-
-log = structlog.get_logger(__name__)
-
-_MIB = 1024 * 1024
-# What it printed last says why it ended; it is in the pipe by then.
-_LAST_WORDS_S = 0.5
-_LAST_LINES = 200
-
-
-async def watch_exit(
-    preview: ActivePreview,
-    process: RunningProcess,
-    needs: Sequence[ServiceNeed],
-    *,
-    since_seq: int,
-    drained: trio.Event,
-) -> None:
-    """The leader ended by itself: whatever its code, a server that is gone has failed.
-
-    Args:
-        preview: Whose process it is.
-        process: The process.
-        needs: The servers that its source speaks of.
-        since_seq: The last line ahead of its own output.
-        drained: Set when all that it printed is in the log.
-
-    Cancellation: nothing changes.
-    """
-    ended = await process.wait()
-    preview.exit = ended
-    uptime_s = preview.uptime_s
-    with trio.move_on_after(_LAST_WORDS_S):
-        await drained.wait()
-    if preview.outcome is not None:
-        return
-    preview.log.say(f"process ended with {ended} after {uptime_s:.1f} s", Level.ERROR)
-    preview.fail(await _explain(preview, ended, needs, since_seq))
-
-
-async def _explain(preview: ActivePreview, ended: Exit, needs: Sequence[ServiceNeed], since_seq: int) -> LaunchFailed:
-    exit_facts = {"exit_code": ended.code, "exit_signal": ended.signal}
-    lines = preview.output_since(since_seq, _LAST_LINES)
-    found = diagnose(lines, needs)
-    if found is not None:
-        if preview.directory is not None:
-            found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
-        return blame(found, **exit_facts)
-    error = last_error(lines)
-    said = f": {error}" if error else "."
-    if preview.record.state is State.RUNNING:
-        return LaunchFailed(f"The process ended with {ended} while it ran{said}", **exit_facts)
-    missing = [need for need in await find_unanswered(needs) if need.at_startup]
-    if missing and not is_own_mistake(error):
-        return blame(accuse(missing[0], needs), **exit_facts)
-    if ended.code == 0:
-        sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
-        return LaunchFailed(sentence, **exit_facts)
-    return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
+__all__ = ["watch_deadlines", "watch_health"]
 
 
 async def watch_deadlines(preview: ActivePreview) -> None:
     """Stop it when its time is over, or when nobody asked it for too long. Cancellation: nothing changes."""
     preview.request_stop(await preview.deadlines.wait())
-
-
-async def watch_usage(preview: ActivePreview, process: RunningProcess, settings: Settings) -> None:
-    """Measure at an interval; more memory than allowed ends the preview. Cancellation: nothing changes."""
-    limit_bytes = settings.memory_limit_mb * _MIB
-    while True:
-        try:
-            preview.usage = usage = await process.usage()
-        except OSError as error:
-            # The service itself is short of something (descriptors): that is no fault of this preview.
-            log.warning("preview not measured", preview_id=preview.id, error=str(error))
-        else:
-            if usage.memory_bytes > limit_bytes:
-                sentence = f"stopped: used more than {settings.memory_limit_mb} MB of memory"
-                preview.log.say(sentence, Level.ERROR)
-                preview.fail(LaunchFailed(sentence, memory_bytes=usage.memory_bytes, limit_bytes=limit_bytes))
-        await trio.sleep(settings.usage_interval_s)
 
 
 async def watch_health(preview: ActivePreview, house: House, health_path: str | None) -> None:
@@ -139,7 +56,8 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     await save(preview, house)
     while True:
         await trio.sleep(house.settings.liveness_interval_s)
-        await _probe(preview, house)
+        if not preview.is_replaced:
+            await _probe(preview, house)
 
 
 def _take(preview: ActivePreview, answer: Answer, health_path: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 # Removing 100,000 files takes about two seconds on a slow disk; what is left then is found by the cleanup.
 _REMOVE_BUDGET_S = 5.0
+_AGAIN_S = (0.1, 0.3, 0.6, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,27 @@ async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[W
         yield workspace
     finally:
         with trio.move_on_after(_REMOVE_BUDGET_S, shield=True) as scope:
-            await remove_tree(workspace.root)
-            await remove_tree(workspace.database)
+            await remove_tree(workspace.root, workspace.database)
         if scope.cancelled_caught:
             log.error("folder not removed in time", preview_id=preview_id, directory=str(root))
 
 
-async def remove_tree(directory: Path) -> None:
-    """Remove a folder and all below it; links are removed, never followed. Nothing happens where there is none.
+async def remove_tree(*directories: Path) -> None:
+    """Remove folders and all below them; links are removed, never followed. Nothing happens where there is none.
+
+    What cannot be removed is tried again a moment later, some times: the service may be out of descriptors.
 
     Cancellation: the thread goes on in the background and ends with the removal.
     """
-    await trio.to_thread.run_sync(remove_folder, directory, abandon_on_cancel=True)
+    for pause_s in (*_AGAIN_S, None):
+        directories = await trio.to_thread.run_sync(_remove, directories, abandon_on_cancel=True)
+        if not directories or pause_s is None:
+            return
+        await trio.sleep(pause_s)
+
+
+def _remove(directories: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Those of which something is left."""
+    for directory in directories:
+        remove_folder(directory)
+    return tuple(directory for directory in directories if os.path.lexists(directory))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from preview.cli import checks
-from preview.cli.checks import Check, Result, run_checks
+from preview.cli.check import Check, Result
+from preview.cli.checks import run_checks
 from preview.cli.data_folder import ServiceNote, publish_note
 from preview.cli.entry import run
 from preview.settings import Settings
@@ -46,7 +47,7 @@ def test_as_json_it_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is True
-    assert {"name", "result", "found", "advice"} == set(report["checks"][0])
+    assert {"name", "result", "found", "advice", "section"} == set(report["checks"][0])
 
 
 @pytest.mark.usefixtures("_here")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -60,13 +62,6 @@ def test_without_any_port_the_sentence_names_the_option(monkeypatch: pytest.Monk
         _listen(None)
 
 
-@pytest.fixture
-def _structlog_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.usefixtures("_structlog_as_before")
 def test_the_services_own_log_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", "json")
     structlog.get_logger("a").info("hello", number=1)
@@ -76,14 +71,12 @@ def test_the_services_own_log_goes_to_stderr(capsys: pytest.CaptureFixture[str])
     assert json.loads(said.err)["event"] == "hello"
 
 
-@pytest.mark.usefixtures("_structlog_as_before")
 def test_the_services_own_log_is_readable_by_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", "console")
     structlog.get_logger("a").warning("careful", why="so")
     assert "careful why=so" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.usefixtures("_structlog_as_before")
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_what_variables_held_is_not_in_the_log_of_an_error(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", log_format)
@@ -100,3 +93,24 @@ def test_what_variables_held_is_not_in_the_log_of_an_error(log_format: str, caps
 def test_a_taken_port_cannot_be_bound() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert not can_bind("127.0.0.1", taken.getsockname()[1])
+
+
+FROZEN = """
+import gc, sys, trio
+from pathlib import Path
+from preview.cli.hosting import open_host
+from preview.settings import Settings
+async def main():
+    settings = Settings(data_dir=Path(sys.argv[1]), cache_dir=Path(sys.argv[1]) / "cache")
+    async with open_host(settings, bind="127.0.0.1:0"):
+        gc.collect()
+        print("frozen", gc.get_freeze_count() > len(gc.get_objects()))
+trio.run(main)
+"""
+
+
+def test_what_imports_have_made_is_left_alone_when_garbage_is_collected(tmp_path: Path) -> None:
+    """Else each full collection stops all streams for as long as it takes to go through all modules."""
+    argv = [sys.executable, "-c", FROZEN, str(tmp_path / "data")]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert "frozen True\n" in ran.stdout, ran.stderr

@@ -93,6 +93,26 @@ def test_a_request_goes_through_with_the_token_of_the_launch(running: str, capsy
     assert said.err.startswith("200 in ")
 
 
+def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["request", running, "GET", "/books", "-v", "-H", "X-Request-Id: mine"]) == 0
+    said = capsys.readouterr().err
+    assert "request mine, " in said
+    assert f"preview logs {running} --request mine" in said
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [["logs", "--level", "LOUD"], ["logs", "--source", "nope"], ["open", "--path", "docs"], ["open", "--path", "//x"]],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_is_a_mistake_in_the_command_line(
+    running: str, mistake: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *options = mistake
+    assert run([command, running, *options]) == ExitCode.USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_text('{"a": [1]}')
@@ -195,8 +215,8 @@ def test_a_launch_that_fails_shows_the_last_lines(
 def test_nothing_of_an_unknown_generation(here: Started, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["launch", "gen_nowhere"]) == ExitCode.NOT_FOUND
     assert run(["logs", "gen_nowhere"]) == ExitCode.NOT_FOUND
-    assert run(["request", "gen_nowhere", "GET", "/"]) == ExitCode.FAILED
-    assert "launch it from here" in capsys.readouterr().err
+    assert run(["request", "gen_nowhere", "GET", "/"]) == ExitCode.NOT_FOUND
+    assert "There is no generation" in capsys.readouterr().err
 
 
 def test_a_token_from_here_is_good_there(here: Started, capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,3 +257,42 @@ def test_a_second_service_on_one_folder_is_refused_in_one_sentence(here: Started
     assert done.returncode == ExitCode.FAILED
     assert f"is in use by process {here.process.pid} at {here.url}" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_open_starts_a_browser_with_a_link_that_leads_to_the_preview(
+    here: Started, running: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("typer.launch", started.append)
+    assert run(["open", running, "--path", "/books?q=x"]) == 0
+    url = capsys.readouterr().out.strip()
+    assert started == [url]
+    target = httpx2.URL(url)
+    answer = httpx2.get(
+        f"{here.url}{target.raw_path.decode()}", headers={"Host": target.netloc.decode()}, trust_env=False
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/books?q=x")
+    assert run(["open", running, "--print"]) == 0
+    assert len(started) == 1
+
+
+def test_share_makes_lists_and_revokes_links(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["share", running, "--expires", "60", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert run(["share", running]) == 0
+    said_of_it = capsys.readouterr()
+    assert "good until" in said_of_it.out
+    assert "from its own machine only: PREVIEW_DOMAIN" in said_of_it.err
+    assert run(["share", running, "--expires", "99999999"]) == 0
+    assert "as long as you asked" in capsys.readouterr().err
+    assert run(["share", running, "--public"]) == 0
+    said = capsys.readouterr().out
+    assert "anybody who knows the address" in said
+    assert made["url"] in said
+    assert run(["share", running, "--revoke", made["id"]]) == 0
+    assert run(["share", running, "--revoke", "all"]) == 0
+    capsys.readouterr()
+    assert run(["share", running, "--list", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["public"], shown["shares"]) == (False, [])
+    assert run(["share", running, "--list", "--public"]) == ExitCode.USAGE

@@ -12,10 +12,15 @@ from preview.logs import Batch, End, Gap, Level, Source, StatusChange
 from preview.logs.batch import batches_of
 
 ROWS = [
-    (1, 1_700_000_000_123, Level.INFO.value, Source.SYSTEM_STARTUP.value, "environment ready"),
-    (2, 1_700_000_000_456, Level.ERROR.value, Source.STARTUP.value, "it broke"),
+    (1, 1_700_000_000_123, Level.INFO.value, Source.SYSTEM_STARTUP.value, "environment ready", None),
+    (2, 1_700_000_000_456, Level.ERROR.value, Source.STARTUP.value, "it broke", None),
 ]
-ADDRESSES = Addresses("http://127.0.0.1:8000/login/x", "http://localhost:3001", "curl http://localhost:3001/books")
+ADDRESSES = Addresses(
+    "http://127.0.0.1:8000/login/x",
+    "http://preview-x.localhost:8000/.preview/open?code=y",
+    "http://localhost:3001",
+    "curl http://localhost:3001/books",
+)
 
 
 def batch() -> Batch:

@@ -188,3 +188,12 @@ def test_a_service_that_checks_public_keys_needs_a_token_from_elsewhere(
     with publish_note(tmp_path, ServiceNote.of_this_process("http://127.0.0.1:9")):
         assert run(["ls"]) == 1
     assert "identity provider" in capsys.readouterr().err
+
+
+def test_a_filter_is_asked_for_on_every_connection() -> None:
+    script = Script((200, line(1)), (200, line(2) + END[0]))
+    with serving(script) as url, open_api(url) as api:
+        events = list(LogReader(api, "gen_a", chosen={"level": "ERROR", "q": "bad"}))
+    assert [event.id for event in events][:2] == ["1", "2"]
+    assert len(script.asked) == 2
+    assert all("level=ERROR" in path and "q=bad" in path for path, _ in script.asked)

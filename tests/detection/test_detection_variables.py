@@ -61,6 +61,8 @@ def test_what_the_program_cannot_do_without_gets_a_value(tmp_path: Path, text: s
         'int(os.environ.get("X") or 25)',
         'os.environ["X"] if "X" in os.environ else None',
         'request.environ["HTTP_X"]',
+        'environ["REQUEST_METHOD"]',
+        'environ["wsgi.input"]',
         'os.environ["PORT"]',
         'os.getenv("GITHUB_CLIENT_SECRET")',
     ],
@@ -176,6 +178,18 @@ def test_a_placeholder_is_no_value(tmp_path: Path, value: str) -> None:
     assert values(tmp_path, 'x = os.environ["SECRET_KEY"]\n', **{".env.example": f"SECRET_KEY={value}\n"}) == {
         "SECRET_KEY": "{secret}"
     }
+
+
+@pytest.mark.parametrize("value", ['["http://localhost", "http://127.0.0.1:8000"]', "[]", '["*"]', "[1, 2]"])
+def test_a_list_is_a_value(tmp_path: Path, value: str) -> None:
+    text = f"{PYDANTIC}class S(BaseSettings):\n    origins: list[str]\n"
+    assert values(tmp_path, text, **{".env.example": f"ORIGINS='{value}'\n"}) == {"ORIGINS": value}
+
+
+@pytest.mark.parametrize("value", ["[your origins]", '["<your origin>"]', '["changeme", "..."]'])
+def test_a_list_of_placeholders_is_none(tmp_path: Path, value: str) -> None:
+    text = f"{PYDANTIC}class S(BaseSettings):\n    origins: list[str]\n"
+    assert values(tmp_path, text, **{".env.example": f"ORIGINS='{value}'\n"}) == {"ORIGINS": '["http://localhost"]'}
 
 
 def test_a_value_of_a_wrong_type_is_none(tmp_path: Path) -> None:

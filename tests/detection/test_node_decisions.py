@@ -275,3 +275,41 @@ def test_a_variable_gets_a_value_that_the_program_accepts(
 ) -> None:
     plan = plan_of(tmp_path, {"main": "server.ts"}, {"server.ts": f"{SERVER}{source}\n", **files})
     assert [item.value for item in plan.variables.values()] == ([] if value is None else [value])
+
+
+DATA_SOURCE = "export const source = new DataSource({type: 'better-sqlite3', migrations: ['migration/*.js']});\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "planned"),
+    [
+        (DATA_SOURCE, True),
+        (DATA_SOURCE.replace("better-sqlite3", "postgres"), False),
+        (DATA_SOURCE.replace("migrations:", "migrationsRun: true, migrations:"), False),
+        (DATA_SOURCE.replace("migrations:", "synchronize: true, migrations:"), False),
+        (DATA_SOURCE.replace("migrations:", "entities:"), False),
+        (DATA_SOURCE.replace("export ", ""), False),
+    ],
+)
+def test_typeorm_migrates_where_the_application_does_not(tmp_path: Path, source: str, planned: bool) -> None:
+    files = {"src/data.js": source, "migration/1-first.js": "exports.up = () => 1;\n"}
+    plan = plan_of(tmp_path, needing("typeorm", "better-sqlite3"), files)
+    cli = ("node", "--preserve-symlinks-main", "node_modules/typeorm/cli.js", "migration:run", "-d", "src/data.js")
+    assert [step.argv for step in plan.steps] == ([cli] if planned else [])
+
+
+def test_an_application_that_runs_its_migrations_itself_needs_no_step(tmp_path: Path) -> None:
+    server = f"require('./src/data').source.initialize().then((it) => it.runMigrations());\n{SERVER}"
+    files = {"src/data.js": DATA_SOURCE, "migration/1-first.js": "exports.up = () => 1;\n", "server.js": server}
+    assert plan_of(tmp_path, needing("typeorm", "better-sqlite3"), files).steps == ()
+
+
+@pytest.mark.parametrize(
+    "url", ["env('SHOP_URL')", 'env("SHOP_URL")', "process.env.SHOP_URL", "process.env['SHOP_URL']"]
+)
+def test_prismas_address_is_read_from_its_configuration_too(tmp_path: Path, url: str) -> None:
+    files = {
+        "prisma/schema.prisma": 'datasource db {\n provider = "sqlite"\n}\n',
+        "prisma.config.ts": f"export default defineConfig({{ datasource: {{ url: {url} }} }});\n",
+    }
+    assert plan_of(tmp_path, needing("prisma"), files).variables["SHOP_URL"].value == "file:{database_path}"

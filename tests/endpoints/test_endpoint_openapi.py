@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -155,3 +156,33 @@ def test_without_a_live_list_the_static_one_stands() -> None:
 def test_the_health_route_is_found(paths: list[str], expected: str | None) -> None:
     endpoints = [Endpoint("POST", "/health"), *(Endpoint("GET", path) for path in paths)]
     assert find_health_path(endpoints) == expected
+
+
+def operations(count: int, operation: Mapping[str, object]) -> dict[str, object]:
+    """A short document whose endpoints all refer to the same operation."""
+    return {"paths": {f"/{number}": {"$ref": "#/shared"} for number in range(count)}, "shared": {"get": operation}}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/models/M"}}}}},
+        {"description": "d" * 100_000, "summary": "s" * 100_000},
+        {"tags": ["t" * 100] * 10_000},
+        {"parameters": [{"in": "query", "name": f"{number}" * 20} for number in range(10_000)]},
+        {"responses": {"200": {"content": {"application/json": {"schema": {"properties": {"n" * 100_000: {}}}}}}}},
+    ],
+)
+def test_a_short_document_makes_no_long_answer(operation: dict[str, object]) -> None:
+    model = {"properties": {f"p{number}": {"$ref": "#/models/M"} for number in range(50)}}
+    found = endpoints_from_openapi({**operations(3_000, operation), "models": {"M": model}})
+    assert len(found) == 3_000
+    assert sum(len(repr(one)) for one in found) < 24 * 2**20
+
+
+def test_all_of_a_large_document_is_written_down() -> None:
+    model = {"properties": {f"field_{number}": {"type": "string"} for number in range(50)}}
+    body = {"requestBody": {"content": {"application/json": {"schema": model}}}, "description": "word " * 100}
+    found = endpoints_from_openapi(operations(1_000, body))
+    assert {len(cast("dict[str, str]", one.request_body)) for one in found} == {50}
+    assert {one.description for one in found} == {"word " * 100}

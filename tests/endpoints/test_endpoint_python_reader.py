@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from python_project_kit import write
 
+from preview.endpoints.budget import Budget
 from preview.endpoints.flask.find import find_flask_apps
 from preview.endpoints.flask.framework import FlaskFramework
-from preview.endpoints.python.interpreter import Budget, Interpreter
+from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.paths import PathValue
 from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module
 from preview.sources import Sources

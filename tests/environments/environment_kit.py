@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import trio
 
 
-def write_wheel(folder: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = ()) -> Path:
-    """A wheel with one module that knows its version."""
+def write_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    requires: tuple[str, ...] = (),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
+    """A wheel with one module that knows its version, and ``more`` files."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     needed = "".join(f"Requires-Dist: {line}\n" for line in requires)
@@ -18,6 +26,7 @@ def write_wheel(folder: Path, name: str, version: str = "1.0", requires: tuple[s
         f"{name}/__init__.py": f"VERSION = {version!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **more,
     }
     files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in files) + f"{info}/RECORD,,\n"
     with zipfile.ZipFile(path, "w") as archive:

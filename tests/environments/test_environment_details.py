@@ -330,10 +330,9 @@ def test_members_of_a_workspace_are_found_by_its_patterns(tmp_path: Path) -> Non
     manifest = read_node_manifest(tmp_path)
     assert manifest.members == ("apps/api", "lib")
     assert manifest.packages["."]["dependencies"] == {"api": "*", "lib": "file:lib"}
-    assert manifest.packages["."]["overrides"] == {"one": "1.0.0"}
+    assert manifest.packages["."]["overrides"] == {"one": "1.0.0", "two": "2"}
     assert manifest.range_of("other") is None
     assert manifest.notes == (
-        "yarn.lock is not read: npm chooses versions from the ranges in package.json",
         "out (file:../out) lies outside the project and is left out",
         "none (file:none.tgz) is not in the project and is left out",
     )
@@ -604,10 +603,11 @@ UNREACHABLE = "error: Failed to fetch: `https://h.example/simple/six/`: dns erro
 
 async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Said:
     said = Said()
+    python = Interpreter("/usr/bin/python3", "3.11.7", "")
     monkeypatch.setattr("preview.environments.install.run_uv", uv)
-    await Installation(tmp_path, required(*lines), None, said, python="3.11.7", offline=False, patience_s=LIMIT_S).run(
-        ()
-    )
+    await Installation(
+        tmp_path, required(*lines), None, said, interpreter=python, offline=False, patience_s=LIMIT_S
+    ).run(())
     return said
 
 

@@ -14,6 +14,11 @@ REQUIRED = RequirementSet(
     )
 )
 
+DENIED = [
+    "error: Building source distributions is disabled, but attempted to build `numpy`",
+    "error: Failed to build `numpy @ file:///x`\n cause: Building source distributions for `numpy` is disabled",
+    "hint: Wheels are required for `numpy` because building from source is disabled for all packages (i.e., with `x`)",
+]
 CASES = [
     ("because there is no version of six==99 and you require six==99,", "no_version", "six==99"),
     ("Because only six<=1.17.0 is available and you require six>=99,", "no_version", "six==99"),
@@ -66,3 +71,15 @@ def test_a_word_without_end_is_not_searched_for_names() -> None:
     started = time.thread_time()
     assert explain([f"error: {'x' * 100_000} is odd"], REQUIRED, offline=False).reason == "other"
     assert time.thread_time() - started < 1
+
+
+@pytest.mark.parametrize("said", DENIED)
+def test_a_package_that_may_not_be_built_is_told_with_the_setting(said: str) -> None:
+    found = explain(said.splitlines(), REQUIRED, offline=False, runs_code=False)
+    assert (found.reason, found.requirement, found.package) == ("denied", "numpy==1.16.0", "numpy")
+    assert "PREVIEW_BUILD_CODE=deny" in found.message
+
+
+def test_where_builds_are_allowed_the_setting_is_not_blamed() -> None:
+    found = explain(DENIED[2].splitlines(), REQUIRED, offline=False)
+    assert (found.reason, "PREVIEW_BUILD_CODE" in found.message) == ("other", False)

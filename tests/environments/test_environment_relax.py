@@ -145,3 +145,18 @@ def test_lines_for_the_python_that_a_project_wants_apply_on_another_too() -> Non
     found = as_for(required("d==1; python_version >= '3.15'", *lines), ">=3.15,<4")
     assert [item.text for item in found.requirements if item.applies] == ["d==1", "c==1"]
     assert as_for(required("c==1"), "new") == required("c==1")
+
+
+def test_what_may_not_be_built_gives_way_to_another_version_and_is_never_left_out() -> None:
+    text = ["hint: Wheels are required for `six` because building from source is disabled for all packages"]
+    wanted, loosening, found = required("six==1.0", "odd==2"), Loosening(), []
+    while step := loosening.after(wanted, explain(text, wanted, offline=False, runs_code=False), text):
+        wanted = step.required
+        found.append(" ".join(item.text for item in wanted.requirements))
+    assert found == ["six<2,>=1.0 odd==2", "six>=1.0 odd==2", "six odd==2"]
+
+
+def test_what_may_not_be_built_gives_way_to_no_package_from_elsewhere() -> None:
+    text = ["cause: Building source distributions for `six` is disabled"]
+    wanted = required("six @ git+https://example.org/six")
+    assert Loosening().after(wanted, explain(text, wanted, offline=False, runs_code=False), text) is None

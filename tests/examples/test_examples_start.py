@@ -29,6 +29,7 @@ async def started(name: str, tmp_path: Path, **variables: str) -> AsyncIterator[
     assert found is not None
     cache = EnvironmentCache(load_settings(cache_dir=tmp_path / "cache", data_dir=tmp_path))
     async with cache.open_environment(EnvironmentRequest(project), lambda line, level: None) as environment:
+        await cache.compile(environment.key)  # the first request waits for the imports
         with socket.create_server(("127.0.0.1", 0)) as listener:
             process = await trio.lowlevel.open_process(
                 [str(environment.python), "-m", "uvicorn", str(found), "--fd", str(listener.fileno())],
@@ -48,7 +49,8 @@ async def started(name: str, tmp_path: Path, **variables: str) -> AsyncIterator[
 
 
 def open_client() -> httpx2.AsyncClient:
-    return httpx2.AsyncClient()
+    # uvicorn closes a connection that has been idle for 5 s, which on a busy machine is while a request is on its way.
+    return httpx2.AsyncClient(timeout=LIMIT_S, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 async def finish(process: trio.Process) -> str:
@@ -65,7 +67,7 @@ async def test_the_bookshop_sells_logs_and_raises(tmp_path: Path) -> None:
     with trio.fail_after(LIMIT_S):
         async with (
             started("bookshop", tmp_path, LOG_LEVEL="INFO") as (process, address),
-            httpx2.AsyncClient() as client,
+            open_client() as client,
         ):
             assert (await client.get(f"{address}/health")).json() == {"status": "ok"}
             books = (await client.get(f"{address}/api/v1/books", params={"per_page": 2})).json()
@@ -89,7 +91,7 @@ async def test_at_the_services_log_level_the_server_is_still_heard(tmp_path: Pat
     with trio.fail_after(LIMIT_S):
         async with (
             started("bookshop", tmp_path, LOG_LEVEL="ERROR") as (process, address),
-            httpx2.AsyncClient() as client,
+            open_client() as client,
         ):
             await client.get(f"{address}/health")
             said = await finish(process)

@@ -198,15 +198,15 @@ async def test_a_file_that_goes_meanwhile_is_told(folder: Path, target: Path, re
 def _after_scan(monkeypatch: pytest.MonkeyPatch, act: object) -> None:
     from preview.generations import folder as module
 
-    scan = module._scan
+    scan = module.scan_folder
 
-    def scan_then_act(root: Path, limits: Limits) -> list[module._Found]:
+    def scan_then_act(root: Path, limits: Limits) -> list[module.Found]:
         found = scan(root, limits)
         assert callable(act)
         act()
         return found
 
-    monkeypatch.setattr(module, "_scan", scan_then_act)
+    monkeypatch.setattr(module, "scan_folder", scan_then_act)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from preview.settings import Settings, load_settings
 
 # A start of a real server on a busy machine, the first time with the building of its environment.
 PATIENCE_S = 90
+
+_STREAMS = re.compile(r'^preview_log_streams\{path="(\w+)"\} (\S+)$', re.MULTILINE)
 
 BACKEND = '''
 import logging
@@ -157,6 +160,11 @@ class World:
         made: dict[str, Any] = answer.json()
         return made
 
+    async def streams_by_path(self) -> dict[str, int]:
+        """How many log streams are open, as the metrics count them: those written directly, and the ordinary ones."""
+        text = (await self.client.get("/metrics")).text
+        return {path: int(float(count)) for path, count in _STREAMS.findall(text)}
+
     async def stop_preview(self, generation_id: str, user: str = "ann") -> None:
         answer = await self.ask("DELETE", f"/api/v1/generations/{generation_id}/preview", user=user)
         assert answer.status_code == 204, answer.text
@@ -170,6 +178,7 @@ def make_settings(folder: Path, **changes: Any) -> Settings:
         "port_min": 23001,
         "port_max": 23100,
         "stop_grace_s": 1,
+        "launches_per_minute": 100_000,
     }
     return load_settings(**values | changes)
 
@@ -211,12 +220,11 @@ class EventStream:
         self.parser = h11.Connection(h11.CLIENT)
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.rest = ""
-        self.raw = b""
+        self.rest = bytearray()
         self.ended = False
 
     async def open(self, target: str, headers: Mapping[str, str]) -> None:
-        fields = [("Host", "test"), *headers.items()]
+        fields = [("Host", "localhost"), *headers.items()]
         request = h11.Request(method="GET", target=target, headers=fields)
         await self.stream.send_all((self.parser.send(request) or b"") + (self.parser.send(h11.EndOfMessage()) or b""))
         head = await self._next()
@@ -231,19 +239,18 @@ class EventStream:
 
     async def frame(self) -> str | None:
         """One frame, comments too; None at the proper end of the body."""
-        while "\n\n" not in self.rest:
+        searched = 0
+        while (end := self.rest.find(b"\n\n", searched)) < 0:
+            searched = max(0, len(self.rest) - 1)
             event = await self._next()
             if isinstance(event, h11.EndOfMessage):
                 self.ended = True
                 return None
             assert isinstance(event, h11.Data), event
-            self.raw += event.data
-            self.rest = self.raw.decode()[len(self._taken) :]
-        frame, _, self.rest = self.rest.partition("\n\n")
-        self._taken += frame + "\n\n"
+            self.rest += event.data
+        frame = self.rest[:end].decode()
+        del self.rest[: end + 2]
         return frame
-
-    _taken = ""
 
     async def event(self) -> Event | None:
         """The next event, passing over comments and ``retry``."""

@@ -10,8 +10,9 @@ from functools import partial
 import trio
 from hypercorn.config import Config
 
+from preview.http.crowd import Crowd
+from preview.http.sends import Sends
 from preview.http.server import serve_app
-from preview.http.tcp import Sends
 
 Address = tuple[str, int]
 
@@ -27,12 +28,14 @@ class Running:
 
 
 @asynccontextmanager
-async def open_server(app: object, sends: Sends | None = None, **settings: object) -> AsyncIterator[Running]:
+async def open_server(
+    app: object, sends: Sends | None = None, *, crowd: Crowd | None = None, **settings: object
+) -> AsyncIterator[Running]:
     config = Config.from_mapping({"bind": ["127.0.0.1:0"], "graceful_timeout": 0.5, **settings})
     stop, stopped = trio.Event(), trio.Event()
 
     async def run(task_status: trio.TaskStatus[list[str]]) -> None:
-        await serve_app(app, config, shutdown_trigger=stop.wait, sends=sends, task_status=task_status)
+        await serve_app(app, config, shutdown_trigger=stop.wait, sends=sends, crowd=crowd, task_status=task_status)
         stopped.set()
 
     async with trio.open_nursery() as nursery:

@@ -17,7 +17,7 @@ from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 
 from preview.http.connection import RequestConnection, request_resources
-from preview.http.tcp import Sends
+from preview.http.sends import Sends
 
 
 class Endless(ResponseBody):
@@ -239,3 +239,19 @@ async def test_a_unix_socket_and_an_inherited_one_are_listened_on_and_not_inheri
                     async with stream:
                         await ask(stream, "/")
                         await read_until(stream, b"hello")
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_connection_ends_with_its_client_not_with_its_idle_time(app: App) -> None:
+    with trio.fail_after(10):
+        async with open_server(app, keep_alive_timeout=3600) as server:
+            descriptors = open_descriptors()
+            for _ in range(5):
+                async with await connect(server.address) as stream:
+                    await ask(stream, "/")
+                    await read_until(stream, b"hello")
+            while open_descriptors() > descriptors:  # noqa: ASYNC110  the kernel has no event for it
+                await trio.sleep(0.001)

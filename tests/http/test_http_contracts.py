@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from preview.endpoints import Endpoint
 from preview.http.contracts import Facts, plan, v1
-from preview.http.contracts.facts import camel, camel_keys, content_of, folded, whole
+from preview.http.contracts.facts import Call, camel, camel_keys, content_of, folded, whole
 from preview.http.openapi import shapes_plan, shapes_v1
+from preview.isolation import Network
 from preview.lifecycle import Health, State
 from preview.proxy import ProxyResponse
-from preview.runtime import Usage
+from preview.runtime import Held, Limits, Usage
 from preview.settings import load_settings
 from preview.storage.records import PreviewRecord
+from preview.supervisor import Holding
+from preview.supervisor.holding import Reached
 from preview.supervisor.interface import Launched
 
 AT = datetime(2025, 10, 20, 12, 30, 0, 123000, UTC)
@@ -102,6 +105,9 @@ def test_plan_status() -> None:
         "createdAt": "2025-10-20T12:30:00.123Z",
         "expiresAt": "2025-10-20T13:30:00.000Z",
         "generatedEndpoints": [{"method": "GET", "path": "/books", "description": "All books."}],
+        "isolation": None,
+        "limits": None,
+        "reached": [],
     }
     shapes_plan.PlanStatus.model_validate(shown)
 
@@ -118,8 +124,41 @@ def test_v1_status() -> None:
         "cpu_usage_percent": 12.3,
         "health": "healthy",
         "started_at": "2025-10-20T12:30:00.123Z",
+        "isolation": None,
+        "limits": None,
+        "reached": [],
     }
     shapes_v1.Status.model_validate(shown)
+
+
+def holding() -> Holding:
+    limits = Limits(512 * 2**20, 1024, 256, 2**30, cpu_cores=0.5, temp_bytes=64 * 2**20)
+    held: frozenset[Held] = frozenset({"memory", "cpu"})
+    made = Holding("sandbox", Network.NONE, ("files: its own",), held, limits, 2**30, 1000)
+    made.reached.append(Reached("cpu", "held to 0.5 cores"))
+    return made
+
+
+def test_both_contracts_name_what_holds_a_preview_in_and_to() -> None:
+    in_v1 = v1.status(Facts(record(), holding=holding()))
+    assert in_v1["isolation"] == {"runtime": "sandbox", "network": "none", "holds": ["files: its own"]}
+    assert in_v1["limits"] == {
+        "memory_mb": 512,
+        "cpu_cores": 0.5,
+        "processes": None,
+        "open_files": 1024,
+        "disk_mb": 1024,
+        "file_bytes": 2**30,
+        "temp_bytes": 64 * 2**20,
+        "output_bytes_per_s": 1000,
+    }
+    assert in_v1["reached"] == [{"limit": "cpu", "message": "held to 0.5 cores"}]
+    shapes_v1.Status.model_validate(in_v1)
+    shapes_v1.WatchedInstance.model_validate(v1.watched_instance(record(), holding(), 3))
+    in_plan = plan.status(Facts(record(), holding=holding()))
+    shapes_plan.PlanStatus.model_validate(in_plan)
+    assert camel_keys(in_v1["limits"]) == in_plan["limits"]
+    assert in_plan["reached"] == in_v1["reached"]
 
 
 @pytest.mark.parametrize(
@@ -234,28 +273,37 @@ def answer(body: bytes, kind: str | None = None, status: int = 200) -> ProxyResp
 
 def test_a_json_answer_is_parsed_in_plan_and_text_in_v1() -> None:
     came = answer(b'{"a": 1}', "application/json", 404)
-    assert plan.proxied(came) == {
+    made = Call(came, "r1", range(7, 9))
+    assert plan.proxied(made) == {
+        "requestId": "r1",
+        "log": {"firstSeq": 7, "lastSeq": 8},
         "statusCode": 404,
         "data": {"a": 1},
         "headers": {"content-type": "application/json"},
     }
-    assert v1.proxied(came) == {
+    assert v1.proxied(made) == {
+        "request_id": "r1",
+        "log": {"first_seq": 7, "last_seq": 8},
         "status_code": 404,
         "headers": {"content-type": "application/json"},
         "body": '{"a": 1}',
         "elapsed_ms": 3.4,
     }
-    shapes_plan.PlanProxied.model_validate(plan.proxied(came))
-    shapes_v1.Proxied.model_validate(v1.proxied(came))
+    shapes_plan.PlanProxied.model_validate(plan.proxied(call(came)))
+    shapes_v1.Proxied.model_validate(v1.proxied(call(came)))
+
+
+def call(came: ProxyResponse) -> Call:
+    return Call(came, "r1", range(0))
 
 
 def test_json_null_is_a_parsed_value_too() -> None:
-    assert plan.proxied(answer(b"null", "application/json"))["data"] is None
+    assert plan.proxied(call(answer(b"null", "application/json")))["data"] is None
 
 
 @pytest.mark.parametrize("body", [b"{broken", b"NaN", b"[Infinity]", b"[" * 100_000, b"9" * 5000])
 def test_an_answer_that_only_says_it_is_json_stays_text(body: bytes) -> None:
-    assert plan.proxied(answer(body, "application/json"))["data"] == body.decode()
+    assert plan.proxied(call(answer(body, "application/json")))["data"] == body.decode()
 
 
 @pytest.mark.parametrize(
@@ -268,8 +316,8 @@ def test_an_answer_that_only_says_it_is_json_stays_text(body: bytes) -> None:
     ],
 )
 def test_an_answer_that_is_not_text_comes_as_base64_with_an_encoding(body: bytes, kind: str) -> None:
-    assert plan.proxied(answer(body, kind))["encoding"] == "base64"
-    assert v1.proxied(answer(body, kind))["encoding"] == "base64"
+    assert plan.proxied(call(answer(body, kind)))["encoding"] == "base64"
+    assert v1.proxied(call(answer(body, kind)))["encoding"] == "base64"
 
 
 @pytest.mark.parametrize(
@@ -290,8 +338,8 @@ def test_text_is_decoded_by_its_charset(body: bytes, kind: str | None, text: str
 
 @given(st.binary(max_size=50), st.sampled_from(["", "text/plain", "application/json", "x/y", "text/a; charset=utf-16"]))
 def test_any_answer_can_be_shown(body: bytes, kind: str) -> None:
-    shapes_plan.PlanProxied.model_validate(plan.proxied(answer(body, kind)))
-    shapes_v1.Proxied.model_validate(v1.proxied(answer(body, kind)))
+    shapes_plan.PlanProxied.model_validate(plan.proxied(call(answer(body, kind))))
+    shapes_v1.Proxied.model_validate(v1.proxied(call(answer(body, kind))))
 
 
 def test_repeated_headers_are_joined_and_repeated_cookies_are_listed() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -156,6 +157,8 @@ def test_settings_come_from_the_environment_where_none_are_given(
 
 def test_the_asgi_module_holds_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path))
+    # Another test may have had it imported.
+    monkeypatch.delitem(sys.modules, "preview.asgi", raising=False)
     found = runpy.run_module("preview.asgi")
     assert isinstance(found["app"], PreviewApp)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -104,6 +106,8 @@ def test_a_full_port_range_is_500_in_plan_and_503_in_v1() -> None:
         (errors.AlreadyRunning, 409),
         (errors.LimitReached, 409),
         (errors.TooManyStreams, 429),
+        (errors.TooManyLaunches, 429),
+        (errors.DiskFull, 507),
         (errors.StartupTimeout, 504),
         (errors.UpstreamTimeout, 504),
         (errors.PreviewUnavailable, 503),
@@ -161,3 +165,11 @@ def test_an_unexpected_error_is_logged_under_an_id_and_shows_nothing_else(error:
     assert (shown["status"], shown["code"]) == (500, "internal_error")
     assert logs[0]["error_id"] == shown["details"]["error_id"]
     assert logs[0]["exc_info"] is error
+
+
+@pytest.mark.parametrize(("number", "word"), [(errno.EMFILE, "descriptors"), (errno.ENOSPC, "disk")])
+def test_what_the_machine_is_out_of_is_said(number: int, word: str) -> None:
+    with capture_logs():
+        shown = v1_shown(OSError(number, os.strerror(number)))
+    assert (shown["status"], shown["code"]) == (503, "service_short")
+    assert word in shown["detail"]

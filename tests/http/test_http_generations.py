@@ -196,7 +196,7 @@ async def test_extend_moves_the_end_up_to_the_tier_s_limit(tmp_path: Path) -> No
         assert extended.json()["expires_at"] > before
 
 
-async def test_restart_is_a_new_preview(tmp_path: Path) -> None:
+async def test_a_restart_of_what_runs_keeps_the_preview(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep(FILES)
         first = await world.launch(generation)
@@ -206,5 +206,5 @@ async def test_restart_is_a_new_preview(tmp_path: Path) -> None:
         shapes_v1.Launched.model_validate(answer.json())
         assert (answer.status_code, answer.json()["status"]) == (201, "running")
         assert answer.headers["preference-applied"] == "wait=60"
-        assert answer.json()["id"] != first["id"]
-        assert (await world.ask("GET", f"/api/v1/previews/{first['id']}")).json()["status"] == "stopped"
+        assert answer.json()["id"] == first["id"]
+        assert (await world.ask("GET", f"/api/v1/previews/{first['id']}")).json()["status"] == "running"

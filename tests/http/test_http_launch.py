@@ -193,3 +193,17 @@ async def test_two_users_do_not_see_each_other(tmp_path: Path) -> None:
             for prefix in ("/api/generations", "/api/v1/generations"):
                 answer = await world.ask("GET", f"{prefix}/{other}/preview/status", user=user)
                 assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("contract", ["plan", "v1"])
+async def test_launching_too_often_is_429_with_the_time_to_wait(tmp_path: Path, contract: str) -> None:
+    prefix = {"plan": "/api/generations/", "v1": "/api/v1/generations/"}[contract]
+    async with open_world(tmp_path, launches_per_minute=1, max_instances_per_user=5) as world:
+        await world.launch(await world.keep(FILES), wait_s=None)
+        path = f"{prefix}{await world.keep(FILES)}/preview/launch"
+        refused = await world.ask("POST", path)
+    shown = refused.json()
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert shown["details"]["retryAfterS" if contract == "plan" else "retry_after_s"] > 0
+    assert (shown["error"] if contract == "plan" else shown["code"]) == "too_many_launches"

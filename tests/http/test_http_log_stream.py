@@ -10,6 +10,7 @@ from http_server_kit import connect
 
 from preview.http.openapi import shapes_v1
 from preview.lifecycle import State, StopCause
+from preview.logs import LineFilter, LookBack, Range
 
 CHATTY = {
     "main.py": "import time\nfor number in range(300):\n    print('line', number, flush=True)\ntime.sleep(60)\n"
@@ -18,12 +19,23 @@ CHATTY = {
 }
 
 
+@pytest.fixture(params=["direct", "ordinary"])
+def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A test with this fixture is run on both ways that a stream can go."""
+    monkeypatch.setenv("PREVIEW_DIRECT_STREAMS", str(request.param == "direct"))
+    return str(request.param)
+
+
+on_each_path = pytest.mark.usefixtures("each_path")
+
+
 async def launch(world: World, files: dict[str, str]) -> str:
     generation = await world.keep(files)
     await world.launch(generation, wait_s=None)
     return generation
 
 
+@on_each_path
 async def test_a_stream_is_server_sent_events_that_nobody_may_keep(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, CHATTY)
@@ -62,6 +74,7 @@ async def test_a_change_of_state_is_an_event_of_its_own(tmp_path: Path, contract
     assert (event.data["status"], event.data[health], event.id) == ("running", "healthy", None)
 
 
+@on_each_path
 @pytest.mark.parametrize("how", ["header", "query", "both"])
 async def test_a_stream_resumes_right_behind_the_last_event(tmp_path: Path, how: str) -> None:
     async with open_world(tmp_path) as world:
@@ -78,6 +91,7 @@ async def test_a_stream_resumes_right_behind_the_last_event(tmp_path: Path, how:
     assert len(numbers) >= 199
 
 
+@on_each_path
 async def test_random_disconnects_lose_and_repeat_nothing(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, CHATTY)
@@ -97,6 +111,7 @@ async def test_random_disconnects_lose_and_repeat_nothing(tmp_path: Path) -> Non
     assert lines == [f"line {number}" for number in range(300)]
 
 
+@on_each_path
 async def test_tail_begins_with_the_last_lines(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, CHATTY)
@@ -114,10 +129,15 @@ async def test_follow_false_ends_with_the_newest_line(tmp_path: Path) -> None:
             await stream.until_message("line 299")
         async with open_events(world, generation, query="?follow=false") as stream:
             events = await stream.events()
+        # A number from an earlier preview, which had more lines: this one is read from its start.
+        async with open_events(world, generation, query="?follow=false&after=100000") as other:
+            again = await other.events()
     assert events[-1].data["message"] == "line 299"
     assert stream.ended
+    assert [one.id for one in again if one.kind == "message"] == [one.id for one in events if one.kind == "message"]
 
 
+@on_each_path
 async def test_the_end_closes_the_stream_and_a_reconnect_gets_204(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, CRASHING)
@@ -136,6 +156,7 @@ async def test_the_end_closes_the_stream_and_a_reconnect_gets_204(tmp_path: Path
         assert events_again[-1].kind == "end"
 
 
+@on_each_path
 async def test_a_quiet_stream_carries_comments(tmp_path: Path) -> None:
     async with open_world(tmp_path, keep_alive_s=0.1) as world:
         generation = await launch(world, NEVER_READY)
@@ -159,6 +180,7 @@ async def test_an_open_stream_keeps_its_preview_from_being_inactive(tmp_path: Pa
     assert preview.outcome.cause is StopCause.INACTIVE
 
 
+@on_each_path
 async def test_a_stream_lives_no_longer_than_its_token(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, NEVER_READY)
@@ -169,6 +191,7 @@ async def test_a_stream_lives_no_longer_than_its_token(tmp_path: Path) -> None:
     assert stream.ended
 
 
+@on_each_path
 async def test_a_stream_outlives_the_framework_s_response_timeout(tmp_path: Path) -> None:
     async with open_world(tmp_path, keep_alive_s=0.1) as world:
         world.app.config["RESPONSE_TIMEOUT"] = 0.2
@@ -179,6 +202,7 @@ async def test_a_stream_outlives_the_framework_s_response_timeout(tmp_path: Path
                 comments += await stream.frame() == ": keep-alive"
 
 
+@on_each_path
 async def test_shutdown_says_goodbye_at_once_and_ends_the_body_properly(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await launch(world, NEVER_READY)
@@ -227,13 +251,23 @@ async def test_errors_before_the_stream_are_ordinary_answers(tmp_path: Path) -> 
         assert (await world.ask("GET", path + "?tail=x")).status_code == 400
 
 
-async def test_too_many_streams_are_429_until_one_is_closed(tmp_path: Path) -> None:
+@on_each_path
+async def test_too_many_streams_are_429_until_one_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    async def look(look_back: LookBack, asked: Range, chosen: LineFilter) -> None:
+        looked.append(asked.limit)
+
     async with open_world(tmp_path, max_streams_per_user=1) as world:
         generation = await launch(world, NEVER_READY)
         async with open_events(world, generation) as stream:
             await stream.until_message("sleeping")
-            async with open_events(world, generation) as refused:
-                assert refused.status == 429
+            monkeypatch.setattr(LookBack, "page", look)
+            # Refused ahead of the search for the last lines that pass a filter.
+            for query in ("", "?tail=1&q=sleeping"):
+                async with open_events(world, generation, query=query) as refused:
+                    assert refused.status == 429
+            assert looked == []
         with trio.fail_after(10):
             while True:
                 async with open_events(world, generation) as again:
@@ -241,6 +275,7 @@ async def test_too_many_streams_are_429_until_one_is_closed(tmp_path: Path) -> N
                         break
 
 
+@on_each_path
 async def test_a_stalled_reader_delays_neither_the_others_nor_a_stop(tmp_path: Path) -> None:
     flood = {
         "main.py": "import threading\nfrom fastapi import FastAPI\napp = FastAPI()\n"
@@ -254,7 +289,8 @@ async def test_a_stalled_reader_delays_neither_the_others_nor_a_stop(tmp_path: P
         path = f"/api/v1/generations/{generation}/preview"
         async with await connect(world.address) as stalled:
             head = (
-                f"GET {path}/logs/stream HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {world.token('ann')}\r\n\r\n"
+                f"GET {path}/logs/stream HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {world.token('ann')}\r\n\r\n"
             )
             await stalled.send_all(head.encode())
             async with open_events(world, generation, query="?tail=0") as stream:

@@ -56,7 +56,7 @@ async def test_answers_about_a_running_preview_have_the_documented_shape(tmp_pat
         launched = await check.ask("POST", f"{_PLAN}/preview/launch", {}, Prefer="wait=60")
         for prefix in (_PLAN, _V1):
             await check.ask("POST", f"{prefix}/preview/launch", {})  # 409
-            for route in ("preview/status", "endpoints", "preview/endpoints", "preview/config"):
+            for route in ("preview/status", "endpoints", "preview/endpoints", "preview/config", "preview/logs"):
                 await check.ask("GET", f"{prefix}/{route}")
             await check.ask("POST", f"{prefix}/preview/logs/ticket")
             token = launched["previewToken"]

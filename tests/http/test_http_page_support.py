@@ -6,7 +6,7 @@ import pytest
 import trio
 from http_kit import FILES, NEVER_READY, open_events, open_world
 
-from preview.http.openapi import shapes_v1
+from preview.http.openapi import shapes_logs, shapes_v1
 from preview.supervisor.active import MAX_FURTHER_TOKENS
 
 ECHO = {"method": "GET", "path": "/echo"}
@@ -87,7 +87,7 @@ async def test_pages_of_history_give_the_lines_before_a_number_as_the_stream_doe
         headers = world.headers("ann")
         query = {"before": "200", "limit": "50", "preview_id": launched["id"]}
         answer = await world.client.get(path, params=query, headers=headers)
-        page = shapes_v1.LogPage.model_validate(answer.json())
+        page = shapes_logs.LogPage.model_validate(answer.json())
         assert [line.seq for line in page.lines] == list(range(150, 200))
         assert page.first_kept == 1
         assert answer.json()["lines"] == [line for line in streamed if 150 <= line["seq"] < 200]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from http_kit import FILES, NEVER_READY, World, open_world
+from http_kit import FILES, NEVER_READY, World, open_events, open_world
 
 from preview.http.openapi import shapes_plan, shapes_v1
+from preview.ids import REQUEST_ID
 
 PREFIX = {"plan": "/api/generations/{}", "v1": "/api/v1/generations/{}"}
 
@@ -52,6 +54,7 @@ async def test_a_request_travels_and_its_answer_comes_back_in_both_documents(tmp
     assert (said["method"], said["query"], said["body"]) == ("POST", {"page": "2", "q": "ü", "n": "1"}, '{"a":1}')
     # The preview's own authorization travels; the service's, the token and hop-by-hop fields do not.
     assert said["headers"]["authorization"] == "Bearer of-the-preview"
+    assert said["headers"].pop("x-request-id") == in_plan["requestId"] != in_v1["request_id"]
     assert set(said["headers"]) == {"host", "authorization", "accept-encoding", "content-type", "content-length"}
     assert in_v1["headers"]["content-type"] == "application/json"
 
@@ -138,3 +141,48 @@ async def test_a_preview_that_dies_of_a_request_is_an_upstream_failure(tmp_path:
         assert answer.json()["status_code"] == 405
         answer = await preview.ask("v1", {"method": "GET", "path": "/crash"})
         assert (answer.status_code, answer.json()["code"]) in {(502, "upstream_failed"), (503, "preview_unavailable")}
+        assert "The process ended with" in answer.json()["detail"]
+
+
+async def test_a_request_after_the_end_is_told_why_the_preview_ended(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        preview = await launched(world)
+        await preview.ask("v1", {"method": "GET", "path": "/crash"})
+        active = world.service.previews.active(preview.generation)
+        if active is not None:
+            await active.over.wait()
+        in_v1 = (await preview.ask("v1", {"method": "GET", "path": "/"})).json()
+        in_plan = (await preview.ask("plan", {"method": "GET", "path": "/"})).json()
+    said = "The preview is not running any more: The process ended with "
+    assert (in_v1["detail"][: len(said)], in_plan["message"][: len(said)]) == (said, said)
+    assert in_v1["detail"].endswith(". Launch it again.")
+
+
+async def test_lines_are_tied_to_the_call_that_they_were_printed_for(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        preview = await launched(world)
+        envelope = {"method": "GET", "path": "/say/2", "headers": {"x-request-id": "my~own.1"}}
+        mine = (await preview.ask("v1", envelope)).json()
+        envelope["headers"] = {"X-Request-ID": "not sane"}
+        made = (await preview.ask("plan", envelope)).json()
+        async with open_events(world, preview.generation) as stream:
+            events = await stream.until_message("said 1")
+    assert mine["request_id"] == "my~own.1"
+    assert re.fullmatch(REQUEST_ID, made["requestId"])
+    tied = [event for event in events if event.data.get("request_id") == "my~own.1"]
+    assert [event.data["message"] for event in tied] == ["said 0", "said 1"]
+    # All that was printed ahead of the answer was read by then.
+    seqs = [int(event.id or 0) for event in tied]
+    assert (mine["log"]["first_seq"], seqs[-1]) == (seqs[0], seqs[0] + 1)
+    assert mine["log"]["last_seq"] >= seqs[-1]
+    # A server writes of an access behind its answer: between the two calls there may be such a line.
+    assert made["log"]["firstSeq"] in {mine["log"]["last_seq"] + 1, mine["log"]["last_seq"] + 2}
+
+
+async def test_a_call_that_fails_names_its_request(tmp_path: Path) -> None:
+    async with open_world(tmp_path, proxy_timeout_s=0.3) as world:
+        preview = await launched(world)
+        envelope = {"method": "GET", "path": "/slow", "headers": {"X-Request-Id": "r1"}}
+        for contract, key in (("v1", "request_id"), ("plan", "requestId")):
+            answer = await preview.ask(contract, envelope)
+            assert (answer.status_code, answer.json()["details"][key]) == (504, "r1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import h11
 import pytest
@@ -75,12 +76,11 @@ async def stall_then_read(world: World, generation_id: str, lines: Lines, go_on:
         await read_some(stream, lines, LINES + 100)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_every_subscriber_reads_each_line_once_and_in_order(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "direct"), [(1, True), (2, True), (3, True), (1, False)])
+async def test_every_subscriber_reads_each_line_once_and_in_order(tmp_path: Path, seed: int, direct: bool) -> None:
     readers = [Lines() for _ in range(SUBSCRIBERS)]
-    async with open_world(
-        tmp_path, max_streams_per_user=200, subscriber_batches=4, max_log_lines=500, backlog_bytes=64 * 1024
-    ) as world:
+    bounds: dict[str, Any] = {"subscriber_batches": 4, "max_log_lines": 500, "backlog_bytes": 64 * 1024}
+    async with open_world(tmp_path, max_streams_per_user=200, direct_streams=direct, **bounds) as world:
         generation_id = await world.keep(TALKER)
         await world.launch(generation_id, wait_s=None)
         go_on = trio.Event()
@@ -89,6 +89,10 @@ async def test_every_subscriber_reads_each_line_once_and_in_order(tmp_path: Path
             async with trio.open_nursery() as nursery:
                 for number, lines in enumerate(readers[1:]):
                     nursery.start_soon(come_and_go, world, generation_id, lines, random.Random(seed * 1000 + number))
+            by_path = await world.streams_by_path()
+            # The one that stalls, and perhaps some that have just left.
+            assert by_path["direct" if direct else "ordinary"] >= 1
+            assert by_path["ordinary" if direct else "direct"] == 0
             go_on.set()
         last = world.service.previews.require(generation_id).log.last_seq
     for lines in readers:

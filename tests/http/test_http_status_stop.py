@@ -32,6 +32,7 @@ async def test_the_status_of_a_running_preview(tmp_path: Path) -> None:
     assert (in_plan["previewInstanceId"], in_v1["id"]) == (launched["id"], launched["id"])
     assert (in_plan["status"], in_v1["status"]) == ("running", "running")
     assert (in_plan["healthStatus"], in_v1["health"]) == ("healthy", "healthy")
+    assert (in_plan["isolation"]["runtime"], in_v1["limits"]["memory_mb"]) == (in_v1["isolation"]["runtime"], 512)
     assert {"method": "GET", "path": "/health"}.items() <= {
         key: value for one in in_plan["generatedEndpoints"] if one["path"] == "/health" for key, value in one.items()
     }.items()
@@ -107,7 +108,7 @@ async def test_a_client_that_goes_away_during_a_stop_does_not_call_it_off(tmp_pa
         active = world.service.previews.active(generation)
         assert active is not None
         async with await connect(world.address) as stream:
-            head = f"DELETE {PREFIX['v1'].format(generation)}/preview HTTP/1.1\r\nHost: test\r\n"
+            head = f"DELETE {PREFIX['v1'].format(generation)}/preview HTTP/1.1\r\nHost: localhost\r\n"
             await stream.send_all(f"{head}Authorization: Bearer {world.token('ann')}\r\n\r\n".encode())
             # From the first sign of the stop on, the client is of no more use.
             with active.log.subscribe(tail=0) as log:

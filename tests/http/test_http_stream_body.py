@@ -11,7 +11,7 @@ import trio.testing
 from preview.clock import utc_now
 from preview.errors import DatabaseUnavailable, TooManyStreams
 from preview.http.streams import LogStreamBody, StreamSlots, Waits
-from preview.logs import Batch, Contract, End, Gap, Received
+from preview.logs import Batch, Contract, Encoding, End, Gap, Received
 
 LINE = Batch("preview_x", 1, [0], bytes([0]), ["hello"])
 END = End("preview_x", "stopped", "over", 0, None, 0)
@@ -35,7 +35,7 @@ class Script:
 
 def body(receiver: Script, **changes: Any) -> LogStreamBody:
     values: dict[str, Any] = {
-        "contract": Contract.V1,
+        "encoding": Encoding(Contract.V1),
         "waits": Waits(),
         "preview_id": "preview_x",
         "expires_at": None,
@@ -69,7 +69,7 @@ async def test_a_receiver_that_has_ended_closes_the_stream() -> None:
 async def test_a_database_that_does_not_answer_closes_the_stream_without_an_end() -> None:
     assert await chunks(body(Script([LINE], DatabaseUnavailable("gone")))) == [
         b"retry: 2000\n\n",
-        LINE.encoded(Contract.V1),
+        LINE.encoded(Encoding(Contract.V1)),
     ]
 
 

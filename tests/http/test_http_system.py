@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
+from preview.http.access_log import AccessLogger
 from preview.http.metrics import Metrics
 from preview.http.openapi import shapes_v1
 from preview.http.server import serve_app
@@ -35,6 +36,17 @@ async def test_alive_and_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert (stopping.status_code, stopping.json()) == (503, {"status": "stopping"})
 
 
+async def test_a_full_disk_is_said_and_turns_nobody_away(tmp_path: Path) -> None:
+    async with open_world(tmp_path, min_free_disk_bytes=2**62) as world:
+        ready = await world.client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "disk_full")
+        assert "PREVIEW_MIN_FREE_DISK" in ready.json()["message"]
+        shapes_v1.Alive.model_validate(ready.json())
+        generation = await world.keep(NEVER_READY)
+        refused = await world.ask("POST", f"/api/v1/generations/{generation}/preview/launch")
+        assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
+
+
 async def test_metrics_count_answers_previews_and_streams(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep(NEVER_READY)
@@ -49,16 +61,30 @@ async def test_metrics_count_answers_previews_and_streams(tmp_path: Path) -> Non
         for sample in family.samples
     }
     assert samples["preview_previews",] == 1
-    assert samples["preview_log_streams",] == 1
+    assert samples["preview_log_streams", ("path", "direct")] == 1
+    assert samples["preview_log_streams", ("path", "ordinary")] == 0
     assert samples["preview_http_requests_total", ("method", "POST"), ("route", "v1.launch"), ("status", "201")] == 1
     assert samples["preview_http_requests_total", ("method", "OTHER"), ("route", "none"), ("status", "404")] == 1
     assert "ann" not in answer.text
     assert generation not in answer.text
 
 
+def test_a_preview_s_odd_statuses_are_counted_as_one_of_their_class() -> None:
+    metrics = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
+    for status in (299, 298, 404, 999):
+        metrics.answered("preview", "GET", status, 0.1)
+    shown = {
+        sample.labels["status"]: sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+        if sample.name == "preview_http_requests_total"
+    }
+    assert shown == {"200": 2, "404": 1, "900": 1}
+
+
 def test_each_app_has_a_registry_of_its_own() -> None:
-    first = Metrics(streams=lambda: 0, previews=lambda: 0)
-    second = Metrics(streams=lambda: 0, previews=lambda: 0)
+    first = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
+    second = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
     first.answered("here", "GET", 200, 0.1)
     assert isinstance(first.registry, CollectorRegistry)
     assert b'route="here"' in first.render()
@@ -128,14 +154,13 @@ def test_the_configuration_is_the_operator_s_file_under_our_requirements(tmp_pat
     file = tmp_path / "hypercorn.toml"
     file.write_text(
         'bind = ["0.0.0.0:9000"]\nbacklog = 7\nkeep_alive_timeout = 9\nread_timeout = 1\ngraceful_timeout = 60\n'
-        'access_log_format = "%(R)s %(q)s %(Uq)s"\n'
     )
     config = load_config(settings, file=file)
     assert (config.bind, config.backlog, config.keep_alive_timeout) == (["0.0.0.0:9000"], 7, 9)
     assert (config.read_timeout, config.graceful_timeout) == (None, 3)
     assert config.shutdown_timeout == settings.shutdown_timeout_s
     # Tickets travel in the query, and no log may hold them.
-    assert config.access_log_format == "%(r)s - %(U)s"
+    assert config.logger_class is AccessLogger
     assert load_config(settings, file=file, bind="127.0.0.1:1").bind == ["127.0.0.1:1"]
 
 

@@ -27,8 +27,21 @@ async def rig(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, usage_interval_s=0.5, step_timeout_s=20)
+    # Services that live as long as the whole run have previews too.
+    before = set(proctree.descendants(os.getpid()))
     with trio.fail_after(150):
         async with open_rig(settings, monkeypatch) as opened:
             yield opened
-        left = [pid for pid in proctree.descendants(os.getpid()) if proctree.read_marker(pid)]
+        left = [pid for pid in proctree.descendants(os.getpid()) if pid not in before and proctree.read_marker(pid)]
         assert left == []
+
+
+@pytest.fixture
+async def plain_rig(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Rig]:
+    """As ``rig``, without a sandbox."""
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, isolation="plain")
+    with trio.fail_after(150):
+        async with open_rig(settings, monkeypatch) as opened:
+            yield opened

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
 import trio
 
@@ -16,6 +16,7 @@ from preview.clock import utc_now
 from preview.detection import Overrides, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.generations import Generation
+from preview.runtime import proctree
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, LaunchRequest, User
@@ -55,7 +56,7 @@ class Rig:
     ) -> ActivePreview:
         """Launch the project by this plan; it is still starting."""
         self.source.projects["g1"] = files
-        self.monkeypatch.setattr("preview.supervisor.run.detect", lambda directory, overrides: plan)
+        self.monkeypatch.setattr("preview.supervisor.study.detect", lambda directory, overrides: plan)
         launched = await self.service.previews.launch(LaunchRequest(ANN, "g1", overrides=overrides))
         preview = self.service.previews.find(launched.record.id)
         assert preview is not None
@@ -104,9 +105,24 @@ async def ask(preview: ActivePreview, path: str = "/") -> httpx2.Response:
 
 
 def listening_ports(preview: ActivePreview) -> set[int]:
-    """Ports that any process of the preview listens on."""
-    leader = psutil.Process(preview.record.pid)
+    """Ports that any process of the preview listens on, whichever network it is in."""
+    pid = preview.record.pid
+    assert pid is not None
     found = set()
-    for process in (leader, *leader.children(recursive=True)):
-        found |= {one.laddr.port for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    for one in (pid, *proctree.descendants(pid)):
+        sockets = {link.readlink().name for link in Path(f"/proc/{one}/fd").iterdir()}
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{one}/net/{table}").read_text("ascii").splitlines()[1:]:
+                # local_address, state (0A: listening) and inode, as proc_net_tcp(5) has them.
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                    found.add(int(fields[1].rpartition(":")[2], 16))
+    # The preview's own socket is in the service's network, whichever its processes are in.
+    if f"socket:[{os.fstat(preview.listener.fileno()).st_ino}]" in _held(pid) and preview.record.port is not None:
+        found.add(preview.record.port)
     return found
+
+
+def _held(leader: int) -> set[str]:
+    pids = (leader, *proctree.descendants(leader))
+    return {link.readlink().name for one in pids for link in Path(f"/proc/{one}/fd").iterdir()}

@@ -12,6 +12,7 @@ from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE
 
 from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
 from preview.lifecycle import State
+from preview.runtime import proctree
 from preview.supervisor import ActivePreview
 
 DJANGO_VARIABLES = {
@@ -39,7 +40,10 @@ def assert_it_serves_on_the_services_socket(preview: ActivePreview) -> None:
     assert listening_ports(preview) == {preview.record.port}
     assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
     inherited = os.fstat(preview.listener.fileno()).st_ino
-    held = {link.readlink().name for link in Path(f"/proc/{preview.record.pid}/fd").iterdir()}
+    assert preview.record.pid is not None
+    # In a sandbox the leader is what made it, and the application is below.
+    pids = [preview.record.pid, *proctree.descendants(preview.record.pid)]
+    held = {link.readlink().name for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()}
     assert f"socket:[{inherited}]" in held
 
 
@@ -147,11 +151,17 @@ async def test_a_command_listens_at_its_port_itself(rig: Rig) -> None:
     preview = await rig.start(PLAIN, command("python", "serve.py", "$PORT"))
     assert preview.record.state is State.RUNNING, story(preview)
     assert listening_ports(preview) == {preview.record.port}
-    assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
     assert (await ask(preview)).status_code == 200
     await rig.service.previews.stop("g1")
     with socket.create_server(("127.0.0.1", preview.record.port or 0)):
         """Free again."""
+
+
+async def test_a_command_without_a_sandbox_has_the_port_to_itself(plain_rig: Rig) -> None:
+    preview = await plain_rig.start(PLAIN, command("python", "serve.py", "$PORT"))
+    assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
+    assert listening_ports(preview) == {preview.record.port}
+    assert (await ask(preview)).status_code == 200
 
 
 async def test_a_program_that_is_nowhere_is_named(rig: Rig) -> None:

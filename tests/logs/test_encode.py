@@ -7,13 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.clock import rfc3339_ms
-from preview.logs import EXPIRED, KEEP_ALIVE, PREAMBLE, Batch, Contract, End, Gap, Source, StatusChange, encode
+from preview.logs import (
+    KEEP_ALIVE,
+    PREAMBLE,
+    Batch,
+    Contract,
+    Encoding,
+    End,
+    Format,
+    Gap,
+    Source,
+    StatusChange,
+    encode,
+    expired,
+    progress,
+)
 from preview.logs.batch import batches_of
 from preview.logs.events import Level
 from preview.logs.marks import MARKS, STARTUP_PHASE, mark_of, system_mark
 
 MESSAGES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))
 LINES = st.lists(st.tuples(st.integers(0, 4_000_000_000_000), st.sampled_from(range(len(MARKS))), MESSAGES), min_size=1)
+
+V1, PLAN = Encoding(Contract.V1), Encoding(Contract.PLAN)
 
 
 def parse(stream: bytes) -> list[dict[str, str]]:
@@ -43,7 +59,7 @@ def test_any_line_survives_its_way_through_a_stream(
 ) -> None:
     stamps, marks, messages = zip(*lines, strict=True)
     batch = Batch("preview_a", first, stamps, bytes(marks), messages)
-    events = parse(encode([batch], contract))
+    events = parse(encode([batch], Encoding(contract)))
     assert [int(event["id"]) for event in events] == list(range(first, first + len(lines)))
     for event, (stamp, mark, message) in zip(events, lines, strict=True):
         level, source = MARKS[mark]
@@ -58,7 +74,7 @@ def test_any_line_survives_its_way_through_a_stream(
 
 def test_a_line_looks_as_the_contract_says() -> None:
     assert (
-        encode([batch_of("hé", first=17)], Contract.PLAN)
+        encode([batch_of("hé", first=17)], Encoding(Contract.PLAN))
         == (
             "id: 17\n"
             'data: {"timestamp": "2025-10-20T12:20:05.123Z", "level": "INFO", "message": "hé", "source": "preview"}\n\n'
@@ -68,34 +84,34 @@ def test_a_line_looks_as_the_contract_says() -> None:
 
 def test_a_batch_is_encoded_once_however_many_watch() -> None:
     batch = batch_of("a", "b")
-    assert batch.encoded(Contract.V1) is batch.encoded(Contract.V1)
-    assert b'"subprocess"' in batch.encoded(Contract.V1)
-    assert b'"preview"' in batch.encoded(Contract.PLAN)
+    assert batch.encoded(V1) is batch.encoded(V1)
+    assert b'"subprocess"' in batch.encoded(V1)
+    assert b'"preview"' in batch.encoded(PLAN)
 
 
 def test_separators_of_lines_that_are_no_line_ends_stay_inside_their_event() -> None:
-    frames = encode([batch_of("a\u2028b\u2029c\x85d")], Contract.V1)
+    frames = encode([batch_of("a\u2028b\u2029c\x85d")], Encoding(Contract.V1))
     assert "\u2028" not in frames.decode()
     assert json.loads(parse(frames)[0]["data"])["message"] == "a\u2028b\u2029c\x85d"
 
 
 def test_a_change_of_state_has_each_contracts_words() -> None:
     change = StatusChange("preview_a", "starting", "unknown", None, 0)
-    assert parse(encode([change], Contract.PLAN)) == [
+    assert parse(encode([change], Encoding(Contract.PLAN))) == [
         {
             "event": "status",
             "data": '{"previewInstanceId": "preview_a", "status": "launching", "healthStatus": "unknown", '
             '"reason": null, "timestamp": "1970-01-01T00:00:00.000Z"}',
         }
     ]
-    data = json.loads(parse(encode([change], Contract.V1))[0]["data"])
+    data = json.loads(parse(encode([change], Encoding(Contract.V1)))[0]["data"])
     assert data["status"] == "starting"
     assert data["health"] == "unknown"
     assert data["id"] == "preview_a"
 
 
 def test_a_gap_moves_the_clients_place_behind_it() -> None:
-    (event,) = parse(encode([Gap(3, 9, "retention")], Contract.V1))
+    (event,) = parse(encode([Gap(3, 9, "retention")], Encoding(Contract.V1)))
     assert event["event"] == "gap"
     assert event["id"] == "9"
     assert json.loads(event["data"]) == {"first": 3, "last": 9, "reason": "retention"}
@@ -103,7 +119,7 @@ def test_a_gap_moves_the_clients_place_behind_it() -> None:
 
 @pytest.mark.parametrize(("contract", "key"), [(Contract.PLAN, "exitCode"), (Contract.V1, "exit_code")])
 def test_the_end_tells_how(contract: Contract, key: str) -> None:
-    (event,) = parse(encode([End("preview_a", "failed", "It crashed.", 3, None, 0)], contract))
+    (event,) = parse(encode([End("preview_a", "failed", "It crashed.", 3, None, 0)], Encoding(contract)))
     assert event["event"] == "end"
     data = json.loads(event["data"])
     assert data[key] == 3
@@ -112,7 +128,11 @@ def test_the_end_tells_how(contract: Contract, key: str) -> None:
 
 
 def test_the_constants_are_whole_frames() -> None:
-    assert parse(PREAMBLE + KEEP_ALIVE + EXPIRED) == [{"retry": "2000"}, {"event": "expired", "data": "{}"}]
+    assert parse(PREAMBLE + KEEP_ALIVE + progress(7, Format.SSE) + expired(Format.SSE)) == [
+        {"retry": "2000"},
+        {"id": "7"},
+        {"event": "expired", "data": "{}"},
+    ]
 
 
 def test_a_batch_gives_its_parts() -> None:
@@ -121,7 +141,7 @@ def test_a_batch_gives_its_parts() -> None:
     assert [line.seq for line in batch.after(5).lines] == [6, 7]
     assert batch.last_seq == 7
     assert "5..7" in repr(batch)
-    batch.encoded(Contract.V1)
+    batch.encoded(V1)
     twin = batch.bare()
     assert twin.lines == batch.lines
     assert twin._encoded == {}
@@ -129,7 +149,7 @@ def test_a_batch_gives_its_parts() -> None:
 
 
 def test_rows_become_batches_that_end_where_numbers_are_missing() -> None:
-    rows = [(seq, 7, 20, "child.preview", str(seq)) for seq in (2, 3, 5)]
+    rows = [(seq, 7, 20, "child.preview", str(seq), None) for seq in (2, 3, 5)]
     batches = batches_of("preview_a", rows)
     assert [[line.seq for line in batch] for batch in batches] == [[2, 3], [5]]
     assert batches_of("preview_a", []) == []

@@ -12,6 +12,8 @@ from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 from preview.errors import DatabaseUnavailable
 from preview.logs import (
     Batch,
+    Contract,
+    Encoding,
     Gap,
     Level,
     LogStore,
@@ -21,11 +23,13 @@ from preview.logs import (
     Source,
     StatusChange,
     Subscription,
+    encode,
     run_log_writer,
 )
+from preview.logs import cursor as cursor_module
 from preview.logs import pages as pages_module
-from preview.logs import subscription as subscription_module
 from preview.logs.backlog import Backlog
+from preview.logs.recognise import Recogniser
 from preview.storage.database import open_database
 from preview.storage.tables import metadata
 
@@ -38,7 +42,7 @@ def status(state: str = "starting") -> StatusChange:
 
 def print_lines(log: PreviewLog, first: int, last: int) -> None:
     """What the reader does with the lines of one read."""
-    log._publish_output([f"line {number}" for number in range(first, last + 1)])
+    log._publish_output([f"line {number}" for number in range(first, last + 1)], Recogniser())
 
 
 def numbers(events: list[Received]) -> list[int]:
@@ -76,7 +80,7 @@ async def test_the_source_tells_the_phase(room: Room) -> None:
         if ready:
             log.mark_ready()
         log.say("x")
-        log._publish_output(["y", '127.0.0.1 - "GET / HTTP/1.1" 200 OK'])
+        log._publish_output(["y", '127.0.0.1 - "GET / HTTP/1.1" 200 OK'], Recogniser())
     assert [line.source for line in log.last_lines(10)] == [
         Source.SYSTEM_STARTUP, Source.STARTUP, Source.REQUEST, Source.SYSTEM, Source.PREVIEW, Source.REQUEST,
     ]  # fmt: skip
@@ -272,13 +276,13 @@ async def test_a_subscriber_cancelled_at_any_point_loses_nothing(make_room: Make
             with trio.move_on_after(random.Random(round_number).choice([0, 0, 0.0005, 0.002, 0.01])):
                 while True:
                     seen += numbers(await subscription.receive())
-        while subscription._next <= log.last_seq:
+        while subscription._cursor.next_seq <= log.last_seq:
             seen += numbers(await subscription.receive())
     assert seen == list(range(1, log.last_seq + 1))
 
 
 async def test_a_replay_from_memory_comes_in_bounded_parts(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription_module, "_REPLAY_BYTES", 500)
+    monkeypatch.setattr(cursor_module, "_REPLAY_BYTES", 500)
     log = room.log()
     for number in range(1, 101):
         print_lines(log, number, number)
@@ -288,6 +292,19 @@ async def test_a_replay_from_memory_comes_in_bounded_parts(room: Room, monkeypat
             parts.append(numbers(await subscription.receive()))
     assert len(parts) > 10
     assert [number for part in parts for number in part] == list(range(1, 101))
+
+
+async def test_lines_without_text_are_caught_up_with_in_pieces_of_bounded_size(make_room: MakeRoom) -> None:
+    """Each is a frame of its own: 64 KiB of line ends are 8 MB as they are sent."""
+    log = make_room(max_log_lines=100_000, backlog_bytes=2**28).log()
+    with log.subscribe() as subscription, trio.fail_after(10):
+        for _ in range(33):
+            log._publish_output([""] * 2000, Recogniser())
+        pieces = [len(encode(await subscription.receive(), Encoding(Contract.V1)))]
+        while subscription.is_behind:
+            pieces.append(len(encode(await subscription.receive(), Encoding(Contract.V1))))
+    assert sum(pieces) > 6 * 2**20
+    assert max(pieces) < 1.25 * 2**20
 
 
 def test_the_backlog_is_bounded_by_lines_and_bytes() -> None:

@@ -14,7 +14,9 @@ from page_kit import BROWSER_FLAGS, Running, run_service
 from playwright.sync_api import Browser, expect, sync_playwright
 
 
-def _chromium() -> str:
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program."""
     found = os.environ.get("PREVIEW_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         reason = "no Chromium is installed (apt-get install chromium), so the page is not looked at in a real browser"
@@ -25,11 +27,10 @@ def _chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = _chromium()
+def browser(chromium: str) -> Iterator[Browser]:
     expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         yield browser
         browser.close()
 

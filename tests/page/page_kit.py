@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -120,6 +121,11 @@ class Running:
     login: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def trusted(self) -> ssl.SSLContext:
+        """Who may have signed its certificate, where it has one."""
+        return ssl.create_default_context(cafile=self.environment.get("PREVIEW_CA"))
+
     def token(self, user: str) -> str:
         """A token for this person; made once, as it takes a process to make it."""
         if user not in self.tokens:
@@ -139,7 +145,7 @@ class Running:
 
     def api(self, user: str) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {self.token(user)}"}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=90)
+        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=90, verify=self.trusted)
 
     def kill(self) -> None:
         """As if the machine had lost it: no goodbye."""
@@ -165,7 +171,7 @@ def run_service(folder: Path, **settings: str) -> Iterator[Running]:
         "PREVIEW_STOP_GRACE": "1",
         **settings,
     }
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"{'https' if 'PREVIEW_TLS_CERT' in settings else 'http'}://127.0.0.1:{_free_port()}"
     process, login = _start(url, environment)
     running = Running(url, folder, process, environment, login)
     try:

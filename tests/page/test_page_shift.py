@@ -62,7 +62,7 @@ def test_nothing_moves_while_a_project_is_loaded_launched_watched_and_ended(
         shifts.expect_none(most, "while it loads")
         seen.launch()
         page.get_by_text("Live", exact=True).first.wait_for()
-        page.get_by_text("Memory").wait_for()
+        page.get_by_text("Memory", exact=True).wait_for()
         shifts.expect_none(most, "while it starts")
         with running.api(user) as api:
             (preview,) = api.get("/api/v1/previews?status=running").json()["previews"]
@@ -75,7 +75,7 @@ def test_nothing_moves_while_a_project_is_loaded_launched_watched_and_ended(
             shifts.expect_none(0.005, "while lines come")
             page.reload()
             seen.wait_for_line("burst 2999")
-            page.get_by_text("Memory").wait_for()
+            page.get_by_text("Memory", exact=True).wait_for()
             shifts.expect_none(most, "while it loads again")
             api.delete(path)
         seen.wait_for_state("Stopped")

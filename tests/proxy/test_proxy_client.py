@@ -2,20 +2,16 @@ from __future__ import annotations
 
 import gzip
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Iterator
 
-import h11
 import pytest
 import trio
+import trio.testing
+from proxy_kit import GET, Handler, answers, client, ok, upstream
 
 from preview.errors import PreviewUnavailable, UpstreamFailed, UpstreamTimeout
-from preview.proxy import PreviewClient, ProxyRequest, open_preview_client
+from preview.proxy import PreviewClient, ProxyRequest
 from preview.settings import Settings, load_settings
-
-Handler = Callable[[trio.SocketStream, bytes], Awaitable[None]]
-GET = ProxyRequest("GET", "/")
 
 
 @pytest.fixture
@@ -24,75 +20,6 @@ def unused_address() -> Iterator[tuple[str, int]]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()
-
-
-class Upstream:
-    """A server that answers with bytes, to be as wrong as wanted; keeps what it was sent."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.address = ("127.0.0.1", 0)
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        self.connections += 1
-        try:
-            while request := await read_request(stream):
-                self.requests.append(request)
-                await self.handler(stream, request)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-
-
-async def read_request(stream: trio.SocketStream) -> bytes:
-    """Head and content of one request; empty at the end of the connection."""
-    parser = h11.Connection(h11.SERVER)
-    raw, got_head = b"", False
-    while True:
-        event = parser.next_event()
-        if event is h11.NEED_DATA:
-            data = await stream.receive_some()
-            raw += data
-            if not data:
-                return raw if got_head else b""
-            parser.receive_data(data)
-        elif isinstance(event, h11.Request):
-            got_head = True
-        elif isinstance(event, h11.EndOfMessage):
-            return raw
-
-
-def answers(payload: bytes, *, close: bool = False) -> Handler:
-    async def handler(stream: trio.SocketStream, _: bytes) -> None:
-        await stream.send_all(payload)
-        if close:
-            await stream.aclose()
-
-    return handler
-
-
-def ok(body: bytes, *fields: str) -> bytes:
-    head = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *fields]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
-
-
-@asynccontextmanager
-async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
-    server = Upstream(handler)
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
-            listeners = await nursery.start(serve)
-            server.address = listeners[0].socket.getsockname()[:2]
-            yield server
-            nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def client(**settings: object) -> AsyncIterator[PreviewClient]:
-    async with open_preview_client(load_settings(**settings)) as opened:
-        yield opened
 
 
 async def test_an_answer_comes_back_with_status_headers_and_body() -> None:
@@ -157,6 +84,16 @@ async def test_connections_are_kept_and_used_again() -> None:
         assert server.connections == 1
 
 
+async def test_a_connection_to_one_process_is_not_used_for_the_next() -> None:
+    async with upstream(answers(ok(b"x"))) as server, client() as preview:
+        for process, connections in ((1, 1), (1, 1), (2, 2)):
+            await preview.send(server.address, GET, process=process)
+            assert server.connections == connections
+        assert {request.partition(b"Host: ")[2].split(b"\r\n")[0] for request in server.requests} == {
+            f"127.0.0.1:{server.address[1]}".encode()
+        }
+
+
 async def test_nobody_there_is_preview_unavailable(unused_address: tuple[str, int]) -> None:
     async with client() as preview:
         with trio.fail_after(10), pytest.raises(PreviewUnavailable):
@@ -209,6 +146,12 @@ async def test_a_small_answer_that_unpacks_to_a_huge_one_is_cut_at_the_limit() -
     ):
         with pytest.raises(UpstreamFailed, match="larger than 1000000 bytes"):
             await preview.send(server.address, GET)
+
+
+async def test_an_answer_in_a_coding_that_is_not_undone_comes_as_it_is_and_says_so() -> None:
+    async with upstream(answers(ok(b"\x0b\x02\x80text\x03", "Content-Encoding: br"))) as server, client() as preview:
+        answer = await preview.send(server.address, GET)
+    assert (answer.body, answer.headers) == (b"\x0b\x02\x80text\x03", [("Content-Encoding", "br")])
 
 
 async def test_a_packed_answer_is_unpacked_and_says_nothing_of_it() -> None:
@@ -292,3 +235,37 @@ async def test_many_cancelled_requests_leave_the_pool_usable() -> None:
 
 def test_settings_type_is_what_the_client_takes() -> None:
     assert isinstance(load_settings(), Settings)
+
+
+async def test_idle_connections_are_closed_though_no_request_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preview.proxy.relay.pool._IDLE_S", 0.05)
+    monkeypatch.setattr("preview.proxy.connections._SWEEP_S", 0.05)
+    gone = trio.Event()
+
+    async def handler(stream: trio.SocketStream, _: bytes) -> None:
+        await stream.send_all(ok(b"x"))
+        assert await stream.receive_some() == b""
+        gone.set()
+
+    async with upstream(handler) as server, client() as preview:
+        await preview.send(server.address, GET)
+        assert preview.connections.idle == 1
+        await gone.wait()
+        assert preview.connections.idle == 0
+
+
+async def test_a_connection_that_is_in_use_when_the_client_closes_ends_with_its_request() -> None:
+    gone = trio.Event()
+
+    async def handler(stream: trio.SocketStream, _: bytes) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(ok(b"x"))
+        assert await stream.receive_some() == b""
+        gone.set()
+
+    async with upstream(handler) as server, trio.open_nursery() as nursery:
+        async with client() as preview:
+            nursery.start_soon(preview.send, server.address, GET)
+            await trio.testing.wait_all_tasks_blocked()
+        await gone.wait()
+        assert preview.connections.idle == 0

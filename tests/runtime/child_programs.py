@@ -127,7 +127,8 @@ print(json.dumps({
     'core': resource.getrlimit(resource.RLIMIT_CORE),
     'nproc': resource.getrlimit(resource.RLIMIT_NPROC),
     'no_new_privs': status['NoNewPrivs'].strip(),
-    'session': os.getsid(0) == os.getpid(),
+    'session': os.getsid(0),
+    'pid': os.getpid(),
     'stdin': os.readlink('/proc/self/fd/0'),
     'cwd': os.getcwd(),
     'sigint_ignored': bool(int(status['SigIgn'].strip(), 16) & (1 << 1)),
@@ -141,3 +142,4 @@ listener.setblocking(True)
 connection, _ = listener.accept()
 connection.sendall(b'served')
 """
+SAY_AND_SERVE = SERVE.replace("connection, _", "print('up', flush=True)\nconnection, _")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from preview.runtime import child_subreaper, end_tree, proctree
 from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
@@ -109,3 +110,24 @@ def test_the_service_may_open_as_many_files_as_the_hard_limit_allows() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (512, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_waiting_for_the_end_ends_with_the_process(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = proctree.identify(sleeper.pid)
+    assert identity is not None
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(proctree.wait_ended, identity)
+            await wait_all_tasks_blocked()
+            sleeper.kill()
+    assert proctree.is_zombie(sleeper.pid)
+
+
+async def test_what_has_ended_or_is_another_process_by_now_is_not_waited_for(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = proctree.identify(sleeper.pid)
+    assert identity is not None
+    with trio.fail_after(10):
+        await proctree.wait_ended(replace(identity, start_ticks=1))
+        sleeper.kill()
+        sleeper.wait()
+        await proctree.wait_ended(identity)

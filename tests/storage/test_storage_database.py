@@ -13,12 +13,12 @@ import psycopg
 import pytest
 import trio
 from postgres import Server
-from sqlalchemy import Connection, event, func, insert, select, text
+from sqlalchemy import Connection, Engine, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
-from preview.storage import Database, open_database
+from preview.storage import Database, open_database, prepare
 from preview.storage.engine import make_engine, translate
 from preview.storage.tables import projects, users
 
@@ -29,6 +29,14 @@ def add_user(connection: Connection, user_id: str = "user_1") -> None:
 
 def count_users(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(users)) or 0
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+def inodes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
 def hurry(database: Database) -> None:
@@ -50,6 +58,52 @@ def locked(url: str) -> Iterator[None]:
         connection.execute("ROLLBACK")
     finally:
         connection.close()
+
+
+# Files
+
+
+async def test_the_files_of_an_sqlite_database_are_its_owners_alone(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path}/preview.db") as database:
+        await prepare(database)
+        await database.write(add_user)
+        modes = modes_in(tmp_path)
+    assert modes == {"preview.db": 0o600, "preview.db-wal": 0o600, "preview.db-shm": 0o600}
+
+
+async def test_a_database_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "preview.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE of_others (id)")
+    file.chmod(0o644)
+    async with open_database(f"sqlite:///{file}") as database:
+        await prepare(database)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_another_program_that_opens_and_closes_the_database_takes_none_of_its_files_away(tmp_path: Path) -> None:
+    # SQLite's last user writes the log ahead back and deletes it: another one must see that it is not the last.
+    file = tmp_path / "preview.db"
+    look = "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('SELECT * FROM users'); it.close()"
+    async with open_database(f"sqlite:///{file}") as database:
+        await prepare(database)
+        await database.write(add_user)
+        before = inodes_in(tmp_path)
+        subprocess.run([sys.executable, "-c", look, str(file)], check=True)  # noqa: ASYNC221  some milliseconds
+        assert inodes_in(tmp_path) == before
+        await database.write(lambda connection: add_user(connection, "user_2"))
+        assert await database.read(count_users) == 2
+
+
+async def test_a_database_that_a_link_names_before_it_is_there_is_its_owners_alone(tmp_path: Path) -> None:
+    link, file = tmp_path / "preview.db", tmp_path / "disk" / "real.db"
+    file.parent.mkdir(mode=0o700)
+    link.symlink_to(file)
+    async with open_database(f"sqlite:///{link}") as database:
+        await prepare(database)
+        await database.write(add_user)
+        modes = modes_in(file.parent)
+    assert modes == {"real.db": 0o600, "real.db-wal": 0o600, "real.db-shm": 0o600}
 
 
 # Reading and writing
@@ -369,3 +423,27 @@ def test_what_trying_again_does_not_mend_is_said(cause: Callable[[Path], None], 
     assert isinstance(error, DatabaseUnavailable)
     assert said in error.message
     assert "again" not in error.message
+
+
+def test_connections_that_open_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite answers BUSY at once where two of them switch its journal, whatever their patience."""
+    failures: list[Exception] = []
+    for number in range(40):
+        gate = threading.Barrier(4, timeout=20)
+        engines = [make_engine(f"sqlite:///{tmp_path / str(number)}.db") for _ in range(4)]
+
+        def connect(engine: Engine, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            try:
+                with engine.connect():
+                    pass
+            except OperationalError as error:
+                failures.append(error)
+            engine.dispose()
+
+        threads = [threading.Thread(target=connect, args=(engine,)) for engine in engines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []

@@ -81,7 +81,11 @@ def test_up_and_down_and_up_again(empty_database_url: str) -> None:
     assert migrate.current(url) == "0001"
     migrate.upgrade(url, "+1")
     assert (migrate.current(url), tables_of(url)) == ("0002", TABLES)
-    migrate.downgrade(url, "-1")
+    migrate.upgrade(url, "+1")
+    assert migrate.current(url) == "0003"
+    migrate.upgrade(url, "+1")
+    assert migrate.current(url) == HEAD
+    migrate.downgrade(url, "-3")
     assert migrate.current(url) == "0001"
 
 

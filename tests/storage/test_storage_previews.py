@@ -89,10 +89,10 @@ async def test_what_was_inserted_is_read_back(store: PreviewStore, record: Previ
 
 async def test_an_update_overwrites_the_whole_row(store: PreviewStore) -> None:
     await store.insert(FULL)
-    await store.insert(make_record("preview_other"))
+    await store.insert(make_record("preview_other", generation_id="gen_2"))
     await store.update(make_record(FULL.id, state=State.STOPPED))
     assert await store.get(FULL.id) == make_record(FULL.id, state=State.STOPPED)
-    assert await store.get("preview_other") == make_record("preview_other")
+    assert await store.get("preview_other") == make_record("preview_other", generation_id="gen_2")
 
 
 async def test_an_ended_preview_is_not_revived_by_a_late_update(store: PreviewStore) -> None:
@@ -112,6 +112,11 @@ async def test_there_is_nothing_for_an_unknown_id(store: PreviewStore) -> None:
     assert await store.latest("gen_none") is None
 
 
+@pytest.mark.parametrize("preview_id", ["", "a\0b", "\ud800", "a b"])
+async def test_there_is_nothing_for_what_cannot_be_an_id(store: PreviewStore, preview_id: str) -> None:
+    assert await store.get(preview_id) is None
+
+
 async def test_text_that_no_database_takes_is_made_harmless(store: PreviewStore) -> None:
     await store.insert(make_record(reason="a\0b\ud800c"))
     found = await store.get("preview_a")
@@ -126,6 +131,16 @@ async def test_the_latest_is_the_newest_in_whatever_state(store: PreviewStore) -
     found = await store.latest("gen_1")
     assert found is not None
     assert found.id == "preview_2"
+
+
+async def test_the_latest_is_the_one_made_last_though_the_clock_was_set_back(store: PreviewStore) -> None:
+    await store.insert(make_record("preview_before", state=State.STOPPED))
+    later = make_record("preview_after", created_at=START - timedelta(days=1))
+    await store.insert(later)
+    await store.update(replace(later, state=State.FAILED))
+    found = await store.latest("gen_1")
+    assert found is not None
+    assert found.id == "preview_after"
 
 
 async def test_unfinished_are_those_that_still_hold_something_oldest_first(store: PreviewStore) -> None:
@@ -148,7 +163,7 @@ async def test_pages_list_each_preview_once_newest_first(store: PreviewStore) ->
     # Two share each moment: the id decides.
     for number in range(10):
         moment = START + timedelta(milliseconds=number // 2)
-        await store.insert(make_record(f"preview_{number}", created_at=moment))
+        await store.insert(make_record(f"preview_{number}", generation_id=f"gen_{number}", created_at=moment))
     await store.insert(make_record("preview_other", user_id="user_2"))
     seen: list[str] = []
     cursor: str | None = None

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from preview.runtime import Exit, ProcessIdentity, ProcessSpec, Usage
+from preview.isolation import Network
+from preview.runtime import ColdStarts, Excess, Exit, Held, ProcessIdentity, ProcessSpec, Usage
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -41,6 +42,12 @@ class FakeProcess:
         await trio.lowlevel.checkpoint()
         return Usage(1, 0.0, 1)
 
+    def excess(self) -> Excess:
+        return Excess()
+
+    def members(self) -> list[int]:
+        return []
+
     async def stop(self, grace_s: float) -> Exit:
         self.end(Exit(signal=15))
         await self.writer.aclose()
@@ -58,21 +65,41 @@ class FakeProcess:
                     await connection.send(_ANSWER)
 
 
-class FakeRuntime:
+class FakeRuntime(ColdStarts):
     name = "fake"
 
     def __init__(self) -> None:
         self.live: dict[str, FakeProcess] = {}
         self.started = 0
+        self._news = trio.lowlevel.ParkingLot()
+
+    async def process(self, preview_id: str) -> FakeProcess:
+        """The preview's child, once it has started."""
+        while preview_id not in self.live:
+            await self._news.park()
+        return self.live[preview_id]
 
     def describe(self) -> Mapping[str, str]:
         return {}
+
+    def holds(self) -> frozenset[Held]:
+        return frozenset()
+
+    def network(self, wanted: Network) -> Network:
+        return wanted
+
+    def shares_listener(self, _network: Network) -> bool:
+        return True
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[FakeProcess]:
         self.started += 1
         process = FakeProcess(spec, self.started)
+        if spec.number > 1:
+            # It takes over from one that was ready.
+            process.become_ready()
         self.live[spec.preview_id] = process
+        self._news.unpark_all()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(process.serve)

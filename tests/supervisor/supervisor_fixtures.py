@@ -35,7 +35,9 @@ async def rig(make_settings: Callable[..., Settings]) -> AsyncIterator[Rig]:
 
 @pytest.fixture(autouse=True)
 async def in_time_and_no_process_left() -> AsyncIterator[None]:
+    # Services that live as long as the whole run have previews too.
+    before = set(proctree.descendants(os.getpid()))
     with trio.fail_after(120):
         yield
-    left = [pid for pid in proctree.descendants(os.getpid()) if proctree.read_marker(pid)]
+    left = [pid for pid in proctree.descendants(os.getpid()) if pid not in before and proctree.read_marker(pid)]
     assert left == []

@@ -13,8 +13,18 @@ import trio
 from preview.clock import utc_now
 from preview.errors import GenerationNotFound
 from preview.generations import Generation
+from preview.isolation import Network
 from preview.logs import Batch, End, Gap, LogLine, StatusChange
-from preview.runtime import FD_PLACEHOLDER, PlainRuntime, ProcessSpec, RunningProcess
+from preview.runtime import (
+    CONTROL_PLACEHOLDER,
+    FD_PLACEHOLDER,
+    ColdStarts,
+    Held,
+    PlainRuntime,
+    ProcessSpec,
+    RunningProcess,
+)
+from preview.runtime.cgroups import CgroupTree
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, Launched, LaunchRequest, User
@@ -87,21 +97,30 @@ class MemorySource:
                 await trio.Path(directory / name).write_text(text)
 
 
-class LightRuntime:
+class LightRuntime(ColdStarts):
     """The plain runtime, but the child is ``behave.py`` on the bare interpreter: 20 ms instead of a second."""
 
     name = "plain"
 
-    def __init__(self) -> None:
-        self.inner = PlainRuntime()
+    def __init__(self, groups: CgroupTree | None = None) -> None:
+        self.inner = PlainRuntime(groups)
         self.specs: list[ProcessSpec] = []
 
     def describe(self) -> Mapping[str, str]:
         return self.inner.describe()
 
+    def holds(self) -> frozenset[Held]:
+        return self.inner.holds()
+
+    def network(self, wanted: Network) -> Network:
+        return self.inner.network(wanted)
+
+    def shares_listener(self, network: Network) -> bool:
+        return self.inner.shares_listener(network)
+
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         self.specs.append(spec)
-        argv = [sys.executable, "-I", "-S", str(spec.directory / "behave.py"), FD_PLACEHOLDER]
+        argv = [sys.executable, "-I", "-S", str(spec.directory / "behave.py"), FD_PLACEHOLDER, CONTROL_PLACEHOLDER]
         return self.inner.open_process(replace(spec, argv=argv))
 
 
@@ -130,8 +149,8 @@ class Rig:
 
 
 @asynccontextmanager
-async def open_rig(settings: Settings) -> AsyncIterator[Rig]:
-    source, runtime = MemorySource(), LightRuntime()
+async def open_rig(settings: Settings, groups: CgroupTree | None = None) -> AsyncIterator[Rig]:
+    source, runtime = MemorySource(), LightRuntime(groups)
     async with open_service(settings, generations=source, runtime=runtime) as service:
         yield Rig(service, source, runtime)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,12 @@ from supervisor_kit import MemorySource, Rig, open_rig
 from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
 from preview.lifecycle import State
 from preview.runtime import Usage
-from preview.runtime.plain import PlainProcess
+from preview.runtime.process import TreeProcess
 from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.storage.previews import to_row
-from preview.supervisor import LaunchRequest, User, clean_once, run_cleanup
+from preview.supervisor import ActivePreview, LaunchRequest, User, clean_once, run_cleanup
 
 MakeSettings = Callable[..., Settings]
 ANN = User("ann", "enterprise")
@@ -31,7 +32,7 @@ async def test_a_measurement_that_fails_ends_no_preview(
     measured = trio.Event()
     calls = 0
 
-    async def usage(self: PlainProcess) -> Usage:
+    async def usage(self: TreeProcess) -> Usage:
         nonlocal calls
         await trio.lowlevel.checkpoint()
         calls += 1
@@ -40,7 +41,7 @@ async def test_a_measurement_that_fails_ends_no_preview(
         measured.set()
         return Usage(1, 0.0, 1)
 
-    monkeypatch.setattr(PlainProcess, "usage", usage)
+    monkeypatch.setattr(TreeProcess, "usage", usage)
     async with open_rig(make_settings(usage_interval_s=0.01)) as rig:
         preview = await rig.running()
         await measured.wait()
@@ -65,9 +66,27 @@ async def test_a_mistake_while_an_end_is_stored_reaches_no_other_preview(
     assert other.record.state is State.RUNNING
     assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
     await clean_once(rig.service.previews, rig.service.previews._house)
-    stored = await rig.service.previews._store.get(preview.id)
+    stored = await rig.service.previews._house.store.get(preview.id)
     assert stored is not None
     assert stored.state is State.STOPPED
+
+
+async def test_the_cleanup_spares_what_was_launched_since_it_began(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[ActivePreview] = []
+
+    def launch_then_list(settings: Settings) -> frozenset[str]:
+        launched.append(trio.from_thread.run(rig.running))
+        names: frozenset[str] = folder_names(settings)
+        return names
+
+    # The package exports a function of the module's name.
+    module = sys.modules["preview.supervisor.reconcile"]
+    folder_names = module._folder_names
+    monkeypatch.setattr(module, "_folder_names", launch_then_list)
+    await clean_once(rig.service.previews, rig.service.previews._house)
+    directory = launched[0].directory
+    assert directory is not None
+    assert directory.is_dir()
 
 
 async def test_a_mistake_in_the_cleanup_ends_nothing(
@@ -109,7 +128,7 @@ async def test_a_late_save_of_a_live_preview_does_not_revive_its_row(rig: Rig) -
     live = preview.record
     await rig.service.previews.stop("g1")
     with pytest.raises(PreviewNotFound):
-        await rig.service.previews._store.update(live)
+        await rig.service.previews._house.store.update(live)
     assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
 
 
@@ -160,7 +179,7 @@ async def test_the_row_of_an_ended_preview_is_what_was_known_of_it(rig: Rig) -> 
     record = await rig.service.previews.stop("g1")
     assert record == preview.record
     assert record.last_health_check == checked_at is not None
-    stored = await rig.service.previews._store.get(preview.id)
+    stored = await rig.service.previews._house.store.get(preview.id)
     assert stored is not None
     # The database keeps milliseconds.
     assert to_row(stored) == to_row(record)
@@ -192,3 +211,22 @@ async def test_a_full_disk_is_named_as_the_reason(make_settings: MakeSettings) -
     async with open_service(make_settings(), generations=source) as service:
         with pytest.raises(LaunchFailed, match="No space left on device"):
             await service.previews.launch(LaunchRequest(ANN, "g1"))
+
+
+async def test_an_end_that_the_cleanup_stores_meanwhile_ends_nothing_else(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await rig.running(generation_id="other")
+    await rig.running()
+    house, update = rig.service.previews._house, PreviewStore.update
+
+    async def update_beside_the_cleanup(self: PreviewStore, record: PreviewRecord) -> None:
+        await update(self, record)
+        if record.id in house.pending and not record.is_active:
+            monkeypatch.undo()
+            assert await rig.service.previews.store_pending() == 1
+
+    monkeypatch.setattr(PreviewStore, "update", update_beside_the_cleanup)
+    await rig.service.previews.stop("g1")
+    assert house.pending == {}
+    assert other.record.state is State.RUNNING

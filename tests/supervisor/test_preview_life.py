@@ -101,7 +101,7 @@ async def test_the_row_says_running_too(rig: Rig) -> None:
 
 
 async def preview_row_is(rig: Rig, preview_id: str, state: State) -> None:
-    store = rig.service.previews._store
+    store = rig.service.previews._house.store
     while True:
         record = await store.get(preview_id)
         assert record is not None
@@ -116,6 +116,7 @@ async def test_the_log_tells_the_story_of_the_launch(rig: Rig) -> None:
     lines, _ = await read_to_end(preview)
     story = [line.message for line in lines]
     expected = [
+        "isolation: plain (not sandboxed), network host; up to 512 MB of memory, ",
         "files ready in",
         'FastAPI app "app" found in main.py',
         "environment ready in",
@@ -337,7 +338,7 @@ async def test_a_mistake_of_the_service_is_contained_in_the_preview(rig: Rig, mo
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("preview.supervisor.run.server_argv", broken)
+    monkeypatch.setattr("preview.supervisor.serving.server_argv", broken)
     preview = await rig.running()
     await preview.over.wait()
     assert preview.record.state is State.FAILED
@@ -552,8 +553,9 @@ async def test_a_token_that_was_not_used_in_time_is_refused(make_settings: MakeS
 # The service
 
 
-async def test_restart_makes_a_new_preview(rig: Rig) -> None:
-    before = await rig.running()
+async def test_a_restart_of_what_is_still_starting_makes_a_new_preview(rig: Rig) -> None:
+    rig.source.add("g1", NEVER_ANSWERS)
+    before = rig.preview(await rig.launch("g1"))
     launched = await rig.service.previews.restart(ANN, "g1")
     assert launched.record.id != before.id
     assert before.record.state is State.STOPPED

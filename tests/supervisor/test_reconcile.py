@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import trio
+from structlog.testing import capture_logs
 from supervisor_kit import ANN, SERVER, LightRuntime, MemorySource, open_rig
 
 from preview.errors import ConfigurationError
@@ -42,7 +43,7 @@ async def main():
     settings = Settings(data_dir={data!r}, cache_dir={cache!r}, port_min={low}, port_max={high})
     async with open_rig(settings) as rig:
         preview = await rig.running({behave!r})
-        await rig.service.previews._store.update(preview.record)
+        await rig.service.previews._house.store.update(preview.record)
         await rig.service.previews._house.writer.flush(preview.id)
         print(preview.id, preview.record.pid, preview.log.last_seq, flush=True)
         await trio.sleep_forever()
@@ -102,7 +103,7 @@ async def test_another_services_rows_are_left_alone(make_settings: Callable[...,
     async with open_rig(settings) as rig:
         preview = await rig.running()
         elsewhere = replace(preview.record, id="preview_elsewhere", directory="/somewhere/else/preview_elsewhere")
-        await rig.service.previews._store.insert(elsewhere)
+        await rig.service.previews._house.store.insert(elsewhere)
     async with open_service(settings, generations=MemorySource(), runtime=LightRuntime()) as service:
         assert (await service.previews.get("preview_elsewhere")).state is State.RUNNING
 
@@ -146,6 +147,23 @@ async def test_two_services_on_one_data_folder_are_refused(make_settings: Callab
             async with open_service(settings):
                 pytest.fail("opened twice")
         assert rig.service.previews.require("g1").record.user_id == ANN.id
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that others may read, and that is not the service's alone."""
+    (tmp_path / "somebody's").touch()
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+async def test_a_data_folder_that_is_open_to_others_and_cannot_be_closed_is_said_once(
+    make_settings: Callable[..., Settings], open_folder: Path
+) -> None:
+    with capture_logs() as told:
+        async with open_service(make_settings(data_dir=open_folder)):
+            pass
+    assert [one["path"] for one in told if "open to other users" in one["event"]] == [str(open_folder)]
 
 
 async def test_a_data_folder_that_cannot_be_made_is_said(

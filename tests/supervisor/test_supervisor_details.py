@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,14 +18,17 @@ from structlog.testing import capture_logs
 
 from preview.detection import ServiceKind, ServiceNeed
 from preview.errors import LaunchFailed
+from preview.lifecycle import State
 from preview.logs import Level
-from preview.runtime import RunningProcess, Usage
+from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings
+from preview.supervisor import elsewhere as elsewhere_module
 from preview.supervisor import needs as needs_module
-from preview.supervisor import steps, watch
+from preview.supervisor import watch
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnosis import Diagnosis
 from preview.supervisor.elsewhere import find_elsewhere
+from preview.supervisor.limits import watch_usage
 from preview.supervisor.needs import find_unanswered
 from preview.supervisor.own_modules import name_own_module
 from preview.supervisor.probe import Answer
@@ -46,7 +51,9 @@ class Log:
 
 def preview(record: Record, log: Log | None = None) -> ActivePreview:
     """As much of one as is looked at."""
-    return cast("ActivePreview", SimpleNamespace(record=record, log=log or Log(), any_answer=True))
+    parts = SimpleNamespace(record=record, log=log or Log(), any_answer=True, listener=socket.socket(), reach=None)
+    parts.listener.close()
+    return cast("ActivePreview", parts)
 
 
 @pytest.fixture
@@ -82,6 +89,35 @@ async def test_a_program_that_listens_elsewhere_is_told_where(listener: socket.s
         assert await find_elsewhere(preview(Record(os.getpid(), port))) is None
 
 
+@pytest.fixture
+def two_that_hold_it(listener: socket.socket) -> Iterator[None]:
+    held, command = (listener.fileno(),), ["/bin/sleep", "600"]
+    with subprocess.Popen(command, pass_fds=held) as one, subprocess.Popen(command, pass_fds=held) as other:
+        yield
+        one.kill()
+        other.kill()
+
+
+@pytest.mark.usefixtures("two_that_hold_it")
+async def test_a_network_is_read_once_however_many_processes_are_in_it(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading costs the kernel milliseconds: with a hundred previews starting it took most of two cores."""
+    read: list[int] = []
+    list_sockets = elsewhere_module._listening_in
+
+    def count(pid: int) -> Iterator[tuple[int, int]]:
+        read.append(pid)
+        return list_sockets(pid)
+
+    monkeypatch.setattr(elsewhere_module, "_listening_in", count)
+    with listener:
+        assert await find_elsewhere(preview(Record(os.getpid(), 1))) is not None
+    # Each process below this one that is in a network of its own (a template that tests keep) is another.
+    assert read[0] == os.getpid()
+    assert len({Path(f"/proc/{pid}/ns/net").readlink() for pid in read}) == len(read)  # noqa: ASYNC240
+
+
 @pytest.mark.parametrize("record", [Record(), Record(2**22 + 1, 80), Record(None, 80)])
 async def test_a_program_that_is_gone_listens_nowhere(record: Record) -> None:
     assert await find_elsewhere(preview(record)) is None
@@ -114,6 +150,13 @@ async def test_a_misspelt_module_of_the_projects_own_is_named_with_its_place(tmp
     assert name_own_module(Diagnosis("missing_module", "x", {"module": "gone.zzz"}), [], tmp_path).message == "x"
 
 
+async def test_a_project_that_cannot_be_read_says_nothing_of_a_missing_module(tmp_path: Path) -> None:
+    (tmp_path / "ring").symlink_to("ring")
+    for module in ("ring.model", f"{'x' * 300}.model", "nul\0.model"):
+        found = Diagnosis("missing_module", "x", {"module": module})
+        assert name_own_module(found, [], tmp_path) == found
+
+
 class Process:
     """What it uses cannot be measured at first, and is too much then."""
 
@@ -127,12 +170,15 @@ class Process:
             raise answer
         return answer
 
+    def excess(self) -> Excess:
+        return Excess()
+
 
 @pytest.mark.parametrize(
     ("look", "sentence"),
     [
-        (steps._watch_memory, "stopped: a step used more than 2 MB of memory"),
-        (watch.watch_usage, "stopped: used more than 2 MB of memory"),
+        (partial(watch_usage, is_step=True), "stopped: a step used more than 2 MB of memory"),
+        (watch_usage, "stopped: used more than 2 MB of memory"),
     ],
 )
 async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
@@ -146,7 +192,15 @@ async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
             failed.append(error.message)
             scope.cancel()
 
-        stand_in = SimpleNamespace(id="p", log=log, fail=fail, usage=None)
+        stand_in = SimpleNamespace(
+            id="p",
+            log=log,
+            fail=fail,
+            usage=None,
+            outcome=None,
+            holding=None,
+            record=SimpleNamespace(state=State.RUNNING),
+        )
         settings = SimpleNamespace(memory_limit_mb=2, usage_interval_s=0)
         await look(cast("ActivePreview", stand_in), cast("RunningProcess", Process()), cast("Settings", settings))
     assert log.said == failed == [sentence]

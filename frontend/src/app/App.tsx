@@ -1,4 +1,4 @@
-import { type DragEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useState } from "react";
 
 import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
@@ -7,13 +7,14 @@ import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
-import { PickError, pickDropped, type Picked } from "./folder";
+import { DropVeil } from "./DropVeil";
 import { Logo } from "./Logo";
 import { client, keepToken } from "./ownToken";
 import { DropZone, Sidebar, UploadButton } from "./Sidebar";
 import { type SignedOutBecause, SignIn } from "./SignIn";
 import { useThemeChoice } from "./theme";
-import { type Projects, useProjects } from "./useProjects";
+import { isOn, type Projects, useProjects } from "./useProjects";
+import { type Upload, useUpload } from "./useUpload";
 import { Workspace } from "./Workspace";
 
 type Who = { kind: "asking" } | { kind: "nobody"; why: SignedOutBecause } | { kind: "known"; session: Session };
@@ -97,13 +98,13 @@ const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
 function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
   const projects = useProjects(client, onSignedOut);
   const [selected, select] = useSelection(projects);
-  const drop = useUpload(projects, select);
+  const project = projects.list?.find((one) => one.id === selected) ?? null;
+  const drop = useUpload(projects, project, select);
   const { refresh } = projects;
   useEffect(
     () => (selected === null ? undefined : client.onChange(selected, () => void refresh())),
     [selected, refresh],
   );
-  const project = projects.list?.find((one) => one.id === selected) ?? null;
   return (
     <div className={styles.home} {...drop.handlers}>
       <header className={styles.top}>
@@ -142,6 +143,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           selected={selected}
           onSelect={select}
           onPick={drop.take}
+          onReplace={drop.replace}
           isUploading={drop.isUploading}
         />
         <div className={styles.main}>
@@ -171,16 +173,12 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           )}
         </div>
       </div>
-      {drop.isOver && (
-        <div className={styles.dropVeil}>
-          <div>Drop it to upload</div>
-        </div>
-      )}
+      {drop.isOver && <DropVeil running={project && isOn(project.preview) ? project.name : null} />}
     </div>
   );
 }
 
-function Welcome({ takesUploads, drop }: { takesUploads: boolean; drop: ReturnType<typeof useUpload> }): ReactNode {
+function Welcome({ takesUploads, drop }: { takesUploads: boolean; drop: Upload }): ReactNode {
   return (
     <main className={styles.welcome}>
       <h2>Run a backend, and watch it</h2>
@@ -220,39 +218,4 @@ function useSelection(projects: Projects): [string | null, (id: string) => void]
 
 function fromAddress(): string | null {
   return location.hash.startsWith("#/") ? decodeURIComponent(location.hash.slice(2)) : null;
-}
-
-/** Uploads by drop or by picking, one at a time. */
-function useUpload(projects: Projects, onDone: (id: string) => void) {
-  const [isOver, setOver] = useState(false);
-  const [isUploading, setUploading] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
-  const depth = useRef(0);
-  const { upload, takesUploads } = projects;
-  const take = (picked: Promise<Picked>): void => {
-    setUploading(true);
-    setProblem(null);
-    picked
-      .then(upload)
-      .then(onDone)
-      .catch((error: unknown) => setProblem(error instanceof PickError ? error.message : asProblem(error).message))
-      .finally(() => setUploading(false));
-  };
-  const moved = (event: DragEvent, step: number): void => {
-    if (!takesUploads || !event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    depth.current = Math.max(0, depth.current + step);
-    setOver(depth.current > 0);
-  };
-  const handlers = {
-    onDragEnter: (event: DragEvent) => moved(event, 1),
-    onDragOver: (event: DragEvent) => moved(event, 0),
-    onDragLeave: (event: DragEvent) => moved(event, -1),
-    onDrop: (event: DragEvent) => {
-      moved(event, -depth.current);
-      if (takesUploads && !isUploading && event.dataTransfer.types.includes("Files"))
-        take(pickDropped(event.dataTransfer));
-    },
-  };
-  return { isOver, isUploading, problem, take, dismiss: () => setProblem(null), handlers };
 }

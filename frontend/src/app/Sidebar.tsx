@@ -11,11 +11,13 @@ interface SidebarProps {
   selected: string | null;
   onSelect: (id: string) => void;
   onPick: (picked: Promise<Picked>) => void;
+  /** New files of the selected project. */
+  onReplace: (picked: Promise<Picked>) => void;
   isUploading: boolean;
 }
 
 /** The person's projects, and the place to drop another. */
-export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: SidebarProps): ReactNode {
+export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUploading }: SidebarProps): ReactNode {
   const { list, problem, takesUploads } = projects;
   return (
     <nav className={styles.sidebar} aria-label="Projects">
@@ -38,12 +40,45 @@ export function Sidebar({ projects, selected, onSelect, onPick, isUploading }: S
             {takesUploads && !isOn(project.preview) && project.id === selected && (
               <Remove project={project} onRemove={projects.remove} />
             )}
+            {takesUploads && isOn(project.preview) && project.id === selected && (
+              <Replace project={project} onReplace={onReplace} isUploading={isUploading} />
+            )}
           </li>
         ))}
       </ul>
       {problem && <Notice tone="bad">{problem.message}</Notice>}
       {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
+  );
+}
+
+/** The changed folder of a project that runs: its files become these, and it is reloaded. */
+function Replace({
+  project,
+  onReplace,
+  isUploading,
+}: { project: Project } & Pick<SidebarProps, "onReplace" | "isUploading">): ReactNode {
+  const folder = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <Button
+        small
+        kind="quiet"
+        aria-label={`${isUploading ? "Uploading…" : "Replace files…"} of ${project.name}`}
+        disabled={isUploading}
+        onClick={() => folder.current?.click()}
+      >
+        {isUploading ? "Uploading…" : "Replace files…"}
+      </Button>
+      <input
+        ref={folder}
+        type="file"
+        hidden
+        aria-label="The changed folder"
+        {...{ webkitdirectory: "" }}
+        onChange={(event) => take(event.target, onReplace)}
+      />
+    </>
   );
 }
 

@@ -33,7 +33,7 @@ export function Workspace({ project, theme, onSignIn, onShow, nameOf }: Workspac
           <PreviewTerminal key={id} generationId={id} theme={theme} />
         </div>
         <div className={styles.requestPane}>
-          <RequestPanel key={id} generationId={id} theme={theme} />
+          <RequestPanel key={id} generationId={id} theme={theme} onShowLog={() => setPane("log")} />
         </div>
       </div>
     </main>

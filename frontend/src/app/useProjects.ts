@@ -3,7 +3,7 @@ import { useCallback, useEffect, useState } from "react";
 import type { PreviewClient } from "../lib/api/client";
 import type { Problem } from "../lib/api/problem";
 import { asProblem } from "../lib/api/problem";
-import type { PreviewInstance } from "../lib/api/types";
+import type { FilesChanged, PreviewInstance } from "../lib/api/types";
 import type { Picked } from "./folder";
 
 /** A generation in the list, with its newest preview. */
@@ -21,6 +21,8 @@ export interface Projects {
   takesUploads: boolean;
   refresh: () => Promise<void>;
   upload: (picked: Picked) => Promise<string>;
+  /** Make a project's files those that were picked; rejects only where they are not kept. */
+  replace: (id: string, picked: Picked) => Promise<FilesChanged>;
   remove: (id: string) => Promise<void>;
 }
 
@@ -75,6 +77,11 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     },
     [client, refresh],
   );
+  const replace = useCallback(
+    (id: string, picked: Picked) =>
+      picked.kind === "archive" ? client.replaceByArchive(id, picked.archive) : client.replaceFiles(id, picked.files),
+    [client],
+  );
   const remove = useCallback(
     async (id: string) => {
       await client.deleteGeneration(id);
@@ -82,7 +89,7 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     },
     [client, refresh],
   );
-  return { list, problem, takesUploads, refresh, upload, remove };
+  return { list, problem, takesUploads, refresh, upload, replace, remove };
 }
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */

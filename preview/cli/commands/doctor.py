@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
+from collections.abc import Sequence
 
 import typer
 
-from preview.cli.checks import Check, Result, run_checks
+from preview.cli.check import Check, Result
+from preview.cli.checks import run_checks
 from preview.cli.exits import ExitCode
 from preview.cli.options import JsonOption
 from preview.cli.terminal import paint, print_json, progress, wants_colour
@@ -16,6 +20,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False)
 
+_LEAST_COLUMNS, _MOST_COLUMNS = 60, 120
 _STYLES = {Result.OK: "32", Result.WARN: "33", Result.FAIL: "31"}
 
 
@@ -32,20 +37,45 @@ def doctor(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"ok": not failed, "checks": [_as_dict(check) for check in checks]})
     else:
-        for check in checks:
-            print(_text(check, colour=wants_colour(sys.stdout)))
+        _print(checks, colour=wants_colour(sys.stdout))
     if failed:
         raise typer.Exit(ExitCode.FAILED)
 
 
 def _as_dict(check: Check) -> dict[str, str]:
-    return {"name": check.name, "result": check.result, "found": check.found, "advice": check.advice}
+    fields = {"name": check.name, "result": check.result, "found": check.found, "advice": check.advice}
+    return {**fields, "section": check.section}
 
 
-def _text(check: Check, *, colour: bool) -> str:
+def _print(checks: Sequence[Check], *, colour: bool) -> None:
+    width = max(len(check.name) for check in checks)
+    section = ""
+    for check in checks:
+        if check.section != section:
+            print(("\n" if section else "") + (paint(check.section, "1") if colour else check.section))
+            section = check.section
+        print(_text(check, width, colour=colour))
+
+
+def _text(check: Check, width: int, *, colour: bool) -> str:
+    """Its line, and one for the advice; folded where a terminal is too narrow for them."""
     mark = f"{check.result:<4}"
-    line = f"{paint(mark, _STYLES[check.result]) if colour else mark}  {check.name:<16}  {check.found}"
+    indent = len(f"{mark}  {'':<{width}}  ")
+    found = _folded(check.found, indent)
+    line = f"{paint(mark, _STYLES[check.result]) if colour else mark}  {check.name:<{width}}  {found}"
     if not check.advice:
         return line
-    advice = f"-> {check.advice}"
-    return f"{line}\n{'':<24}{paint(advice, '2') if colour else advice}"
+    advice = _folded(f"-> {check.advice}", indent + 3)
+    # Each line by itself: colours do not go over a line's end in all pagers.
+    shown = "\n".join(paint(part, "2") if colour else part for part in advice.split("\n"))
+    return f"{line}\n{'':<{indent}}{shown}"
+
+
+def _folded(text: str, indent: int) -> str:
+    """In a terminal no word is cut at its edge; in a pipe a line stays one line."""
+    if not sys.stdout.isatty():
+        return text
+    columns = max(_LEAST_COLUMNS, min(_MOST_COLUMNS, shutil.get_terminal_size().columns))
+    return textwrap.fill(
+        text, columns, initial_indent=" " * indent, subsequent_indent=" " * indent, break_long_words=False
+    ).lstrip()

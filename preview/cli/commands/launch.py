@@ -9,10 +9,12 @@ import typer
 
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import ApiRefused
-from preview.cli.options import AppOption, CommandOption, EnvOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.last_lines import say_last_lines
+from preview.cli.options import AppOption, CaOption, CommandOption, EnvOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.overrides import start_body
-from preview.cli.terminal import clean, print_json, progress, say
+from preview.cli.terminal import print_json, progress, say
 from preview.cli.tokens import TokenFile
+from preview.isolation import Network
 
 __all__ = ["app", "launch_generation"]
 
@@ -31,15 +33,19 @@ def launch(
     chosen_app: AppOption = None,
     command: CommandOption = None,
     env: EnvOption = None,
+    network: Annotated[
+        Network | None, typer.Option("--network", help="What it may reach, within what the service allows.")
+    ] = None,
     url: UrlOption = None,
+    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Launch a generation's preview.
 
     Returns at once, while it starts; with --wait when it is healthy. The preview's token is kept for `preview request`.
     """
-    body = start_body(chosen_app, command, env)
-    with open_api(url) as api:
+    body = start_body(chosen_app, command, env, network)
+    with open_api(url, ca) as api:
         instance = launch_generation(api, generation, wait_s=wait, body=body)
     if as_json:
         print_json(instance)
@@ -64,14 +70,8 @@ def launch_generation(
         try:
             response = api.call("POST", path, body=dict(body or {}), headers=headers, timeout_s=timeout_s)
         except ApiRefused as error:
-            _say_last_lines(error)
+            say_last_lines(error)
             raise
     instance: dict[str, Any] = response.json()
     TokenFile(api.target.settings.data_dir).keep(api.target.url, generation_id, instance["session_token"])
     return instance
-
-
-def _say_last_lines(error: ApiRefused) -> None:
-    lines: Any = error.facts.get("last_lines")
-    for line in lines if isinstance(lines, list) else ():
-        say(f"  {clean(str(line))}")

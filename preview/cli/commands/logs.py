@@ -12,7 +12,7 @@ from httpx2 import ServerSentEvent
 from preview.cli.client import open_api
 from preview.cli.exits import ExitCode
 from preview.cli.lines import LinePrinter
-from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.stream import LogReader, shown_line
 from preview.cli.terminal import print_json, wants_colour
 
@@ -26,7 +26,23 @@ def logs(
     generation: GenerationArgument,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the preview is over.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING or ERROR.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            help="Only lines of these sources: subprocess (the preview) or system (the service), with commas between; "
+            "finer: startup, request, preview.",
+        ),
+    ] = None,
+    grep: Annotated[str | None, typer.Option("--grep", metavar="TEXT", help="Only lines with this text.")] = None,
+    request: Annotated[
+        str | None, typer.Option("--request", metavar="ID", help="Only lines printed for the request with this id.")
+    ] = None,
     url: UrlOption = None,
+    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a generation's preview printed.
@@ -34,9 +50,11 @@ def logs(
     Lines come in order and once, also over lost connections. With --json each event is one JSON object on its line.
     """
     show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout)))
-    with open_api(url) as api:
+    words = {"level": level, "source": source, "q": grep, "request_id": request}
+    chosen = {name: word for name, word in words.items() if word is not None}
+    with open_api(url, ca) as api:
         try:
-            for event in LogReader(api, generation, tail=tail, follow=follow):
+            for event in LogReader(api, generation, tail=tail, follow=follow, chosen=chosen):
                 show(event)
         except KeyboardInterrupt:
             # Ctrl-C is the ordinary end of following.

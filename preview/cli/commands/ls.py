@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preview.cli.client import Api, open_api
-from preview.cli.options import JsonOption, UrlOption
+from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import clean, print_json, say, table_console
 
 __all__ = ["app"]
@@ -28,10 +28,11 @@ def list_previews(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
     url: UrlOption = None,
+    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List your previews, newest first."""
-    with open_api(url) as api:
+    with open_api(url, ca) as api:
         previews = _collect(api, status, limit)
     if as_json:
         print_json({"previews": previews})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from preview.cli.client import open_api
-from preview.cli.options import DirectoryArgument, JsonOption, UrlOption, existing_folder
+from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
 from preview.cli.packing import packed
 from preview.cli.terminal import print_json, progress, say
 
@@ -29,6 +29,7 @@ def push(
         str | None, typer.Option("--name", metavar="NAME", help="A name for people; else the folder's.")
     ] = None,
     url: UrlOption = None,
+    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Upload a folder as a new generation.
@@ -37,7 +38,7 @@ def push(
     """
     folder = existing_folder(directory)
     fields = {"name": name or folder.name} | ({"project_id": project} if project else {})
-    with open_api(url) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
+    with open_api(url, ca) as api, progress(f"uploading {folder.name}…"), packed(folder) as archive:
         files = {"archive": (f"{folder.name}.tar.gz", archive, "application/gzip")}
         response = api.call("POST", "/generations", files=files, data=fields, timeout_s=_UPLOAD_TIMEOUT_S)
     generation: dict[str, Any] = response.json()

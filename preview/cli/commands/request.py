@@ -13,9 +13,10 @@ import typer
 
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
-from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
+from preview.quoting import quoted
 
 __all__ = ["app"]
 
@@ -34,7 +35,11 @@ def request(
         list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; may be repeated.")
     ] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the preview answers 400 or above.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also say under which id the log has what was printed for it.")
+    ] = False,
     url: UrlOption = None,
+    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send one request to a running preview.
@@ -47,9 +52,11 @@ def request(
         "headers": dict(_split_header(text) for text in header or ()),
         "body": _read_body(data),
     }
-    with open_api(url) as api:
+    with open_api(url, ca) as api:
         token = TokenFile(api.target.settings.data_dir).find(api.target.url, generation)
         if token is None:
+            # Where there is no such generation, or no preview of it, that is what is said.
+            api.get_json(generation_path(generation, "/preview/status"))
             raise CommandFailed(
                 f"No token is kept here for {generation}; launch it from here with `preview launch {generation}`."
             )
@@ -57,7 +64,7 @@ def request(
     if as_json:
         print_json(answer)
     else:
-        _print_answer(answer)
+        _print_answer(generation, answer, verbose=verbose)
     if fail and answer["status_code"] >= 400:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -79,10 +86,15 @@ def _ask(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> 
     return answer
 
 
-def _print_answer(answer: dict[str, Any]) -> None:
+def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> None:
     status = int(answer["status_code"])
     line = f"{status} in {answer['elapsed_ms']:.0f} ms"
     say(paint(line, "32" if status < 400 else "31") if wants_colour(sys.stderr) else line)
+    if verbose:
+        log = answer["log"]
+        lines = "no line" if log is None else _numbers(log["first_seq"], log["last_seq"])
+        say(f"request {answer['request_id']}, {lines} of the log meanwhile")
+        say(f"`preview logs {generation} --request {answer['request_id']}` shows what was printed for it")
     body = answer["body"]
     if answer.get("encoding") == "base64":
         sys.stdout.buffer.write(base64.b64decode(body))
@@ -90,6 +102,10 @@ def _print_answer(answer: dict[str, Any]) -> None:
         return
     if body:
         print(_indented(body) if sys.stdout.isatty() else body)
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
 def _indented(body: str) -> str:
@@ -101,17 +117,24 @@ def _indented(body: str) -> str:
 
 def _split_query(path: str) -> dict[str, Any]:
     """``/a?b=1&c=2&c=3`` as the envelope's path and query."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+        query = parse_qs(parts.query, keep_blank_values=True)
+    except ValueError as error:  # an address with half a bracket, for instance
+        raise _no_path(path) from error
     if parts.scheme or parts.netloc or not parts.path.startswith("/"):
-        raise UsageMistake(f"{path!r} is not a path on the preview; begin it with one slash.")
-    query = parse_qs(parts.query, keep_blank_values=True)
+        raise _no_path(path)
     return {"path": parts.path, "query": {key: v[0] if len(v) == 1 else v for key, v in query.items()}}
+
+
+def _no_path(path: str) -> UsageMistake:
+    return UsageMistake(f"{quoted(path)} is not a path on the preview; begin it with one slash.")
 
 
 def _split_header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise UsageMistake(f"{text!r} is not a header; write 'NAME: VALUE'.")
+        raise UsageMistake(f"{quoted(text)} is not a header; write 'NAME: VALUE'.")
     return name.strip(), value.strip()
 
 
@@ -122,9 +145,10 @@ def _read_body(data: str | None) -> Any:
     if data.startswith("@"):
         try:
             data = sys.stdin.read() if data == "@-" else Path(data[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageMistake(f"{data[1:]} cannot be read as the body ({error}).") from error
+        except (OSError, ValueError) as error:  # not there, not UTF-8, no name that a file could have
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            raise UsageMistake(f"{quoted(data[1:])} cannot be read as the body ({why}).") from error
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data

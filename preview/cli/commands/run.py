@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from preview.cli.confinement import (
+    IsolationOption,
+    LoopbackPortOption,
+    NetworkOption,
+    confinement,
+    wanted_network,
+)
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
@@ -19,6 +27,7 @@ from preview.cli.overrides import overrides_from_options
 from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
 from preview.cli.terminal import wants_colour
+from preview.private import make_private_folder
 from preview.settings import Settings, load_settings
 
 __all__ = ["app"]
@@ -39,6 +48,12 @@ def run(
     chosen_app: AppOption = None,
     command: CommandOption = None,
     env: EnvOption = None,
+    network: NetworkOption = None,
+    loopback_port: LoopbackPortOption = None,
+    isolation: IsolationOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Reload when a file is saved; after a failure, launch again then.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Launch a folder's backend and watch it until Ctrl-C.
@@ -46,20 +61,43 @@ def run(
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
     """
     folder = existing_folder(directory)
-    overrides = overrides_from_options(chosen_app, command, env)
+    held = confinement(network, loopback_port, isolation)
+    # What the person says here wins over what the project's preview.toml asks for.
+    overrides = overrides_from_options(chosen_app, command, env, wanted_network(network, loopback_port))
     # What the service has to say to an operator would only disturb the preview's own output.
     configure_logging("ERROR", "console")
-    with hold_first_free_slot(load_settings().data_dir / "run") as slot:
+    with hold_first_free_slot(_data_folder() / "run") as slot:
         # The server owns the descriptor from here on.
         bind = f"fd://{_listen(port).detach()}"
         story = _story(as_json)
-        code = run_async(partial(run_folder, _own_settings(slot), folder, bind=bind, story=story, overrides=overrides))
+        settings = _own_settings(slot, held, is_watched=watch)
+        code = run_async(
+            partial(run_folder, settings, folder, bind=bind, story=story, overrides=overrides, is_watched=watch)
+        )
     raise typer.Exit(code)
 
 
-def _own_settings(slot: Path) -> Settings:
+def _data_folder() -> Path:
+    """The operator's, made and closed to others where need be.
+
+    Raises:
+        CommandFailed: It cannot be made.
+    """
+    data_dir = load_settings().data_dir
+    try:
+        make_private_folder(data_dir)
+    except OSError as error:
+        raise CommandFailed(
+            f"The data folder {data_dir} cannot be used ({error.strerror}); set PREVIEW_DATA_DIR to one you can write."
+        ) from error
+    return data_dir
+
+
+def _own_settings(slot: Path, held: Mapping[str, object], *, is_watched: bool) -> Settings:
     """The operator's settings, on a data folder of its own: SQLite, a secret of its own, one user."""
     life_s = {} if "PREVIEW_MAX_UPTIME" in os.environ else {"max_uptime_s": _LIFE_S}
+    # One launch has nothing to gain from a template; with each saved file comes another start.
+    templates = {} if "PREVIEW_WARM_TEMPLATES" in os.environ else {"warm_templates": int(is_watched)}
     inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in os.environ else {"inactive_timeout_s": _LIFE_S}
     return load_settings(
         data_dir=slot,
@@ -70,6 +108,8 @@ def _own_settings(slot: Path) -> Settings:
         public_url=None,
         **life_s,
         **inactive_s,
+        **templates,
+        **held,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import trio
 import typer
 
+from preview.cli.confinement import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.exits import ExitCode
 from preview.cli.hosting import Host, configure_logging, open_host, run_async
@@ -30,14 +31,25 @@ def serve(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="A hypercorn.toml; else the one in this folder.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", metavar="FILE", help="Serve HTTPS: the certificate with its chain, PEM."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key, PEM.")
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    network: NetworkOption = None,
+    loopback_port: LoopbackPortOption = None,
+    isolation: IsolationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C.
 
     At the first signal streams end, previews stop, and the exit code is 0; a second signal hurries.
     """
-    settings = load_settings()
+    given = {name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None}
+    settings = load_settings(**confinement(network, loopback_port, isolation), **given)
     configure_logging(settings.service_log_level, settings.service_log_format)
     with hold_data_folder(settings.data_dir):
         code = run_async(partial(_serve, settings, bind, config, open_browser, as_json))

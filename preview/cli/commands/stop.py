@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from preview.cli.client import generation_path, open_api
-from preview.cli.options import GenerationArgument, JsonOption, UrlOption
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress
 
 __all__ = ["app"]
@@ -14,12 +14,14 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def stop(generation: GenerationArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def stop(
+    generation: GenerationArgument, url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False
+) -> None:
     """Stop a generation's preview.
 
     Returns when its processes are gone, its port is free and its files are removed.
     """
-    with open_api(url) as api, progress("stopping…"):
+    with open_api(url, ca) as api, progress("stopping…"):
         api.call("DELETE", generation_path(generation, "/preview"))
     if as_json:
         print_json({"generation_id": generation, "status": "stopped"})

@@ -11,6 +11,7 @@ from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.options import JsonOption
 from preview.cli.terminal import print_json
 from preview.ids import is_valid_id
+from preview.quoting import quoted
 from preview.settings import load_settings
 
 __all__ = ["app"]
@@ -35,9 +36,9 @@ def token(
     """
     settings = load_settings()
     if not is_valid_id(user):
-        raise UsageMistake(f"{user!r} cannot be a user's id; use letters, digits, '.', '_', ':' and '-'.")
+        raise UsageMistake(f"{quoted(user)} cannot be a user's id; use letters, digits, '.', '_', ':' and '-'.")
     if tier is not None and tier not in _TIERS:
-        raise UsageMistake(f"There is no tier {tier!r}; use free, pro or enterprise.")
+        raise UsageMistake(f"There is no tier {quoted(tier)}; use free, pro or enterprise.")
     if settings.jwt_algorithm != "HS256":
         raise CommandFailed(
             f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not here."

@@ -65,6 +65,7 @@ class NodeCommand:
         variables: What its script sets, name to value.
         script: ``start``, or the empty text where none leads to the entry.
         decisions: Sentences for the log.
+        runner: Of the arguments those that read the sources' language.
     """
 
     arguments: tuple[str, ...]
@@ -72,6 +73,7 @@ class NodeCommand:
     variables: dict[str, str] = field(default_factory=dict)
     script: str = ""
     decisions: tuple[str, ...] = ()
+    runner: tuple[str, ...] = ()
 
 
 def find_command(project: NodeProject) -> NodeCommand:
@@ -83,7 +85,8 @@ def find_command(project: NodeProject) -> NodeCommand:
     variables.update(runner.variables)
     arguments = (*runner.arguments, *flags, project.relative(project.entry.file))
     decisions = [f"node {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")]
-    return NodeCommand(arguments, runner.requirements, variables, script, (*decisions, *runner.decisions))
+    told = (*decisions, *runner.decisions)
+    return NodeCommand(arguments, runner.requirements, variables, script, told, runner.arguments)
 
 
 def _script(project: NodeProject) -> tuple[str, str]:
@@ -138,6 +141,8 @@ def _assignments(script: str) -> Iterator[tuple[str, str]]:
 
 def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
     """What reads the entry's language."""
+    if project.entry.built:
+        return NodeCommand(())
     if project.entry.typescript:
         return _typescript(project)
     babel = _babel(project)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +20,12 @@ _SCHEMAS: Final = (
 _DATASOURCE: Final = re.compile(r"datasource\s+\w+\s*\{([^}]*)\}")
 _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
-_SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3")
+_CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
+_DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
+# It brings its tables up to date by itself.
+_MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\(")
+_MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
+_SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,17 @@ class DatabaseWork:
     schema: str | None = None
 
 
-def find_database_work(project: NodeProject) -> DatabaseWork:
-    """Prisma's client and tables; the migrations of sequelize and knex."""
+def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
+    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM.
+
+    Args:
+        project: Which.
+        runner: The arguments of ``node`` that read its sources' language.
+    """
     schema = _schema(project)
     if schema is not None:
         return _prisma(project, schema)
-    step = _sequelize(project) or _knex(project)
+    step = _sequelize(project) or _knex(project) or _typeorm(project, runner)
     return DatabaseWork((step,) if step else ())
 
 
@@ -68,7 +80,7 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
     text = re.sub(r"^\s*//.*$", "", project.text(schema), flags=re.MULTILINE)
     source = _DATASOURCE.search(text)
     provider = _PROVIDER.search(source[1]) if source else None
-    setting = _URL.search(source[1]) if source else None
+    setting = (_URL.search(source[1]) if source else None) or _configured_url(project)
     kind = provider[1] if provider else "postgresql"
     file = project.relative(schema)
     steps = [
@@ -88,6 +100,12 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
     client = project.range_of("@prisma/client")
     requirements = () if project.requires("prisma") else (f"prisma@{client or 'latest'}",)
     return DatabaseWork(tuple(steps), requirements, variables, kind, setting[1] if setting else None, schema)
+
+
+def _configured_url(project: NodeProject) -> re.Match[str] | None:
+    """The variable of the address; since version 7 it stands in a file of its own."""
+    config = project.find("prisma.config.ts", "prisma.config.js", "prisma.config.mjs", ".config/prisma.ts")
+    return _CONFIGURED.search(project.text(config)) if config is not None else None
 
 
 def _prisma_tables(project: NodeProject, schema: str, file: str) -> Step:
@@ -129,5 +147,31 @@ def _knex(project: NodeProject) -> Step | None:
     return Step("migrations", ("knex", "migrate:latest"), project.folder, f"{file} uses SQLite")
 
 
+def _typeorm(project: NodeProject, runner: Sequence[str]) -> Step | None:
+    if not project.requires("typeorm") or not project.requires("sqlite3", "better-sqlite3", "sql.js"):
+        return None
+    if not _has_migrations(project) or any(_MIGRATES.search(project.text(name)) for name in project.reached):
+        return None
+    # Its program takes a file that exports one data source.
+    file = next((name for name in project.by_reach if _is_data_source(project.text(name))), None)
+    if file is None:
+        return None
+    cli = posixpath.join(posixpath.relpath(project.root, project.folder), "node_modules/typeorm/cli.js")
+    argv = ("node", "--preserve-symlinks-main", *runner, posixpath.normpath(cli), "migration:run", "-d",
+            project.relative(file))  # fmt: skip
+    return Step("migrations", argv, project.folder, f"{file} names migrations and uses SQLite")
+
+
+def _is_data_source(text: str) -> bool:
+    found = _DATA_SOURCE.search(text)
+    return (
+        found is not None
+        and re.search(r"\bmigrations\s*:", text) is not None
+        and _SQLITE.search(text) is not None
+        and re.search(r"\bexport\b|\bexports\b", text) is not None
+        and _MIGRATES.search(text) is None
+    )
+
+
 def _has_migrations(project: NodeProject) -> bool:
-    return any("migrations/" in name and name.endswith((".js", ".ts", ".cjs", ".mjs")) for name in project.scripts)
+    return any(_MIGRATION.search(name) for name in project.scripts)

@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import Final
 
+from preview.detection.node.build import find_build_work, tell_stand_in
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
@@ -15,7 +16,10 @@ from preview.detection.node.variables import choose_variables
 from preview.detection.overrides import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
+from preview.errors import InvalidGeneration
 from preview.sources import Sources
+from preview.sources.node_files import built_path, resolve_script_file
+from preview.sources.node_package import read_node_packages
 from preview.sources.node_tools import is_tool_for_development
 
 __all__ = ["detect_node"]
@@ -49,11 +53,12 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
         sources: The project's files.
         target: The application that was found in its sources, or None.
         overrides: What a person decided.
+
+    Raises:
+        InvalidGeneration: A file is named as the application that the project does not have.
     """
-    file = overrides.app if overrides.app and overrides.app.endswith(_SCRIPT_ENDS) else None
-    if file is not None and overrides.directory and not sources.has_file(file):
-        file = posixpath.normpath(posixpath.join(overrides.directory, file))
-    project = find_project(sources, file or (target.file if target is not None else None))
+    file = _named_file(sources, overrides)
+    project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
     if project is None:
         return None
     return _plan(project, target)
@@ -62,9 +67,41 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
 _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")
 
 
+def _named_file(sources: Sources, overrides: Overrides) -> str | None:
+    """The entry file that a person names; of a built one that is not there, the source that it is built from.
+
+    Raises:
+        InvalidGeneration: The project has no such file, and nothing that could build it.
+    """
+    name = overrides.app
+    if name is None or not name.endswith(_SCRIPT_ENDS):
+        return None
+    folders = [".", *([overrides.directory] if overrides.directory else [])]
+    for folder in folders:
+        path = posixpath.normpath(posixpath.join(folder, name))
+        if not path.startswith(("..", "/")) and (sources.has_file(path) or (sources.root / path).is_file()):
+            return path
+    for folder in folders:
+        found = resolve_script_file(sources, folder, name) or _to_be_built(sources, folder, name)
+        if found is not None:
+            return found
+    raise InvalidGeneration(
+        f'Cannot launch: there is no file "{name}" in the project, which is named as its application. '
+        "Write its path as seen from the project's folder, or from the one given as directory.",
+        missing_files=[name],
+    )
+
+
+def _to_be_built(sources: Sources, folder: str, name: str) -> str | None:
+    built = built_path(folder, name)
+    packages = read_node_packages(sources) if built is not None else []
+    return built if any("build" in item.scripts and item.folder == folder for item in packages) else None
+
+
 def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
     command = find_command(project)
-    work = find_database_work(project)
+    work = find_database_work(project, command.runner)
+    build = find_build_work(project)
     reads = environment_reads(project.sources, project.by_reach)
     kinds = _kinds(project, work)
     variables = choose_variables(project, reads, kinds, command.variables)
@@ -82,12 +119,13 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         command=command.arguments,
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
-        steps=(*_empty_env_file(project), *work.steps),
+        # A client that Prisma makes may be part of what is built.
+        steps=(*_empty_env_file(project), *work.steps, *build.steps),
         health_path=_health_path(project, target),
         variables=variables,
         services=services,
-        decisions=command.decisions,
-        warnings=tuple(_warning(need) for need in services if need.at_startup),
+        decisions=(*command.decisions, *tell_stand_in(project, command.script, build)),
+        warnings=(*(_warning(need) for need in services if need.at_startup), *build.warnings),
     )
 
 

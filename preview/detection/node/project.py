@@ -12,7 +12,7 @@ from typing import Final
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.node_files import resolve_script_file
-from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
+from preview.sources.node_package import Entry, NodePackage, find_built_entry, find_entry, read_node_packages
 
 __all__ = ["NodeProject", "find_project"]
 
@@ -25,6 +25,8 @@ _SERVERS: Final = (
     "apollo-server", "@apollo/server", "graphql-yoga", "json-server", "ws", "socket.io", "@adonisjs/core", "sails",
     "@loopback/core", "connect", "routing-controllers", "@hono/node-server", "h3", "micro",
 )  # fmt: skip
+# What they read is more than Node does: styles, pictures, templates, names that only their configuration knows.
+_BUNDLER: Final = re.compile(r"\b(?:webpack|rollup|parcel|vite|gulp|grunt|rspack|brunch|razzle|backpack)\b")
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
@@ -88,7 +90,12 @@ class NodeProject:
 
     @cached_property
     def reached(self) -> tuple[str, ...]:
-        """The files that the entry loads, by what their imports say; the entry first."""
+        """The files that the entry loads, by what their imports say; the entry first.
+
+        What is built may hold any of the sources.
+        """
+        if self.entry.built:
+            return self.scripts
         found: dict[str, None] = {self.entry.file: None}
         todo = [self.entry.file]
         while todo:
@@ -108,8 +115,8 @@ class NodeProject:
         return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
-        """A file as text."""
-        return self.sources.text(name).decode("utf-8", "replace")
+        """A file as text; empty where a build has yet to make it."""
+        return self.sources.text(name).decode("utf-8", "replace") if self.sources.has_file(name) else ""
 
     def find(self, *names: str) -> str | None:
         """The first of these files that there is, looked for where it runs and at the workspace's root."""
@@ -126,25 +133,50 @@ def _is_aside(name: str) -> bool:
     return any(folder in _ASIDE for folder in folders) or ".test." in file or ".spec." in file
 
 
-def find_project(sources: Sources, file: str | None) -> NodeProject | None:
+def find_project(sources: Sources, file: str | None, *, named: bool = False) -> NodeProject | None:
     """The package that serves.
 
     Args:
         sources: The project's files.
         file: Its entry, where that is known.
+        named: A person says so.
     """
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
-        known = find_entry(package, sources)
-        entry = known if known is not None and known.file == file else Entry(file, "", _is_typescript(file))
-        return _project(sources, package, packages, entry)
+        known = _entry(package, sources)
+        runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
+        if known is None or (known.file != file and runs):
+            known = Entry(file, "", _is_typescript(file), built=not sources.has_file(file))
+        return _project(sources, package, packages, known)
     for package in sorted(packages, key=_preference):
-        found = find_entry(package, sources)
+        found = _entry(package, sources)
         if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
             owner = _package_of(found.file, packages) or package
             return _project(sources, owner, packages, found)
     return None
+
+
+def _entry(package: NodePackage, sources: Sources) -> Entry | None:
+    """The source that a script starts; else what is built, unless a source that serves is no work of a bundler."""
+    found = find_entry(package, sources)
+    if found is not None and found.by.startswith('package.json "') and found.by != 'package.json "main"':
+        return found
+    built = find_built_entry(package, sources)
+    # A library has a built `main` too, and starts nothing.
+    if built is None or (found is None and not package.requires(*_SERVERS) and built.by == 'package.json "main"'):
+        return found
+    there = (sources.root / built.file).is_file()
+    wanted = package.scripts.get("build") and (found is None or _is_bundled(package))
+    return built if there or wanted else found
+
+
+def _is_bundled(package: NodePackage) -> bool:
+    return any(_BUNDLER.search(text) for name, text in package.scripts.items() if name.startswith("build"))
+
+
+def _runs_as_it_is(package: NodePackage, sources: Sources, file: str) -> bool:
+    return not _is_bundled(package) and re.search(rb"\.listen\s*\(", sources.text(file)) is not None
 
 
 def _project(sources: Sources, package: NodePackage, packages: list[NodePackage], entry: Entry) -> NodeProject:

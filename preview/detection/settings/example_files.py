@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _EXAMPLE: Final = re.compile(
 _PLACEHOLDER: Final = re.compile(
     r"(?:.*\b(?:change[\s_-]?me|change[\s_-]?this|change[\s_-]?it|replace[\s_-]?(?:me|this|with)|your[\s_-]|my[\s_-]secret"
     r"|todo|fixme|insert[\s_-]|put[\s_-]|enter[\s_-]|fill[\s_-]|placeholder|xxx+|example[\s_-]key|generate)).*"
-    r"|<.*>|\[.*\]|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*",
+    r"|<.*>|\{\{.*\}\}|\.{3,}|\*{3,}|-+|x{3,}|secret|password|none|null|sua?[\s_-].*|tu[\s_-].*",
     re.IGNORECASE,
 )
 _REFERENCE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -53,8 +54,25 @@ def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, Exampl
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a person was meant to write something else: ``changeme``, ``<your key>``, nothing at all."""
-    return not value.strip() or _PLACEHOLDER.fullmatch(value.strip()) is not None
+    """Whether a person was meant to write something else: ``changeme``, ``<your key>``, ``[host]``, nothing at all.
+
+    A list in JSON is a value, unless all that it holds is of this kind.
+    """
+    value = value.strip()
+    if value.startswith("[") and value.endswith("]"):
+        members = _listed(value)
+        return members is None or (
+            members != [] and all(isinstance(one, str) and is_placeholder(one) for one in members)
+        )
+    return not value or _PLACEHOLDER.fullmatch(value) is not None
+
+
+def _listed(value: str) -> list[object] | None:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _named(sources: Sources, folders: Sequence[str], *, own: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from preview.detection.expressions import is_ellipsis, is_none, keyword, last_name, written_text
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources import Sources
 
@@ -72,7 +73,7 @@ def _top_classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
 
 
 def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> None:
-    bases = [_last(base) for base in node.bases]
+    bases = [last_name(base) for base in node.bases]
     if any("Enum" in base for base in bases):
         values = [item.value.value for item in node.body if isinstance(item, ast.Assign | ast.AnnAssign)
                   and isinstance(item.value, ast.Constant)]  # fmt: skip
@@ -85,7 +86,7 @@ def _note(node: ast.ClassDef, file: str, modern: bool, classes: _Classes) -> Non
                              for target in part.targets if isinstance(target, ast.Name)})  # fmt: skip
         elif isinstance(item, ast.Assign | ast.AnnAssign) and isinstance(item.value, ast.Call | ast.Dict):
             target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
-            if _last(target) == "model_config":
+            if last_name(target) == "model_config":
                 _configure(cls, _options(item.value))
     known = classes.by_name.get(node.name)
     if known is None or (_ROOTS.intersection(bases) and not _ROOTS.intersection(known.bases)):
@@ -152,7 +153,9 @@ def _field(
     annotation, optional, metadata = _unwrap(node.annotation)
     nested = classes.by_name.get(annotation)
     value = node.value
-    info = next((item for item in (value, *metadata) if isinstance(item, ast.Call) and _last(item) == "Field"), None)
+    info = next(
+        (item for item in (value, *metadata) if isinstance(item, ast.Call) and last_name(item) == "Field"), None
+    )
     default = _default(value, info)
     variable = _alias(info) or prefix + name
     if nested is not None and delimiter and default is None:
@@ -170,7 +173,7 @@ def _field(
         node.lineno,
         Need.REQUIRED if required else Need.DEFAULTED if default is not None else Need.OPTIONAL,
         Kind.OBJECT if nested is not None else _SIMPLE.get(annotation, Kind.TEXT),
-        default=_text(default),
+        default=written_text(default),
         choices=_choices(node.annotation, annotation, classes),
         annotation=f"{annotation}?" if optional else annotation,
         least=_least(info),
@@ -189,33 +192,33 @@ def _unwrap(node: ast.expr) -> tuple[str, bool, list[ast.expr]]:
                 return "", optional, metadata
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             sides = [node.left, node.right]
-            optional = optional or any(_is_none(side) for side in sides)
-            node = next((side for side in sides if not _is_none(side)), node.left)
-        elif isinstance(node, ast.Subscript) and _last(node.value) in {"Optional", "Union", "Annotated", "Final"}:
+            optional = optional or any(is_none(side) for side in sides)
+            node = next((side for side in sides if not is_none(side)), node.left)
+        elif isinstance(node, ast.Subscript) and last_name(node.value) in {"Optional", "Union", "Annotated", "Final"}:
             inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            if _last(node.value) == "Annotated":
+            if last_name(node.value) == "Annotated":
                 metadata += inner[1:]
                 inner = inner[:1]
-            optional = optional or _last(node.value) == "Optional" or any(_is_none(item) for item in inner)
-            node = next((item for item in inner if not _is_none(item)), node.value)
+            optional = optional or last_name(node.value) == "Optional" or any(is_none(item) for item in inner)
+            node = next((item for item in inner if not is_none(item)), node.value)
         else:
             break
-    return _last(node.value if isinstance(node, ast.Subscript) else node), optional, metadata
+    return last_name(node.value if isinstance(node, ast.Subscript) else node), optional, metadata
 
 
 def _default(value: ast.expr | None, info: ast.Call | None) -> ast.expr | None:
     """What the field holds without the variable; None where it is required."""
     if info is None:
-        return None if value is None or _is_ellipsis(value) else value
-    given = info.args[0] if info.args else _keyword(info, "default") or _keyword(info, "default_factory")
-    if given is not None and not _is_ellipsis(given):
+        return None if value is None or is_ellipsis(value) else value
+    given = info.args[0] if info.args else keyword(info, "default") or keyword(info, "default_factory")
+    if given is not None and not is_ellipsis(given):
         return given
-    return value if value is not None and value is not info and not _is_ellipsis(value) else None
+    return value if value is not None and value is not info and not is_ellipsis(value) else None
 
 
 def _alias(info: ast.Call | None) -> str | None:
     for name in ("validation_alias", "alias", "env"):
-        node = _keyword(info, name) if info is not None else None
+        node = keyword(info, name) if info is not None else None
         if isinstance(node, ast.Call) and node.args:  # AliasChoices("A", "B")
             node = node.args[0]
         if isinstance(node, ast.List | ast.Tuple) and node.elts:
@@ -227,7 +230,7 @@ def _alias(info: ast.Call | None) -> str | None:
 
 def _least(info: ast.Call | None) -> int:
     for name in ("min_length", "ge", "gt"):
-        node = _keyword(info, name) if info is not None else None
+        node = keyword(info, name) if info is not None else None
         if isinstance(node, ast.Constant) and isinstance(node.value, int):
             return node.value + (name == "gt")
     return 0
@@ -237,35 +240,7 @@ def _choices(node: ast.expr, annotation: str, classes: _Classes) -> tuple[str, .
     if annotation in classes.enums:
         return classes.enums[annotation]
     for item in ast.walk(node):
-        if isinstance(item, ast.Subscript) and _last(item.value) == "Literal":
+        if isinstance(item, ast.Subscript) and last_name(item.value) == "Literal":
             values = [part.value for part in ast.walk(item.slice) if isinstance(part, ast.Constant)]
             return tuple(str(value) for value in values if value is not None)
     return ()
-
-
-def _keyword(node: ast.Call | None, name: str) -> ast.expr | None:
-    return next((item.value for item in node.keywords if item.arg == name), None) if node else None
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
-def _is_ellipsis(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is ...
-
-
-def _text(node: ast.expr | None) -> str | None:
-    if isinstance(node, ast.Constant) and node.value is not None:
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(str(item.value) if isinstance(item, ast.Constant) else "*" for item in node.values)
-    return None
-
-
-def _last(node: ast.AST | None) -> str:
-    if isinstance(node, ast.Call):
-        node = node.func
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

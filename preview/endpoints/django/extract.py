@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.django.describe import Described, describe
 from preview.endpoints.django.ninja import NinjaUrls
 from preview.endpoints.django.paths import read_regex, read_route
@@ -13,7 +14,7 @@ from preview.endpoints.django.registrations import Action, Include, Pattern
 from preview.endpoints.django.routers import RouterUrls
 from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import UNKNOWN, External, Interpreter, Module, OutOfBudget
+from preview.endpoints.python import UNKNOWN, External, Interpreter, Module
 
 __all__ = ["list_endpoints"]
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from preview.endpoints.budget import Budget
 from preview.endpoints.django.extract import list_endpoints
 from preview.endpoints.django.framework import OUTSIDE, DjangoFramework
 from preview.endpoints.django.settings import Settings
 from preview.endpoints.model import AppTarget, Found, FoundApp
-from preview.endpoints.python import Budget, Interpreter, join
+from preview.endpoints.python import Interpreter, join
 from preview.sources import Sources
 
 __all__ = ["find_django_apps"]

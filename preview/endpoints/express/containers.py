@@ -15,7 +15,6 @@ from preview.endpoints.javascript import (
     JSObject,
     Made,
     Native,
-    Scope,
 )
 
 __all__ = ["REGISTERING", "Bindings", "Container"]
@@ -53,7 +52,7 @@ class Bindings:
         if isinstance(value, Class):
             if id(value) not in self.made:
                 self.made[id(value)] = UNKNOWN  # classes that ask for each other
-                self.made[id(value)] = interpreter.construct(value, Call(None, Scope(""), interpreter, []))
+                self.made[id(value)] = interpreter.construct(value, Call.made(interpreter, []))
             return self.made[id(value)]
         if isinstance(value, Function) and value is not token:
             return interpreter.call(value, [])

@@ -17,7 +17,6 @@ from preview.endpoints.javascript import (
     JSObject,
     Made,
     Native,
-    Scope,
     call_builtin,
     lineage,
 )
@@ -112,7 +111,7 @@ def controllers_of(value: object, known: list[Class], interpreter: Interpreter) 
             found.append(settled)
         elif isinstance(settled, str):
             before = len(known)
-            files = call_builtin(interpreter, "glob.sync", Call(None, Scope(""), interpreter, [_sources(settled)]))
+            files = call_builtin(interpreter, "glob.sync", Call.made(interpreter, [_sources(settled)]))
             for file in files if isinstance(files, list) else []:
                 interpreter.require(str(file), "")
             found += known[before:]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.express.handlers import read_handlers
 from preview.endpoints.express.paths import join_paths, parameter_names, readable
 from preview.endpoints.express.requests import Requests
 from preview.endpoints.express.router import Mount, Route, Router
 from preview.endpoints.javascript import Interpreter
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import OutOfBudget
 
 __all__ = ["list_endpoints"]
 

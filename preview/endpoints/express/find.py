@@ -7,12 +7,12 @@ import re
 from functools import partial
 from typing import Final
 
+from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.express.extract import list_endpoints
 from preview.endpoints.express.framework import ExpressFramework, read_env_file
 from preview.endpoints.express.router import Mount, Router
 from preview.endpoints.javascript import Function, Interpreter, JSObject, Module, Resolver
 from preview.endpoints.model import AppTarget, Found, FoundApp
-from preview.endpoints.python import Budget, OutOfBudget
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
 from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages

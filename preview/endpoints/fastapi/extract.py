@@ -6,11 +6,12 @@ import ast
 import inspect
 from collections.abc import Iterator
 
+from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.fastapi.routes import Include, Route, Router
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.fastapi.signature import Parameters, read_parameters
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import Interpreter, OutOfBudget
+from preview.endpoints.python import Interpreter
 
 __all__ = ["list_endpoints"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from preview.endpoints.python import UNKNOWN, Call, Class, Function, Module, Native, Scope
+from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Function, Module, Native, Scope
 
 __all__ = [
     "VERBS",
@@ -47,7 +47,7 @@ class Include:
 
 
 @dataclass(eq=False, slots=True)
-class Router(Native):
+class Router(Extensible):
     """``FastAPI()``, ``APIRouter()`` and their like.
 
     Attributes:
@@ -59,7 +59,6 @@ class Router(Native):
         items: In the order of registration.
         at_start: Functions that run when the server starts, and may register more.
         classy: Those of the items that come from a class's methods.
-        cls: The project's subclass that it is an object of.
         names: What the project keeps on it.
     """
 
@@ -71,16 +70,7 @@ class Router(Native):
     items: list[Route | Include] = field(default_factory=list)
     at_start: list[Function] = field(default_factory=list)
     classy: list[Route] = field(default_factory=list)
-    cls: Class | None = None
     names: dict[str, object] = field(default_factory=dict)
-
-    def own_class(self) -> Class | None:
-        """The project's subclass of ``FastAPI`` or ``APIRouter``."""
-        return self.cls
-
-    def adopt(self, cls: Class) -> None:
-        """Made from a class of the project."""
-        self.cls = cls
 
     def attribute(self, name: str) -> object:
         """``app.router`` registers on the application itself."""

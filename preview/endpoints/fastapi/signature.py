@@ -106,7 +106,7 @@ class _Reader:
         if kind == "Body" and isinstance(described, (dict, list)):
             self.found.models[parameter] = described
         else:
-            self.found.fields[name] = described or ("file" if kind == "File" else "string")
+            self.found.fields[name] = _file(described) if kind == "File" else described or "string"
 
     def _depend(self, source: ast.Call, annotation: ast.expr | None, scope: Scope, inner: Scope, depth: int) -> None:
         """What a dependency takes, the route takes."""
@@ -152,6 +152,11 @@ def _alias(source: ast.expr | None) -> str | None:
 
 def _type_of(default: ast.expr | None) -> str:
     return _JSON_TYPES.get(type(default.value), "string") if isinstance(default, ast.Constant) else "string"
+
+
+def _file(described: object) -> object:
+    """What ``File()`` takes: files, also where they come as ``bytes`` or nothing is said of their type."""
+    return ["file"] if isinstance(described, list) else "file"
 
 
 def _json_type(described: object) -> str:

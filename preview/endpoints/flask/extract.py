@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.flask.describe import Descriptions
 from preview.endpoints.flask.registry import Registration, Registry, Rule
 from preview.endpoints.flask.views import ClassView, class_methods, handler
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import Function, Interpreter, OutOfBudget
+from preview.endpoints.python import Function, Interpreter
 
 __all__ = ["list_endpoints"]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from preview.endpoints.budget import Budget
 from preview.endpoints.flask.extract import list_endpoints
 from preview.endpoints.flask.framework import FlaskFramework
 from preview.endpoints.flask.registry import Registry
 from preview.endpoints.model import Found, FoundApp
-from preview.endpoints.python import Budget, Interpreter, Kind, Native, find_python_apps
+from preview.endpoints.python import Interpreter, Kind, Native, find_python_apps
 from preview.sources import Sources
 
 __all__ = ["find_flask_apps"]

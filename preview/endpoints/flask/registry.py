@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from preview.endpoints.flask.config import Config
 from preview.endpoints.flask.views import ClassView, wrapped_view
-from preview.endpoints.python import UNKNOWN, Call, Class, Function, Module, Native, Scope
+from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Function, Module, Native, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.flask.resources import RestApi
@@ -49,7 +49,7 @@ class Registration:
 
 
 @dataclass(eq=False, slots=True)
-class Registry(Native):
+class Registry(Extensible):
     """``Flask(…)``, ``Blueprint(…)`` and their like. ``entries`` are in the order of registration."""
 
     is_app: bool
@@ -58,16 +58,7 @@ class Registry(Native):
     tags: tuple[str, ...] = ()
     entries: list[Rule | Registration | RestApi] = field(default_factory=list)
     config: Config = field(default_factory=Config)
-    cls: Class | None = None
     names: dict[str, object] = field(default_factory=dict)
-
-    def own_class(self) -> Class | None:
-        """The project's subclass of ``Flask`` or ``Blueprint``."""
-        return self.cls
-
-    def adopt(self, cls: Class) -> None:
-        """Made from a class of the project."""
-        self.cls = cls
 
     def attribute(self, name: str) -> object:
         """``app.config``, ``blueprint.name`` and what the project put on it."""

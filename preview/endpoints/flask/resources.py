@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from preview.endpoints.flask.described import make_described
 from preview.endpoints.flask.registry import Registration, Registry, Rule
 from preview.endpoints.flask.views import ClassView
-from preview.endpoints.python import UNKNOWN, Call, Class, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native
 
 __all__ = ["Namespace", "Resources", "RestApi", "SmorestApi", "make_namespace"]
 
@@ -73,36 +73,43 @@ class Namespace(Native):
 
 
 @dataclass(eq=False, slots=True)
-class RestApi(Native):
+class _Api(Extensible):
+    """An ``Api`` object of whichever package.
+
+    Attributes:
+        owners: Applications and blueprints that it is on already.
+    """
+
+    owners: list[Registry] = field(default_factory=list, kw_only=True)
+
+    def bind(self, owner: object) -> None:
+        """Put it on an application or a blueprint."""
+        if isinstance(owner, Registry) and owner not in self.owners:
+            self.owners.append(owner)
+            owner.entries += self.entries()
+
+    def entries(self) -> list[Rule | Registration | RestApi]:
+        """What it brings to where it is put."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, slots=True)
+class RestApi(_Api):
     """``Api(app, prefix="/api")`` of either package.
 
     Attributes:
         prefix: Behind the blueprint's.
         own: What is registered on it directly.
         mounts: Namespaces, with the path that replaces their own.
-        owners: Applications and blueprints that it is on already.
-        cls: The project's subclass.
     """
 
     prefix: str
     own: Namespace = field(default_factory=lambda: Namespace("", ""))
     mounts: list[tuple[Namespace, str | None]] = field(default_factory=list)
-    owners: list[Registry] = field(default_factory=list)
-    cls: Class | None = None
 
-    def own_class(self) -> Class | None:
-        """The project's subclass of ``Api``."""
-        return self.cls
-
-    def adopt(self, cls: Class) -> None:
-        """Made from a class of the project."""
-        self.cls = cls
-
-    def bind(self, owner: object) -> None:
-        """Put it on an application or a blueprint."""
-        if isinstance(owner, Registry) and owner not in self.owners:
-            self.owners.append(owner)
-            owner.entries.append(self)
+    def entries(self) -> list[Rule | Registration | RestApi]:
+        """Itself."""
+        return [self]
 
     def call_method(self, name: str, call: Call) -> object:
         """Namespaces, resources, and where it is put."""
@@ -147,26 +154,14 @@ def make_namespace(call: Call) -> Namespace:
 
 
 @dataclass(eq=False, slots=True)
-class SmorestApi(Native):
+class SmorestApi(_Api):
     """Flask-Smorest's ``Api``: blueprints put on it go to its applications, whichever comes first."""
 
-    owners: list[Registry] = field(default_factory=list)
     registrations: list[Registration] = field(default_factory=list)
-    cls: Class | None = None
 
-    def own_class(self) -> Class | None:
-        """The project's subclass of ``Api``."""
-        return self.cls
-
-    def adopt(self, cls: Class) -> None:
-        """Made from a class of the project."""
-        self.cls = cls
-
-    def bind(self, owner: object) -> None:
-        """Put it on an application."""
-        if isinstance(owner, Registry) and owner not in self.owners:
-            self.owners.append(owner)
-            owner.entries += self.registrations
+    def entries(self) -> list[Rule | Registration | RestApi]:
+        """What was registered on it so far."""
+        return [*self.registrations]
 
     def call_method(self, name: str, call: Call) -> object:
         """Blueprints, and where it is put."""

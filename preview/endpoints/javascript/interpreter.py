@@ -11,6 +11,7 @@ from typing import Final
 
 from tree_sitter import Node
 
+from preview.endpoints.budget import Budget
 from preview.endpoints.javascript.builtins import call_builtin, has_builtin
 from preview.endpoints.javascript.callbacks import functions_worth_reading
 from preview.endpoints.javascript.classes import construct
@@ -36,7 +37,6 @@ from preview.endpoints.javascript.values import (
     Module,
     Scope,
 )
-from preview.endpoints.python import Budget, OutOfBudget
 from preview.sources.javascript import JavaScriptTrees
 
 __all__ = ["Interpreter"]
@@ -211,7 +211,7 @@ class Interpreter:
 
     def apply(self, callee: object, arguments: list[object]) -> object:
         """``callee`` with arguments that are known, as a loop over an array calls it."""
-        return self.invoke(callee, Call(None, Scope(""), self, arguments))
+        return self.invoke(callee, Call.made(self, arguments))
 
     def call(self, function: Function, arguments: list[object], this: object = None) -> object:
         """What a function of the project gives back; a promise counts as what it will hold.
@@ -286,6 +286,4 @@ class Interpreter:
         Raises:
             OutOfBudget: Too much was read.
         """
-        self._budget.steps -= 1
-        if self._budget.steps < 0:
-            raise OutOfBudget
+        self._budget.step()

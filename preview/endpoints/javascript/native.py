@@ -33,6 +33,11 @@ class Call:
     given: list[object] | None = None
     _known: dict[int, object] = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def made(cls, interpreter: Interpreter, arguments: list[object]) -> Call:
+        """A call that is not written anywhere: the framework or the interpreter makes it."""
+        return cls(None, Scope(""), interpreter, arguments)
+
     @property
     def nodes(self) -> list[Node]:
         """The arguments as they are written."""

@@ -1,11 +1,12 @@
-"""What names stand for when JavaScript is read without being run."""
+"""What names stand for when JavaScript is read without being run. ``None`` is ``null`` and ``undefined``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
+
+from preview.endpoints.names import UNKNOWN, External, Names, Unknown
 
 __all__ = [
     "UNKNOWN",
@@ -23,42 +24,17 @@ __all__ = [
 ]
 
 
-class Unknown:
-    """The one value that says nothing. ``None`` is ``null`` and ``undefined``."""
-
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-
-UNKNOWN = Unknown()
-
-
 @dataclass(eq=False, slots=True)
-class Scope:
-    """Names of a module, a block or one call of a function.
+class Scope(Names):
+    """Names of a module, a block or one call of a function; ``this`` is a name too.
 
     Attributes:
-        file: The module's file, relative to the project.
-        names: What is bound; ``this`` is a name too.
         parent: Where to look next.
         is_block: A block of the function that ``parent`` leads to; ``var`` and ``return`` belong to that.
-        returned: What a call gave back.
     """
 
-    file: str
-    names: dict[str, object] = field(default_factory=dict)
     parent: Scope | None = None
     is_block: bool = False
-    returned: object = UNKNOWN
-
-    def find(self, name: str) -> object:
-        """The value of a name, from here outwards."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
-            scope = scope.parent
-        return UNKNOWN
 
     def assign(self, name: str, value: object) -> None:
         """``name = value`` where the name is declared; a name that is not becomes the module's."""
@@ -120,24 +96,6 @@ class Binding:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class External:
-    """Something from outside the project, by its full name: ``express.Router``."""
-
-    name: str
-
-    @property
-    def package(self) -> str:
-        """The module it came from."""
-        parts = self.name.split(".")
-        return parts[0]
-
-    @property
-    def last(self) -> str:
-        """The part behind the last dot."""
-        return self.name.rpartition(".")[2]
-
-
 @dataclass(eq=False, slots=True)
 class Made:
     """What calling something from outside gave: unknown, but one can see how it was made.
@@ -179,8 +137,7 @@ class Function:
     @property
     def name(self) -> str:
         """As declared; empty for an expression without one."""
-        node = self.node.child_by_field_name("name")
-        return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+        return _declared_name(self.node)
 
 
 @dataclass(eq=False, slots=True)
@@ -217,8 +174,7 @@ class Class:
     @property
     def name(self) -> str:
         """As declared; empty for an expression without one."""
-        node = self.node.child_by_field_name("name")
-        return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+        return _declared_name(self.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +185,6 @@ class Regex:
     flags: str = ""
 
 
-Environment = Mapping[str, str]
+def _declared_name(node: Node) -> str:
+    name = node.child_by_field_name("name")
+    return (name.text or b"").decode("utf-8", "replace") if name is not None else ""

@@ -5,8 +5,8 @@ Each framework plugs in what its own names do (``Framework``, ``Native``).
 
 from preview.endpoints.python.applications import Kind, find_python_apps
 from preview.endpoints.python.imports import join
-from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget, WouldRaise
-from preview.endpoints.python.native import Call, Framework, Native
+from preview.endpoints.python.interpreter import Interpreter
+from preview.endpoints.python.native import Call, Extensible, Framework, Native, WouldRaise
 from preview.endpoints.python.values import (
     UNKNOWN,
     Class,
@@ -20,10 +20,10 @@ from preview.endpoints.python.values import (
 
 __all__ = [
     "UNKNOWN",
-    "Budget",
     "Call",
     "Class",
     "Expression",
+    "Extensible",
     "External",
     "Framework",
     "Function",
@@ -32,7 +32,6 @@ __all__ = [
     "Kind",
     "Module",
     "Native",
-    "OutOfBudget",
     "Scope",
     "WouldRaise",
     "find_python_apps",

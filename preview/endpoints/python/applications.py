@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.model import AppTarget, Found, FoundApp
 from preview.endpoints.python.hints import Hint, is_module, read_hints
-from preview.endpoints.python.interpreter import Budget, Interpreter, OutOfBudget
+from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.native import Framework, Native
 from preview.endpoints.python.roots import find_import_root
 from preview.endpoints.python.values import UNKNOWN, Function

@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from preview.endpoints.python.builtin import call_builtin, call_standard
+from preview.endpoints.budget import Budget
+from preview.endpoints.python.calls import Calls
 from preview.endpoints.python.comprehensions import evaluate_comprehension
 from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
-from preview.endpoints.python.methods import call_method, items_of
-from preview.endpoints.python.native import Call, Framework, Native, WouldRaise
+from preview.endpoints.python.members import Members
+from preview.endpoints.python.methods import items_of
+from preview.endpoints.python.native import Framework
 from preview.endpoints.python.statements import Statements
-from preview.endpoints.python.values import (
-    UNKNOWN,
-    Class,
-    External,
-    Function,
-    Instance,
-    Module,
-    Record,
-    Scope,
-)
+from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Module, Scope
 from preview.endpoints.python.variables import Variables
 from preview.sources import Sources
 
-__all__ = ["Budget", "Interpreter", "OutOfBudget", "WouldRaise"]
+__all__ = ["Interpreter"]
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
@@ -39,19 +31,6 @@ _MAX_DEPTH: Final = 60
 _MAX_RECURSION: Final = 4
 # What a call costs beside its statements.
 _CALL_STEPS: Final = 5
-# About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
-_MAX_STEPS: Final = 250_000
-
-
-class OutOfBudget(Exception):
-    """So much was read that reading on would take too long."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """What is left to read, over all interpreters of one project."""
-
-    steps: int = _MAX_STEPS
 
 
 class Interpreter:
@@ -76,11 +55,11 @@ class Interpreter:
         self.sources = sources
         self.outside: dict[str, object] = {}
         self.variables = Variables(sources, app_dir)
-        self._framework = framework
         self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
         self._statements = Statements(self, self._importer)
+        self._members = Members(self, self._importer)
+        self._calls = Calls(self, self._members, framework)
         self._modules: dict[str, Module] = {}
-        self._lineages: dict[Class, list[Class | External]] = {}
         self._open_calls: dict[ast.AST, int] = {}
         self._depth = 0
         self._budget = budget
@@ -180,7 +159,7 @@ class Interpreter:
         try:
             match node:
                 case ast.Call():
-                    return self._call(node, scope)
+                    return self._calls.evaluate(node, scope)
                 case ast.Attribute():
                     return self.attribute(self.evaluate(node.value, scope), node.attr)
                 case ast.NamedExpr():
@@ -199,83 +178,15 @@ class Interpreter:
 
     def attribute(self, value: object, name: str) -> object:
         """``value.name``."""
-        if isinstance(value, Module):
-            if name in value.scope.names:
-                return value.scope.names[name]
-            return self._importer.submodule(value, name)
-        if isinstance(value, External):
-            full = f"{value.name}.{name}"
-            return self.outside.get(full) or External(full)
-        if isinstance(value, Instance):
-            if name in value.names:
-                return value.names[name]
-            found = self._bound(self._class_attribute(value.cls, name), value)
-            if isinstance(found, (str, int, type(None))) and self._is_settings(value.cls):
-                return self.variables.setting(name, found)
-            return found
-        if isinstance(value, Class):
-            if name in {"__name__", "__qualname__"}:
-                return value.node.name
-            found = self._class_attribute(value, name)
-            return self._bound(found, value) if _is_decorated(found, "classmethod") else found
-        if isinstance(value, Native):
-            own = self._own_attribute(value, name)
-            return value.attribute(name) if own is UNKNOWN else own
-        if isinstance(value, Record):
-            return value.names.get(name, UNKNOWN)
-        return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
+        return self._members.attribute(value, name)
 
     def bases(self, cls: Class) -> list[object]:
         """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
-        plain = [base.value if isinstance(base, ast.Subscript) else base for base in cls.node.bases]
-        return [self.evaluate(base, cls.scope) for base in plain]
+        return self._members.bases(cls)
 
     def lineage(self, cls: Class) -> list[Class | External]:
         """The class and all it inherits from, nearest first, each once."""
-        if cls not in self._lineages:
-            self._lineages[cls] = self._lineage(cls)
-        return self._lineages[cls]
-
-    def _lineage(self, cls: Class) -> list[Class | External]:
-        found: list[Class | External] = []
-        todo: list[object] = [cls]
-        while todo and len(found) < _MAX_DEPTH:
-            current = todo.pop(0)
-            if isinstance(current, External) and current not in found:
-                found.append(current)
-            elif isinstance(current, Class) and current not in found:
-                found.append(current)
-                todo += self.bases(current)
-        return found
-
-    def _class_attribute(self, cls: Class, name: str) -> object:
-        lineage = self.lineage(cls)
-        for ancestor in lineage:
-            if isinstance(ancestor, Class) and name in ancestor.body.names:
-                return ancestor.body.names[name]
-        # Inherited from outside: `View.as_view`, as the framework knows it.
-        outside = next((item for item in lineage if isinstance(item, External)), None)
-        if outside is not None and outside.last == "BaseSettings":
-            value = self.variables.get(name)
-            return self.variables.get(name.upper()) if value is UNKNOWN else value
-        return External(f"{outside.name}.{name}") if outside else UNKNOWN
-
-    def _own_attribute(self, native: Native, name: str) -> object:
-        """What the project's class adds to an object of the framework; ``UNKNOWN`` where it adds nothing."""
-        cls = native.own_class()
-        found = self._class_attribute(cls, name) if cls is not None else UNKNOWN
-        return UNKNOWN if isinstance(found, External) else self._bound(found, native)
-
-    def _is_settings(self, cls: Class) -> bool:
-        return any(isinstance(item, External) and item.last == "BaseSettings" for item in self.lineage(cls))
-
-    def _bound(self, found: object, receiver: object) -> object:
-        """A method with its first argument, a property's value; anything else as it is."""
-        if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
-            return found
-        method = Function(found.node, found.scope, receiver=receiver)
-        is_property = _is_decorated(found, "property") or _is_decorated(found, "cached_property")
-        return self.call(method) if is_property else method
+        return self._members.lineage(cls)
 
     def step(self) -> None:
         """Count one more thing that was read.
@@ -283,9 +194,7 @@ class Interpreter:
         Raises:
             OutOfBudget: Too much was read.
         """
-        self._budget.steps -= 1
-        if self._budget.steps < 0:
-            raise OutOfBudget
+        self._budget.step()
 
     def enter(self) -> bool:
         """One level further in, until ``leave``; False where that is too deep."""
@@ -297,76 +206,3 @@ class Interpreter:
     def leave(self) -> None:
         """Back from where ``enter`` led."""
         self._depth -= 1
-
-    def _call(self, node: ast.Call, scope: Scope) -> object:
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        receiver = self.evaluate(node.func.value, scope) if isinstance(node.func, ast.Attribute) else UNKNOWN
-        if isinstance(receiver, (str, list, dict)) and not isinstance(receiver, Record):
-            return call_method(receiver, method, *self._given(node, scope))
-        callee = self.attribute(receiver, method) if method else self.evaluate(node.func, scope)
-        if method and isinstance(receiver, Native) and not isinstance(callee, Function):
-            arguments, named = self._given(node, scope)
-            return receiver.call_method(method, Call(node, arguments, named, scope, self))
-        if callee is UNKNOWN and not isinstance(node.func, ast.Name):
-            return UNKNOWN
-        arguments, named = self._given(node, scope)
-        call = Call(node, arguments, named, scope, self)
-        if callee is UNKNOWN:
-            return call_builtin(node.func.id, call) if isinstance(node.func, ast.Name) else UNKNOWN
-        return self._call_value(callee, call)
-
-    def _call_value(self, callee: object, call: Call) -> object:
-        if isinstance(callee, Native):
-            return callee.call(call)
-        if isinstance(callee, Function):
-            return self.call(callee, call.arguments, **call.named)
-        if isinstance(callee, Class):
-            return self._create(callee, call)
-        if isinstance(callee, External):
-            found = call_standard(callee.name, call)
-            return self._framework.construct(callee, call) if found is UNKNOWN else found
-        return UNKNOWN
-
-    def _given(self, node: ast.Call, scope: Scope) -> tuple[list[object], dict[str, object]]:
-        """The values of a call's arguments, those behind stars as far as they are known."""
-        arguments: list[object] = []
-        for item in node.args:
-            if isinstance(item, ast.Starred):
-                arguments += items_of(self.evaluate(item.value, scope)) or []
-            else:
-                arguments.append(self.evaluate(item, scope))
-        named: dict[str, object] = {}
-        for keyword in node.keywords:
-            value = self.evaluate(keyword.value, scope)
-            if keyword.arg:
-                named[keyword.arg] = value
-            elif isinstance(value, dict):
-                named |= {key: item for key, item in value.items() if isinstance(key, str)}
-        return arguments, named
-
-    def _create(self, cls: Class, call: Call) -> object:
-        """An object of a class of the project; the framework's own kind where it inherits from it."""
-        base = next((item for item in self.lineage(cls) if isinstance(item, External) and self._constructs(item)), None)
-        initialise = self._class_attribute(cls, "__init__")
-        if base is None:
-            instance = Instance(cls)
-            if isinstance(initialise, Function):
-                self.call(Function(initialise.node, initialise.scope, receiver=instance), call.arguments, **call.named)
-            else:
-                instance.names.update(call.named)
-            return instance
-        made = self._framework.construct(base, call)
-        if isinstance(made, Native):
-            made.adopt(cls)
-            if made.own_class() is cls and isinstance(initialise, Function):
-                self.call(Function(initialise.node, initialise.scope, receiver=made), call.arguments, **call.named)
-        return made
-
-    def _constructs(self, value: External) -> bool:
-        return self._framework.is_constructor(value)
-
-
-def _is_decorated(found: object, name: str) -> bool:
-    return isinstance(found, Function) and any(
-        isinstance(item, ast.Name) and item.id == name for item in found.node.decorator_list
-    )

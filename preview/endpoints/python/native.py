@@ -12,7 +12,7 @@ from preview.endpoints.python.values import UNKNOWN, Class, External, Scope
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
 
-__all__ = ["Call", "Framework", "Native", "WouldRaise"]
+__all__ = ["Call", "Extensible", "Framework", "Native", "WouldRaise"]
 
 
 class WouldRaise(Exception):
@@ -90,6 +90,25 @@ class Native:
     def decorate(self, target: object) -> object:  # noqa: ARG002
         """``@object`` above a function or class; what the name then stands for (``UNKNOWN``: the target itself)."""
         return UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Extensible(Native):
+    """An object of a framework whose class projects inherit from.
+
+    Attributes:
+        cls: The project's subclass that it is an object of; None for the framework's own.
+    """
+
+    cls: Class | None = field(default=None, kw_only=True)
+
+    def own_class(self) -> Class | None:
+        """The project's subclass."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
 
 
 class Framework(Protocol):

@@ -6,49 +6,26 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from preview.endpoints.names import UNKNOWN, External, Names, Unknown
+
 __all__ = ["UNKNOWN", "Class", "Expression", "External", "Function", "Instance", "Module", "Record", "Scope", "Unknown"]
 
 
-class Unknown:
-    """The one value that says nothing."""
-
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-
-UNKNOWN = Unknown()
-
-
 @dataclass(eq=False, slots=True)
-class Scope:
+class Scope(Names):
     """Names of a module, a class body or one call of a function.
 
     Attributes:
-        file: The module's file, relative to the project.
-        names: What is bound.
         parent: Where to look next.
-        returned: What a call gave back.
         jump: ``Return``, ``Break`` or ``Continue`` once one is reached that is sure to be.
         unsure: How many bodies that may or may not be run are being read.
         elsewhere: Names that ``global`` binds in the module.
     """
 
-    file: str
-    names: dict[str, object] = field(default_factory=dict)
     parent: Scope | None = None
-    returned: object = UNKNOWN
     jump: str = ""
     unsure: int = 0
     elsewhere: set[str] = field(default_factory=set)
-
-    def find(self, name: str) -> object:
-        """The value of a name, from here outwards."""
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
-            scope = scope.parent
-        return UNKNOWN
 
     def outermost(self) -> Scope:
         """The module's scope."""
@@ -64,18 +41,6 @@ class Module:
 
     file: str
     scope: Scope
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    """Something imported from outside the project, by its full name: ``fastapi.APIRouter``."""
-
-    name: str
-
-    @property
-    def last(self) -> str:
-        """The part behind the last dot."""
-        return self.name.rpartition(".")[2]
 
 
 @dataclass(eq=False, slots=True)

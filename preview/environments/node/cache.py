@@ -11,6 +11,7 @@ import trio
 
 from preview.environments.environment import Environment, EnvironmentRequest, Report
 from preview.environments.held import HeldEnvironments
+from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.modules import RECORD, modules_variables
@@ -26,10 +27,12 @@ class NodeEnvironmentCache:
 
     Args:
         settings: ``cache_dir`` and the ``environment_*`` bounds.
+        jail: What npm and the code of packages are held in by; None runs them as any program of the service.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
         self._settings = settings
+        self._jail = jail
         self._layout = Layout(settings.cache_dir.absolute() / "environments")
         self._toolchain: NodeToolchain | None = None
         # Hashing and removing are disk work: two at a time keep a slow disk from taking all threads.
@@ -62,7 +65,9 @@ class NodeEnvironmentCache:
         recipe = await self._recipe(request)
         for note in recipe.manifest.notes:
             report(note, logging.WARNING)
-        build = partial(build_node_environment, recipe, self._layout, report, offline=self._settings.uv_offline)
+        build = partial(
+            build_node_environment, recipe, self._layout, report, offline=self._settings.uv_offline, jail=self._jail
+        )
         async with self._held.hold(recipe.key, build, report) as how:
             directory = self._layout.directory(recipe.key)
             yield Environment(
@@ -77,8 +82,9 @@ class NodeEnvironmentCache:
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
         if self._toolchain is None:
             self._toolchain = await find_node()
+        make = partial(make_node_recipe, runs_code=self._settings.build_code == "allow")
         return await trio.to_thread.run_sync(
-            make_node_recipe, request.project / request.folder, self._toolchain, request.extra, limiter=self._threads
+            make, request.project / request.folder, self._toolchain, request.extra, limiter=self._threads
         )
 
     def _is_usable(self, key: str) -> bool:

@@ -27,6 +27,7 @@ _NO_VERSION: Final = re.compile(rf"No matching version found for {_NAMED}@", re.
 _CONFLICT: Final = re.compile(r"Could not resolve dependency:\s+(?:npm (?:error|ERR!) )?(?P<why>[^\n]+)", re.MULTILINE)
 _INTEGRITY: Final = re.compile(r"integrity checksum failed.*?|EINTEGRITY", re.MULTILINE)
 _PROTOCOL: Final = re.compile(r"Unsupported URL Type \"(?P<name>[^\"]+)\"")
+_REFUSED: Final = re.compile(r"Refusing to fetch \"(?P<name>[^\"]+)\"")
 _PLATFORM: Final = re.compile(rf"Unsupported platform for {_NAMED}@")
 _NATIVE: Final = re.compile(r"gyp ERR!|node-gyp|prebuild|make: \*\*\*|cmake", re.IGNORECASE)
 _ERROR_LINE: Final = re.compile(r"^npm (?:error|ERR!) (?!code |errno |A complete log|\s*$)(.*)$", re.MULTILINE)
@@ -75,6 +76,15 @@ _CASES: Final = (
         "invalid",
         (_PROTOCOL,),
         lambda what: f"npm does not understand the address {what}; write a version range",
+    ),
+    _Case(
+        frozenset({"EALLOWGIT"}),
+        "denied",
+        (_REFUSED,),
+        lambda what: (
+            f"{what} comes from a Git repository, whose settings can run code, and PREVIEW_BUILD_CODE=deny does not "
+            "allow that; take it from the registry, or have the service set to PREVIEW_BUILD_CODE=allow"
+        ),
     ),
     _Case(
         frozenset({"EBADPLATFORM"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,21 @@ from typing import Final, NoReturn
 import trio
 
 from preview.environments.environment import Report
+from preview.environments.jail import Cage
 from preview.environments.node.explain import explain_npm, failed_package
-from preview.environments.node.manifest import BUILT_IN
+from preview.environments.node.locks import remove_pins
+from preview.environments.node.manifest import BUILT_IN, NodeManifest
 from preview.environments.node.recipe import NodeRecipe
-from preview.environments.node.toolchain import run_npm
+from preview.environments.node.toolchain import NodeToolchain, run_npm
 from preview.environments.program import ProgramResult
 from preview.errors import EnvironmentFailed
 
-__all__ = ["install"]
+__all__ = ["Npm", "install"]
 
 _UNSYNCED: Final = re.compile(
     r"code EUSAGE|in sync|Missing: .* from lock file|Invalid: lock file|ELOCKVERIFY|EJSONPARSE|lockfileVersion"
 )
-_STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND)\b")
+_STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND|EOVERRIDE)\b")
 _CONFLICT: Final = re.compile(r"code ERESOLVE")
 _NOT_HAD: Final = re.compile(r"No matching version found for ([a-z_]+)@")
 _ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
@@ -40,6 +42,7 @@ _NOISE: Final = re.compile(
 _MAX_ATTEMPTS: Final = 6
 # The cause stands first; what a compiler said may go on for pages.
 _TOLD_LINES: Final = 40
+_TOLD_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,48 @@ class _Way:
         return found
 
 
-async def install(recipe: NodeRecipe, directory: Path, report: Report, *, offline: bool) -> tuple[str, ...]:
-    """Install into ``directory``, which holds the manifest's files.
+@dataclass(frozen=True, slots=True)
+class Npm:
+    """npm in the folder of one environment.
+
+    Attributes:
+        toolchain: Which.
+        directory: Where ``package.json`` and the lock file are.
+        offline: Use nothing but npm's cache.
+        cage: The jail that it runs in; None runs it as any program of the service.
+        runs_code: Whether code of packages may run.
+    """
+
+    toolchain: NodeToolchain
+    directory: Path
+    offline: bool
+    cage: Cage | None = None
+    runs_code: bool = True
+
+    async def run(self, arguments: Sequence[str], say: Callable[[str], None] | None = None) -> ProgramResult:
+        """See ``run_npm``.
+
+        Cancellation: npm and all that it started are killed before this returns.
+        """
+        return await run_npm(
+            self.toolchain,
+            arguments,
+            offline=self.offline,
+            directory=self.directory,
+            say=say,
+            cage=self.cage,
+            runs_code=self.runs_code,
+        )
+
+
+async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool = False) -> tuple[str, ...]:
+    """Install into npm's folder, which holds the manifest's files.
 
     Args:
-        recipe: What is required, and by which npm.
-        directory: Where ``package.json`` and the lock file are.
+        recipe: What is required.
+        npm: By which npm, and where.
         report: Is told npm's output line by line, and each second way that is taken.
-        offline: Use nothing but npm's cache.
+        pinned: Another package manager's lock file says which versions.
 
     Returns:
         Packages whose own install scripts failed: they are there, but may not work.
@@ -79,15 +116,16 @@ async def install(recipe: NodeRecipe, directory: Path, report: Report, *, offlin
 
     Cancellation: npm is killed; what it has written stays for the caller to remove.
     """
-    manifest = recipe.manifest
-    way = _Way(lock=manifest.lock is not None, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
+    manifest, directory = recipe.manifest, npm.directory
+    way = _Way(lock=manifest.lock is not None or pinned, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
     replaced: set[str] = set()
     for _ in range(_MAX_ATTEMPTS):
-        result = await run_npm(
-            recipe.toolchain, way.arguments, offline=offline, directory=directory, say=partial(_say, report)
-        )
+        result = await npm.run(way.arguments, partial(_say, report))
+        if result.code == 0 and not npm.runs_code:
+            await _tell_left_out(npm, report)
+            return ()
         if result.code == 0:
-            return () if way.scripts else await _rebuild(recipe, directory, report, offline=offline)
+            return () if way.scripts else await _rebuild(recipe, npm, report)
         if (name := _built_in(result)) is not None and name not in replaced:
             replaced.add(name)
             await trio.to_thread.run_sync(_override, directory, replaced)
@@ -100,8 +138,19 @@ async def install(recipe: NodeRecipe, directory: Path, report: Report, *, offlin
         sentence, way = step
         report(sentence, logging.WARNING)
         if not way.lock:
-            await trio.to_thread.run_sync(_remove_locks, directory)
+            await trio.to_thread.run_sync(_remove_locks, manifest, directory, pinned)
+            if replaced:
+                await trio.to_thread.run_sync(_override, directory, replaced)
     raise EnvironmentFailed("The environment could not be built: npm fails in every way that was tried", reason="other")
+
+
+async def _tell_left_out(npm: Npm, report: Report) -> None:
+    names = await trio.to_thread.run_sync(_with_scripts, npm.directory)
+    if names:
+        shown = ", ".join(names[:_TOLD_NAMES]) + (", …" if len(names) > _TOLD_NAMES else "")
+        report(
+            f"install scripts are left out (PREVIEW_BUILD_CODE=deny), so these may not work: {shown}", logging.WARNING
+        )
 
 
 def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
@@ -140,9 +189,11 @@ def _override(directory: Path, names: Iterable[str]) -> None:
     path.write_text(json.dumps(package, indent=1), "utf-8")
 
 
-def _remove_locks(directory: Path) -> None:
+def _remove_locks(manifest: NodeManifest, directory: Path, pinned: bool) -> None:
     for name in ("package-lock.json", "npm-shrinkwrap.json"):
         (directory / name).unlink(missing_ok=True)
+    if pinned:
+        remove_pins(manifest.packages, directory)
 
 
 def _say(report: Report, line: str) -> None:
@@ -165,14 +216,14 @@ def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn
     )
 
 
-async def _rebuild(recipe: NodeRecipe, directory: Path, report: Report, *, offline: bool) -> tuple[str, ...]:
+async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, ...]:
     """Run the install scripts one package at a time, so that one that fails costs only itself."""
     failed = []
-    for name in await trio.to_thread.run_sync(_with_scripts, directory):
-        result = await run_npm(recipe.toolchain, ["rebuild", name], offline=offline, directory=directory)
+    for name in await trio.to_thread.run_sync(_with_scripts, npm.directory):
+        result = await npm.run(["rebuild", name])
         if result.code == 0:
             continue
-        if await _replace(recipe, name, directory, offline=offline):
+        if await _replace(recipe, name, npm):
             wanted = recipe.manifest.range_of(name)
             report(f"{name}@{wanted} cannot be built here: its newest version takes its place", logging.WARNING)
             continue
@@ -182,13 +233,13 @@ async def _rebuild(recipe: NodeRecipe, directory: Path, report: Report, *, offli
     return tuple(failed)
 
 
-async def _replace(recipe: NodeRecipe, name: str, directory: Path, *, offline: bool) -> bool:
+async def _replace(recipe: NodeRecipe, name: str, npm: Npm) -> bool:
     """Versions from before this Node do not compile for it, and the newest one often brings a finished build."""
     if recipe.manifest.range_of(name) is None:
         return False
     newest = ["install", f"{name}@latest", "--ignore-scripts", "--legacy-peer-deps"]
     for arguments in (newest, ["rebuild", name]):
-        result = await run_npm(recipe.toolchain, arguments, offline=offline, directory=directory)
+        result = await npm.run(arguments)
         if result.code != 0:
             return False
     return True

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock, safe_overrides
+from preview.environments.node.locks import LOCK_NAMES, LockFile
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
 __all__ = ["BUILT_IN", "NodeManifest", "read_node_manifest"]
 
-_LOCKS: Final = ("package-lock.json", "npm-shrinkwrap.json")
-_FOREIGN_LOCKS: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lockb", "bun.lock")
+# The order in which npm takes them.
+_LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
 # npm reads no more of a package that it installs the dependencies of. No scripts: they want the project's sources.
 _KEPT: Final = (
     "name", "version", "private", "type", "engines", "workspaces", "overrides", "bundleDependencies",
@@ -47,6 +48,7 @@ class NodeManifest:
         exact: The lock file is meant for exactly these requirements.
         legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
         notes: Worth telling.
+        foreign_lock: Another package manager's lock file, where npm has none of its own.
     """
 
     packages: Mapping[str, Mapping[str, object]]
@@ -55,6 +57,7 @@ class NodeManifest:
     exact: bool = False
     legacy_peers: bool = False
     notes: tuple[str, ...] = ()
+    foreign_lock: LockFile | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -95,9 +98,7 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     if lock is not None and not is_safe_lock(lock):
         notes.append("the lock file names places outside the project: it is not read")
         lock = None
-    foreign = next((name for name in _FOREIGN_LOCKS if (directory / name).is_file()), None)
-    if lock is None and foreign is not None:
-        notes.append(f"{foreign} is not read: npm chooses versions from the ranges in package.json")
+    foreign = _foreign_lock(reader) if lock is None else None
     dependencies = dict(_texts(root.get("dependencies")))
     declared = {name for kind in _DEPENDENCIES[1:3] for name in _texts(root.get(kind))}
     missing = {name: value for name, value in wanted.items() if name not in dependencies and name not in declared}
@@ -110,7 +111,13 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     npmrc = reader.bytes_of(".npmrc") or b""
     legacy = _LEGACY_PEERS.search(npmrc.decode("utf-8", "replace")) is not None
     exact = lock is not None and not added and not reader.left_out
-    return NodeManifest(packages, reader.files, lock, exact, legacy, tuple(dict.fromkeys((*notes, *reader.notes))))
+    told = tuple(dict.fromkeys((*notes, *reader.notes)))
+    return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign)
+
+
+def _foreign_lock(reader: _Reader) -> LockFile | None:
+    found = ((name, reader.bytes_of(name)) for name in LOCK_NAMES)
+    return next((LockFile(name, data) for name, data in found if data is not None), None)
 
 
 def _requirement(line: str) -> tuple[str, str]:
@@ -169,13 +176,16 @@ class _Reader:
         kept = {key: content[key] for key in _KEPT if key in content}
         # A workspace refers to a member by its version too.
         kept.setdefault("version", "0.0.0")
-        resolutions = _texts(content.get("resolutions"))
+        resolutions = _resolutions(content)
         if resolutions and "overrides" not in kept:
-            kept["overrides"] = {name: value for name, value in resolutions.items() if _REQUIREMENT.fullmatch(name)}
+            kept["overrides"] = resolutions
         if "overrides" in kept:
             kept["overrides"] = safe_overrides(kept["overrides"])
         for kind in _DEPENDENCIES:
             declared = _texts(content.get(kind))
+            if folder == "." and "overrides" not in content:
+                # npm refuses an override of what the package asks for itself.
+                declared |= {name: value for name, value in resolutions.items() if name in declared}
             needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
             wanted = {
                 name: version
@@ -260,6 +270,14 @@ class _Reader:
             folder = path.parent.relative_to(self._directory).as_posix()
             if folder != "." and "node_modules" not in folder.split("/") and self._is_folder(folder):
                 yield folder
+
+
+def _resolutions(content: Mapping[str, object]) -> dict[str, str]:
+    """What Yarn and pnpm put in the place of versions, wherever they are asked for; npm's ``overrides``."""
+    pnpm = content.get("pnpm")
+    given = _texts(content.get("resolutions")) | _texts(pnpm.get("overrides") if isinstance(pnpm, Mapping) else None)
+    found = {name.removeprefix("**/"): value for name, value in given.items()}
+    return {name: value for name, value in found.items() if _REQUIREMENT.fullmatch(name)}
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from preview.environments.jail import Cage
 from preview.environments.program import ProgramResult, run_program
 from preview.errors import ConfigurationError
 
@@ -35,6 +36,8 @@ _WITHHELD: Final = frozenset(
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
 _FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+# A package in a repository brings settings of its own, which name programs that npm runs.
+_NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ async def run_npm(
     offline: bool,
     directory: Path,
     say: Callable[[str], None] | None = None,
+    cage: Cage | None = None,
+    runs_code: bool = True,
 ) -> ProgramResult:
     """Run ``npm`` and wait for its end.
 
@@ -109,6 +114,8 @@ async def run_npm(
         offline: Use nothing but npm's cache; else that cache first.
         directory: Working folder, which has a ``package.json``.
         say: Is told each line as it comes.
+        cage: The jail that it runs in; None runs it as any program of the service.
+        runs_code: Whether code of packages may run.
 
     Raises:
         OSError: It cannot be started.
@@ -116,4 +123,5 @@ async def run_npm(
     Cancellation: npm and all that it started are killed before this returns.
     """
     argv = [str(toolchain.npm), *arguments, *_FLAGS, "--offline" if offline else "--prefer-offline"]
-    return await run_program(argv, environment=npm_environment(os.environ), directory=directory, say=say)
+    argv += [] if runs_code else _NO_CODE
+    return await run_program(argv, environment=npm_environment(os.environ), directory=directory, say=say, cage=cage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,15 @@ from preview.endpoints import Endpoint
 from preview.proxy import ProxyResponse
 from preview.runtime import Usage
 from preview.storage.records import PreviewRecord
+from preview.supervisor import Holding
 
-__all__ = ["Content", "Facts", "Json", "camel", "camel_keys", "content_of", "folded", "time_of", "whole"]
+__all__ = ["Call", "Content", "Facts", "Json", "camel", "camel_keys", "content_of", "folded", "time_of", "whole"]
 
 Json = dict[str, Any]
 
 _MISSING = object()
+# Python's codecs for names of hosts take quadratic time, and the others are notations rather than charsets.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,34 @@ class Facts:
         usage: What its processes use, or None.
         uptime_s: Seconds since its launch; 0 when it is over.
         endpoints: The generation's endpoints.
+        holding: What it is held in by, and to; None where that is not known (any more).
     """
 
     record: PreviewRecord
     usage: Usage | None = None
     uptime_s: float = 0.0
     endpoints: Sequence[Endpoint] = ()
+    holding: Holding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that a preview has answered.
+
+    Attributes:
+        answer: What it said.
+        request_id: Under which its lines are found.
+        lines: Numbers of the lines that were published meanwhile, whoever they are of; empty if there are none.
+    """
+
+    answer: ProxyResponse
+    request_id: str
+    lines: range
+
+    @property
+    def log(self) -> Json | None:
+        """The ends of ``lines``."""
+        return {"first_seq": self.lines[0], "last_seq": self.lines[-1]} if self.lines else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +152,10 @@ def _decoded(body: bytes, kind: str, charset: str) -> str | None:
     if not textual:
         return None
     try:
+        if codecs.lookup(charset).name in _NO_CHARSETS:
+            return None
         text = body.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except (ValueError, LookupError):  # UnicodeDecodeError is a ValueError, as is a name with NUL in it
         return None
     # NUL is no text, whatever the type says (PostgreSQL's clients and terminals agree).
     return None if "\0" in text else text

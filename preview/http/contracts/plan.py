@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from preview.clock import rfc3339, utc_now
 from preview.endpoints import Endpoint
-from preview.http.contracts.facts import Facts, Json, camel_keys, content_of, folded, time_of, whole
+from preview.http.contracts.facts import Call, Facts, Json, camel_keys, content_of, folded, time_of, whole
+from preview.http.contracts.held import held
 from preview.http.errors import Problem
 from preview.lifecycle import State
 from preview.logs import Contract
-from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
 from preview.supervisor.interface import Launched
@@ -70,7 +70,7 @@ def status(facts: Facts) -> Json:
             {"method": one.method, "path": one.path, "description": one.description or one.summary}
             for one in facts.endpoints
         ],
-    }
+    } | camel_keys(held(facts.holding))
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exitCode": record.exit_code, "exitSignal": record.exit_signal}
     return view
@@ -102,13 +102,16 @@ def endpoints(found: Sequence[Endpoint]) -> Json:
     return {"endpoints": [endpoint(one) for one in found]}
 
 
-def proxied(answer: ProxyResponse) -> Json:
+def proxied(call: Call) -> Json:
     """A preview's answer."""
+    answer = call.answer
     content = content_of(answer)
     view: Json = {
         "statusCode": answer.status,
         "data": content.parsed if content.is_json else content.text,
         "headers": folded(answer.headers),
+        "requestId": call.request_id,
+        "log": None if call.log is None else camel_keys(call.log),
     }
     if content.encoding is not None:
         view["encoding"] = content.encoding

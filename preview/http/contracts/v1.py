@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from preview.auth import Identity
+from preview.auth import Identity, Share
 from preview.clock import rfc3339, rfc3339_ms
 from preview.endpoints import Endpoint
-from preview.generations import Generation
-from preview.http.contracts.facts import Facts, Json, content_of, folded, time_of, whole
-from preview.http.errors import Problem
+from preview.generations import Generation, StoredFile
+from preview.http.contracts.facts import Call, Facts, Json, content_of, folded, time_of, whole
+from preview.http.contracts.held import held
+from preview.http.edits import Saved
+from preview.http.errors import Problem, problem_of
 from preview.lifecycle import State
-from preview.logs import Contract, Page
-from preview.proxy import ProxyResponse
+from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
+from preview.supervisor import Holding
 from preview.supervisor.interface import Launched
 
 __all__ = [
     "LAUNCH_STATUS",
+    "access",
     "config",
     "endpoint",
     "endpoints",
+    "file_list",
+    "files_changed",
     "generation",
     "instance",
     "launched",
-    "log_page",
+    "open_link",
     "preview_token",
     "problem",
     "proxied",
     "session",
+    "share_link",
     "state_word",
     "status",
     "stopped",
     "ticket",
+    "watched_instance",
 ]
 
 LAUNCH_STATUS = 201
@@ -75,7 +82,7 @@ def status(facts: Facts) -> Json:
         "cpu_usage_percent": None if usage is None else round(usage.cpu_percent, 1),
         "health": record.health.value,
         "started_at": time_of(record.started_at),
-    }
+    } | held(facts.holding)
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
     return view
@@ -102,6 +109,11 @@ def instance(record: PreviewRecord) -> Json:
     }
 
 
+def watched_instance(record: PreviewRecord, holding: Holding | None, watchers: int) -> Json:
+    """A preview that was asked for by its id: as ``instance``, with what it is held in by and who watches."""
+    return instance(record) | held(holding) | {"watchers": watchers}
+
+
 def stopped(record: PreviewRecord) -> Json | None:
     """Answer to a stop: none (204)."""
     del record
@@ -124,14 +136,17 @@ def endpoints(found: Sequence[Endpoint]) -> Json:
     return {"endpoints": [endpoint(one) for one in found], "count": len(found)}
 
 
-def proxied(answer: ProxyResponse) -> Json:
+def proxied(call: Call) -> Json:
     """A preview's answer."""
+    answer = call.answer
     content = content_of(answer)
     view: Json = {
         "status_code": answer.status,
         "headers": folded(answer.headers),
         "body": content.text,
         "elapsed_ms": answer.elapsed_ms,
+        "request_id": call.request_id,
+        "log": call.log,
     }
     if content.encoding is not None:
         view["encoding"] = content.encoding
@@ -160,25 +175,29 @@ def preview_token(token: str, record: PreviewRecord) -> Json:
     return {"session_token": token, "expires_at": rfc3339(record.token_expires_at)}
 
 
+def open_link(url: str, address: str, expires_in_s: float) -> Json:
+    """A link that opens a preview once, and the address that it leads to."""
+    return {"url": url, "address": address, "expires_in": whole(expires_in_s)}
+
+
+def share_link(one: Share, url: str) -> Json:
+    """A link to pass on."""
+    return {
+        "id": one.id,
+        "url": url,
+        "created_at": rfc3339_ms(int(one.created_at * 1000)),
+        "expires_at": rfc3339_ms(int(one.expires_at * 1000)),
+    }
+
+
+def access(address: str, public: bool, shares: Iterable[tuple[Share, str]]) -> Json:
+    """Who may look at a preview in a browser."""
+    return {"address": address, "public": public, "shares": [share_link(one, url) for one, url in shares]}
+
+
 def session(identity: Identity) -> Json:
     """Who is asking."""
     return {"user_id": identity.user.id, "tier": identity.user.tier, "expires_at": time_of(identity.expires_at)}
-
-
-def log_page(page: Page) -> Json:
-    """Lines of the past, in the words of the stream."""
-    lines = [
-        {
-            "seq": line.seq,
-            "timestamp": rfc3339_ms(line.timestamp_ms),
-            "level": line.level.word(Contract.V1),
-            "source": line.source.word(Contract.V1),
-            "message": line.message,
-        }
-        for batch in page.batches
-        for line in batch
-    ]
-    return {"lines": lines, "first_kept": page.first_kept}
 
 
 def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) -> Json:
@@ -195,6 +214,35 @@ def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) 
     if files is not None:
         view["files"] = [{"path": path, "size_bytes": size} for path, size in files]
     return view
+
+
+def file_list(files: Iterable[StoredFile], tag: str) -> Json:
+    """A generation's files."""
+    listed = [{"path": one.path, "size_bytes": one.size_bytes, "sha256": one.sha256} for one in files]
+    return {"files": listed, "etag": tag}
+
+
+def files_changed(saved: Saved, tag: str) -> Json:
+    """Answer to a change of files: what is different now, and what became of the preview."""
+    edited, reload = saved.edited, saved.reload
+    shown: Json = {
+        "status": reload.status,
+        "preview_id": reload.preview_id,
+        "elapsed_ms": round(reload.elapsed_s * 1000, 1),
+        "error": None,
+    }
+    if reload.error is not None:
+        told = problem_of(reload.error)
+        shown["error"] = {"code": told.code, "detail": told.detail, "details": dict(told.details)}
+    return {
+        "generation_id": edited.generation.id,
+        "changed": sorted(edited.written),
+        "removed": list(edited.removed),
+        "file_count": edited.generation.file_count,
+        "size_bytes": edited.generation.size_bytes,
+        "etag": tag,
+        "reload": shown,
+    }
 
 
 def problem(error: Problem, *, instance: str, route: str) -> Json:

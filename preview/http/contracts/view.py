@@ -8,11 +8,10 @@ from typing import Protocol
 
 from preview.endpoints import Endpoint
 from preview.http.contracts import plan, v1
-from preview.http.contracts.facts import Facts, Json
+from preview.http.contracts.facts import Call, Facts, Json
 from preview.http.errors import Problem
 from preview.lifecycle import State
 from preview.logs import Contract
-from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
 from preview.supervisor.interface import Launched
@@ -40,7 +39,7 @@ class View(Protocol):
     def endpoints(self, found: Sequence[Endpoint]) -> Json:
         """The list of endpoints."""
 
-    def proxied(self, answer: ProxyResponse) -> Json:
+    def proxied(self, call: Call) -> Json:
         """A preview's answer."""
 
     def config(self, settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from preview import errors
 from preview.errors import PreviewError
 from preview.http import bodies
+from preview.http.openapi import shapes_logs as logs
 from preview.http.openapi import shapes_plan as plan
 from preview.http.openapi import shapes_v1 as v1
 from preview.logs import Contract
 
-__all__ = ["OPERATIONS", "Operation", "Reply"]
+__all__ = ["OPERATIONS", "Link", "Operation", "Reply"]
 
 ErrorKinds = tuple[type[PreviewError], ...]
 
@@ -29,6 +30,8 @@ _LAUNCH: ErrorKinds = (
     errors.AlreadyRunning,
     errors.LimitReached,
     errors.NoPortFree,
+    errors.TooManyLaunches,
+    errors.DiskFull,
     errors.LaunchFailed,
     errors.EnvironmentFailed,
     errors.StartupTimeout,
@@ -52,6 +55,31 @@ _UPLOAD: ErrorKinds = (
 )
 
 
+_EDIT: ErrorKinds = (
+    *_OWN,
+    errors.InvalidRequest,
+    errors.InvalidGeneration,
+    errors.GenerationReadOnly,
+    errors.PreconditionFailed,
+    errors.TooLarge,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What can be asked with an answer (OpenAPI 3.1, Link Object).
+
+    Attributes:
+        route: The route that is asked.
+        parameter: Its path parameter.
+        value: Where the parameter's value stands in the answer, as a runtime expression.
+    """
+
+    route: str
+    parameter: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A successful answer.
@@ -60,13 +88,17 @@ class Reply:
         about: One sentence.
         model: Its schema; None where it has no body, or none that a schema could describe.
         kind: Its media type; None where it has no body.
+        further_kinds: Other media types that can be asked for.
         headers: Name and meaning of its own header fields.
+        links: What can be asked with it, by name.
     """
 
     about: str
     model: type[BaseModel] | None = None
     kind: str | None = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    further_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +113,7 @@ class Operation:
         query: Schema of the query.
         headers: Request header fields and their meaning.
         is_open: Whether it asks for no token.
+        is_missing: Whether there may be nothing at its address.
     """
 
     tag: str
@@ -90,25 +123,51 @@ class Operation:
     query: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
+    is_missing: bool = False
+
+
+def _links(parameter: str, value: str, *routes: str) -> dict[str, Link]:
+    return {route.rpartition(".")[2].rstrip("_"): Link(route, parameter, value) for route in routes}
 
 
 _PREFER = {"Prefer": "`wait=SECONDS`: answer when the preview is healthy (RFC 7240)."}
 _APPLIED = {"Preference-Applied": "The wait that was granted."}
 _LOCATION = {"Location": "Where the preview is found."}
 _GONE = Reply("Done; no body.", kind=None)
+# What a client does with a generation that it has just sent.
+_WITH_GENERATION = (
+    "generations.get_generation",
+    "generations.delete_generation",
+    "plans.plan",
+    "v1.endpoints",
+    "v1.launch",
+)
+
+
+_IF_MATCH = {"If-Match": "Change it only if this is still its `ETag` (RFC 9110)."}
+_IF_NONE_MATCH = {"If-None-Match": "304 if this is still its `ETag` (RFC 9110)."}
+_ETAG = {"ETag": "Stands for the content."}
+_SAME = Reply("As you have it; no body.", kind=None, headers=_ETAG)
 
 
 def _in_both(contract: Contract) -> dict[str, Operation]:
     """The seven endpoints, and the ticket, in one contract's words."""
     is_plan = contract is Contract.PLAN
     name, tag = contract.value, f"preview ({contract.value})"
-    launch = Reply("Launched.", plan.PlanLaunched if is_plan else v1.Launched, headers=_APPLIED)
+    own_id = "$response.body#/generationId" if is_plan else "$response.body#/generation_id"
+    routes = (f"{name}.status", f"{name}.stop", f"{name}_logs.stream", f"{name}_logs.ticket")
+    launched = Reply(
+        "Launched.",
+        plan.PlanLaunched if is_plan else v1.Launched,
+        headers=_APPLIED if is_plan else _APPLIED | _LOCATION,
+        links=_links("generation_id", own_id, *routes),
+    )
     endpoints = Operation(tag, {200: Reply("The endpoints.", plan.PlanEndpoints if is_plan else v1.Endpoints)}, _OWN)
     stopped = {200: Reply("Stopped.", plan.PlanStopped)} if is_plan else {204: _GONE}
     return {
         f"{name}.launch": Operation(
             tag,
-            {200: launch} if is_plan else {201: Reply("Launched.", v1.Launched, headers=_APPLIED | _LOCATION)},
+            {200 if is_plan else 201: launched},
             _LAUNCH,
             body=bodies.PlanLaunchBody if is_plan else bodies.V1LaunchBody,
             headers=_PREFER,
@@ -132,12 +191,42 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         f"{name}_logs.stream": Operation(
             tag,
             {
-                200: Reply("Events: lines, `status`, `gap`, `end`, `expired`.", kind="text/event-stream"),
+                200: Reply(
+                    "Events: lines, `status`, `gap`, `end`, `expired`; of NDJSON one object a line.",
+                    kind="text/event-stream",
+                    further_kinds=("application/x-ndjson",),
+                ),
                 204: Reply("The preview is over and nothing is left to say.", kind=None),
             },
             (*_OWN, errors.InvalidRequest, errors.NoActivePreview, errors.PreviewNotFound, errors.TooManyStreams),
             query=bodies.StreamQuery,
-            headers={"Last-Event-ID": "Go on right behind this line."},
+            headers={"Last-Event-ID": "Go on right behind this line.", "Accept": "Which of the two; else the first."},
+        ),
+        f"{name}_log_sockets.socket": Operation(
+            tag,
+            {101: Reply("A WebSocket; its messages are in docs/api.md.", kind=None)},
+            (
+                *_OWN,
+                errors.InvalidRequest,
+                errors.NoActivePreview,
+                errors.PreviewNotFound,
+                errors.TooManyStreams,
+                errors.UpgradeRequired,
+            ),
+            query=bodies.StreamQuery,
+        ),
+        f"{name}_history.history": Operation(
+            tag,
+            {
+                200: Reply(
+                    "A page, or the lines as a file.",
+                    logs.PlanLogPage if is_plan else logs.LogPage,
+                    further_kinds=("application/x-ndjson", "text/plain", "text/csv"),
+                )
+            },
+            (*_OWN, errors.InvalidRequest, errors.NoActivePreview, errors.PreviewNotFound, errors.TooManyStreams),
+            query=bodies.HistoryQuery,
+            headers={"Accept": "Which of these; `format` wins."},
         ),
         f"{name}_logs.ticket": Operation(
             tag, {200: Reply("The ticket.", v1.Ticket)}, (*_OWN, errors.NoActivePreview, errors.TooManyStreams)
@@ -146,7 +235,18 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
 
 
 def _only_v1() -> dict[str, Operation]:
-    restarted = Reply("The new preview.", v1.Launched, headers=_APPLIED | _LOCATION)
+    restarted = Reply(
+        "The preview: the same one where it ran, else a new one.",
+        v1.Launched,
+        headers=_APPLIED | _LOCATION,
+        links=_links("preview_id", "$response.body#/id", "previews.get_preview"),
+    )
+    kept = Reply(
+        "Kept.",
+        v1.GenerationShape,
+        headers={"Location": "Where the generation is found."},
+        links=_links("generation_id", "$response.body#/id", *_WITH_GENERATION),
+    )
     return {
         "previews.list_previews": Operation(
             "previews",
@@ -160,12 +260,6 @@ def _only_v1() -> dict[str, Operation]:
         "previews.new_token": Operation(
             "previews", {201: Reply("The token.", v1.PreviewToken)}, (*_OWN, errors.NoActivePreview)
         ),
-        "previews.history": Operation(
-            "previews",
-            {200: Reply("A page.", v1.LogPage)},
-            (*_OWN, errors.InvalidRequest, errors.NoActivePreview, errors.PreviewNotFound),
-            query=bodies.HistoryQuery,
-        ),
         "previews.extend": Operation(
             "previews",
             {200: Reply("Extended.", v1.Instance)},
@@ -175,15 +269,17 @@ def _only_v1() -> dict[str, Operation]:
         "previews.restart": Operation("previews", {201: restarted}, _LAUNCH, headers=_PREFER),
         "generations.create_generation": Operation(
             "generations",
-            {201: Reply("Kept.", v1.GenerationShape, headers={"Location": "Where the generation is found."})},
+            {201: kept},
             _UPLOAD,
             body=bodies.GenerationBody,
+            is_missing=True,
         ),
         "generations.list_generations": Operation(
             "generations",
             {200: Reply("A page.", v1.GenerationPage)},
             (*_AUTH, errors.InvalidRequest),
             query=bodies.PageQuery,
+            is_missing=True,
         ),
         "generations.get_generation": Operation(
             "generations", {200: Reply("The generation.", v1.GenerationShape)}, _OWN
@@ -193,14 +289,74 @@ def _only_v1() -> dict[str, Operation]:
     }
 
 
+def _browser() -> dict[str, Operation]:
+    """Who may look at a preview in a browser."""
+    shown = {200: Reply("Who may look at it.", v1.AccessShape)}
+    of_preview = (*_OWN, errors.NoActivePreview)
+    return {
+        "browser.open_": Operation(
+            "browser",
+            {200: Reply("The link.", v1.OpenLinkShape)},
+            (*of_preview, errors.InvalidRequest),
+            body=bodies.OpenBody,
+        ),
+        "browser.share": Operation(
+            "browser",
+            {201: Reply("The link.", v1.ShareShape)},
+            (*of_preview, errors.InvalidRequest, errors.ShareLimitReached),
+            body=bodies.ShareBody,
+        ),
+        "browser.access": Operation("browser", shown, of_preview),
+        "browser.set_access": Operation("browser", shown, (*of_preview, errors.InvalidRequest), body=bodies.AccessBody),
+        "browser.revoke_access": Operation("browser", {204: _GONE}, of_preview),
+        "browser.revoke_share": Operation("browser", {204: _GONE}, (*of_preview, errors.ShareNotFound)),
+    }
+
+
+def _files() -> dict[str, Operation]:
+    """The files of a generation that the service keeps itself."""
+    return {
+        "files.list_files": Operation(
+            "generations",
+            {200: Reply("The files.", v1.FileList, headers=_ETAG), 304: _SAME},
+            _OWN,
+            headers=_IF_NONE_MATCH,
+            is_missing=True,
+        ),
+        "files.get_file": Operation(
+            "generations",
+            {200: Reply("The file.", kind="application/octet-stream", headers=_ETAG), 304: _SAME},
+            (*_OWN, errors.FileNotKept),
+            headers=_IF_NONE_MATCH,
+            is_missing=True,
+        ),
+        "files.replace_files": Operation(
+            "generations",
+            {200: Reply("Kept.", v1.FilesChanged)},
+            _EDIT,
+            body=bodies.GenerationBody,
+            headers=_IF_MATCH,
+        ),
+        "files.change_files": Operation(
+            "generations",
+            {200: Reply("Kept.", v1.FilesChanged, headers=_ETAG)},
+            _EDIT,
+            body=bodies.FilesPatch,
+            headers=_IF_MATCH,
+        ),
+    }
+
+
 def _rest() -> dict[str, Operation]:
     html = Reply("HTML.", kind="text/html")
     to_page = Reply("To the page, with a session cookie.", kind=None, headers={"Location": "The page."})
     alive = Reply("How it is.", v1.Alive)
     return {
-        "session.login": Operation("page", {303: to_page}, (errors.Unauthenticated,), is_open=True),
+        "session.login": Operation("page", {303: to_page}, (errors.Unauthenticated,), is_open=True, is_missing=True),
         "session.who": Operation("page", {200: Reply("The session.", v1.Session)}, _AUTH),
-        "session.exchange": Operation("page", {200: Reply("The session, and its cookie.", v1.Session)}, _AUTH),
+        "session.exchange": Operation(
+            "page", {200: Reply("The session, and its cookie.", v1.Session)}, _AUTH, is_missing=True
+        ),
         "session.logout": Operation("page", {204: _GONE}, _AUTH),
         "system.healthz": Operation("operation", {200: alive}, is_open=True),
         "system.readyz": Operation("operation", {200: alive, 503: alive}, is_open=True),
@@ -208,7 +364,7 @@ def _rest() -> dict[str, Operation]:
             "operation", {200: Reply("Prometheus' text format.", kind="text/plain")}, is_open=True
         ),
         "page.index": Operation("page", {200: html}, is_open=True),
-        "page.asset": Operation("page", {200: Reply("A file.", kind="*/*")}, is_open=True),
+        "page.asset": Operation("page", {200: Reply("A file.", kind="*/*")}, is_open=True, is_missing=True),
         "page.favicon": Operation("page", {200: Reply("An icon.", kind="image/svg+xml")}, is_open=True),
         "docs": Operation("page", {200: html}, is_open=True),
         "docs_style": Operation("page", {200: Reply("A style sheet.", kind="text/css")}, is_open=True),
@@ -217,5 +373,5 @@ def _rest() -> dict[str, Operation]:
 
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
-    _in_both(Contract.V1) | _in_both(Contract.PLAN) | _only_v1() | _rest()
+    _in_both(Contract.V1) | _in_both(Contract.PLAN) | _only_v1() | _browser() | _files() | _rest()
 )

@@ -12,19 +12,26 @@ from pydantic import BaseModel
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing.rules import Rule
 
+from preview import errors
 from preview.errors import PreviewError
-from preview.http.errors import problem_of
+from preview.http.errors import HTTP_CODES, problem_of
 from preview.http.openapi import shapes_plan, shapes_v1
 from preview.http.openapi.operations import OPERATIONS, Operation, Reply
 from preview.logs import Contract
 
 __all__ = ["Provider"]
 
-_PATH = re.compile("<(?:[^:]*:)?([^>]+)>")
+_PATH = re.compile("<(?:[^:<>]*:)?([^<>]+)>")
 _REF = "#/components/schemas/{model}"
 # How a client may show who it is: any one of these.
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
+# They take an archive, too.
+_UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
+# What reading a body may end in: it trickles, is too long, or says that it is something else.
+_OF_BODIES = (408, 413, 415)
+# Any address: a request that contradicts itself, is for another host, or comes when the machine is short of something.
+_EVERYWHERE = (errors.InvalidRequest, errors.HostNotAllowed, errors.ServiceShort)
 
 
 class Provider(OpenAPIProvider):
@@ -59,7 +66,7 @@ class Provider(OpenAPIProvider):
 def _security(rule: Rule, operation: Operation) -> list[dict[str, list[str]]]:
     if operation.is_open:
         return []
-    return _SECURITY + _TICKET if rule.endpoint.endswith("_logs.stream") else list(_SECURITY)
+    return _SECURITY + _TICKET if rule.endpoint.endswith(("_logs.stream", "_log_sockets.socket")) else list(_SECURITY)
 
 
 def _schema(model: type[BaseModel], mode: str, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> 
     if operation.body is None:
         return None
     content: dict[str, Any] = {"application/json": {"schema": _schema(operation.body, "in", schemas)}}
-    if rule.endpoint == "generations.create_generation":
+    if rule.endpoint in _UPLOADS:
         content["multipart/form-data"] = {
             "schema": {
                 "type": "object",
@@ -109,7 +116,7 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
     found = {str(status): _reply(reply, schemas) for status, reply in operation.replies.items()}
     contract = Contract.PLAN if rule.rule.startswith("/api/generations/") else Contract.V1
     by_status: dict[int, list[str]] = {}
-    for kind in operation.errors:
+    for kind in dict.fromkeys((*operation.errors, *_EVERYWHERE)):
         problem = problem_of(kind(""))
         code = problem.code
         if contract is Contract.PLAN and problem.is_launch:
@@ -117,9 +124,16 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
         by_status.setdefault(problem.status_in(contract), []).append(code)
     if rule.rule.startswith("/api/"):
         by_status.setdefault(500, []).append(PreviewError.code)
+    for framework_status in (_OF_BODIES if operation.body is not None else ()) + (404,) * operation.is_missing:
+        codes = by_status.setdefault(framework_status, [])
+        codes += [HTTP_CODES[framework_status]] if HTTP_CODES[framework_status] not in codes else []
     for status, codes in sorted(by_status.items()):
         if str(status) not in found:
             found[str(status)] = _error(contract, rule, status, codes, schemas)
+    found["431"] = {
+        "description": "Request Header Fields Too Large: `head_too_large`. Said before the address is looked at.",
+        "content": {"application/problem+json": {"schema": _schema(shapes_v1.EarlyProblem, "out", schemas)}},
+    }
     return found
 
 
@@ -127,7 +141,12 @@ def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"description": reply.about}
     if reply.kind is not None:
         schema = {} if reply.model is None else _schema(reply.model, "out", schemas)
-        made["content"] = {reply.kind: {"schema": schema}}
+        made["content"] = {reply.kind: {"schema": schema}} | {kind: {"schema": {}} for kind in reply.further_kinds}
+    if reply.links:
+        made["links"] = {
+            name: {"operationId": link.route, "parameters": {link.parameter: link.value}}
+            for name, link in reply.links.items()
+        }
     if reply.headers:
         made["headers"] = {
             name: {"description": about, "schema": {"type": "string"}} for name, about in reply.headers.items()

@@ -42,6 +42,36 @@ class PlanListedEndpoint(_Shape):
     description: str | None
 
 
+class PlanIsolation(_Shape):
+    """What a preview is held in by."""
+
+    runtime: str = Field(examples=["sandbox", "plain"])
+    network: Literal["none", "loopback-only", "host"] = Field(description="What it reaches.")
+    holds: list[str] = Field(description="What holds, a few words each.")
+
+
+class PlanLimits(_Shape):
+    """What a preview may use; null: nothing holds it to that here."""
+
+    memoryMb: int = Field(description="MiB of memory, the whole tree.")  # noqa: N815  the contract
+    cpuCores: float | None = Field(description="Processor time per time.")  # noqa: N815  the contract
+    processes: int | None = Field(description="Processes and threads.")
+    openFiles: int = Field(description="Of each process.")  # noqa: N815  the contract
+    diskMb: int = Field(description="MiB in its own folders.")  # noqa: N815  the contract
+    fileBytes: int = Field(description="Size of one file.")  # noqa: N815  the contract
+    tempBytes: int | None = Field(description="Size of `/tmp`, in memory.")  # noqa: N815  the contract
+    outputBytesPerS: int = Field(  # noqa: N815  the contract
+        description="What it may print, averaged over some seconds."
+    )
+
+
+class PlanReachedLimit(_Shape):
+    """A limit that a preview has reached."""
+
+    limit: Literal["memory", "cpu", "processes", "disk", "output"]
+    message: str
+
+
 class PlanStatus(_Shape):
     """How the preview is."""
 
@@ -54,6 +84,9 @@ class PlanStatus(_Shape):
     createdAt: str  # noqa: N815  the contract
     expiresAt: str  # noqa: N815  the contract
     generatedEndpoints: list[PlanListedEndpoint]  # noqa: N815  the contract
+    isolation: PlanIsolation | None = Field(description="Null where it is not known any more.")
+    limits: PlanLimits | None
+    reached: list[PlanReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")
     reason: str | None = Field(default=None, description="Only where it failed.")
     exitCode: int | None = None  # noqa: N815  the contract
     exitSignal: int | None = None  # noqa: N815  the contract
@@ -84,12 +117,23 @@ class PlanEndpoints(_Shape):
     endpoints: list[PlanEndpoint]
 
 
+class PlanLogRange(_Shape):
+    """Numbers of the lines that were published while the request was under way, whoever they are of."""
+
+    firstSeq: int  # noqa: N815  like the contract's words
+    lastSeq: int  # noqa: N815  as above
+
+
 class PlanProxied(_Shape):
     """The preview's answer, whatever its status."""
 
     statusCode: int  # noqa: N815  the contract
     data: Any = Field(description="Parsed where it is JSON, else text, or base64 where `encoding` says so.")
     headers: dict[str, str | list[str]]
+    requestId: str = Field(  # noqa: N815  like the contract's words
+        description="The `X-Request-Id` that the preview got; its lines carry it where known."
+    )
+    log: PlanLogRange | None
     encoding: Literal["base64"] | None = None
 
 

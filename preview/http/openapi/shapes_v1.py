@@ -7,26 +7,32 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AccessShape",
     "Alive",
     "Config",
+    "EarlyProblem",
     "Endpoints",
+    "FileList",
+    "FilesChanged",
     "GenerationPage",
     "GenerationShape",
     "Instance",
     "InstancePage",
     "Launched",
-    "LogPage",
+    "OpenLinkShape",
     "Plan",
     "PreviewToken",
     "Problem",
     "Proxied",
     "Session",
+    "ShareShape",
     "Status",
     "Ticket",
     "WatchedInstance",
 ]
 
 Word = Literal["starting", "running", "stopping", "stopped", "failed"]
+NetworkWord = Literal["none", "loopback-only", "host"]
 HealthWord = Literal["unknown", "healthy", "unhealthy"]
 
 
@@ -48,6 +54,34 @@ class Launched(_Shape):
     created_at: str
 
 
+class Isolation(_Shape):
+    """What a preview is held in by."""
+
+    runtime: str = Field(examples=["sandbox", "plain"])
+    network: NetworkWord = Field(description="What it reaches.")
+    holds: list[str] = Field(description="What holds, a few words each.")
+
+
+class LimitsShape(_Shape):
+    """What a preview may use; null: nothing holds it to that here."""
+
+    memory_mb: int = Field(description="MiB of memory, the whole tree.")
+    cpu_cores: float | None = Field(description="Processor time per time.")
+    processes: int | None = Field(description="Processes and threads.")
+    open_files: int = Field(description="Of each process.")
+    disk_mb: int = Field(description="MiB in its own folders.")
+    file_bytes: int = Field(description="Size of one file.")
+    temp_bytes: int | None = Field(description="Size of `/tmp`, in memory.")
+    output_bytes_per_s: int = Field(description="What it may print, averaged over some seconds.")
+
+
+class ReachedLimit(_Shape):
+    """A limit that a preview has reached."""
+
+    limit: Literal["memory", "cpu", "processes", "disk", "output"]
+    message: str = Field(examples=["held to 256 processes: it asked for more, which it did not get"])
+
+
 class Status(_Shape):
     """How the preview is; memory and CPU over its whole process tree."""
 
@@ -60,6 +94,9 @@ class Status(_Shape):
     cpu_usage_percent: float | None
     health: HealthWord
     started_at: str | None
+    isolation: Isolation | None = Field(description="Null where it is not known any more.")
+    limits: LimitsShape | None
+    reached: list[ReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")
     reason: str | None = Field(default=None, description="Only where it failed.")
     exit_code: int | None = None
     exit_signal: int | None = None
@@ -88,6 +125,9 @@ class Instance(_Shape):
 class WatchedInstance(Instance):
     """A preview that was asked for by its id."""
 
+    isolation: Isolation | None = Field(description="Null where it is not known any more.")
+    limits: LimitsShape | None
+    reached: list[ReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")
     watchers: int = Field(description="Open log streams.")
 
 
@@ -168,6 +208,13 @@ class Plan(_Shape):
     warnings: list[str]
 
 
+class LogRange(_Shape):
+    """Numbers of the lines that were published while the request was under way, whoever they are of."""
+
+    first_seq: int
+    last_seq: int
+
+
 class Proxied(_Shape):
     """The preview's answer, whatever its status."""
 
@@ -175,6 +222,8 @@ class Proxied(_Shape):
     headers: dict[str, str | list[str]]
     body: str
     elapsed_ms: float
+    request_id: str = Field(description="The `X-Request-Id` that the preview got; its lines carry it where known.")
+    log: LogRange | None
     encoding: Literal["base64"] | None = None
 
 
@@ -203,6 +252,31 @@ class PreviewToken(_Shape):
     expires_at: str
 
 
+class OpenLinkShape(_Shape):
+    """A link that opens a preview once."""
+
+    url: str = Field(examples=["http://preview-789abcdefghjkmnp.localhost:8000/.preview/open?code=…"])
+    address: str = Field(description="Where it leads, without the code.")
+    expires_in: float = Field(description="Seconds.")
+
+
+class ShareShape(_Shape):
+    """A link to pass on."""
+
+    id: str = Field(examples=["share_789abcdefghjkmnp"])
+    url: str
+    created_at: str
+    expires_at: str
+
+
+class AccessShape(_Shape):
+    """Who may look at a preview in a browser, beside its owner."""
+
+    address: str
+    public: bool
+    shares: list[ShareShape] = Field(description="Those that are good now, the oldest first.")
+
+
 class Session(_Shape):
     """Who is asking."""
 
@@ -211,28 +285,55 @@ class Session(_Shape):
     expires_at: str | None
 
 
-class Line(_Shape):
-    """A line of a preview's log."""
-
-    seq: int
-    timestamp: str
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    source: Literal["subprocess", "system"]
-    message: str
-
-
-class LogPage(_Shape):
-    """Lines of the past, oldest first; a number that is missing is gone."""
-
-    lines: list[Line]
-    first_kept: int = Field(description="The oldest line that is kept; 0 where there is none.")
-
-
 class FileShape(_Shape):
     """A file of a generation."""
 
     path: str
     size_bytes: int
+
+
+class HashedFile(FileShape):
+    """A file of a generation, with what it holds."""
+
+    sha256: str = Field(description="Of its content, hex.")
+
+
+class FileList(_Shape):
+    """The files of a generation, in the order of their paths."""
+
+    files: list[HashedFile]
+    etag: str = Field(description="As the header; for `If-Match`.")
+
+
+class ReloadError(_Shape):
+    """Why a change did not start."""
+
+    code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
+    detail: str
+    details: dict[str, Any] = Field(description="As of a launch that fails; `last_lines` is what it printed.")
+
+
+class ReloadShape(_Shape):
+    """What became of the preview."""
+
+    status: Literal["reloaded", "failed", "none"] = Field(
+        description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
+    )
+    preview_id: str | None
+    elapsed_ms: float
+    error: ReloadError | None
+
+
+class FilesChanged(_Shape):
+    """A change of files that is kept."""
+
+    generation_id: str
+    changed: list[str] = Field(description="Paths whose content is new.")
+    removed: list[str] = Field(description="Paths that were there and are not any more.")
+    file_count: int
+    size_bytes: int
+    etag: str = Field(description="Of the files as they are now.")
+    reload: ReloadShape
 
 
 class GenerationShape(_Shape):
@@ -267,7 +368,18 @@ class Problem(_Shape):
     details: dict[str, Any]
 
 
+class EarlyProblem(_Shape):
+    """An error of a request that is refused by its head alone (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
 class Alive(_Shape):
     """How the service is."""
 
-    status: Literal["ok", "ready", "stopping", "database_unavailable"]
+    status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
+    message: str | None = Field(default=None, description="Only where the disk is full: what to do.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from preview.errors import AlreadyRunning
+from preview.errors import AlreadyRunning, NoActivePreview
 from preview.generations import GenerationLibrary
 from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import backend
@@ -59,6 +61,10 @@ def generation_routes() -> Blueprint:
                 generation_id=generation_id,
             )
         await library.delete(generation_id)
+        if backend().previews.active(generation_id) is not None:
+            # Launched since the look above: nobody could reach it any more, so nobody could stop it.
+            with suppress(NoActivePreview):
+                await backend().previews.stop(generation_id)
         return no_content()
 
     return routes

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from quart import Quart
 
+from preview.http.routes.browser import browser_routes
+from preview.http.routes.files import file_routes
 from preview.http.routes.generations import generation_routes
+from preview.http.routes.history import history_routes
+from preview.http.routes.log_sockets import log_socket_routes
 from preview.http.routes.logs import log_routes
 from preview.http.routes.page import page_routes
 from preview.http.routes.plans import plan_routes
@@ -21,10 +25,12 @@ __all__ = ["install_routes"]
 def install_routes(app: Quart) -> None:
     """Register them: the seven endpoints in both contracts, then what only ``v1`` has, then the rest."""
     for contract in Contract:
-        for routes in (preview_routes, log_routes, proxy_routes):
+        for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
             app.register_blueprint(routes(contract), url_prefix=PREFIXES[contract])
     app.register_blueprint(previews_routes(), url_prefix="/api/v1")
+    app.register_blueprint(browser_routes(), url_prefix="/api/v1")
     app.register_blueprint(generation_routes(), url_prefix="/api/v1")
+    app.register_blueprint(file_routes(), url_prefix="/api/v1")
     app.register_blueprint(plan_routes(), url_prefix="/api/v1")
     app.register_blueprint(session_routes())
     app.register_blueprint(system_routes())

@@ -21,6 +21,7 @@ from preview.http.contracts import VIEWS, Facts
 from preview.http.identity import own_generation
 from preview.http.reading import preferred_wait_s, read_json
 from preview.logs import Contract
+from preview.quoting import quoted
 from preview.supervisor import Launched, LaunchRequest
 
 __all__ = ["PREFIXES", "answer_launch", "preview_routes"]
@@ -125,11 +126,14 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
     asked = await read_json(request, PlanLaunchBody, limit_bytes=_BODY_BYTES)
     if asked.generationId is not None and asked.generationId != generation.id:
         raise InvalidRequest(
-            f"The body names the generation {asked.generationId!r}, the path {generation.id!r}: send the same one.",
+            f"The body names the generation {quoted(asked.generationId)}, the path {generation.id!r}: "
+            "send the same one.",
             field="generation_id",
         )
     if asked.projectId is not None and asked.projectId != generation.project_id:
-        raise ProjectMismatch(f"The generation {generation.id!r} does not belong to the project {asked.projectId!r}.")
+        raise ProjectMismatch(
+            f"The generation {generation.id!r} does not belong to the project {quoted(asked.projectId)}."
+        )
     start = {
         _CAPITAL.sub(lambda found: f"_{found[0].lower()}", key): value for key, value in (asked.start or {}).items()
     }
@@ -149,7 +153,7 @@ async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
     found: Any = ()
     if with_endpoints:
         found = await backend().endpoints.find(generation, previews.active(generation.id))
-    active = previews.find(record.id)
+    active, holding = previews.find(record.id), previews.holding(record.id)
     if active is None:
-        return Facts(record, endpoints=found)
-    return Facts(active.record, active.usage, active.uptime_s, found)
+        return Facts(record, endpoints=found, holding=holding)
+    return Facts(active.record, active.usage, active.uptime_s, found, holding)

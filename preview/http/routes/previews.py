@@ -7,13 +7,13 @@ from quart import Blueprint, Response, request
 from preview.errors import NoActivePreview, PreviewNotFound
 from preview.http.answers import json_answer
 from preview.http.backend import backend
-from preview.http.bodies import ExtendBody, HistoryQuery, ListQuery
+from preview.http.bodies import ExtendBody, ListQuery
 from preview.http.contracts import v1
 from preview.http.identity import own_generation, require_identity
 from preview.http.reading import checked_query, read_json
 from preview.http.routes.preview import answer_launch
 from preview.logs import Contract
-from preview.storage.records import PreviewRecord
+from preview.quoting import quoted
 
 __all__ = ["previews_routes"]
 
@@ -41,10 +41,10 @@ def previews_routes() -> Blueprint:
         record = await backend().previews.get(preview_id)
         if record.user_id != identity.user.id:
             # The same words as for an id that never was: nobody learns of another's preview.
-            raise PreviewNotFound(f"There is no preview {preview_id!r}.")
+            raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
         active = backend().previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
-        return json_answer(v1.instance(record) | {"watchers": watchers})
+        return json_answer(v1.watched_instance(record, backend().previews.holding(record.id), watchers))
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(generation_id: str) -> Response:
@@ -56,17 +56,6 @@ def previews_routes() -> Blueprint:
         token = active.further_token()
         return json_answer(v1.preview_token(token, active.record), 201)
 
-    @routes.get("/generations/<generation_id>/preview/logs")
-    async def history(generation_id: str) -> Response:
-        """Stored lines of the preview, live or over: the first behind `after`, or the last before `before`."""
-        await own_generation(generation_id)
-        query = checked_query(request, HistoryQuery)
-        record = await _preview_of(generation_id, query.preview_id)
-        after = query.after if query.before is None else max(query.after, query.before - 1 - query.limit)
-        store = backend().service.log_store
-        page = await store.read_page(record.id, after=after, limit=query.limit, below=query.before)
-        return json_answer(v1.log_page(page))
-
     @routes.post("/generations/<generation_id>/preview/extend")
     async def extend(generation_id: str) -> Response:
         """Let the preview live longer, up to your tier's longest life."""
@@ -76,18 +65,12 @@ def previews_routes() -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/restart")
     async def restart(generation_id: str) -> Response:
-        """Stop the preview and launch it again: a new preview with a log of its own."""
+        """Start the generation's preview anew: one that runs keeps its id, port, tokens and log.
+
+        Its process serves until the new one does, which is when the answer comes, and serves on where the new one
+        does not: then the error says why. Where none runs this is a launch: a new preview with a log of its own.
+        """
         identity, _ = await own_generation(generation_id)
         return await answer_launch(await backend().previews.restart(identity.user, generation_id), Contract.V1)
 
     return routes
-
-
-async def _preview_of(generation_id: str, preview_id: str | None) -> PreviewRecord:
-    """The preview of this generation with this id; the newest where none is named."""
-    if preview_id is None:
-        return await backend().previews.latest(generation_id)
-    record = await backend().previews.get(preview_id)
-    if record.generation_id != generation_id:
-        raise PreviewNotFound(f"There is no preview {preview_id!r}.")
-    return record

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import trio
 from quart import Blueprint, Response, request
 
-from preview.errors import BodyTooLarge, PreviewTokenRejected, PreviewUnavailable, TooLarge
+from preview.errors import (
+    BodyTooLarge,
+    DatabaseUnavailable,
+    NoActivePreview,
+    PreviewTokenRejected,
+    PreviewUnavailable,
+    TooLarge,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from preview.http.answers import json_answer
 from preview.http.backend import backend
 from preview.http.bodies import EnvelopeBody
 from preview.http.contracts import VIEWS
+from preview.http.contracts.facts import Call
 from preview.http.identity import own_generation
 from preview.http.reading import read_json
 from preview.logs import Contract
-from preview.proxy import make_request
+from preview.proxy import ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import ActivePreview
@@ -22,6 +33,11 @@ __all__ = ["proxy_routes"]
 # JSON may write one byte of text with six (``\\u00ff``), and the rest of the envelope needs room too.
 _JSON_GROWTH = 6
 _ENVELOPE_BYTES = 64 * 1024
+# A process that has ended is known to have within milliseconds; why it did, once its last words are read.
+_EXIT_S = 0.1
+_REASON_S = 1.0
+# The first finds the pipe readable, in the second it is read.
+_TURNS = 2
 
 
 def proxy_routes(contract: Contract) -> Blueprint:
@@ -39,7 +55,7 @@ def proxy_routes(contract: Contract) -> Blueprint:
         await own_generation(generation_id)
         settings = backend().settings
         envelope = await _read_envelope(settings)
-        preview = _running(generation_id)
+        preview = await _running(generation_id)
         _check_token(preview, contract, envelope)
         asked = make_request(
             envelope.method,
@@ -49,13 +65,24 @@ def proxy_routes(contract: Contract) -> Blueprint:
             body=envelope.body,
             body_limit_bytes=settings.proxy_body_bytes,
         )
-        address = preview.address
-        if address is None:
-            raise _unavailable()
-        preview.touch()
-        return json_answer(view.proxied(await backend().client.send(address, asked)))
+        before = preview.log.last_seq
+        try:
+            answer = await _send(preview, asked)
+        except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
+            # What it has printed until then is found by this.
+            error.details["request_id"] = asked.request_id
+            raise
+        await _read_on()
+        lines = range(before + 1, preview.log.last_seq + 1)
+        return json_answer(view.proxied(Call(answer, asked.request_id, lines)))
 
     return routes
+
+
+async def _read_on() -> None:
+    """Let what the preview has printed ahead of its answer be read: it is in the pipe by now. Cancellation: as ever."""
+    for _ in range(_TURNS):
+        await trio.lowlevel.checkpoint()
 
 
 async def _read_envelope(settings: Settings) -> EnvelopeBody:
@@ -66,15 +93,67 @@ async def _read_envelope(settings: Settings) -> EnvelopeBody:
         raise BodyTooLarge(f"At most {limit} bytes may be sent to a preview; send less.", limit_bytes=limit) from error
 
 
-def _running(generation_id: str) -> ActivePreview:
+async def _running(generation_id: str) -> ActivePreview:
+    """The generation's preview, which answers.
+
+    Raises:
+        PreviewUnavailable: There is none; the sentence says why the last one ended, where that is known.
+
+    Cancellation: nothing changes.
+    """
     preview = backend().previews.active(generation_id)
-    if preview is None or preview.address is None:
-        raise _unavailable()
+    if preview is None:
+        raise _unavailable(await _last_reason(generation_id))
+    if preview.address is None:
+        raise _unavailable(_reason(preview))
     return preview
 
 
-def _unavailable() -> PreviewUnavailable:
-    return PreviewUnavailable("The preview is not running; launch it, or wait until it is healthy.")
+async def _last_reason(generation_id: str) -> str | None:
+    try:
+        record = await backend().previews.latest(generation_id)
+    except (NoActivePreview, DatabaseUnavailable):
+        return None
+    return None if record.is_active else record.reason
+
+
+def _reason(preview: ActivePreview) -> str | None:
+    return None if preview.outcome is None else preview.outcome.reason
+
+
+def _unavailable(reason: str | None) -> PreviewUnavailable:
+    if reason is None:
+        return PreviewUnavailable("The preview is not running; launch it, or wait until it is healthy.")
+    return PreviewUnavailable(f"The preview is not running any more: {_shown(reason)}. Launch it again.")
+
+
+def _shown(reason: str) -> str:
+    return reason.removeprefix("stopped: ").rstrip(".")
+
+
+async def _send(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
+    """As ``PreviewClient.send``; an answer that broke off because the preview ended says why it did.
+
+    Cancellation: as there.
+    """
+    if preview.address is None:
+        raise _unavailable(_reason(preview))
+    preview.touch()
+    try:
+        return await backend().client.send(preview.address, asked, process=preview.record.pid)
+    except (PreviewUnavailable, UpstreamFailed) as error:
+        failed: PreviewUnavailable | UpstreamFailed = error
+    if "limit_bytes" in failed.details:
+        raise failed
+    with trio.move_on_after(_EXIT_S):
+        await preview.over.wait()
+    if preview.exit is not None or preview.outcome is not None:
+        with trio.move_on_after(_REASON_S):
+            await preview.over.wait()
+    reason = _reason(preview)
+    if reason is None:
+        raise failed
+    raise type(failed)(f"The preview ended before it had answered: {_shown(reason)}.", **failed.details) from failed
 
 
 def _check_token(preview: ActivePreview, contract: Contract, envelope: EnvelopeBody) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from quart import Blueprint, Response
 from sqlalchemy import Connection, text
 
-from preview.errors import DatabaseUnavailable, ServiceStopping
+from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
 from preview.http.answers import json_answer
 from preview.http.backend import backend
 from preview.http.metrics import METRICS_TYPE
+from preview.supervisor import check_free_disk
 
 __all__ = ["system_routes"]
 
@@ -24,12 +25,18 @@ def system_routes() -> Blueprint:
 
     @routes.get("/readyz")
     async def readyz() -> Response:
-        """Whether it should be sent requests: the database answers, and it is not going down."""
+        """Whether it should be sent requests: the database answers, and it is not going down.
+
+        A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
+        """
         try:
             service = backend().service
             if service.draining.is_set():
                 return json_answer({"status": "stopping"}, 503)
             await service.database.read(_ask)
+            check_free_disk(service.settings)
+        except DiskFull as error:
+            return json_answer({"status": "disk_full", "message": error.message})
         except ServiceStopping:
             return json_answer({"status": "stopping"}, 503)
         except DatabaseUnavailable:

@@ -4,6 +4,6 @@ Each is started by its path, with the project's own interpreter: nothing of ``pr
 on older Pythons than the service does.
 """
 
-from preview.runtime.launchers.paths import LAUNCHERS, LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.runtime.launchers.paths import BRIDGE, LAUNCHERS, LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 
-__all__ = ["LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]

@@ -2,13 +2,15 @@
 // whatever asks for PORT, gets the socket instead. Everything else that listens stays as it is.
 //
 // Loaded by NODE_OPTIONS ahead of the program, so that it is there in whatever the program starts (npm, nodemon, tsx).
-// PREVIEW_LISTENER is `FD:INODE`; the inode tells the socket from another file that has the number by now.
+// PREVIEW_LISTENER is `FD:INODE`; the inode tells the socket from another file that has the number by now. The server
+// that has the socket speaks the control channel (handover.cjs), PREVIEW_CONTROL, of the same form.
 'use strict';
 
 const cluster = require('cluster');
 const fs = require('fs');
 const http = require('http');
 const net = require('net');
+const { handOver } = require('./handover.cjs');
 
 const [descriptor, inode] = (process.env.PREVIEW_LISTENER || '').split(':').map(Number);
 const ownPort = Number(process.env.PORT);
@@ -51,6 +53,8 @@ if (inode > 0) {
     if (port !== ownPort) fs.writeSync(1, `the program asks for port ${port}; the preview serves it on ${ownPort}\n`);
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
+    // Not in a worker: the primary accepts for it.
+    if (!cluster.isWorker) handOver(this);
     // Only what is not about the address: it has been bound already.
     return listen.call(this, { fd: descriptor, backlog: options.backlog, signal: options.signal }, ...callback);
   };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
 
 LAUNCHERS = Path(__file__).resolve().parent
 """Their folder: a child that is isolated has to be able to read it."""
@@ -13,3 +13,4 @@ SERVE_ASGI = LAUNCHERS / "serve_asgi.py"
 SERVE_WSGI = LAUNCHERS / "serve_wsgi.py"
 SERVE_DJANGO = LAUNCHERS / "serve_django.py"
 LISTEN_HOOK = LAUNCHERS / "listen.cjs"
+BRIDGE = LAUNCHERS / "bridge.py"

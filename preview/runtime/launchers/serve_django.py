@@ -1,7 +1,7 @@
 """Serves a Django project on the inherited socket, as ``runserver`` does: static files too, on this machine's names.
 
-``python serve_django.py FD APP_DIR SETTINGS ORIGIN [--asgi]``; ORIGIN is the preview's own address. What is changed in
-the settings, in memory only, is told in the log.
+``python serve_django.py FD APP_DIR SETTINGS ORIGIN [--asgi] [--control FD]``; ORIGIN is the preview's own address. What
+is changed in the settings, in memory only, is told in the log.
 """
 
 from __future__ import annotations
@@ -17,33 +17,51 @@ __all__ = ["main"]
 _LOCAL = ("localhost", ".localhost", "127.0.0.1", "[::1]")
 
 
+def load(arguments: list[str]) -> None:
+    """Import the project, its models and its routes; ``main`` with the same arguments finds them there."""
+    from preview_serving import become_main  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    become_main(arguments[1], "manage.py")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", arguments[2])
+    settings = importlib.import_module("django.conf").settings
+    importlib.import_module("django").setup()
+    importlib.import_module(settings.ROOT_URLCONF)
+
+
 def main(arguments: list[str]) -> None:
     """Adjust the settings to where it runs, then serve until SIGTERM."""
     # Found beside this file, which is run by its path: there is no package around it in the child.
-    from preview_serving import become_main, say, serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_serving import become_main, say  # noqa: PLC0415
+    from preview_wsgi import serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415
 
+    is_asgi = "--asgi" in arguments[4:]
+    if is_asgi:
+        from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
     descriptor, app_dir, settings_module, origin = arguments[:4]
+    control = open_control(arguments)
     become_main(app_dir, "manage.py")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", settings_module)
     settings = importlib.import_module("django.conf").settings
     for change in _adjust(settings, origin):
         say(change)
-    if "--asgi" in arguments[4:]:
-        _serve_asgi(settings, int(descriptor))
+    if is_asgi:
+        uvicorn: Any = importlib.import_module("uvicorn")
+        hand_over(uvicorn, int(descriptor), control, SILENT_S)
+        uvicorn.run(_asgi_application(settings), fd=int(descriptor), use_colors=True)
         return
     application = importlib.import_module("django.core.servers.basehttp").get_internal_wsgi_application()
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
-    serve_wsgi(handlers.StaticFilesHandler(application) if _serves_static(settings) else application, int(descriptor))
+    served = handlers.StaticFilesHandler(application) if _serves_static(settings) else application
+    serve_wsgi(served, int(descriptor), control, SILENT_S)
 
 
-def _serve_asgi(settings: Any, descriptor: int) -> None:
+def _asgi_application(settings: Any) -> Any:
     importlib.import_module("django").setup()
     module_name, _, name = settings.ASGI_APPLICATION.rpartition(".")
     application = getattr(importlib.import_module(module_name), name)
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
-    if _serves_static(settings):
-        application = handlers.ASGIStaticFilesHandler(application)
-    importlib.import_module("uvicorn").run(application, fd=descriptor, use_colors=True)
+    return handlers.ASGIStaticFilesHandler(application) if _serves_static(settings) else application
 
 
 def _serves_static(settings: Any) -> bool:

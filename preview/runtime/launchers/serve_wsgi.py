@@ -1,23 +1,37 @@
 """Serves a WSGI application on the inherited socket.
 
-``python serve_wsgi.py FD APP_DIR MODULE:ATTRIBUTE [--factory]``
+``python serve_wsgi.py FD APP_DIR MODULE:ATTRIBUTE [--factory] [--control FD]``
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 __all__ = ["main"]
 
 
+def load(arguments: list[str]) -> None:
+    """Import the application's module, and do nothing else: ``main`` with the same arguments finds it there."""
+    from preview_serving import become_main  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    app_dir, target = arguments[1:3]
+    become_main(app_dir, target)
+    importlib.import_module(target.partition(":")[0])
+
+
 def main(arguments: list[str]) -> None:
     """Load the application, then serve it until SIGTERM."""
     # Found beside this file, which is run by its path: there is no package around it in the child.
-    from preview_serving import become_main, load_application, serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_serving import become_main, load_application  # noqa: PLC0415
+    from preview_wsgi import serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415
 
     descriptor, app_dir, target = arguments[:3]
+    control = open_control(arguments)
     become_main(app_dir, target)
-    serve_wsgi(load_application(target, factory="--factory" in arguments[3:]), int(descriptor))
+    application = load_application(target, factory="--factory" in arguments[3:])
+    serve_wsgi(application, int(descriptor), control, SILENT_S)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
 import { asProblem, Problem, problemOf } from "./problem";
 import type {
   Endpoint,
+  ExportFormat,
+  FilesChanged,
   Generation,
   Launched,
+  LogChoice,
   LogPage,
+  OpenLink,
+  PreviewAccess,
   PreviewConfig,
   PreviewInstance,
   PreviewStatus,
   ProxyRequest,
   ProxyResponse,
   Session,
+  ShareLink,
 } from "./types";
 
 export interface ClientOptions {
@@ -98,6 +104,28 @@ export class PreviewClient {
     return (await this.#json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
   }
 
+  // In the browser
+
+  openLink(generationId: string): Promise<OpenLink> {
+    return this.#json(of(generationId, "/preview/open"), { method: "POST", json: {} });
+  }
+
+  access(generationId: string, signal?: AbortSignal): Promise<PreviewAccess> {
+    return this.#json(of(generationId, "/preview/access"), signal ? { signal } : {});
+  }
+
+  setPublic(generationId: string, isPublic: boolean): Promise<PreviewAccess> {
+    return this.#json(of(generationId, "/preview/access"), { method: "PUT", json: { public: isPublic } });
+  }
+
+  share(generationId: string, expiresInS: number): Promise<ShareLink> {
+    return this.#json(of(generationId, "/preview/share"), { method: "POST", json: { expires_in: expiresInS } });
+  }
+
+  async revokeShare(generationId: string, shareId: string): Promise<void> {
+    await this.#send(of(generationId, `/preview/share/${encodeURIComponent(shareId)}`), { method: "DELETE" });
+  }
+
   // Logs
 
   /** Open the log stream; the caller reads the body. Rejects unless the answer is 200 or 204. */
@@ -125,6 +153,19 @@ export class PreviewClient {
   firstLogPage(generationId: string, previewId: string, limit: number): Promise<LogPage> {
     const query = new URLSearchParams({ preview_id: previewId, after: "0", limit: String(limit) });
     return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
+  }
+
+  /** The log as a file, all lines that are kept and pass; the caller reads the body. */
+  exportLog(
+    generationId: string,
+    what: LogChoice & { format: ExportFormat; previewId: string | null },
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const query = new URLSearchParams({ format: what.format });
+    if (what.previewId !== null) query.set("preview_id", what.previewId);
+    if (what.level !== undefined) query.set("level", what.level);
+    if (what.source !== undefined) query.set("source", what.source);
+    return this.#send(of(generationId, `/preview/logs?${query.toString()}`), signal ? { signal } : {});
   }
 
   // Endpoints and requests
@@ -194,6 +235,25 @@ export class PreviewClient {
     form.set("name", name);
     form.set("archive", archive);
     return this.#json("/api/v1/generations", { method: "POST", form });
+  }
+
+  /** Make the generation's files these; its running preview is reloaded. */
+  replaceFiles(generationId: string, files: Record<string, string | { base64: string }>): Promise<FilesChanged> {
+    return this.#replace(generationId, { method: "PUT", json: { files } });
+  }
+
+  replaceByArchive(generationId: string, archive: File): Promise<FilesChanged> {
+    const form = new FormData();
+    form.set("archive", archive);
+    return this.#replace(generationId, { method: "PUT", form });
+  }
+
+  async #replace(generationId: string, call: Call): Promise<FilesChanged> {
+    try {
+      return await this.#json<FilesChanged>(of(generationId, "/files"), call);
+    } finally {
+      this.#tell(generationId, "changed");
+    }
   }
 
   // Session

@@ -36,6 +36,44 @@ export interface Launched {
   created_at: string;
 }
 
+/** A change of a generation's files, which is kept, and what became of its preview. */
+export interface FilesChanged {
+  changed: string[];
+  removed: string[];
+  reload: {
+    /** `failed`: the process from before serves on. `none`: nothing runs, or nothing has changed. */
+    status: "reloaded" | "failed" | "none";
+    elapsed_ms: number;
+    error: { code: string; detail: string } | null;
+  };
+}
+
+/** What holds a preview in. */
+export interface Isolation {
+  runtime: string;
+  network: "none" | "loopback-only" | "host";
+  /** What holds, a few words each. */
+  holds: readonly string[];
+}
+
+/** What a preview may use; null: nothing holds it to that. */
+export interface Limits {
+  memory_mb: number;
+  cpu_cores: number | null;
+  processes: number | null;
+  open_files: number;
+  disk_mb: number;
+  file_bytes: number;
+  temp_bytes: number | null;
+  output_bytes_per_s: number;
+}
+
+/** A limit that a preview was held to, or ended by. */
+export interface ReachedLimit {
+  limit: "memory" | "cpu" | "processes" | "disk" | "output";
+  message: string;
+}
+
 export interface PreviewStatus {
   id: string;
   status: PreviewState;
@@ -46,6 +84,10 @@ export interface PreviewStatus {
   cpu_usage_percent: number | null;
   health: Health;
   started_at: string | null;
+  /** Null where it is not known any more. */
+  isolation?: Isolation | null;
+  limits?: Limits | null;
+  reached?: readonly ReachedLimit[];
   reason?: string | null;
   exit_code?: number | null;
   exit_signal?: number | null;
@@ -95,6 +137,20 @@ export interface ProxyResponse {
   body: string;
   elapsed_ms: number;
   encoding?: "base64";
+  /** What the preview got as `X-Request-Id`; lines of its log carry it where it is known. */
+  request_id?: string;
+  /** Lines that were said while the request was under way, whoever they are of. */
+  log?: { first_seq: number; last_seq: number } | null;
+}
+
+/** What the service makes of a log to be saved. */
+export type ExportFormat = "text" | "jsonl" | "csv";
+
+/** Which lines of a log, in the service's words. */
+export interface LogChoice {
+  /** At least so severe. */
+  level?: Level;
+  source?: Source;
 }
 
 /** One line of a preview's log. */
@@ -104,6 +160,8 @@ export interface LogLine {
   level: Level;
   source: Source;
   message: string;
+  /** Of the request that it was printed for, where that is known. */
+  request_id?: string;
 }
 
 export interface LogPage {
@@ -142,4 +200,27 @@ export interface GapEvent {
   first: number;
   last: number;
   reason: string;
+}
+
+/** A link that opens a preview in this browser, once. */
+export interface OpenLink {
+  url: string;
+  /** Where it leads, without the code. */
+  address: string;
+  expires_in: number;
+}
+
+/** A link to pass on. */
+export interface ShareLink {
+  id: string;
+  url: string;
+  created_at: string;
+  expires_at: string;
+}
+
+/** Who may look at a preview in a browser, beside its owner. */
+export interface PreviewAccess {
+  address: string;
+  public: boolean;
+  shares: ShareLink[];
 }

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import type { PreviewClient } from "../api/client";
 import type { PreviewInstance } from "../api/types";
 import { classes, CopyButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -7,6 +8,7 @@ import { duration } from "../ui/format";
 import { Icon } from "../ui/icons";
 import { useNow } from "../ui/useNow";
 import type { Preview } from "../usePreview";
+import { Browse } from "./Browse";
 import styles from "./launch.module.css";
 import { Plot } from "./Plot";
 
@@ -16,6 +18,7 @@ const EXTENSION_S = 1800;
 const HEALTH: Record<string, string> = { healthy: "Healthy", unhealthy: "Unhealthy" };
 
 interface FactsProps {
+  client: PreviewClient;
   preview: Preview;
   instance: PreviewInstance;
   state: string;
@@ -25,7 +28,7 @@ interface FactsProps {
 }
 
 /** What is known of a preview that is on: its address, health and life, memory and CPU. */
-export function Facts({ preview, instance, state, health, isLost }: FactsProps): ReactNode {
+export function Facts({ client, preview, instance, state, health, isLost }: FactsProps): ReactNode {
   const now = useNow(1_000, !isLost);
   const left = (Date.parse(instance.expires_at) - now) / 1_000;
   const up = instance.started_at === null ? null : (now - Date.parse(instance.started_at)) / 1_000;
@@ -47,6 +50,7 @@ export function Facts({ preview, instance, state, health, isLost }: FactsProps):
             <span>{instance.base_url}</span>
           )}
           <CopyButton text={instance.base_url} label="Copy the address" />
+          <Browse client={client} generationId={instance.generation_id} disabled={isLost || state === "stopping"} />
         </div>
       )}
       <dl className={styles.numbers}>

@@ -10,6 +10,7 @@ import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Actions } from "./Actions";
 import { whyFailed, whyStopped } from "./ending";
 import { Facts } from "./Facts";
+import { heldIn } from "./held";
 import styles from "./launch.module.css";
 import { ProblemNotice } from "./ProblemNotice";
 import { Steps, type StepsPhase } from "./Steps";
@@ -57,6 +58,7 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
   const health = isNewer ? status.health : (instance?.health ?? "unknown");
   const isOn = state === "starting" || state === "running" || state === "stopping";
   const isLost = preview.isLost && isOn;
+  const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
   const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
   const title = props.name ?? generationId;
   return (
@@ -74,6 +76,11 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
           <Dot tone={shown.tone} />
           {shown.word}
         </span>
+        {held && (
+          <span className={styles.held} data-reached={held.isReached} title={held.details}>
+            {held.short}
+          </span>
+        )}
         <Announce>{preview.isLoaded ? `${title}: ${shown.word}` : ""}</Announce>
         <span className={styles.spring} />
         <Actions preview={preview} state={state} />
@@ -81,7 +88,7 @@ export function LaunchPanel(props: LaunchPanelProps): ReactNode {
       <div className={styles.summary}>
         {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
         {instance && isOn ? (
-          <Facts preview={preview} instance={instance} state={state} health={health} isLost={isLost} />
+          <Facts client={client} preview={preview} instance={instance} state={state} health={health} isLost={isLost} />
         ) : (
           !preview.problem && <Rest preview={preview} state={state} />
         )}

@@ -15,6 +15,8 @@ export function whyStopped(reason: string): string {
 /** Why a preview failed, as a sentence, with the exit code or the signal where they are known and not told. */
 export function whyFailed({ reason, exit_code: code, exit_signal: signal }: PreviewInstance): string {
   const said = sentence(reason?.replace(/^failed: /, "") ?? "The preview failed.");
+  // A limit ended it: how the service did that is no news.
+  if (reason?.startsWith("stopped: ")) return said;
   if (signal !== null && !said.includes("signal")) return `${said} It was ended by signal ${signal}.`;
   return code !== null && !/\b(status|code|exit)/.test(said) ? `${said} Exit code ${code}.` : said;
 }

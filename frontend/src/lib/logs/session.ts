@@ -3,22 +3,11 @@ import { asProblem, Problem } from "../api/problem";
 import type { EndEvent, LogLine, StatusEvent } from "../api/types";
 import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
 import { canShare, type Feed, SharedFeed } from "../stream/shared";
-import { asksForHealth, type HealthCheck, healthCheckOf, isHealthCheck } from "./health";
+import { type HealthCheck, healthCheckOf } from "./health";
 import { forgetTail, keepTail, keptTail } from "./keep";
+import { isAbout, linesAbout, overMark, type RequestLines, type RequestMark } from "./marks";
 import { type LaunchStep, LaunchSteps } from "./steps";
-import { isNote, LogStore } from "./store";
-
-/**
- * Lines that came while a request ran. Time alone decides: what else the program says meanwhile is marked too, and
- * what it says of the request later is not. A line does not tell which request it is about.
- */
-export interface RequestMark {
-  id: number;
-  label: string;
-  fromSeq: number;
-  /** The last of them; null while the request runs. */
-  toSeq: number | null;
-}
+import { LogStore } from "./store";
 
 /** Everything about a log but its lines; a new object with each change. */
 export interface LogSnapshot {
@@ -29,6 +18,8 @@ export interface LogSnapshot {
   previewId: string | null;
   loadingOlder: boolean;
   marks: readonly RequestMark[];
+  /** The newest line that says that a new process has taken over; 0: none has. What it serves may be something else. */
+  takenOverAt: number;
 }
 
 /** Asked for on the first connection; what is older comes when somebody scrolls to it. */
@@ -41,6 +32,7 @@ const GRACE_MS = 300;
 const STORED_MS = 500;
 const MAX_MARKS = 50;
 const KEEP_EACH_MS = 1_000;
+const TAKEN_OVER = /^(reloaded|restarted) in |^ready in .* takes over$/;
 
 /** Over all sessions of the page: a mark of one that was closed means nothing in the next. */
 let nextMark = 0;
@@ -56,6 +48,7 @@ export class LogSession {
   readonly #client: PreviewClient;
   readonly #steps = new LaunchSteps();
   readonly #listeners = new Set<() => void>();
+  readonly #revealers = new Set<(seq: number) => void>();
   #feed: Feed | undefined;
   #snapshot: LogSnapshot;
   #keepTimer: ReturnType<typeof setTimeout> | undefined;
@@ -75,6 +68,7 @@ export class LogSession {
       previewId: null,
       loadingOlder: false,
       marks: [],
+      takenOverAt: 0,
     };
   }
 
@@ -135,46 +129,43 @@ export class LogSession {
   };
 
   /** Mark the lines that come from now on; the answer ends it, a moment later. */
-  readonly markLines = (label: string): { id: number; end: () => void } => {
-    const mark: RequestMark = { id: (nextMark += 1), label, fromSeq: this.store.lastSeq + 1, toSeq: null };
+  readonly markLines = (label: string): { id: number; end: (told?: RequestLines) => void } => {
+    const fromSeq = this.store.lastSeq + 1;
+    const mark: RequestMark = { id: (nextMark += 1), label, fromSeq, toSeq: null, requestId: null, isExact: false };
     this.#update({ marks: [...this.#snapshot.marks, mark].slice(-MAX_MARKS) });
-    const end = (): void => {
+    const end = (told: RequestLines = {}): void => {
       setTimeout(() => {
-        const done = { ...mark, toSeq: this.store.lastSeq };
+        const done = overMark(mark, told, this.store, this.healthCheck);
         this.#update({ marks: this.#snapshot.marks.map((one) => (one.id === mark.id ? done : one)) });
       }, GRACE_MS);
     };
     return { id: mark.id, end };
   };
 
-  /** How many lines bear this mark; 0 while its request runs. */
-  countMarked(mark: RequestMark): number {
-    if (mark.toSeq === null) return 0;
-    let found = 0;
-    for (let at = this.store.end - 1; at >= this.store.first; at -= 1) {
-      const entry = this.store.at(at);
-      if (!entry || entry.seq < mark.fromSeq) break;
-      if (!isNote(entry) && entry.seq <= mark.toSeq && this.#isAbout(mark, entry)) found += 1;
-    }
-    return found;
+  /** The lines that bear this mark, oldest first; none while its request runs. */
+  linesOf(mark: RequestMark): LogLine[] {
+    return mark.toSeq === null ? [] : linesAbout(mark, this.store, this.healthCheck);
   }
 
-  /** The request that ran while this line was printed. */
+  /** The request that this line is about, as far as it is known. */
   markOf(line: LogLine): RequestMark | undefined {
-    const { seq } = line;
-    const mark = this.#snapshot.marks.findLast((one) => seq >= one.fromSeq && (one.toSeq === null || seq <= one.toSeq));
-    return mark && this.#isAbout(mark, line) ? mark : undefined;
+    return this.#snapshot.marks.findLast((one) => isAbout(one, line, this.healthCheck));
   }
+
+  /** Be told which line somebody wants to see. */
+  readonly onReveal = (listener: (seq: number) => void): (() => void) => {
+    this.#revealers.add(listener);
+    return () => this.#revealers.delete(listener);
+  };
+
+  /** Bring a line into sight wherever this log is shown. */
+  readonly reveal = (seq: number): void => {
+    for (const listener of this.#revealers) listener(seq);
+  };
 
   /** What the service asks this preview all the time; null until it has answered once. */
   get healthCheck(): HealthCheck | null {
     return healthCheckOf(this.#snapshot.steps);
-  }
-
-  /** A health check that comes by during a request is not of its making. */
-  #isAbout(mark: RequestMark, line: LogLine): boolean {
-    const check = this.healthCheck;
-    return check === null || asksForHealth(mark.label, check) || !isHealthCheck(line, check);
   }
 
   async #loadOlder(): Promise<void> {
@@ -235,6 +226,8 @@ export class LogSession {
 
   #takeSteps(lines: readonly LogLine[]): void {
     if (this.#steps.take(lines)) this.#update({ steps: this.#steps.list });
+    const takenOverAt = lines.findLast((one) => one.source === "system" && TAKEN_OVER.test(one.message))?.seq ?? 0;
+    if (takenOverAt > this.#snapshot.takenOverAt) this.#update({ takenOverAt });
   }
 
   #take(event: StreamEvent): void {
@@ -262,7 +255,14 @@ export class LogSession {
         forgetTail(this.generationId);
         this.#steps.reset();
         this.store.reset();
-        this.#update({ previewId: event.previewId, status: null, end: null, steps: this.#steps.list, marks: [] });
+        this.#update({
+          previewId: event.previewId,
+          status: null,
+          end: null,
+          steps: this.#steps.list,
+          marks: [],
+          takenOverAt: 0,
+        });
         break;
     }
   }

@@ -33,6 +33,6 @@ export function asText(entry: Entry): string {
 
 /** One line as JSON, as the service writes it. */
 export function asJson(line: LogLine): string {
-  const { seq, timestamp, level, source, message } = line;
-  return JSON.stringify({ seq, timestamp, level, source, message });
+  const { seq, timestamp, level, source, message, request_id } = line;
+  return JSON.stringify({ seq, timestamp, level, source, message, request_id });
 }

@@ -81,6 +81,17 @@ export class LogView {
     return found;
   }
 
+  /** Position of the first entry that is numbered `seq` or higher; `end` where there is none. */
+  positionOf(seq: number): number {
+    let [low, high] = [this.first, this.end];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.at(middle)?.seq ?? 0) < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** How many health checks of those here are left out. */
   get hidden(): number {
     return this.#hidden.length;

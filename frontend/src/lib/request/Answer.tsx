@@ -2,7 +2,7 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
-import { bytes, count, milliseconds } from "../ui/format";
+import { bytes, milliseconds } from "../ui/format";
 import { type Content, contentOf, sizeOf } from "./answer";
 import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
@@ -14,12 +14,10 @@ interface AnswerProps {
   /** The request that it answers: method and address. */
   name: string;
   answer: ProxyResponse;
-  /** Log lines that came while the request ran. */
-  logLines: number;
 }
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
-export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
+export function Answer({ name, answer }: AnswerProps): ReactNode {
   const [tab, setTab] = useState<Part>("body");
   const content = useMemo(() => contentOf(answer), [answer]);
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
@@ -43,11 +41,6 @@ export function Answer({ name, answer, logLines }: AnswerProps): ReactNode {
         </span>
         <span className={styles.fact}>{milliseconds(answer.elapsed_ms)}</span>
         <span className={styles.fact}>{bytes(sizeOf(answer))}</span>
-        {logLines > 0 && (
-          <span className={styles.logLines} title="Marked in the log">
-            {count(logLines, "log line")}
-          </span>
-        )}
         <code className={styles.answerTo} title={name}>
           {name}
         </code>

@@ -12,6 +12,7 @@ import type { Exchange } from "./desk";
 import { type Draft, draftOf, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method } from "./EndpointList";
+import { LogLines } from "./LogLines";
 import styles from "./request.module.css";
 import { Tabs } from "./Tabs";
 import { useEndpoints } from "./useEndpoints";
@@ -21,6 +22,8 @@ export interface RequestPanelProps {
   generationId: string;
   client?: PreviewClient;
   theme?: ThemeChoice;
+  /** Called before a line is brought into sight in the log, where that may be hidden. */
+  onShowLog?: () => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -30,8 +33,8 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
   const { generationId, client } = props;
   const { instance } = usePreview(generationId, { client, poll: false });
   const isRunning = instance?.status === "running";
-  const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning}`, client);
   const requests = useRequests(generationId, client);
+  const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.takenOverAt}`, client);
   const { desk, view } = requests;
   return (
     <div
@@ -53,6 +56,7 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
         {view === "request" && (
           <RequestView
             requests={requests}
+            onShowLog={props.onShowLog}
             baseUrl={instance?.base_url ?? null}
             unavailable={isRunning ? null : unavailableBecause(instance?.status)}
           />
@@ -102,12 +106,17 @@ function EndpointsView({
 
 interface RequestViewProps {
   requests: Requests;
+  onShowLog: (() => void) | undefined;
   baseUrl: string | null;
   unavailable: string | null;
 }
 
-function RequestView({ requests, baseUrl, unavailable }: RequestViewProps): ReactNode {
-  const { desk, draft, shown, logLines } = requests;
+function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewProps): ReactNode {
+  const { desk, draft, shown, logLines, isExact } = requests;
+  const show = (seq: number): void => {
+    onShowLog?.();
+    requests.reveal(seq);
+  };
   return (
     <Editor
       draft={draft}
@@ -118,17 +127,18 @@ function RequestView({ requests, baseUrl, unavailable }: RequestViewProps): Reac
       unavailable={unavailable}
       baseUrl={baseUrl}
     >
-      {shown && <Outcome key={shown.sent.id} exchange={shown} logLines={logLines} />}
+      {shown && <Outcome key={shown.sent.id} exchange={shown} />}
+      {shown && <LogLines key={`log-${shown.sent.id}`} lines={logLines} isExact={isExact} onShow={show} />}
     </Editor>
   );
 }
 
 /** What came of a request: its answer, why there is none, or that it is waited for. */
-function Outcome({ exchange, logLines }: { exchange: Exchange; logLines: number }): ReactNode {
+function Outcome({ exchange }: { exchange: Exchange }): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
   const name = `${sent.draft.method} ${sent.target}`;
   if (isOn) return <Waiting name={name} since={sent.at} />;
-  if (answer) return <Answer name={name} answer={answer} logLines={logLines} />;
+  if (answer) return <Answer name={name} answer={answer} />;
   const failed = problem?.message ?? sent.error;
   return (
     <div className={styles.pad}>

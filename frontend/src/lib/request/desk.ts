@@ -1,6 +1,7 @@
 import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
 import type { ProxyResponse } from "../api/types";
+import type { RequestLines } from "../logs/marks";
 import { type Draft, EMPTY, requestOf, target } from "./draft";
 import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./history";
 
@@ -26,7 +27,7 @@ export interface DeskSnapshot {
 }
 
 /** Marks what the log says from now on, until `end`. */
-export type MarkLines = (label: string) => { id: number; end: () => void };
+export type MarkLines = (label: string) => { id: number; end: (told?: RequestLines) => void };
 
 /** Bodies that are kept to be looked at again, in UTF-16 units. */
 const MAX_BODY_CHARS = 8 * 1024 * 1024;
@@ -91,8 +92,10 @@ export class RequestDesk {
     const mark = markLines(`${draft.method} ${sent.target}`);
     const begun: Exchange = { sent, isOn: true, answer: null, problem: null, markId: mark.id };
     this.#update({ view: "request", draft, shown: begun });
+    let told: RequestLines = {};
     try {
       const answer = await this.#client.request(this.#generationId, requestOf(draft), mine.signal);
+      told = { requestId: answer.request_id, range: answer.log };
       const done = { ...sent, status: answer.status_code, elapsedMs: answer.elapsed_ms };
       this.#settle({ ...begun, sent: done, isOn: false, answer });
     } catch (error) {
@@ -101,9 +104,11 @@ export class RequestDesk {
         return;
       }
       const problem = asProblem(error);
+      const { request_id } = problem.details;
+      if (typeof request_id === "string") told = { requestId: request_id };
       this.#settle({ ...begun, sent: { ...sent, error: problem.message }, isOn: false, problem });
     } finally {
-      mark.end();
+      mark.end(told);
     }
   }
 

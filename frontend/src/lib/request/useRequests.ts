@@ -1,6 +1,7 @@
 import { useCallback, useMemo, useSyncExternalStore } from "react";
 
 import type { PreviewClient } from "../api/client";
+import type { LogLine } from "../api/types";
 import { usePreviewClient } from "../context";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { type DeskSnapshot, deskOf, type RequestDesk } from "./desk";
@@ -8,8 +9,13 @@ import type { Draft } from "./draft";
 
 export interface Requests extends DeskSnapshot {
   desk: RequestDesk;
-  /** Log lines that came while the shown request ran. */
-  logLines: number;
+  /** Log lines of the shown request, and whether the program told that they are. */
+  logLines: readonly LogLine[];
+  isExact: boolean;
+  /** Bring a line of the log into sight. */
+  reveal: (seq: number) => void;
+  /** Grows when another process serves, after a reload. */
+  takenOverAt: number;
   send: (draft: Draft) => Promise<void>;
 }
 
@@ -17,11 +23,12 @@ export interface Requests extends DeskSnapshot {
 export function useRequests(generationId: string, given?: PreviewClient): Requests {
   const client = usePreviewClient(given);
   const session = useLogSession(generationId, { client });
-  const { marks } = useLogSnapshot(session);
+  const { marks, takenOverAt } = useLogSnapshot(session);
   const desk = deskOf(client, generationId);
   const snapshot = useSyncExternalStore(desk.subscribe, () => desk.snapshot);
   const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
-  const logLines = useMemo(() => (mark ? session.countMarked(mark) : 0), [mark, session]);
-  return { ...snapshot, desk, logLines, send };
+  const logLines = useMemo(() => (mark ? session.linesOf(mark) : []), [mark, session]);
+  const isExact = mark?.isExact ?? false;
+  return { ...snapshot, desk, logLines, isExact, reveal: session.reveal, takenOverAt, send };
 }

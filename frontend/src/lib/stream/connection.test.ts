@@ -60,6 +60,16 @@ describe("a log connection", () => {
   const settled = (): Promise<void> =>
     vi.waitFor(() => undefined).then(() => new Promise((done) => setImmediate(done)));
 
+  test("a line keeps its request, and one without has none", async () => {
+    const stream = new Stream();
+    watched = new Watched([() => stream.response]);
+    const lines = [line(1, "for it", { request_id: "r1" }), line(2)];
+    stream.write(statusEvent("p1") + lines.map(frame).join(""));
+    await settled();
+    expect(watched.lines).toEqual(lines);
+    expect(watched.lines[1]).not.toHaveProperty("request_id");
+  });
+
   test("hands over lines in order and goes on behind the last one when the stream breaks", async () => {
     const first = new Stream();
     const second = new Stream();

@@ -1,6 +1,6 @@
 import type { EventSourceMessage } from "eventsource-parser";
 
-import type { EndEvent, GapEvent, Level, LogLine, Source, StatusEvent } from "../api/types";
+import type { EndEvent, GapEvent, LogLine, StatusEvent } from "../api/types";
 import { asProblem, Problem } from "../api/problem";
 import { backoffMs } from "./backoff";
 import { readEventStream } from "./sse";
@@ -193,12 +193,12 @@ export class LogConnection {
     }
   }
 
-  #takeLine(seq: number, line: { timestamp: string; level: string; message: string; source: string }): void {
+  #takeLine(seq: number, line: Omit<LogLine, "seq">): void {
     if (!Number.isSafeInteger(seq) || (this.#lastSeq !== undefined && seq <= this.#lastSeq)) return;
     this.#lastSeq = seq;
     this.#attempt = 0;
-    const { timestamp, message } = line;
-    this.#pending.push({ seq, timestamp, level: line.level as Level, source: line.source as Source, message });
+    const { timestamp, level, source, message, request_id } = line;
+    this.#pending.push({ seq, timestamp, level, source, message, ...(request_id !== undefined && { request_id }) });
   }
 
   #takeGap(gap: GapEvent): void {

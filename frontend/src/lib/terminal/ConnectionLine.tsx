@@ -85,6 +85,8 @@ export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code
   const word = end.status === "failed" ? "The preview failed" : "The preview has ended";
   const reason = end.reason?.replace(/^(stopped|failed):\s*/, "").replace(/\.$/, "") ?? "";
   const said = reason ? `: ${reason}.` : ".";
+  // A limit ended it: how the service did that is no news.
+  if (end.reason?.startsWith("stopped: ")) return word + said;
   if (end.status === "failed" && end.exit_signal !== null)
     return `${word}${said} It was ended by signal ${end.exit_signal}.`;
   const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-import type { RequestMark } from "../logs/session";
+import type { RequestMark } from "../logs/marks";
 import { isNote } from "../logs/store";
 import type { HoveredLine } from "./lineHeads";
 import styles from "./terminal.module.css";

@@ -16,12 +16,15 @@ import tokens from "../ui/tokens.module.css";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
 import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
+import { ExportMenu } from "./ExportMenu";
 import { FilterRow } from "./FilterRow";
 import type { HoveredLine } from "./lineHeads";
 import { LineTip } from "./LineTip";
 import { MoreMenu } from "./MoreMenu";
 import { SearchRow } from "./SearchRow";
 import styles from "./terminal.module.css";
+import { type Export, useExport } from "./useExport";
+import { useReveal } from "./useReveal";
 import { type LineCounts, useLineCounts, useScreen } from "./useScreen";
 import { useSearch } from "./useSearch";
 import { useSpoken } from "./useSpoken";
@@ -62,6 +65,8 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const { host, screen, state } = useScreen(session, view, options, setHovered);
   const search = useSearch(view, screen, open === "search");
   const counts = useLineCounts(session, view);
+  const file = useExport(session, props.client);
+  useReveal(session, view, screen, () => setFilter(EVERYTHING));
 
   const closeSearch = (): void => {
     setOpen(null);
@@ -107,6 +112,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
           />
           <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
+          <ExportMenu filter={filter} onExport={(format) => file.start(format, filter)} />
           <MoreMenu
             onCopy={() => void copyText(screen?.terminal.getSelection() || allText(view))}
             onSaveText={() => void saveAsText(whole(), name)}
@@ -121,6 +127,7 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
         </div>
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
         {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
+        <ExportRow file={file} />
         <div className={styles.stage}>
           {!isSpoken && (
             <button type="button" className={styles.speak} onClick={() => setSpoken(true)}>
@@ -168,6 +175,18 @@ export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
 function countWords({ all, shown }: LineCounts): string {
   if (shown !== null) return `${shown.toLocaleString("en")} of ${count(all, "line")}`;
   return all > 0 ? count(all, "line") : "";
+}
+
+function ExportRow({ file }: { file: Export }): ReactNode {
+  if (!file.isOn && file.error === null) return null;
+  return (
+    <div className={styles.row} role={file.error === null ? "status" : "alert"}>
+      <span>{file.error === null ? "Fetching the log as a file…" : `The log was not exported. ${file.error}`}</span>
+      <Button small kind="quiet" onClick={file.dismiss}>
+        {file.error === null ? "Cancel" : "Close"}
+      </Button>
+    </div>
+  );
 }
 
 function Foot(props: Parameters<typeof ConnectionNotice>[0]): ReactNode {

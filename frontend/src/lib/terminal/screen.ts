@@ -1,14 +1,15 @@
-import type { FitAddon } from "@xterm/addon-fit";
 import type { Terminal } from "@xterm/xterm";
 
 import { type Entry, isNote } from "../logs/store";
 import type { LogView } from "../logs/view";
+import { Following } from "./following";
 import { FoundMarks } from "./foundMarks";
 import { LineHeads } from "./lineHeads";
 import { type Anchor, FRAME_LINES, LineWindow, WINDOW } from "./lineWindow";
 import { paint, prefixWidth } from "./paint";
+import { ScreenSize } from "./screenSize";
 import type { ScreenEvents, ScreenOptions } from "./screenTypes";
-import { columnsOf, resize } from "./size";
+import { columnsOf } from "./size";
 import { THEMES } from "./themes";
 import { bindKeys, openTerminal } from "./xterm";
 
@@ -16,8 +17,6 @@ import { bindKeys, openTerminal } from "./xterm";
 const NEAR_ROWS = 40;
 /** This near to the newest line, reaching the bottom means to follow again. */
 const NEAR_LINES = 500;
-/** A window that is being dragged is not written anew at each step. */
-const REWRAP_MS = 80;
 const FILL_MS = 1_000;
 
 /**
@@ -27,7 +26,8 @@ const FILL_MS = 1_000;
  */
 export class Screen {
   readonly terminal: Terminal;
-  readonly #fit: FitAddon;
+  readonly #following: Following;
+  readonly #size: ScreenSize;
   readonly #found: FoundMarks;
   readonly #heads: LineHeads;
   readonly #window: LineWindow;
@@ -35,8 +35,6 @@ export class Screen {
   readonly #events: ScreenEvents;
   #options: ScreenOptions;
   #view: LogView;
-  #following = true;
-  #seenEnd = 0;
   #frame = 0;
   #checkFrame = 0;
   #pattern: RegExp | null = null;
@@ -44,9 +42,7 @@ export class Screen {
   /** A found line is in sight: being at the bottom does not mean to follow. */
   #pinned = false;
   #disposed = false;
-  #rewrap: ReturnType<typeof setTimeout> | undefined;
   #fill: ReturnType<typeof setTimeout> | undefined;
-  readonly #resize: ResizeObserver;
 
   constructor(host: HTMLElement, view: LogView, options: ScreenOptions, events: ScreenEvents) {
     this.#host = host;
@@ -55,7 +51,7 @@ export class Screen {
     this.#view = view;
     const { terminal, fit } = openTerminal(host, options);
     this.terminal = terminal;
-    this.#fit = fit;
+    this.#following = new Following(events.onState);
     this.#window = new LineWindow(terminal, (entry) => this.#paint(entry));
     this.#found = new FoundMarks(terminal);
     this.#heads = new LineHeads(host, terminal, {
@@ -73,9 +69,13 @@ export class Screen {
     terminal.onScroll(() => this.#scheduleCheck());
     host.addEventListener("wheel", this.#unpin, { passive: true });
     host.addEventListener("pointerdown", this.#unpin);
-    this.#resize = new ResizeObserver(() => this.#fitNow());
-    this.#resize.observe(host);
-    this.#fitNow();
+    this.#size = new ScreenSize(host, terminal, fit, {
+      columns: () => this.#columns(),
+      hasLines: () => this.#window.to > this.#window.from,
+      onFit: () => this.#following.isOn && terminal.scrollToBottom(),
+      onRewrap: () => this.#rewriteHere(),
+    });
+    this.#size.fitNow();
     this.show(view);
   }
 
@@ -85,11 +85,10 @@ export class Screen {
 
   dispose(): void {
     this.#disposed = true;
-    clearTimeout(this.#rewrap);
     clearTimeout(this.#fill);
     cancelAnimationFrame(this.#frame);
     cancelAnimationFrame(this.#checkFrame);
-    this.#resize.disconnect();
+    this.#size.dispose();
     this.#host.removeEventListener("wheel", this.#unpin);
     this.#host.removeEventListener("pointerdown", this.#unpin);
     this.#heads.dispose();
@@ -121,7 +120,7 @@ export class Screen {
     if (before.fontSize !== options.fontSize) terminal.options.fontSize = options.fontSize;
     if (before.isSpoken !== options.isSpoken) terminal.options.screenReaderMode = options.isSpoken;
     if (before.timestamps !== options.timestamps || before.wrap !== options.wrap) this.repaint();
-    if (before.theme !== options.theme || before.fontSize !== options.fontSize) this.#fitNow();
+    if (before.theme !== options.theme || before.fontSize !== options.fontSize) this.#size.fitNow();
   }
 
   /** Write the same lines again, where they are: how they are shown has changed. */
@@ -169,12 +168,12 @@ export class Screen {
     if (first === end) this.#hold(true); // cleared
     if (this.#window.isGone(first, end)) {
       // From here on the newest lines, or the oldest.
-      if (this.#following) this.#rewrite(end - WINDOW, end);
+      if (this.#following.isOn) this.#rewrite(end - WINDOW, end);
       else this.#rewrite(first, first + WINDOW, { position: first, offset: 0 });
       return;
     }
-    if (!this.#following) {
-      this.#report();
+    if (!this.#following.isOn) {
+      this.#following.report(this.#view);
       this.#scheduleCheck();
       return;
     }
@@ -186,7 +185,7 @@ export class Screen {
   /** Write these lines instead of those that are here, with one of them at the given row. */
   #rewrite(from: number, to: number, anchor?: Anchor): void {
     this.#window.move(this.#view, from, to);
-    this.#fitColumns();
+    this.#size.fitColumns();
     this.#window.write(this.#view, anchor, () => {
       this.#scheduleCheck();
       this.sync();
@@ -200,7 +199,7 @@ export class Screen {
   /** Write the same lines again, where they are. */
   #rewriteHere(): void {
     const { from, to } = this.#window;
-    this.#rewrite(from, to, this.#following ? undefined : this.#window.anchor());
+    this.#rewrite(from, to, this.#following.isOn ? undefined : this.#window.anchor());
   }
 
   #paint(entry: Entry): string {
@@ -220,20 +219,20 @@ export class Screen {
   #check(): void {
     const buffer = this.terminal.buffer.active;
     const isAtBottom = buffer.viewportY >= buffer.baseY;
-    if (this.#following && !isAtBottom) this.#hold(false);
-    else if (!this.#following && isAtBottom && !this.#pinned) this.#reachedBottom();
+    if (this.#following.isOn && !isAtBottom) this.#hold(false);
+    else if (!this.#following.isOn && isAtBottom && !this.#pinned) this.#reachedBottom();
     if (buffer.viewportY < NEAR_ROWS) this.#nearTop();
     this.#markFound();
   }
 
   #nearTop(): void {
-    if (!this.#following) {
+    if (!this.#following.isOn) {
       if (this.#window.from > this.#view.first) this.#showAround(this.#window.anchor());
       else this.#needOlder();
     } else if (this.#isRoomLeft()) {
       // Lines may be on their way that fill it: what is older is asked for when they have had their time.
       clearTimeout(this.#fill);
-      this.#fill = setTimeout(() => this.#following && this.#isRoomLeft() && this.#needOlder(), FILL_MS);
+      this.#fill = setTimeout(() => this.#following.isOn && this.#isRoomLeft() && this.#needOlder(), FILL_MS);
     }
   }
 
@@ -262,16 +261,8 @@ export class Screen {
   }
 
   #hold(isFollowing: boolean): void {
-    if (isFollowing !== this.#following) this.#seenEnd = this.#view.end;
-    this.#following = isFollowing;
-    this.#view.store.hold(!isFollowing);
+    this.#following.turn(isFollowing, this.#view);
     if (isFollowing) this.#pinned = false;
-    this.#report();
-  }
-
-  #report(): void {
-    const newLines = this.#following ? 0 : Math.max(0, this.#view.end - this.#seenEnd);
-    this.#events.onState({ isFollowing: this.#following, newLines });
   }
 
   #move(act: () => void): void {
@@ -290,30 +281,9 @@ export class Screen {
     else this.#rewrite(first, first + WINDOW, { position: first, offset: 0 });
   }
 
-  // Size
-
-  #fitNow(): void {
-    if (this.#host.clientWidth === 0 || this.#host.clientHeight === 0) return;
-    const before = this.terminal.cols;
-    this.#fitColumns();
-    // xterm.js does not wrap the last line anew; written again, all of them are whole.
-    if (this.terminal.cols !== before && this.#window.to > this.#window.from) this.#rewrapSoon();
-    if (this.#following) this.terminal.scrollToBottom();
-  }
-
-  #rewrapSoon(): void {
-    clearTimeout(this.#rewrap);
-    this.#rewrap = setTimeout(() => {
-      if (!this.#disposed) this.#rewriteHere();
-    }, REWRAP_MS);
-  }
-
-  #fitColumns(): void {
+  /** How wide the lines here are; 0 where they are wrapped. */
+  #columns(): number {
     const { wrap, timestamps } = this.#options;
-    resize(
-      this.terminal,
-      this.#fit,
-      wrap ? 0 : columnsOf(this.#view.slice(this.#window.from, this.#window.to), timestamps),
-    );
+    return wrap ? 0 : columnsOf(this.#view.slice(this.#window.from, this.#window.to), timestamps);
   }
 }

@@ -1,0 +1,92 @@
+"""Thousands of faults against one real service: what it survives, kind by kind.
+
+Each fault is drawn by the seed, done to a service that runs as a process of its own with previews, subscribers and
+requests under way, and followed by a look at everything that must hold: the service answers; no process, port,
+descriptor, folder, control group or task beyond what lives; each line that any subscriber was told is there, once,
+dense or behind a named gap; rows agree with reality. It ends at the first breach, with the seed to see it again.
+
+    python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
+
+from fault_campaign import ALL_KINDS, Campaign  # noqa: E402  found by the line above
+from fault_kinds import Kind  # noqa: E402
+from fault_machine import small_disk  # noqa: E402
+from fault_world import World, open_world  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faults", type=int, default=2000, help="inject at least so many (2000)")
+    parser.add_argument("--minutes", type=float, default=60, help="stop after so long all the same (60)")
+    parser.add_argument("--seed", type=int, default=None, help="what is drawn (random, and printed)")
+    parser.add_argument("--isolation", default="auto", help="PREVIEW_ISOLATION (auto)")
+    parser.add_argument("--kind", action="append", default=[], help="only kinds whose name holds this; repeatable")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    print(f"seed {seed}, isolation {options.isolation}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
+        kinds = _chosen(options.kind, has_disk=data is not None)
+        trio.run(_run, Path(folder), data, seed, options.isolation, kinds, options.faults, options.minutes * 60)
+
+
+@contextmanager
+def _data_folder(folder: Path) -> Iterator[Path | None]:
+    """A file system that can be filled, where one may be mounted."""
+    with small_disk(folder / "disk", 256) as disk:
+        yield None if disk is None else disk / "data"
+
+
+def _chosen(words: Sequence[str], *, has_disk: bool) -> list[Kind]:
+    kinds = [kind for kind in ALL_KINDS if kind.needs != "tmpfs" or has_disk]
+    return [kind for kind in kinds if not words or any(word in kind.name for word in words)]
+
+
+async def _run(
+    folder: Path, data: Path | None, seed: int, isolation: str, kinds: Sequence[Kind], faults: int, limit_s: float
+) -> None:
+    begun = time.monotonic()
+    async with open_world(folder / "world", folder / "cache", data_folder=data, ISOLATION=isolation) as world:
+        campaign = Campaign(world, seed, kinds)
+        try:
+            await campaign.run(faults, until=begun + limit_s)
+        except BaseException:
+            print(f"the service said last:\n{world.service.last_words()}")
+            raise
+        finally:
+            _report(campaign, world, kinds, time.monotonic() - begun)
+
+
+def _report(campaign: Campaign, world: World, kinds: Sequence[Kind], seconds: float) -> None:
+    tally = campaign.tally
+    width = max(len(kind.name) for kind in kinds)
+    print(f"\n{'kind':<{width}}  {'faults':>6}  {'scenarios':>9}  {'s each':>6}")
+    for kind in kinds:
+        count = tally.scenarios.get(kind.name, 0)
+        each = tally.seconds.get(kind.name, 0) / count if count else 0
+        print(f"{kind.name:<{width}}  {tally.faults.get(kind.name, 0):>6}  {count:>9}  {each:>6.2f}")
+    print(
+        f"\n{tally.total} faults in {seconds:.0f} s; {len(world.previews)} previews, {world.ledger.acknowledged} "
+        f"acknowledged lines, {sum(map(len, world.gaps.values()))} named gaps, {world.service.starts} starts of the "
+        f"service, {tally.checks} looks at everything; {tally.refused} scenarios did not come to their fault"
+    )
+    for note in world.notes[:10]:
+        print("  ", note)
+
+
+if __name__ == "__main__":
+    main()

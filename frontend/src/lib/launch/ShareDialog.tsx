@@ -1,0 +1,112 @@
+import { type ReactNode, useEffect, useRef, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { asProblem } from "../api/problem";
+import type { PreviewAccess } from "../api/types";
+import { Button, classes, CopyButton, IconButton, Notice } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import styles from "./launch.module.css";
+
+const HOUR_S = 3_600;
+const LIVES: readonly [string, number][] = [
+  ["1 hour", HOUR_S],
+  ["1 day", 24 * HOUR_S],
+  ["7 days", 7 * 24 * HOUR_S],
+];
+
+interface ShareDialogProps {
+  client: PreviewClient;
+  generationId: string;
+  onClose: () => void;
+}
+
+/** Links to pass on, each with an end, and whether anybody may look. */
+export function ShareDialog({ client, generationId, onClose }: ShareDialogProps): ReactNode {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [access, setAccess] = useState<PreviewAccess | null>(null);
+  const [wrong, setWrong] = useState<string | null>(null);
+  const [life, setLife] = useState(24 * HOUR_S);
+  const act = async (what: () => Promise<unknown>): Promise<void> => {
+    setWrong(null);
+    try {
+      await what();
+      setAccess(await client.access(generationId));
+    } catch (error) {
+      setWrong(asProblem(error).message);
+    }
+  };
+  useEffect(() => {
+    dialog.current?.showModal();
+    client.access(generationId).then(setAccess, (error: unknown) => setWrong(asProblem(error).message));
+  }, [client, generationId]);
+  return (
+    <dialog ref={dialog} className={styles.share} aria-label="Share the preview" onClose={onClose}>
+      <div className={styles.shareHead}>
+        <h3>Share the preview</h3>
+        <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />
+      </div>
+      {wrong !== null && (
+        <Notice tone="bad" role="alert">
+          {wrong}
+        </Notice>
+      )}
+      <p className={styles.hint}>Whoever has a link can open the preview until the link ends, without an account.</p>
+      <form
+        className={styles.shareNew}
+        onSubmit={(event) => {
+          event.preventDefault();
+          void act(() => client.share(generationId, life));
+        }}
+      >
+        <label>
+          Good for{" "}
+          <select className={controls.field} value={life} onChange={(event) => setLife(Number(event.target.value))}>
+            {LIVES.map(([words, seconds]) => (
+              <option key={seconds} value={seconds}>
+                {words}
+              </option>
+            ))}
+          </select>
+        </label>
+        <Button kind="primary" type="submit">
+          New link
+        </Button>
+      </form>
+      <ul className={styles.shares} aria-label="Share links">
+        {access?.shares.map((one) => (
+          <li key={one.id}>
+            <input
+              className={classes(controls.field, styles.shareLink)}
+              readOnly
+              value={one.url}
+              aria-label="Share link"
+              onFocus={(event) => event.target.select()}
+            />
+            <CopyButton text={one.url} label="Copy the link" />
+            <IconButton
+              icon="clear"
+              label="Revoke the link"
+              onClick={() => void act(() => client.revokeShare(generationId, one.id))}
+            />
+            <small>
+              until {new Date(one.expires_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}
+            </small>
+          </li>
+        ))}
+      </ul>
+      <label className={styles.public}>
+        <input
+          type="checkbox"
+          checked={access?.public ?? false}
+          disabled={access === null}
+          onChange={(event) => {
+            const isPublic = event.target.checked;
+            void act(() => client.setPublic(generationId, isPublic));
+          }}
+        />
+        Open to anybody who knows the address, without a link
+      </label>
+      <p className={styles.hint}>All of them end with the preview.</p>
+    </dialog>
+  );
+}

@@ -1,0 +1,51 @@
+import { type ReactNode, useState } from "react";
+
+import type { LogLine } from "../api/types";
+import { clock, plain } from "../logs/text";
+import { Button } from "../ui/controls";
+import { count } from "../ui/format";
+import styles from "./request.module.css";
+
+/** More are folded. */
+const OPEN_LINES = 6;
+/** The log has all of them. */
+const MAX_LINES = 200;
+
+interface LogLinesProps {
+  lines: readonly LogLine[];
+  /** Whether the program told which lines they are; else they are those that came meanwhile. */
+  isExact: boolean;
+  onShow: (seq: number) => void;
+}
+
+/** What the log says of one request. */
+export function LogLines({ lines, isExact, onShow }: LogLinesProps): ReactNode {
+  const [isOpen, setOpen] = useState<boolean | null>(null);
+  const [first] = lines;
+  if (!first) return null;
+  const shown = lines.slice(0, MAX_LINES);
+  const open = isOpen ?? lines.length <= OPEN_LINES;
+  return (
+    <section className={styles.said} aria-label="Log lines">
+      <div className={styles.saidHead}>
+        <button type="button" className={styles.fold} aria-expanded={open} onClick={() => setOpen(!open)}>
+          {count(lines.length, "log line")}
+        </button>
+        <span className={styles.fact}>{isExact ? "of this request" : "while it ran"}</span>
+        <Button small kind="quiet" icon="terminal" onClick={() => onShow(first.seq)}>
+          Show in the log
+        </Button>
+      </div>
+      {open && (
+        <ol className={styles.saidLines} tabIndex={0} aria-label={count(lines.length, "log line")}>
+          {shown.map((line) => (
+            <li key={line.seq} data-level={line.level}>
+              <time dateTime={line.timestamp}>{clock(line.timestamp)}</time> {plain(line.message)}
+            </li>
+          ))}
+          {lines.length > MAX_LINES && <li>… and {count(lines.length - MAX_LINES, "more line")}, in the log</li>}
+        </ol>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,30 @@
+import type { ReactNode } from "react";
+
+import type { ExportFormat } from "../api/types";
+import { choiceOf } from "../logs/exportQuery";
+import { isUnfiltered, type LogFilter } from "../logs/view";
+import { Menu } from "./Menu";
+
+const NAMES: [ExportFormat, string][] = [
+  ["text", "Text"],
+  ["jsonl", "JSON Lines"],
+  ["csv", "CSV"],
+];
+
+/** The log as a file, as the service has it: also what this page does not hold. */
+export function ExportMenu(props: { filter: LogFilter; onExport: (format: ExportFormat) => void }): ReactNode {
+  return (
+    <Menu
+      icon="download"
+      label="Export the log"
+      hint={hintOf(props.filter)}
+      items={NAMES.map(([format, label]) => ({ label, act: () => props.onExport(format) }))}
+    />
+  );
+}
+
+function hintOf(filter: LogFilter): string {
+  if (isUnfiltered(filter)) return "All lines that are kept";
+  if (choiceOf(filter) === null) return "All lines that are kept: a file takes a level and what is worse";
+  return "Lines that pass the filter";
+}

@@ -1,0 +1,276 @@
+"""Who may look at a preview in a browser: links that open it once, links to share, and the cookie that both set.
+
+Nothing here is stored: all of it is this process's, as a preview is, and ends with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from preview.auth.box import CodeBox
+from preview.errors import ShareLimitReached, Unauthenticated
+from preview.ids import new_share_id
+
+__all__ = ["Access", "AccessBook", "Grant", "OpenLink", "Share", "Statement"]
+
+# Of one person who clicks; the oldest of more is forgotten.
+_MAX_LINKS_PER_USER = 50
+_MAX_LINKS = 10_000
+# Beside those of previews that live: a browser may still ask why one ended.
+_MAX_KEPT = 1000
+_OWNER = "owner"
+_VALUE = re.compile(r"([a-z]+)\.([a-z0-9_]{1,40})\.(\d{1,12})\.([0-9a-f]{64})")
+_TOKEN = re.compile(r"(share_[a-z0-9]{1,40})\.([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """What stands behind a link that opens a preview once.
+
+    Attributes:
+        preview_id: Which one.
+        path: Where to go on it, with a slash ahead.
+    """
+
+    preview_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A link that may be passed on.
+
+    Attributes:
+        id: ``share_…``; no secret.
+        created_at: Seconds since the epoch.
+        expires_at: Likewise.
+    """
+
+    id: str
+    created_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a browser's cookie gives.
+
+    Attributes:
+        is_owner: Its owner's own: they may see why a preview failed.
+        expires_at: Seconds since the epoch.
+    """
+
+    is_owner: bool
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a cookie says, its signature found to be ours. Whether that holds now is another question.
+
+    Attributes:
+        preview_id: Of which preview.
+        name: The share link's id; the age of the owner's access in digits.
+        grant: What it gives while it holds.
+    """
+
+    preview_id: str
+    name: str
+    grant: Grant
+
+
+@dataclass(slots=True)
+class Access:
+    """Who may look at one preview, beside its owner.
+
+    Attributes:
+        public: Anybody who knows its address.
+        shares: By id, the oldest first.
+        age: How often all cookies were taken back: those of before say a smaller number.
+    """
+
+    public: bool = False
+    shares: dict[str, Share] = field(default_factory=dict)
+    age: int = 0
+
+
+class AccessBook:
+    """Access to all previews of this process.
+
+    A cookie is a signed statement (HMAC-SHA-256) that names its preview, whom it was given to and until when, so that
+    nothing is kept of each browser; whether the one it was given to still has access is looked up at each request.
+
+    Args:
+        secret: From which the key is made; None makes one for this process alone.
+        open_ttl_s: Seconds that a link to open once is good for.
+        max_shares: Of one preview at a time.
+        is_live: Whether a preview with this id lives: its entry is not forgotten.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        secret: str | None,
+        *,
+        open_ttl_s: float,
+        max_shares: int,
+        is_live: Callable[[str], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        given = secrets.token_bytes(32) if secret is None else secret.encode("utf-8", "surrogateescape")
+        self._key = hmac.new(given, b"access to previews in a browser", hashlib.sha256).digest()
+        self._links: CodeBox[OpenLink] = CodeBox(open_ttl_s, max_per_owner=_MAX_LINKS_PER_USER, max_total=_MAX_LINKS)
+        self._max_shares = max_shares
+        self._is_live = is_live
+        self._clock = clock
+        self._entries: dict[str, Access] = {}
+
+    # Links that open once
+
+    def new_link(self, user_id: str, link: OpenLink) -> str:
+        """A code, 43 URL-safe characters, for this link."""
+        return self._links.put(user_id, link)
+
+    def redeem_link(self, code: str, preview_id: str) -> OpenLink:
+        """The link behind the code, which is used up.
+
+        Raises:
+            Unauthenticated: There is none (any more), or it is for another preview.
+        """
+        link = self._links.pop(code)
+        if link is None or link.preview_id != preview_id:
+            raise Unauthenticated(
+                "This link has been used or has expired; open the preview again where you got it.", reason="open_link"
+            )
+        return link
+
+    # Links to share
+
+    def new_share(self, preview_id: str, ttl_s: float) -> Share:
+        """A share link that is good for so many seconds.
+
+        Raises:
+            ShareLimitReached: The preview has as many as allowed.
+        """
+        shares = self._changed(preview_id).shares
+        self._drop_expired(shares)
+        if len(shares) >= self._max_shares:
+            raise ShareLimitReached(
+                f"The preview has {len(shares)} share links and may have no more; revoke one first.",
+                limit=self._max_shares,
+                shares=list(shares),
+            )
+        now = self._clock()
+        made = Share(new_share_id(), now, now + ttl_s)
+        shares[made.id] = made
+        return made
+
+    def shares(self, preview_id: str) -> list[Share]:
+        """Those that are good now, the oldest first."""
+        shares = self.of(preview_id).shares
+        self._drop_expired(shares)
+        return list(shares.values())
+
+    def revoke_share(self, preview_id: str, share_id: str) -> bool:
+        """End it, and the access of each browser that came by it, at once; whether there was one."""
+        return self.of(preview_id).shares.pop(share_id, None) is not None
+
+    def share_token(self, preview_id: str, share: Share) -> str:
+        """What stands in the link: made from the key, so that it can be shown again and is kept nowhere."""
+        return f"{share.id}.{self._sign('link', preview_id, share.id)}"
+
+    def redeem_share(self, token: str, preview_id: str) -> Share:
+        """The share link that has this token; it stays.
+
+        Raises:
+            Unauthenticated: There is none (any more), or it is for another preview.
+        """
+        found = _TOKEN.fullmatch(token)
+        if found is not None and hmac.compare_digest(found[2], self._sign("link", preview_id, found[1])):
+            share = self.of(preview_id).shares.get(found[1])
+            if share is not None and share.expires_at > self._clock():
+                return share
+        raise Unauthenticated(
+            "This link has expired or was revoked, or its preview is over; ask whoever sent it for a new one.",
+            reason="share_link",
+        )
+
+    # Everybody, and nobody
+
+    def of(self, preview_id: str) -> Access:
+        """The access to this preview; one that nobody has changed is nobody's but its owner's."""
+        return self._entries.get(preview_id) or Access()
+
+    def set_public(self, preview_id: str, public: bool) -> None:
+        """Let anybody look at it, or not any more."""
+        self._changed(preview_id).public = public
+
+    def revoke_all(self, preview_id: str) -> None:
+        """Take all of it back: public, each share link, and each browser's cookie."""
+        entry = self._changed(preview_id)
+        entry.public = False
+        entry.shares.clear()
+        entry.age += 1
+
+    # Cookies
+
+    def owner_cookie(self, preview_id: str, ttl_s: float) -> tuple[str, float]:
+        """A value for its owner's browser, and the seconds that it is good for."""
+        return self._cookie(preview_id, _OWNER, str(self.of(preview_id).age), self._clock() + ttl_s), ttl_s
+
+    def share_cookie(self, preview_id: str, share: Share) -> tuple[str, float]:
+        """A value for a browser that came by this link, and the seconds that it is good for."""
+        return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
+
+    def check_cookie(self, preview_id: str, value: str) -> Grant | None:
+        """What the value gives for this preview now; None where that is nothing."""
+        statement = self.read_cookie(preview_id, value)
+        return statement.grant if statement is not None and self.holds(statement) else None
+
+    def read_cookie(self, preview_id: str, value: str) -> Statement | None:
+        """What the value says; None where it was not signed here for this preview. Nothing that changes is asked."""
+        found = _VALUE.fullmatch(value)
+        if found is None:
+            return None
+        kind, name, until, signature = found.groups()
+        if not hmac.compare_digest(signature, self._sign(kind, preview_id, name, until)):
+            return None
+        return Statement(preview_id, name, Grant(kind == _OWNER, int(until)))
+
+    def holds(self, statement: Statement) -> bool:
+        """Whether a cookie still gives what it says: it has not expired, and nobody has taken it back."""
+        if statement.grant.expires_at <= self._clock():
+            return False
+        entry = self._entries.get(statement.preview_id)
+        if statement.grant.is_owner:
+            return statement.name == ("0" if entry is None else str(entry.age))
+        return entry is not None and statement.name in entry.shares
+
+    def _cookie(self, preview_id: str, kind: str, name: str, until: float) -> str:
+        return f"{kind}.{name}.{int(until)}.{self._sign(kind, preview_id, name, str(int(until)))}"
+
+    def _sign(self, *parts: str) -> str:
+        # None of them holds a line's end.
+        return hmac.digest(self._key, "\n".join(parts).encode(), "sha256").hex()
+
+    # What is kept
+
+    def _changed(self, preview_id: str) -> Access:
+        """The entry, made where there is none."""
+        if preview_id not in self._entries:
+            gone = [one for one in self._entries if not self._is_live(one)]
+            for one in gone[: max(0, len(gone) - _MAX_KEPT + 1)]:
+                del self._entries[one]
+            self._entries[preview_id] = Access()
+        return self._entries[preview_id]
+
+    def _drop_expired(self, shares: dict[str, Share]) -> None:
+        now = self._clock()
+        for one in [share.id for share in shares.values() if share.expires_at <= now]:
+            del shares[one]

@@ -1,0 +1,45 @@
+"""``preview open``: a generation's preview in the browser."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from preview.cli.client import generation_path, open_api
+from preview.cli.exits import UsageMistake
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.terminal import print_json
+from preview.quoting import quoted
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("open")
+def open_(
+    generation: GenerationArgument,
+    path: Annotated[str, typer.Option("--path", metavar="PATH", help="Where on the preview, such as /docs.")] = "/",
+    only_print: Annotated[bool, typer.Option("--print", help="Show the link, and start no browser.")] = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Open a generation's preview in the browser.
+
+    The link works once, within some minutes; the browser that it has opened the preview in may come back.
+    """
+    if not path.startswith("/") or path.startswith("//"):
+        raise UsageMistake(f"{quoted(path)} is not a path on the preview; begin it with one slash.")
+    with open_api(url, ca) as api:
+        made: dict[str, Any] = api.call(
+            "POST", generation_path(generation, "/preview/open"), body={"path": path}
+        ).json()
+    if as_json:
+        print_json(made)
+        return
+    print(made["url"])
+    if not only_print:
+        # Without one (a server, a container) the link is there to be carried to one.
+        typer.launch(made["url"])

@@ -1,0 +1,95 @@
+"""``preview share``: links to pass on, and who may look at a preview."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+import typer
+
+from preview.cli.client import Api, generation_path, open_api
+from preview.cli.exits import UsageMistake
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.terminal import print_json, say
+from preview.clock import utc_now
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+# For the way there and back, and clocks that differ.
+_SLACK_S = 60
+
+
+@app.command()
+def share(
+    generation: GenerationArgument,
+    expires: Annotated[
+        float | None, typer.Option("--expires", metavar="SECONDS", min=1, help="How long the link is good for.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the links that there are, and who may look.")] = False,
+    revoke: Annotated[str | None, typer.Option("--revoke", metavar="ID", help="End a link, or `all` access.")] = None,
+    public: Annotated[
+        bool | None, typer.Option("--public/--private", help="Let anybody look who knows the address, or not any more.")
+    ] = None,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Share a generation's preview: make a link that opens it for whoever has it.
+
+    A link ends with its preview at the latest.
+    """
+    if sum((expires is not None, listed, revoke is not None, public is not None)) > 1:
+        raise UsageMistake("Use one of --expires, --list, --revoke, --public and --private at a time.")
+    with open_api(url, ca) as api:
+        if revoke is not None:
+            _revoke(api, generation, revoke)
+            return
+        if listed or public is not None:
+            shown = _access(api, generation, public)
+            print_json(shown) if as_json else _print_access(shown)
+            return
+        body = {} if expires is None else {"expires_in": expires}
+        made: dict[str, Any] = api.call("POST", generation_path(generation, "/preview/share"), body=body).json()
+    if as_json:
+        print_json(made)
+    else:
+        print(f"{made['url']}\n{made['id']}, good until {made['expires_at']} or the preview's end")
+        if expires is not None and _is_shorter(made["expires_at"], expires):
+            say("the service lets no link live as long as you asked")
+        _say_where(made["url"])
+
+
+def _is_shorter(expires_at: str, wanted_s: float) -> bool:
+    left_s = (datetime.fromisoformat(expires_at) - utc_now()).total_seconds()
+    return left_s < wanted_s - _SLACK_S
+
+
+def _say_where(address: str) -> None:
+    """RFC 6761 section 6.3: each machine takes these names for itself."""
+    if (urlsplit(address).hostname or "").endswith("localhost"):
+        say("this address leads to the service from its own machine only: PREVIEW_DOMAIN gives previews one for others")
+
+
+def _revoke(api: Api, generation: str, share_id: str) -> None:
+    rest = "/preview/access" if share_id == "all" else f"/preview/share/{quote(share_id, safe='')}"
+    api.call("DELETE", generation_path(generation, rest))
+    print("all access is taken back" if share_id == "all" else f"{share_id} is revoked")
+
+
+def _access(api: Api, generation: str, public: bool | None) -> dict[str, Any]:
+    path = generation_path(generation, "/preview/access")
+    if public is None:
+        return api.get_json(path)
+    shown: dict[str, Any] = api.call("PUT", path, body={"public": public}).json()
+    return shown
+
+
+def _print_access(shown: dict[str, Any]) -> None:
+    who = "anybody who knows the address" if shown["public"] else "its owner, and whoever has a link"
+    print(f"{shown['address']} is open to {who}")
+    _say_where(shown["address"])
+    for one in shown["shares"]:
+        print(f"{one['id']}  until {one['expires_at']}  {one['url']}")

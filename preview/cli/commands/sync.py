@@ -1,0 +1,44 @@
+"""``preview sync``: brings a kept generation to what a folder holds, and its running preview with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from preview.cli.client import generation_path, open_api
+from preview.cli.exits import ExitCode
+from preview.cli.hosting import run_async
+from preview.cli.options import CaOption, DirectoryArgument, GenerationArgument, JsonOption, UrlOption, existing_folder
+from preview.cli.syncing import Mirror, follow_folder
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def sync(
+    generation: GenerationArgument,
+    directory: DirectoryArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and send each file that is saved.")] = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a generation's files those of a folder, and reload its preview.
+
+    Only what differs is sent. What the folder does not hold is removed; what `preview push` leaves out stays out.
+    Without --watch the exit code is 1 if the preview does not start with the change, which is kept all the same.
+    """
+    folder = existing_folder(directory)
+    generation_path(generation)
+    with open_api(url, ca) as api:
+        mirror = Mirror(api, generation, folder, as_json=as_json)
+        if not watch:
+            raise typer.Exit(ExitCode.OK if mirror.send_all() else ExitCode.FAILED)
+        try:
+            run_async(lambda: follow_folder(mirror))
+        except KeyboardInterrupt:
+            # Ctrl-C is the ordinary end of watching.
+            raise typer.Exit(ExitCode.OK) from None

@@ -1,0 +1,6 @@
+"""What an application's files call, at start-up and later, and the addresses that are written in them."""
+
+from preview.detection.facts.model import Address, Call, Facts
+from preview.detection.facts.read import read_facts
+
+__all__ = ["Address", "Call", "Facts", "read_facts"]

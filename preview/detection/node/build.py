@@ -1,0 +1,193 @@
+"""What a Node project has to build before it starts; most sources run as they are."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from preview.detection.node.project import NodeProject
+from preview.detection.plan import Step
+from preview.sources.javascript import SCRIPT_SUFFIXES
+from preview.sources.node_files import built_path, existing_script, resolve_script_file
+from preview.sources.node_package import NodePackage
+from preview.sources.node_scripts import split_commands
+
+__all__ = ["BuildWork", "find_build_work", "tell_stand_in"]
+
+_BUILDS: Final = ("build", "build:server", "compile", "bundle", "build:prod", "transpile")
+_GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger", "prebuild", *_BUILDS)
+_PAGES: Final = ("build", "build:client", "build:frontend", "build:ui", "build:web")
+_OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"})
+_FRONT: Final = re.compile(
+    r"\b(?:vite|webpack|react-scripts|parcel|rollup|esbuild|vue-cli-service|ng|astro|svelte-kit|rspack|gulp)\b"
+)
+# They fetch packages that the environment does not have, and a preview may not.
+_INSTALLS: Final = re.compile(r"\b(?:npm|pnpm|bun|yarn)\s+(?:--?\S+\s+)*(?:install|i|ci|add)\b|\byarn\s*(?:$|&&|;)")
+_SERVED: Final = re.compile(r"(?:\.static|serveStatic|\.sendFile|\.render)\s*\(([^;\n]{0,300})")
+_LITERAL: Final = re.compile(r"""['"`]([^'"`\n$]{1,200})['"`]""")
+_STATIC_IMPORT: Final = re.compile(
+    r"""^(?:import|export)\b[^;'"`]*?\bfrom\s*['"](\.[^'"\n]+)['"]|^import\s+['"](\.[^'"\n]+)['"]"""
+    r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
+    re.MULTILINE,
+)
+# A loader's matter, and not what a build makes first.
+_ASSETS: Final = frozenset(
+    {".css", ".scss", ".sass", ".less", ".styl", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".html",
+     ".vue", ".svelte", ".md", ".txt", ".graphql", ".gql", ".woff", ".woff2", ".ttf", ".mp3", ".mp4"}
+)  # fmt: skip
+_TYPES_ONLY: Final = re.compile(r"^(?:import|export)\s+type\b")
+# Scripts are run for what they make, not for what is new, and packages are there already or nowhere.
+_VARIABLES: Final = {
+    "NODE_ENV": "production",
+    "npm_config_offline": "true",
+    "npm_config_update_notifier": "false",
+    "npm_config_logs_max": "0",
+    "npm_config_loglevel": "error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildWork:
+    """What to do before the start.
+
+    Attributes:
+        steps: None or one.
+        warnings: What is missing and is not built.
+    """
+
+    steps: tuple[Step, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def find_build_work(project: NodeProject) -> BuildWork:
+    """The build that makes what is started, what the sources import, or the pages that they serve."""
+    package = project.package
+    if project.entry.built:
+        if _is_there(project, project.entry.file):
+            return BuildWork()
+        name = _script(package, _BUILDS)
+        why = f"{project.relative(project.entry.file)} is started and no source runs in its place"
+        return BuildWork((_step(package, name, why, required=True),) if name else ())
+    imported = next(_missing_imports(project), None)
+    if imported is not None and (name := _script(package, _GENERATES)) is not None:
+        file, specifier = imported
+        return BuildWork((_step(package, name, f"{file} imports {specifier}, which is made by it", required=False),))
+    return _pages(project)
+
+
+def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[str, ...]:
+    """A sentence for the log where a script starts what a build makes, and a source is started in its place.
+
+    Args:
+        project: What is started.
+        script: The script that leads to it, or the empty text.
+        work: What is built all the same.
+    """
+    entry, package = project.entry, project.package
+    words = [word for command in split_commands(package.scripts.get(script, "")) for word in command[1:]]
+    name = next((word for word in words if _stands_in(project, word)), None)
+    if entry.built or name is None:
+        return ()
+    source = project.relative(entry.file)
+    build = _script(package, _BUILDS)
+    is_run = build is None or any(step.argv == ("npm", "run", build) for step in work.steps)
+    ends = "" if is_run else f", and `npm run {build}` is not run"
+    return (f'package.json "{script}" starts {name}, which a build makes: {source} is started in its place{ends}',)
+
+
+def _stands_in(project: NodeProject, word: str) -> bool:
+    """Whether a word of a command names a built file for which the entry is started."""
+    path = posixpath.normpath(posixpath.join(project.folder, word))
+    if word.startswith("-") or existing_script(project.sources, path) is not None:
+        return False
+    source = resolve_script_file(project.sources, project.folder, word)
+    return source == project.entry.file or (source is None and built_path(project.folder, word) is not None)
+
+
+def _step(package: NodePackage, name: str, why: str, *, required: bool) -> Step:
+    return Step("build", ("npm", "run", name), package.folder, why, required, _VARIABLES)
+
+
+def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in package.scripts and not _fetches(package.scripts[name])), None)
+
+
+def _fetches(script: str) -> bool:
+    return _INSTALLS.search(script) is not None
+
+
+def _is_there(project: NodeProject, path: str) -> bool:
+    """Whether the project brings it; what builds make is not among the sources."""
+    ends = ("", *SCRIPT_SUFFIXES, ".d.ts", ".json", ".node", "/index.js", "/package.json")
+    return any((project.sources.root / (path + end)).exists() for end in ends)
+
+
+def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
+    """The files that an import needs and nobody wrote: an interpreter of routes, a client of some interface."""
+    for file in project.reached:
+        for match in _STATIC_IMPORT.finditer(project.text(file)):
+            if _TYPES_ONLY.match(match[0]):
+                continue
+            specifier = next(filter(None, match.groups()))
+            folder = posixpath.dirname(file) or "."
+            path = posixpath.normpath(posixpath.join(folder, specifier))
+            known = path.startswith("..") or resolve_script_file(project.sources, folder, specifier) is not None
+            if posixpath.splitext(path)[1] in _ASSETS:
+                continue
+            plain = path.removesuffix(".js").removesuffix(".mjs")
+            # Prisma's client is made by a step of its own.
+            if known or "prisma" in path or any(_is_there(project, name) for name in (path, plain)):
+                continue
+            yield file, specifier
+
+
+def _pages(project: NodeProject) -> BuildWork:
+    """Pages of the same package, or of the same workspace, that a front end's tool builds and the server hands out."""
+    for folder in dict.fromkeys(_served_folders(project)):
+        owner = _owner(project, folder)
+        name = _page_script(owner) if owner is not None else None
+        if owner is None or name is None or (project.sources.root / folder).exists():
+            continue
+        if owner.folder == project.folder or (project.root != project.folder and _is_member(project, owner)):
+            return BuildWork((_step(owner, name, f"{folder} is served and is not there", required=False),))
+        sentence = (
+            f"{folder} is served and is not there: the pages of {owner.folder} are a package of their own and are not "
+            "built; build them before, to see them"
+        )
+        return BuildWork(warnings=(sentence,))
+    return BuildWork()
+
+
+def _page_script(owner: NodePackage) -> str | None:
+    name = _script(owner, _PAGES)
+    return name if name is not None and _FRONT.search(owner.scripts[name]) else None
+
+
+def _is_member(project: NodeProject, owner: NodePackage) -> bool:
+    return project.root == "." or owner.folder.startswith(f"{project.root}/")
+
+
+def _served_folders(project: NodeProject) -> Iterator[str]:
+    """Folders of a build's kind that the sources serve files from, relative to the project."""
+    for file in project.reached:
+        for call in _SERVED.finditer(project.text(file)):
+            # A path that begins with a slash counts from what stands before it in `path.join`.
+            path = posixpath.join(*(item.lstrip("/") or "." for item in _LITERAL.findall(call[1])), ".")
+            parts = posixpath.normpath(path).split("/")
+            end = next((count for count, part in enumerate(parts, 1) if part in _OUTPUTS), None)
+            if end is None:
+                continue
+            inside = "/".join(parts[:end])
+            for base in dict.fromkeys((posixpath.dirname(file) or ".", project.folder, project.root)):
+                found = posixpath.normpath(posixpath.join(base, inside))
+                if not found.startswith(".."):
+                    yield found
+
+
+def _owner(project: NodeProject, folder: str) -> NodePackage | None:
+    """The package right above a folder."""
+    above = posixpath.dirname(folder) or "."
+    return next((item for item in project.packages if item.folder == above), None)

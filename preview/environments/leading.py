@@ -1,0 +1,60 @@
+"""Files that lead an installer to packages: settings, credentials, certificates, local indexes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["named_paths", "own_settings", "system_settings"]
+
+# Below the home folder; each is looked for there by its program.
+_OWN: Final = (".config/pip", ".config/uv", ".netrc", ".npmrc", ".pip")
+_SYSTEM: Final = (Path("/etc/npmrc"), Path("/etc/pip.conf"), Path("/etc/uv"))
+# Lists of folders that programs look through, not of packages.
+_NOT_PACKAGES: Final = frozenset({"HOME", "PATH", "TMPDIR", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR"})
+_NOT_PACKAGES_PREFIXES: Final = ("XDG_", "UV_TOOL_", "UV_PYTHON_BIN", "UV_INSTALL")
+_SEPARATORS: Final = re.compile(r"[\s,]+")
+
+
+def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]:
+    """The user's settings for installers: where they stand in another ``home``, and where they are."""
+    here = environment.get("HOME")
+    if not here or not Path(here).is_absolute():
+        return {}
+    found = {home / name: Path(here, name) for name in _OWN}
+    settings = environment.get("XDG_CONFIG_HOME")
+    if settings and Path(settings).is_absolute():
+        found |= {home / ".config" / name: Path(settings, name) for name in ("pip", "uv")}
+    return found
+
+
+def system_settings() -> tuple[Path, ...]:
+    """The machine's."""
+    return _SYSTEM
+
+
+def named_paths(environment: Mapping[str, str]) -> list[Path]:
+    """Files and folders that variables of installers name, as far as they are there (``UV_FIND_LINKS`` and so on).
+
+    Never a folder that the home folder lies in, or the home folder itself.
+    """
+    home = Path(environment.get("HOME", "/"))
+    named = [
+        path
+        for name, value in environment.items()
+        if name not in _NOT_PACKAGES and not name.startswith(_NOT_PACKAGES_PREFIXES)
+        for path in _paths(value)
+    ]
+    return [path for path in dict.fromkeys(named) if not home.is_relative_to(path) and path.exists()]
+
+
+def _paths(value: str) -> Iterator[Path]:
+    for word in (value, *_SEPARATORS.split(value)):
+        # An index may have a name ahead of its address.
+        text = word.partition("=")[2] if re.match(r"^[A-Za-z0-9_.-]+=", word) else word
+        text = text.removeprefix("file://").removeprefix("localhost")
+        if text.startswith("/") and "\0" not in text:
+            yield Path(os.path.normpath(text))

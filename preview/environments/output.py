@@ -1,0 +1,50 @@
+"""What the installer says, on its way to whoever waits."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from preview.environments.environment import Report
+from preview.environments.program import ProgramResult
+
+__all__ = ["Output"]
+
+# How uv begins the line of a large download.
+_LONG: Final = ("Downloading ", "Downloaded ")
+
+
+class Output:
+    """Passes the installer's lines on; those of a failure are kept until it is certain that it stays one."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._held: list[str] = []
+        self._told: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        """Pass on a line of an attempt that counts."""
+        if self._held or line.startswith("error:"):
+            self._held.append(line)
+        # The folder's name means nothing to a reader, and it is gone when the build is.
+        elif line and not line.startswith("Using Python "):
+            self._report(line, logging.INFO)
+
+    def progress(self, line: str) -> None:
+        """Pass on what takes long, of an attempt that may yet fail."""
+        if line.lstrip().startswith(_LONG):
+            self._told.add(line)
+            self._report(line, logging.INFO)
+
+    def replay(self, result: ProgramResult) -> None:
+        """Pass on all of an attempt that counts."""
+        self._held.clear()  # what failed before succeeded in another way
+        for line in result.lines:
+            if line not in self._told:
+                self(line)
+
+    def release(self) -> None:
+        """Pass on what was kept: it stays a failure."""
+        for line in self._held:
+            self._report(line, logging.ERROR if line.startswith("error:") else logging.INFO)
+        self._held.clear()

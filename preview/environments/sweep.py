@@ -1,0 +1,68 @@
+"""A folder that the code of packages has written in, before the service itself works on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import structlog
+
+__all__ = ["outward_links", "sweep"]
+
+_log = structlog.get_logger(__name__)
+
+
+def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
+    """Remove what is neither file nor folder, and links that lead out: writing to one would write elsewhere.
+
+    Call it when nothing runs any more that could put them back. Blocks on the disk.
+
+    Args:
+        folder: Of the service's own; itself no link.
+        kept: Links that stay: their path in the folder and where they lead.
+    """
+    root = os.path.realpath(folder)
+    pending = [root]
+    while pending:
+        for entry in _entries(pending.pop()):
+            if entry.is_symlink():
+                place = (os.path.relpath(entry.path, root), os.readlink(entry.path))  # noqa: PTH115  thousands
+                if place not in kept and _leads_out(entry.path, root):
+                    _remove(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                _remove(entry.path)
+
+
+def outward_links(folder: Path) -> frozenset[tuple[str, str]]:
+    """Links in this folder that lead out of its parent, as ``kept`` wants them: an environment's interpreters."""
+    root = os.path.realpath(folder.parent)
+    return frozenset(
+        (os.path.relpath(entry.path, root), os.readlink(entry.path))  # noqa: PTH115
+        for entry in _entries(os.path.join(root, folder.name))  # noqa: PTH118
+        if entry.is_symlink() and _leads_out(entry.path, root)
+    )
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(folder))
+    except PermissionError:
+        # It was made so by what ran here, as the same user.
+        os.chmod(folder, 0o700)  # noqa: PTH101
+        return list(os.scandir(folder))
+
+
+def _leads_out(path: str, root: str) -> bool:
+    end = os.path.realpath(path)
+    return end != root and not end.startswith(f"{root}/")
+
+
+def _remove(path: str) -> None:
+    _log.warning("a package's build left something that leads out of its folder: removed", name=Path(path).name)
+    try:
+        Path(path).unlink()
+    except PermissionError:
+        Path(path).parent.chmod(0o700)
+        Path(path).unlink()

@@ -1,0 +1,82 @@
+"""An ASGI scope as a request's head, and the service's own answers as ASGI messages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from preview.http.browser.doorman import PreviewDoorman
+from preview.proxy.admission import OwnAnswer, RequestHead
+from preview.proxy.forwarded import VIA
+
+__all__ = ["Receive", "Scope", "Send", "head_of", "is_for_preview", "mount_of", "send_answer"]
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[Any], Awaitable[None]]
+
+# Hypercorn and the others say ``ws`` of a WebSocket, where the origin is that of the page.
+_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+def is_for_preview(doorman: PreviewDoorman, scope: Scope) -> bool:
+    """Whether the request of this scope is for a preview."""
+    return doorman.places.find(_host(scope), _target(scope), mount_of(scope)) is not None
+
+
+def head_of(scope: Scope, peer: object) -> RequestHead:
+    """The request's head.
+
+    Args:
+        scope: With the client and the scheme that are to be believed.
+        peer: The ASGI client as the server said it.
+    """
+    client, scheme = scope.get("client"), str(scope.get("scheme", "http"))
+    fields = [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in scope["headers"]]
+    if scope["type"] == "websocket" and all(name != b"upgrade" for name, _ in fields):
+        # RFC 8441: over HTTP/2 no field says it. Any page may open one, so that whoever lets it in must know.
+        fields.append((b"upgrade", b"websocket"))
+    return RequestHead(
+        method=scope.get("method", "GET"),
+        target=_target(scope),
+        fields=fields,
+        host=_host(scope),
+        scheme=_SCHEMES.get(scheme, scheme),
+        client=_address(client),
+        peer=_address(peer),
+        via=scope.get(VIA, ()),
+    )
+
+
+def mount_of(scope: Scope) -> str:
+    """The path at which a host application has mounted us, without a slash at its end."""
+    return str(scope.get("root_path") or "").rstrip("/")
+
+
+async def send_answer(answer: OwnAnswer, head: RequestHead, send: Send) -> None:
+    """Send the service's own answer. Cancellation: it is cut."""
+    fields = [*answer.fields, (b"content-length", str(len(answer.body)).encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": _framed(answer, fields)})
+    body = b"" if head.method == "HEAD" else answer.body
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _framed(answer: OwnAnswer, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    # RFC 9110 section 8.6: no length where there is no content to have one.
+    return list(answer.fields) if answer.status in {204, 304} else fields
+
+
+def _host(scope: Scope) -> str:
+    return next((bytes(value).decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"), "")
+
+
+def _target(scope: Scope) -> bytes:
+    raw = scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=-._~%").encode()
+    query = scope.get("query_string") or b""
+    path = bytes(raw).partition(b"?")[0]
+    return path + b"?" + query if query else path
+
+
+def _address(client: Any) -> str | None:
+    return str(client[0]) if client and client[0] else None

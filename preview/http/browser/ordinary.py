@@ -1,0 +1,287 @@
+"""The ordinary way to a preview: through the ASGI application, where the relay on the socket does not reach.
+
+Over TLS and HTTP/2, embedded in a host's application, on another server, or with the relay turned off. Bodies are
+streamed both ways, nothing is kept; whichever side goes away, the other learns of it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from werkzeug.exceptions import HTTPException
+
+from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
+from preview.http.browser.heads import Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.browser.sockets import serve_socket
+from preview.http.guard import check_request
+from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
+from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
+from preview.proxy.relay import CHUNKED, Answer
+from preview.proxy.upstream import FINAL, Upstream, open_upstream
+
+if TYPE_CHECKING:
+    from preview.http.app import PreviewApp
+    from preview.http.backend import Backend
+
+__all__ = ["serve_ordinary"]
+
+# What an answer that is being computed may take once the service goes down; a stream has no end of its own.
+_DRAIN_S = 1.0
+# The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
+_LAST_MESSAGE_S = 5.0
+_NO_CONTENT = frozenset({204, 304})
+_EARLY_HINTS = 103
+# As ``relay.heads`` has it.
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+
+async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
+    """Serve one HTTP or WebSocket scope that is for a preview.
+
+    Args:
+        app: Whose doorman and backend are asked.
+        scope: As ``head_of`` wants it.
+        receive: ASGI.
+        send: ASGI.
+        peer: The ASGI client as the server said it.
+
+    Cancellation: the connection to the preview is closed.
+    """
+    begun = trio.current_time()
+    head = head_of(scope, peer)
+
+    async def send_counted(message: Mapping[str, Any]) -> None:
+        if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
+            app.count_preview_answer(head.method, message.get("status", 101), trio.current_time() - begun)
+        await send(message)
+
+    outcome = await _admit(app, scope, head)
+    if scope["type"] == "websocket":
+        await serve_socket(app, scope, head, outcome, receive, send_counted)
+    elif isinstance(outcome, OwnAnswer):
+        await send_answer(outcome, head, send_counted)
+    else:
+        await _Exchange(app, scope, head, outcome, receive, send_counted).run()
+
+
+async def _admit(app: PreviewApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
+    try:
+        _check(scope, head)
+    except (PreviewError, HTTPException) as error:
+        return app.doorman.refuse(head, error)
+    return await app.doorman.admit(head, mount_of(scope))
+
+
+def _check(scope: Scope, head: RequestHead) -> None:
+    check_request(scope, None)
+    if head.method in {"CONNECT", "TRACE"}:
+        raise InvalidRequest(f"{head.method} cannot be passed on to a preview.", field="method")
+
+
+class _Exchange:
+    """One request and its answer, streamed both ways at once."""
+
+    def __init__(
+        self, app: PreviewApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
+    ) -> None:
+        self._app = app
+        self._extensions = scope.get("extensions") or {}
+        self._head = head
+        self._admitted = admitted
+        self._receive = receive
+        self._send = send
+        self._limit_s = app.settings.proxy_timeout_s
+        self._number = b""
+        self._begun = False
+        self._failed: list[PreviewError] = []
+        # Whether it is the client that is waited for, and not the preview; and how long it may take for a piece.
+        self._awaits_client = False
+        self._body_s = app.settings.body_timeout_s
+        # How long the head of the answer may take; renewed as long as the request is still being sent.
+        self._patience = trio.CancelScope()
+        # How long nothing may come from either side once the answer has begun.
+        self._idle_s = app.settings.proxy_idle_timeout_s
+        self._quiet = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Carry it. Cancellation: the connection to the preview is closed."""
+        with self._noted():
+            await self._run(self._app.backend)
+        # An answer that has begun and broke off is left without its end, for its reader to see.
+        if self._failed and not self._begun:
+            own = await self._app.doorman.explain(self._head, self._admitted, self._failed[0])
+            await send_answer(own, self._head, self._send)
+
+    async def _run(self, backend: Backend) -> None:
+        connections, admitted = backend.client.connections, self._admitted
+        with admitted.hold():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._drain, backend, nursery.cancel_scope)
+                with self._noted():
+                    async with open_upstream(connections, admitted.address, admitted.process) as upstream:
+                        await self._carry(upstream)
+                nursery.cancel_scope.cancel()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep an error out of the nursery that is around, which would wrap it."""
+        try:
+            yield
+        except PreviewError as error:
+            self._failed.append(error)
+
+    async def _drain(self, backend: Backend, scope: trio.CancelScope) -> None:
+        await backend.service.draining.wait()
+        await trio.sleep(_DRAIN_S)
+        scope.cancel()
+
+    async def _carry(self, upstream: Upstream) -> None:
+        fields, self._number = carried_fields(self._head, self._admitted)
+        async with trio.open_nursery() as nursery:
+            with self._noted():
+                with self._patience:
+                    length, first = await self._framing()
+                    self._renew()
+                    await upstream.send_head(
+                        self._head.method,
+                        self._admitted.target,
+                        fields,
+                        length,
+                        takes_trailers=self._takes_trailers(),
+                    )
+                    nursery.start_soon(self._upload, upstream, first, nursery.cancel_scope)
+                    answer = await self._final_head(upstream)
+                if self._patience.cancelled_caught:
+                    raise self._late()
+                await self._answer(upstream, answer)
+            nursery.cancel_scope.cancel()
+
+    def _late(self) -> PreviewError:
+        if self._awaits_client:
+            return InvalidRequest(f"The request's content did not come within {self._body_s:g} s.")
+        return UpstreamTimeout(
+            f"The preview did not answer {self._head.method} within {self._limit_s:g} s.", timeout_s=self._limit_s
+        )
+
+    async def _framing(self) -> tuple[int | None, Mapping[str, Any] | None]:
+        """How the content's end is said to the preview, and the first message where it had to be looked at."""
+        said = dict(self._head.fields)
+        length = said.get(b"content-length")
+        if length is not None:
+            if not _LENGTH.fullmatch(length):
+                raise InvalidRequest("The request's Content-Length is no number.", field="content-length")
+            return int(length), None
+        if b"transfer-encoding" in said:
+            return CHUNKED, None
+        # HTTP/2 needs to say neither; what comes without content has its end at once.
+        first = await self._next_piece()
+        if first["type"] != "http.request":
+            # Without its content it is another request.
+            raise InvalidRequest("The request was taken back ahead of its content.")
+        return (CHUNKED if first.get("body") or first.get("more_body") else None), first
+
+    async def _next_piece(self) -> MutableMapping[str, Any]:
+        """What the client sends next of content that is not over."""
+        self._awaits_client = True
+        self._patience.deadline = trio.current_time() + self._body_s
+        message = await self._receive()
+        self._awaits_client = False
+        self._renew()
+        return message
+
+    async def _upload(self, upstream: Upstream, first: Mapping[str, Any] | None, scope: trio.CancelScope) -> None:
+        """Pass the content on; when the client goes away, all of it ends."""
+        with self._noted():
+            takes, message = True, first or await self._next_piece()
+            while message["type"] == "http.request":
+                # What the preview does not want any more is taken all the same: the client may not read before it has
+                # sent.
+                if takes and message.get("body"):
+                    takes = await self._pass_on(upstream, bytes(message["body"]))
+                self._renew()
+                if message.get("more_body"):
+                    message = await self._next_piece()
+                    continue
+                if takes:
+                    await upstream.send_end()
+                message = await self._receive()
+        scope.cancel()
+
+    async def _pass_on(self, upstream: Upstream, piece: bytes) -> bool:
+        """Send a piece of the content; whether the preview takes any more.
+
+        One that reads nothing for as long as an answer may take gets none of the rest: that the client has gone shows
+        behind it, and the answer may go on for ever.
+        """
+        with trio.move_on_after(self._limit_s) as patience:
+            takes = await upstream.send_piece(piece)
+        if patience.cancelled_caught:
+            upstream.stop_sending()
+            takes = False
+        return takes
+
+    def _renew(self) -> None:
+        now = trio.current_time()
+        self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
+
+    async def _final_head(self, upstream: Upstream) -> Answer:
+        """The head of the final answer. Of those ahead of it early hints pass, where the server can say them."""
+        while (answer := await upstream.read_head()).status < FINAL:
+            if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
+                fields = answer_fields(answer.fields, self._head, self._admitted, self._number)
+                if links := [value for name, value in fields if name == b"link"]:
+                    await self._send({"type": "http.response.early_hint", "links": links})
+        return answer
+
+    def _takes_trailers(self) -> bool:
+        """Whether fields behind the content reach the client: it has said that it takes them, and the server can."""
+        said = b",".join(value for name, value in self._head.fields if name == b"te").lower()
+        options = {option.partition(b";")[0].strip(b" \t") for option in said.split(b",")}
+        return "http.response.trailers" in self._extensions and b"trailers" in options
+
+    async def _answer(self, upstream: Upstream, answer: Answer) -> None:
+        fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
+        # From here on there is no other answer.
+        self._begun = True
+        trails = answer.length == CHUNKED and self._takes_trailers()
+        await self._send(
+            {"type": "http.response.start", "status": answer.status, "headers": fields, "trailers": trails}
+        )
+        if self._head.method == "HEAD" or answer.status in _NO_CONTENT:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        # The head goes out with the first of the content, or by itself: a stream may say nothing for long.
+        await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        with self._quiet:
+            self._renew()
+            while (piece := await upstream.read_piece()) is not None:
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                self._renew()
+        if self._quiet.cancelled_caught:
+            raise UpstreamTimeout(f"The preview's answer was quiet for {self._idle_s:g} s.", timeout_s=self._idle_s)
+        # The server answers the last message with a disconnect, upon which ``_upload`` ends this.
+        with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            if trails:
+                behind = trailer_fields(upstream.trailers)
+                await self._send({"type": "http.response.trailers", "headers": behind, "more_trailers": False})
+
+
+def _framed_once(answer: Answer) -> list[Field]:
+    """The answer's fields with one length or none, as the server asks of us.
+
+    Raises:
+        UpstreamFailed: An answer without content says a length that is none.
+    """
+    lengths = {value for name, value in answer.fields if name == b"content-length"}
+    if not lengths:
+        return answer.fields
+    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+        raise UpstreamFailed("The preview's answer says a length that is no number, or two of them.")
+    fields = [field for field in answer.fields if field[0] != b"content-length"]
+    # RFC 9112 section 6.3: beside chunks it does not count, and must not travel on.
+    return fields if answer.length == CHUNKED else [*fields, (b"content-length", lengths.pop())]

@@ -1,0 +1,144 @@
+"""Who stands at a preview's door: its owner, somebody whom the owner let in, or nobody who is known."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from preview.auth import AccessBook, Grant, Identity, Statement
+from preview.errors import Forbidden, Unauthenticated
+from preview.http.browser.pages import Field
+from preview.http.browser.places import Place
+from preview.proxy.admission import RequestHead
+from preview.proxy.headers import ACCESS_COOKIE
+from preview.supervisor import ActivePreview
+
+__all__ = ["Visitor", "access_cookie", "has_bearer", "identify", "may_look"]
+
+# RFC 9110 section 9.2.1: these ask for nothing to change.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks, as far as the request shows it.
+
+    Attributes:
+        user_id: Whose bearer token it carries; None where it carries none of this service's.
+        statement: What its cookie says for this preview, which held when it was looked at.
+        is_led: Another origin's page makes the browser act with that cookie; then it gives nothing.
+    """
+
+    user_id: str | None
+    statement: Statement | None
+    is_led: bool = False
+
+    @property
+    def grant(self) -> Grant | None:
+        """What its cookie gives."""
+        return None if self.statement is None else self.statement.grant
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it carries anything of ours."""
+        return self.user_id is not None or self.statement is not None
+
+
+async def identify(
+    head: RequestHead,
+    place: Place,
+    book: AccessBook,
+    authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]],
+) -> Visitor:
+    """The visitor. A token that is none of ours is the preview's own business, and no reason to refuse.
+
+    Cancellation: nothing changes.
+    """
+    statement = _statement(head, place, book)
+    is_led = statement is not None and not _is_of_own_origin(head)
+    return Visitor(await _bearer(head, authenticate), None if is_led else statement, is_led)
+
+
+def has_bearer(head: RequestHead) -> bool:
+    """Whether it carries a bearer token, of whomever."""
+    return any(name == b"authorization" and value[:7].lower() == b"bearer " for name, value in head.fields)
+
+
+async def _bearer(
+    head: RequestHead, authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
+) -> str | None:
+    given = [field for field in head.fields if field[0] == b"authorization" and field[1][:7].lower() == b"bearer "]
+    if len(given) != 1:
+        return None
+    # Without its cookies: what a browser sends by itself to this host is no access to a preview.
+    scope = {
+        "type": "http",
+        "method": head.method,
+        "scheme": head.scheme,
+        "path": "/",
+        "query_string": b"",
+        "headers": given,
+        "client": None if head.client is None else (head.client, 0),
+    }
+    try:
+        identity = await authenticate(scope)
+    except (Unauthenticated, Forbidden):
+        return None
+    return None if identity is None else identity.user.id
+
+
+def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement | None:
+    """The best of the request's cookies that holds: a script of the preview may have set others of the same name."""
+    if place.preview_id is None:
+        return None
+    name = _cookie_name(head.scheme, place)
+    found: Statement | None = None
+    for field, value in head.fields:
+        if field != b"cookie":
+            continue
+        for pair in value.split(b";"):
+            given, _, content = pair.strip().partition(b"=")
+            if given != name:
+                continue
+            said = book.read_cookie(place.preview_id, content.decode("latin-1"))
+            if said is not None and book.holds(said) and (found is None or said.grant.is_owner):
+                found = said
+    return found
+
+
+def _is_of_own_origin(head: RequestHead) -> bool:
+    """Whether the browser acts for this origin's own pages; reading is the browser's to refuse.
+
+    ``SameSite=Lax`` keeps other sites' pages out; previews below one domain are one site, and a WebSocket may be
+    opened from any page.
+    """
+    if head.method in _SAFE and not any(name == b"upgrade" for name, _ in head.fields):
+        return True
+    said = {name: value.decode("latin-1").lower() for name, value in head.fields}
+    origin = said.get(b"origin")
+    if origin is None:
+        return said.get(b"sec-fetch-site") in (None, "same-origin", "none")
+    return origin == f"{head.scheme}://{head.host.lower()}"
+
+
+def may_look(visitor: Visitor, preview: ActivePreview, book: AccessBook) -> bool:
+    """Whether the visitor may look at the preview, which lives."""
+    is_owner = visitor.user_id == preview.record.user_id
+    return is_owner or visitor.statement is not None or book.of(preview.id).public
+
+
+def access_cookie(value: str, ttl_s: float, scheme: str, place: Place) -> Field:
+    """``Set-Cookie`` for this origin and, in the path form, for the preview's path alone."""
+    path = f"{place.prefix}/"
+    secure = "; Secure" if scheme == "https" else ""
+    name = _cookie_name(scheme, place).decode()
+    text = f"{name}={value}; Max-Age={max(1, int(ttl_s))}; Path={path}; HttpOnly; SameSite=Lax{secure}"
+    return b"set-cookie", text.encode()
+
+
+def _cookie_name(scheme: str, place: Place) -> bytes:
+    """Over TLS a name that no other host and no script can set a cookie by (RFC 6265bis section 4.1.3)."""
+    if scheme != "https":
+        return ACCESS_COOKIE.encode()
+    return f"{'__Secure-' if place.prefix else '__Host-'}{ACCESS_COOKIE}".encode()

@@ -1,0 +1,189 @@
+"""Saving a change of a generation's files, and bringing it to the preview that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import structlog
+import trio
+
+from preview.errors import NoActivePreview, PreviewError, ServiceStopping
+from preview.generations import Edit, Edited, GenerationLibrary
+from preview.lifecycle import State
+from preview.supervisor import ActivePreview, FilesChange, PreviewManager, User
+
+__all__ = ["FileEdits", "Reload", "Saved"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of the preview.
+
+    Attributes:
+        status: ``none`` where nothing ran or nothing had changed.
+        preview_id: Which preview; None where there is none.
+        elapsed_s: From the change being stored to the new process being the one that answers, or to its failure.
+        error: Why it failed: the process from before serves on.
+    """
+
+    status: Literal["reloaded", "failed", "none"]
+    preview_id: str | None = None
+    elapsed_s: float = 0.0
+    error: PreviewError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A change that is kept (in ``edited`` without contents), and what became of the preview."""
+
+    edited: Edited
+    reload: Reload
+
+
+@dataclass(slots=True)
+class _Line:
+    """Changes of one generation on their way to its preview.
+
+    Attributes:
+        lock: Held by whoever brings them; fair, so that the newest save is the next one.
+        pending: Paths that have changed in the store, and of which no reload has said yet what became of them.
+        bringing: Of whoever holds the lock; cancelled by a newer save, which then brings all of it.
+        last: What the newest reload came to.
+        waiting: Saves in it; the line goes with the last one.
+    """
+
+    lock: trio.Lock = field(default_factory=trio.Lock)
+    pending: set[str] = field(default_factory=set)
+    bringing: trio.CancelScope | None = None
+    last: Reload = Reload("none")
+    waiting: int = 0
+
+
+@dataclass(slots=True)
+class _Save:
+    """One save, in a task of its own."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    saved: Saved | None = None
+    error: Exception | None = None
+
+
+class FileEdits:
+    """Keeps changes and reloads; of a generation's reloads the newest wins, and brings what those before it had.
+
+    Contents are read from the store when they are brought, by one at a time: a preview never gets an older one last.
+
+    Args:
+        nursery: Runs each save: a client that goes away must not leave a change stored and not brought to the preview.
+        library: Keeps the files.
+        previews: Reloads what runs.
+    """
+
+    def __init__(self, nursery: trio.Nursery, library: GenerationLibrary, previews: PreviewManager) -> None:
+        self._nursery = nursery
+        self._library = library
+        self._previews = previews
+        # Bounded by the requests under way.
+        self._lines: dict[str, _Line] = {}
+        # Paths by preview that may not have come to it: brought again with the next change. Bounded by the live ones.
+        self._unsure: dict[str, set[str]] = {}
+
+    async def save(
+        self, user: User, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None
+    ) -> Saved:
+        """Keep the change, and bring it to the generation's preview where one runs.
+
+        A change that is kept is a success, whether or not the preview starts with it.
+
+        Raises:
+            GenerationNotFound, PreconditionFailed, InvalidGeneration, TooLarge: See ``GenerationLibrary.edit``.
+            ServiceStopping: The service went down meanwhile.
+
+        Cancellation: the change is kept and brought to the preview all the same.
+        """
+        save = _Save()
+        self._nursery.start_soon(self._carry_out, save, user, generation_id, edit, expected)
+        await save.done.wait()
+        if save.error is not None:
+            raise save.error
+        if save.saved is None:
+            raise ServiceStopping("The service is shutting down; the change may or may not be kept. Try again.")
+        return save.saved
+
+    async def _carry_out(
+        self, save: _Save, user: User, generation_id: str, edit: Edit, expected: Callable[[int], bool] | None
+    ) -> None:
+        try:
+            edited = await self._library.edit(generation_id, edit, expected=expected)
+            # It may wait long for its preview, and many with it, of clients that have gone away: names are enough.
+            edited = replace(edited, written=dict.fromkeys(edited.written, b""))
+            del edit
+            reload = Reload("none")
+            if not edited.is_empty:
+                reload = await self._in_line(user, generation_id, {*edited.written, *edited.removed})
+            save.saved = Saved(edited, reload)
+        except Exception as error:  # noqa: BLE001  whoever waits for it raises it
+            save.error = error
+        finally:
+            save.done.set()
+
+    async def _in_line(self, user: User, generation_id: str, paths: set[str]) -> Reload:
+        line = self._lines.setdefault(generation_id, _Line())
+        line.pending |= paths
+        line.waiting += 1
+        if line.bringing is not None:
+            line.bringing.cancel()
+        try:
+            while True:
+                async with line.lock:
+                    # Nothing pending: a newer save has brought these paths, too.
+                    if not line.pending:
+                        return line.last
+                    with trio.CancelScope() as line.bringing:
+                        line.last = await self._bring(user, generation_id, line)
+                    line.bringing = None
+        finally:
+            line.waiting -= 1
+            if not line.waiting:
+                self._lines.pop(generation_id, None)
+
+    async def _bring(self, user: User, generation_id: str, line: _Line) -> Reload:
+        """Bring what is pending to the preview. Cancellation: it is pending again, and may have been brought."""
+        taken, line.pending = line.pending, set()
+        try:
+            preview = self._previews.active(generation_id)
+            if preview is None:
+                return Reload("none")
+            # It may have been given its files before the change, or after, or in the middle of it.
+            await preview.settled.wait()
+            if preview.record.state is not State.RUNNING:
+                return Reload("none")
+            return await self._reload(user, preview, taken)
+        except trio.Cancelled:
+            line.pending |= taken
+            raise
+
+    async def _reload(self, user: User, preview: ActivePreview, paths: set[str]) -> Reload:
+        began, generation_id = trio.current_time(), preview.record.generation_id
+        paths = paths | self._unsure.get(preview.id, set())
+        try:
+            written = await self._library.read_files(generation_id, sorted(paths))
+            await self._previews.reload(user, generation_id, FilesChange(written, sorted(paths - written.keys())))
+        except NoActivePreview:
+            return Reload("none")
+        except PreviewError as error:
+            log.info("a change did not start", preview_id=preview.id, why=error.message)
+            self._remember(preview.id, paths)
+            return Reload("failed", preview.id, trio.current_time() - began, error)
+        self._remember(preview.id, set())
+        return Reload("reloaded", preview.id, trio.current_time() - began)
+
+    def _remember(self, preview_id: str, unsure: set[str]) -> None:
+        live = self._previews.all_active
+        self._unsure = {one: paths for one, paths in self._unsure.items() if one in live and one != preview_id}
+        if unsure:
+            self._unsure[preview_id] = unsure

@@ -1,0 +1,104 @@
+"""Words of a query or a message that choose lines, as a filter, or one clear sentence about what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from preview.ids import REQUEST_ID
+from preview.logs import Contract, Level, LineFilter, Source
+from preview.quoting import quoted
+
+__all__ = ["LEVEL_WORDS", "MAX_Q", "SOURCE_WORDS", "LineQuery"]
+
+MAX_Q = 200
+
+LEVEL_WORDS: Mapping[str, Level] = MappingProxyType(
+    {level.word(contract): level for level in Level for contract in (Contract.V1, Contract.PLAN)}
+)
+# Both documents' words are understood under both prefixes: none means two things.
+SOURCE_WORDS: Mapping[str, frozenset[Source]] = MappingProxyType(
+    {
+        word: frozenset(source for source in Source if word in {source.word(contract) for contract in Contract})
+        for word in ("subprocess", "system", "startup", "request", "preview")
+    }
+)
+
+_WORD = "|".join(SOURCE_WORDS)
+_REQUEST = f"^{REQUEST_ID}$"
+
+
+def _level(word: str) -> str:
+    if word.upper() not in LEVEL_WORDS:
+        raise ValueError(f"{quoted(word)} is no level; say DEBUG, INFO, WARNING (or WARN) or ERROR")
+    return word.upper()
+
+
+def _sources(words: str) -> str:
+    for word in words.split(","):
+        if word not in SOURCE_WORDS:
+            named = ", ".join(SOURCE_WORDS)
+            raise ValueError(f"{quoted(word)} is no source; say one or more of {named}, with commas between")
+    return words
+
+
+def _text(words: str) -> str:
+    # No line holds one, see ``logs.sanitise``; and PostgreSQL's clients take none.
+    if "\0" in words:
+        raise ValueError("no line holds a NUL character; search for its picture, U+2400")
+    return words
+
+
+def _request(word: str) -> str:
+    if re.fullmatch(REQUEST_ID, word) is None:
+        raise ValueError(f"{quoted(word)} is no request's id; send 1 to 64 characters as X-Request-Id has them")
+    return word
+
+
+class LineQuery(BaseModel):
+    """Which lines: those that pass all that is given."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    level: (
+        Annotated[
+            str, AfterValidator(_level), WithJsonSchema({"type": "string", "enum": [*LEVEL_WORDS]}, mode="validation")
+        ]
+        | None
+    ) = Field(default=None, description="Only lines at least this severe; in any case.")
+    source: (
+        Annotated[
+            str,
+            AfterValidator(_sources),
+            WithJsonSchema({"type": "string", "pattern": f"^({_WORD})(,({_WORD}))*$"}, mode="validation"),
+        ]
+        | None
+    ) = Field(default=None, description="Only lines of these sources, in either document's words, with commas between.")
+    q: Annotated[str, Field(max_length=MAX_Q), AfterValidator(_text)] | None = Field(
+        default=None,
+        description="Only lines with this text; case is ignored for the letters A to Z.",
+    )
+    request_id: (
+        Annotated[
+            str, AfterValidator(_request), WithJsonSchema({"type": "string", "pattern": _REQUEST}, mode="validation")
+        ]
+        | None
+    ) = Field(
+        default=None, description="Only lines that are known to be printed for the request with this `X-Request-Id`."
+    )
+
+    @property
+    def filter(self) -> LineFilter:
+        """The same as a filter."""
+        return LineFilter(
+            level=Level.DEBUG if self.level is None else LEVEL_WORDS[self.level],
+            sources=None
+            if self.source is None
+            else frozenset(source for word in self.source.split(",") for source in SOURCE_WORDS[word]),
+            q=self.q or "",
+            request_id=self.request_id or "",
+        )

@@ -1,0 +1,67 @@
+"""Pages of a log as schemas, in both contracts; tests hold the views to them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Line", "LogPage", "MissingLines", "PlanLine", "PlanLogPage"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Line(_Shape):
+    """A line of a preview's log."""
+
+    seq: int
+    timestamp: str
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    source: Literal["subprocess", "system"]
+    message: str
+    request_id: str | None = Field(default=None, description="Of the request it was printed for, where it is known.")
+
+
+class MissingLines(_Shape):
+    """Lines that are kept no more, both numbers included."""
+
+    first: int
+    last: int
+    reason: Literal["retention", "overflow"]
+
+
+class LogPage(_Shape):
+    """Lines of the past, oldest first."""
+
+    lines: list[Line]
+    gaps: list[MissingLines] = Field(description="What is missing of the lines that were looked at.")
+    first_kept: int = Field(description="The oldest line that is kept; 0 where there is none.")
+    next: str | None = Field(description="Where the lines behind these are; null where there will be none.")
+    prev: str | None = Field(description="Where the lines before these are; null where there are none.")
+
+
+class PlanLine(_Shape):
+    """A line of a preview's log."""
+
+    seq: int
+    timestamp: str
+    level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
+    source: Literal["startup", "request", "preview"]
+    message: str
+    requestId: str | None = Field(  # noqa: N815  like the contract's words
+        default=None, description="Of the request it was printed for, where it is known."
+    )
+
+
+class PlanLogPage(_Shape):
+    """Lines of the past, oldest first."""
+
+    lines: list[PlanLine]
+    gaps: list[MissingLines] = Field(description="What is missing of the lines that were looked at.")
+    firstKept: int = Field(  # noqa: N815  the contract's word
+        description="The oldest line that is kept; 0 where there is none."
+    )
+    next: str | None = Field(description="Where the lines behind these are; null where there will be none.")
+    prev: str | None = Field(description="Where the lines before these are; null where there are none.")

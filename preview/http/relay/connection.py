@@ -1,0 +1,299 @@
+"""A client's connection for as long as its requests are for previews."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import trio
+
+from preview.errors import InvalidRequest, PreviewError, ServiceShort, UpstreamTimeout
+from preview.http.relay.errand import Errand
+from preview.http.relay.exchange import Exchange, NotCarried
+from preview.http.relay.known import block_of, is_worth_keeping
+from preview.http.relay.quick import Quick
+from preview.http.relay.reading import HEAD_END, RECEIVE_BYTES, head_of, next_head, read_head
+from preview.http.relay.words import answer_instead, linger, say, say_at_last
+from preview.proxy.admission import OwnAnswer, RequestHead
+from preview.proxy.relay import Ask, ClientGone, Link
+
+if TYPE_CHECKING:
+    from preview.http.relay.relay import Relay
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """Relays the requests of one connection, one at a time: the next is read when answer and content are over.
+
+    Its task rests while ``Quick`` carries them, and goes on with what that leaves to it.
+
+    Attributes:
+        relay: Whose it is.
+        link: The client's end.
+        peer: The address at the other end; None on a unix socket.
+        errand: The request under way, once it is admitted.
+        is_behind_proxy: Whether what it says of where requests came from is believed.
+        fd, deadline: See ``watch.Watched``.
+        is_tunnel: Another protocol is spoken: a client that has ended its side still reads.
+    """
+
+    def __init__(self, relay: Relay, sock: socket.socket, peer: str | None) -> None:
+        self.relay = relay
+        self.link = Link(sock, ClientGone)
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.deadline = inf
+        self.is_tunnel = False
+        self.errand: Errand | None = None
+        self.is_behind_proxy = relay.proxies.trusts(peer)
+        self._scope = trio.CancelScope()
+        self._is_gone = False
+        self._is_late = False
+        # The request under way, from when it was read.
+        self._head: RequestHead | None = None
+        self._exchange: Exchange | None = None
+        self._quick = Quick(self)
+        self._resting: trio.lowlevel.Task | None = None
+        # Something has come that was not read, while a request was under way.
+        self._has_more = False
+        self._mistake: Exception | None = None
+
+    async def run(self) -> bytes | None:
+        """Relay; see ``Relay.serve``. Cancellation: what is under way is cut."""
+        self.relay.watch.add(self)
+        try:
+            with self._scope:
+                return await self._serve()
+            if self._is_late and not self._is_gone:
+                await self._say_late()
+        except ClientGone:
+            pass
+        finally:
+            self.relay.watch.remove(self)
+        return None
+
+    # What the watch tells
+
+    def gone(self) -> None:
+        """The client has closed its side: nobody waits for an answer."""
+        if self.is_tunnel:
+            return
+        self._is_gone = True
+        if self._head is not None:
+            self._scope.cancel()
+        else:
+            self.wake()
+
+    def came(self) -> bool:
+        """Read the next request, where the task rests; False where it does not."""
+        if self._resting is None:
+            return False
+        if self.errand is not None:
+            self._has_more = True
+            return True
+        self._has_more = False
+        try:
+            data = self.link.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        self._has_more = len(data) == RECEIVE_BYTES  # of what lies behind nobody is told again
+        if not data or self.relay.is_draining or not self._quick.begin(data):
+            self.link.rest = data
+            self.wake()
+        return True
+
+    def failed(self, error: Exception) -> None:
+        """End with this error."""
+        self._mistake = error
+        self.wake()
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        self._is_late = True
+        self.deadline = inf
+        self._scope.cancel()
+
+    def drain(self) -> None:
+        """End, at once where no request is under way."""
+        if self._head is None:
+            self._scope.cancel()
+        elif self.is_tunnel:
+            self.link.end()
+        elif self.errand is not None and self.errand.status:
+            # A stream that says nothing has no end of its own.
+            self.deadline = min(self.deadline, monotonic() + self.relay.idle_s)
+
+    # What ``Quick`` tells
+
+    def wake(self) -> None:
+        """Let the task go on, where it rests."""
+        task, self._resting = self._resting, None
+        if task is not None:
+            self.deadline = inf  # what it goes on with has a time of its own
+            trio.lowlevel.reschedule(task)
+
+    def begun(self, errand: Errand) -> None:
+        """This one is under way."""
+        self.errand, self._head = errand, errand.head
+
+    def done(self, errand: Errand) -> None:
+        """This one is over, and well."""
+        self._over(errand)
+        self.deadline = monotonic() + self.relay.keep_alive_s
+        if self.relay.is_draining:
+            self.wake()
+        elif self._has_more:
+            self.relay.watch.see_to(self)
+
+    # The task
+
+    async def _serve(self) -> bytes | None:
+        while True:
+            errand = await self._rest()
+            if errand is not None:
+                if not await self._finish(errand, Exchange(errand).go_on):
+                    return None
+                continue
+            came = await next_head(self)
+            if came is None:
+                return None
+            found = read_head(came)
+            if found is None:
+                return came
+            target, ask, raw = found
+            if not self.relay.doorman.is_for_preview(ask.host.decode(), target):
+                return came
+            self.link.rest = came[len(raw) + len(HEAD_END) :]
+            if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
+                return None
+
+    async def _rest(self) -> Errand | None:
+        """Wait until there is something to do that ``Quick`` does not: a request it has begun, or one to be read."""
+        if self.link.rest:
+            # A client may have sent hundreds that none has to be waited for.
+            await trio.lowlevel.checkpoint()
+        if self.link.rest or self._is_gone or self.relay.is_draining:
+            return None
+        self.deadline = monotonic() + self.relay.keep_alive_s
+        self.relay.watch.listen(self)
+        self._resting = trio.lowlevel.current_task()
+
+        def stop(_: object) -> trio.lowlevel.Abort:
+            self._resting = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        try:
+            await trio.lowlevel.wait_task_rescheduled(stop)
+        except trio.Cancelled:
+            if self.errand is not None:
+                self._cut(self.errand)
+            raise
+        if self._mistake is not None:
+            if self.errand is not None:
+                self._cut(self.errand)
+            raise self._mistake
+        return self.errand
+
+    async def _one(self, target: bytes, ask: Ask, block: bytes) -> bool:
+        """One request; whether the next may come."""
+        relay = self.relay
+        begun = monotonic()
+        head = self._head = head_of(self, target, ask)
+        # The doorman's own bounds hold while it lets somebody wait.
+        self.deadline = inf
+        status = size = 0
+        try:
+            admitted = await relay.doorman.admit(head)
+            if isinstance(admitted, OwnAnswer):
+                status, size = admitted.status, len(admitted.body)
+                is_kept = await answer_instead(self, ask, admitted)
+                self._tell(head, status, size, begun)
+                self._head = None
+                return is_kept
+        except BaseException:
+            # The client has gone, or has not taken the answer, or all of it ends.
+            self._tell(head, status, size, begun)
+            if status:
+                self._head = None
+            raise
+        errand = self.errand = Errand(self, ask, head, admitted, b"", begun, admitted.hold(), closes=ask.closes)
+        errand.enter()
+        errand.block = block if is_worth_keeping(ask, admitted, block) else b""
+        self._exchange = Exchange(errand)
+        return await self._finish(errand, self._exchange.run)
+
+    async def _finish(self, errand: Errand, run: Callable[[], Awaitable[bool]]) -> bool:
+        """Carry an admitted request to its end; whether the next may come."""
+        try:
+            is_kept = await self._carried(errand, run)
+        except BaseException:
+            self._cut(errand)
+            raise
+        self._over(errand)
+        return is_kept
+
+    def _over(self, errand: Errand) -> None:
+        self._cut(errand)
+        self._head = self._exchange = self.errand = None
+
+    def _cut(self, errand: Errand) -> None:
+        """However it ended, it is told of; of an answer that was late it is told elsewhere."""
+        errand.release()
+        if errand.status or not self._is_late:
+            self._tell(errand.head, errand.status, errand.sent_bytes, errand.begun, errand.answered_at)
+
+    def _tell(self, head: RequestHead, status: int, size: int, begun: float, ended: float = 0.0) -> None:
+        self.relay.told(head, status, size, (ended or monotonic()) - begun)
+
+    async def _carried(self, errand: Errand, run: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            is_kept = await run()
+        except NotCarried as failure:
+            error = failure.error
+        except OSError as failure:
+            error = ServiceShort(f"The service cannot connect to the preview at the moment: {failure.strerror}.")
+        else:
+            errand.release()
+            if not is_kept and not self.is_tunnel:
+                await linger(self.link)
+            return is_kept
+        errand.release()
+        if errand.status:
+            if errand.is_unbounded:
+                # To this client the end of the connection would be the end of the content.
+                self.link.abort()
+            return False
+        self.deadline = inf
+        if isinstance(error, InvalidRequest):
+            own = self.relay.doorman.refuse(errand.head, error)
+        else:
+            own = await self.relay.doorman.explain(errand.head, errand.admitted, error)
+        errand.status, errand.sent_bytes = own.status, len(own.body)
+        await say(self, own, is_head=errand.ask.method == b"HEAD", closes=True)
+        return False
+
+    async def _say_late(self) -> None:
+        """What a client gets whose request took too long; nothing where an answer has begun."""
+        if self._head is None:
+            return
+        errand = self.errand
+        if errand is not None and errand.status:
+            if errand.is_unbounded:
+                self.link.abort()
+            return
+        error: PreviewError
+        if self._exchange is not None and self._exchange.awaits_client:
+            error = InvalidRequest(f"The request's content did not come within {self.relay.body_s:g} s.")
+        else:
+            error = UpstreamTimeout(
+                f"The preview did not begin to answer within {self.relay.answer_s:g} s.", timeout_s=self.relay.answer_s
+            )
+        own = self.relay.doorman.refuse(self._head, error)
+        await say_at_last(self, own, is_head=self._head.method == "HEAD")
+        self.relay.told(self._head, own.status, len(own.body), self.relay.answer_s)

@@ -1,0 +1,219 @@
+"""A preview's answer on its way to the client."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import trio
+
+from preview.http.relay.errand import Answering, Errand
+from preview.http.relay.heads import Returned, lines, returned
+from preview.http.relay.tunnel import run_tunnel
+from preview.proxy.carriage import Field, answer_fields, trailer_fields
+from preview.proxy.relay import (
+    LAST_CHUNK,
+    Answer,
+    Payload,
+    Unclean,
+    Upstream,
+    UpstreamGone,
+    body_of,
+    chunk,
+    read_answer,
+)
+
+__all__ = ["MAX_ANSWER_HEAD", "Delivery", "begin", "feed", "is_clean"]
+
+MAX_ANSWER_HEAD = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
+# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
+_MAX_INTERIM = 32
+# A reader that takes nothing in this time has stalled, as in ``http.tcp``.
+_STALLED_S = 30.0
+# A transfer that never has to wait yields now and then.
+_YIELD_BYTES = 1024 * 1024
+_CONTINUE, _SWITCHING, _FINAL = 100, 101, 200
+
+
+# What is done without waiting
+
+
+def begin(errand: Errand, found: Returned, came: memoryview) -> Answering:
+    """Send the answer's head, and what has come of its content; what the socket does not take is ``errand.unsent``.
+
+    Raises:
+        Unclean: The content is not framed strictly: then nothing was sent.
+        ClientGone: Nobody takes it.
+    """
+    connection = errand.connection
+    relay = connection.relay
+    body = body_of(found.answer.length)
+    pieces: list[memoryview] = []
+    if body.is_over:
+        body.rest = bytes(came)
+    elif came:
+        pieces = body.feed(came)
+    errand.closes = errand.closes or relay.is_draining or found.is_unbounded
+    errand.answering = answering = Answering(found, body)
+    errand.is_unbounded = found.is_unbounded
+    errand.status, errand.answered_at = found.answer.status, monotonic()
+    connection.deadline = errand.answered_at + relay.idle_s
+    head = found.head(errand.number, relay.dates.now(), closes=errand.closes)
+    errand.unsent = connection.link.send_now([head, *_framed(errand, answering, pieces)])
+    return answering
+
+
+def feed(errand: Errand, answering: Answering, size: int) -> None:
+    """Send on what has come into the buffer; what the socket does not take is ``errand.unsent``.
+
+    Args:
+        errand: Whose answer it is.
+        answering: The answer.
+        size: Bytes; 0 is the end of the connection.
+
+    Raises:
+        UpstreamGone: The content is not whole.
+        Unclean: It is not framed strictly.
+        ClientGone: Nobody takes it.
+    """
+    body = answering.body
+    pieces: list[memoryview] = []
+    if size:
+        pieces = body.feed(errand.connection.relay.buffer[:size])
+    elif not body.end():
+        raise UpstreamGone
+    framed = _framed(errand, answering, pieces)
+    if framed:
+        errand.unsent = errand.connection.link.send_now(framed)
+
+
+def is_clean(errand: Errand, answering: Answering) -> bool:
+    """Whether the preview's connection can take the next request behind an answer that is over."""
+    # More than one answer would be taken for that of the next request (response queue poisoning).
+    return answering.returned.answer.is_kept and not answering.body.rest and errand.ask.method != b"HEAD"
+
+
+def _framed(errand: Errand, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
+    """Content as the client reads it."""
+    body = answering.body
+    for piece in pieces:
+        errand.sent_bytes += len(piece)
+    if not answering.returned.in_chunks:
+        return list(pieces)
+    if not body.is_over:
+        return chunk(pieces)
+    trailers = trailer_fields(body.trailers) if body.trailers and errand.ask.takes_trailers else []
+    return [*chunk(pieces), b"0\r\n%b\r\n" % lines(trailers) if trailers else LAST_CHUNK]
+
+
+class Delivery:
+    """Reads an answer and sends it on, waiting for both sides.
+
+    Args:
+        errand: Whose answer it is.
+    """
+
+    __slots__ = ("_connection", "_errand", "_relay")
+
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
+        self._connection = errand.connection
+        self._relay = errand.connection.relay
+
+    async def run(self, upstream: Upstream) -> bool:
+        """Deliver it, from where it is; whether the preview's connection can take the next request.
+
+        Raises:
+            UpstreamGone: The answer did not come, or broke off.
+            Unclean: It is not written strictly.
+            ClientGone: Nobody takes it.
+
+        Cancellation: part of it may have been sent.
+        """
+        errand = self._errand
+        answering = errand.answering
+        if answering is None:
+            answer, came = await self._answer(upstream)
+            if answer.status == _SWITCHING:
+                upstream.rest = bytes(came)
+                await self._switch(upstream, answer)
+                return False
+            answering = begin(errand, returned(answer, errand.ask, errand.head, errand.admitted), came)
+        await self._send_unsent()
+        await self._stream(upstream, answering)
+        return is_clean(errand, answering)
+
+    async def _answer(self, upstream: Upstream) -> tuple[Answer, memoryview]:
+        """The head of the final answer, and what has come behind it; those ahead of it are passed on."""
+        ask = self._errand.ask
+        for _ in range(_MAX_INTERIM):
+            answer, came = await self._one_head(upstream)
+            if answer.status >= _FINAL:
+                return answer, came
+            upstream.rest = bytes(came)
+            if answer.status == _SWITCHING:
+                protocols = [value.lower() for name, value in answer.fields if name == b"upgrade"]
+                if ask.upgrade != b"websocket" or protocols != [b"websocket"]:
+                    raise Unclean("it switches to a protocol that nobody asked for")
+                return answer, came
+            if ask.is_11 and (answer.status != _CONTINUE or ask.expects):
+                fields = self._without_length(answer)
+                await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines(fields)))
+        raise Unclean(f"more than {_MAX_INTERIM} interim answers")
+
+    def _without_length(self, answer: Answer) -> list[Field]:
+        """The fields of an interim answer: it has no content, and no length of one (RFC 9110 section 8.6)."""
+        errand = self._errand
+        fields = answer_fields(answer.fields, errand.head, errand.admitted, errand.number)
+        return [field for field in fields if field[0] != b"content-length"]
+
+    async def _one_head(self, upstream: Upstream) -> tuple[Answer, memoryview]:
+        """The next head, and what has come behind it: a part of the shared buffer, good until the next wait."""
+        relay = self._relay
+        if upstream.rest:
+            relay.buffer[: len(upstream.rest)] = upstream.rest
+        size = len(upstream.rest)
+        upstream.rest = b""
+        while (end := relay.memory.find(_HEAD_END, 0, min(size, MAX_ANSWER_HEAD))) < 0:
+            if size >= MAX_ANSWER_HEAD:
+                raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
+            held = bytes(relay.buffer[:size])
+            size = await upstream.receive_behind(relay.buffer, held)
+            if size == len(held):
+                raise UpstreamGone
+            self._errand.has_begun = True
+        answer = read_answer(bytes(relay.buffer[:end]), is_head=self._errand.ask.method == b"HEAD")
+        return answer, relay.buffer[end + len(_HEAD_END) : size]
+
+    async def _stream(self, upstream: Upstream, answering: Answering) -> None:
+        """What is left of the content."""
+        errand, relay, connection = self._errand, self._relay, self._connection
+        unyielded = 0
+        while not answering.body.is_over:
+            connection.deadline = monotonic() + relay.idle_s
+            size = await upstream.receive_into(relay.buffer)
+            feed(errand, answering, size)
+            await self._send_unsent()
+            unyielded += size
+            if unyielded > _YIELD_BYTES:
+                unyielded = 0
+                await trio.lowlevel.checkpoint()
+
+    async def _send(self, data: bytes) -> None:
+        self._errand.unsent = self._connection.link.send_now((data,))
+        await self._send_unsent()
+
+    async def _send_unsent(self) -> None:
+        errand, connection = self._errand, self._connection
+        while errand.unsent:
+            connection.deadline = monotonic() + _STALLED_S
+            errand.unsent = await connection.link.send_on(errand.unsent)
+
+    async def _switch(self, upstream: Upstream, answer: Answer) -> None:
+        """From here on both speak another protocol, of which nothing is read."""
+        errand = self._errand
+        fields = self._without_length(answer)
+        fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+        errand.status, errand.answered_at, errand.closes = answer.status, monotonic(), True
+        await self._send(b"HTTP/1.1 101 %b\r\n%b\r\n" % (answer.reason, lines(fields)))
+        await run_tunnel(self._connection, upstream)

@@ -1,0 +1,86 @@
+"""Requests that were read, admitted and written anew a moment ago: the next one often differs in its target alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from preview.proxy.admission import Admitted, Again, RequestHead
+from preview.proxy.relay import Ask, Memo
+
+if TYPE_CHECKING:
+    from preview.http.relay.errand import Errand
+    from preview.http.relay.heads import Returned
+
+__all__ = ["MAX_BLOCK", "MAX_KNOWN", "Known", "block_of", "is_worth_keeping", "known_of"]
+
+# Together 1 MiB of blocks, as much again of what was made of them, and of each the heads of some answers (8 MiB at
+# most, where previews write the longest that are kept). None outlives 8 s without use (``open_relay``).
+MAX_KNOWN = 256
+MAX_BLOCK = 4096
+_MAX_ANSWERS = 4
+_MAX_ANSWER_HEAD = 2048
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """What is the same for all requests with the same method, fields and peer. The target changes none of it.
+
+    Attributes:
+        ask: Their framing.
+        head: Of each of them, without its target.
+        admitted: Likewise.
+        again: Asks whether the next one may pass.
+        standing: From ``heads.request_lines``.
+        answers: Heads of answers, by how they came.
+    """
+
+    ask: Ask
+    head: RequestHead
+    admitted: Admitted
+    again: Again
+    standing: bytes
+    answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
+
+    def admit(self, target: bytes) -> tuple[RequestHead, Admitted] | None:
+        """The request for this target and its admission; None where the doorman has to be asked."""
+        one = self.head
+        head = RequestHead(one.method, target, one.fields, one.host, one.scheme, one.client, one.peer, one.via)
+        admitted = self.again(head)
+        known = self.admitted
+        if admitted is None or admitted.address != known.address or admitted.prefix != known.prefix:
+            return None
+        return head, admitted
+
+    def keep(self, raw: bytes, found: Returned) -> None:
+        """Keep the head of an answer, unless it is large, or sets what may be somebody's secret."""
+        if len(raw) <= _MAX_ANSWER_HEAD and all(name != b"set-cookie" for name, _ in found.answer.fields):
+            self.answers.put(raw, found)
+
+
+def known_of(errand: Errand, again: Again, standing: bytes) -> Known:
+    """What is kept of this one. Its target is not: it may be long, and hold what is nobody else's business."""
+    head, admitted = errand.head._replace(target=b""), errand.admitted._replace(target=b"")
+    return Known(errand.ask, head, admitted, again, standing)
+
+
+def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
+    """By which a request is known again: all that its head says but the target.
+
+    Args:
+        peer: The address at the other end of its connection.
+        method: Of the request.
+        head: Its head; may begin anywhere ahead of the version.
+    """
+    # Neither the address nor the method holds a space, and the first one ahead of a version is behind the target.
+    return b"%b %b %b" % (peer.encode() if peer else b"", method, head.partition(b" HTTP/1.")[2])
+
+
+def is_worth_keeping(ask: Ask, admitted: Admitted, block: bytes) -> bool:
+    """Whether such requests can be carried without waiting for anybody, and are not too long to be remembered."""
+    return (
+        admitted.again is not None
+        and len(block) <= MAX_BLOCK
+        and ask.length >= 0
+        and not (ask.closes or ask.expects or ask.upgrade)
+    )

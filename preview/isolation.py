@@ -1,0 +1,38 @@
+"""The words in which isolation is asked for: by the operator's settings, by a project, by a launch request."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Isolation", "Network"]
+
+
+class Isolation(StrEnum):
+    """How much a preview is held in."""
+
+    AUTO = "auto"
+    """The best that this machine offers."""
+
+    REQUIRE = "require"
+    """A sandbox whose memory and processes the kernel limits; on a machine without, nothing is launched."""
+
+    PLAIN = "plain"
+    """An ordinary process: for code that is trusted."""
+
+
+class Network(StrEnum):
+    """What a preview may reach; its listening socket comes from outside and serves under each of them."""
+
+    NONE = "none"
+    """Nothing but itself: a network of its own that holds a loopback interface only."""
+
+    LOOPBACK_ONLY = "loopback-only"
+    """Besides, the ports of this machine's loopback interface that the operator names."""
+
+    HOST = "host"
+    """All that this machine reaches, the service itself included."""
+
+    @property
+    def width(self) -> int:
+        """How much it lets through, to compare with another's."""
+        return list(Network).index(self)

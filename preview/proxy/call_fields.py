@@ -1,0 +1,86 @@
+"""The header fields of endpoint calls: the rules of ``carriage``, and where calls differ from a browser's requests.
+
+A call is written whole by its caller and read whole in an envelope, and neither end is a browser on the preview's
+public address. So, of all that ``carriage`` does:
+
+- fields of the connection, the service's own secrets and what ``Connection`` names do not travel either, by the same
+  tables;
+- who asks is not said: ``X-Forwarded-*`` and ``Forwarded`` are the caller's to write, as any client's would be;
+- ``Host`` is the preview's own address, and addresses and cookies in the answer stay as the preview wrote them;
+- ``Content-Encoding`` does not come back where the coding is undone;
+- names keep their spelling, and what cannot be a field is a mistake that its writer is told of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from preview.errors import InvalidRequest
+from preview.proxy.carriage import NEVER_CARRIED, Field, named_by_connection, without_own_cookies
+from preview.proxy.headers import HOP_BY_HOP
+from preview.quoting import quoted
+
+__all__ = ["Header", "forwarded_headers", "returned_headers"]
+
+Header = tuple[str, str]
+
+# The length is said of the content that is really sent.
+_NOT_SENT = NEVER_CARRIED | {b"content-length"}
+# The client undoes the content coding and counts the bytes anew.
+_NOT_RETURNED = frozenset(name.encode() for name in HOP_BY_HOP) | {b"content-encoding", b"content-length"}
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110 section 5.5: no control characters but the tab; CR, LF and NUL would end the field. Half of a surrogate pair
+# is no character that could be written.
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+
+
+def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
+    """The fields of a caller's request that reach the preview, in their order.
+
+    Raises:
+        InvalidRequest: A name is not a token, or a value holds a line break or another control character.
+    """
+    fields = list(headers)
+    for name, value in fields:
+        _check_field(name, value)
+    lowered = _lowered(fields)
+    dropped = _NOT_SENT | named_by_connection(lowered)
+    kept: list[Header] = []
+    for (name, value), (key, raw) in zip(fields, lowered, strict=True):
+        # CGI and WSGI know a field by a name in which a hyphen is an underscore.
+        if key in dropped or key.replace(b"_", b"-") in dropped:
+            continue
+        if key == b"cookie":
+            value = without_own_cookies(raw).decode()  # noqa: PLW2901  the same field, cleaned
+            if not value:
+                continue
+        kept.append((name, value.strip(" \t")))
+    return kept
+
+
+def returned_headers(headers: Iterable[Header]) -> list[Header]:
+    """The fields of a preview's answer that reach the caller: no hop-by-hop field, nothing about an undone coding."""
+    fields = list(headers)
+    lowered = _lowered(fields)
+    dropped = _NOT_RETURNED | named_by_connection(lowered)
+    return [field for field, (key, _) in zip(fields, lowered, strict=True) if key not in dropped]
+
+
+def _lowered(fields: Sequence[Header]) -> list[Field]:
+    return [
+        (name.lower().encode("utf-8", "surrogatepass"), value.strip(" \t").encode("utf-8", "surrogatepass"))
+        for name, value in fields
+    ]
+
+
+def _check_field(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise InvalidRequest(
+            f"{quoted(name)} is not a header name: use letters, digits and hyphens (RFC 9110 section 5.1).", header=name
+        )
+    if not _VALUE.fullmatch(value):
+        raise InvalidRequest(
+            f"The value of header {quoted(name)} holds a control character or half a character: remove it.", header=name
+        )

@@ -1,0 +1,208 @@
+"""Which header fields of a browser's request reach a preview, and which of its answer come back, and how changed.
+
+Pure: the relay and the ordinary way carry by the same rules, endpoint calls with the differences that ``call_fields``
+names. Framing is theirs: ``Content-Length`` passes as it came (whoever writes the message knows whether it still
+holds), ``Transfer-Encoding`` never does.
+
+Source: RFC 9110 sections 7.6.1 (Connection), 7.6.3 (Via), 6.5.1 (trailers); RFC 7239 (Forwarded).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from preview.proxy.admission import Admitted, Fields, RequestHead
+from preview.proxy.headers import ACCESS_COOKIE, HOP_BY_HOP, SERVICE_COOKIE, TOKEN_HEADER
+from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
+from preview.proxy.returned import returned_clearing, returned_cookie, returned_location, returned_refresh
+
+__all__ = [
+    "NEVER_CARRIED",
+    "Field",
+    "answer_fields",
+    "carried_fields",
+    "named_by_connection",
+    "returned_fields",
+    "standing_fields",
+    "trailer_fields",
+    "without_own_cookies",
+]
+
+Field = tuple[bytes, bytes]
+
+_HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
+# Said anew from what is known of the connection: what the client wrote there it may have invented.
+_ANEW = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
+     b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-scheme", b"x-real-ip"}
+)  # fmt: skip
+# ``Proxy`` becomes the variable HTTP_PROXY of a CGI or WSGI program, and its own requests would go there ("httpoxy").
+_NOT_FOR_PREVIEWS = frozenset({TOKEN_HEADER.encode(), b"http2-settings", b"proxy"})
+NEVER_CARRIED = _HOP_BY_HOP | _NOT_FOR_PREVIEWS | {b"host", b"expect"}
+_DROPPED = NEVER_CARRIED | _ANEW | {REQUEST_ID_FIELD}
+# Fields by which a message is read or led: naming them in ``Connection`` does not take them out.
+_NEVER_NAMED = frozenset(
+    {b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"cookie"}
+)
+# RFC 9110 section 6.5.1, and what this service would have changed or refused among the fields ahead of the content.
+_NO_TRAILERS = _HOP_BY_HOP | frozenset(
+    {b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-location", b"content-range",
+     b"content-security-policy", b"content-type", b"cookie", b"date", b"expires", b"host", b"location", b"refresh",
+     b"set-cookie", b"vary", b"www-authenticate"}
+)  # fmt: skip
+# On an origin that a preview shares with others (the path form) these would speak for all of it.
+_OF_THE_ORIGIN = frozenset(
+    {b"accept-ch", b"alt-svc", b"clear-site-data", b"nel", b"public-key-pins", b"report-to",
+     b"service-worker-allowed", b"set-login", b"strict-transport-security"}
+)  # fmt: skip
+_OWN_COOKIES = (SERVICE_COOKIE.encode(), ACCESS_COOKIE.encode())
+_VIA = b"1.1 preview"
+_NONE: frozenset[bytes] = frozenset()
+_DEFAULT_PORTS = {"http": b"80", "https": b"443"}
+
+
+def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
+    """The fields that reach the preview, and the request's number among them.
+
+    ``Host`` is what the browser sees: links, redirects, cookies and checks of ``Origin`` are made from it. Hop-by-hop
+    fields, those that ``Connection`` names, ``Expect`` and the service's own secrets (its cookies, the preview's token,
+    a bearer token that was used for access) are left out; who asks, and how, is said anew.
+    """
+    kept, number = standing_fields(head, admitted)
+    number = number or new_request_id()
+    kept.append((REQUEST_ID_FIELD, number))
+    return kept, number
+
+
+def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
+    """``carried_fields`` without the request's number; and the number that the client gave it, or nothing.
+
+    The target changes none of it.
+    """
+    dropped = _DROPPED
+    if named := named_by_connection(head.fields):
+        dropped |= named
+    if admitted.hides_authorization:
+        dropped |= {b"authorization"}
+    host = head.host.encode("latin-1")
+    kept: list[Field] = [(b"host", host)]
+    number = b""
+    for field in head.fields:
+        name, value = field
+        if name == b"cookie":
+            value = without_own_cookies(value)
+            if value:
+                kept.append((name, value))
+        elif name not in dropped:
+            # CGI and WSGI know a field by a name in which a hyphen is an underscore: it would be the same one there.
+            if b"_" not in name or name.replace(b"_", b"-") not in dropped:
+                kept.append(field)
+        elif name == REQUEST_ID_FIELD and not number and is_sane_request_id(value):
+            number = value
+    kept += _who_asks(head.via or ((head.client,) if head.client else ()), host, head.scheme, admitted.prefix)
+    return kept, number
+
+
+def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number: bytes) -> list[Field]:
+    """The fields of a preview's answer that come back.
+
+    Hop-by-hop fields are left out, and the preview's own address in ``Location`` and the like becomes the public one.
+    Cookies are for this host alone (no ``Domain``) and in the path form for this path alone; none of the service's own
+    names passes. All else is as the preview wrote it.
+
+    Args:
+        fields: As ``RequestHead.fields``.
+        head: The request's.
+        admitted: Its admission.
+        number: As ``carried_fields`` gave it; said where the preview says none.
+    """
+    kept, is_numbered = returned_fields(fields, head, admitted)
+    if not is_numbered:
+        kept.append((REQUEST_ID_FIELD, number))
+    return kept
+
+
+def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tuple[list[Field], bool]:
+    """``answer_fields`` without the request's number; and whether the preview has said one itself."""
+    dropped = _HOP_BY_HOP
+    if named := named_by_connection(fields):
+        dropped |= named
+    if admitted.prefix:
+        dropped |= _OF_THE_ORIGIN
+    kept: list[Field] = []
+    numbered = False
+    for field in fields:
+        name, value = field
+        if name in dropped:
+            continue
+        if name == b"set-cookie":
+            cookie = returned_cookie(value, admitted.prefix, _OWN_COOKIES)
+            if cookie is not None:
+                kept.append((name, cookie))
+        elif name in {b"location", b"content-location"}:
+            kept.append((name, returned_location(value, head, admitted)))
+        elif name == b"clear-site-data":
+            clearing = returned_clearing(value)
+            if clearing:
+                kept.append((name, clearing))
+        elif name == b"refresh":
+            kept.append((name, returned_refresh(value, head, admitted)))
+        else:
+            numbered = numbered or name == REQUEST_ID_FIELD
+            kept.append(field)
+    kept += admitted.answer_fields
+    return kept, numbered
+
+
+def trailer_fields(fields: Fields) -> list[Field]:
+    """The trailers of an answer that come back: none that would have meant something ahead of the content."""
+    return [field for field in fields if field[0] not in _NO_TRAILERS]
+
+
+def named_by_connection(fields: Fields) -> frozenset[bytes]:
+    """The fields that belong to this connection alone because ``Connection`` names them; in lower case."""
+    said = [value for name, value in fields if name == b"connection"]
+    if not said:
+        return _NONE
+    return frozenset(option.strip(b" \t").lower() for option in b",".join(said).split(b",")) - _NEVER_NAMED
+
+
+def without_own_cookies(value: bytes) -> bytes:
+    """The pairs of ``Cookie`` that are the preview's to see; empty where none is."""
+    # Anywhere in a pair: lenient readers find a cookie behind a quote, a comma or a space, too.
+    if not any(name in value for name in _OWN_COOKIES):
+        return value
+    pairs = (pair.strip() for pair in value.split(b";"))
+    return b"; ".join(pair for pair in pairs if pair and not any(name in pair for name in _OWN_COOKIES))
+
+
+@lru_cache(maxsize=256)
+def _who_asks(hops: tuple[str, ...], host: bytes, scheme: str, prefix: str) -> tuple[Field, ...]:
+    """Both the usual fields and the standard's: frameworks read the one or the other."""
+    nodes = [hop.encode() for hop in hops]
+    first = b'host="%b";proto=%b' % (host, scheme.encode())
+    if nodes:
+        first = b"for=%b;%b" % (_node(nodes[0]), first)
+    said = [
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", host),
+        (b"x-forwarded-port", _port(host) or _DEFAULT_PORTS.get(scheme, b"80")),
+        (b"forwarded", b", ".join([first, *(b"for=" + _node(hop) for hop in nodes[1:])])),
+        (b"via", _VIA),
+    ]
+    if nodes:
+        said.append((b"x-forwarded-for", b", ".join(nodes)))
+    if prefix:
+        said.append((b"x-forwarded-prefix", prefix.encode()))
+    return tuple(said)
+
+
+def _node(address: bytes) -> bytes:
+    """An address as RFC 7239 section 6 writes it: IPv6 in brackets, and those in quotes."""
+    return b'"[%b]"' % address if b":" in address else address
+
+
+def _port(host: bytes) -> bytes:
+    """The port in ``HOST:PORT`` or ``[IPV6]:PORT``; empty where there is none."""
+    before, colon, port = host.rpartition(b":")
+    return port if colon and port.isdigit() and (b":" not in before or before.endswith(b"]")) else b""

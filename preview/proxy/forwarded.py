@@ -1,0 +1,174 @@
+"""Who the client is where a proxy stands in front: believed only from proxies that the settings name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from preview.settings import Settings
+
+__all__ = ["VIA", "Believed", "TrustedProxies"]
+
+# In an ASGI scope: ``Believed.via``.
+VIA = "preview.via"
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+# Nothing behind us may believe them either.
+_HIDDEN = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
+     b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"}
+)  # fmt: skip
+# More than this wrote no chain of proxies.
+_MAX_HOPS = 32
+
+# RFC 7239 section 4: pairs of a token and a token or quoted string; both loops are over disjoint characters.
+_PAIR = re.compile(r'\s*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*(;|,|$)')
+_ADDRESS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+)(?::\d{1,5})?|([0-9A-Fa-f:.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """What one proxy said of the request it got: from whom, and how. Empty where it said nothing that can be read."""
+
+    address: str
+    scheme: str
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """Who asks, as far as it is believed.
+
+    Attributes:
+        client: The client's address; None on a unix socket whose proxy says nothing.
+        scheme: ``http``, ``https``, ``ws`` or ``wss``.
+        via: Addresses that the request came by, the client's first, the peer's last; empty without a trusted proxy.
+    """
+
+    client: str | None
+    scheme: str
+    via: tuple[str, ...] = ()
+
+
+class TrustedProxies:
+    """Reads what proxies say of the client.
+
+    ``Host`` is never taken from such a header: proxies pass on what a client wrote into ``X-Forwarded-Host``.
+
+    Args:
+        settings: Which proxies are believed, and which header.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._unix = "unix" in settings.trusted_proxies
+        self._networks = [ipaddress.ip_network(one) for one in settings.trusted_proxies if one != "unix"]
+        self._standard = settings.forwarded_header == "forwarded"
+
+    def trusts(self, address: str | None) -> bool:
+        """Whether it is one of the proxies; None for a peer on a unix socket."""
+        if address is None:
+            return self._unix
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        # An IPv4 peer on a socket for both is ``::ffff:a.b.c.d``.
+        known = getattr(found, "ipv4_mapped", None) or found
+        return any(known in network for network in self._networks)
+
+    def believed(self, peer: str | None, scheme: str, headers: Headers) -> Believed:
+        """Who sent a request with these fields.
+
+        Args:
+            peer: The address at the other end of the connection; None for a unix socket.
+            scheme: Of the connection.
+            headers: Names in any case.
+        """
+        if not (self._unix or self._networks) or not self.trusts(peer):
+            return Believed(peer, scheme)
+        client, via = peer, [peer] if peer else []
+        hops = list(_standard_hops(headers) if self._standard else _usual_hops(headers))
+        # From the nearest: each is believed as long as the one who said it is.
+        for hop in hops[:_MAX_HOPS]:
+            scheme = _scheme_like(hop.scheme, scheme)
+            if not hop.address:
+                break
+            client = hop.address
+            via.append(client)
+            if not self.trusts(client):
+                break
+        return Believed(client, scheme, tuple(reversed(via)))
+
+    def applied(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the ASGI scope with the client and the scheme that are to be believed, and without such headers.
+
+        Under ``VIA`` it holds the addresses that the request came by.
+        """
+        client = scope.get("client")
+        peer = _peer(client)
+        found = self.believed(peer, scope.get("scheme", "http"), scope["headers"])
+        if found.client != peer:
+            client = (found.client, 0)
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in _HIDDEN]
+        return {**scope, "client": client, "scheme": found.scheme, "headers": headers, VIA: found.via}
+
+
+def _peer(client: Any) -> str | None:
+    """The address of an ASGI client; None for a unix socket, where there is none."""
+    address = client[0] if client else None
+    return str(address) if address else None
+
+
+def _usual_hops(headers: Headers) -> Iterator[_Hop]:
+    """``X-Forwarded-For`` and ``X-Forwarded-Proto``, the nearest hop first; the nearest alone says the scheme."""
+    addresses = _values(headers, b"x-forwarded-for")
+    schemes = _values(headers, b"x-forwarded-proto")
+    scheme = schemes[0] if schemes else ""
+    for value in addresses or ([""] if scheme else []):
+        yield _Hop(_address(value), scheme)
+
+
+def _standard_hops(headers: Headers) -> Iterator[_Hop]:
+    """``Forwarded`` (RFC 7239), the nearest hop first; nothing of it where any of it cannot be read."""
+    text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"forwarded")
+    hops: list[_Hop] = []
+    fields: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        found = _PAIR.match(text, position)
+        if found is None:
+            return
+        name, value, end = found.groups()
+        fields[name.lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+        if end != ";":
+            hops.append(_Hop(_address(fields.get("for", "")), fields.get("proto", "").lower()))
+            fields = {}
+        position = found.end()
+    yield from reversed(hops)
+
+
+def _values(headers: Headers, wanted: bytes) -> list[str]:
+    """The comma-separated values of all fields of this name, the last first."""
+    text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
+    return [part.strip().lower() for part in reversed(text.split(","))] if text else []
+
+
+def _address(text: str) -> str:
+    """The address in ``ADDRESS``, ``ADDRESS:PORT`` or ``[IPV6]:PORT``; empty where there is none."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        return ""
+    try:
+        return str(ipaddress.ip_address(next(group for group in found.groups() if group)))
+    except ValueError:
+        return ""
+
+
+def _scheme_like(said: str, known: str) -> str:
+    """The scheme that was said, in the form for HTTP or for WebSocket, as the known one is."""
+    if said not in {"http", "https"}:
+        return known
+    return said.replace("http", "ws") if known in {"ws", "wss"} else said

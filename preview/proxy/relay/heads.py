@@ -1,0 +1,242 @@
+"""Heads of requests and answers, read strictly: what another reader could take differently is not read at all.
+
+Stricter than a library for general use may be (RFC 9112 sections 2.2, 3, 5.1, 5.2, 6.1): lines end with CR LF, nothing
+is folded, no control character and no space beside a name, one way to say a length. Whoever asks decides what becomes
+of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from preview.proxy.carriage import Field
+
+__all__ = [
+    "CHUNKED",
+    "REQUEST_LINE",
+    "UNTIL_CLOSE",
+    "Answer",
+    "Ask",
+    "Unclean",
+    "read_answer",
+    "read_fields",
+    "read_request",
+]
+
+CHUNKED = -1
+"""In place of a length: the content comes in chunks (RFC 9112 section 7.1)."""
+UNTIL_CLOSE = -2
+"""In place of a length: the content ends with the connection (RFC 9112 section 6.3, item 8)."""
+
+MAX_FIELDS = 100
+
+_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Origin form alone, without a fragment; 8000 bytes are what RFC 9112 section 3 asks for at least, 15 KiB what fits.
+REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]{0,15360}) HTTP/1\.([01])")
+_ANSWER = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
+# All but control characters; the tab is none here (RFC 9110 section 5.5).
+_CLEAN = bytes(one for one in range(256) if one == 9 or (one > 31 and one != 127))
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+# As in ``http.guard``: two of these would mean that somebody may have believed the other one.
+_SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding",
+                     b"x-preview-token", b"upgrade", b"expect"})  # fmt: skip
+_NO_CONTENT = frozenset({204, 304})
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+# Spelled as usual: saves looking at each of their letters.
+_USUAL = {
+    spelled: name.lower()
+    for name in (
+        b"Accept", b"Accept-Encoding", b"Accept-Language", b"Accept-Ranges", b"Authorization", b"Cache-Control",
+        b"Connection", b"Content-Encoding", b"Content-Length", b"Content-Type", b"Cookie", b"Date", b"ETag", b"Host",
+        b"If-Modified-Since", b"If-None-Match", b"Last-Modified", b"Location", b"Origin", b"Range", b"Referer",
+        b"Sec-Fetch-Dest", b"Sec-Fetch-Mode", b"Sec-Fetch-Site", b"Server", b"Set-Cookie", b"Transfer-Encoding",
+        b"Upgrade-Insecure-Requests", b"User-Agent", b"Vary",
+    )
+    for spelled in (name, name.lower())
+}  # fmt: skip
+
+
+class Unclean(Exception):
+    """It is not written strictly, or not in a way that can be relayed; the text says what."""
+
+
+@dataclass(slots=True)
+class Ask:
+    """The head of a request, but for its target.
+
+    Attributes:
+        method: As sent.
+        fields: Names in lower case, without white space around values.
+        host: With its port, in lower case.
+        is_11: Whether it is HTTP/1.1, and not HTTP/1.0.
+        length: Bytes of content, or ``CHUNKED``.
+        closes: Whether the client wants the connection to end behind the answer.
+        expects: Whether it waits for ``100 Continue``.
+        takes_trailers: Whether it said ``TE: trailers``.
+        upgrade: The protocol it would like to speak from here on, in lower case; empty for none.
+    """
+
+    method: bytes
+    fields: list[Field]
+    host: bytes
+    is_11: bool
+    length: int
+    closes: bool
+    expects: bool
+    takes_trailers: bool
+    upgrade: bytes
+
+
+@dataclass(slots=True)
+class Answer:
+    """The head of an answer.
+
+    Attributes:
+        status: HTTP status.
+        reason: The phrase, as sent.
+        fields: As in ``Ask``.
+        length: Bytes of content, ``CHUNKED`` or ``UNTIL_CLOSE``, as they are on the wire.
+        is_kept: Whether the connection can be used again behind it.
+    """
+
+    status: int
+    reason: bytes
+    fields: list[Field]
+    length: int
+    is_kept: bool
+
+
+def read_fields(block: bytes) -> list[Field]:
+    """Fields in lines that CR LF divides.
+
+    Raises:
+        Unclean: There are too many, or one is not written strictly.
+    """
+    if not block:
+        return []
+    written_lines = block.split(b"\r\n")
+    # What is left are the line ends, as many as divide, or something that does not belong there. A folded line begins
+    # with white space, which is no name.
+    if len(block.translate(None, _CLEAN)) != 2 * (len(written_lines) - 1):
+        raise Unclean("a control character, or a bare line end")
+    fields: list[Field] = []
+    for line in written_lines:
+        written, colon, value = line.partition(b":")
+        name = _USUAL.get(written)
+        if name is None:
+            if not written or not colon or written.translate(None, _TOKEN_BYTES):
+                raise Unclean("a field's name is no token")
+            name = written.lower()
+        elif not colon:
+            raise Unclean("a field without a value")
+        fields.append((name, value.strip(b" \t")))
+    if len(fields) > MAX_FIELDS:
+        raise Unclean(f"more than {MAX_FIELDS} fields")
+    return fields
+
+
+def read_request(head: bytes) -> tuple[bytes, Ask]:
+    """The target (in origin form) and the head of a request; ``head`` ends ahead of the empty line.
+
+    Raises:
+        Unclean: It is not one that can be relayed.
+    """
+    line, _, block = head.partition(b"\r\n")
+    found = REQUEST_LINE.fullmatch(line)
+    if found is None:
+        raise Unclean("the request line")
+    method, target, minor = found.groups()
+    if method in {b"CONNECT", b"TRACE"}:
+        raise Unclean("a method that is for proxies")
+    fields = read_fields(block)
+    single: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in _SINGLE:
+            if name in single:
+                raise Unclean("a field that may stand there once is repeated")
+            single[name] = value
+    host = single.get(b"host")
+    if host is None or not _HOST.fullmatch(host):
+        raise Unclean("no host")
+    is_11 = minor == b"1"
+    length = _request_length(single, is_11)
+    options = _options(fields)
+    expect = single.get(b"expect")
+    if expect is not None and (expect.lower() != b"100-continue" or not is_11):
+        raise Unclean("an expectation that is not known")
+    upgrade = single.get(b"upgrade", b"").lower() if is_11 and b"upgrade" in options else b""
+    ask = Ask(
+        method,
+        fields,
+        host.lower(),
+        is_11,
+        length,
+        closes=not is_11 or b"close" in options,
+        expects=expect is not None and length != 0,
+        takes_trailers=b"te" in options and _takes_trailers(fields),
+        upgrade=upgrade if length == 0 else b"",
+    )
+    return target, ask
+
+
+def read_answer(head: bytes, *, is_head: bool) -> Answer:
+    """The head of an answer; ``head`` ends ahead of the empty line.
+
+    Args:
+        head: Bytes as they came.
+        is_head: Whether the request's method was HEAD.
+
+    Raises:
+        Unclean: It is none that can be passed on.
+    """
+    line, _, block = head.partition(b"\r\n")
+    found = _ANSWER.fullmatch(line)
+    if found is None:
+        raise Unclean("the status line is not one of HTTP/1.1")
+    is_11, status, reason = found[1] == b"1", int(found[2]), found[3] or b""
+    fields = read_fields(block)
+    options = _options(fields)
+    is_kept = is_11 and b"close" not in options
+    if status < 200 or status in _NO_CONTENT or is_head:
+        return Answer(status, reason, fields, 0, is_kept)
+    codings = [value for name, value in fields if name == b"transfer-encoding"]
+    lengths = {value for name, value in fields if name == b"content-length"}
+    if codings:
+        if not is_11 or [coding.lower() for coding in codings] != [b"chunked"]:
+            raise Unclean("a Transfer-Encoding other than 'chunked'")
+        # RFC 9112 section 6.3, item 3: the chunks count, and the connection is not trusted further.
+        return Answer(status, reason, fields, CHUNKED, is_kept and not lengths)
+    if not lengths:
+        return Answer(status, reason, fields, UNTIL_CLOSE, False)
+    (length, *others) = lengths
+    if others or not _LENGTH.fullmatch(length):
+        raise Unclean("two lengths, or one that is no number")
+    return Answer(status, reason, fields, int(length), is_kept)
+
+
+def _request_length(single: dict[bytes, bytes], is_11: bool) -> int:
+    coding, length = single.get(b"transfer-encoding"), single.get(b"content-length")
+    if coding is not None:
+        if length is not None or not is_11 or coding.lower() != b"chunked":
+            raise Unclean("two lengths, or a Transfer-Encoding other than 'chunked'")
+        return CHUNKED
+    if length is None:
+        return 0
+    if not _LENGTH.fullmatch(length):
+        raise Unclean("a length that is no number")
+    return int(length)
+
+
+def _options(fields: list[Field]) -> frozenset[bytes]:
+    """What ``Connection`` says, in lower case."""
+    said = [value for name, value in fields if name == b"connection"]
+    if not said:
+        return _NO_OPTIONS
+    return frozenset(option.strip(b" \t") for option in b",".join(said).lower().split(b","))
+
+
+def _takes_trailers(fields: list[Field]) -> bool:
+    said = b",".join(value for name, value in fields if name == b"te").lower()
+    return any(one.partition(b";")[0].strip(b" \t") == b"trailers" for one in said.split(b","))

@@ -1,0 +1,61 @@
+"""The head of a request to a preview, written so that there is one way to read it.
+
+What comes here has been read by others (an ASGI server, whoever sent an envelope), and a connection carries more than
+one request: a line end within a field would be another field, or another request, behind which the next one's answer
+would be that of the one before.
+
+Source: RFC 9112 sections 3 and 5, RFC 9110 sections 5.6.2, 8.6 and 10.1.4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from preview.errors import UpstreamFailed
+from preview.proxy.carriage import Field
+from preview.proxy.relay import CHUNKED
+
+__all__ = ["request_head"]
+
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+")
+_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+# Said here alone.
+_FRAMING = frozenset({b"connection", b"content-length", b"te", b"transfer-encoding"})
+
+
+def request_head(
+    method: str, target: bytes, fields: Sequence[Field], length: int | None, *, takes_trailers: bool = False
+) -> bytes:
+    """The head, its empty line included.
+
+    Args:
+        method: As sent.
+        target: Origin form.
+        fields: Those that travel; what they say of framing and of the connection does not count.
+        length: Bytes of content, ``CHUNKED``, or None where nothing is said of it.
+        takes_trailers: Say that fields behind the answer's content are welcome.
+
+    Raises:
+        UpstreamFailed: It cannot be written.
+    """
+    kept = [field for field in fields if field[0].lower() not in _FRAMING]
+    if length == CHUNKED:
+        kept.append((b"Transfer-Encoding", b"chunked"))
+    elif length is not None:
+        kept.append((b"Content-Length", b"%d" % length))
+    options: list[bytes] = []
+    if takes_trailers:
+        kept.append((b"TE", b"trailers"))
+        options.append(b"te")
+    if method == "HEAD":
+        # Some servers (waitress) write the end of a content that is not there: the next answer would begin with it.
+        options.append(b"close")
+    if options:
+        kept.append((b"Connection", b", ".join(options)))
+    line = b"%b %b" % (method.encode("latin-1", "replace"), target)
+    written = b"".join([b"%b: %b\r\n" % field for field in kept])
+    # As many line ends as there are fields: none is within one.
+    if not _LINE.fullmatch(line) or not _FIELDS.fullmatch(written) or written.count(b"\r\n") != len(kept):
+        raise UpstreamFailed("The request cannot be passed on: a name or a value in its head is none of HTTP's.")
+    return b"%b HTTP/1.1\r\n%b\r\n" % (line, written)

@@ -1,0 +1,181 @@
+"""One preview's control group, of either version: its limits hold for the whole tree, however it forks."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import trio
+
+from preview.runtime import proctree
+from preview.runtime.cgroups import files
+from preview.runtime.interface import Excess
+
+__all__ = ["CPU_PERIOD_US", "Cgroup", "GroupLimits", "GroupUsage", "cpu_quota_us", "enter_prefix", "remove_groups"]
+
+# The kernel's own default; a tree that has used up its share waits for the rest of it.
+CPU_PERIOD_US = 100_000
+# The least that the kernel takes (``min_cfs_quota_period``).
+_LEAST_QUOTA_US = 1000
+
+# Killed processes are gone within milliseconds; the poll backs off for those stuck in the kernel.
+_FIRST_POLL_S = 0.001
+_LAST_POLL_S = 0.02
+
+# Each file is a group to enter; "0" means the writer. Shell builtins only: the shell itself enters, then becomes the
+# program. 125: the code by which such wrappers (env, chroot, docker) tell their own failure from the program's.
+_ENTER = (
+    'while [ "$1" != -- ]; do echo 0 > "$1" || { echo "The preview cannot enter its control group $1; '
+    'see \\`preview doctor\\`." >&2; exit 125; }; shift; done; shift; exec "$@"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimits:
+    """What the whole tree may use.
+
+    Attributes:
+        memory_bytes: Memory with the page cache that cannot be dropped; no swap besides.
+        cpu_cores: Processor time per time, 1.0 for one core all the while.
+        processes: Processes and threads.
+    """
+
+    memory_bytes: int
+    cpu_cores: float
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUsage:
+    """What the whole tree uses now.
+
+    Attributes:
+        memory_bytes: Memory that counts: without page cache that the kernel drops when it needs room.
+        cpu_s: Processor time used so far, in seconds, by processes that have ended too; None where nothing counts it.
+        processes: How many processes.
+        tasks: How many processes and threads: what the limit counts.
+    """
+
+    memory_bytes: int
+    cpu_s: float | None
+    processes: int
+    tasks: int
+
+
+def cpu_quota_us(cores: float) -> int:
+    """Microseconds of processor time in each period of ``CPU_PERIOD_US``."""
+    return max(_LEAST_QUOTA_US, round(cores * CPU_PERIOD_US))
+
+
+def enter_prefix(entry_files: Sequence[str]) -> list[str]:
+    """What to put before a program so that it starts in the groups: no moment outside of them, no fork in between.
+
+    Put it before whatever drops privileges: only the service's own user may move processes. Where the move is refused
+    one sentence goes to stderr and the exit code is 125.
+    """
+    return ["/bin/sh", "-c", _ENTER, "preview-enter", *entry_files, "--"]
+
+
+async def remove_groups(directories: Iterable[str], deadline_s: float) -> list[str]:
+    """Remove empty groups and what is below them; the kernel may take a moment to let go of one (EBUSY).
+
+    Returns:
+        Those that are still there after ``deadline_s`` seconds.
+
+    Cancellation: what could be removed is; the rest stays. Call it under a bounded shield.
+    """
+    left = [group for directory in directories for group in files.groups_below(directory)]
+    pause_s = _FIRST_POLL_S
+    with trio.move_on_after(deadline_s):
+        while left := [group for group in left if not _removed(group)]:
+            await trio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LAST_POLL_S)
+    return left
+
+
+def _removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)  # noqa: PTH106  hundreds at a shutdown
+    except OSError as error:
+        return files.is_gone(error)
+    return True
+
+
+class Cgroup(ABC):
+    """A preview's group. Made and removed by ``CgroupTree.open`` alone.
+
+    Attributes:
+        name: The group's name: the preview's id.
+        limits: What was set.
+    """
+
+    def __init__(self, name: str, limits: GroupLimits, directories: Sequence[str]) -> None:
+        """Args: directories: the group's folder in each tree it is in, each once."""
+        self.name = name
+        self.limits = limits
+        self._directories = tuple(directories)
+        # What was counted when the last process was killed; from then on only the end itself would be counted.
+        self._last: Excess | None = None
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """The group's folder in each tree."""
+        return self._directories
+
+    @property
+    def entry_files(self) -> tuple[str, ...]:
+        """Where a starting process writes "0" to enter, in each of them; see ``enter_prefix``."""
+        return tuple(f"{directory}/cgroup.procs" for directory in self._directories)
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Write the limits.
+
+        Raises:
+            OSError: The kernel refuses one that is necessary.
+        """
+
+    @abstractmethod
+    def usage(self) -> GroupUsage:
+        """What is used now; all zero once the group has gone. Takes well under a millisecond."""
+
+    @abstractmethod
+    def _count(self) -> Excess: ...
+
+    @abstractmethod
+    def _kill_at_once(self) -> None:
+        """What this version has for a quick end; ``kill`` signals each process besides."""
+
+    def events(self) -> Excess:
+        """How often the kernel held the tree to its limits; after ``kill``, how often until then."""
+        return self._count() if self._last is None else self._last
+
+    def pids(self) -> list[int]:
+        """The processes in the group now (zombies have left it)."""
+        return list(dict.fromkeys(pid for directory in self._directories for pid in files.all_pids(directory)))
+
+    def remove_empty(self) -> bool:
+        """Remove the group if nothing is in it any more; whether it is gone. What was counted stays known."""
+        if self._last is None:
+            self._last = self._count()
+        return not [one for one in self._directories if not _removed(one)]
+
+    async def kill(self) -> None:
+        """SIGKILL for every process in the group, until none is left; nothing is reaped.
+
+        Cancellation: what was found has been sent SIGKILL, and forks are refused. Call it under a bounded shield.
+        """
+        if self._last is None:
+            self._last = self._count()
+        with suppress(FileNotFoundError):
+            self._kill_at_once()
+        pause_s = _FIRST_POLL_S
+        while found := proctree.living(self.pids()):
+            for identity in found:
+                proctree.kill(identity)
+            await trio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LAST_POLL_S)
+        await trio.lowlevel.checkpoint()

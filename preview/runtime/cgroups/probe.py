@@ -1,0 +1,131 @@
+"""Whether this machine lets the service limit previews by control groups, found out by doing it once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.errors import LaunchFailed
+from preview.runtime.cgroups.group import enter_prefix
+from preview.runtime.cgroups.home import Home, Refused, home_name
+from preview.runtime.cgroups.places import Places, read_places
+from preview.runtime.cgroups.tree import CgroupTree
+from preview.runtime.cgroups.v1 import V1Home
+from preview.runtime.cgroups.v2 import V2Home
+
+__all__ = ["NoCgroups", "open_cgroups"]
+
+log = structlog.get_logger(__name__)
+
+_RELEASE_S = 3.0
+# The trial's own group: enough for a shell, and for nothing to go wrong by it.
+_TRIAL_MEMORY_BYTES = 64 * 1024 * 1024
+_TRIAL_CPU_CORES = 1.0
+_TRIAL_PROCESSES = 16
+# A shell that does nothing takes a millisecond.
+_TRIAL_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoCgroups:
+    """Why there are no control groups.
+
+    Attributes:
+        reason: One or two sentences: what is missing, and what to do.
+    """
+
+    reason: str
+
+
+@asynccontextmanager
+async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
+    """The service's own group, or why it cannot be had; on leaving, it is gone, and what was changed is put back.
+
+    Version 2 is tried first, then version 1. "Can be had" is tried out: a group is made, limits are set, a process
+    enters, and all is removed. This takes some milliseconds.
+
+    Args:
+        data_dir: The service's data folder, which must exist: names the group. One at a time for each folder (whoever
+            only looks, ``preview doctor``, names a folder of its own).
+        places: For tests: where this process's groups are.
+
+    Cancellation: the group is gone (bounded); what is still in it then is logged and stays.
+    """
+    home, reason = await _claim(home_name(data_dir), read_places() if places is None else places)
+    if home is None:
+        yield NoCgroups(reason)
+        return
+    try:
+        yield CgroupTree(home)
+    finally:
+        await _release(home)  # noqa: ASYNC102  shielded and bounded in itself
+
+
+async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
+    """The first home that works; else the reason that is nearest to what the operator can change."""
+    homes: list[Home] = []
+    if places.unified is not None:
+        homes.append(V2Home(name, places.unified))
+    if places.controllers:
+        homes.append(V1Home(name, places))
+    reasons: dict[int, str] = {}
+    for home in homes:
+        try:
+            await _try(home)
+        except Refused as refused:
+            reasons[home.version] = str(refused)
+            await _release(home)
+        except BaseException:
+            await _release(home)  # noqa: ASYNC102  shielded and bounded in itself
+            raise
+        else:
+            return home, ""
+    return None, _nearest(reasons, places)
+
+
+def _nearest(reasons: dict[int, str], places: Places) -> str:
+    if not reasons:
+        return (
+            "No control groups are mounted, or those that are show another part of their tree; mount cgroup2 at "
+            "/sys/fs/cgroup (in a container: with a control group namespace of its own)."
+        )
+    # Where memory is in version 1, version 2 has nothing but names (systemd's "hybrid" layout).
+    return reasons[1] if "memory" in places.controllers or 2 not in reasons else reasons[2]
+
+
+async def _try(home: Home) -> None:
+    """Make the service's group, and go the whole way of a preview once."""
+    home.claim()
+    try:
+        async with CgroupTree(home).open(
+            "trial",
+            memory_bytes=_TRIAL_MEMORY_BYTES,
+            cpu_cores=_TRIAL_CPU_CORES,
+            processes=_TRIAL_PROCESSES,
+        ) as group:
+            with trio.fail_after(_TRIAL_S):
+                done = await trio.run_process(
+                    [*enter_prefix(group.entry_files), "/bin/sh", "-c", ":"],
+                    check=False,
+                    capture_stdout=True,
+                    capture_stderr=True,
+                )
+    except (LaunchFailed, OSError, trio.TooSlowError) as error:
+        raise Refused(f"A control group for a trial could not be used: {error} Start the service as root.") from error
+    if done.returncode != 0:
+        raise Refused(
+            f"No process may be moved into the control group {home.roots[0]}; run the service as a systemd unit with "
+            "Delegate=yes, or start it as root."
+        )
+
+
+async def _release(home: Home) -> None:
+    with trio.move_on_after(_RELEASE_S, shield=True):
+        left = await home.release()
+        if left:
+            log.error("the service's control group could not be removed", directories=left)

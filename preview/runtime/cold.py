@@ -1,0 +1,31 @@
+"""What runtimes share that start each process from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot
+
+__all__ = ["ColdStarts"]
+
+
+class ColdStarts:
+    """The parts of ``Runtime`` that are about faster starts, for one that has none."""
+
+    @asynccontextmanager
+    async def reserve(self, _spec: ProcessSpec) -> AsyncIterator[None]:
+        """See ``Runtime``: there is nothing to begin. Cancellation: nothing changes."""
+        yield
+
+    def prepare(self, _spec: ProcessSpec) -> None:
+        """See ``Runtime``: there is nothing to prepare."""
+
+    @asynccontextmanager
+    async def open_snapshot(self, _spec: ProcessSpec) -> AsyncIterator[Snapshot]:
+        """See ``Runtime``: there is none. Cancellation: nothing changes."""
+        await trio.lowlevel.checkpoint()
+        raise NoSnapshot("each process is started from nothing")
+        yield  # pragma: no cover  what makes it a generator

@@ -1,0 +1,135 @@
+"""Lets uvicorn tell that it serves, and let go of the socket without losing a request.
+
+Runs in the child, on the project's own interpreter and with its version of uvicorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["hand_over"]
+
+_LOOK_S = 0.01
+_TURNS = 5
+
+
+def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> None:
+    """Before ``uvicorn.run``: have its server on this descriptor speak the control channel.
+
+    Args:
+        uvicorn: The package.
+        descriptor: The inherited socket's number; other servers of the application's own are left alone.
+        control: See ``preview_control.Control``.
+        silent_s: Seconds that a connection without a request is kept while it drains.
+    """
+    load, startup = uvicorn.Config.load, uvicorn.Server.startup
+
+    def load_closing(config: Any) -> None:
+        load(config)
+        if config.fd == descriptor:
+            config.loaded_app = _told(_closing(config.loaded_app, control))
+
+    async def start(server: Any, *arguments: Any, **named: Any) -> None:
+        await startup(server, *arguments, **named)
+        if server.config.fd == descriptor and not server.should_exit:
+            _obey(server, control, silent_s)
+
+    uvicorn.Config.load, uvicorn.Server.startup = load_closing, start
+
+
+def _told(application: Any) -> Any:
+    """The application; what is printed while it handles a request is tied to that."""
+    # Found beside this file, like this file itself.
+    from preview_requests import open_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        # uvicorn's own lines (of the access, of an error) are written by the same task.
+        request = None if scope["type"] == "lifespan" else open_asgi_request(scope)
+        try:
+            await application(scope, receive, send)
+        finally:
+            if request is not None:
+                request.close()
+
+    return answer
+
+
+def _closing(application: Any, control: Any) -> Any:
+    """The application; while the server drains each answer says that it is the connection's last (RFC 9112, 9.6)."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def send_closing(message: Any) -> None:
+            if control.draining and message["type"] == "http.response.start":
+                kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"connection"]
+                message = {**message, "headers": [*kept, (b"connection", b"close")]}
+            await send(message)
+
+        await application(scope, receive, send_closing if scope["type"] == "http" else send)
+
+    return answer
+
+
+def _obey(server: Any, control: Any, silent_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    # The loop keeps only a weak reference to a task.
+    tasks: list[Any] = []
+
+    def heard() -> None:
+        if not control.hear() or control.draining:
+            loop.remove_reader(control.fileno())
+        if control.draining and not tasks:
+            tasks.append(loop.create_task(_drain(server, control, silent_s)))
+
+    if control.fileno() >= 0:
+        loop.add_reader(control.fileno(), heard)
+    control.tell("ready")
+
+
+async def _drain(server: Any, control: Any, silent_s: float) -> None:
+    """Accept no more, answer what was accepted, then end as by SIGTERM. The service bounds it."""
+    # asyncio drops a connection that it has accepted when the server is closed before the loop's next turn: the server
+    # has no sockets any more by then, upon which its transport cannot be made.
+    for one in server.servers:
+        for listening in one.sockets:
+            _stop_accepting(listening)
+    await _turn()
+    for one in server.servers:
+        one.close()
+    control.tell("closed")
+    state = server.server_state
+    silent_until = asyncio.get_running_loop().time() + silent_s
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        # What was accepted last becomes a connection within the loop's next turns, however long each of them takes.
+        await _turn()
+        if asyncio.get_running_loop().time() >= silent_until:
+            for connection in list(state.connections):
+                if _is_idle(connection, control):
+                    connection.shutdown()
+        if not state.connections and not state.tasks:
+            break
+    control.tell("drained")
+    server.should_exit = True
+
+
+def _stop_accepting(listening: Any) -> None:
+    # Other loops than asyncio's own have no reader there, or do not let go of it; they make the transport at once.
+    with suppress(RuntimeError, NotImplementedError):
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+
+
+async def _turn() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+def _is_idle(connection: Any, control: Any) -> bool:
+    """No request is under way or on its way. A WebSocket's has no cycle, and is never idle."""
+    if not hasattr(connection, "cycle") or connection.transport is None:
+        return False
+    if connection.cycle is not None and not connection.cycle.response_complete:
+        return False
+    descriptor = connection.transport.get_extra_info("socket").fileno()
+    return descriptor >= 0 and not control.has_more(descriptor)

@@ -1,0 +1,150 @@
+"""Serves a WSGI application by waitress on the inherited socket, and lets go of it without losing a request.
+
+Runs in the child, on the project's own interpreter: the standard library, waitress, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = ["serve_wsgi"]
+
+# Enough for a page with its pictures and a few streams; each is a thread, started only once.
+_THREADS = 16
+_LOOK_S = 0.01
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, ord('"'))}
+
+
+def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float) -> None:
+    """Serve until SIGTERM, or until the service says so and all is answered; each request is one line of the log.
+
+    Args:
+        application: The callable.
+        descriptor: The listening socket's number.
+        control: See ``preview_control.Control``.
+        silent_s: Seconds that a connection without a request is kept while it drains.
+    """
+    waitress = importlib.import_module("waitress")
+    # It warns of each request that waits for a thread, be it for a millisecond.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # What the server's loop watches.
+    watched: dict[int, Any] = {}
+    server = waitress.create_server(
+        _logged(application), map=watched, sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
+    )
+    server.channel_class = _closing(server.channel_class, control)
+    if control.fileno() >= 0:
+        watched[control.fileno()] = _Ear(control, watched, server.asyncore.ExitNow)
+    control.tell("ready")
+    try:
+        server.run()
+    except server.asyncore.ExitNow:
+        _drain(server, watched, control, silent_s)
+
+
+class _Ear:
+    """The control channel among what the loop watches; leaves the loop by ``ExitNow`` when it is told to drain."""
+
+    accepting = False
+
+    def __init__(self, control: Any, watched: dict[int, Any], leave: type[BaseException]) -> None:
+        self._control = control
+        self._watched = watched
+        self._leave = leave
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        if not self._control.hear() or self._control.draining:
+            self.handle_close()
+        if self._control.draining:
+            raise self._leave
+
+    def handle_expt_event(self) -> None:
+        """Nothing is sent out of band."""
+
+    def handle_close(self) -> None:
+        self._watched.pop(self._control.fileno(), None)
+
+
+def _closing(channel_class: Any, control: Any) -> Any:
+    """The class of connections; while the server drains each answer says that it is the connection's last."""
+
+    class Task(channel_class.task_class):  # type: ignore[misc]  # the project's own waitress
+        def build_response_header(self) -> Any:
+            if control.draining:
+                # As if the client had asked for it.
+                self.request.headers["CONNECTION"] = "close"
+            return super().build_response_header()
+
+    class Channel(channel_class):  # type: ignore[misc]  # as above
+        task_class = Task
+
+    return Channel
+
+
+def _drain(server: Any, watched: dict[int, Any], control: Any, silent_s: float) -> None:
+    """Accept no more, and answer what was accepted. The service bounds it."""
+    server.accepting = False
+    control.tell("closed")
+    silent_until = time.monotonic() + silent_s
+    try:
+        while server.active_channels:
+            server.asyncore.loop(timeout=_LOOK_S, map=watched, use_poll=True, count=1)
+            if time.monotonic() >= silent_until:
+                for channel in list(server.active_channels.values()):
+                    if _is_idle(channel, control):
+                        channel.handle_close()
+    except (SystemExit, KeyboardInterrupt):
+        server.task_dispatcher.shutdown()
+        return
+    control.tell("drained")
+    server.task_dispatcher.shutdown()
+
+
+def _is_idle(channel: Any, control: Any) -> bool:
+    """No request is under way or on its way, and no answer."""
+    under_way = channel.requests or channel.request is not None or channel.total_outbufs_len
+    return not under_way and not control.has_more(channel.socket.fileno())
+
+
+def _logged(application: Any) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    # Found beside this file, like this file itself.
+    from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = open_wsgi_request(environ)
+        started = time.perf_counter()
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            took_ms = (time.perf_counter() - started) * 1000
+            sys.stdout.write(_line(environ, status, took_ms) + "\n")
+            sys.stdout.flush()
+            if request is not None:
+                request.close()
+            return start_response(status, headers, exc_info)
+
+        answered: Iterable[bytes] = application(environ, start)
+        return answered
+
+    return answer
+
+
+def _line(environ: dict[str, Any], status: str, took_ms: float) -> str:
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    if environ.get("QUERY_STRING"):
+        path += "?" + environ["QUERY_STRING"]
+    # WSGI's text is bytes in disguise (PEP 3333); what could forge a line is shown as hex.
+    shown = path.encode("latin-1", "replace").decode("utf-8", "replace").translate(_CONTROL).replace(" ", "%20")
+    request = f"{environ.get('REQUEST_METHOD')} {shown} {environ.get('SERVER_PROTOCOL')}"
+    return f'{environ.get("REMOTE_ADDR", "-")} - "{request}" {status} ({took_ms:.0f} ms)'

@@ -1,0 +1,18 @@
+"""Processes in namespaces of their own, by bubblewrap."""
+
+from preview.runtime.sandbox.command import Sandbox, sandbox_command
+from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.probe import Refusal, probe_sandbox
+from preview.runtime.sandbox.runtime import SandboxRuntime
+from preview.runtime.sandbox.view import View, interpreter_paths
+
+__all__ = [
+    "Refusal",
+    "Sandbox",
+    "SandboxRuntime",
+    "View",
+    "compile_filter",
+    "interpreter_paths",
+    "probe_sandbox",
+    "sandbox_command",
+]

@@ -1,0 +1,39 @@
+"""When a program needs connections carried into its network, or out of it, and by what."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from preview.isolation import Network
+from preview.runtime.interface import ProcessSpec
+from preview.runtime.launchers import BRIDGE
+from preview.runtime.sandbox.view import interpreter_paths
+
+__all__ = ["bridge_needs", "bridge_prefix"]
+
+
+def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
+    """What stands ahead of the program; nothing, where it takes the listening socket and asks for no port.
+
+    Args:
+        spec: What is started.
+        listener: The listening socket's number in the child.
+        way_out: The number of the socket that hands listening ones out.
+        carried: Whether the socket under that number is a local one, which the program cannot serve on.
+    """
+    options: list[str] = []
+    if listener is not None and spec.network is not Network.HOST:
+        if spec.port is not None:
+            options += ["--serve", str(listener), str(spec.port)]
+        elif carried:
+            options += ["--stand-in", str(listener), str(spec.slot)]
+    if way_out is not None:
+        ports = (port for port in spec.loopback_ports if port not in (spec.port, spec.slot))
+        options += ["--reach", str(way_out), ",".join(map(str, ports))]
+    return [sys.executable, "-I", "-S", str(BRIDGE), *options, "--"] if options else []
+
+
+def bridge_needs() -> tuple[Path, ...]:
+    """What the sandbox has to show for it: the service's own interpreter, for a project may have none."""
+    return (BRIDGE.parent, *interpreter_paths(Path(sys.executable)))

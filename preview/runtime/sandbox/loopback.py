@@ -1,0 +1,83 @@
+"""Ports of the machine's loopback interface, brought into a sandbox that has no network but its own.
+
+The sandbox makes the listening sockets, in its network, and hands them out before its program starts; here they are
+accepted on, and each connection is carried to the same port of this machine. Only ports that the operator has named:
+what else a hostile program hands out is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+import trio
+
+from preview.runtime.beside import beside
+from preview.runtime.sandbox.relay import carry_all
+
+__all__ = ["open_loopback"]
+
+log = structlog.get_logger(__name__)
+
+# Two addresses for each port.
+_MOST_SOCKETS = 128
+# More than a pool of database connections holds.
+_MOST_CONNECTIONS = 100
+# Between two connections: 500 a second, more than a program without a pool makes, and no load for the service.
+_PACE_S = 0.002
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+@asynccontextmanager
+async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | None]:
+    """The socket through which the sandbox hands out its listening ones; None where no port is to be reached.
+
+    The caller passes it to the child; it is closed here.
+
+    Cancellation: every connection is closed.
+    """
+    if not ports:
+        yield None
+        return
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        async with beside(partial(_serve, ours, frozenset(ports))):
+            yield theirs
+
+
+async def _serve(ours: socket.socket, ports: frozenset[int]) -> None:
+    ours.setblocking(False)
+    await trio.lowlevel.wait_readable(ours)
+    try:
+        # Beyond the most the kernel closes them.
+        _data, descriptors, _flags, _address = socket.recv_fds(ours, 1, _MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
+    except OSError:  # it ended before it had any
+        return
+    limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
+    async with trio.open_nursery() as nursery:
+        # First all, then whatever is awaited: a cancellation must not find some of them still without an owner.
+        for listener, port in [found for one in descriptors if (found := _listener(one, ports)) is not None]:
+            connect = partial(trio.open_tcp_stream, "127.0.0.1", port)
+            nursery.start_soon(partial(carry_all, listener, connect, limiter, pace_s=_PACE_S))
+
+
+def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, int] | None:
+    """The socket and its port, if it listens on one that may be reached; anything else is closed."""
+    try:
+        listener = socket.socket(fileno=descriptor)
+    except OSError:  # no socket at all
+        os.close(descriptor)
+        return None
+    try:
+        if listener.family in _FAMILIES and listener.type == socket.SOCK_STREAM:
+            port = int(listener.getsockname()[1])
+            if port in ports and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return listener, port
+    except OSError as error:
+        log.warning("a preview handed out a socket that cannot be asked", error=str(error))
+    listener.close()
+    return None

@@ -1,0 +1,146 @@
+"""A sandboxed process tree: bubblewrap outside, the application as the first process of its own world."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+import trio
+
+from preview.runtime import proctree
+from preview.runtime.interface import Exit, ProcessIdentity
+from preview.runtime.process import TreeProcess
+
+__all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application", "reap_orphans"]
+
+# Bubblewrap's own: one process outside, and the first one inside.
+WRAPPERS_A_STEP = 2
+# The first process of the namespace is bubblewrap's own, which takes in orphans; the application is the second.
+_APPLICATION_PID = 2
+_FIRST_SIGNAL_CODE = 128
+
+
+def find_application(leader: int) -> int | None:
+    """The application below bubblewrap, by its number outside; None before it is there and after it has gone."""
+    inside = [(proctree.namespace_pids(pid), pid) for pid in proctree.descendants(leader)]
+    # One number alone is a process that is in no namespace of its own (yet). What carries out the second step of two is
+    # the second process of the first one's namespace, hence the innermost.
+    found = [(len(numbers), pid) for numbers, pid in inside if len(numbers) > 1 and numbers[-1] == _APPLICATION_PID]
+    return max(found)[1] if found else None
+
+
+def reap_orphans() -> None:
+    """Take in the first processes of namespaces whose bubblewrap ended ahead of them: nobody else waits for them."""
+    for pid in proctree.children(os.getpid()):
+        if proctree.is_zombie(pid) and proctree.namespace_pids(pid)[1:][-1:] == [1]:
+            proctree.reap(pid)
+
+
+async def _nothing_more() -> list[int]:
+    await trio.lowlevel.checkpoint()
+    return []
+
+
+class SandboxedProcess(TreeProcess):
+    """See ``RunningProcess``. Its leader is bubblewrap, whose death is the whole tree's.
+
+    Orphans stay in the namespace, so nothing has to be looked for among the service's own children.
+    """
+
+    # The leader's own children, as last seen: a zombie that the leader leaves behind is in no control group any more.
+    _first: tuple[ProcessIdentity, ...] = ()
+    # Known once all steps are done. Invariant: then ``_first`` is complete too, and neither changes any more.
+    _application: ProcessIdentity | None = None
+    # What the last look found below the leader.
+    _below: tuple[int, ...] = ()
+
+    def members(self) -> list[int]:
+        """See ``RunningProcess``."""
+        return [self._popen.pid, *self._below] if self._group is None else super().members()
+
+    def _look(self) -> list[ProcessIdentity]:
+        self._note()
+        # A control group counts by itself.
+        pids = [] if self._group is not None else proctree.descendants(self._popen.pid)
+        self._below = tuple(pids)
+        return [one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one)]
+
+    async def stop(self, grace_s: float) -> Exit:
+        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
+        self._note()
+        with trio.move_on_after(grace_s):
+            self._ask_to_end()
+            await self.wait()
+        await self.kill()
+        return await self.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL for the leader and the namespace's first process, and with them for all; wait until all are gone.
+
+        Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
+        """
+        if self._gone:
+            await trio.lowlevel.checkpoint()
+            return
+        is_complete = self._application is not None
+        heads = self._first if is_complete else tuple(dict.fromkeys((*self._first, *proctree.living(self._heads()))))
+        for head in heads:
+            proctree.kill(head)
+        self._signal_group(signal.SIGKILL)
+        await self.wait()
+        # The first process of a namespace ends after all others in it (pid_namespaces(7)); then it is ours to reap.
+        for head in heads:
+            # Without a descriptor it is asked again and again below.
+            with suppress(OSError):
+                await proctree.wait_ended(head)
+        await proctree.end_all(_nothing_more, heads)
+        if not is_complete:
+            reap_orphans()
+        self._gone = True
+
+    def _note(self) -> None:
+        """Remember who is to be told to end, and whose death is the whole tree's: a hundred may end at once."""
+        leader = self._popen.pid
+        if self._application is not None or self._popen.returncode is not None:
+            return
+        first = tuple(proctree.living(proctree.children(leader)))
+        application = self._find_settled(leader) if first else None
+        # Until the leader is reaped its number is certainly its own. This runs in a thread, too.
+        if self._popen.returncode is None:
+            self._first = first or self._first
+            self._application = application
+
+    def _find_settled(self, leader: int) -> ProcessIdentity | None:
+        """The application, once it is in the namespaces of all steps: until then it may be the wrapper of the next."""
+        found = find_application(leader)
+        if found is None:
+            return None
+        steps = len(proctree.namespace_pids(found)) - len(proctree.namespace_pids(leader))
+        if steps * WRAPPERS_A_STEP != self._wrappers:
+            return None
+        return next(iter(proctree.living([found])), None)
+
+    def _heads(self) -> list[int]:
+        """Processes of the sandbox that are the service's own children once the leader has ended."""
+        if self._popen.poll() is None:
+            return proctree.children(self._popen.pid)
+        return self._tree.orphans(self._adopted.take()) if self._group is None else self._group.pids()
+
+    def _ask_to_end(self) -> None:
+        """SIGTERM for the application and its group: bubblewrap passes none on, and would die of it with all inside."""
+        known = self._application
+        is_there = known is not None and proctree.is_alive(known)
+        application = known.pid if known is not None and is_there else find_application(self._popen.pid)
+        if application is None:
+            self._signal_group(signal.SIGTERM)
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(os.getpgid(application), signal.SIGTERM)
+
+    def _read_exit(self, code: int) -> Exit:
+        """Bubblewrap tells of a signal as shells do: 128 and its number (bwrap(1), Exit status)."""
+        number = code - _FIRST_SIGNAL_CODE
+        if code > _FIRST_SIGNAL_CODE and number in signal.valid_signals():
+            return Exit(signal=number)
+        return super()._read_exit(code)

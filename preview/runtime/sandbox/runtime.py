@@ -1,0 +1,221 @@
+"""The sandbox runtime: bubblewrap's namespaces, a view of few files, no capabilities, a filter of system calls."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from preview.errors import LaunchFailed
+from preview.isolation import Network
+from preview.runtime.cgroups import Cgroup, CgroupTree
+from preview.runtime.cold import ColdStarts
+from preview.runtime.groups import described_limits, enter, held_by, open_group
+from preview.runtime.interface import Held, ProcessSpec
+from preview.runtime.linux import kernel_version
+from preview.runtime.process import open_tree
+from preview.runtime.proctree import MARKER
+from preview.runtime.sandbox.bridge import bridge_needs, bridge_prefix
+from preview.runtime.sandbox.carrier import open_carrier
+from preview.runtime.sandbox.command import Sandbox, sandbox_command
+from preview.runtime.sandbox.fence import can_fence, fence
+from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.loopback import open_loopback
+from preview.runtime.sandbox.owner import FIRST_UID, NOBODY, give
+from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
+from preview.runtime.sandbox.view import View
+from preview.runtime.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
+
+__all__ = ["SandboxParts", "SandboxRuntime", "owned"]
+
+# What the programs outside of the sandbox find; the application's own variables go in past them.
+_OUTSIDE = {"LANG": "C.UTF-8"}
+# Where a control group counts, it is to refuse first, because only that is told; RLIMIT_NPROC stands well behind it.
+_BEHIND_GROUP = 64
+_COUNTS_BY_NAMESPACE = (5, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxParts:
+    """What a runtime needs that isolates as this one does, in another manner of starting.
+
+    Attributes:
+        etc: The folder that ``write_etc`` has filled.
+        groups: The service's control groups.
+        filter: Of system calls, compiled.
+        own_users: Whether each preview has a user of its own.
+        fences: Whether listening sockets go in, fenced; else connections are carried.
+    """
+
+    etc: Path
+    groups: CgroupTree | None
+    filter: bytes
+    own_users: bool
+    fences: bool
+
+
+class SandboxRuntime(ColdStarts):
+    """See ``Runtime``. Made by ``probe``, which has tried it.
+
+    Args:
+        etc: The folder that ``write_etc`` has filled.
+        own_users: Whether previews can be given users of their own (a service that runs as root).
+        few_users: Whether only ``nobody`` is there to be given (a container).
+        groups: Limits the whole tree, where this machine has control groups.
+    """
+
+    def __init__(
+        self, etc: Path, *, own_users: bool, few_users: bool = False, groups: CgroupTree | None = None
+    ) -> None:
+        self._etc = etc
+        self._groups = groups
+        self._own_users = own_users
+        self._few_users = few_users
+        self._filter = compile_filter()
+        # Else connections are carried in.
+        self._fences = can_fence()
+
+    @property
+    def parts(self) -> SandboxParts:
+        """What it isolates with."""
+        own_users = self._own_users and not self._few_users
+        return SandboxParts(self._etc, self._groups, self._filter, own_users=own_users, fences=self._fences)
+
+    @property
+    def name(self) -> str:
+        """See ``Runtime``."""
+        return "sandbox"
+
+    def describe(self) -> Mapping[str, str]:
+        """See ``Runtime``."""
+        user = "the service's own user outside, another inside"
+        if self._own_users:
+            user = "nobody" if self._few_users else "a user of its own"
+        return {
+            "processes": "own process namespace; all of it ends with the preview",
+            "privileges": f"{user}; no capabilities, no new privileges, system calls filtered",
+            "files": "the system's programs and its environment read-only; its own folder; private /tmp",
+            "network": "own network namespace",
+            "limits": described_limits(self._groups),
+        }
+
+    def holds(self) -> frozenset[Held]:
+        """See ``Runtime``."""
+        return held_by(self._groups) or frozenset({"processes"} if self._is_counted_alone else ())
+
+    @property
+    def _is_counted_alone(self) -> bool:
+        """Whether RLIMIT_NPROC counts the preview's own processes, and not all of a user who has others besides.
+
+        Since Linux 5.14 it counts by user namespace (kernel commit 21d1c5e386bc); until then the user has to be the
+        preview's alone.
+        """
+        return (self._own_users and not self._few_users) or kernel_version() >= _COUNTS_BY_NAMESPACE
+
+    def network(self, wanted: Network) -> Network:
+        """See ``Runtime``."""
+        return wanted
+
+    def shares_listener(self, network: Network) -> bool:
+        """See ``Runtime``."""
+        # Else what carries connections in would go on accepting for a program that has stopped to.
+        return network is Network.HOST or self._fences
+
+    @asynccontextmanager
+    async def open_process(self, spec: ProcessSpec) -> AsyncIterator[SandboxedProcess]:
+        """See ``Runtime``. Cancellation: the whole tree is gone (bounded)."""
+        uid = await self.give_files(spec)
+        wrappers = WRAPPERS_A_STEP if uid is None else 2 * WRAPPERS_A_STEP
+        ports = spec.loopback_ports if spec.network is Network.LOOPBACK_ONLY else ()
+        async with (
+            self._open_serving(spec) as serving,
+            open_loopback([port for port in ports if port not in (spec.port, spec.slot)]) as handed_out,
+            open_group(self._groups, spec, wrappers=wrappers) as group,
+            open_tree(self._spawn(spec, uid, group, wrappers, serving, handed_out), spec) as process,
+        ):
+            yield process
+
+    async def give_files(self, spec: ProcessSpec) -> int | None:
+        """Make the process's folders its user's; which that is, or None for the service's own.
+
+        Raises:
+            LaunchFailed: It cannot be done.
+
+        Cancellation: some of the files are given.
+        """
+        uid = self.uid_of(spec)
+        if uid is not None:
+            await _give(owned(spec), uid)
+        return uid
+
+    def process_limit(self, spec: ProcessSpec) -> int:
+        """RLIMIT_NPROC for it: where others count too, they are added."""
+        # As the plain runtime does: else the user's other processes would keep the preview from starting any.
+        others = (0 if self._is_counted_alone else tasks_on_machine()) + (_BEHIND_GROUP if self._groups else 0)
+        return spec.limits.processes + others
+
+    def uid_of(self, spec: ProcessSpec) -> int | None:
+        """Whose its folders become: its user outside; None for the service's own."""
+        if not self._own_users:
+            return None
+        return NOBODY if self._few_users else FIRST_UID + spec.slot
+
+    @asynccontextmanager
+    async def _open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
+        """What goes into the sandbox for the listening socket: itself, fenced where it has to be, or a local one."""
+        if spec.listener is None or spec.network is Network.HOST:
+            yield spec.listener
+        elif self._fences:
+            fence(spec.listener)
+            yield spec.listener
+        else:
+            async with open_carrier(spec.listener) as local:
+                yield local
+
+    def _spawn(
+        self,
+        spec: ProcessSpec,
+        uid: int | None,
+        group: Cgroup | None,
+        wrappers: int,
+        serving: socket.socket | None,
+        handed_out: socket.socket | None,
+    ) -> SandboxedProcess:
+        with inherited(serving) as fd, inherited(handed_out) as way_out, inherited(spec.control) as control:
+            bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=serving is not spec.listener)
+            readable = (*spec.readable, *(bridge_needs() if bridge else ()))
+            view = View(readable, owned(spec), self._etc, spec.network, spec.limits.temp_bytes)
+            argv, environment = number_in(spec, fd, control)
+            variables = {**environment, MARKER: spec.instance}
+            sandbox = Sandbox(view, uid, spec.directory, variables, self._filter)
+            program = [*limit_prefix(spec.limits, processes=self.process_limit(spec)), *bridge, *argv]
+            try:
+                with sandbox_command(sandbox, program) as (command, descriptors):
+                    passed = [one for one in (*descriptors, fd, way_out, control) if one is not None]
+                    popen, output = spawn(spec, [*enter(group), *command], _OUTSIDE, Path("/"), passed)
+            except OSError as error:
+                why = error.strerror or os.strerror(error.errno or 0)
+                raise LaunchFailed(f"The process could not be started: {why}.", errno=error.errno) from error
+        return SandboxedProcess(popen, output, spec, group, wrappers=wrappers)
+
+
+async def _give(folders: Sequence[Path], uid: int) -> None:
+    try:
+        await trio.to_thread.run_sync(give, folders, uid)
+    except OSError as error:
+        raise LaunchFailed(
+            f"The preview's files could not be given to a user of its own: {error.strerror} ({error.filename}).",
+            errno=error.errno,
+        ) from error
+
+
+def owned(spec: ProcessSpec) -> tuple[Path, ...]:
+    """The folders that are its own; the working folder lies in one of them, or is one."""
+    if any(spec.directory.is_relative_to(one) for one in spec.writable):
+        return tuple(spec.writable)
+    return (*spec.writable, spec.directory)

@@ -1,0 +1,275 @@
+"""Asking a template for a process: its folders, socket and limits go in, and nothing of its code runs before that."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.runtime.cgroups import Cgroup
+from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
+from preview.runtime.proctree import MARKER
+from preview.runtime.sandbox.owner import FIRST_UID
+from preview.runtime.sandbox.runtime import owned
+from preview.runtime.warm.held_in import find_fault
+from preview.runtime.warm.memory import memory_file
+from preview.runtime.warm.mounts import detached_mount
+from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
+from preview.runtime.warm.process import Fork, ForkedProcess, kill_by, pid_of
+from preview.runtime.warm.template_process import NoTemplate, Template
+
+__all__ = [
+    "ForkRequest",
+    "NotForked",
+    "as_not_forked",
+    "enter_group",
+    "expect_process",
+    "program_order",
+    "request_fork",
+    "sockets_of",
+]
+
+_PACKET_BYTES = 1024
+# A fork is a matter of milliseconds, of a second where fifty are made at once on a loaded machine.
+_PATIENCE_S = 10.0
+# Behind a gap, as in ``inherited``.
+_FIRST_FD = 64
+_OWN_FD = 63
+# What the view covers for each preview; what lies in there and is needed has to be put there again.
+_COVERED = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108  the sandbox's own
+
+
+class NotForked(Exception):
+    """It could not be had; says why, in half a sentence. Nothing is left.
+
+    Attributes:
+        is_its_fault: Whether that is the template's fault, so that the next fork would fail as well.
+    """
+
+    def __init__(self, why: str, *, is_its_fault: bool = True) -> None:
+        super().__init__(why)
+        self.is_its_fault = is_its_fault
+
+
+class ForkRequest:
+    """A fork that is on its way: asked for, and not let go on yet. Made by ``request_fork``; to be closed.
+
+    It needs some milliseconds to be held in; what else the process needs can be made meanwhile.
+    """
+
+    def __init__(self, template: Template, *, own_user: bool) -> None:
+        self._template = template
+        self._own_user = own_user
+        # Undone by ``close``, unless the process has it.
+        self._held = ExitStack()
+        self.ours, self.theirs = self._held.enter_context(open_pair())
+        try:
+            self._output, self.printed = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            self._held.close()
+            raise
+        self._unread = self._held.enter_context(ExitStack())
+        self._unread.callback(os.close, self._output)
+
+    def close(self) -> None:
+        """What was asked for ends, as it is not told to go on; nothing happens once there is a process."""
+        self._held.close()
+
+    async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
+        """Let it go on, in its control group, and run the specification's launcher.
+
+        Args:
+            spec: ``argv`` is the interpreter, a launcher and its arguments; its folders, user and limits are those that
+                the fork was asked for with.
+            group: It is in there before any of its code runs.
+            parks: Whether it only imports the application, and is forked in its turn; see ``snapshot``.
+
+        Raises:
+            NotForked: It could not be had.
+
+        Cancellation: what was begun ends with ``close``.
+        """
+        with as_not_forked("the template"):
+            with trio.fail_after(_PATIENCE_S):
+                return await self._complete(spec, group, parks=parks)
+        raise AssertionError("unreachable")
+
+    async def _complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool) -> ForkedProcess:
+        first = await expect_process(self.ours, b"here")
+        self._held.callback(os.close, first)
+        self._held.callback(kill_by, first)
+        if group is not None:
+            await trio.to_thread.run_sync(partial(enter_group, group, first))
+        with memory_file(json.dumps(program_order(spec, parks=parks)).encode()) as program:
+            await send(self.ours, b"go", (program, *(one.fileno() for one in sockets_of(spec).values())))
+        application = await expect_process(self.ours, b"app")
+        self._held.callback(os.close, application)
+        _check_held_in(self._template, spec, first, application, own_user=self._own_user)
+        own = self.ours.dup()
+        self._held.callback(own.close)
+        out = trio.lowlevel.FdStream(self._output)
+        # From here on the stream closes it.
+        self._unread.pop_all()
+        process = ForkedProcess(Fork(first, application, own), out, spec, group)
+        self._held.pop_all()
+        self.ours.close()
+        return process
+
+
+async def request_fork(
+    template: Template, spec: ProcessSpec, *, user: int | None, processes: int, filter_: bytes
+) -> ForkRequest:
+    """Ask a template for a process in a sandbox of its own, of which nothing runs yet.
+
+    Args:
+        template: Ready.
+        spec: Its folders and limits; what it is to run does not count yet.
+        user: In the numbers of the template; None where it has one for all.
+        processes: For RLIMIT_NPROC.
+        filter_: Of its system calls, compiled.
+
+    Raises:
+        NotForked: It could not be asked for; nothing is left.
+
+    Cancellation: what was begun is gone.
+    """
+    with as_not_forked("the template"):
+        order = _order(spec, user, processes, filter_)
+        request = ForkRequest(template, own_user=user is not None)
+        try:
+            await _ask(template, spec, request, order)
+        except BaseException:
+            request.close()
+            raise
+        return request
+    raise AssertionError("unreachable")
+
+
+async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, order: bytes) -> None:
+    with ExitStack() as closing:
+        # Until it has been told to go on, it ends by itself when our end of the socket is closed.
+        closing.callback(request.theirs.close)
+        closing.callback(os.close, request.printed)
+        descriptors = [request.theirs.fileno(), request.printed]
+        for folder in owned(spec):
+            descriptors.append(detached_mount(folder))
+            closing.callback(os.close, descriptors[-1])
+        with memory_file(order) as order_fd, trio.fail_after(_PATIENCE_S):
+            await template.ask(order_fd, descriptors)
+
+
+@contextmanager
+def as_not_forked(whom: str) -> Iterator[None]:
+    """What goes wrong with asking for a fork, as ``NotForked``."""
+    try:
+        yield
+    except trio.TooSlowError:
+        raise NotForked(f"{whom} did not answer within {_PATIENCE_S:g} s") from None
+    except (NoTemplate, PacketsEnded) as error:
+        raise NotForked(str(error) or "the fork ended before it was set up") from None
+    except OSError as error:
+        why = f"{error.strerror or error} ({error.filename})" if error.filename else error.strerror or str(error)
+        raise NotForked(why, is_its_fault=False) from error
+
+
+def _check_held_in(template: Template, spec: ProcessSpec, first: int, application: int, *, own_user: bool) -> None:
+    pids = pid_of(first), pid_of(application)
+    uid = FIRST_UID + spec.slot if own_user else os.geteuid()
+    fault = None
+    # A program may have ended by now.
+    if pids[0] is not None and pids[1] is not None:
+        fault = find_fault(pids[0], pids[1], uid=uid, outside=template.namespaces)
+    if fault is not None:
+        raise NotForked(f"the fork was ended, because {fault}")
+
+
+async def expect_process(ours: socket.socket, word: bytes) -> int:
+    """The next packet is to be this word, with a pidfd: that, which is the caller's to close.
+
+    Raises:
+        NotForked: It is something else; says what.
+        PacketsEnded: There is none.
+
+    Cancellation: nothing is lost.
+    """
+    packet, descriptors = await receive(ours, _PACKET_BYTES)
+    if packet == word and len(descriptors) == 1:
+        return descriptors[0]
+    for one in descriptors:
+        os.close(one)
+    text = packet.decode("ascii", "backslashreplace")
+    why = f"it says {printable(text, 60)!r} with {len(descriptors)} descriptors in place of {word.decode()!r} with one"
+    with suppress(ValueError, KeyError):
+        why = printable(parse(packet)["error"])
+    raise NotForked(why)
+
+
+def enter_group(group: Cgroup, first: int) -> None:
+    """Put a process into a control group. Blocks until the kernel has done so.
+
+    Raises:
+        NotForked: It has ended.
+        OSError: The kernel refuses.
+    """
+    pid = pid_of(first)
+    if pid is None:
+        raise NotForked("the fork ended before it was set up")
+    for name in group.entry_files:
+        with open(name, "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write(str(pid))
+
+
+def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) -> bytes:
+    warm = spec.warm
+    assert warm is not None, "asked for by the caller"  # noqa: S101
+    roots = (*_COVERED, *warm.anchors)
+    order = {
+        "user": user,
+        "view": {
+            "anchors": [str(one) for one in warm.anchors],
+            "folders": [str(one) for one in owned(spec)],
+            "kept": _kept(spec.readable, roots),
+            "temp_bytes": spec.limits.temp_bytes,
+        },
+        "limits": _limits(spec.limits, processes),
+        "filter": filter_.hex(),
+    }
+    return json.dumps(order).encode()
+
+
+def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object]:
+    """What is to run, as a template is told it."""
+    numbers = {placeholder: _FIRST_FD + index for index, placeholder in enumerate(sockets_of(spec))}
+    return {
+        "parks": parks,
+        "own_number": _OWN_FD,
+        "launcher": spec.argv[1],
+        "arguments": list(spec.argv[2:]),
+        # Bubblewrap tells where it has changed to, as shells do.
+        "environment": {**spec.environment, MARKER: spec.instance, "PWD": str(spec.directory)},
+        "directory": str(spec.directory),
+        "descriptors": numbers,
+        "inherited": list(numbers),
+    }
+
+
+def sockets_of(spec: ProcessSpec) -> dict[str, socket.socket]:
+    """What the process inherits, by what stands for its number."""
+    both = {FD_PLACEHOLDER: spec.listener, CONTROL_PLACEHOLDER: spec.control}
+    return {placeholder: one for placeholder, one in both.items() if one is not None}
+
+
+def _limits(limits: Limits, processes: int) -> dict[str, int]:
+    return {"NOFILE": limits.open_files, "NPROC": processes, "FSIZE": limits.file_bytes, "CORE": 0}
+
+
+def _kept(readable: Sequence[Path], roots: Sequence[Path]) -> list[str]:
+    """Those that lie in a covered place, the outermost of each."""
+    inside = sorted({one for one in readable if any(one.is_relative_to(root) for root in roots)})
+    return [str(one) for one in inside if not any(one != other and one.is_relative_to(other) for other in inside)]

@@ -1,0 +1,282 @@
+"""Which templates there are: one for each environment in use, made in the background, replaced, bounded in number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.errors import PreviewError
+from preview.runtime.warm.remembered import RememberedTemplates
+from preview.runtime.warm.template_process import USE, NoTemplate, Template, UnsafeModule
+from preview.runtime.warm.wanted import Wanted
+
+__all__ = ["Bounds", "Opener", "TemplatePool"]
+
+log = structlog.get_logger(__name__)
+
+# After so many modules that make forks unsafe the environment is not worth it.
+_MOST_UNSAFE = 8
+# Between attempts that failed.
+_FIRST_PAUSE_S = 30.0
+_LAST_PAUSE_S = 3600.0
+# Slots without a template are remembered, for why they have none.
+_MOST_REMEMBERED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What templates may take.
+
+    Attributes:
+        templates: How many at a time.
+        memory_bytes: Resident memory of each.
+        max_age_s: After that one is replaced, and with it the seed of its hashes and the places of its memory.
+    """
+
+    templates: int
+    memory_bytes: int
+    max_age_s: float
+
+
+Opener = Callable[[Wanted], AbstractAsyncContextManager[Template]]
+
+
+@dataclass(eq=False, slots=True)
+class _Live:
+    """A template that runs, and who holds it."""
+
+    template: Template
+    wanted: Wanted
+    folder: tuple[int, int]
+    uses: int = 0
+    retired: trio.Event = field(default_factory=trio.Event)
+    unused: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """One environment's template, or why it has none."""
+
+    wanted: Wanted
+    live: _Live | None = None
+    why_not: str = "its template is being made"
+    is_making: bool = False
+    used_at: float = 0.0
+    again_at: float = 0.0
+    pause_s: float = _FIRST_PAUSE_S
+    unsafe: frozenset[str] = frozenset()
+    warm_ups: bool = True
+
+
+class TemplatePool:
+    """Hands out templates that are ready, and makes those that are not.
+
+    Invariant: at most ``bounds.templates`` are ready. One that is retired while forks of it serve ends by itself, so
+    that only a small keeper is left of it, which ends with the last fork.
+
+    Args:
+        nursery: Holds the templates; leaving it ends them and all their forks.
+        opener: Starts one.
+        bounds: See ``Bounds``.
+        remembered: Is told of each use.
+    """
+
+    def __init__(self, nursery: trio.Nursery, opener: Opener, bounds: Bounds, remembered: RememberedTemplates) -> None:
+        self._nursery = nursery
+        self._opener = opener
+        self._bounds = bounds
+        self._remembered = remembered
+        # One is made at a time: it takes a core for half a second.
+        self._turn = trio.Lock()
+        self._slots: dict[str, _Slot] = {}
+
+    @property
+    def ready(self) -> list[str]:
+        """Keys of the templates that are ready."""
+        return [key for key, slot in self._slots.items() if slot.live is not None]
+
+    def is_ready(self, key: str) -> bool:
+        """Whether there is a template of this key now."""
+        slot = self._slots.get(key)
+        return slot is not None and slot.live is not None
+
+    def current(self, wanted: Wanted) -> Template:
+        """The template for it now; one is made for the next time where there is none, or where it does not have all.
+
+        Raises:
+            NoTemplate: There is none now.
+        """
+        self.want(wanted)
+        slot = self._slots[wanted.key]
+        if slot.live is None:
+            raise NoTemplate(slot.why_not)
+        if not slot.live.wanted.modules <= wanted.modules:
+            raise NoTemplate("its template has imported what this project does not, and is replaced")
+        return slot.live.template
+
+    def want(self, wanted: Wanted) -> None:
+        """Have a template for it, soon; nothing happens where one that will do is there, or is being made."""
+        slot = self._slots.setdefault(wanted.key, _Slot(wanted))
+        now = slot.used_at = trio.current_time()
+        live = slot.live
+        if live is not None and (_folder(wanted.python) != live.folder or not wanted.sees_as(live.wanted)):
+            self._retire(slot, "its environment was built anew")
+            live = None
+        is_young = live is not None and now - live.template.started_at < self._bounds.max_age_s
+        # What all projects of this environment import: an import may change what is there already, and is in effect
+        # where it was asked for alone. What others import besides is looked for again when the template is replaced.
+        modules = wanted.modules & slot.wanted.modules if is_young or slot.is_making else wanted.modules
+        slot.wanted = replace(wanted, modules=modules)
+        if live is not None and is_young and live.wanted.modules == modules:
+            return
+        if not slot.is_making and now >= slot.again_at:
+            slot.is_making = True
+            self._nursery.start_soon(self._keep, slot, name=f"template {wanted.key}")
+
+    @contextmanager
+    def use(self, wanted: Wanted) -> Iterator[Template]:
+        """The template for it, which stays while this is open; one is made for the next time where there is none.
+
+        Raises:
+            NoTemplate: There is none now.
+        """
+        self.current(wanted)
+        slot = self._slots[wanted.key]
+        live = slot.live
+        assert live is not None, "or there is none"  # noqa: S101
+        self._remembered.note(slot.wanted)
+        live.uses += 1
+        try:
+            yield live.template
+        finally:
+            live.uses -= 1
+            if not live.uses:
+                live.unused.set()
+
+    def give_up(self, template: Template, why: str) -> None:
+        """It did not do what it was asked for: it is used no more, and another is made."""
+        for key, slot in self._slots.items():
+            if slot.live is not None and slot.live.template is template:
+                log.warning("a template is given up", key=key, why=why)
+                self._put_off(slot, template)
+                self._retire(slot, why)
+                return
+
+    def _put_off(self, slot: _Slot, template: Template) -> None:
+        """A template that did well for a while is made anew at once; others later and later."""
+        now = trio.current_time()
+        if now - template.started_at > slot.pause_s:
+            slot.pause_s = _FIRST_PAUSE_S
+        else:
+            slot.again_at = now + slot.pause_s
+            slot.pause_s = min(slot.pause_s * 2, _LAST_PAUSE_S)
+
+    def _retire(self, slot: _Slot, why: str) -> None:
+        if slot.live is not None:
+            slot.live.retired.set()
+        slot.live, slot.why_not = None, why
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Make a template, and hold it until it is retired and nobody holds it.
+
+        Cancellation: it is gone with all its forks (bounded).
+        """
+        await self._turn.acquire()
+        is_mine = True
+        # As it is now that its turn has come.
+        made_of = slot.wanted
+        wanted = replace(made_of, modules=made_of.modules - slot.unsafe, warm_ups=slot.warm_ups)
+        try:
+            async with self._opener(wanted) as template:
+                self._turn.release()
+                is_mine = False
+                await self._serve(slot, template, made_of)
+        except UnsafeModule as error:
+            self._leave_out(slot, error)
+        except (NoTemplate, PreviewError, OSError) as error:
+            self._note_failure(slot, str(error))
+        finally:
+            if is_mine:
+                self._turn.release()
+            self._forget()
+
+    async def _serve(self, slot: _Slot, template: Template, made_of: Wanted) -> None:
+        """Cancellation: it is retired."""
+        if template.told.memory_bytes > self._bounds.memory_bytes:
+            raise NoTemplate(
+                f"its template takes {template.told.memory_bytes >> 20} MB, more than PREVIEW_WARM_MEMORY_MB allows"
+            )
+        slot.is_making = False
+        self._make_room(slot)
+        self._retire(slot, "its template is replaced")
+        slot.live = live = _Live(template, made_of, _folder(made_of.python))
+        log.info("template ready", key=slot.wanted.key, modules=template.told.imported)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, slot, live)
+                await live.retired.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            if slot.live is live:
+                self._retire(slot, "its template is gone")
+        template.let_go()
+        while live.uses:
+            live.unused = trio.Event()
+            await live.unused.wait()
+
+    async def _watch(self, slot: _Slot, live: _Live) -> None:
+        await live.template.wait_ended()
+        if slot.live is live:
+            log.warning("a template has ended by itself", key=slot.wanted.key)
+            self._put_off(slot, live.template)
+            self._retire(slot, "its template has ended, and is made anew")
+        live.retired.set()
+
+    def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
+        """Try again without what makes forks unsafe: the project imports it by itself then."""
+        log.info("a template does without a module", key=slot.wanted.key, module=error.module, why=str(error))
+        slot.is_making = False
+        is_use = slot.warm_ups and error.module.startswith(USE)
+        slot.warm_ups = slot.warm_ups and not is_use
+        slot.unsafe |= {error.module}
+        if len(slot.unsafe) > _MOST_UNSAFE or not (is_use or error.module in slot.wanted.modules):
+            self._note_failure(slot, str(error))
+            return
+        slot.is_making = True
+        self._nursery.start_soon(self._keep, slot, name=f"template {slot.wanted.key}")
+
+    def _note_failure(self, slot: _Slot, why: str) -> None:
+        log.warning("no template", key=slot.wanted.key, why=why)
+        slot.is_making = False
+        if slot.live is None:
+            slot.why_not = why
+        slot.again_at = trio.current_time() + slot.pause_s
+        slot.pause_s = min(slot.pause_s * 2, _LAST_PAUSE_S)
+
+    def _make_room(self, slot: _Slot) -> None:
+        others = sorted(
+            (one for one in self._slots.values() if one.live and one is not slot), key=lambda one: one.used_at
+        )
+        while others and len(others) >= self._bounds.templates:
+            self._retire(others.pop(0), f"PREVIEW_WARM_TEMPLATES={self._bounds.templates} others were used since")
+
+    def _forget(self) -> None:
+        for key, slot in list(self._slots.items()):
+            if len(self._slots) <= _MOST_REMEMBERED:
+                return
+            if slot.live is None and not slot.is_making:
+                del self._slots[key]
+
+
+def _folder(python: Path) -> tuple[int, int]:
+    """Which folder it is: the name of one that was removed and built anew is the same."""
+    try:
+        status = python.parent.stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino

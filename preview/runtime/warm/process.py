@@ -1,0 +1,188 @@
+"""A process tree that a template has forked: its first process is not the service's child."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+
+from preview.runtime import proctree
+from preview.runtime.cgroups import Cgroup
+from preview.runtime.interface import Exit, ProcessIdentity, ProcessSpec
+from preview.runtime.process import TreeProcess
+from preview.runtime.warm.packets import parse
+
+__all__ = ["Fork", "ForkedProcess", "has_ended", "kill_by", "pid_of"]
+
+# Bigger than all that a fork has to say at its end.
+_LAST_PACKET_BYTES = 256
+_LAST_WORD_S = 1.0
+
+
+class Fork:
+    """The first process of a forked tree, as ``subprocess.Popen`` shows one; see ``Leader``.
+
+    Args:
+        first: A pidfd of it; closed by ``close``.
+        application: A pidfd of the application; likewise.
+        own: The socket it speaks over; likewise.
+
+    Attributes:
+        pid: Its number here.
+        returncode: How the application ended: an exit status, or minus a signal; None until ``poll`` has seen it.
+    """
+
+    def __init__(self, first: int, application: int, own: socket.socket) -> None:
+        self.first = first
+        self._application = application
+        self.own = own
+        self.pid = pid_of(first) or 0
+        self.returncode: int | None = None
+        self._is_late = False
+        self._is_closed = False
+
+    @property
+    def application(self) -> int | None:
+        """The application's number here, while it is there."""
+        return None if self._is_closed else pid_of(self._application)
+
+    def poll(self) -> int | None:
+        """Look whether all of it has ended, and how. A world that was ended from outside is SIGKILL's."""
+        if self.returncode is None and (self._is_closed or has_ended(self.first)):
+            self.returncode = -signal.SIGKILL if self._is_closed else self._read_status()
+        return self.returncode
+
+    async def wait_told(self) -> None:
+        """Wait for what is said of its end, which may come a moment after it, and not for long.
+
+        Cancellation: nothing changes.
+        """
+        with trio.move_on_after(_LAST_WORD_S) as scope:
+            # One of its own: several tasks may wait.
+            with self.own.dup() as own:
+                await trio.lowlevel.wait_readable(own)
+        self._is_late = scope.cancelled_caught
+
+    def _read_status(self) -> int | None:
+        """None where it has ended, and who tells how has not done so yet."""
+        try:
+            packet = self.own.recv(_LAST_PACKET_BYTES)
+        except BlockingIOError:
+            return -signal.SIGKILL if self._is_late else None
+        except OSError:
+            return -signal.SIGKILL
+        with suppress(ValueError, KeyError):
+            said = parse(packet)["status"]
+            if isinstance(said, int) and 0 <= said <= 0xFFFF:
+                return os.waitstatus_to_exitcode(said)
+        return -signal.SIGKILL
+
+    def kill(self) -> None:
+        """SIGKILL for the first process, and with it for all."""
+        if not self._is_closed:
+            kill_by(self.first)
+
+    def close(self) -> None:
+        """Look at its end once more, and let go of the descriptors; nothing else is done."""
+        if self._is_closed:
+            return
+        self.poll()
+        self._is_closed = True
+        os.close(self.first)
+        os.close(self._application)
+        self.own.close()
+
+
+def kill_by(descriptor: int) -> None:
+    """SIGKILL for the process of a pidfd, if it is there."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def pid_of(descriptor: int) -> int | None:
+    """Whose pidfd this is, in our own numbers (proc(5), fdinfo); None once that process is gone."""
+    for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid":
+            return int(value) if int(value) > 0 else None
+    return None
+
+
+def has_ended(descriptor: int) -> bool:
+    """Whether the process of a pidfd has."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+class ForkedProcess(TreeProcess):
+    """See ``RunningProcess``. The first process of its namespace takes in orphans, and ends after all others."""
+
+    # The first process of its namespaces.
+    _WRAPPERS = 1
+
+    def __init__(self, fork: Fork, output: trio.lowlevel.FdStream, spec: ProcessSpec, group: Cgroup | None) -> None:
+        """Args: fork: owned from here on."""
+        super().__init__(fork, output, spec, group, wrappers=self._WRAPPERS)
+        self._fork = fork
+        self._below: tuple[int, ...] = ()
+
+    @property
+    def own(self) -> socket.socket:
+        """What it speaks over."""
+        return self._fork.own
+
+    async def wait(self) -> Exit:
+        """See ``RunningProcess``. Cancellation: nothing changes."""
+        while self._fork.poll() is None:
+            descriptor = os.dup(self._fork.first)
+            try:
+                await trio.lowlevel.wait_readable(descriptor)
+            finally:
+                os.close(descriptor)
+            if self._fork.poll() is None:
+                await self._fork.wait_told()
+        return self._read_exit(self._fork.poll() or 0)
+
+    def close(self) -> None:
+        """Let go of the descriptors it is known by; its exit can be told still."""
+        self._fork.close()
+
+    def members(self) -> list[int]:
+        """See ``RunningProcess``."""
+        return [self._fork.pid, *self._below] if self._group is None else super().members()
+
+    def _look(self) -> list[ProcessIdentity]:
+        pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
+        self._below = tuple(pids)
+        return [one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one)]
+
+    async def stop(self, grace_s: float) -> Exit:
+        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
+        with trio.move_on_after(grace_s):
+            self._ask_to_end()
+            await self.wait()
+        await self.kill()
+        return await self.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL for the namespace's first process, and with it for all; wait until all are gone.
+
+        Cancellation: it has been sent. Call it under a bounded shield.
+        """
+        if not self._gone:
+            self._fork.kill()
+        await self.wait()
+        self._gone = True
+
+    def _ask_to_end(self) -> None:
+        application = self._fork.application
+        if application is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(os.getpgid(application), signal.SIGTERM)

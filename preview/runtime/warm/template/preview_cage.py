@@ -1,0 +1,101 @@
+"""Puts a fork of the template into a sandbox of its own: another user, namespaces, files, limits, no right to more.
+
+What bubblewrap does for a process that is executed, done for one that is forked. Each step is undone by the end of the
+process. The order matters: what needs a right comes before the rights are given up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import socket
+import struct
+from typing import Any
+
+import preview_calls as calls  # type: ignore[import-not-found]
+
+__all__ = ["confine", "enter", "show_files"]
+
+_INSIDE_ID = 1000
+# linux/sockios.h, linux/if.h
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_PRIVATE = calls.MS_NOSUID | calls.MS_NODEV
+
+
+def enter(user: int | None) -> None:
+    """Become ``user``, where the template may choose, and leave all namespaces; the next fork is the first there."""
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+        calls.set_dumpable()
+    uid, gid = os.geteuid(), os.getegid()
+    calls.unshare(
+        calls.CLONE_NEWUSER
+        | calls.CLONE_NEWNS
+        | calls.CLONE_NEWPID
+        | calls.CLONE_NEWIPC
+        | calls.CLONE_NEWUTS
+        | calls.CLONE_NEWNET
+    )
+    # user_namespaces(7): without the right over groups, they have to be given up first.
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{_INSIDE_ID} {uid} 1"),
+        ("gid_map", f"{_INSIDE_ID} {gid} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123  no pathlib in the template
+            file.write(text)
+
+
+def show_files(view: dict[str, Any], folders: list[int]) -> None:
+    """What it sees: its own folders at their places, everything writable of the template's covered by something empty.
+
+    Args:
+        view: ``anchors`` (folders that hold those of all previews), ``folders`` (where its own lie), ``kept`` (what
+            lies in a place that is covered, and is needed), ``temp_bytes``.
+        folders: Descriptors of its own folders' mounts, in the order of ``folders``.
+    """
+    calls.mount("", "/", "", calls.MS_REC | calls.MS_PRIVATE)
+    kept = [(path, calls.clone_mount(path)) for path in view["kept"]]
+    size = f"size={view['temp_bytes']}"
+    temporary = ("/tmp", "/dev/shm")  # noqa: S108  its own
+    for path in temporary:
+        calls.mount("tmpfs", path, "tmpfs", _PRIVATE, f"{size},mode=1777")
+    calls.mount("devpts", "/dev/pts", "devpts", calls.MS_NOSUID | calls.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    calls.mount("proc", "/proc", "proc", _PRIVATE | calls.MS_NOEXEC)
+    covers = [path for path in view["anchors"] if not _below(path, temporary)]
+    for path in covers:
+        calls.mount("tmpfs", path, "tmpfs", _PRIVATE, "size=64k,mode=755")
+    for path, descriptor in (*kept, *zip(view["folders"], folders, strict=True)):
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+        calls.attach(descriptor, path)
+        os.close(descriptor)
+    for path in covers:
+        calls.mount("", path, "", calls.MS_REMOUNT | calls.MS_BIND | calls.MS_RDONLY | _PRIVATE)
+    _bring_up_loopback()
+
+
+def _below(path: str, roots: tuple[str, ...]) -> bool:
+    return any(path.startswith(f"{root}/") for root in roots)
+
+
+def _bring_up_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(one, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(one, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+
+
+def confine(limits: dict[str, int], program: bytes) -> None:
+    """Limits, no capabilities, no new privileges, the filter of system calls: for this process and all below it."""
+    calls.unshare(calls.CLONE_NEWCGROUP)
+    calls.drop_capabilities()
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(number)[1]
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (limit, limit))
+    calls.no_new_privileges()
+    calls.filter_calls(program)

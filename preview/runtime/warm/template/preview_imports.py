@@ -1,0 +1,164 @@
+"""What a template imports, and whether it can be forked after that."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import preview_warmups  # type: ignore[import-not-found]
+
+__all__ = ["descriptors", "import_all", "unsafe"]
+
+_MISSING_SHOWN = 200
+_PROCESS = "a process"
+_SHARING = frozenset({"_multiprocessing", "mmap", "_posixshmem", "_ctypes"})
+
+
+def import_all(modules: Sequence[str], launchers: str, warm_ups: bool, notes: int) -> dict[str, Any]:
+    """Import what there is of ``modules``; those that cannot be imported are left to the project.
+
+    Args:
+        modules: Dotted names; of a name that is no module (``sqlalchemy.orm.Session``) as much as is one.
+        launchers: The folder of the launchers, which are read too.
+        warm_ups: Whether packages are used once as well.
+        notes: A descriptor of the file in which it says what comes next; for who asks what this process has ended in.
+
+    Returns:
+        What the template says; see ``preview_template``.
+    """
+    started = time.monotonic()
+    missing: dict[str, str] = {}
+    with _recorded_reads() as reads:
+        held = descriptors()
+        _read_launchers(launchers)
+        for name in modules:
+            _note(notes, name)
+            why = _import(name)
+            if why is not None:
+                missing[name] = why[:_MISSING_SHOWN]
+            reason = unsafe(held)
+            if reason is not None:
+                return {"unsafe": name, "why": f"{name} {reason} when it is imported"}
+        if warm_ups:
+            _note(notes, f"{preview_warmups.PREFIX}packages")
+            for name in preview_warmups.warm_up():
+                reason = unsafe(held)
+                if reason is not None:
+                    return {"unsafe": f"{preview_warmups.PREFIX}{name}", "why": f"{name} {reason} when it is used"}
+    return {
+        "ready": True,
+        "imported": len(sys.modules),
+        "loaded": sorted({name.partition(".")[0] for name in sys.modules}),
+        "missing": missing,
+        "reads": dict(reads),
+        "elapsed_s": time.monotonic() - started,
+        "rss": _resident_bytes(),
+    }
+
+
+def _note(notes: int, text: str) -> None:
+    data = text.encode("utf-8", "replace")
+    os.ftruncate(notes, len(data))
+    os.pwrite(notes, data, 0)
+
+
+def _read_launchers(folder: str) -> None:
+    """Have the launchers and what they share; none of them does anything when it is imported."""
+    sys.path.insert(0, folder)
+    for file in sorted(os.listdir(folder)):  # noqa: PTH208
+        name, dot, _ = file.partition(".py")
+        if dot and name.startswith("preview_"):
+            importlib.import_module(name)
+    sys.path.remove(folder)
+
+
+def _import(name: str) -> str | None:
+    """Import a module, or a name of a module; why it could not be, or None."""
+    module, _, attribute = name.partition(":")
+    try:
+        if module not in sys.modules:
+            importlib.import_module(module)
+        found = sys.modules[module]
+        if attribute and not hasattr(found, attribute) and hasattr(found, "__path__"):
+            importlib.import_module(f"{module}.{attribute}")
+    except BaseException as error:  # noqa: BLE001  packages raise what they like, SystemExit too
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def unsafe(held: set[str]) -> str | None:
+    """Why a fork of this process would not be whole, or None."""
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+        return "starts a thread"
+    further = descriptors() - held
+    if _PROCESS in further:
+        return "starts a process"
+    if further:
+        return f"keeps {min(further)} open"
+    if _shares_memory():
+        return "shares memory with whatever it forks"
+    return None
+
+
+def _has_company() -> bool:
+    """Whether there are processes that this one, or one that it has started, may have started."""
+    # Those around it are older, and have lower numbers.
+    return any(int(name) > os.getpid() for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208
+
+
+def _shares_memory() -> bool:
+    """Whether there is memory that forks would have in common, as locks of ``multiprocessing`` lie in."""
+    # Nothing else makes it; to look at hundreds of mappings after each import would take most of the time.
+    if not _SHARING.intersection(sys.modules):
+        return False
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        return any(line.split(" ", 2)[1].startswith("rw") and line.split(" ", 2)[1][3] == "s" for line in file)
+
+
+def descriptors() -> set[str]:
+    """What is open, by what it is: a number would say nothing. Besides, whether other processes are there."""
+    found = {_PROCESS} if _has_company() else set()
+    for one in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        try:
+            target = os.readlink(f"/proc/self/fd/{one}")  # noqa: PTH115
+        except OSError:
+            continue
+        # Random numbers come from the same place for everybody.
+        if target not in ("/dev/urandom", "/dev/random", "/dev/null") and not target.startswith("/proc/"):
+            found.add(target)
+    return found
+
+
+@contextmanager
+def _recorded_reads() -> Iterator[dict[str, str | None]]:
+    """Which variables of the environment are asked for meanwhile, and what they were."""
+    reads: dict[str, str | None] = {}
+    kind = type(os.environ)
+    ask = kind.__getitem__
+
+    def asked(environ: Any, name: str) -> str:
+        try:
+            value: str = ask(environ, name)
+        except KeyError:
+            if isinstance(name, str):
+                reads[name] = None
+            raise
+        reads[name] = value
+        return value
+
+    kind.__getitem__ = asked  # type: ignore[method-assign]
+    try:
+        yield reads
+    finally:
+        kind.__getitem__ = ask  # type: ignore[method-assign]
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

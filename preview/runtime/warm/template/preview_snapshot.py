@@ -1,0 +1,116 @@
+"""A preview's own template: its application is imported, and forked for each restart, in the preview's own sandbox.
+
+Speaks over its own socket: ``{"parked": true}`` when it is imported, or ``{"refused": sentence}``; then forks for each
+byte that brings a fork's socket. A fork says ``app`` with a descriptor of itself over that, and waits:
+
+* ``in``: it is in its control group, and nobody waits for it yet: it makes pages its own that it will write to;
+* ``go``, with the order, where it prints, and what else the order names: it is the application from here on.
+
+Its end is told over its socket as ``{"status": N}``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+import preview_fresh  # type: ignore[import-not-found]
+import preview_imports  # type: ignore[import-not-found]
+import preview_pages  # type: ignore[import-not-found]
+
+__all__ = ["park"]
+
+_MOST_DESCRIPTORS = 16
+_PACKET_BYTES = 64
+# Orders: fork for a start that waits for it, or ahead of one.
+_AHEAD = b"a"
+_OWN = "@OWN_FD@"
+
+
+def park(order: dict[str, Any], output: int, own: socket.socket) -> int:
+    """Import the application, then fork on request until nobody asks any more; the exit code, of a fork too."""
+    order["descriptors"] = {_OWN: order["own_number"]}
+    launcher, arguments = preview_fresh.become(order, output, {_OWN: own.detach()})
+    own = socket.socket(fileno=order["own_number"])
+    held = preview_imports.descriptors()
+    code = preview_fresh.call(launcher.load, arguments)
+    why = f"its import ends with exit code {code}" if code else preview_imports.unsafe(held)
+    if why is not None:
+        own.send(json.dumps({"refused": why}).encode())
+        return 1
+    gc.collect()
+    gc.freeze()
+    own.send(b'{"parked": true}')
+    return _serve(own, launcher, order["environment"])
+
+
+def _serve(own: socket.socket, launcher: Any, environment: dict[str, str]) -> int:
+    # By its pidfd: the process, and the socket it is told over.
+    forks: dict[int, tuple[int, socket.socket]] = {}
+    pages: list[tuple[int, int]] = []
+    waiting = select.poll()
+    waiting.register(own, select.POLLIN)
+    while True:
+        for descriptor, _ in waiting.poll():
+            if descriptor in forks:
+                waiting.unregister(descriptor)
+                _tell_end(descriptor, *forks.pop(descriptor))
+                continue
+            packet, descriptors, _, _ = socket.recv_fds(own, _PACKET_BYTES, _MOST_DESCRIPTORS)
+            if not packet:
+                return 0
+            told = socket.socket(fileno=descriptors[0])
+            if packet == _AHEAD and forks:
+                # What the last one has written to, which has served for a while.
+                pages = preview_pages.own_pages(next(reversed(forks.values()))[0]) or pages
+            pid = os.fork()
+            if pid == 0:
+                own.close()
+                return _be_application(launcher, told, environment, pages)
+            pidfd = os.pidfd_open(pid)
+            forks[pidfd] = (pid, told)
+            waiting.register(pidfd, select.POLLIN)
+
+
+def _tell_end(descriptor: int, pid: int, told: socket.socket) -> None:
+    status = os.waitpid(pid, 0)[1]
+    os.close(descriptor)
+    with told:
+        try:
+            told.send(json.dumps({"status": status}).encode())
+        except OSError:
+            # Nobody waits for it any more.
+            return
+
+
+def _be_application(
+    launcher: Any, told: socket.socket, environment: dict[str, str], pages: list[tuple[int, int]]
+) -> int:
+    os.setsid()
+    itself = os.pidfd_open(os.getpid())
+    socket.send_fds(told, [b"app"], [itself])
+    os.close(itself)
+    word, descriptors, _, _ = socket.recv_fds(told, _PACKET_BYTES, _MOST_DESCRIPTORS)
+    if word == b"in":
+        preview_pages.touch(pages)
+        word, descriptors, _, _ = socket.recv_fds(told, _PACKET_BYTES, _MOST_DESCRIPTORS)
+    if word != b"go":
+        os._exit(1)
+    order_fd, output, *further = descriptors
+    with open(order_fd, "rb") as file:  # noqa: PTH123
+        file.seek(0)
+        order = json.load(file)
+    told.close()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sockets = dict(zip(order["inherited"], further, strict=True))
+    arguments = preview_fresh.inherit(order, output, sockets, environment)
+    preview_fresh.forget()
+    sys.stdout.flush()
+    code: int = preview_fresh.call(launcher.main, arguments)
+    return code

@@ -1,0 +1,269 @@
+"""One running template: started in its sandbox, asked for forks, ended with all that it has forked."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from preview.runtime import proctree
+from preview.runtime.warm.command import TemplateBox, template_command
+from preview.runtime.warm.held_in import namespaces_of
+from preview.runtime.warm.memory import memory_file
+from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
+from preview.runtime.warm.wanted import Wanted
+
+__all__ = ["USE", "NoTemplate", "Template", "UnsafeModule", "open_template"]
+
+# What it says of itself holds the names of hundreds of modules.
+_FIRST_PACKET_BYTES = 1 << 20
+_MOST_NOTED_BYTES = 300
+# Below bubblewrap: its first process inside, the keeper, the template; with users of its own the keeper is two.
+_AROUND, _AROUND_OWN_USERS = 3, 4
+# What ``preview_warmups`` calls the use of a package.
+USE = "use of "
+# Its namespace ends with it; milliseconds.
+_END_S = 5.0
+_GRACE_S = 1.0
+_ENVIRONMENT = {
+    # As a preview has them: what is read from the environment while packages are imported is compared later.
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "HOME": "/tmp",  # noqa: S108  the sandbox's own
+    "TMPDIR": "/tmp",  # noqa: S108
+    "PATH": "/usr/bin:/bin",
+}
+
+
+class NoTemplate(Exception):
+    """It could not be had; says why, in half a sentence."""
+
+
+class UnsafeModule(NoTemplate):
+    """A module makes forks unsafe; without it there may be a template.
+
+    Attributes:
+        module: Its name, as it was asked for.
+    """
+
+    def __init__(self, module: str, why: str) -> None:
+        super().__init__(why)
+        self.module = module
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a template says of itself. It runs packages' code, so none of it decides anything but speed.
+
+    Attributes:
+        imported: How many modules.
+        loaded: Their names at the top level.
+        reads: Variables that were read meanwhile, and what they were; None for those that are not set.
+        memory_bytes: Resident.
+    """
+
+    imported: int
+    loaded: frozenset[str]
+    reads: Mapping[str, str | None]
+    memory_bytes: int
+
+
+class Template:
+    """A template that is ready. Made by ``open_template`` alone."""
+
+    def __init__(self, control: socket.socket, told: Told, namespaces: frozenset[int]) -> None:
+        """Args: control: owned by whoever made it; namespaces: of the service and the template: no fork is in one."""
+        self._control = control
+        self.told = told
+        self.namespaces = namespaces
+        self.forks = 0
+        self.started_at = trio.current_time()
+
+    async def ask(self, order: int, descriptors: Sequence[int]) -> None:
+        """Ask for a fork; what it has to say comes over the socket among ``descriptors``.
+
+        Raises:
+            NoTemplate: It is gone.
+
+        Cancellation: it was asked, or not.
+        """
+        self.forks += 1
+        try:
+            await send(self._control, b"f", (order, *descriptors))
+        except PacketsEnded:
+            raise NoTemplate("the template has ended") from None
+
+    async def wait_ended(self) -> None:
+        """Wait until the template itself is gone, or says what nobody asked for; its forks may live.
+
+        Cancellation: nothing changes.
+        """
+        # It has nothing to say here: packages that do are not waited for to fill the service with descriptors.
+        with suppress(PacketsEnded, OSError):
+            _, descriptors = await receive(self._control, _FIRST_PACKET_BYTES)
+            for one in descriptors:
+                os.close(one)
+
+    def let_go(self) -> None:
+        """Have it end; its forks live on for as long as its context is open."""
+        self._control.close()
+
+
+@asynccontextmanager
+async def open_template(
+    box: TemplateBox, wanted: Wanted, *, prefix: Sequence[str], timeout_s: float
+) -> AsyncIterator[Template]:
+    """Start a template, and yield it when it has imported all; on leaving it is gone, and every fork of it.
+
+    Args:
+        box: Its sandbox.
+        wanted: What it is made of.
+        prefix: Goes ahead of its command line: enters its control group.
+        timeout_s: Seconds for all imports.
+
+    Raises:
+        NoTemplate: It cannot be had.
+        LaunchFailed: bubblewrap is missing.
+
+    Cancellation: it is gone (bounded).
+    """
+    with ExitStack() as closing:
+        ours, theirs = closing.enter_context(open_pair())
+        order = closing.enter_context(memory_file(_order(wanted)))
+        letting_go = closing.enter_context(ExitStack())
+        life_read, life = os.pipe2(os.O_CLOEXEC)
+        letting_go.callback(os.close, life)
+        with _closed_after(life_read):
+            popen = _start(box, wanted.python, prefix, life=life_read, control=theirs.fileno(), order=order)
+        theirs.close()
+        try:
+            told = await _introduction(ours, order, wanted, timeout_s)
+            yield Template(ours, told, _namespaces_around(popen.pid, own_users=box.own_users))
+        finally:
+            with trio.move_on_after(_END_S, shield=True):
+                await _end(popen, letting_go)
+
+
+@contextmanager
+def _closed_after(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _order(wanted: Wanted) -> bytes:
+    order = {"modules": sorted(wanted.modules), "launchers": str(wanted.launchers), "warm_ups": wanted.warm_ups}
+    return json.dumps(order).encode()
+
+
+def _start(
+    box: TemplateBox, python: Path, prefix: Sequence[str], *, life: int, control: int, order: int
+) -> subprocess.Popen[bytes]:
+    with template_command(box, python, life=life, control=control, order=order) as (command, descriptors):
+        return subprocess.Popen(
+            [*prefix, *command],
+            cwd="/",
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=descriptors,
+        )
+
+
+async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
+    """Let its keeper go, which ends with all in its world; killed, where it does not. Called under a bounded shield.
+
+    Cancellation: what was found has been sent SIGKILL, or ends by itself.
+    """
+
+    async def orphans() -> list[int]:
+        # Bubblewrap ends ahead of the first process of its namespace, which is in the session still, and then ours.
+        await trio.lowlevel.checkpoint()
+        stats = map(proctree.read_stat, proctree.children(os.getpid()))
+        return [one.identity.pid for one in stats if one is not None and one.session == popen.pid]
+
+    heads = proctree.living(proctree.children(popen.pid)) if popen.poll() is None else []
+    letting_go.close()
+    with trio.move_on_after(_END_S, shield=True):
+        with trio.move_on_after(_GRACE_S):
+            await _wait_for(popen)
+        if popen.poll() is None:
+            popen.kill()
+            await _wait_for(popen)
+        for head in heads:
+            proctree.kill(head)
+        await proctree.end_all(orphans, heads)
+        for pid in await orphans():
+            proctree.reap(pid)
+
+
+async def _wait_for(popen: subprocess.Popen[bytes]) -> None:
+    while popen.poll() is None:
+        descriptor = os.pidfd_open(popen.pid)
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout_s: float) -> Told:
+    packet: bytes = b""
+    descriptors: list[int] = []
+    try:
+        with trio.fail_after(timeout_s):
+            packet, descriptors = await receive(ours, _FIRST_PACKET_BYTES)
+    except trio.TooSlowError:
+        raise _left_in(notes, wanted, f"takes longer than {timeout_s:g} s") from None
+    except (PacketsEnded, OSError):
+        raise _left_in(notes, wanted, "ends the process") from None
+    for one in descriptors:
+        os.close(one)
+    return _told(packet)
+
+
+def _namespaces_around(leader: int, *, own_users: bool) -> frozenset[int]:
+    """Those of this process and of all around the template.
+
+    Raises:
+        NoTemplate: There is a process that the template has started; it would have what is meant for forks.
+    """
+    around = proctree.descendants(leader)
+    if len(around) > (_AROUND_OWN_USERS if own_users else _AROUND):
+        raise NoTemplate("a package of it starts a process when it is imported")
+    return frozenset().union(*map(namespaces_of, (os.getpid(), *around)))
+
+
+def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:
+    """The import that it did not come out of, as far as it has noted that."""
+    name = os.pread(notes, _MOST_NOTED_BYTES, 0).decode("utf-8", "replace")
+    if name in wanted.modules or name.startswith(USE):
+        return UnsafeModule(name, f"{name} {what} when it is imported")
+    return NoTemplate(f"a template of it {what} while it is made")
+
+
+def _told(packet: bytes) -> Told:
+    with suppress(ValueError):
+        match parse(packet):
+            case {"unsafe": str(module), "why": why}:
+                raise UnsafeModule(printable(module), printable(why))
+            case {"imported": int(imported), "loaded": list(loaded), "reads": dict(reads), "rss": int(memory_bytes)}:
+                return Told(
+                    imported=imported,
+                    loaded=frozenset(map(str, loaded)),
+                    reads={printable(name): None if value is None else str(value) for name, value in reads.items()},
+                    memory_bytes=memory_bytes,
+                )
+            case _:
+                pass
+    raise NoTemplate("the template says what nobody understands")

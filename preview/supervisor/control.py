@@ -1,0 +1,84 @@
+"""The service's end of the control channel to a process that serves: it says when it does, and is told to let go.
+
+What is at the other end is the application's, and not to be trusted: some bytes are read, of which three words count;
+anything else is nothing. A channel that is gone, silent or abused costs its own process the hand-over, and no more.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+__all__ = ["Control", "open_control"]
+
+# ``ready``, ``closed`` and ``drained``, each with its line's end, and some more.
+_MOST_BYTES = 256
+
+
+class Control:
+    """One process's channel. Made by ``open_control`` alone.
+
+    Attributes:
+        theirs: The child's end, to be inherited.
+        ready: Set when the process has said that it accepts on the listening socket.
+        closed: Set when it has said that it accepts no more.
+        drained: Set when it has said that it has answered all that it had accepted.
+    """
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        self._ours = ours
+        self.theirs = theirs
+        self.ready = trio.Event()
+        self.closed = trio.Event()
+        self.drained = trio.Event()
+
+    def has_started(self) -> None:
+        """The process has its end: with ours alone, its own end of the channel is seen here."""
+        self.theirs.close()
+
+    async def listen(self) -> None:
+        """Take in what the process says, until it says no more. Cancellation: nothing changes."""
+        heard = b""
+        while len(heard) < _MOST_BYTES:
+            await trio.lowlevel.wait_readable(self._ours)
+            try:
+                # Descriptors that come along are closed by the kernel: there is no room for them (unix(7)).
+                data = self._ours.recv(_MOST_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return
+            if not data:
+                return
+            heard += data
+            *words, _ = heard.split(b"\n")
+            if b"ready" in words:
+                self.ready.set()
+            if b"closed" in words or b"drained" in words:
+                self.closed.set()
+            if b"drained" in words:
+                self.drained.set()
+
+    def ask_to_drain(self) -> bool:
+        """Tell the process to accept no more and to end when all is answered; whether that could be said."""
+        try:
+            self._ours.send(b"drain\n")
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def open_control() -> Iterator[Control]:
+    """A channel for one process that is to be started.
+
+    Raises:
+        OSError: No descriptor is left.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        ours.setblocking(False)
+        yield Control(ours, theirs)

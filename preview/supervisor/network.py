@@ -1,0 +1,121 @@
+"""What a preview may reach: its own wish, within what the operator allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from preview.detection import ServiceNeed, StartPlan
+from preview.errors import InvalidGeneration
+from preview.isolation import Network
+from preview.settings import LEAST_LOOPBACK_PORT, Settings
+
+__all__ = ["Reach", "choose_network", "reach_of", "tell_unreachable"]
+
+_LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What one preview's processes reach, and what else they could be allowed.
+
+    Attributes:
+        network: What holds.
+        allowed: The most that a project may ask of this service.
+        ports: The machine's loopback ports that the operator names; reached under ``loopback-only`` alone.
+        own_port: Where it serves itself, inside.
+    """
+
+    network: Network
+    allowed: Network
+    ports: frozenset[int]
+    own_port: int | None = None
+
+    def reaches(self, host: str, port: int | None) -> bool:
+        """Whether its network lets it connect there; a port that is not known is one that it could not reach."""
+        if self.network is Network.HOST or (port is not None and port == self.own_port):
+            return True
+        return self.network is Network.LOOPBACK_ONLY and _is_loopback(host) and port in self.ports
+
+    def may_be_asked(self, host: str, port: int) -> bool:
+        """Whether the service may connect there to see who answers.
+
+        The address is the program's word. A name that the service looked up for it, a connection that it made, would
+        carry out of the preview what its network is to keep in; on this machine nobody outside sees either.
+        """
+        return _is_loopback(host) or self.reaches(host, port)
+
+    def advise(self, host: str | None, port: int | None) -> str:
+        """One sentence: who has to set what, so that it gets there."""
+        can_be_named = host is not None and _is_loopback(host) and (port is None or port >= LEAST_LOOPBACK_PORT)
+        needed = Network.LOOPBACK_ONLY if can_be_named else Network.HOST
+        if needed.width <= self.allowed.width and (needed is Network.HOST or port in self.ports):
+            return f'Ask for it with network = "{needed}" under [start] in preview.toml or in the launch request.'
+        if needed is Network.HOST:
+            return "To allow it, the operator sets PREVIEW_NETWORK=host (or runs it with --network host)."
+        number = "PORT" if port is None else str(port)
+        ports = ",".join([*map(str, sorted(self.ports)), number])
+        return (
+            f"To allow it, the operator sets PREVIEW_NETWORK=loopback-only and PREVIEW_LOOPBACK_PORTS={ports} "
+            f"(or runs it with --loopback-port {number})."
+        )
+
+    def describe(self) -> str:
+        """For the middle of a sentence: ``its network, none, reaches nothing but itself``."""
+        reached = "nothing but itself"
+        if self.network is Network.LOOPBACK_ONLY:
+            named = ", ".join(map(str, sorted(self.ports))) or "none"
+            reached = f"only itself and named ports of this machine ({named})"
+        return f'its network is "{self.network}", which reaches {reached}'
+
+
+def tell_unreachable(reach: Reach | None, needs: Sequence[ServiceNeed]) -> Iterator[str]:
+    """A warning for each server that the plan asks for and the preview's network does not reach."""
+    told: set[tuple[str, int]] = set()
+    for need in needs:
+        if reach is None or need.address is None or need.address in told or reach.reaches(*need.address):
+            continue
+        told.add(need.address)
+        host, port = need.address
+        source = ", ".join(part for part in (f"setting {need.setting}" if need.setting else "", need.where) if part)
+        yield f"{need.kind} at {host}:{port} ({source}) is out of reach: {reach.describe()}. {reach.advise(host, port)}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().rstrip(".") in _LOOPBACK_NAMES:
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    # To connect to 0.0.0.0 is to connect to this machine (ip(7)).
+    return address.is_loopback or address.is_unspecified
+
+
+def choose_network(settings: Settings, plan: StartPlan) -> Network:
+    """What its processes reach, as far as the runtime can hold it.
+
+    Raises:
+        InvalidGeneration: It asks for more than is allowed.
+    """
+    wanted = settings.network if plan.network is None else plan.network
+    allowed = _allowed(settings)
+    if wanted.width > allowed.width:
+        raise InvalidGeneration(
+            f'Cannot launch: it asks for network = "{wanted}", and this service allows previews "{allowed}" at most. '
+            "Take it out of preview.toml and the launch request, or let the operator set PREVIEW_NETWORK_ALLOWED.",
+            reason="network_not_allowed",
+            wanted=wanted,
+            allowed=allowed,
+        )
+    return wanted
+
+
+def reach_of(settings: Settings, network: Network, own_port: int | None) -> Reach:
+    """What a preview reaches whose network is held to ``network``."""
+    return Reach(network, _allowed(settings), frozenset(settings.loopback_ports), own_port)
+
+
+def _allowed(settings: Settings) -> Network:
+    return max(settings.network, settings.network_allowed, key=lambda one: one.width)

@@ -1,0 +1,167 @@
+"""What a project's process can be forked from: which modules a template of its environment is to have imported."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from preview.detection import Server
+from preview.environments import Environment
+from preview.runtime import ProcessSpec, Runtime, WarmStart
+from preview.settings import Settings
+from preview.supervisor.active import ActivePreview
+from preview.supervisor.command import launcher_of
+from preview.supervisor.holding import limits_of
+from preview.supervisor.steps import readable_in
+from preview.supervisor.study import Study
+from preview.supervisor.workspace import Workspace, workspace_root
+
+__all__ = ["KnownStarts", "prepare_template", "warm_start"]
+
+log = structlog.get_logger(__name__)
+
+_MOST_KNOWN: Final = 1000
+
+# What launchers load by themselves, and servers only when they start (``serve_asgi.py``, ``preview_serving.py``).
+_SERVERS: Final = {
+    Server.ASGI: (
+        *("uvicorn", "uvicorn.main", "uvicorn.config", "uvicorn.server", "uvicorn.lifespan.on", "uvicorn.loops.auto"),
+        *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.loops.asyncio"),
+        *("uvicorn.middleware.proxy_headers", "uvicorn.middleware.message_logger", "uvicorn.logging"),
+        *("asyncio", "logging.config", "encodings.idna", "h11", "concurrent.futures.thread"),
+        # Loaded by the first request that is answered in a thread.
+        *("anyio._backends._asyncio", "anyio.to_thread", "anyio.streams.memory"),
+    ),
+    Server.WSGI: ("waitress", "waitress.server", "waitress.channel", "waitress.task", "logging.config"),
+    Server.DJANGO: (
+        *("waitress", "waitress.server", "waitress.channel", "waitress.task", "logging.config"),
+        *("django.core.servers.basehttp", "django.core.wsgi"),
+    ),
+}
+# Of Django only what can be imported before there are settings: models, their forms, and all that asks for a setting on
+# its way belong to the project. What templates, forms and the admin load when they are first used is here too.
+_DJANGO: Final = (
+    *("django", "django.apps", "django.conf.locale.en.formats", "django.core.management", "django.core.handlers.wsgi"),
+    *("django.core.handlers.asgi", "django.core.mail", "django.core.paginator", "django.core.serializers.json"),
+    *("django.core.checks.security.csrf", "django.core.cache.backends.locmem", "django.core.files.storage"),
+    *("django.core.files.uploadhandler", "django.core.signing", "django.core.validators"),
+    *("django.db.models", "django.db.models.sql.compiler", "django.db.models.functions", "django.db.migrations.state"),
+    *("django.db.backends.sqlite3.base", "django.db.migrations.operations", "django.urls", "django.http"),
+    *("django.forms", "django.forms.models", "django.forms.formsets", "django.shortcuts", "django.utils.autoreload"),
+    *("django.template", "django.template.backends.django", "django.template.defaulttags", "django.template.response"),
+    *("django.template.loader_tags", "django.template.defaultfilters", "django.templatetags.static"),
+    *("django.templatetags.i18n", "django.templatetags.l10n", "django.templatetags.cache", "django.templatetags.tz"),
+    *(
+        "django.template.context_processors",
+        "django.template.loaders.app_directories",
+        "django.template.loaders.cached",
+    ),
+    *("django.middleware.cache", "django.middleware.clickjacking", "django.middleware.common"),
+    *("django.middleware.csrf", "django.middleware.security", "django.middleware.locale", "django.middleware.gzip"),
+    *("django.utils.log", "django.utils.translation.trans_real", "django.utils.translation.reloader"),
+    *("django.views.debug", "django.views.generic", "django.views.i18n", "django.views.static", "django.views.csrf"),
+    *("django.contrib.admin.options", "django.contrib.admin.apps", "django.contrib.admin.checks"),
+    *("django.contrib.admin.views.main", "django.contrib.admin.templatetags.admin_list"),
+    *("django.contrib.auth.apps", "django.contrib.auth.checks", "django.contrib.auth.hashers"),
+    *("django.contrib.auth.decorators", "django.contrib.auth.management", "django.contrib.auth.password_validation"),
+    *("django.contrib.auth.context_processors", "django.contrib.auth.tokens", "django.contrib.contenttypes.apps"),
+    *("django.contrib.contenttypes.management", "django.contrib.messages.apps", "django.contrib.messages.middleware"),
+    *("django.contrib.messages.storage.fallback", "django.contrib.messages.context_processors"),
+    *("django.contrib.sessions.apps", "django.contrib.sessions.middleware", "django.contrib.sessions.backends.base"),
+    *("django.contrib.staticfiles.apps", "django.contrib.staticfiles.handlers", "django.contrib.staticfiles.finders"),
+    *("django.contrib.staticfiles.storage", "django.contrib.staticfiles.views"),
+)
+_FRAMEWORKS: Final = {
+    "fastapi": ("fastapi", "fastapi.openapi.utils", "fastapi.openapi.docs", "pydantic", "starlette.middleware.errors"),
+    "starlette": ("starlette.applications", "starlette.routing", "starlette.responses"),
+    "flask": ("flask", "flask.json.provider", "flask.sessions", "flask.templating", "jinja2", "werkzeug.debug"),
+    "django": _DJANGO,
+}
+
+
+def warm_start(
+    settings: Settings, study: Study, environment: Environment, tell: Callable[[str], None]
+) -> WarmStart | None:
+    """What a project's process may be forked from; None where its kind has no templates.
+
+    Args:
+        settings: The service's.
+        study: Of the project.
+        environment: What it runs in.
+        tell: See ``WarmStart``.
+    """
+    plan, launcher = study.plan, launcher_of(study.plan)
+    if not settings.warm_templates or launcher is None:
+        return None
+    return WarmStart(
+        key=environment.key,
+        launcher=launcher,
+        modules=(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *study.imports),
+        own=study.own,
+        anchors=(workspace_root(settings).absolute(), settings.resolved_db_path.absolute()),
+        tell=tell,
+    )
+
+
+class KnownStarts:
+    """What the last thousand generations were started in, or made ready for.
+
+    Their next start begins with that, and may find that it is something else by now.
+    """
+
+    def __init__(self) -> None:
+        # The least recently used first.
+        self._known: OrderedDict[str, tuple[Environment, Study]] = OrderedDict()
+
+    def note(self, generation_id: str, environment: Environment, study: Study) -> None:
+        """It is about to start in this environment, or will."""
+        self._known[generation_id] = (environment, study)
+        self._known.move_to_end(generation_id)
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def spec(self, settings: Settings, preview: ActivePreview, workspace: Workspace) -> ProcessSpec | None:
+        """What a preview's start can be begun with, for ``Runtime.reserve``; None where nothing is known of it."""
+        known = self._known.get(preview.record.generation_id)
+        if known is None:
+            return None
+        environment, study = known
+        warm = warm_start(settings, study, environment, preview.log.say)
+        return (
+            None
+            if warm is None
+            else replace(
+                _early_spec(settings, environment, workspace.project, warm),
+                preview_id=preview.id,
+                listener=preview.listener,
+                writable=(workspace.project, workspace.temp, workspace.database),
+                slot=preview.record.port or 0,
+            )
+        )
+
+
+def prepare_template(
+    settings: Settings, runtime: Runtime, study: Study, environment: Environment, project: Path
+) -> None:
+    """Have a template made of an environment, before anything is launched in it. Returns at once."""
+    warm = warm_start(settings, study, environment, tell=log.debug)
+    if warm is not None:
+        runtime.prepare(_early_spec(settings, environment, project, warm))
+
+
+def _early_spec(settings: Settings, environment: Environment, project: Path, warm: WarmStart) -> ProcessSpec:
+    return ProcessSpec(
+        preview_id="template",
+        argv=[str(environment.program), str(warm.launcher)],
+        directory=project,
+        environment={},
+        listener=None,
+        limits=limits_of(settings),
+        readable=readable_in(environment),
+        warm=warm,
+    )

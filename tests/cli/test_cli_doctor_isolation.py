@@ -1,0 +1,226 @@
+"""What the doctor says of isolation, on this machine and on others."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cli_service import PROGRAM
+
+from preview.cli import isolation_checks as checked
+from preview.cli.check import Check, Result
+from preview.cli.commands import doctor
+from preview.cli.isolation_checks import isolation_checks
+from preview.isolation import Isolation, Network
+from preview.runtime import ColdStarts, Held, Ladder, PlainRuntime, ProcessSpec, Rung, RunningProcess
+from preview.settings import Settings
+
+
+class Machine(ColdStarts):
+    """A runtime as the doctor asks it."""
+
+    def __init__(
+        self, name: str = "sandbox", held: frozenset[Held] = frozenset({"memory", "cpu", "processes"})
+    ) -> None:
+        self.name = name
+        self._held = held
+
+    def describe(self) -> Mapping[str, str]:
+        return {}
+
+    def holds(self) -> frozenset[Held]:
+        return self._held
+
+    def network(self, wanted: Network) -> Network:
+        return wanted if self.name == "sandbox" else Network.HOST
+
+    def shares_listener(self, network: Network) -> bool:
+        raise AssertionError(network)
+
+    def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
+        raise AssertionError(spec)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+def found(settings: Settings, machine: Machine, monkeypatch: pytest.MonkeyPatch, *rungs: Rung) -> dict[str, Check]:
+    @asynccontextmanager
+    async def ladder(_settings: Settings, *, check: bool) -> AsyncIterator[Ladder]:
+        assert not check
+        yield Ladder(machine, rungs)
+
+    monkeypatch.setattr(checked, "open_ladder", ladder)
+    return {check.name: check for check in isolation_checks(settings)}
+
+
+def changed(settings: Settings, **values: object) -> Settings:
+    return settings.model_copy(update=values)
+
+
+MISSING = Rung("sandbox", holds=False, found="the program bwrap is not installed", advice="install it")
+
+
+def test_a_rung_that_is_missing_is_a_warning_with_its_advice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = found(settings, Machine("plain"), monkeypatch, MISSING)["sandbox"]
+    assert check == Check("sandbox", Result.WARN, MISSING.found, "install it", "isolation")
+
+
+def test_a_rung_that_is_required_and_missing_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    required = changed(settings, isolation=Isolation.REQUIRE)
+    check = found(required, Machine("plain"), monkeypatch, MISSING)["sandbox"]
+    assert check.result is Result.FAIL
+    assert "PREVIEW_ISOLATION=require" in check.found
+
+
+def test_without_a_sandbox_the_network_that_previews_really_have_is_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = found(settings, Machine("plain"), monkeypatch)["network"]
+    assert check.result is Result.WARN
+    assert check.found.startswith("host, though PREVIEW_NETWORK=none")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "none: a preview reaches nothing but itself; it may ask for no more"),
+        ({"network_allowed": Network.HOST}, "it may ask for host"),
+        ({"network_allowed": Network.LOOPBACK_ONLY, "loopback_ports": (5432, 6379)}, "(ports 5432, 6379)"),
+        ({"network": Network.HOST}, "the service itself included; it may ask for no more"),
+    ],
+)
+def test_the_network_that_previews_have_and_may_ask_for_is_said(
+    values: dict[str, object], said: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = found(changed(settings, **values), Machine(), monkeypatch)["network"]
+    assert (check.result, check.advice) == (Result.OK, "")
+    assert check.found.endswith(said)
+
+
+@pytest.mark.parametrize("name", ["network", "network_allowed"])
+def test_loopback_only_without_a_port_is_a_warning(
+    name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = found(changed(settings, **{name: Network.LOOPBACK_ONLY}), Machine(), monkeypatch)["network"]
+    assert check.result is Result.WARN
+    assert "PREVIEW_LOOPBACK_PORTS=" in check.advice
+
+
+def test_loopback_ports_that_no_preview_can_reach_are_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = found(changed(settings, loopback_ports=(5432,)), Machine(), monkeypatch)["network"]
+    assert (check.result, "PREVIEW_LOOPBACK_PORTS (5432) unused" in check.found) == (Result.WARN, True)
+    assert "PREVIEW_NETWORK=loopback-only" in check.advice
+
+
+def test_limits_are_exact(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = found(changed(settings, memory_limit_mb=300, cpu_limit=0.5, max_processes=40), Machine(), monkeypatch)
+    assert checks["memory"].found == "300 MB for all its processes, held by the kernel"
+    assert checks["processor"].found.startswith("0.5 ")
+    assert checks["processes"].found.startswith("40 ")
+
+
+def test_what_nothing_holds_is_said_to_be_unlimited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = found(settings, Machine("plain", frozenset()), monkeypatch)
+    assert "measured every 2 s" in checks["memory"].found
+    assert {checks[name].result for name in ("processor", "processes")} == {Result.WARN}
+    assert checks["processor"].found.startswith("not limited")
+
+
+def test_it_only_looks_at_a_data_folder_in_use(settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        names = [check.name for check in isolation_checks(settings)]
+    finally:
+        os.close(descriptor)
+    assert names[:4] == ["plain", "sandbox", "control groups", "network"]
+    assert [entry.name for entry in settings.data_dir.iterdir()] == ["previews.lock"]
+
+
+def test_plain_by_wish_is_told_without_a_trial(settings: Settings) -> None:
+    checks = {check.name: check for check in isolation_checks(changed(settings, isolation=Isolation.PLAIN))}
+    assert checks["sandbox"].advice == "set PREVIEW_ISOLATION=auto"
+    assert checks["network"].found.startswith("host")
+
+
+def test_a_narrow_terminal_cuts_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "70")
+    check = Check("sandbox", Result.WARN, "one two three four " * 6, "do this and that " * 6)
+    lines = doctor._text(check, 8, colour=False).splitlines()
+    assert max(map(len, lines)) <= 70
+    assert lines[1].startswith(" " * 16 + "one") or lines[1].startswith(" " * 16)
+    assert " ".join(" ".join(lines).split()).count("one two three four") == 6
+
+
+def hidden(program: str) -> list[str]:
+    """What shows this machine without a program of the system."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("no bubblewrap to hide a program with")
+    path = shutil.which(program, path="/usr/local/bin:/usr/bin:/bin")
+    assert path is not None
+    return ["bwrap", "--dev-bind", "/", "/", "--cap-add", "ALL", "--ro-bind", "/dev/null", path, "--"]
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    return {**os.environ, **folders, **more}
+
+
+def test_on_a_machine_without_bubblewrap_it_says_so_and_is_well(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*hidden("bwrap"), *PROGRAM, "doctor", "--json"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    report = json.loads(done.stdout)
+    sandbox = next(check for check in report["checks"] if check["name"] == "sandbox")
+    assert (done.returncode, report["ok"], sandbox["result"]) == (0, True, "warn")
+    assert sandbox["found"] == "the program bwrap is not installed"
+    assert "bubblewrap" in sandbox["advice"]
+
+
+@pytest.mark.parametrize("command", [["serve", "--bind", "127.0.0.1:0"], ["run", "."]])
+def test_where_isolation_is_required_and_missing_nothing_is_started(command: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*hidden("bwrap"), *PROGRAM, *command],
+        env=environment(tmp_path, PREVIEW_ISOLATION="require"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no sandbox, because the program bwrap is not installed (to do: install" in done.stderr.splitlines()[-1]
+
+
+def test_the_plain_runtime_is_described_as_it_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine("plain", PlainRuntime().holds())
+    assert found(settings, machine, monkeypatch)["memory"].result is Result.OK
+
+
+def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = Rung("sandbox", holds=True, found="own namespaces")
+    jailed = found(settings, Machine(), monkeypatch, sandbox)["builds"].found
+    assert "with this machine's network, in a sandbox" in jailed
+    assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found
+    denied = found(changed(settings, build_code="deny"), Machine(), monkeypatch, sandbox)["builds"].found
+    assert denied.startswith("no code of packages runs")

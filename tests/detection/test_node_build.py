@@ -1,0 +1,209 @@
+"""When a Node project is built before it starts, and when its sources run as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from preview.detection import Overrides, StartPlan, detect
+from preview.errors import InvalidGeneration
+
+SERVER = "const express = require('express');\nconst app = express();\napp.get('/', home);\napp.listen(3000);\n"
+BUNDLED = {"start": "node dist/bundle.js", "build": "webpack"}
+PAGES = {"start": "node server.js", "build": "vite build"}
+
+
+def plan_of(
+    folder: Path, scripts: Mapping[str, str], files: Mapping[str, str], overrides: Overrides | None = None
+) -> StartPlan:
+    package = {"scripts": scripts, "dependencies": {"express": "^4"}}
+    for name, text in {"package.json": json.dumps(package), **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return detect(folder, overrides)
+
+
+def builds(plan: StartPlan) -> list[tuple[tuple[str, ...], bool]]:
+    return [(step.argv, step.required) for step in plan.steps if step.name == "build"]
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        BUNDLED,
+        {"start": "npm run build && NODE_ENV=production node ./dist/bundle", "build": "gulp"},
+        {"start": "pm2 start dist/bundle.js --name shop", "build": "rollup -c"},
+        {"start": "nodemon dist/bundle.js", "dev": "webpack --watch & nodemon dist/bundle.js", "build": "webpack"},
+    ],
+)
+def test_what_only_a_build_makes_is_built_first(tmp_path: Path, scripts: dict[str, str]) -> None:
+    plan = plan_of(tmp_path, scripts, {"src/shop/start.js": SERVER})
+    assert builds(plan) == [(("npm", "run", "build"), True)]
+    assert plan.command[-1].removesuffix(".js") == "dist/bundle"
+    assert "is started and no source runs in its place" in plan.steps[0].why
+
+
+def test_the_program_that_builds_is_not_taken_for_the_one_that_serves(tmp_path: Path) -> None:
+    scripts = {"start": "npm run build && node dist/bundle.js", "build": "node make.js"}
+    plan = plan_of(tmp_path, scripts, {"make.js": "require('fs').mkdirSync('dist');\n"})
+    assert (builds(plan), plan.command) == ([(("npm", "run", "build"), True)], ("dist/bundle.js",))
+
+
+@pytest.mark.parametrize(
+    ("scripts", "files"),
+    [
+        ({"start": "node dist/server.js", "build": "tsc"}, {"src/server.ts": SERVER}),
+        ({"start": "node dist/bundle.js", "dev": "node src/index.js", "build": "webpack"}, {"src/index.js": SERVER}),
+        # The guess serves, and no bundler has a say in it.
+        ({"start": "node dist/bundle.js", "build": "babel src -d dist"}, {"src/server.js": SERVER}),
+        ({"start": "node dist/bundle.js"}, {"src/server.js": SERVER}),
+    ],
+)
+def test_sources_that_run_are_not_built(tmp_path: Path, scripts: dict[str, str], files: dict[str, str]) -> None:
+    plan = plan_of(tmp_path, scripts, files)
+    assert builds(plan) == []
+    assert plan.command[-1] in files
+
+
+@pytest.mark.parametrize(
+    ("scripts", "files", "said"),
+    [
+        (
+            {"start": "node dist/server.js", "build": "tsc"},
+            {"src/server.ts": SERVER},
+            (
+                'package.json "start" starts dist/server.js, which a build makes: src/server.ts is started in its '
+                "place, and `npm run build` is not run"
+            ),
+        ),
+        (
+            {"start": "node ./dist"},
+            {"src/index.js": SERVER},
+            'package.json "start" starts ./dist, which a build makes: src/index.js is started in its place',
+        ),
+    ],
+)
+def test_a_source_that_is_started_for_a_built_file_is_told(
+    tmp_path: Path, scripts: dict[str, str], files: dict[str, str], said: str
+) -> None:
+    assert said in plan_of(tmp_path, scripts, files).decisions
+
+
+@pytest.mark.parametrize("scripts", [{"start": "node src/server.js"}, {"start": "node -r dotenv/config src/server"}])
+def test_a_source_that_is_started_as_the_script_says_is_not_told(tmp_path: Path, scripts: dict[str, str]) -> None:
+    plan = plan_of(tmp_path, {**scripts, "build": "babel src -d dist"}, {"src/server.js": SERVER})
+    assert [line for line in plan.decisions if "in its place" in line] == []
+
+
+def test_a_built_file_that_the_project_brings_is_started_as_it_is(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, BUNDLED, {"src/shop/start.js": SERVER, "dist/bundle.js": SERVER})
+    assert (builds(plan), plan.command) == ([], ("dist/bundle.js",))
+
+
+def test_a_library_is_not_built_to_be_started(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"main": "dist/lib.umd.js", "scripts": {"build": "rollup -c"}}')
+    with pytest.raises(InvalidGeneration, match="Missing required files"):
+        detect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "script"),
+    [
+        ("const { RegisterRoutes } = require('./build/routes');", "generate"),
+        ("import { RegisterRoutes } from '../build/routes.js';", "generate"),
+        ("import styles from './styles.css';", None),
+        ("import { User } from './user';", None),
+        ("import type { User } from './gone';", None),
+        ("import './known';", None),
+        ("const x = condition && require('./perhaps');", None),
+    ],
+)
+def test_a_file_that_is_imported_and_that_nobody_wrote_is_made_first(
+    tmp_path: Path, line: str, script: str | None
+) -> None:
+    scripts = {"start": "tsx src/server.ts", "generate": "tsoa spec-and-routes", "build": "tsc"}
+    files = {"src/server.ts": f"{line}\n{SERVER}", "src/user.d.ts": "", "src/known.ts": ""}
+    found = [(("npm", "run", script), False)] if script else []
+    assert builds(plan_of(tmp_path, scripts, files)) == found
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        "app.use(express.static('dist'));",
+        "app.use(express.static(path.join(__dirname, 'dist')));",
+        "app.get('*', (req, res) => res.sendFile(path.resolve(__dirname, '/dist', 'index.html')));",
+    ],
+)
+def test_pages_that_are_served_are_built_where_their_tools_are_the_packages_own(tmp_path: Path, served: str) -> None:
+    plan = plan_of(tmp_path, PAGES, {"server.js": SERVER + served})
+    assert builds(plan) == [(("npm", "run", "build"), False)]
+    assert plan.steps[0].why == "dist is served and is not there"
+    assert plan.command == ("server.js",)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "served"),
+    [
+        (PAGES, "app.use(express.static('public'));"),
+        (PAGES, "app.use(express.static(folder));"),
+        ({"start": "node server.js", "build": "tsc"}, "app.use(express.static('dist'));"),
+        ({"start": "node server.js", "build": "npm install && vite build"}, "app.use(express.static('dist'));"),
+    ],
+)
+def test_pages_that_no_build_makes_are_not_built(tmp_path: Path, scripts: dict[str, str], served: str) -> None:
+    assert builds(plan_of(tmp_path, scripts, {"server.js": SERVER + served})) == []
+
+
+def test_pages_of_a_package_of_their_own_are_told_and_not_built(tmp_path: Path) -> None:
+    client = json.dumps({"scripts": {"build": "vite build"}, "dependencies": {"vite": "^5"}})
+    served = "app.use(express.static(path.join(__dirname, '/client/dist')));"
+    plan = plan_of(tmp_path, {"start": "node server.js"}, {"server.js": SERVER + served, "client/package.json": client})
+    assert builds(plan) == []
+    assert any("client/dist is served and is not there" in line for line in plan.warnings)
+
+
+def test_pages_of_a_member_of_the_workspace_are_built_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"workspaces": ["api", "web"]}')
+    served = "app.use(express.static(path.join(__dirname, '../web/dist')));"
+    web = json.dumps({"scripts": {"build": "vite build"}, "dependencies": {"vite": "^5"}})
+    files = {"api/server.js": SERVER + served, "web/package.json": web}
+    files["api/package.json"] = json.dumps({"scripts": {"start": "node server.js"}, "dependencies": {"express": "^4"}})
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect(tmp_path)
+    assert [(step.name, step.directory) for step in plan.steps] == [("build", "web")]
+
+
+def test_a_build_is_left_out_where_a_person_says_so(tmp_path: Path) -> None:
+    files = {"src/shop/start.js": SERVER, "preview.toml": '[start]\nskip_steps = ["build"]\n'}
+    assert builds(plan_of(tmp_path, BUNDLED, files)) == []
+
+
+@pytest.mark.parametrize("name", ["serve.js", "src/none.ts", "../server.js", "/etc/passwd.js", "dist/none.js"])
+def test_an_application_that_is_no_file_of_the_project_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidGeneration, match="there is no file") as caught:
+        plan_of(tmp_path, {"start": "node server.js"}, {"server.js": SERVER}, Overrides(app=name))
+    assert (caught.value.code, caught.value.details["missing_files"]) == ("invalid_generation", [name])
+
+
+@pytest.mark.parametrize(
+    ("name", "directory", "started"),
+    [
+        ("dist/server.js", None, "src/server.ts"),
+        ("src/server.js", None, "src/server.ts"),
+        ("server.ts", "src", "src/server.ts"),
+        ("dist/other.js", None, "dist/other.js"),
+    ],
+)
+def test_a_named_file_is_the_source_that_it_is_built_from(
+    tmp_path: Path, name: str, directory: str | None, started: str
+) -> None:
+    scripts = {"start": "node dist/server.js", "build": "tsc"}
+    plan = plan_of(tmp_path, scripts, {"src/server.ts": SERVER}, Overrides(app=name, directory=directory))
+    assert plan.command[-1] == started
+    assert bool(builds(plan)) is (started == "dist/other.js")

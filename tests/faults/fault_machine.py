@@ -1,0 +1,98 @@
+"""What the machine holds of a service's previews: processes, ports, folders, cgroups; looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from preview.runtime.proctree import descendants, is_zombie, read_marker
+
+__all__ = ["below", "cgroups", "listening", "marked", "name_of", "send", "small_disk", "works_in"]
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())  # noqa: PTH208
+
+
+def marked(preview_ids: Iterable[str]) -> dict[int, str]:
+    """Living processes anywhere that were started for one of these previews."""
+    wanted = frozenset(preview_ids)
+    found = {}
+    for pid in _pids():
+        marker = read_marker(pid)
+        if marker in wanted and not is_zombie(pid):
+            found[pid] = marker
+    return found
+
+
+def below(pid: int) -> list[int]:
+    """Living processes below the service: whatever it has started or adopted."""
+    return [one for one in descendants(pid) if not is_zombie(one)]
+
+
+def works_in(folder: Path) -> list[int]:
+    """Processes whose working folder is in this one, deleted or not."""
+    found = []
+    for pid in _pids():
+        with suppress(OSError):
+            target = os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)")  # noqa: PTH115
+            if target.startswith(f"{folder}/"):
+                found.append(pid)
+    return found
+
+
+def listening(first: int, last: int) -> list[int]:
+    """Ports of the range that somebody listens on (proc_net(5): state 0A)."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                port = int(fields[1].rpartition(":")[2], 16)
+                if fields[3] == "0A" and first <= port <= last:
+                    found.add(port)
+    return sorted(found)
+
+
+def cgroups(preview_ids: Iterable[str]) -> list[str]:
+    """Control groups that are named for one of these previews."""
+    wanted = frozenset(preview_ids)
+    found = []
+    for root, folders, _ in os.walk("/sys/fs/cgroup"):
+        found += [os.path.join(root, one) for one in folders if any(name in one for name in wanted)]  # noqa: PTH118
+    return found
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:500]
+    except OSError:
+        return "(gone)"
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Whether there was somebody to send it to."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def small_disk(folder: Path, size_mib: int) -> Iterator[Path | None]:
+    """A file system of its own, in memory, that can be filled; None where this process may not mount one."""
+    folder.mkdir(parents=True)
+    options = f"size={size_mib}m,mode=0700"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "preview-faults", folder], capture_output=True)
+    if mounted.returncode != 0:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], capture_output=True, check=True)

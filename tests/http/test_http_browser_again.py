@@ -1,0 +1,139 @@
+"""Access that changes between two requests of one connection: the very next one is asked for by what holds then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from browser_kit import Door, open_door
+
+from preview.proxy.admission import RequestHead
+
+_LAST = b"0\r\n\r\n"
+
+
+async def _status(stream: trio.SocketStream, head: bytes) -> int:
+    """Ask with exactly these bytes; the status of the answer, which is read whole."""
+    await stream.send_all(head)
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += await stream.receive_some()
+    fields, _, body = raw.partition(b"\r\n\r\n")
+    sizes = [int(line.split(b":")[1]) for line in fields.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    while len(body) < sizes[0] if sizes else not body.endswith(_LAST):
+        body += await stream.receive_some()
+    return int(fields.split(b" ")[1])
+
+
+def _get(door: Door, cookie: str, target: str = "/") -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: {door.host}\r\nCookie: {cookie}\r\n\r\n".encode()
+
+
+async def _revoke_share(door: Door) -> None:
+    (share,) = door.edge.app.backend.access.shares(door.preview.id)
+    assert door.edge.app.backend.access.revoke_share(door.preview.id, share.id)
+    await trio.lowlevel.checkpoint()
+
+
+async def _revoke_all(door: Door) -> None:
+    door.edge.app.backend.access.revoke_all(door.preview.id)
+    await trio.lowlevel.checkpoint()
+
+
+async def _expire(door: Door) -> None:
+    book = door.edge.app.backend.access
+    now = book._clock
+    book._clock = lambda: now() + 10_000_000
+    await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_shared"),
+    [(_revoke_all, False), (_revoke_all, True), (_revoke_share, True), (_expire, False), (_expire, True)],
+)
+async def test_access_that_is_taken_back_or_expires_is_gone_for_the_very_next_request(
+    tmp_path: Path, change: Callable[[Door], Awaitable[None]], is_shared: bool
+) -> None:
+    async with open_door(tmp_path) as door:
+        asked = _Again(door)
+        cookie, stream = await door.cookie(share=is_shared), await door.connect()
+        assert [await _status(stream, _get(door, cookie, f"/{at}")) for at in range(3)] == [200, 200, 200]
+        assert asked.admitted == 2
+        await change(door)
+        assert await _status(stream, _get(door, cookie)) == 401
+        assert (asked.admitted, asked.refused) == (2, 1)
+
+
+async def test_a_preview_that_is_public_no_more_is_so_for_the_very_next_request(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, stream, book = _Again(door), await door.connect(), door.edge.app.backend.access
+        book.set_public(door.preview.id, public=True)
+        assert [await _status(stream, _get(door, "a=b")) for _ in range(2)] == [200, 200]
+        assert asked.admitted == 1
+        book.set_public(door.preview.id, public=False)
+        assert await _status(stream, _get(door, "a=b")) == 401
+        book.set_public(door.preview.id, public=True)
+        assert await _status(stream, _get(door, "a=b")) == 200
+
+
+async def test_a_preview_that_has_ended_is_not_asked_again(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        cookie, stream = await door.cookie(), await door.connect()
+        assert [await _status(stream, _get(door, cookie)) for _ in range(2)] == [200, 200]
+        door.end()
+        assert await _status(stream, _get(door, cookie)) != 200
+
+
+async def test_the_next_process_gets_the_next_request(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, cookie, stream = _Again(door), await door.cookie(), await door.connect()
+        assert [await _status(stream, _get(door, cookie)) for _ in range(2)] == [200, 200]
+        door.preview.record = replace(door.preview.record, pid=2)
+        assert await _status(stream, _get(door, cookie)) == 200
+        # Nothing idle is there for it: a new connection has to be waited for.
+        assert asked.admitted == 2
+        door.preview.is_replaced = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_status, stream, _get(door, cookie))
+            while not asked.refused:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            door.preview.is_replaced = False
+
+
+async def test_the_service_s_own_addresses_and_other_previews_are_not_let_in_again(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, cookie, stream = _Again(door), await door.cookie(), await door.connect()
+        assert await _status(stream, _get(door, cookie)) == 200
+        assert await _status(stream, _get(door, cookie, "/.preview/none")) == 404
+        assert asked.refused == 1
+        other = _get(door, cookie).replace(door.preview.id.encode()[-6:], b"234567")
+        assert await _status(stream, other) in {401, 404}
+
+
+async def test_whoever_comes_with_a_bearer_token_is_asked_each_time(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, stream = _Again(door), await door.connect()
+        token = door.bearer()["Authorization"]
+        head = f"GET / HTTP/1.1\r\nHost: {door.host}\r\nAuthorization: {token}\r\n\r\n".encode()
+        assert [await _status(stream, head) for _ in range(2)] == [200, 200]
+        assert (asked.admitted, asked.refused) == (0, 0)
+
+
+class _Again:
+    """Counts what the doorman says to requests like one before."""
+
+    def __init__(self, door: Door) -> None:
+        doorman = door.edge.app.doorman
+        self.admitted = self.refused = 0
+        inner = doorman._again
+
+        def again(preview: object, visitor: object, head: RequestHead) -> object:
+            found = inner(preview, visitor, head)  # type: ignore[arg-type]  # as it was given
+            self.admitted += found is not None
+            self.refused += found is None
+            return found
+
+        doorman._again = again  # type: ignore[method-assign,assignment]

@@ -1,0 +1,142 @@
+"""What a preview's network means for a real launch: a wrong port, a database that is out of reach or allowed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from launch_kit import Rig, ask, command, open_rig, story
+
+from preview.detection import ServiceKind, ServiceNeed, StartPlan
+from preview.errors import InvalidGeneration
+from preview.isolation import Network
+from preview.lifecycle import State
+from preview.settings import Settings
+from preview.supervisor import needs as needs_module
+from preview.supervisor.elsewhere import find_elsewhere, listening_sockets
+
+SERVE = """
+import http.server, os, socket, sys
+said = b"well"
+if len(sys.argv) > 2:
+    with socket.create_connection(("127.0.0.1", int(sys.argv[2])), 5) as one: said = one.recv(100)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(said)
+port = int(sys.argv[1])
+print("listening on", port, flush=True)
+http.server.HTTPServer(("", port), Handler).serve_forever()
+"""
+ASKS_A_DATABASE = """
+import os, socket, sys, time
+try: socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+except OSError as error: sys.exit(f"psycopg.OperationalError: {error} (Connection refused)")
+"""
+
+OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
+
+
+@pytest.fixture
+def open_network_rig(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> OpenRig:
+    @asynccontextmanager
+    async def opened(**values: object) -> AsyncIterator[Rig]:
+        settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, **values)
+        with trio.fail_after(60):
+            async with open_rig(settings, monkeypatch) as rig:
+                yield rig
+
+    return opened
+
+
+@asynccontextmanager
+async def database() -> AsyncIterator[int]:
+    """Something of this machine that answers on a port of its loopback."""
+
+    async def greet(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.send_all(b"rows")
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, greet, 0, host="127.0.0.1"))
+        yield listeners[0].socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+def needing(plan: StartPlan, port: int) -> StartPlan:
+    need = ServiceNeed(ServiceKind.POSTGRESQL, "DATABASE_URL", "db.py:1", at_startup=True, address=("127.0.0.1", port))
+    return replace(plan, services=(need,))
+
+
+@pytest.mark.parametrize("isolation", ["auto", "plain"])
+async def test_a_command_that_listens_elsewhere_is_told_where(
+    open_network_rig: OpenRig, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    monkeypatch.setattr(needs_module, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(needs_module, "_LONG_PATIENCE_S", 0.2)
+    monkeypatch.setattr(needs_module, "_LOOK_S", 0.2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        wrong = free.getsockname()[1]
+    async with open_network_rig(isolation=isolation, usage_interval_s=0.1) as rig:
+        preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", str(wrong)))
+        assert preview.record.state is State.FAILED
+        assert f"It listens on port {wrong} and is asked on {preview.record.port}." in (preview.record.reason or "")
+
+
+@pytest.mark.parametrize("isolation", ["auto", "plain"])
+async def test_a_command_that_listens_at_its_port_is_not_elsewhere(open_network_rig: OpenRig, isolation: str) -> None:
+    async with open_network_rig(isolation=isolation, loopback_ports="5432", network="loopback-only") as rig:
+        preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", "$PORT"))
+        assert preview.record.state is State.RUNNING, story(preview)
+        assert (await ask(preview)).text == "well"
+        assert await find_elsewhere(preview) is None
+
+
+async def test_a_database_that_runs_but_is_out_of_reach_is_explained_by_the_network(
+    open_network_rig: OpenRig,
+) -> None:
+    async with database() as port, open_network_rig() as rig:
+        plan = needing(command("python", "ask.py", str(port)), port)
+        preview = await rig.start({"ask.py": ASKS_A_DATABASE}, plan)
+        if preview.holding is not None and preview.holding.network is not Network.NONE:
+            pytest.skip("no sandbox holds its network here")
+        warning = next(line for line in story(preview) if "is out of reach" in line)
+        assert warning.startswith(f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, db.py:1) is out of reach")
+        assert preview.record.state is State.FAILED
+        reason = preview.record.reason or ""
+        assert 'One runs there, but its network is "none"' in reason
+        assert f"--loopback-port {port}" in reason
+
+
+async def test_a_database_whose_port_is_named_is_reached(open_network_rig: OpenRig) -> None:
+    async with database() as port, open_network_rig(network="loopback-only", loopback_ports=str(port)) as rig:
+        plan = needing(command("python", "serve.py", "$PORT", str(port)), port)
+        preview = await rig.start({"serve.py": SERVE}, plan)
+        assert preview.record.state is State.RUNNING, story(preview)
+        assert (await ask(preview)).text == "rows"
+        assert not [line for line in story(preview) if "out of reach" in line]
+
+
+async def test_a_project_that_asks_for_more_than_is_allowed_is_refused(open_network_rig: OpenRig) -> None:
+    async with open_network_rig() as rig:
+        plan = replace(command("python", "serve.py"), network=Network.HOST)
+        with pytest.raises(InvalidGeneration, match="PREVIEW_NETWORK_ALLOWED"):
+            await rig.start({"serve.py": SERVE}, plan)
+
+
+def test_listening_sockets_are_read_as_the_kernel_writes_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        found = dict(listening_sockets(Path("/proc/self/net/tcp").read_text().splitlines()))
+        assert found[os.fstat(one.fileno()).st_ino] == one.getsockname()[1]
+        assert os.fstat(other.fileno()).st_ino not in found
+    assert list(listening_sockets(["", "0A 0A 0A 0A", "sl a:xyz b 0A 1 2 3 4 5 six"])) == []

@@ -1,0 +1,189 @@
+"""Real projects, in the sandbox: a start that is forked answers as the cold one does, and never with older code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from launch_kit import ANN, Rig, ask, open_rig, says, story, target
+
+from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.lifecycle import State
+from preview.runtime.proctree import MARKER
+from preview.runtime.warm import WarmRuntime
+from preview.settings import Settings
+from preview.supervisor import ActivePreview, FilesChange
+
+# What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
+LOOK = """
+import os, sys, time
+os.environ.setdefault("SET_BY_ITSELF", "yes")
+def look():
+    return {
+        "version": VERSION,
+        "variables": dict(os.environ),
+        "time zone": time.strftime("%Z"),
+        "directory": os.getcwd(),
+        "main": sys.modules["__main__"].__spec__ is None,
+        "loaded": "shop.names" in sys.modules,
+        "path": sys.path[:3],
+        "argv": sys.argv[:1],
+        "descriptors": sum(os.path.exists("/proc/self/fd/%d" % one) for one in range(3, 60)),
+    }
+"""
+FASTAPI = """
+from fastapi import FastAPI
+from shop.names import VERSION
+from shop.look import look
+app = FastAPI()
+@app.get("/")
+def home(): return look()
+"""
+FLASK = """
+from flask import Flask, jsonify
+from shop.names import VERSION
+from shop.look import look
+app = Flask(__name__)
+@app.get("/")
+def home(): return jsonify(look())
+"""
+DJANGO = """
+from pathlib import Path
+from django.http import JsonResponse
+from django.urls import path
+from shop.names import VERSION
+from shop.look import look
+SECRET_KEY, DEBUG, ROOT_URLCONF, ALLOWED_HOSTS = "x" * 50, False, "project", []
+TIME_ZONE = "Asia/Tokyo"
+INSTALLED_APPS, STATIC_URL = ["django.contrib.staticfiles"], "/static/"
+def home(request): return JsonResponse(look())
+urlpatterns = [path("", home)]
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A project and how it starts."""
+
+    requirement: str
+    file: str
+    app: str
+    plan: StartPlan
+
+    def files(self, version: str) -> Mapping[str, str]:
+        return {
+            "requirements.txt": f"{self.requirement}\n",
+            self.file: self.app,
+            "shop/__init__.py": "",
+            "shop/names.py": f"VERSION = {version!r}\n",
+            "shop/look.py": f"from shop.names import VERSION\n{LOOK}",
+            # As projects have them that are translated: no module of theirs.
+            "locale/de/names.po": "",
+        }
+
+
+def plan_of(framework: str, server: Server, module: str, attribute: str, **variables: str) -> StartPlan:
+    """With variables that the framework reads, and that are no reason for a cold start."""
+    given = {name: Variable(name, value, Origin.PROJECT) for name, value in variables.items()}
+    chosen = target(module, attribute, framework=framework)
+    return StartPlan(framework, Toolchain.PYTHON, server, chosen, variables=given)
+
+
+DJANGO_PLAN = plan_of("django", Server.DJANGO, "project", "", DJANGO_SETTINGS_MODULE="project", SECRET_KEY="x")
+KINDS: Mapping[str, Kind] = {
+    "fastapi": Kind("fastapi", "main.py", FASTAPI, plan_of("fastapi", Server.ASGI, "main", "app", PYTHONPATH="shop")),
+    "flask": Kind(
+        "flask", "app.py", FLASK, plan_of("flask", Server.WSGI, "app", "app", FLASK_DEBUG="0", LANG="C.UTF-8")
+    ),
+    "django": Kind("django", "project.py", DJANGO, DJANGO_PLAN),
+}
+
+
+@pytest.fixture
+async def rig(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Rig]:
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, warm_templates=3)
+    with trio.fail_after(150):
+        async with open_rig(settings, monkeypatch) as opened:
+            if not isinstance(opened.service.previews._house.runtime, WarmRuntime):
+                pytest.skip("no template can be made on this machine")
+            yield opened
+
+
+async def start(rig: Rig, kind: Kind, version: str) -> ActivePreview:
+    preview = await rig.start(kind.files(version), kind.plan)
+    assert preview.record.state is State.RUNNING, story(preview)
+    return preview
+
+
+async def template_is_ready(rig: Rig) -> None:
+    runtime = rig.service.previews._house.runtime
+    assert isinstance(runtime, WarmRuntime)
+    while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody that a template is ready
+        await trio.sleep(0.01)
+
+
+async def seen(preview: ActivePreview) -> dict[str, Any]:
+    """What the program finds, but for what is the preview's own."""
+    answer = await ask(preview)
+    assert answer.status_code == 200, story(preview)
+    text = answer.text.replace(preview.id, "ID").replace(str(preview.record.port), "PORT")
+    found: dict[str, Any] = json.loads(text)
+    # Names the process among those of the preview.
+    assert found["variables"].pop(MARKER).startswith("ID")
+    return found
+
+
+async def kept_is_said(preview: ActivePreview) -> None:
+    while not any(line.startswith("the application is kept") for line in story(preview)):  # noqa: ASYNC110
+        await trio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) -> None:
+    """One story for each kind, as an environment and a template are dear."""
+    preview = await start(rig, kind, "one")
+    assert "started cold: its template is being made" in story(preview)
+    cold = await seen(preview)
+    await rig.service.previews.stop("g1")
+    await template_is_ready(rig)
+
+    preview = await start(rig, kind, "one")
+    (sentence,) = (line for line in story(preview) if line.startswith("started "))
+    assert sentence.startswith("started warm: ")
+    assert sentence.endswith(" modules were there already")
+    warm = await seen(preview)
+    assert warm == cold
+
+    await rig.service.previews.restart(ANN, "g1")
+    await kept_is_said(preview)
+    forks = [line for line in story(preview) if line.startswith("started ")]
+    await rig.service.previews.restart(ANN, "g1")
+    assert [line for line in story(preview) if line.startswith("started ")] == forks
+    assert await seen(preview) == cold
+
+    await rig.service.previews.reload(ANN, "g1", FilesChange({"shop/names.py": b"VERSION = 'two'\n"}))
+    assert await seen(preview) == {**cold, "version": "two"}
+    await rig.service.previews.restart(ANN, "g1")
+    assert await seen(preview) == {**cold, "version": "two"}
+
+
+async def test_an_application_that_cannot_be_kept_leaves_the_template_to_others(rig: Rig) -> None:
+    kind = KINDS["flask"]
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    files = {**kind.files("one"), kind.file: thread + kind.app}
+    preview = await rig.start(files, kind.plan)
+    await template_is_ready(rig)
+    await rig.service.previews.restart(ANN, "g1")
+    refused = "restarts import the application anew: starts a thread"
+    await says(preview, refused)
+    await rig.service.previews.restart(ANN, "g1")
+    told = [line.partition(":")[0] for line in story(preview) if line.startswith("started ")]
+    assert told == ["started cold", "started warm", "started warm"]
+    assert story(preview).count(refused) == 1

@@ -1,0 +1,80 @@
+"""A service in a process of its own, which a test may kill or run as another user.
+
+Prints one line of JSON: the process's pids, outermost first; or why the machine does not sandbox. Then sleeps.
+
+Usage: runtime_driver.py plain|sandbox|warm PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import child_programs
+import structlog
+import trio
+from runtime_kit import INTERPRETER, LIMITS, PYTHON
+from runtime_warm import open_texts
+
+from preview.runtime import (
+    FD_PLACEHOLDER,
+    PlainRuntime,
+    ProcessSpec,
+    Refusal,
+    Runtime,
+    SandboxRuntime,
+    child_subreaper,
+    probe_sandbox,
+    proctree,
+)
+from preview.runtime.warm.possible import why_never
+
+# Its output is read as JSON.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+async def main(name: str, project: Path, program: str, listener_fd: int | None) -> None:
+    async with AsyncExitStack() as stack:
+        etc = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(child_subreaper())
+        sandbox = await probe_sandbox(Path(etc))
+        if isinstance(sandbox, Refusal) and name != "plain":
+            print(json.dumps({"refused": sandbox.reason}), flush=True)
+            return
+        if isinstance(sandbox, SandboxRuntime) and name == "warm" and (why := why_never(sandbox.parts)) is not None:
+            print(json.dumps({"refused": why}), flush=True)
+            return
+        runtime: Runtime = PlainRuntime()
+        if isinstance(sandbox, SandboxRuntime) and name != "plain":
+            runtime = sandbox if name == "sandbox" else await stack.enter_async_context(open_texts(sandbox))
+        listener = None if listener_fd is None else socket.socket(fileno=listener_fd)
+        argv = [*PYTHON, getattr(child_programs, program), FD_PLACEHOLDER]
+        spec = ProcessSpec(
+            preview_id="preview_test",
+            argv=argv,
+            directory=project,
+            environment={},
+            listener=listener,
+            limits=LIMITS,
+            readable=INTERPRETER,
+            writable=(project,),
+            slot=1 if listener is None else listener.getsockname()[1],
+        )
+        async with runtime.open_process(spec) as process:
+            said = await process.output.receive_some()
+            pids = [process.identity.pid, *proctree.descendants(process.identity.pid)]
+            print(
+                json.dumps({"uid": os.getuid(), "service": os.getpid(), "said": said.decode().strip(), "pids": pids}),
+                flush=True,
+            )
+            await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    descriptor = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    trio.run(main, sys.argv[1], Path(sys.argv[2]), sys.argv[3], descriptor)

@@ -1,0 +1,197 @@
+"""What starts a small program under each runtime, and sees that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from runtime_kit import (
+    INTERPRETER,
+    LIMITS,
+    PYTHON,
+    Start,
+    make_runtime,
+    none_but,
+    open_descriptors,
+    sandbox_or_skip,
+    strangers,
+    zombies,
+)
+from runtime_warm import KeptTemplate, keep_template, open_texts
+
+from preview.isolation import Network
+from preview.runtime import (
+    Limits,
+    ProcessSpec,
+    RunningProcess,
+    Runtime,
+    SandboxRuntime,
+    bind_in_range,
+    child_subreaper,
+    proctree,
+)
+
+
+@pytest.fixture(params=["plain", "sandbox", "warm"])
+def manner(request: pytest.FixtureRequest) -> str:
+    """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""
+    name: str = request.param
+    if name != "plain":
+        sandbox_or_skip()
+    return name
+
+
+@pytest.fixture(scope="session")
+def kept_template() -> Iterator[KeptTemplate]:
+    with keep_template(sandbox_or_skip()) as kept:
+        yield kept
+
+
+@pytest.fixture
+def kept(manner: str, request: pytest.FixtureRequest) -> KeptTemplate | None:
+    """The template that programs are forked from, where they are started so."""
+    return request.getfixturevalue("kept_template") if manner == "warm" else None
+
+
+@pytest.fixture
+async def runtime(manner: str, kept: KeptTemplate | None) -> AsyncIterator[Runtime]:
+    with child_subreaper():
+        if kept is None:
+            yield make_runtime(manner)
+            return
+        before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
+        async with open_texts(sandbox_or_skip(), kept) as made:
+            yield made
+        await none_but(others)
+        assert open_descriptors() <= before
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxRuntime]:
+    made = sandbox_or_skip()
+    with child_subreaper():
+        yield made
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as bound:
+        yield bound
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The only folder that the program is given."""
+    folder = tmp_path / "project"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
+    def begin(
+        program: str,
+        *arguments: str,
+        limits: Limits = LIMITS,
+        network: Network = Network.NONE,
+        environment: dict[str, str] | None = None,
+        readable: tuple[Path, ...] = (),
+    ) -> AbstractAsyncContextManager[RunningProcess]:
+        spec = ProcessSpec(
+            preview_id="preview_test",
+            argv=[*PYTHON, program, *arguments],
+            directory=project,
+            environment={"ONLY": "this"} if environment is None else environment,
+            listener=listener,
+            limits=limits,
+            readable=(*INTERPRETER, *readable),
+            writable=(project,),
+            network=network,
+            slot=listener.getsockname()[1],
+        )
+        return _in_time(runtime, spec)
+
+    return begin
+
+
+@asynccontextmanager
+async def _in_time(runtime: Runtime, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
+    # In the test's own task: a deadline in a fixture would not cancel the test.
+    with trio.fail_after(20):
+        async with runtime.open_process(spec) as process:
+            yield process
+
+
+@pytest.fixture
+def start(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
+    return starter(runtime, listener, project)
+
+
+@pytest.fixture
+def start_sandboxed(sandbox: SandboxRuntime, listener: socket.socket, project: Path) -> Start:
+    return starter(sandbox, listener, project)
+
+
+@pytest.fixture(params=["sandbox", "warm"])
+def cage(request: pytest.FixtureRequest) -> str:
+    """How a sandboxed program is started."""
+    sandbox_or_skip()
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def caged(cage: str, request: pytest.FixtureRequest) -> AsyncIterator[Runtime]:
+    """A runtime that isolates."""
+    with child_subreaper():
+        if cage == "sandbox":
+            yield sandbox_or_skip()
+            return
+        async with open_texts(sandbox_or_skip(), request.getfixturevalue("kept_template")) as made:
+            yield made
+
+
+@pytest.fixture(autouse=True)
+def known_strangers() -> None:
+    strangers.clear()
+    strangers.update(proctree.descendants(os.getpid()))
+
+
+@asynccontextmanager
+async def _nothing_further() -> AsyncIterator[None]:
+    """Of each process that is started meanwhile, neither it nor a descriptor is left."""
+    before = open_descriptors()
+    known = set(proctree.descendants(os.getpid()))
+    yield
+    await none_but(known)
+    assert zombies() == []
+    assert open_descriptors() <= before
+
+
+@pytest.fixture
+async def nothing_left_of_it(runtime: Runtime) -> AsyncIterator[None]:
+    """Nothing is left of any process, while the runtime is open still."""
+    async with _nothing_further():
+        yield
+
+
+@pytest.fixture
+async def start_caged(caged: Runtime, listener: socket.socket, project: Path) -> AsyncIterator[Start]:
+    """Starts programs sandboxed, cold and warm; nothing is left of any."""
+    async with _nothing_further():
+        yield starter(caged, listener, project)
+
+
+@pytest.fixture
+async def nothing_left() -> AsyncIterator[None]:
+    """Neither processes nor descriptors are left."""
+    before = open_descriptors()
+    yield
+    left = [pid for pid in proctree.descendants(os.getpid()) if proctree.read_marker(pid) == "preview_test"]
+    assert left == []
+    assert zombies() == []
+    assert open_descriptors() <= before

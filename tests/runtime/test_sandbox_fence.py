@@ -1,0 +1,83 @@
+"""The inherited socket is of the machine's network; in a sandbox without one it serves, and does nothing else."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+import sandbox_programs as programs
+from runtime_kit import Start
+
+from preview.isolation import Network
+from preview.runtime import FD_PLACEHOLDER, bind_in_range
+from preview.runtime.sandbox.fence import fence
+
+
+async def attempts(start: Start, listener: socket.socket, network: Network) -> dict[str, str]:
+    """What the program could do with the socket that it listens on and the one that it has accepted."""
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as other:
+        port = str(other.getsockname()[1])
+        async with start(programs.TURN_SOCKETS_ROUND, FD_PLACEHOLDER, port, network=network) as process:
+            with socket.socket() as client:
+                # Not waited for: the program may have reset the connection by the time that we would look at it.
+                client.setblocking(False)
+                client.connect_ex(listener.getsockname())
+                told: dict[str, str] = json.loads(b"".join([chunk async for chunk in process.output]))
+    return told
+
+
+async def test_neither_the_listening_nor_an_accepted_socket_connects_to_the_machine(
+    start_caged: Start, listener: socket.socket
+) -> None:
+    told = await attempts(start_caged, listener, Network.NONE)
+    assert told == {"accepted": "timed out", "listening": "timed out", "unlocked": "Operation not permitted"}
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_with_the_machines_network_there_is_no_fence(start_sandboxed: Start, listener: socket.socket) -> None:
+    told = await attempts(start_sandboxed, listener, Network.HOST)
+    assert (told["accepted"], told["listening"]) == ("reached", "reached")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_fenced_socket_serves(host: str) -> None:
+    with bind_in_range(host, 20_000, 32_000) as listener:
+        listener.settimeout(5)
+        fence(listener)
+        fence(listener)  # the second time nothing happens
+        with socket.create_connection(listener.getsockname()[:2], timeout=5) as client:
+            accepted, _ = listener.accept()
+            with accepted:
+                client.sendall(b"asked" * 100_000)
+                client.shutdown(socket.SHUT_WR)
+                taken = b"".join(iter(lambda: accepted.recv(65536), b""))
+                accepted.sendall(b"answered")
+            assert client.recv(100) == b"answered"
+    assert taken == b"asked" * 100_000
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_nothing_of_a_fenced_socket_on_loopback_leaves_the_machine(host: str) -> None:
+    with bind_in_range(host, 20_000, 32_000) as listener:
+        listener.settimeout(5)
+        fence(listener)
+        with socket.create_connection(listener.getsockname()[:2], timeout=5):
+            accepted, _ = listener.accept()
+        with accepted:
+            programs.forget(accepted)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
+
+
+def test_an_accepted_socket_of_a_fenced_one_takes_nothing_on_another_port() -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as listener:
+        listener.settimeout(5)
+        fence(listener)
+        with socket.create_connection(listener.getsockname(), timeout=5):
+            accepted, _ = listener.accept()
+        with accepted:
+            programs.forget(accepted)
+            accepted.bind(("127.0.0.1", 0))
+            accepted.listen()
+            with pytest.raises(TimeoutError):
+                socket.create_connection(accepted.getsockname(), timeout=0.2)

@@ -1,0 +1,47 @@
+"""What a template says unasked: packages run in it, and may say anything on its socket."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from runtime_kit import open_descriptors
+
+from preview.runtime.warm.packets import open_pair
+from preview.runtime.warm.pool import Bounds, TemplatePool
+from preview.runtime.warm.remembered import RememberedTemplates
+from preview.runtime.warm.template_process import Template, Told
+from preview.runtime.warm.wanted import Wanted
+
+
+# Seventy are more than there is room for, upon which the kernel cuts them off.
+@pytest.mark.parametrize("descriptors", [0, 3, 70])
+async def test_a_template_that_speaks_unasked_is_used_no_more_and_harms_nobody(
+    tmp_path: Path, descriptors: int
+) -> None:
+    theirs: list[socket.socket] = []
+
+    @asynccontextmanager
+    async def open_template(_wanted: Wanted) -> AsyncIterator[Template]:
+        with open_pair() as (ours, other):
+            theirs.append(other)
+            yield Template(ours, Told(1, frozenset(), {}, 1), frozenset())
+
+    before = open_descriptors()
+    async with trio.open_nursery() as nursery:
+        bounds = Bounds(templates=1, memory_bytes=1, max_age_s=60)
+        pool = TemplatePool(nursery, open_template, bounds, RememberedTemplates(tmp_path))
+        pool.want(Wanted("key", tmp_path / "python", tmp_path, (), frozenset(), ()))
+        await trio.testing.wait_all_tasks_blocked()
+        assert pool.ready == ["key"]
+        socket.send_fds(theirs[0], [b"hello"], [0] * descriptors)
+        with trio.fail_after(5):
+            while pool.ready:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert open_descriptors() <= before
