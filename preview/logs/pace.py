@@ -39,6 +39,11 @@ class OutputPace:
         """Hold nothing back any more: the child has ended, and what is in its pipe is all there will be."""
         self._hurry.set()
 
+    @property
+    def hurries(self) -> bool:
+        """Whether ``hurry`` was called."""
+        return self._hurry.is_set()
+
     def take(self, count: int) -> float:
         """Note ``count`` bytes read; for how many seconds to read no more."""
         now = trio.current_time()

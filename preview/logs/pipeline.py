@@ -13,6 +13,7 @@ from preview.logs.broadcast import Broadcast
 from preview.logs.cursor import Cursor
 from preview.logs.events import End, Level, LogLine, StatusChange
 from preview.logs.framing import LineFramer
+from preview.logs.gather import Gather
 from preview.logs.marks import STARTUP_PHASE, system_mark
 from preview.logs.pace import OutputPace
 from preview.logs.reader import read_lines
@@ -24,6 +25,9 @@ from preview.logs.writer import LogWriter
 from preview.settings import Settings
 
 __all__ = ["PreviewLog"]
+
+# A pause ends in the first turn of the loop, or a pipe is found readable; in the second it is read; then it is known.
+_READ_TURNS = 3
 
 
 class PreviewLog:
@@ -53,6 +57,7 @@ class PreviewLog:
         self._ready = False
         # Of what is read now: one stream, or two while a process takes over from another.
         self._paces: dict[trio.abc.ReceiveStream, OutputPace] = {}
+        self._gathers: set[Gather] = set()
         self._status: StatusChange | None = None
         self._end: End | None = None
 
@@ -122,15 +127,30 @@ class PreviewLog:
                 published(range(first, self._last_seq + 1))
 
         self._paces[stream] = pace = OutputPace(self._settings.output_bytes_per_s, held)
+        gather = Gather()
+        self._gathers.add(gather)
         try:
-            await read_lines(stream, framer, publish, pace)
+            await read_lines(stream, framer, publish, pace, gather)
         finally:
             del self._paces[stream]
+            self._gathers.discard(gather)
+
+    async def read_on(self) -> None:
+        """Let what is in the child's pipes by now be read: one round of it, if it prints no faster than it may.
+
+        Cancellation: nothing changes.
+        """
+        for gather in self._gathers:
+            gather.end()
+        for _ in range(_READ_TURNS):
+            await trio.lowlevel.checkpoint()
 
     def hurry(self, stream: trio.abc.ReceiveStream) -> None:
         """Read what is left of a child's output without a pause: it has ended."""
         if stream in self._paces:
             self._paces[stream].hurry()
+            for gather in self._gathers:
+                gather.end()
 
     def mark_ready(self) -> None:
         """The preview answers: the child's lines are no longer those of a start-up."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import trio
 
 from preview.logs.framing import LineFramer
+from preview.logs.gather import Gather
 from preview.logs.pace import OutputPace
 
 __all__ = ["read_lines"]
@@ -21,11 +22,6 @@ _SILENCE_S = 0.2
 # … or when it has grown for this long.
 _PATIENCE_S = 1.0
 _LATE_S = 0.05
-# What a child prints line by line is read at most this often: a line wakes up everything behind the reader, and twenty
-# lines do no more than that. The first one after such a silence is read at once.
-_GATHER_S = 0.003
-# A child that prints more than this meanwhile is read without a pause: its pipe would fill, and it would have to wait.
-_GATHER_BYTES = 16 * 1024
 
 
 async def read_lines(
@@ -33,6 +29,7 @@ async def read_lines(
     framer: LineFramer,
     publish: Callable[[list[str]], None],
     pace: OutputPace | None = None,
+    gather: Gather | None = None,
 ) -> None:
     """Pass the lines of ``stream`` to ``publish``, at most those of one read at a time, until it ends or breaks.
 
@@ -43,10 +40,11 @@ async def read_lines(
         framer: Fresh.
         publish: Must not raise.
         pace: How fast to read; None as fast as it comes.
+        gather: Its pauses, for who wants to end them; None are its own.
 
     Cancellation: what was read is published, the unfinished line too.
     """
-    pending_since = read_at = trio.current_time()
+    pending_since, gather = trio.current_time(), gather or Gather()
     lines: list[str] = []
     read_bytes = _CHUNK_BYTES if pace is None else min(_CHUNK_BYTES, pace.read_bytes)
     try:
@@ -72,12 +70,11 @@ async def read_lines(
                 del lines[:_TURN_LINES]
                 if lines:
                     await trio.lowlevel.checkpoint()
-            since_s, read_at = trio.current_time() - read_at, trio.current_time()
-            pause_s = 0.0 if pace is None else pace.take(len(chunk))
-            if len(chunk) < _GATHER_BYTES * min(1.0, since_s / _GATHER_S):
-                pause_s = max(pause_s, _GATHER_S)
-            if pause_s:
-                await _wait(pause_s, pace)
+            pause_s, gather_s = 0.0 if pace is None else pace.take(len(chunk)), gather.after(len(chunk))
+            if pace is not None and pause_s > gather_s:
+                await pace.wait(pause_s)
+            elif gather_s and not (pace is not None and pace.hurries):
+                await gather.wait(gather_s)
     except trio.BrokenResourceError:
         # The other end is gone in a way that is no clean end of file; there is nothing more to read.
         return
@@ -85,10 +82,3 @@ async def read_lines(
         lines += framer.flush()
         for start in range(0, len(lines), _TURN_LINES):
             publish(lines[start : start + _TURN_LINES])
-
-
-async def _wait(seconds: float, pace: OutputPace | None) -> None:
-    if pace is None:
-        await trio.sleep(seconds)
-    else:
-        await pace.wait(seconds)

@@ -6,6 +6,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from log_room import Room
 
 from preview.logs.framing import LineFramer
 from preview.logs.pace import OutputPace
@@ -106,28 +107,19 @@ async def test_lines_printed_one_by_one_are_read_together_and_the_first_of_them_
 
 
 async def test_the_last_lines_of_a_child_that_has_ended_are_read_without_a_pause(
-    autojump_clock: trio.testing.MockClock,
+    room: Room, mock_clock: trio.testing.MockClock
 ) -> None:
-    del autojump_clock
     send, stream = trio.testing.memory_stream_one_way_pair()
-    pace, read_at = OutputPace(RATE), -1.0
-    published: list[str] = []
-
+    log = room.log()
     async with trio.open_nursery() as nursery:
-
-        async def read() -> None:
-            nonlocal read_at
-            await read_lines(stream, LineFramer(1024), published.extend, pace)
-            read_at = trio.current_time()
-
-        nursery.start_soon(read)
-        await trio.sleep(1)
+        # The clock stands still: no pause would ever be over.
+        nursery.start_soon(log.read_output, stream)
+        await trio.testing.wait_all_tasks_blocked()
         await send.send_all(b"bye\n")
         await trio.testing.wait_all_tasks_blocked()
         await send.aclose()
-        pace.hurry()
-        ended_at = trio.current_time()
-    assert (published, read_at) == (["bye"], ended_at)
+        log.hurry(stream)
+    assert [line.message for line in log.last_lines(9)] == ["bye"]
 
 
 async def test_a_child_that_prints_fast_is_read_without_a_pause(autojump_clock: trio.testing.MockClock) -> None:

@@ -157,6 +157,21 @@ async def test_a_late_wake_up_does_not_cut_a_line(room: Room) -> None:
     assert [line.message for line in log.last_lines(9)] == ["beginning"]
 
 
+async def test_who_asks_what_was_printed_until_now_does_not_wait_for_the_pause_in_which_lines_gather(
+    room: Room, mock_clock: trio.testing.MockClock
+) -> None:
+    log = room.log()
+    reading, writing = os.pipe()
+    async with trio.lowlevel.FdStream(reading) as stream, trio.open_nursery() as nursery:
+        nursery.start_soon(log.read_output, stream)
+        with os.fdopen(writing, "wb", buffering=0) as child:
+            for number in range(1, 4):
+                child.write(b"line\n")
+                # The clock stands still: no pause would ever be over.
+                await log.read_on()
+                assert log.last_seq == number
+
+
 async def test_a_chunk_of_many_short_lines_is_published_in_turns_and_whole_when_cancelled() -> None:
     send, stream = trio.testing.memory_stream_one_way_pair()
     published: list[list[str]] = []

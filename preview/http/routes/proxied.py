@@ -36,8 +36,6 @@ _ENVELOPE_BYTES = 64 * 1024
 # A process that has ended is known to have within milliseconds; why it did, once its last words are read.
 _EXIT_S = 0.1
 _REASON_S = 1.0
-# The first finds the pipe readable, in the second it is read.
-_TURNS = 2
 
 
 def proxy_routes(contract: Contract) -> Blueprint:
@@ -72,17 +70,12 @@ def proxy_routes(contract: Contract) -> Blueprint:
             # What it has printed until then is found by this.
             error.details["request_id"] = asked.request_id
             raise
-        await _read_on()
+        # What it has printed ahead of its answer is in the pipe by now.
+        await preview.log.read_on()
         lines = range(before + 1, preview.log.last_seq + 1)
         return json_answer(view.proxied(Call(answer, asked.request_id, lines)))
 
     return routes
-
-
-async def _read_on() -> None:
-    """Let what the preview has printed ahead of its answer be read: it is in the pipe by now. Cancellation: as ever."""
-    for _ in range(_TURNS):
-        await trio.lowlevel.checkpoint()
 
 
 async def _read_envelope(settings: Settings) -> EnvelopeBody:
