@@ -60,11 +60,11 @@ class DirectStreams:
             )
             log_.broadcast.add(found)
             self._nursery.start_soon(_run, found)
-        found.watchers += 1
+        found.came()
         try:
             yield found
         finally:
-            found.watchers -= 1
+            found.went()
             if not found.watchers:
                 del self._groups[key]
                 log_.broadcast.remove(found)

@@ -65,7 +65,7 @@ class FanOut:
         last_seq, status, end: Where the members stand, once the round that is under way is over (a ``Front``).
         moved: Set at the next round.
         has_failed: Nothing is told any more.
-        watchers: How many readers there are, those that are catching up too; kept by whoever opens them.
+        watchers: How many readers there are, those that are catching up too: ``came`` and ``went`` count them.
         pages: Of the database, for those that are catching up; none is kept once all have.
     """
 
@@ -119,13 +119,21 @@ class FanOut:
         self._pending.append(event)
         self._pending_bytes += size
 
+    def came(self) -> None:
+        """There is one more reader, which has still to catch up."""
+        self.watchers += 1
+
+    def went(self) -> None:
+        """A reader is gone for good, and has left before."""
+        self.watchers -= 1
+        self._forget_pages()
+
     def join(self, member: Member) -> bool:
         """Whether the member is told everything from now on: it stands where the others do, and that is not the end."""
         if self.end is not None or not member.cursor.stands_at(self):
             return False
         self._live[member] = self._round
-        if len(self._live) >= self.watchers:
-            self.pages.clear()
+        self._forget_pages()
         return True
 
     def leave(self, member: Member) -> None:
@@ -161,6 +169,11 @@ class FanOut:
         for member in list(self._live):
             self.leave(member)
             member.wake()
+
+    def _forget_pages(self) -> None:
+        """Nobody who is behind is left to want them."""
+        if len(self._live) >= self.watchers:
+            self.pages.clear()
 
     async def _rounds(self) -> None:
         """Take the members to the end of the log."""

@@ -265,6 +265,24 @@ async def test_lines_that_have_left_memory_come_from_the_database_up_to_where_th
     assert reader.numbers == list(range(1, 32))
 
 
+async def test_pages_are_kept_as_long_as_somebody_is_behind(make_room: MakeRoom, nursery: trio.Nursery) -> None:
+    room = make_room(max_log_lines=5)
+    await room.add_preview(A)
+    log = room.log()
+    for number in range(1, 31):
+        log.say(str(number))
+    group, live, behind = open_group(log, nursery), Reader(log, 30), Reader(log, 0)
+    await nursery.start(run_log_writer, room.writer)
+    for reader in (live, behind):
+        group.came()
+        group.join(reader)
+    await behind.cursor.catch_up(group, group.pages)
+    assert (group.live, len(group.pages)) == (1, 1)
+    # Its client is gone, as far as it has come.
+    group.went()
+    assert len(group.pages) == 0
+
+
 async def test_a_failure_wakes_the_members(log: PreviewLog, nursery: trio.Nursery) -> None:
     group, reader = open_group(log, nursery), Reader(log, 0)
     group.join(reader)

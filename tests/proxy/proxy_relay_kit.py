@@ -102,6 +102,30 @@ class Front:
         return read_answer(raw, method)
 
 
+@dataclass
+class HeldSecond:
+    """A server whose second answer on a connection waits to be let go, behind ``asked``; further words are its end."""
+
+    answer: bytes
+    asked: trio.Event = field(default_factory=trio.Event)
+    go_on: trio.Event = field(default_factory=trio.Event)
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(ok(b"first"))
+        await stream.receive_some()
+        self.asked.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._see_the_end, stream)
+            await self.go_on.wait()
+            await stream.send_all(self.answer)
+
+    async def _see_the_end(self, stream: trio.SocketStream) -> None:
+        if await stream.receive_some() == b"":
+            self.ended.set()
+
+
 async def send_and_read(stream: trio.SocketStream, *pieces: bytes) -> bytes:
     got = bytearray()
     try:

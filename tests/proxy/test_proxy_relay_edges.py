@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 import trio
 import trio.testing
-from proxy_relay_kit import Front, get, ok, recording, relay_to, request
+from proxy_relay_kit import Front, HeldSecond, get, ok, recording, relay_to, request
 from structlog.testing import capture_logs
 
 from preview.http.relay.reading import RECEIVE_BYTES
@@ -57,28 +57,18 @@ async def test_at_a_shutdown_a_connection_ends_as_soon_as_the_answer_that_had_be
 
 
 async def test_a_mistake_of_ours_with_a_request_that_came_ahead_of_the_answer_ends_its_connection_too() -> None:
-    go_on, asked = trio.Event(), trio.Event()
-
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.receive_some()
-        await stream.send_all(ok(b"first"))
-        await stream.receive_some()
-        asked.set()
-        await go_on.wait()
-        await stream.send_all(ok(b"second"))
-        await stream.receive_some()
-
-    async with relay_to(serve, keep_alive_s=20) as front, await trio.open_tcp_stream(*front.address) as stream:
+    second = HeldSecond(ok(b"second"))
+    async with relay_to(second.serve, keep_alive_s=20) as front, await trio.open_tcp_stream(*front.address) as stream:
         await stream.send_all(get())
         await _until(stream, b"first")
         await stream.send_all(get())
-        await asked.wait()
+        await second.asked.wait()
         (known,) = front.relay.known._young.values()
         known.again = lambda _: 1 / 0  # type: ignore[assignment,return-value]
         await stream.send_all(get())
         await trio.testing.wait_all_tasks_blocked(0.01)
         with capture_logs() as logged:
-            go_on.set()
+            second.go_on.set()
             assert (await _ended(front, stream)).endswith(b"second")
             await trio.testing.wait_all_tasks_blocked(0.005)
         assert [one["event"] for one in logged] == ["connection failed"]

@@ -8,7 +8,7 @@ import socket
 import pytest
 import trio
 import trio.testing
-from proxy_relay_kit import Front, Handler, Seen, get, ok, recording, relay_to, request
+from proxy_relay_kit import Front, Handler, HeldSecond, Seen, get, ok, recording, relay_to, request
 from structlog.testing import capture_logs
 
 from preview.proxy.admission import OwnAnswer
@@ -249,21 +249,13 @@ async def test_a_preview_that_does_not_answer_in_time_is_told_of_as_that() -> No
 
 
 async def test_a_client_that_goes_ends_the_request_at_the_preview_and_is_told_of() -> None:
-    asked, ended = trio.Event(), trio.Event()
-
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.receive_some()
-        await stream.send_all(ok(b"first"))
-        await stream.receive_some()
-        asked.set()
-        assert await stream.receive_some() == b""
-        ended.set()
-
-    async with relay_to(serve) as front:
+    second = HeldSecond(b"")
+    async with relay_to(second.serve) as front:
         async with await _known(front) as stream:
             await stream.send_all(get())
-            await asked.wait()
-        await ended.wait()
+            await second.asked.wait()
+        await second.ended.wait()
+        second.go_on.set()
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert front.door.asked_again == 1
         # As on the ordinary way, where the log's line has no status.
@@ -315,23 +307,13 @@ async def test_a_request_that_comes_ahead_of_the_answer_waits_for_its_turn() -> 
 
 
 async def test_at_a_shutdown_a_request_under_way_is_answered_and_the_connection_ends() -> None:
-    go_on, asked = trio.Event(), trio.Event()
-
-    async def serve(stream: trio.SocketStream) -> None:
-        await stream.receive_some()
-        await stream.send_all(ok(b"first"))
-        await stream.receive_some()
-        asked.set()
-        await go_on.wait()
-        await stream.send_all(ok(b"done"))
-        await stream.receive_some()
-
-    async with relay_to(serve) as front, await _known(front) as stream:
+    second = HeldSecond(ok(b"done"))
+    async with relay_to(second.serve) as front, await _known(front) as stream:
         await stream.send_all(get())
-        await asked.wait()
+        await second.asked.wait()
         front.stop.set()
         await trio.testing.wait_all_tasks_blocked(0.01)
-        go_on.set()
+        second.go_on.set()
         raw = b"".join([part async for part in stream])
         assert raw.endswith(b"done")
         assert b"connection: close" in raw
