@@ -73,12 +73,14 @@ class Stat:
 
     Attributes:
         identity: Which process it is.
+        name: Its program's, the first 15 bytes.
         has_ended: It waits to be reaped (a zombie), or is being reaped.
         parent: Its parent's pid.
         session: Its session: the leader's pid.
     """
 
     identity: ProcessIdentity
+    name: str
     has_ended: bool
     parent: int
     session: int
@@ -91,9 +93,10 @@ def read_stat(pid: int) -> Stat | None:
     except _GONE:
         return None
     # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name ahead of them may hold spaces.
-    fields = text[text.rindex(")") + 2 :].split()
+    end = text.rindex(")")
+    fields = text[end + 2 :].split()
     identity = ProcessIdentity(pid, int(fields[19]), boot_id())
-    return Stat(identity, fields[0] in _ENDED, int(fields[1]), int(fields[3]))
+    return Stat(identity, text[text.index("(") + 1 : end], fields[0] in _ENDED, int(fields[1]), int(fields[3]))
 
 
 def identify(pid: int) -> ProcessIdentity | None:

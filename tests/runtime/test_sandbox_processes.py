@@ -12,12 +12,14 @@ from pathlib import Path
 
 import child_programs as programs
 import pytest
+from cgroups_support import open_tree
 from runtime_fixtures import starter
 from runtime_kit import LIMITS, Start, read_all, read_line
 
-from preview.runtime import Exit, SandboxRuntime, linux
+from preview.runtime import Exit, SandboxRuntime, child_subreaper, linux, proctree
 from preview.runtime.sandbox import process as process_module
 from preview.runtime.sandbox import runtime as sandbox_module
+from preview.runtime.sandbox.probe import probe_sandbox
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives users away")
 ONE_MORE = "import subprocess; print(subprocess.run(['/bin/true']).returncode)"
@@ -111,3 +113,15 @@ async def test_a_sandbox_that_was_never_looked_at_ends_as_well(start_sandboxed: 
     async with start_sandboxed(programs.SLEEP) as process:
         os.kill(process.identity.pid, signal.SIGKILL)
         assert await process.wait() == Exit(signal=signal.SIGKILL)
+
+
+async def test_nothing_is_left_of_a_sandbox_whose_program_has_ended_before_anybody_looked(
+    tmp_path: Path, nothing_left: None
+) -> None:
+    # Bubblewrap ends as soon as it knows the exit code, and the first process of its namespace mostly ahead of that.
+    before = set(proctree.children(os.getpid()))
+    with child_subreaper():
+        async with open_tree(tmp_path) as groups:
+            for _ in range(40):
+                assert isinstance(await probe_sandbox(tmp_path / "etc", groups), SandboxRuntime)
+                assert set(proctree.children(os.getpid())) <= before

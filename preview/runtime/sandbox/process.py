@@ -12,12 +12,13 @@ from preview.runtime import proctree
 from preview.runtime.interface import Exit, ProcessIdentity
 from preview.runtime.process import TreeProcess
 
-__all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application", "reap_orphans"]
+__all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application"]
 
 # Bubblewrap's own: one process outside, and the first one inside.
 WRAPPERS_A_STEP = 2
 # The first process of the namespace is bubblewrap's own, which takes in orphans; the application is the second.
 _APPLICATION_PID = 2
+_WRAPPER = "bwrap"
 _FIRST_SIGNAL_CODE = 128
 
 
@@ -30,11 +31,15 @@ def find_application(leader: int) -> int | None:
     return max(found)[1] if found else None
 
 
-def reap_orphans() -> None:
-    """Take in the first processes of namespaces whose bubblewrap ended ahead of them: nobody else waits for them."""
-    for pid in proctree.children(os.getpid()):
-        if proctree.is_zombie(pid) and proctree.namespace_pids(pid)[1:][-1:] == [1]:
-            proctree.reap(pid)
+def _orphaned_heads() -> list[ProcessIdentity]:
+    """First processes of namespaces whose bubblewrap has ended ahead of them: they die of that, and are ours to reap.
+
+    What we have started ourselves is never the first of a namespace; a fork may be, and is not called so.
+    """
+    children = proctree.children(os.getpid())
+    firsts = [pid for pid in children if proctree.namespace_pids(pid)[1:][-1:] == [1]]
+    stats = [stat for stat in map(proctree.read_stat, firsts) if stat is not None and stat.name == _WRAPPER]
+    return [stat.identity for stat in stats]
 
 
 async def _nothing_more() -> list[int]:
@@ -89,14 +94,14 @@ class SandboxedProcess(TreeProcess):
             proctree.kill(head)
         self._signal_group(signal.SIGKILL)
         await self.wait()
+        if not is_complete:
+            heads = tuple(dict.fromkeys((*heads, *_orphaned_heads())))
         # The first process of a namespace ends after all others in it (pid_namespaces(7)); then it is ours to reap.
         for head in heads:
             # Without a descriptor it is asked again and again below.
             with suppress(OSError):
                 await proctree.wait_ended(head)
         await proctree.end_all(_nothing_more, heads)
-        if not is_complete:
-            reap_orphans()
         self._gone = True
 
     def _note(self) -> None:
