@@ -14,6 +14,11 @@ const LIVES: readonly [string, number][] = [
   ["7 days", 7 * 24 * HOUR_S],
 ];
 
+/** Each machine takes names below `localhost` for itself (RFC 6761, section 6.3). */
+function isLocal(address: string): boolean {
+  return new URL(address).hostname.endsWith("localhost");
+}
+
 interface ShareDialogProps {
   client: PreviewClient;
   generationId: string;
@@ -94,6 +99,12 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
           </li>
         ))}
       </ul>
+      {access?.shares.some((one) => isLocal(one.url)) && (
+        <p className={styles.hint} role="note">
+          These links lead to the service from its own machine only: <code>PREVIEW_DOMAIN</code> gives previews an
+          address for others.
+        </p>
+      )}
       <label className={styles.public}>
         <input
           type="checkbox"
