@@ -23,7 +23,7 @@ from preview.private import make_private_folder
 from preview.runtime import Ladder, Rung, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
-from preview.supervisor import House, PreviewManager, PushQueue, reconcile, run_builder, run_cleanup
+from preview.supervisor import House, PreviewManager, PushQueue, Turns, reconcile, run_builder, run_cleanup
 
 __all__ = ["Service", "open_service"]
 
@@ -101,6 +101,7 @@ async def open_service(
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,
+                    starting=Turns(settings.starts_at_once),
                     door=ladder.door,
                 )
                 users, log_store = UserStore(database), LogStore(database)

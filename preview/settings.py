@@ -192,6 +192,7 @@ class Settings(BaseSettings):
     max_previews: Count = 100
     max_streams_per_user: Count = 20
     launches_per_minute: Count = 120
+    starts_at_once: Count | None = None
     min_free_disk_bytes: int = Field(256 * _MIB, ge=0, validation_alias=_env("MIN_FREE_DISK"))
 
     # What holds a preview in

@@ -9,6 +9,7 @@ from preview.supervisor.interface import FilesChange, Launched, LaunchRequest, R
 from preview.supervisor.manager import PreviewManager
 from preview.supervisor.reconcile import Reconciled, reconcile
 from preview.supervisor.run import House, run_preview
+from preview.supervisor.turns import Turns
 
 __all__ = [
     "ActivePreview",
@@ -21,6 +22,7 @@ __all__ = [
     "PushQueue",
     "Reconciled",
     "Reloaded",
+    "Turns",
     "User",
     "check_free_disk",
     "clean_once",

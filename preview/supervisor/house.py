@@ -13,6 +13,7 @@ from preview.runtime.cgroups import Door
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.supervisor.study import Studies
+from preview.supervisor.turns import Turns
 from preview.supervisor.warming import KnownStarts
 from preview.supervisor.watch_disk import Watchers
 
@@ -31,6 +32,8 @@ class House:
         disk_watchers: All that watch a preview's disk.
         studies: What was read of projects.
         known: What generations are started in.
+        reading: Who may study a project now: that is Python code, of which one thread runs at a time.
+        starting: Who may start its processes now.
         door: To the control groups, where the machine has them.
     """
 
@@ -45,4 +48,6 @@ class House:
     disk_watchers: Watchers = field(default_factory=Watchers)
     studies: Studies = field(default_factory=Studies)
     known: KnownStarts = field(default_factory=KnownStarts)
+    reading: Turns = field(default_factory=lambda: Turns(1))
+    starting: Turns = field(default_factory=Turns)
     door: Door | None = None

@@ -32,6 +32,7 @@ from preview.supervisor.snapshots import Snapshots
 from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan
 from preview.supervisor.steps import Stage, run_steps
 from preview.supervisor.study import Study
+from preview.supervisor.turns import Turn
 from preview.supervisor.watch import watch_deadlines, watch_health
 from preview.supervisor.watch_disk import watch_disk
 from preview.supervisor.workspace import Workspace, open_workspace
@@ -117,11 +118,16 @@ async def _in_environment(preview: ActivePreview, house: House, workspace: Works
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
         house.known.note(preview.record.generation_id, environment, study)
         stage = make_stage(preview, house, workspace, study, environment)
-        await run_steps(preview, stage)
-        await _serve(preview, house, stage)
+        async with house.starting.open_turn(partial(_tell_waiting, preview)) as turn:
+            await run_steps(preview, stage)
+            await _serve(preview, house, stage, turn)
 
 
-async def _serve(preview: ActivePreview, house: House, stage: Stage) -> None:
+def _tell_waiting(preview: ActivePreview, ahead: int) -> None:
+    preview.log.say(f"it waits for its turn: {ahead} {'start is' if ahead == 1 else 'starts are'} ahead")
+
+
+async def _serve(preview: ActivePreview, house: House, stage: Stage, turn: Turn) -> None:
     """The preview's nurseries: environments end after the processes that run in them, these after their watchers."""
     async with trio.open_nursery() as holders:
         holds, snapshots = Holds(holders), Snapshots(preview, holders)
@@ -130,7 +136,7 @@ async def _serve(preview: ActivePreview, house: House, stage: Stage) -> None:
             async with trio.open_nursery() as servings:
                 processes = Processes(preview, house.settings, servings, holds, snapshots)
                 served.append(processes)
-                await _supervise(preview, house, stage, processes, servings)
+                await _supervise(preview, house, stage, processes, servings, turn)
         finally:
             snapshots.retire()
             holds.release()
@@ -138,7 +144,7 @@ async def _serve(preview: ActivePreview, house: House, stage: Stage) -> None:
 
 
 async def _supervise(
-    preview: ActivePreview, house: House, stage: Stage, processes: Processes, servings: trio.Nursery
+    preview: ActivePreview, house: House, stage: Stage, processes: Processes, servings: trio.Nursery, turn: Turn
 ) -> None:
     """Start the first process, then watch over the preview, whichever of its processes serves."""
     services, since_seq = stage.plan.services, preview.log.last_seq
@@ -150,6 +156,7 @@ async def _supervise(
         return
     try:
         async with trio.open_nursery() as watchers:
+            watchers.start_soon(_give_back, turn, preview)
             watchers.start_soon(watch_deadlines, preview)
             watchers.start_soon(watch_disk, preview, processes.members, stage.disk)
             # The pid is in the row before the app can do much: a crash of the service finds it there.
@@ -161,6 +168,12 @@ async def _supervise(
     finally:
         if preview.record.state is State.STOPPING:
             servings.start_soon(save_stopping, preview, house)
+
+
+async def _give_back(turn: Turn, preview: ActivePreview) -> None:
+    """It has come up: what it does from here on is its own matter. Cancellation: nothing changes."""
+    await preview.settled.wait()
+    turn.give_back()
 
 
 def _as_failure(preview: ActivePreview, error: PreviewError | OSError) -> PreviewError:

@@ -38,7 +38,7 @@ _DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
 
 
 async def decide(preview: ActivePreview, house: House, workspace: Workspace, *, is_still: bool) -> Study:
-    """Read the project, within the start-up time.
+    """Read the project, within the start-up time; one at a time, as long as none takes long.
 
     Args:
         preview: Whose.
@@ -51,9 +51,10 @@ async def decide(preview: ActivePreview, house: House, workspace: Workspace, *, 
 
     Cancellation: the thread that reads is left to end by its own bounds.
     """
-    with trio.move_on_after(preview.startup_timeout_s):
-        look = partial(house.studies.study, workspace.project, preview.overrides, is_still=is_still)
-        return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+    async with house.reading.open_turn():
+        with trio.move_on_after(preview.startup_timeout_s):
+            look = partial(house.studies.study, workspace.project, preview.overrides, is_still=is_still)
+            return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     raise StartupTimeout(
         f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
         timeout_s=preview.startup_timeout_s,

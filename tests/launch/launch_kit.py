@@ -66,6 +66,8 @@ class Rig:
         """As ``begin``; it runs, or has failed."""
         preview = await self.begin(files, plan)
         await preview.settled.wait()
+        # What it has printed ahead of its first answer.
+        await preview.log.read_on()
         return preview
 
 
