@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
@@ -9,13 +9,13 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from supervisor_kit import NEVER_ANSWERS, SERVER, open_rig
+from supervisor_kit import NEVER_ANSWERS, SERVER, Rig, open_rig
 
 from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import ActivePreview
 from preview.supervisor import turns as turns_module
-from preview.supervisor.turns import Turns
+from preview.supervisor.turns import Turn, Turns
 
 # The longest that a turn counts.
 LONGEST_S = 1.0
@@ -140,20 +140,35 @@ async def test_a_preview_that_does_not_come_up_keeps_nobody_from_starting(make_s
         assert (first.record.state, second.record.state) == (State.STARTING, State.RUNNING)
 
 
-async def test_a_preview_that_waits_for_its_turn_says_so(
+@pytest.fixture
+async def waiting(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[tuple[Rig, ActivePreview, Turn]]:
+    """A preview that was launched while somebody else had the only turn, which lasts."""
     monkeypatch.setattr(turns_module, "_LONGEST_S", 60.0)
     async with open_rig(make_settings(starts_at_once=1)) as rig:
         rig.source.add("g1", SERVER)
-        async with rig.service.previews._house.starting.open_turn():
-            preview = rig.preview(await rig.launch("g1"))
-            with preview.log.subscribe() as subscription:
-                while "it waits for its turn: 1 start is ahead" not in said(preview):
-                    await subscription.receive()
-            assert preview.record.pid is None
-        await preview.settled.wait()
-        assert preview.record.state is State.RUNNING
+        async with rig.service.previews._house.starting.open_turn() as turn:
+            yield rig, rig.preview(await rig.launch("g1")), turn
+
+
+async def test_a_preview_that_waits_for_its_turn_says_so(waiting: tuple[Rig, ActivePreview, Turn]) -> None:
+    _, preview, turn = waiting
+    with preview.log.subscribe() as subscription:
+        while "it waits for its turn: 1 start is ahead" not in said(preview):
+            await subscription.receive()
+    assert preview.record.pid is None
+    turn.give_back()
+    await preview.settled.wait()
+    assert preview.record.state is State.RUNNING
+
+
+async def test_a_preview_that_is_stopped_while_it_waits_is_gone_at_once(
+    waiting: tuple[Rig, ActivePreview, Turn],
+) -> None:
+    rig, preview, _ = waiting
+    await rig.service.previews.stop("g1")
+    assert (preview.record.state, preview.record.pid) == (State.STOPPED, None)
 
 
 async def test_a_preview_that_has_come_up_has_given_its_turn_back(make_settings: MakeSettings) -> None:
@@ -161,18 +176,6 @@ async def test_a_preview_that_has_come_up_has_given_its_turn_back(make_settings:
         for name in ("g1", "g2"):
             preview = await rig.running(generation_id=name)
             assert not any("turn" in line for line in said(preview))
-
-
-async def test_a_preview_that_is_stopped_while_it_waits_is_gone_at_once(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns_module, "_LONGEST_S", 60.0)
-    async with open_rig(make_settings(starts_at_once=1)) as rig:
-        rig.source.add("g1", SERVER)
-        async with rig.service.previews._house.starting.open_turn():
-            preview = rig.preview(await rig.launch("g1"))
-            await rig.service.previews.stop("g1")
-            assert (preview.record.state, preview.record.pid) == (State.STOPPED, None)
 
 
 WORK = st.lists(
