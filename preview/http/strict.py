@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import NoReturn, Self
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
@@ -120,6 +123,15 @@ class StrictH11Protocol(H11Protocol):
         """Take what came. Cancellation: as Hypercorn does it."""
         self._peer.heard()
         await super().handle(event)
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of an answer. Cancellation: as Hypercorn does it."""
+        is_early = self.connection.their_state is h11.SEND_BODY
+        if is_early and isinstance(event, Response) and event.status_code >= HTTPStatus.OK:
+            # Hypercorn closes a connection whose request was not read to its end: a client that is not told sends its
+            # next one there (RFC 9112 section 9.6).
+            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+        await super().stream_send(event)
 
     async def _handle_events(self) -> None:
         try:

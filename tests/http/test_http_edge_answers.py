@@ -41,6 +41,17 @@ def test_json_that_no_parser_takes_is_text_or_a_value(body: bytes) -> None:
     assert content.text == body.decode()
 
 
+async def test_an_answer_ahead_of_the_requests_end_says_that_its_connection_ends(tmp_path: Path) -> None:
+    """Else a client would send its next request on a connection that is about to be closed (RFC 9112 section 9.6)."""
+    refused = b"POST /api/v1/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+    async with open_edge(tmp_path) as edge:
+        (early,) = await edge.send(refused + b"beg")
+        last = refused.replace(b"Content-Length", b"Connection: close\r\nContent-Length")
+        whole, second = await edge.send(refused + b"whole", last + b"again")
+    assert (early.status, early.headers["connection"]) == (401, "close")
+    assert (whole.status, whole.headers.get("connection"), second.status) == (401, None, 401)
+
+
 async def test_every_answer_carries_the_headers_that_protect_whoever_writes_it(tmp_path: Path) -> None:
     websocket = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]  # fmt: skip
