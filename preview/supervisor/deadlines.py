@@ -43,6 +43,8 @@ class Deadlines:
         self._active_at = now
         # Invariant: while a stream is open the preview is active, whatever the time.
         self._held = 0
+        # It has no state of its own: one for all of them.
+        self._hold = Hold(self)
         self._changed = trio.Event()
 
     def touch(self) -> None:
@@ -51,7 +53,7 @@ class Deadlines:
 
     def hold(self) -> Hold:
         """Count as active for as long as this is open."""
-        return Hold(self)
+        return self._hold
 
     def begin(self) -> None:
         """Something that counts as activity has begun."""
