@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from runtime_kit import none_but, open_descriptors, read_all, sandbox_or_skip
+from runtime_kit import none_but, open_descriptors, read_line, sandbox_or_skip
 from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import SandboxRuntime, child_subreaper, proctree
@@ -76,10 +76,12 @@ PACKAGES = {
     "says_what_acts_on_terminals": (ENTER_LOUDLY, "started cold"),
 }
 LOOK = """
-import json, os
+import json, os, time
 status = dict(line.split(':', 1) for line in open('/proc/self/status'))
 print(json.dumps([int(status['CapEff'], 16), status['Seccomp'].strip(), os.getuid(), os.listdir('/dev/shm'),
-      [name for name in os.listdir('/proc') if name.isdecimal()], os.listdir('/tmp')]))
+      [name for name in os.listdir('/proc') if name.isdecimal()], os.listdir('/tmp')]), flush=True)
+# Until it is ended: the service looks at it from outside, and what has ended by then is not looked at.
+time.sleep(600)
 """
 
 
@@ -112,7 +114,7 @@ async def test_a_program_starts_whatever_a_package_does_and_is_held_in(
         async with open_warm(sandbox_here, timeout_s=3) as warm:
             await settled(warm, spec)
             async with warm.open_process(spec) as process:
-                text = await read_all(process)
+                text = await read_line(process)
     *held, temporary = json.loads(text)
     assert held == [0, "2", 1000, [], ["1", "2"]]
     # What leads to folders that are shown, where these lie in there.
