@@ -23,16 +23,7 @@ from cli_service import PROGRAM, write_project
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
 
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _folders(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("PREVIEW_CACHE_DIR", str(cache))
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 @pytest.fixture
