@@ -47,9 +47,9 @@ port, upstream = int(sys.argv[1]), int(sys.argv[2])
 class Door:
     def is_for_preview(self, host, target): return True
     async def admit(self, head):
-        return self.again(head)._replace(again=self.again)
-    def again(self, head):
-        return Admitted("preview_x", ("127.0.0.1", upstream), 1, head.target, "", nullcontext)
+        return self.again(head.target)._replace(again=self.again)
+    def again(self, target):
+        return Admitted("preview_x", ("127.0.0.1", upstream), 1, 0, "", nullcontext)
     async def explain(self, head, admitted, error): return self.refuse(head, error)
     def refuse(self, head, error): return OwnAnswer(502, [], str(error).encode())
 async def app(scope, receive, send):

@@ -112,6 +112,10 @@ class AccessBook:
         max_shares: Of one preview at a time.
         is_live: Whether a preview with this id lives: its entry is not forgotten.
         clock: Seconds since the epoch.
+
+    Attributes:
+        changes: Counts up with each change of who has access to what: while it stands, so does what ``holds`` has said
+            of a statement that has not expired.
     """
 
     def __init__(
@@ -130,6 +134,11 @@ class AccessBook:
         self._is_live = is_live
         self._clock = clock
         self._entries: dict[str, Access] = {}
+        self.changes = 0
+
+    def now(self) -> float:
+        """Seconds since the epoch, by which all expires."""
+        return self._clock()
 
     # Links that open once
 
@@ -179,6 +188,7 @@ class AccessBook:
 
     def revoke_share(self, preview_id: str, share_id: str) -> bool:
         """End it, and the access of each browser that came by it, at once; whether there was one."""
+        self.changes += 1
         return self.of(preview_id).shares.pop(share_id, None) is not None
 
     def share_token(self, preview_id: str, share: Share) -> str:
@@ -262,7 +272,8 @@ class AccessBook:
     # What is kept
 
     def _changed(self, preview_id: str) -> Access:
-        """The entry, made where there is none."""
+        """The entry, which is about to change; made where there is none."""
+        self.changes += 1
         if preview_id not in self._entries:
             gone = [one for one in self._entries if not self._is_live(one)]
             for one in gone[: max(0, len(gone) - _MAX_KEPT + 1)]:
@@ -273,4 +284,5 @@ class AccessBook:
     def _drop_expired(self, shares: dict[str, Share]) -> None:
         now = self._clock()
         for one in [share.id for share in shares.values() if share.expires_at <= now]:
+            self.changes += 1
             del shares[one]

@@ -51,7 +51,7 @@ class Admitted(NamedTuple):
         preview_id: To which preview.
         address: Host and port of its socket; nothing else is ever connected to.
         process: Number of the process that serves there now: connections to the one before are not used again.
-        target: What the preview is asked for: the request's target without the prefix.
+        cut: Bytes ahead in the request's target that the preview is not asked for: the prefix's.
         prefix: Path ahead of the preview's own (``/p/preview_…``), or empty: it goes into ``X-Forwarded-Prefix``, and
             in front of ``Location`` and cookie paths on the way back.
         hold: Counts the exchange as activity for as long as what it gives is open.
@@ -64,17 +64,21 @@ class Admitted(NamedTuple):
     preview_id: str
     address: tuple[str, int]
     process: int
-    target: bytes
+    cut: int
     prefix: str
     hold: Callable[[], AbstractContextManager[None]]
     answer_fields: Fields = ()
     hides_authorization: bool = False
     again: Again | None = None
 
+    def target_of(self, target: bytes) -> bytes:
+        """What the preview is asked for where this is the request's target."""
+        return target[self.cut :] or b"/"
 
-Again = Callable[[RequestHead], Admitted | None]
-"""Admits, at once, a request that differs from an admitted one in nothing but its target: by what holds now, as
-``Doorman.admit`` would; ``process`` and ``target`` of the admission may be others. None: ask the doorman."""
+
+Again = Callable[[bytes], Admitted | None]
+"""Admits, at once, a request that differs from an admitted one in nothing but its target, which is given: by what
+holds now, as ``Doorman.admit`` would; ``process`` of the admission may be another. None: ask the doorman."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from browser_kit import Door, open_door
 
-from preview.proxy.admission import RequestHead
+from preview.http.browser.places import Place
+from preview.http.browser.standing import StandingAdmission
+from preview.http.browser.visitors import Visitor
+from preview.proxy.admission import Admitted, Again
+from preview.supervisor import ActivePreview
 
 _LAST = b"0\r\n\r\n"
 
@@ -113,6 +119,50 @@ async def test_the_service_s_own_addresses_and_other_previews_are_not_let_in_aga
         assert await _status(stream, other) in {401, 404}
 
 
+async def test_what_a_request_asked_for_is_not_kept_with_its_admission(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, cookie, stream = _Again(door), await door.cookie(), await door.connect()
+        assert await _status(stream, _get(door, cookie, "/?code=secret")) == 200
+        (standing,) = asked.standing
+        reached: list[object] = [standing]
+        for one in reached:
+            # What the door itself has (clients, settings, the preview) is not gone into.
+            if isinstance(one, tuple | partial | StandingAdmission):
+                reached += gc.get_referents(one)
+        assert door.preview in reached
+        assert all(b"secret" not in one for one in reached if isinstance(one, bytes))
+
+
+async def test_an_admission_stands_for_as_long_as_nothing_has_changed(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, cookie, stream = _Again(door), await door.cookie(), await door.connect()
+        assert [await _status(stream, _get(door, cookie, f"/{at}")) for at in range(2)] == [200, 200]
+        (standing,) = asked.standing
+        first = standing(b"/1")
+        assert first is not None
+        assert standing(b"/2?a=b") is first
+        # Said of every probe, and of each renewal of a token.
+        door.preview.record = replace(door.preview.record, last_health_check=None)
+        assert standing(b"/3") is first
+        door.preview.record = replace(door.preview.record, pid=2)
+        assert standing(b"/3") == first._replace(process=2)
+        assert standing(b"*") is None
+
+
+async def test_in_the_path_form_an_admission_is_for_its_own_preview_alone(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, stream, prefix = _Again(door), await door.connect(), door.prefix
+        door.edge.app.backend.access.set_public(door.preview.id, public=True)
+        head = f"GET {prefix}/a HTTP/1.1\r\nHost: localhost:{door.port}\r\n\r\n".encode()
+        assert [await _status(stream, head) for _ in range(2)] == [200, 200]
+        (standing,) = asked.standing
+        found = standing(f"{prefix}/b?c".encode())
+        assert found is not None
+        assert found.target_of(f"{prefix}/b?c".encode()) == b"/b?c"
+        for other in (prefix, f"{prefix}x/", f"{prefix}/.preview/state", "/p/preview_other/", "/", "/api/v1/health"):
+            assert standing(other.encode()) is None
+
+
 async def test_whoever_comes_with_a_bearer_token_is_asked_each_time(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         asked, stream = _Again(door), await door.connect()
@@ -128,12 +178,19 @@ class _Again:
     def __init__(self, door: Door) -> None:
         doorman = door.edge.app.doorman
         self.admitted = self.refused = 0
+        self.standing: list[Again] = []
         inner = doorman._again
 
-        def again(preview: object, visitor: object, head: RequestHead) -> object:
-            found = inner(preview, visitor, head)  # type: ignore[arg-type]  # as it was given
-            self.admitted += found is not None
-            self.refused += found is None
-            return found
+        def new(preview: ActivePreview, visitor: Visitor, place: Place) -> Again:
+            standing = inner(preview, visitor, place)
+            self.standing.append(standing)
 
-        doorman._again = again  # type: ignore[method-assign,assignment]
+            def again(target: bytes) -> Admitted | None:
+                found = standing(target)
+                self.admitted += found is not None
+                self.refused += found is None
+                return found
+
+            return again
+
+        doorman._again = new  # type: ignore[method-assign]

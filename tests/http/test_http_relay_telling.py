@@ -27,7 +27,7 @@ def test_each_request_has_a_line_and_each_answer_counts(
     counts: list[tuple[object, ...]] = []
     app: Any = SimpleNamespace(count_preview_answer=lambda *given, is_relayed: counts.append((*given, is_relayed)))
     with caplog.at_level(logging.INFO, logger="test_http_relay_telling"):
-        telling(app, config)(HEAD, status, 5, 0.5)
+        telling(app, config)(HEAD.method, lambda: HEAD, status, 5, 0.5)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "test_http_relay_telling"]
     assert line == f'"GET /a 1.1" {shown}'
     assert counts == [("GET", status, 0.5, True)] * counted

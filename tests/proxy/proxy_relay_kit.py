@@ -48,17 +48,15 @@ class OpenDoor:
         self.asked += 1
         if self.own is not None:
             return self.own
-        return self._admitted(head)._replace(again=self.again)
+        return self._admitted()._replace(again=self.again)
 
-    def again(self, head: RequestHead) -> Admitted | None:
-        self.heads.append(head)
+    def again(self, target: bytes) -> Admitted | None:
+        self.heads.append(self.heads[-1]._replace(target=target))
         self.asked_again += 1
-        return self._admitted(head) if self.own is None else None
+        return self._admitted() if self.own is None else None
 
-    def _admitted(self, head: RequestHead) -> Admitted:
-        return Admitted(
-            "preview_x", self.address, self.process, head.target, self.prefix, self.hold, self.answer_fields
-        )
+    def _admitted(self) -> Admitted:
+        return Admitted("preview_x", self.address, self.process, 0, self.prefix, self.hold, self.answer_fields)
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
         return self.refuse(head, error)
@@ -204,8 +202,9 @@ async def relay_with(door: OpenDoor, *, keep_alive_s: float = 5, **settings: obj
     stop, stopped = trio.Event(), trio.Event()
     told: list[tuple[str, int, int]] = []
 
-    def tell(head: RequestHead, status: int, size: int, _: float) -> None:
-        told.append((head.method, status, size))
+    def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, _: float) -> None:
+        assert head().method == method
+        told.append((method, status, size))
 
     opening = open_relay(door, load_settings(**settings), keep_alive_s=keep_alive_s, told=tell)
     async with opening as relay, trio.open_nursery() as nursery:

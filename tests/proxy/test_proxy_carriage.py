@@ -19,7 +19,7 @@ def hold() -> AbstractContextManager[None]:
     return nullcontext()
 
 
-ADMITTED = Admitted("preview_x", ("127.0.0.1", 3001), 1, b"/", "", hold)
+ADMITTED = Admitted("preview_x", ("127.0.0.1", 3001), 1, 0, "", hold)
 PATH_FORM = ADMITTED._replace(prefix=PREFIX)
 
 

@@ -20,6 +20,7 @@ from preview.errors import (
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
 from preview.http.browser.places import RESERVED, Place, Places
+from preview.http.browser.standing import StandingAdmission
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
 from preview.http.errors import problem_of
 from preview.lifecycle import State
@@ -144,31 +145,21 @@ class PreviewDoorman:
         if preview.outcome is not None:
             return await self._past(head, place, visitor)
         # A token may be taken back, and expires, elsewhere: whoever asks with one is asked each time.
-        again = None if has_bearer(head) else partial(self._again, preview, visitor)
+        again = None if has_bearer(head) else self._again(preview, visitor, place)
         return self._admitted(preview, place, visitor, again)
 
-    def _again(self, preview: ActivePreview, visitor: Visitor, head: RequestHead) -> Admitted | None:
-        """See ``preview.proxy.admission.Again``: what the cookie says is known, and whether that holds is asked."""
-        # Each request to a preview comes by here: what tells least often is looked at last.
-        try:
-            backend = self._backend()
-            place = self.places.find(head.host, head.target)
-            if place is None or place.redirect is not None or place.target.startswith(RESERVED):
-                return None
-            if place.shares_origin:
-                self._check_host(head.host)
-        except PreviewError:
-            return None
-        address, access = preview.address, backend.access
-        is_served = address is not None and preview.outcome is None and not preview.is_replaced
-        if not is_served or place.preview_id != preview.id or backend.previews.find(preview.id) is not preview:
-            return None
-        if visitor.statement is not None:
-            if not access.holds(visitor.statement):
-                return None
-        elif not may_look(visitor, preview, access):
-            return None
-        return self._admitted(preview, place, visitor, None)
+    def _again(self, preview: ActivePreview, visitor: Visitor, place: Place) -> Again:
+        previews = self._backend().previews
+        # The target may be long, and hold what is nobody else's business.
+        place = place._replace(target=b"")
+        return StandingAdmission(
+            preview,
+            visitor,
+            place,
+            partial(self._admitted, preview, place, visitor, None),
+            self._backend().access,
+            lambda: previews.find(preview.id) is preview,
+        )
 
     async def _until_replaced(self, preview: ActivePreview) -> None:
         """Wait while one process has ended ahead of the next, so that no request meets the gap."""
@@ -180,12 +171,11 @@ class PreviewDoorman:
         address = preview.address
         if address is None:
             raise PreviewUnavailable("The preview is still starting; try again in a moment.")
-        # By their places: by name it takes three times as long.
         return Admitted(
             preview.id,
             address,
             preview.record.pid or 0,
-            place.target,
+            len(place.prefix.encode()),
             place.prefix,
             preview.streaming,
             _SANDBOX if place.shares_origin else (),

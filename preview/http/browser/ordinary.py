@@ -148,7 +148,7 @@ class _Exchange:
                     self._renew()
                     await upstream.send_head(
                         self._head.method,
-                        self._admitted.target,
+                        self._admitted.target_of(self._head.target),
                         fields,
                         length,
                         takes_trailers=self._takes_trailers(),

@@ -63,7 +63,9 @@ async def _shake_hands(
     more = [field for field in fields if field[0] != b"host" and not field[0].startswith(_OF_HANDSHAKE)]
     limit_s = app.settings.proxy_timeout_s
     with trio.move_on_after(limit_s) as patience:
-        answered = await upstream.shake_hands(host, admitted.target, more, scope.get("subprotocols") or ())
+        answered = await upstream.shake_hands(
+            host, admitted.target_of(head.target), more, scope.get("subprotocols") or ()
+        )
     if patience.cancelled_caught:
         raise UpstreamTimeout(f"The preview did not answer the WebSocket within {limit_s:g} s.", timeout_s=limit_s)
     returned = answer_fields(_lowered(answered.fields), head, admitted, number)

@@ -53,8 +53,8 @@ class Connection:
         self._scope = trio.CancelScope()
         self._is_gone = False
         self._is_late = False
-        # The request under way, from when it was read.
-        self._head: RequestHead | None = None
+        # The request that the doorman is asked about; ``errand`` from then on.
+        self._asked: RequestHead | None = None
         self._exchange: Exchange | None = None
         self._quick = Quick(self)
         self._resting: trio.lowlevel.Task | None = None
@@ -83,7 +83,7 @@ class Connection:
         if self.is_tunnel:
             return
         self._is_gone = True
-        if self._head is not None:
+        if self._is_busy:
             self._scope.cancel()
         else:
             self.wake()
@@ -121,7 +121,7 @@ class Connection:
 
     def drain(self) -> None:
         """End, at once where no request is under way."""
-        if self._head is None:
+        if not self._is_busy:
             self._scope.cancel()
         elif self.is_tunnel:
             self.link.end()
@@ -140,7 +140,7 @@ class Connection:
 
     def begun(self, errand: Errand) -> None:
         """This one is under way."""
-        self.errand, self._head = errand, errand.head
+        self.errand = errand
 
     def done(self, errand: Errand) -> None:
         """This one is over, and well."""
@@ -204,7 +204,7 @@ class Connection:
         """One request; whether the next may come."""
         relay = self.relay
         begun = monotonic()
-        head = self._head = head_of(self, target, ask)
+        head = self._asked = head_of(self, target, ask)
         # The doorman's own bounds hold while it lets somebody wait.
         self.deadline = inf
         status = size = 0
@@ -213,16 +213,17 @@ class Connection:
             if isinstance(admitted, OwnAnswer):
                 status, size = admitted.status, len(admitted.body)
                 is_kept = await answer_instead(self, ask, admitted)
-                self._tell(head, status, size, begun)
-                self._head = None
+                self._tell(head.method, lambda: head, status, size, begun)
+                self._asked = None
                 return is_kept
         except BaseException:
             # The client has gone, or has not taken the answer, or all of it ends.
-            self._tell(head, status, size, begun)
+            self._tell(head.method, lambda: head, status, size, begun)
             if status:
-                self._head = None
+                self._asked = None
             raise
-        errand = self.errand = Errand(self, ask, head, admitted, b"", begun, admitted.hold(), closes=ask.closes)
+        errand = self.errand = Errand(self, ask, target, head, admitted, b"", begun, admitted.hold(), ask.closes)
+        self._asked = None
         errand.enter()
         errand.block = block if is_worth_keeping(ask, admitted, block) else b""
         self._exchange = Exchange(errand)
@@ -240,16 +241,29 @@ class Connection:
 
     def _over(self, errand: Errand) -> None:
         self._cut(errand)
-        self._head = self._exchange = self.errand = None
+        self._exchange = self.errand = None
 
     def _cut(self, errand: Errand) -> None:
         """However it ended, it is told of; of an answer that was late it is told elsewhere."""
         errand.release()
         if errand.status or not self._is_late:
-            self._tell(errand.head, errand.status, errand.sent_bytes, errand.begun, errand.answered_at)
+            self._tell(
+                errand.standing.method,
+                lambda: errand.head,
+                errand.status,
+                errand.sent_bytes,
+                errand.begun,
+                errand.answered_at,
+            )
 
-    def _tell(self, head: RequestHead, status: int, size: int, begun: float, ended: float = 0.0) -> None:
-        self.relay.told(head, status, size, (ended or monotonic()) - begun)
+    def _tell(
+        self, method: str, head: Callable[[], RequestHead], status: int, size: int, begun: float, ended: float = 0.0
+    ) -> None:
+        self.relay.told(method, head, status, size, (ended or monotonic()) - begun)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.errand is not None or self._asked is not None
 
     async def _carried(self, errand: Errand, run: Callable[[], Awaitable[bool]]) -> bool:
         try:
@@ -280,9 +294,10 @@ class Connection:
 
     async def _say_late(self) -> None:
         """What a client gets whose request took too long; nothing where an answer has begun."""
-        if self._head is None:
-            return
         errand = self.errand
+        head = self._asked if errand is None else errand.head
+        if head is None:
+            return
         if errand is not None and errand.status:
             if errand.is_unbounded:
                 self.link.abort()
@@ -294,6 +309,6 @@ class Connection:
             error = UpstreamTimeout(
                 f"The preview did not begin to answer within {self.relay.answer_s:g} s.", timeout_s=self.relay.answer_s
             )
-        own = self.relay.doorman.refuse(self._head, error)
-        await say_at_last(self, own, is_head=self._head.method == "HEAD")
-        self.relay.told(self._head, own.status, len(own.body), self.relay.answer_s)
+        own = self.relay.doorman.refuse(head, error)
+        await say_at_last(self, own, is_head=head.method == "HEAD")
+        self.relay.told(head.method, lambda: head, own.status, len(own.body), self.relay.answer_s)

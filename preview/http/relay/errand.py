@@ -39,7 +39,8 @@ class Errand:
     Attributes:
         connection: The client's.
         ask: The request's framing.
-        head: The request, as the rules of carriage take it.
+        target: The request's.
+        standing: The request, as the rules of carriage take it; its target may be missing.
         admitted: Its admission.
         number: The request's.
         begun: When it had come, by ``time.monotonic``.
@@ -61,7 +62,8 @@ class Errand:
 
     connection: Connection
     ask: Ask
-    head: RequestHead
+    target: bytes
+    standing: RequestHead
     admitted: Admitted
     number: bytes
     begun: float
@@ -79,6 +81,13 @@ class Errand:
     sent_bytes: int = 0
     is_unbounded: bool = False
     failure: Exception | None = None
+
+    @property
+    def head(self) -> RequestHead:
+        """The request. Made when it is asked for: few are."""
+        if self.standing.target != self.target:
+            self.standing = self.standing._replace(target=self.target)
+        return self.standing
 
     def enter(self) -> None:
         """From here on it counts as activity, until ``release``."""

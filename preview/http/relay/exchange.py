@@ -116,7 +116,7 @@ class Exchange:
             if errand.block and again is not None:
                 self._relay.known.put(errand.block, known_of(errand, again, standing))
         errand.number = number
-        return request_head(errand.ask.method, errand.admitted.target, standing, number)
+        return request_head(errand.ask.method, errand.admitted.target_of(errand.target), standing, number)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ class Known:
     Attributes:
         ask: Their framing.
         head: Of each of them, without its target.
-        admitted: Likewise.
+        admitted: Of the first of them.
         again: Asks whether the next one may pass.
         standing: From ``heads.request_lines``.
         answers: Heads of answers, by how they came.
@@ -42,15 +42,16 @@ class Known:
     standing: bytes
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
-    def admit(self, target: bytes) -> tuple[RequestHead, Admitted] | None:
-        """The request for this target and its admission; None where the doorman has to be asked."""
-        one = self.head
-        head = RequestHead(one.method, target, one.fields, one.host, one.scheme, one.client, one.peer, one.via)
-        admitted = self.again(head)
-        known = self.admitted
-        if admitted is None or admitted.address != known.address or admitted.prefix != known.prefix:
+    def admit(self, target: bytes) -> Admitted | None:
+        """The admission of the request for this target; None where the doorman has to be asked."""
+        admitted, known = self.again(target), self.admitted
+        # As a rule nothing has changed, and it is the very same one.
+        if admitted is None or admitted is known:
+            return admitted
+        if admitted.address != known.address or admitted.prefix != known.prefix:
             return None
-        return head, admitted
+        self.admitted = admitted
+        return admitted
 
     def keep(self, raw: bytes, found: Returned) -> None:
         """Keep the head of an answer, unless it is large, or sets what may be somebody's secret."""
@@ -60,8 +61,7 @@ class Known:
 
 def known_of(errand: Errand, again: Again, standing: bytes) -> Known:
     """What is kept of this one. Its target is not: it may be long, and hold what is nobody else's business."""
-    head, admitted = errand.head._replace(target=b""), errand.admitted._replace(target=b"")
-    return Known(errand.ask, head, admitted, again, standing)
+    return Known(errand.ask, errand.head._replace(target=b""), errand.admitted, again, standing)
 
 
 def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:

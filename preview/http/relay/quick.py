@@ -53,21 +53,23 @@ class Quick:
         known = relay.known.get(block)
         if known is None or len(data) != end + len(HEAD_END) + known.ask.length:
             return False
-        found = known.admit(line[2])
-        if found is None:
+        target = line[2]
+        admitted = known.admit(target)
+        if admitted is None:
             # Such as an access that was taken back: nothing of it stays here.
             relay.known.drop(block)
             return False
-        head, admitted = found
         ask = known.ask
         may_repeat = not ask.length and ask.method in IDEMPOTENT
         upstream = relay.pool.take((admitted.preview_id, admitted.process), may_repeat=may_repeat)
         if upstream is None:
             return False
         number = relay.numbers.new()
-        message = request_head(ask.method, admitted.target, known.standing, number) + data[end + len(HEAD_END) :]
+        message = (
+            request_head(ask.method, admitted.target_of(target), known.standing, number) + data[end + len(HEAD_END) :]
+        )
         begun = monotonic()
-        errand = Errand(connection, ask, head, admitted, number, begun, admitted.hold(), closes=ask.closes)
+        errand = Errand(connection, ask, target, known.head, admitted, number, begun, admitted.hold(), ask.closes)
         errand.message, errand.upstream, errand.known = message, upstream, known
         errand.enter()
         connection.begun(errand)

@@ -28,8 +28,9 @@ _AGE_TICKS = 16
 # How long an answer that has begun may be quiet once the service goes down.
 _QUIET_AT_DRAIN_S = 1.0
 
-Relayed = Callable[[RequestHead, int, int, float], None]
-"""Told of each relayed request: its head, the status (0: it was cut ahead of an answer), bytes of content, seconds."""
+Relayed = Callable[[str, Callable[[], RequestHead], int, int, float], None]
+"""Told of each relayed request: its method, its head, the status (0: it was cut ahead of an answer), bytes of content,
+seconds."""
 
 
 class Relay:

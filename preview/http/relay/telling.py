@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hypercorn.config import Config
@@ -24,13 +25,13 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
     """
     log: Any = config.log
 
-    def tell(head: RequestHead, status: int, size: int, elapsed_s: float) -> None:
+    def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
         # As on the ordinary way, a request that was cut ahead of its answer has a line in the log and counts as none.
         if status:
-            app.count_preview_answer(head.method, status, elapsed_s, is_relayed=True)
+            app.count_preview_answer(method, status, elapsed_s, is_relayed=True)
         if log.access_logger is not None:
             answer = {"status": status, "headers": [(b"content-length", b"%d" % size)]} if status else None
-            log.access_logger.info(log.access_log_format, log.atoms(_scope(head), answer, elapsed_s))
+            log.access_logger.info(log.access_log_format, log.atoms(_scope(head()), answer, elapsed_s))
 
     return tell
 
