@@ -28,8 +28,12 @@ _TURN_S = 0.001
 # one chunk, because a write costs 5 µs however much it carries. What a child prints was gathered by its reader already.
 _LEAST_INTERVAL_S = 0.001
 # With many readers a round of writing takes longer than that. Then half a processor is spent on it …
-_REST_PER_WORK = 1.0
-# … unless lines would wait too long.
+_LEAST_REST_PER_WORK = 1.0
+# … and less, where a round takes longer than this: the more readers there are, the more a common chunk is worth …
+_LONG_ROUND_S = 0.0025
+# … as long as rounds are not further apart than this …
+_APART_S = 0.025
+# … unless lines would wait too long even so.
 _LONGEST_REST_S = 0.1
 
 
@@ -191,8 +195,7 @@ class FanOut:
                     await self._write(chunk)
             took_s, worked_s = perf_counter() - begun, thread_time() - begun_work
             if self._pending_bytes < _CHUNK_BYTES:
-                rest_s = max(_LEAST_INTERVAL_S - took_s, min(_REST_PER_WORK * worked_s, _LONGEST_REST_S))
-                await trio.sleep(rest_s)
+                await trio.sleep(max(_LEAST_INTERVAL_S - took_s, _rest_s(worked_s)))
             else:
                 await trio.lowlevel.checkpoint()
         self._wake = trio.Event()
@@ -253,3 +256,9 @@ class FanOut:
             if perf_counter() > turn_ends:
                 await trio.lowlevel.checkpoint()
                 turn_ends = perf_counter() + _TURN_S
+
+
+def _rest_s(worked_s: float) -> float:
+    """From a round of so much work to the next one."""
+    further_s = min(worked_s * worked_s / _LONG_ROUND_S, _APART_S - worked_s)
+    return min(max(_LEAST_REST_PER_WORK * worked_s, further_s), _LONGEST_REST_S)
