@@ -106,6 +106,8 @@ async def _build(generation: Generation, house: House) -> None:
                 )  # fmt: skip
             house.known.note(generation.id, environment, study)
             prepare_template(house.settings, house.runtime, study, environment, project)
+            if house.door is not None:
+                house.door.expect()
 
 
 @asynccontextmanager

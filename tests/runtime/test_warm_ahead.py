@@ -184,7 +184,7 @@ async def test_a_snapshot_that_has_ended_starts_nothing(warm: WarmRuntime, spec:
 
 
 # The template's own modules are found beside each other, on the path.
-PAGES = """
+FORKS = """
 import contextlib, mmap, os, sys
 sys.path.insert(0, sys.argv[1])
 import preview_pages
@@ -212,6 +212,9 @@ def fork(does):
     yield pid
     os.close(end)
     os.waitpid(pid, 0)
+"""
+
+PAGES = f"""{FORKS}
 write(range(size))
 with fork(lambda: write(range(0, size, 3))) as pid:
     pages = preview_pages.own_pages(pid)
@@ -230,3 +233,28 @@ def test_pages_that_one_fork_has_written_to_are_the_next_ones_own_at_once_and_no
     argv = [sys.executable, "-I", "-S", "-c", PAGES, str(TEMPLATE)]
     ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert (ran.stdout, ran.stderr) == ("True True 2\n[]\n", "")
+
+
+USES = f"""{FORKS}
+write(range(size))
+pages = preview_pages.pages_of(lambda: write(range(0, size, 3)))
+preview_pages._USE_MS = 50
+def fails(): raise SystemExit(3)
+def hangs(): preview_pages.signal.pause()
+print(among(pages) == third, preview_pages.pages_of(fails), preview_pages.pages_of(hangs))
+told, tell = os.pipe()
+with fork(lambda: preview_pages.touch(pages, told)) as pid:
+    print(among(preview_pages.own_pages(pid)) == third)
+os.write(tell, b"go")
+with fork(lambda: preview_pages.touch(pages, told)) as pid:
+    print(bool(third & among(preview_pages.own_pages(pid))))
+try: os.waitpid(-1, 0)
+except ChildProcessError: print("nobody is left")
+"""
+
+
+def test_what_a_use_writes_to_is_found_out_by_a_fork_and_made_own_until_there_is_something_to_read() -> None:
+    """One that fails, or takes too long, tells nothing; no process is left."""
+    argv = [sys.executable, "-I", "-S", "-c", USES, str(TEMPLATE)]
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    assert ran.stdout == "True [] []\nTrue\nFalse\nnobody is left\n", ran.stderr

@@ -14,12 +14,13 @@ from pathlib import Path
 import child_programs as programs
 import pytest
 import trio
-from runtime_kit import none_but, open_descriptors, open_driver, read_all, read_line, sandbox_or_skip
+from runtime_kit import application, none_but, open_descriptors, open_driver, read_all, read_line, sandbox_or_skip
 from runtime_warm import BOUNDS, Environment, make_environment, open_warm, settled
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
 from preview.runtime.warm import Bounds, WarmRuntime, forking
+from preview.runtime.warm.process import pid_of
 
 READS = "import os; found = os.environ.get('COLOUR')"
 Make = Callable[..., ProcessSpec]
@@ -345,6 +346,7 @@ async def test_a_start_that_was_begun_is_gone_on_with(warm: WarmRuntime, make: M
     (live,) = [slot.live for slot in warm.templates._slots.values()]
     assert live is not None
     async with warm.reserve(spec):
+        await _made_ready(warm)
         assert live.template.forks == 1
         async with warm.open_process(spec) as process:
             assert sorted((await read_all(process)).split()) == ["error", "hello", "side"]
@@ -352,11 +354,68 @@ async def test_a_start_that_was_begun_is_gone_on_with(warm: WarmRuntime, make: M
     assert told[-1].startswith("started warm")
 
 
+async def _made_ready(warm: WarmRuntime) -> list[int]:
+    """What was begun waits for its start; pids of its processes."""
+    (reserved,) = warm._reserved.values()
+    await reserved._is_over.wait()
+    assert reserved._fork is not None
+    both = reserved._fork.request._both
+    assert both is not None
+    return [pid for pid in map(pid_of, both) if pid is not None]
+
+
+async def test_what_was_begun_has_made_its_own_what_it_will_write_to(warm: WarmRuntime, make: Make) -> None:
+    spec = make()
+    assert await settled(warm, spec)
+    async with warm.reserve(spec):
+        _, its = await _made_ready(warm)
+        rollup = Path(f"/proc/{its}/smaps_rollup")
+        with trio.fail_after(5):
+            while _private_kib(rollup) < 1024:  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.005)
+
+
+def _private_kib(rollup: Path) -> int:
+    lines = rollup.read_text("ascii").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+
+
+async def test_what_was_begun_and_is_killed_meanwhile_is_started_cold(
+    warm: WarmRuntime, make: Make, told: list[str]
+) -> None:
+    spec = make()
+    assert await settled(warm, spec)
+    async with warm.reserve(spec):
+        first, its = await _made_ready(warm)
+        os.kill(its, signal.SIGSEGV)
+        with trio.fail_after(5):
+            while proctree.identify(first) is not None:  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.005)
+        async with warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=0)
+    assert told[-1].startswith("started cold: ")
+
+
+async def test_an_end_at_the_very_beginning_is_told_as_it_was(warm: WarmRuntime, make: Make) -> None:
+    spec = make(programs.SLEEP)
+    assert await settled(warm, spec)
+    for _ in range(20):
+        async with warm.open_process(spec) as process:
+            # As a rule it has not read yet what it is to be.
+            os.kill(application(process), signal.SIGSEGV)
+            assert await process.wait() == Exit(signal=signal.SIGSEGV)
+
+
 async def test_a_start_that_was_begun_and_does_not_come_ends(warm: WarmRuntime, make: Make) -> None:
     spec = make()
     assert await settled(warm, spec)
     async with warm.reserve(spec):
         pass
+    async with warm.reserve(spec):
+        both = await _made_ready(warm)
+    with trio.fail_after(5):
+        while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
     async with warm.open_process(spec) as process:
         assert await process.wait() == Exit(code=0)
 

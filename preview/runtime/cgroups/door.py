@@ -2,8 +2,8 @@
 
 Whoever moves a process to a group takes a lock that nobody else wants often. The kernel waits until each processor has
 noticed (an RCU grace period, 7 to 15 ms on an idle machine), and forgets about it as long after the last move. So while
-launches are under way the service moves itself every few milliseconds to where it is already: that changes nothing,
-and whoever enters meanwhile has no wait. All trees share the one lock.
+launches are under way, or likely, the service moves itself every few milliseconds to where it is already: that changes
+nothing, and whoever enters meanwhile has no wait. All trees share the one lock.
 
 Source: kernel/cgroup/cgroup.c, ``cgroup_attach_lock``; kernel/rcu/sync.c.
 """
@@ -22,9 +22,9 @@ from preview.runtime.cgroups.places import read_places
 
 __all__ = ["Door", "open_door"]
 
-# From the request to the process: the project's files are written and read, a row is stored. A launch that takes longer
-# has packages to install.
-_OPEN_S = 0.1
+# What was pushed is launched soon, and what was launched is changed or launched again. Held open for so long it costs
+# some 20 us every _PAUSE_S.
+_OPEN_S = 10.0
 # Less than the kernel remembers.
 _PAUSE_S = 0.007
 
@@ -38,7 +38,7 @@ class Door:
         self._wanted = trio.Event()
 
     def expect(self) -> None:
-        """Somebody enters within the next tenth of a second."""
+        """Somebody enters now, or is likely to within the next seconds."""
         self._until = time.monotonic() + _OPEN_S
         self._wanted.set()
 
@@ -47,7 +47,7 @@ class Door:
         self._until = 0.0
 
     async def attend(self) -> None:
-        """Hold it open whenever somebody is expected, for ever. Cancellation: within a tenth of a second."""
+        """Hold it open whenever somebody is expected, for ever. Cancellation: within a few milliseconds."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()

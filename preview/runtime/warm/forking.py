@@ -58,9 +58,10 @@ class NotForked(Exception):
 
 
 class ForkRequest:
-    """A fork that is on its way: asked for, and not let go on yet. Made by ``request_fork``; to be closed.
+    """A fork that is on its way: asked for, and not told yet what to be. Made by ``request_fork``; to be closed.
 
-    It needs some milliseconds to be held in; what else the process needs can be made meanwhile.
+    It needs some milliseconds to be held in, and some to make its own what it will write to; what else the process
+    needs can be made meanwhile.
     """
 
     def __init__(self, template: Template, *, own_user: bool) -> None:
@@ -76,18 +77,44 @@ class ForkRequest:
             raise
         self._unread = self._held.enter_context(ExitStack())
         self._unread.callback(os.close, self._output)
+        # Pidfds of its first process and of the application-to-be, once it is held in.
+        self._both: tuple[int, int] | None = None
 
     def close(self) -> None:
         """What was asked for ends, as it is not told to go on; nothing happens once there is a process."""
         self._held.close()
 
+    async def enter(self, spec: ProcessSpec, group: Cgroup | None) -> None:
+        """Put it into its control group, see that it is held in, and let it make itself ready meanwhile.
+
+        Args:
+            spec: As for ``request_fork``.
+            group: It is in there before any of its code runs, and what it takes counts there.
+
+        Raises:
+            NotForked: It could not be had.
+
+        Cancellation: what was begun ends with ``close``.
+        """
+        with as_not_forked("the template"), trio.fail_after(_PATIENCE_S):
+            first = await expect_process(self.ours, b"here")
+            self._held.callback(os.close, first)
+            self._held.callback(kill_by, first)
+            if group is not None:
+                await trio.to_thread.run_sync(partial(enter_group, group, first))
+            await send(self.ours, b"in")
+            application = await expect_process(self.ours, b"app")
+            self._held.callback(os.close, application)
+            _check_held_in(self._template, spec, first, application, own_user=self._own_user)
+            self._both = first, application
+
     async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
-        """Let it go on, in its control group, and run the specification's launcher.
+        """Let it run the specification's launcher.
 
         Args:
             spec: ``argv`` is the interpreter, a launcher and its arguments; its folders, user and limits are those that
                 the fork was asked for with.
-            group: It is in there before any of its code runs.
+            group: It was put in there by ``enter``.
             parks: Whether it only imports the application, and is forked in its turn; see ``snapshot``.
 
         Raises:
@@ -101,16 +128,10 @@ class ForkRequest:
         raise AssertionError("unreachable")
 
     async def _complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool) -> ForkedProcess:
-        first = await expect_process(self.ours, b"here")
-        self._held.callback(os.close, first)
-        self._held.callback(kill_by, first)
-        if group is not None:
-            await trio.to_thread.run_sync(partial(enter_group, group, first))
+        assert self._both is not None, "it has entered"  # noqa: S101
+        first, application = self._both
         with memory_file(json.dumps(program_order(spec, parks=parks)).encode()) as program:
             await send(self.ours, b"go", (program, *(one.fileno() for one in sockets_of(spec).values())))
-        application = await expect_process(self.ours, b"app")
-        self._held.callback(os.close, application)
-        _check_held_in(self._template, spec, first, application, own_user=self._own_user)
         own = self.ours.dup()
         self._held.callback(own.close)
         out = trio.lowlevel.FdStream(self._output)

@@ -72,7 +72,7 @@ class Fork:
     def _read_status(self) -> int | None:
         """None where it has ended, and who tells how has not done so yet."""
         try:
-            packet = self.own.recv(_LAST_PACKET_BYTES)
+            packet = self._last_packet()
         except BlockingIOError:
             return -signal.SIGKILL if self._is_late else None
         except OSError:
@@ -82,6 +82,14 @@ class Fork:
             if isinstance(said, int) and 0 <= said <= 0xFFFF:
                 return os.waitstatus_to_exitcode(said)
         return -signal.SIGKILL
+
+    def _last_packet(self) -> bytes:
+        try:
+            return self.own.recv(_LAST_PACKET_BYTES)
+        except ConnectionResetError:
+            # Said first, and once, where the other end was closed upon an order that nobody had read: the application
+            # was ended before it could. What was sent is there all the same (unix(7)).
+            return self.own.recv(_LAST_PACKET_BYTES)
 
     def kill(self) -> None:
         """SIGKILL for the first process, and with it for all."""

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 
+from preview.errors import LaunchFailed
 from preview.isolation import Network
+from preview.runtime.beside import beside
 from preview.runtime.cgroups import CgroupTree
 from preview.runtime.groups import enter, open_group
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess, WarmStart
@@ -24,12 +34,14 @@ from preview.runtime.sandbox.fence import fence
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.view import View
+from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.command import TemplateBox, template_view_paths, user_of
-from preview.runtime.warm.forking import ForkRequest, NotForked, request_fork
+from preview.runtime.warm.forking import NotForked, request_fork
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
 from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.remembered import RememberedTemplates
+from preview.runtime.warm.reserved import HeldIn, Reserved
 from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
 from preview.runtime.warm.template_process import NoTemplate, Template, open_template
 from preview.runtime.warm.wanted import Wanted
@@ -44,26 +56,8 @@ _TEMPLATE_CPU_CORES = 1.0
 _TEMP_BYTES = 16 << 20
 # It is known only once it has imported all; meanwhile it may take more.
 _MEMORY_SLACK = 2
-# What the interpreter and the C library read before any code runs: a template was started without them.
-_READ_AT_START = ("LD_", "PYTHON", "GLIBC_", "MALLOC_", "LOCPATH", "GCONV_PATH")
-# What libraries in C read when they are loaded, past Python: nobody records that.
-_READ_BY_LIBRARIES = ("OPENSSL_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "GRPC_")
-# How texts are encoded; read at the start as well. All of UTF-8 are one.
-_ENCODINGS = ("LC_ALL", "LC_CTYPE", "LANG")
-_SAME_FOR_ALL = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"})
-# A preview has folders of its own: who asks for them while it is imported means those of the moment.
-_OWN_PLACES = frozenset({"HOME", "PATH", "PWD", "TMPDIR"})
-# Read again by whatever wants to know it: Django cannot keep that it has no settings, Flask asks for each application.
-_READ_AGAIN = frozenset({"DJANGO_SETTINGS_MODULE", "FLASK_DEBUG", "FLASK_ENV"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Reserved:
-    """A fork that is on its way, of what, and what ends it and lets go of the template."""
-
-    template: Template
-    request: ForkRequest
-    held: ExitStack
+# A fork that was not used is killed, and its control group removed: milliseconds.
+_END_S = 5.0
 
 
 class WarmRuntime:
@@ -80,7 +74,7 @@ class WarmRuntime:
         self._pool = pool
         self._timeout_s = timeout_s
         # By preview; each is in there only while its ``reserve`` is open, and unused.
-        self._reserved: dict[str, _Reserved] = {}
+        self._reserved: dict[str, Reserved] = {}
         self._why_never = why_never(cold.parts)
         if self._why_never is not None:
             log.info("previews start cold", why=self._why_never)
@@ -159,20 +153,38 @@ class WarmRuntime:
     @asynccontextmanager
     async def reserve(self, spec: ProcessSpec) -> AsyncIterator[None]:
         """See ``Runtime``. Cancellation: what was begun and not used ends."""
-        warm = spec.warm
-        with ExitStack() as held:
-            if warm is not None and self._pool.is_ready(warm.key):
-                # As good as nothing is lost where it does not come to it: the start says why.
-                with suppress(NotForked, NoTemplate):
-                    self._check(spec)
-                    self._reserved[spec.preview_id] = await self._request(spec, warm, held)
-            try:
+        try:
+            self._check(spec)
+        except NoTemplate:
+            # The start says why.
+            yield
+            return
+        if spec.warm is None or not self._pool.is_ready(spec.warm.key):
+            yield
+            return
+        # Its number is known when it starts: there may be steps ahead of it, whose groups bear their own.
+        reserved = Reserved(replace(spec, number=0))
+        self._reserved[spec.preview_id] = reserved
+        try:
+            async with beside(partial(self._make_ready, reserved)):
                 yield
-            finally:
-                self._reserved.pop(spec.preview_id, None)
+        finally:
+            self._reserved.pop(spec.preview_id, None)
+            with trio.move_on_after(_END_S, shield=True):
+                await reserved.close()
 
-    async def _request(self, spec: ProcessSpec, warm: WarmStart, held: ExitStack) -> _Reserved:
-        """Ask for a fork; template and request are held by ``held``."""
+    async def _make_ready(self, reserved: Reserved) -> None:
+        """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
+        # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
+        with reserved.closing(), suppress(NotForked, NoTemplate, LaunchFailed):
+            async with AsyncExitStack() as held:
+                fork = await self._fork(reserved.spec, held)
+                reserved.keep(fork, held.pop_all())
+
+    async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> HeldIn:
+        """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
+        warm = spec.warm
+        assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self._pool.use(wanted_by(spec, warm)))
         # It is of the machine's network; a snapshot's forks get the very same one.
         if spec.listener is not None:
@@ -186,30 +198,40 @@ class WarmRuntime:
         )
         with self._blaming(template):
             request = held.enter_context(closing(await asking))
-        return _Reserved(template, request, held)
+        # While this is made the fork makes its namespaces.
+        group = await held.enter_async_context(open_group(self._cold.parts.groups, spec, wrappers=1))
+        with self._blaming(template):
+            await request.enter(spec, group)
+        return HeldIn(template, request, group)
 
     @asynccontextmanager
     async def _open_fork(self, spec: ProcessSpec, *, parks: bool = False) -> AsyncIterator[tuple[ForkedProcess, str]]:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             reserved = None if parks else self._reserved.pop(spec.preview_id, None)
-            if reserved is not None:
-                # This start's own from here on: what does not come to be, or is not held in, ends with it.
-                held.enter_context(reserved.held.pop_all())
+            # This start's own from here on: what does not come to be ends with it.
+            fork = None if reserved is None else await reserved.take(held)
             self._check(spec)
             template = self._pool.current(wanted_by(spec, warm))
-            self._check_project(spec, warm, template)
-            if reserved is None or reserved.template is not template:
-                reserved = await self._request(spec, warm, held)
-            # While these are made the fork makes its namespaces.
+            check_project(spec, warm, template.told)
+            if fork is not None and (fork.template is not template or reserved is None or not reserved.is_for(spec)):
+                # Its group has the name of the next one's.
+                await held.aclose()
+                fork = None
+            if fork is None:
+                fork = await self._fork(spec, held)
             await self._cold.give_files(spec)
-            async with open_group(self._cold.parts.groups, spec, wrappers=1) as group:
-                with self._blaming(template):
-                    process = await reserved.request.complete(spec, group, parks=parks)
-                with closing(process):
-                    async with open_tree(process, spec):
-                        yield process, f"started warm: {template.told.imported} modules were there already"
+            with self._blaming(template):
+                process = await fork.request.complete(spec, fork.group, parks=parks)
+            with closing(process):
+                async with open_tree(process, spec):
+                    yield process, f"started warm: {template.told.imported} modules were there already"
+
+    def _check(self, spec: ProcessSpec) -> None:
+        if self._why_never is not None:
+            raise NoTemplate(self._why_never)
+        check_start(spec)
 
     @contextmanager
     def _blaming(self, template: Template) -> Iterator[None]:
@@ -219,35 +241,6 @@ class WarmRuntime:
             if error.is_its_fault:
                 self._pool.give_up(template, str(error))
             raise
-
-    def _check(self, spec: ProcessSpec) -> None:
-        """What only a cold start does, whatever the template."""
-        if self._why_never is not None:
-            raise NoTemplate(self._why_never)
-        if spec.warm is None or list(spec.argv[1:2]) != [str(spec.warm.launcher)]:
-            raise NoTemplate("it is started by a command of its own")
-        if spec.network is not Network.NONE:
-            raise NoTemplate(f"its network is {spec.network}, and templates have none")
-        if spec.port is not None:
-            raise NoTemplate("connections are carried to it")
-        for name, value in spec.environment.items():
-            if _counts_from_the_start(name, value):
-                raise NoTemplate(f"{name} is set, which counts from the interpreter's start")
-
-    def _check_project(self, spec: ProcessSpec, warm: WarmStart, template: Template) -> None:
-        """What this project must not find done already."""
-        shadowed = sorted(warm.own & template.told.loaded)
-        if shadowed:
-            raise NoTemplate(f"the project has a module of its own named {shadowed[0]}, as a package has")
-        for name, value in template.told.reads.items():
-            if name not in _OWN_PLACES | _READ_AGAIN and spec.environment.get(name) != value:
-                raise NoTemplate(f"{name} is set, which a package reads when it is imported")
-
-
-def _counts_from_the_start(name: str, value: str) -> bool:
-    if name in _ENCODINGS:
-        return value not in ("", "C", "POSIX") and not value.lower().replace("-", "").endswith("utf8")
-    return name.startswith((*_READ_AT_START, *_READ_BY_LIBRARIES)) and name not in _SAME_FOR_ALL
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:

@@ -9,9 +9,10 @@
   prints, and mounts of its folders.
 
 A fork speaks over its own socket: ``here`` with a descriptor of its first process (pidfd_open(2)) once its namespaces
-are made; it waits for ``go``, which brings what to run and what that inherits; then ``app`` with a descriptor of the
-application, said by that itself, so that whatever else it says comes after it; at the end ``{"status": N}`` as
-waitpid(2) has it. Where it cannot be made: ``{"error": sentence}``.
+are made; it waits for ``in``: it is in its control group; then ``app`` with a descriptor of the application, said by
+that itself, so that whatever else it says comes after it. The application makes pages its own that it will write to,
+until ``go``, which brings what to run and what that inherits; at the end ``{"status": N}`` as waitpid(2) has
+it. Where it cannot be made: ``{"error": sentence}``.
 
 One thread, always: a fork of a process with threads is one with locks that nobody lets go of.
 """
@@ -29,7 +30,9 @@ from typing import Any
 import preview_cage as cage  # type: ignore[import-not-found]
 import preview_fresh  # type: ignore[import-not-found]
 import preview_imports  # type: ignore[import-not-found]
+import preview_pages  # type: ignore[import-not-found]
 import preview_snapshot  # type: ignore[import-not-found]
+import preview_warmups  # type: ignore[import-not-found]
 
 __all__ = ["main"]
 
@@ -43,10 +46,14 @@ def main(control_fd: int, order_fd: int) -> int:
     order = _read_order(os.dup(order_fd))
     found = preview_imports.import_all(order["modules"], order["launchers"], order["warm_ups"], order_fd)
     os.close(order_fd)
+    pages: list[tuple[int, int]] = []
     if "unsafe" not in found:
         # What is there by now is never collected, so that no fork touches (and copies) all of it.
         gc.collect()
         gc.freeze()
+        if order["warm_ups"]:
+            # Where libraries are used alike, and nothing of any project's.
+            pages = preview_pages.pages_of(preview_warmups.use_all)
     control.send(json.dumps(found).encode())
     if "unsafe" in found:
         return 1
@@ -56,7 +63,7 @@ def main(control_fd: int, order_fd: int) -> int:
         if not packet:
             return 0
         if os.fork() == 0:
-            return _in_fork(control, descriptors)
+            return _in_fork(control, descriptors, pages)
         for one in descriptors:
             os.close(one)
 
@@ -76,17 +83,17 @@ def _read_order(descriptor: int) -> dict[str, Any]:
     return order
 
 
-def _in_fork(control: socket.socket, descriptors: list[int]) -> int:
+def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[int, int]]) -> int:
     """All processes of the fork but the application end in here."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control.close()
     order_fd, own_fd, output, *folders = descriptors
     own = socket.socket(fileno=own_fd)
     try:
-        program_fd, *sockets = _enter_alone(_read_order(order_fd), own, folders)
+        program_fd, *sockets = _enter_alone(_read_order(order_fd), own, folders, pages)
         program = _read_order(program_fd)
     except Exception as error:  # noqa: BLE001  told to the service, which starts the program in another way
-        own.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+        _tell(own, {"error": f"{type(error).__name__}: {error}"})
         os._exit(1)
     if program["parks"]:
         parked: int = preview_snapshot.park(program, output, own)
@@ -97,7 +104,9 @@ def _in_fork(control: socket.socket, descriptors: list[int]) -> int:
     return code
 
 
-def _enter_alone(order: dict[str, Any], own: socket.socket, folders: list[int]) -> list[int]:
+def _enter_alone(
+    order: dict[str, Any], own: socket.socket, folders: list[int], pages: list[tuple[int, int]]
+) -> list[int]:
     """Returns in the application's process only: the descriptors that it is told to go on with."""
     cage.enter(order["user"])
     if os.fork() != 0:
@@ -105,17 +114,29 @@ def _enter_alone(order: dict[str, Any], own: socket.socket, folders: list[int]) 
     os.setsid()
     _name_itself(own, b"here")
     cage.show_files(order["view"], folders)
-    word, program = _receive(own)
-    if word != b"go":
+    word, _ = _receive(own)
+    if word != b"in":
         os._exit(1)
     cage.confine(order["limits"], bytes.fromhex(order["filter"]))
     application = os.fork()
     if application == 0:
         os.setsid()
         _name_itself(own, b"app")
+        preview_pages.touch(pages, own.fileno())
+        word, program = _receive(own)
+        if word != b"go":
+            os._exit(1)
         return program
     _wait_for(application, own)
     raise AssertionError("unreachable")
+
+
+def _tell(own: socket.socket, said: dict[str, object]) -> None:
+    try:
+        own.send(json.dumps(said).encode())
+    except OSError:
+        # Nobody waits for it any more.
+        return
 
 
 def _name_itself(own: socket.socket, word: bytes) -> None:
@@ -130,7 +151,7 @@ def _wait_for(application: int, own: socket.socket) -> None:
     while True:
         pid, status = os.wait()
         if pid == application:
-            own.send(json.dumps({"status": status}).encode())
+            _tell(own, {"status": status})
             os._exit(0)
 
 

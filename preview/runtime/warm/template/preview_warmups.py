@@ -9,9 +9,9 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
-__all__ = ["PREFIX", "warm_up"]
+__all__ = ["PREFIX", "use_all", "warm_up"]
 
 PREFIX = "use of "
 
@@ -26,24 +26,36 @@ def warm_up() -> Iterator[str]:
             yield name
 
 
+def use_all() -> None:
+    """``warm_up``, to its end."""
+    for _ in warm_up():
+        pass
+
+
 def _fastapi() -> None:
-    from fastapi import FastAPI  # noqa: PLC0415
-    from pydantic import BaseModel  # noqa: PLC0415
+    from fastapi import APIRouter, Depends, FastAPI  # noqa: PLC0415
+    from fastapi.middleware.cors import CORSMiddleware  # noqa: PLC0415
+    from pydantic import BaseModel, Field  # noqa: PLC0415
 
     class Thing(BaseModel):
-        name: str = "a"
+        name: str = Field(default="a", min_length=1)
         count: int = 1
 
-    application = FastAPI()
+    def made() -> Iterator[int]:
+        yield 1
 
-    async def answer(thing: Thing, number: int = 1) -> Thing:
-        return Thing(name=thing.name, count=number)
+    async def answer(thing: Any, made: int, number: int = 1) -> Any:
+        return Thing(name=thing.name, count=number + made)
 
     # Evaluated by FastAPI in the module's own names, where a local class is not found.
-    answer.__annotations__ = {"thing": Thing, "number": int, "return": Thing}
-    application.post("/thing", response_model=Thing)(answer)
+    answer.__annotations__ = {"thing": Thing, "made": Annotated[int, Depends(made)], "number": int, "return": Thing}
+    router = APIRouter(prefix="/some", tags=["some"])
+    router.post("/thing", response_model=Thing)(answer)
+    application = FastAPI()
+    application.add_middleware(CORSMiddleware, allow_origins=["*"])
+    application.include_router(router, prefix="/all")
     body = b'{"name": "b"}'
-    asyncio.run(_ask(application, "POST", "/thing", body))
+    asyncio.run(_ask(application, "POST", "/all/some/thing", body))
     asyncio.run(_ask(application, "GET", "/openapi.json", b""))
 
 
@@ -89,8 +101,48 @@ def _sqlalchemy() -> None:
     engine.dispose()
 
 
+def _sqlalchemy_orm() -> None:
+    from sqlalchemy import ForeignKey, String, create_engine, func, select  # noqa: PLC0415
+    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship  # noqa: PLC0415
+
+    class Base(DeclarativeBase):
+        pass
+
+    def table(name: str, kinds: dict[str, Any], columns: dict[str, Any]) -> Any:
+        # Of the class's own body the annotations would be texts, and be looked for in the module's own names.
+        told = {"__tablename__": name, "__module__": __name__, "__annotations__": kinds}
+        return type(name, (Base,), {**told, **columns})
+
+    shelf = table(
+        "shelf",
+        {"id": Mapped[int], "name": Mapped[str]},
+        {"id": mapped_column(primary_key=True), "name": mapped_column(String(20), unique=True)},
+    )
+    book = table(
+        "book",
+        {"id": Mapped[int], "shelf_id": Mapped[int], "shelf": Mapped[Any]},
+        {
+            "id": mapped_column(primary_key=True),
+            "shelf_id": mapped_column(ForeignKey("shelf.id"), index=True),
+            "shelf": relationship(shelf, backref="books"),
+        },
+    )
+    engine = create_engine("sqlite://")
+    try:
+        Base.metadata.create_all(engine)
+        with Session(engine) as session:
+            session.scalar(select(func.count()).select_from(shelf))
+            session.add(shelf(name="a", books=[book(), book()]))
+            session.commit()
+            session.scalars(select(shelf).where(shelf.name <= "b").order_by(shelf.name)).all()
+    finally:
+        engine.dispose()
+        Base.registry.dispose()
+
+
 _USES: dict[str, Callable[[], None]] = {
     "sqlalchemy": _sqlalchemy,
+    "sqlalchemy.orm": _sqlalchemy_orm,
     "fastapi": _fastapi,
     "flask": _flask,
     "jinja2": _jinja2,
