@@ -7,6 +7,8 @@ import pytest
 import trio
 from proxy_relay_kit import OpenDoor, Seen, answers, get, next_request, ok, recording, relay_to, relay_with, request
 
+from preview.http.relay import delivery
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CLOSE = b"Connection: close"
 
@@ -288,6 +290,29 @@ async def test_megabytes_pass_both_ways_whole_and_through_a_reader_that_is_slow(
         head, got = await front.ask(request(b"POST", b"/", b"Content-Length: %d" % size, body=body))
     assert head.status_code == 200
     assert got == body
+
+
+async def test_of_a_reader_that_is_slow_little_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_SLOW_S", 0.0)  # whoever lets a piece wait at all
+    size = 16 << 20
+    held: list[int] = []
+
+    async with (
+        relay_to(answers(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))) as front,
+        await trio.open_tcp_stream(*front.address) as stream,
+    ):
+        await stream.send_all(get())
+        got = 0
+        while got < size:
+            # It waits for this reader, who has not read what was sent so far.
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            held += [len(one.errand.unsent) for one in front.relay.watch.all() if one.errand is not None]  # type: ignore[attr-defined]
+            for _ in range(64):
+                got += len(await stream.receive_some(65536))
+                if got >= size:
+                    break
+    assert max(held) > delivery._SLOW_BYTES
+    assert 0 < max(held[1:]) <= delivery._SLOW_BYTES
 
 
 def _read_whole(parser: h11.Connection) -> None:

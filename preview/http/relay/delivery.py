@@ -30,6 +30,9 @@ _HEAD_END = b"\r\n\r\n"
 _MAX_INTERIM = 32
 # A reader that takes nothing in this time has stalled, as in ``http.tcp``.
 _STALLED_S = 30.0
+# Who lets a piece wait for longer than this reads slowly: of such a one less is held here, there may be thousands.
+_SLOW_S = 0.05
+_SLOW_BYTES = 32 * 1024
 # A transfer that never has to wait yields now and then.
 _YIELD_BYTES = 1024 * 1024
 _CONTINUE, _SWITCHING, _FINAL = 100, 101, 200
@@ -189,11 +192,16 @@ class Delivery:
         """What is left of the content."""
         errand, relay, connection = self._errand, self._relay, self._connection
         unyielded = 0
+        room = relay.buffer
         while not answering.body.is_over:
             connection.deadline = monotonic() + relay.idle_s
-            size = await upstream.receive_into(relay.buffer)
+            size = await upstream.receive_into(room)
             feed(errand, answering, size)
-            await self._send_unsent()
+            if errand.unsent:
+                began = monotonic()
+                await self._send_unsent()
+                if monotonic() - began > _SLOW_S:
+                    room = relay.buffer[:_SLOW_BYTES]
             unyielded += size
             if unyielded > _YIELD_BYTES:
                 unyielded = 0
