@@ -359,3 +359,12 @@ async def test_a_client_that_goes_away_closes_the_preview_s_socket(tmp_path: Pat
         await socket.aclose()
         with trio.fail_after(3):
             await closed.wait()
+
+
+@pytest.mark.parametrize(("reason", "said"), [("it broke", "it broke. L"), ("is it there?", "is it there? L")])
+async def test_a_reason_ends_with_one_mark(tmp_path: Path, reason: str, said: str) -> None:
+    async with open_door(tmp_path) as door:
+        cookie = await door.cookie()
+        door.end(reason=reason)
+        answer = await door.get(headers={"Cookie": cookie})
+        assert f"The preview has failed: {said}aunch it again." in answer.json()["detail"]

@@ -202,12 +202,12 @@ class PreviewDoorman:
         error: PreviewError
         if record.state is State.FAILED:
             error = UpstreamFailed(
-                f"The preview has failed: {_sentence(record.reason)}. Launch it again.", last_lines=lines
+                f"The preview has failed: {_sentence(record.reason)} Launch it again.", last_lines=lines
             )
         elif record.is_active:
-            error = PreviewUnavailable(f"The preview is ending: {_sentence(record.reason)}.")
+            error = PreviewUnavailable(f"The preview is ending: {_sentence(record.reason)}")
         else:
-            error = PreviewNotFound(f"The preview is over: {_sentence(record.reason)}. Launch it again.")
+            error = PreviewNotFound(f"The preview is over: {_sentence(record.reason)} Launch it again.")
         return error_answer(problem_of(error), head, lines=lines if record.state is State.FAILED else ())
 
     async def _last_lines(self, record: PreviewRecord) -> list[str]:
@@ -241,4 +241,5 @@ def _mount_in(admitted: Admitted) -> str:
 
 
 def _sentence(reason: str | None) -> str:
-    return (reason or "for no known reason").removeprefix("stopped: ").rstrip(".")
+    text = (reason or "for no known reason").removeprefix("stopped: ")
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -22,6 +22,10 @@ export function whyFailed({ reason, exit_code: code, exit_signal: signal }: Prev
 }
 
 function sentence(reason: string): string {
-  const text = reason.charAt(0).toUpperCase() + reason.slice(1);
+  return ended(reason.charAt(0).toUpperCase() + reason.slice(1));
+}
+
+/** The text with a mark at its end. */
+export function ended(text: string): string {
   return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

@@ -53,3 +53,9 @@ test("a preview that a limit ended tells the limit, and no signal", () => {
   expect(whyFailed(ended as PreviewInstance)).toBe("Stopped: used more than 512 MB of memory.");
   expect(endSentence({ ...ended, status: "failed" })).toBe("The preview failed: used more than 512 MB of memory.");
 });
+
+test("a reason that is a question keeps its mark, and gets no other", () => {
+  const asked = { reason: "failed: is main.py there?", exit_code: null, exit_signal: null };
+  expect(whyFailed(asked as PreviewInstance)).toBe("Is main.py there?");
+  expect(endSentence({ ...asked, status: "failed" })).toBe("The preview failed: is main.py there?");
+});

@@ -5,6 +5,7 @@ import { isNothingYet } from "../logs/session";
 import { Announce, Button, Dot, Notice } from "../ui/controls";
 import { useNow } from "../ui/useNow";
 import type { EndEvent } from "../api/types";
+import { ended } from "../launch/ending";
 
 type Tone = "good" | "busy" | "bad" | "idle";
 
@@ -83,8 +84,8 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
 /** How a preview ended, as a sentence. */
 export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code" | "exit_signal">): string {
   const word = end.status === "failed" ? "The preview failed" : "The preview has ended";
-  const reason = end.reason?.replace(/^(stopped|failed):\s*/, "").replace(/\.$/, "") ?? "";
-  const said = reason ? `: ${reason}.` : ".";
+  const reason = end.reason?.replace(/^(stopped|failed):\s*/, "") ?? "";
+  const said = reason ? `: ${ended(reason)}` : ".";
   // A limit ended it: how the service did that is no news.
   if (end.reason?.startsWith("stopped: ")) return word + said;
   if (end.status === "failed" && end.exit_signal !== null)
