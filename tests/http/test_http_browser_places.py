@@ -49,6 +49,11 @@ def test_below_a_domain_of_previews_nothing_is_the_service_s(host: str) -> None:
 
 
 def test_a_mounted_service_has_previews_below_its_mount() -> None:
+    # A host application may leave its own path to us, or take it off.
+    for target in (f"/tools/p/{ID}/a", f"/p/{ID}/a"):
+        found = PLAIN.find("host.example", target.encode(), "/tools")
+        assert found is not None
+        assert target.encode()[found.cut :] == found.target == b"/a"
     place = PLAIN.find("host.example", f"/tools/p/{ID}/a".encode(), "/tools")
     assert place is not None
     assert (place.preview_id, place.target, place.prefix) == (ID, b"/a", f"/tools/p/{ID}")

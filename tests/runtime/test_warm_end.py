@@ -9,18 +9,23 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import child_programs as programs
 import pytest
 import trio
+import trio.testing
 from runtime_kit import application, none_but, open_descriptors, open_driver, read_all, read_line, sandbox_or_skip
 from runtime_warm import BOUNDS, Environment, make_environment, open_warm, settled
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
-from preview.runtime.warm import Bounds, WarmRuntime, forking
+from preview.runtime.warm import Bounds, WarmRuntime, forking, runtime
 from preview.runtime.warm.process import pid_of
+from preview.runtime.warm.reserved import HeldIn, Reserved
+from preview.runtime.warm.template_process import Template
 
 READS = "import os; found = os.environ.get('COLOUR')"
 Make = Callable[..., ProcessSpec]
@@ -357,7 +362,7 @@ async def test_a_start_that_was_begun_is_gone_on_with(warm: WarmRuntime, make: M
 async def _made_ready(warm: WarmRuntime) -> list[int]:
     """What was begun waits for its start; pids of its processes."""
     (reserved,) = warm._reserved.values()
-    await reserved._is_over.wait()
+    await reserved._is_made.wait()
     assert reserved._fork is not None
     both = reserved._fork.request._both
     assert both is not None
@@ -380,11 +385,13 @@ def _private_kib(rollup: Path) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
 
 
-async def test_what_was_begun_and_is_killed_meanwhile_is_started_cold(
+async def test_what_was_begun_and_is_killed_meanwhile_is_begun_anew(
     warm: WarmRuntime, make: Make, told: list[str]
 ) -> None:
     spec = make()
     assert await settled(warm, spec)
+    (live,) = [slot.live for slot in warm.templates._slots.values()]
+    assert live is not None
     async with warm.reserve(spec):
         first, its = await _made_ready(warm)
         os.kill(its, signal.SIGSEGV)
@@ -393,7 +400,8 @@ async def test_what_was_begun_and_is_killed_meanwhile_is_started_cold(
                 await trio.sleep(0.005)
         async with warm.open_process(spec) as process:
             assert await process.wait() == Exit(code=0)
-    assert told[-1].startswith("started cold: ")
+    assert told[-1].startswith("started warm: ")
+    assert (live.template.forks, live.uses) == (2, 0)
 
 
 async def test_an_end_at_the_very_beginning_is_told_as_it_was(warm: WarmRuntime, make: Make) -> None:
@@ -476,3 +484,52 @@ async def test_a_fork_that_was_begun_and_is_not_held_in_is_ended_before_the_cold
     async with warm.reserve(make()), warm.open_process(make()):
         assert live.uses == 0
     assert "started cold: the fork was ended, because a test says so" in told
+
+
+async def test_what_goes_wrong_with_a_start_ahead_of_it_is_no_end_of_what_goes_on_meanwhile(
+    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make()
+    assert await settled(warm, spec)
+    for error in (OSError(12, "no memory"), RuntimeError("can't start new thread")):
+        with monkeypatch.context() as patched:
+            patched.setattr(runtime, "request_fork", Mock(side_effect=error))
+            async with warm.reserve(spec):
+                (reserved,) = warm._reserved.values()
+                await reserved._is_made.wait()
+                await trio.testing.wait_all_tasks_blocked()
+        async with warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=0)
+
+
+async def test_of_many_that_wait_for_their_turn_only_some_are_begun(warm: WarmRuntime, make: Make) -> None:
+    assert await settled(warm, make())
+    async with AsyncExitStack() as held:
+        for number in range(runtime._MOST_RESERVED + 2):
+            await held.enter_async_context(warm.reserve(replace(make(), preview_id=f"preview_test{number}")))
+        assert len(warm._reserved) == runtime._MOST_RESERVED
+
+
+async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
+    warm: WarmRuntime, make: Make, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make()
+    assert spec.warm is not None
+    spec = replace(spec, warm=replace(spec.warm, own=frozenset({"shadowed"})))
+    assert await settled(warm, spec)
+    (slot,) = warm.templates._slots.values()
+    take = Reserved.take
+
+    async def replaced(self: Reserved, spec: ProcessSpec, template: Template) -> HeldIn | None:
+        """Meanwhile the template is replaced, by one that has loaded a module of the project's name."""
+        assert slot.live is not None
+        old = slot.live.template
+        has_more = replace(old.told, loaded=old.told.loaded | {"shadowed"})
+        slot.live.template = Template(old._control, has_more, old.namespaces)
+        await take(self, spec, template)
+        return None
+
+    monkeypatch.setattr(Reserved, "take", replaced)
+    async with warm.reserve(spec), warm.open_process(spec) as process:
+        assert await process.wait() == Exit(code=0)
+    assert told[-1] == "started cold: the project has a module of its own named shadowed, as a package has"

@@ -149,6 +149,7 @@ class PreviewDoorman:
         return self._admitted(preview, place, visitor, again)
 
     def _again(self, preview: ActivePreview, visitor: Visitor, place: Place) -> Again:
+        """Admits further requests like the one that was let pass."""
         previews = self._backend().previews
         # The target may be long, and hold what is nobody else's business.
         place = place._replace(target=b"")
@@ -175,7 +176,7 @@ class PreviewDoorman:
             preview.id,
             address,
             preview.record.pid or 0,
-            len(place.prefix.encode()),
+            place.cut,
             place.prefix,
             preview.streaming,
             _SANDBOX if place.shares_origin else (),

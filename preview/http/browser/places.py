@@ -38,6 +38,7 @@ class Place(NamedTuple):
         preview_id: The preview that is meant, whether there is one or not; None where the host could be nobody's.
         target: What the preview is asked for, without the prefix: it begins with a slash.
         prefix: Path ahead of it: ``/p/preview_…``, or empty.
+        cut: Bytes at the beginning of the request's target that are not the preview's.
         shares_origin: Its origin is the service's own, page and API included.
         redirect: Where the request should have gone, as a path with its query; None where it is right.
     """
@@ -45,6 +46,7 @@ class Place(NamedTuple):
     preview_id: str | None
     target: bytes
     prefix: str = ""
+    cut: int = 0
     shares_origin: bool = False
     redirect: bytes | None = None
 
@@ -103,7 +105,7 @@ class Places:
         if found[1] != preview_id.encode() or not rest.startswith(b"/"):
             # Links of a page are relative to its folder, and cookies belong to one spelling of a path.
             redirect = prefix.encode() + (rest if rest.startswith(b"/") else b"/" + rest)
-        return Place(preview_id, rest or b"/", prefix, not is_own_host, redirect)
+        return Place(preview_id, rest or b"/", prefix, len(target) - len(rest), not is_own_host, redirect)
 
     def address(self, preview_id: str, scheme: str, host: str, mount: str = "") -> str:
         """Where a browser finds the preview, without a slash at the end.

@@ -52,7 +52,8 @@ class StandingAdmission:
         self._base, self._reserved = prefix + b"/", prefix + RESERVED
         grant = visitor.grant
         self._until = inf if grant is None else grant.expires_at
-        # Nothing has been looked at yet: a record is replaced with each change, and never the same again.
+        # Nothing has been looked at yet. Invariant: a record is replaced with each change, and never the same again; a
+        # preview has its outcome before it is not found any more.
         self._record: object = None
         self._changes = -1
         self._admitted: Admitted | None = None
@@ -74,6 +75,7 @@ class StandingAdmission:
 
     def _look(self) -> Admitted | None:
         preview, book, statement = self._preview, self._book, self._visitor.statement
+        self._record = None
         if preview.address is None or preview.outcome is not None or preview.is_replaced or not self._is_live():
             return None
         if not (may_look(self._visitor, preview, book) if statement is None else book.holds(statement)):

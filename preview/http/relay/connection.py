@@ -222,7 +222,7 @@ class Connection:
             if status:
                 self._asked = None
             raise
-        errand = self.errand = Errand(self, ask, target, head, admitted, b"", begun, admitted.hold(), ask.closes)
+        errand = self.errand = Errand(self, ask, target, head, admitted, b"", begun, admitted.hold(), closes=ask.closes)
         self._asked = None
         errand.enter()
         errand.block = block if is_worth_keeping(ask, admitted, block) else b""

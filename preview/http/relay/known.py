@@ -29,7 +29,7 @@ class Known:
     Attributes:
         ask: Their framing.
         head: Of each of them, without its target.
-        admitted: Of the first of them.
+        admitted: Of the last of them.
         again: Asks whether the next one may pass.
         standing: From ``heads.request_lines``.
         answers: Heads of answers, by how they came.

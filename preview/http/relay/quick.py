@@ -69,7 +69,9 @@ class Quick:
             request_head(ask.method, admitted.target_of(target), known.standing, number) + data[end + len(HEAD_END) :]
         )
         begun = monotonic()
-        errand = Errand(connection, ask, target, known.head, admitted, number, begun, admitted.hold(), ask.closes)
+        errand = Errand(
+            connection, ask, target, known.head, admitted, number, begun, admitted.hold(), closes=ask.closes
+        )
         errand.message, errand.upstream, errand.known = message, upstream, known
         errand.enter()
         connection.begun(errand)

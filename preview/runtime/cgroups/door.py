@@ -24,7 +24,7 @@ __all__ = ["Door", "open_door"]
 
 # What was pushed is launched soon, and what was launched is changed or launched again. Held open for so long it costs
 # some 20 us every _PAUSE_S.
-_OPEN_S = 10.0
+_OPEN_S = 5.0
 # Less than the kernel remembers.
 _PAUSE_S = 0.007
 
@@ -47,7 +47,7 @@ class Door:
         self._until = 0.0
 
     async def attend(self) -> None:
-        """Hold it open whenever somebody is expected, for ever. Cancellation: within a few milliseconds."""
+        """Hold it open whenever somebody is expected, for ever. Cancellation: in milliseconds, once it is closed."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()

@@ -21,7 +21,7 @@ from preview.runtime.warm.held_in import find_fault
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.process import Fork, ForkedProcess, kill_by, pid_of
+from preview.runtime.warm.process import Fork, ForkedProcess, has_ended, kill_by, pid_of
 from preview.runtime.warm.template_process import NoTemplate, Template
 
 __all__ = [
@@ -80,6 +80,11 @@ class ForkRequest:
         # Pidfds of its first process and of the application-to-be, once it is held in.
         self._both: tuple[int, int] | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether one of its processes is gone, by whatever has ended it, once it was held in."""
+        return self._both is not None and any(map(has_ended, self._both))
+
     def close(self) -> None:
         """What was asked for ends, as it is not told to go on; nothing happens once there is a process."""
         self._held.close()
@@ -122,7 +127,8 @@ class ForkRequest:
 
         Cancellation: what was begun ends with ``close``.
         """
-        with as_not_forked("the template"):
+        # It was all well with it: what happens now is no reason to do without the template.
+        with as_not_forked("the fork", is_its_fault=False):
             with trio.fail_after(_PATIENCE_S):
                 return await self._complete(spec, group, parks=parks)
         raise AssertionError("unreachable")
@@ -186,14 +192,15 @@ async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, orde
 
 
 @contextmanager
-def as_not_forked(whom: str) -> Iterator[None]:
-    """What goes wrong with asking for a fork, as ``NotForked``."""
+def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
+    """What goes wrong with asking for a fork, as ``NotForked``; what the machine lacks is no template's fault."""
     try:
         yield
     except trio.TooSlowError:
-        raise NotForked(f"{whom} did not answer within {_PATIENCE_S:g} s") from None
+        raise NotForked(f"{whom} did not answer within {_PATIENCE_S:g} s", is_its_fault=is_its_fault) from None
     except (NoTemplate, PacketsEnded) as error:
-        raise NotForked(str(error) or "the fork ended before it was set up") from None
+        why = str(error) or "the fork ended before it was set up"
+        raise NotForked(why, is_its_fault=is_its_fault) from None
     except OSError as error:
         why = f"{error.strerror or error} ({error.filename})" if error.filename else error.strerror or str(error)
         raise NotForked(why, is_its_fault=False) from error

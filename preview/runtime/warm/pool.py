@@ -52,7 +52,7 @@ class _Live:
 
     template: Template
     wanted: Wanted
-    folder: tuple[int, int]
+    folder: tuple[int, ...]
     uses: int = 0
     retired: trio.Event = field(default_factory=trio.Event)
     unused: trio.Event = field(default_factory=trio.Event)
@@ -273,10 +273,10 @@ class TemplatePool:
                 del self._slots[key]
 
 
-def _folder(python: Path) -> tuple[int, int]:
-    """Which folder it is: the name of one that was removed and built anew is the same."""
+def _folder(python: Path) -> tuple[int, ...]:
+    """Which folder it is: the name of one that was removed and built anew is the same, and its number may be."""
     try:
-        status = python.parent.stat()
+        status, link = python.parent.stat(), python.lstat()
     except OSError:
-        return 0, 0
-    return status.st_dev, status.st_ino
+        return ()
+    return status.st_dev, status.st_ino, link.st_ino, link.st_ctime_ns

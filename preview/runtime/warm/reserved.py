@@ -13,7 +13,11 @@ from preview.runtime.interface import ProcessSpec
 from preview.runtime.warm.forking import ForkRequest
 from preview.runtime.warm.template_process import Template
 
-__all__ = ["HeldIn", "Reserved"]
+__all__ = ["BEFORE_ANY", "HeldIn", "Reserved"]
+
+# In place of a process's number, which is known when it starts: there may be steps ahead of it, whose groups are named
+# by theirs.
+BEFORE_ANY = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class HeldIn:
 
 
 class Reserved:
-    """The place of one: it is being made by one task, and taken by another, or ends unused.
+    """The place of one: it is being made by one task, and used by another, or ends unused.
 
     Args:
         spec: As far as it was known when it was begun.
@@ -42,35 +46,51 @@ class Reserved:
         self.spec = spec
         self._fork: HeldIn | None = None
         self._held = AsyncExitStack()
-        self._is_over = trio.Event()
-
-    def is_for(self, spec: ProcessSpec) -> bool:
-        """Whether a start by this specification would have asked for the very same."""
-        mine, its = ((one.slot, one.limits, tuple(one.writable), tuple(one.readable)) for one in (self.spec, spec))
-        return mine == its
+        self._scope = trio.CancelScope()
+        self._is_made = trio.Event()
 
     @contextmanager
-    def closing(self) -> Iterator[None]:
-        """Around its making: however that ends, nobody waits for it any more."""
+    def making(self) -> Iterator[None]:
+        """Around its making, which ``close`` ends; however it ends, nobody waits for it any more."""
         try:
-            yield
+            with self._scope:
+                yield
         finally:
-            self._is_over.set()
+            self._is_made.set()
 
     def keep(self, fork: HeldIn, held: AsyncExitStack) -> None:
         """It is ready; ``held`` ends it."""
         self._fork, self._held = fork, held
 
-    async def take(self, held: AsyncExitStack) -> HeldIn | None:
-        """Wait for it; it ends with ``held`` from here on. None where it could not be had.
+    async def take(self, spec: ProcessSpec, template: Template) -> HeldIn | None:
+        """Wait for it; ``close`` ends it all the same.
+
+        Args:
+            spec: What it is to be.
+            template: What it would be forked from now.
+
+        Returns:
+            None where it could not be had, has ended, or is not what would be asked for now.
 
         Cancellation: nothing changes.
         """
-        await self._is_over.wait()
-        fork, self._fork = self._fork, None
-        held.push_async_exit(self._held.pop_all())
+        await self._is_made.wait()
+        fork = self._fork
+        if fork is None or fork.template is not template or fork.request.has_ended or not self._is_for(spec):
+            return None
         return fork
 
     async def close(self) -> None:
-        """End it, unless it was taken. Cancellation: it is on its way out; call it under a bounded shield."""
+        """End it, and its making. Cancellation: it is on its way out; call it under a bounded shield."""
+        self._scope.cancel()
+        if not self._is_made.is_set():
+            await self._is_made.wait()
         await self._held.aclose()
+
+    def _is_for(self, spec: ProcessSpec) -> bool:
+        return _what_a_fork_is_asked_for(self.spec) == _what_a_fork_is_asked_for(spec)
+
+
+def _what_a_fork_is_asked_for(spec: ProcessSpec) -> tuple[object, ...]:
+    anchors = () if spec.warm is None else tuple(spec.warm.anchors)
+    return spec.slot, spec.limits, tuple(spec.writable), tuple(spec.readable), anchors

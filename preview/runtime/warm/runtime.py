@@ -14,7 +14,6 @@ from contextlib import (
     asynccontextmanager,
     closing,
     contextmanager,
-    suppress,
 )
 from dataclasses import replace
 from functools import partial
@@ -41,7 +40,7 @@ from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
 from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.remembered import RememberedTemplates
-from preview.runtime.warm.reserved import HeldIn, Reserved
+from preview.runtime.warm.reserved import BEFORE_ANY, HeldIn, Reserved
 from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
 from preview.runtime.warm.template_process import NoTemplate, Template, open_template
 from preview.runtime.warm.wanted import Wanted
@@ -58,6 +57,8 @@ _TEMP_BYTES = 16 << 20
 _MEMORY_SLACK = 2
 # A fork that was not used is killed, and its control group removed: milliseconds.
 _END_S = 5.0
+# As many as start at once, as a rule (``PREVIEW_STARTS_AT_ONCE``).
+_MOST_RESERVED = 4
 
 
 class WarmRuntime:
@@ -153,17 +154,10 @@ class WarmRuntime:
     @asynccontextmanager
     async def reserve(self, spec: ProcessSpec) -> AsyncIterator[None]:
         """See ``Runtime``. Cancellation: what was begun and not used ends."""
-        try:
-            self._check(spec)
-        except NoTemplate:
-            # The start says why.
+        if not self._may_reserve(spec):
             yield
             return
-        if spec.warm is None or not self._pool.is_ready(spec.warm.key):
-            yield
-            return
-        # Its number is known when it starts: there may be steps ahead of it, whose groups bear their own.
-        reserved = Reserved(replace(spec, number=0))
+        reserved = Reserved(replace(spec, number=BEFORE_ANY))
         self._reserved[spec.preview_id] = reserved
         try:
             async with beside(partial(self._make_ready, reserved)):
@@ -173,13 +167,28 @@ class WarmRuntime:
             with trio.move_on_after(_END_S, shield=True):
                 await reserved.close()
 
+    def _may_reserve(self, spec: ProcessSpec) -> bool:
+        """Whether it is worth while; where it is not, the start says why, if there is anything to say."""
+        try:
+            self._check(spec)
+        except NoTemplate:
+            return False
+        # Of many that wait for their turn to start, most would hold memory for nothing.
+        return spec.warm is not None and self._pool.is_ready(spec.warm.key) and len(self._reserved) < _MOST_RESERVED
+
     async def _make_ready(self, reserved: Reserved) -> None:
         """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
         # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
-        with reserved.closing(), suppress(NotForked, NoTemplate, LaunchFailed):
-            async with AsyncExitStack() as held:
-                fork = await self._fork(reserved.spec, held)
-                reserved.keep(fork, held.pop_all())
+        with reserved.making():
+            try:
+                async with AsyncExitStack() as held:
+                    fork = await self._fork(reserved.spec, held)
+                    reserved.keep(fork, held.pop_all())
+            except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
+                log.debug("a start was not begun ahead", preview_id=reserved.spec.preview_id, why=str(error))
+            except Exception:
+                # A mistake here would end the preview that goes on beside it.
+                log.exception("a start was not begun ahead", preview_id=reserved.spec.preview_id)
 
     async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> HeldIn:
         """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
@@ -210,23 +219,24 @@ class WarmRuntime:
         assert warm is not None, "asked for by the caller"  # noqa: S101
         async with AsyncExitStack() as held:
             reserved = None if parks else self._reserved.pop(spec.preview_id, None)
-            # This start's own from here on: what does not come to be ends with it.
-            fork = None if reserved is None else await reserved.take(held)
+            if reserved is not None:
+                # This start's own from here on: what does not come to be ends with it.
+                held.push_async_callback(reserved.close)
             self._check(spec)
             template = self._pool.current(wanted_by(spec, warm))
             check_project(spec, warm, template.told)
-            if fork is not None and (fork.template is not template or reserved is None or not reserved.is_for(spec)):
-                # Its group has the name of the next one's.
-                await held.aclose()
-                fork = None
+            fork = None if reserved is None else await reserved.take(spec, template)
             if fork is None:
+                await held.aclose()
                 fork = await self._fork(spec, held)
+            if fork.template is not template:
+                # It was replaced meanwhile, by one that may have imported something else.
+                check_project(spec, warm, fork.template.told)
             await self._cold.give_files(spec)
-            with self._blaming(template):
-                process = await fork.request.complete(spec, fork.group, parks=parks)
+            process = await fork.request.complete(spec, fork.group, parks=parks)
             with closing(process):
                 async with open_tree(process, spec):
-                    yield process, f"started warm: {template.told.imported} modules were there already"
+                    yield process, f"started warm: {fork.template.told.imported} modules were there already"
 
     def _check(self, spec: ProcessSpec) -> None:
         if self._why_never is not None:

@@ -55,9 +55,9 @@ def own_pages(pid: int) -> list[tuple[int, int]]:
 
 
 def pages_of(use: Callable[[], object]) -> list[tuple[int, int]]:
-    """Which pages a fork of this process writes to when it does this; found out by one that does. None, where it fails.
+    """Which pages a fork of this process writes to when it does this; found out by one that does.
 
-    Blocks, for as long as that takes, and a few seconds at most.
+    Blocks, for as long as that takes, and a few seconds at most; where it fails the list is empty.
     """
     told, done = os.pipe()
     pid = os.fork()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -41,7 +41,8 @@ def _fastapi() -> None:
         name: str = Field(default="a", min_length=1)
         count: int = 1
 
-    def made() -> Iterator[int]:
+    async def made() -> AsyncIterator[int]:
+        # Of a plain function FastAPI would make a thread.
         yield 1
 
     async def answer(thing: Any, made: int, number: int = 1) -> Any:
