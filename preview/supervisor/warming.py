@@ -109,25 +109,28 @@ def warm_start(
 
 
 class KnownStarts:
-    """What the last thousand generations were started in, or made ready for.
+    """What the last thousand generations were started in, or made ready for, and the last one of each user.
 
-    Their next start begins with that, and may find that it is something else by now.
+    Their next start begins with that, and may find that it is something else by now. A generation that nothing is known
+    of is likely to be the next state of what its user has had before, with the same packages.
     """
 
     def __init__(self) -> None:
-        # The least recently used first.
+        # By generation and by user; the least recently used first.
         self._known: OrderedDict[str, tuple[Environment, Study]] = OrderedDict()
+        self._of_users: OrderedDict[str, tuple[Environment, Study]] = OrderedDict()
 
-    def note(self, generation_id: str, environment: Environment, study: Study) -> None:
+    def note(self, generation_id: str, user_id: str, environment: Environment, study: Study) -> None:
         """It is about to start in this environment, or will."""
-        self._known[generation_id] = (environment, study)
-        self._known.move_to_end(generation_id)
-        while len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        for known, name in ((self._known, generation_id), (self._of_users, user_id)):
+            known[name] = (environment, study)
+            known.move_to_end(name)
+            while len(known) > _MOST_KNOWN:
+                known.popitem(last=False)
 
     def spec(self, settings: Settings, preview: ActivePreview, workspace: Workspace) -> ProcessSpec | None:
         """What a preview's start can be begun with, for ``Runtime.reserve``; None where nothing is known of it."""
-        known = self._known.get(preview.record.generation_id)
+        known = self._known.get(preview.record.generation_id) or self._of_users.get(preview.record.user_id)
         if known is None:
             return None
         environment, study = known

@@ -1,0 +1,58 @@
+"""What a start can be begun with before its files are read: what is known of the generation, or else of its user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from preview.environments import Environment
+from preview.settings import Settings
+from preview.supervisor import warming
+from preview.supervisor.study import Studies, Study
+from preview.supervisor.warming import KnownStarts
+from preview.supervisor.workspace import Workspace
+
+APP = "from fastapi import FastAPI\napp = FastAPI()\n"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    (tmp_path / "main.py").write_text(APP)
+    return Studies().study(tmp_path, None)
+
+
+def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str) -> str | None:
+    record = SimpleNamespace(generation_id=generation_id, user_id=user_id, port=3001)
+    preview: Any = SimpleNamespace(id="preview_a", record=record, listener=None, log=SimpleNamespace(say=print))
+    folders = Workspace(tmp_path, tmp_path / "project", tmp_path / "tmp", tmp_path / "database")
+    spec = known.spec(Settings(data_dir=tmp_path), preview, folders)
+    assert spec is None or spec.writable == (folders.project, folders.temp, folders.database)
+    return None if spec is None or spec.warm is None else spec.warm.key
+
+
+def environment(folder: Path, name: str) -> Environment:
+    python = folder / name / "bin" / "python"
+    return Environment(folder / name, python, python.parent, {}, 0.0, "cached")
+
+
+async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(tmp_path: Path, study: Study) -> None:
+    known = KnownStarts()
+    assert key_of(known, tmp_path, "g1", "ann") is None
+    known.note("g1", "ann", environment(tmp_path, "one"), study)
+    known.note("g2", "ann", environment(tmp_path, "two"), study)
+    assert key_of(known, tmp_path, "g1", "ann") == "one"
+    assert key_of(known, tmp_path, "never seen", "ann") == "two"
+    assert key_of(known, tmp_path, "never seen", "bob") is None
+
+
+async def test_what_was_used_longest_ago_is_forgotten(tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "_MOST_KNOWN", 2)
+    known = KnownStarts()
+    for name in ("one", "two", "three"):
+        known.note(f"of {name}", f"user {name}", environment(tmp_path, name), study)
+    assert key_of(known, tmp_path, "of one", "user one") is None
+    assert key_of(known, tmp_path, "of two", "user x") == "two"
+    assert key_of(known, tmp_path, "x", "user three") == "three"
