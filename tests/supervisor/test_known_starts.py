@@ -28,7 +28,7 @@ def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str)
     record = SimpleNamespace(generation_id=generation_id, user_id=user_id, port=3001)
     preview: Any = SimpleNamespace(id="preview_a", record=record, listener=None, log=SimpleNamespace(say=print))
     folders = Workspace(tmp_path, tmp_path / "project", tmp_path / "tmp", tmp_path / "database")
-    spec = known.spec(Settings(data_dir=tmp_path), preview, folders)
+    spec = known.spec(Settings(data_dir=tmp_path, warm_templates=1), preview, folders)
     assert spec is None or spec.writable == (folders.project, folders.temp, folders.database)
     return None if spec is None or spec.warm is None else spec.warm.key
 
@@ -38,7 +38,9 @@ def environment(folder: Path, name: str) -> Environment:
     return Environment(folder / name, python, python.parent, {}, 0.0, "cached")
 
 
-async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(tmp_path: Path, study: Study) -> None:
+async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(
+    tmp_path: Path, study: Study
+) -> None:
     known = KnownStarts()
     assert key_of(known, tmp_path, "g1", "ann") is None
     known.note("g1", "ann", environment(tmp_path, "one"), study)
@@ -48,7 +50,9 @@ async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_l
     assert key_of(known, tmp_path, "never seen", "bob") is None
 
 
-async def test_what_was_used_longest_ago_is_forgotten(tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_used_longest_ago_is_forgotten(
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(warming, "_MOST_KNOWN", 2)
     known = KnownStarts()
     for name in ("one", "two", "three"):
