@@ -69,9 +69,13 @@ class Adopted:
     """Looks at the children of this process, and reaps orphans that have ended: nobody else will.
 
     One for all previews of a runtime.
+
+    Attributes:
+        leaders: Of the trees that are not over.
     """
 
     def __init__(self) -> None:
+        self.leaders: set[ProcessIdentity] = set()
         self._count = 0
         self._last = Look((), frozenset())
         self._taken_at = -float("inf")

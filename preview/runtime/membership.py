@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from preview.runtime import proctree
@@ -25,24 +26,38 @@ class Membership:
         instance: What the marker holds.
         directory: The working folder.
         output_fd: Our reading end of the output's pipe.
+        leaders: Those of all trees that this process has started and not ended: none is another tree's.
     """
 
-    def __init__(self, leader: ProcessIdentity, instance: str, directory: Path, output_fd: int) -> None:
+    def __init__(
+        self,
+        leader: ProcessIdentity,
+        instance: str,
+        directory: Path,
+        output_fd: int,
+        leaders: AbstractSet[ProcessIdentity] = frozenset(),
+    ) -> None:
         self._leader = leader
         self._instance = instance
         self._directory = directory
         self._pipe = f"pipe:[{os.fstat(output_fd).st_ino}]"
+        self._leaders = leaders
         # Bounded: only the living are kept.
         self._seen: frozenset[ProcessIdentity] = frozenset()
 
     @property
     def known(self) -> frozenset[ProcessIdentity]:
         """Processes below the leader that were seen and are not reaped yet."""
-        return frozenset(one for one in self._seen if not self._is_anothers(one.pid))
+        return frozenset(one for one in self._seen if not self._is_anothers(one))
 
-    def _is_anothers(self, pid: int) -> bool:
-        """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark."""
-        marker = proctree.read_marker(pid)
+    def _is_anothers(self, one: ProcessIdentity) -> bool:
+        """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark.
+
+        Nor has it one for a moment behind its exec, which has let go on whoever has forked it.
+        """
+        if one in self._leaders and one != self._leader:
+            return True
+        marker = proctree.read_marker(one.pid)
         preview_id = self._instance.partition("-")[0]
         return marker is not None and marker != self._instance and marker.partition("-")[0] == preview_id
 
@@ -72,7 +87,7 @@ class Membership:
             if pid == self._leader.pid:
                 continue
             # What was just being forked for the other tree, with no mark yet, has its mark by now.
-            if child.marker is not None or (self._is_ours(child) and not self._is_anothers(pid)):
+            if child.marker is not None or (self._is_ours(child) and not self._is_anothers(child.identity)):
                 found.append(pid)
                 found.extend(proctree.descendants(pid))
         return found

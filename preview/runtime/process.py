@@ -77,7 +77,9 @@ class TreeProcess:
         self._wrappers = wrappers
         self._identity = proctree.identify(popen.pid) or ProcessIdentity(popen.pid, 0, linux.boot_id())
         self._output = output
-        self._tree = Membership(self._identity, spec.instance, spec.directory, output.fileno())
+        leaders = self._adopted.leaders
+        leaders.add(self._identity)
+        self._tree = Membership(self._identity, spec.instance, spec.directory, output.fileno(), leaders)
         self._gone = False
         # CPU seconds that usage() saw last, by pid and creation time (all in one where a control group counts them),
         # and when (time.monotonic).
@@ -198,6 +200,7 @@ class TreeProcess:
         await proctree.end_all(self._orphans, self._tree.known)
         # What died since, of no tree that is known, is reaped by the look itself.
         self._tree.reap(await self._adopted.look())
+        self._adopted.leaders.discard(self._identity)
         self._gone = True
 
     async def _orphans(self) -> list[int]:

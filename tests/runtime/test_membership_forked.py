@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import child_programs as programs
 import pytest
+import trio
+from runtime_kit import LIMITS, PYTHON
 
-from preview.runtime import proctree
+from preview.runtime import PlainRuntime, ProcessSpec, child_subreaper, proctree
 from preview.runtime.adopted import Child, Look
 from preview.runtime.membership import Membership
 
@@ -52,3 +56,37 @@ def test_a_process_that_had_no_mark_yet_belongs_to_whom_its_mark_says(
         look = Look([Child(other, forked.pid, None)], frozenset())
         found = Membership(first, "preview_a", tmp_path, pipe).orphans(look)
         assert found == ([forked.pid] if is_of_the_first else [])
+
+
+@pytest.mark.parametrize("is_started_here", [True, False])
+def test_a_process_that_was_started_here_is_no_other_tree_s_orphan_while_its_exec_has_no_variables_yet(
+    tmp_path: Path, pipe: int, monkeypatch: pytest.MonkeyPatch, is_started_here: bool
+) -> None:
+    """Between the moment that its exec lets go on whoever has forked it, and the one that its mark can be read."""
+    with process(tmp_path, "preview_a") as leader, process(tmp_path, "preview_a-2") as forked:
+        monkeypatch.setattr(proctree, "read_marker", lambda _pid: None)
+        first, other = proctree.identify(leader.pid), proctree.identify(forked.pid)
+        assert first is not None
+        assert other is not None
+        leaders = {first, other} if is_started_here else {first}
+        look = Look([Child(first, leader.pid, None), Child(other, forked.pid, None)], frozenset())
+        found = Membership(first, "preview_a", tmp_path, pipe, leaders)
+        assert found.orphans(look) == ([] if is_started_here else [forked.pid])
+        found.look(look)
+        assert (other in found.known) == (not is_started_here)
+
+
+async def test_a_tree_that_ends_leaves_the_one_alone_that_has_just_been_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = [*PYTHON, programs.SLEEP]
+    spec = ProcessSpec("preview_test", argv, tmp_path, environment={}, listener=None, limits=LIMITS)
+    runtime = PlainRuntime()
+    with trio.fail_after(20), child_subreaper():
+        async with runtime.open_process(replace(spec, number=2)) as follows:
+            monkeypatch.setattr(proctree, "read_marker", lambda _pid: None)
+            async with runtime.open_process(spec) as ends:
+                await ends.stop(0)
+            monkeypatch.undo()
+            assert proctree.is_alive(follows.identity)
+        assert runtime._adopted.leaders == set()
