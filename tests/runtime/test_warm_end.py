@@ -533,3 +533,24 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
     async with warm.reserve(spec), warm.open_process(spec) as process:
         assert await process.wait() == Exit(code=0)
     assert told[-1] == "started cold: the project has a module of its own named shadowed, as a package has"
+
+
+async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
+    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as where the files are another kind of project's than their user's last ones were."""
+    monkeypatch.setattr(runtime, "_UNUSED_S", 0.05, raising=False)
+    spec = make()
+    assert await settled(warm, spec)
+    (live,) = [slot.live for slot in warm.templates._slots.values()]
+    assert live is not None
+    async with warm.reserve(spec):
+        both = await _made_ready(warm)
+        async with warm.open_process(replace(spec, warm=None)) as process:
+            assert await process.wait() == Exit(code=0)
+            with trio.fail_after(5):
+                while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
+                    await trio.sleep(0.005)
+        assert (warm._reserved, live.uses) == ({}, 0)
+        async with warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=0)

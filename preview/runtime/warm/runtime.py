@@ -57,7 +57,9 @@ _TEMP_BYTES = 16 << 20
 _MEMORY_SLACK = 2
 # A fork that was not used is killed, and its control group removed: milliseconds.
 _END_S = 5.0
-# As many as start at once, as a rule (``PREVIEW_STARTS_AT_ONCE``).
+# From then on it is likely that nobody will: the project is of another kind, or has packages to install.
+_UNUSED_S = 5.0
+# As many as start at once on two processors; each may hold some 25 MiB ahead of its start.
 _MOST_RESERVED = 4
 
 
@@ -160,7 +162,7 @@ class WarmRuntime:
         reserved = Reserved(replace(spec, number=BEFORE_ANY))
         self._reserved[spec.preview_id] = reserved
         try:
-            async with beside(partial(self._make_ready, reserved)):
+            async with beside(partial(self._hold_ready, reserved)):
                 yield
         finally:
             self._reserved.pop(spec.preview_id, None)
@@ -175,6 +177,15 @@ class WarmRuntime:
             return False
         # Of many that wait for their turn to start, most would hold memory for nothing.
         return spec.warm is not None and self._pool.is_ready(spec.warm.key) and len(self._reserved) < _MOST_RESERVED
+
+    async def _hold_ready(self, reserved: Reserved) -> None:
+        """Have a fork held in, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
+        await self._make_ready(reserved)
+        await trio.sleep(_UNUSED_S)
+        # Whoever uses it has taken it out.
+        if self._reserved.get(reserved.spec.preview_id) is reserved:
+            del self._reserved[reserved.spec.preview_id]
+            await reserved.close()
 
     async def _make_ready(self, reserved: Reserved) -> None:
         """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
