@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import re
 import shutil
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+
+from preview.descriptors import is_want_of_descriptors
 
 __all__ = ["remove_folder"]
 
@@ -25,7 +26,6 @@ _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 # Blanks and the like stand as octal numbers there.
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _libc = ctypes.CDLL(None, use_errno=True)
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def remove_folder(directory: Path) -> None:
@@ -42,7 +42,7 @@ def remove_folder(directory: Path) -> None:
         # Deeper than Python's stack goes; fts(3), which these two walk by, has no such bound.
         _remove_by_program(directory)
     except OSError as error:
-        if error.errno not in _NO_DESCRIPTOR:
+        if not is_want_of_descriptors(error):
             raise
         # Each level takes one; fts(3) needs a few in all.
         _remove_by_program(directory)
@@ -87,7 +87,7 @@ def _make_writable_and_retry(
     error = info[1]
     if isinstance(error, FileNotFoundError):
         return
-    if isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR:
+    if is_want_of_descriptors(error):
         raise error
     if not isinstance(error, PermissionError):
         log.warning("not removed", path=path, error=str(error))

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 from pydantic_core import ErrorDetails
 
+from preview.descriptors import raise_want
 from preview.detection.overrides import Overrides
 from preview.detection.plan import Origin, Server, Step, Variable
 from preview.errors import InvalidGeneration, InvalidRequest
@@ -149,6 +150,7 @@ def read_preview_file(project: Path) -> Overrides:
             )
         values = tomllib.loads(path.read_text())
     except OSError as error:
+        raise_want(error)
         raise InvalidGeneration(f"{PREVIEW_FILE} cannot be read ({error.strerror}).", path=PREVIEW_FILE) from error
     except (ValueError, RecursionError) as error:  # TOML, bytes that are no UTF-8, lists in lists without an end
         raise InvalidGeneration(f"{PREVIEW_FILE} is not valid TOML: {error}.", path=PREVIEW_FILE) from error

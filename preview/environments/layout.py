@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.descriptors import walk
 from preview.removal import remove_folder
 
 __all__ = ["Layout", "finish_compiling", "measure_and_protect", "prepare_compiling", "remove_tree", "site_packages"]
@@ -116,7 +117,7 @@ def measure_and_protect(directory: Path, facts: Mapping[str, object]) -> int:
     """
     size = 0
     folders = []
-    for folder, _, names in os.walk(directory):
+    for folder, _, names in walk(directory):
         folders.append(folder)
         if folder.endswith(f"/{_BYTECODE}"):
             continue
@@ -135,7 +136,7 @@ def prepare_compiling(directory: Path) -> None:
     Not while the environment is built: making a folder takes a disk longer than filling one.
     """
     for top in site_packages(directory):
-        for folder, below, names in os.walk(top):
+        for folder, below, names in walk(top):
             if folder.endswith(f"/{_BYTECODE}"):
                 os.chmod(folder, _WRITABLE)  # noqa: PTH101
             elif _BYTECODE not in (*below, *names) and any(name.endswith(".py") for name in names):
@@ -147,7 +148,7 @@ def prepare_compiling(directory: Path) -> None:
 def finish_compiling(directory: Path) -> None:
     """Protect the compiled modules as all the rest, and note that they are there, with their size in bytes."""
     size = 0
-    for folder, _, names in os.walk(directory):
+    for folder, _, names in walk(directory):
         if folder.endswith(f"/{_BYTECODE}"):
             size += sum(os.lstat(f"{folder}/{name}").st_size for name in names)
             os.chmod(folder, _PROTECTED)  # noqa: PTH101

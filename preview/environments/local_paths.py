@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from preview.descriptors import walk
 from preview.environments.requirements import ProjectRequirement
 from preview.errors import EnvironmentFailed
 
@@ -118,7 +118,7 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in walk(path):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.endswith(".egg-info"))
         for name in sorted(names):
             file = Path(folder) / name

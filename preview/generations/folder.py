@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from preview.clock import utc_now
+from preview.descriptors import raise_want, walk
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import TreeWriter, require_some
 from preview.generations.interface import Generation
@@ -143,6 +144,7 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
+        raise_want(error)
         raise _unreadable(prefix or str(folder), error) from error
     if prefix and any(entry.name == _ENVIRONMENT_MARK for entry in entries):
         return
@@ -179,7 +181,7 @@ def _is_skipped(name: str) -> bool:
 def kept_folders(root: Path) -> list[Path]:
     """The folder and those below it in which a file of the generation may come to lie. Blocks: for threads."""
     found = []
-    for name, folders, files in os.walk(root):
+    for name, folders, files in walk(root):
         if name != str(root) and _ENVIRONMENT_MARK in files:
             folders.clear()
             continue
@@ -212,6 +214,7 @@ def _copy(part: list[Found], writer: TreeWriter, budget: Budget) -> None:
         try:
             content = read_found(one, budget)
         except OSError as error:
+            raise_want(error)
             raise _unreadable(one.path, error) from error
         writer.write(one.path, content)
 

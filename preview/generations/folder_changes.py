@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from preview.descriptors import raise_want
 from preview.errors import InvalidGeneration
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
 from preview.generations.limits import Budget, Limits
@@ -96,6 +97,7 @@ class FolderChanges:
             except FileNotFoundError:
                 continue  # gone since it was listed
             except OSError as error:
+                raise_want(error)
                 raise InvalidGeneration(
                     f"{shown(one.path)} cannot be read ({error.strerror}); allow it, or leave it out.", path=one.path
                 ) from error

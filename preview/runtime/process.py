@@ -13,6 +13,7 @@ import psutil
 import structlog
 import trio
 
+from preview.descriptors import patiently
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
@@ -217,7 +218,7 @@ async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
         yield process
     finally:
         with trio.move_on_after(_KILL_BUDGET_S, shield=True) as scope:
-            await process.kill()
+            await patiently(process.kill)
         await trio.aclose_forcefully(process.output)
         if scope.cancelled_caught:
             log.error("processes survived SIGKILL", preview_id=spec.preview_id, pid=process.identity.pid)

@@ -17,6 +17,7 @@ from stat import S_IWUSR
 
 import trio
 
+from preview.descriptors import raise_want
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.linux import boot_id
 
@@ -136,10 +137,15 @@ def descendants(pid: int) -> list[int]:
 
 
 def read_marker(pid: int) -> str | None:
-    """The preview id a process was started with, or None."""
+    """The preview id a process was started with, or None.
+
+    Raises:
+        OSError: No descriptor is free to look with.
+    """
     try:
         environment = _read(f"/proc/{pid}/environ")
-    except OSError:
+    except OSError as error:
+        raise_want(error)
         return None
     prefix = MARKER.encode() + b"="
     for item in environment.split(b"\0"):
@@ -172,16 +178,23 @@ def pipes_written(pid: int) -> frozenset[str]:
     """The pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
 
     The reading end does not count: what this process has forked holds that until its ``exec``.
+
+    Raises:
+        OSError: No descriptor is free to look with.
     """
     found: set[str] = set()
-    with suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  names, not paths
-            with suppress(OSError):
-                link = f"/proc/{pid}/fd/{name}"
-                target = os.readlink(link)  # noqa: PTH115
-                # The link's own mode says what the descriptor may do (proc(5)).
-                if target.startswith("pipe:") and os.lstat(link).st_mode & S_IWUSR:
-                    found.add(target)
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  names, not paths
+    except OSError as error:
+        raise_want(error)
+        return frozenset()
+    for name in names:
+        with suppress(OSError):
+            link = f"/proc/{pid}/fd/{name}"
+            target = os.readlink(link)  # noqa: PTH115
+            # The link's own mode says what the descriptor may do (proc(5)).
+            if target.startswith("pipe:") and os.lstat(link).st_mode & S_IWUSR:
+                found.add(target)
     return frozenset(found)
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from preview.descriptors import raise_want, walk
 from preview.sources.repair import parse_what_can_be
 
 __all__ = ["Sources", "without_collector"]
@@ -98,7 +99,7 @@ class Sources:
 
     def _walk(self) -> Iterator[str]:
         count = 0
-        for folder, folders, files in os.walk(self.root):
+        for folder, folders, files in walk(self.root):
             folders[:] = sorted(name for name in folders if not _is_skipped(Path(folder), name))
             prefix = Path(folder).relative_to(self.root).as_posix()
             if prefix.count("/") >= _MAX_FOLDERS_DEEP and folders:
@@ -126,6 +127,7 @@ class Sources:
                     raise _Skipped("not in the project's folder any more")
                 data = file.read(_MAX_FILE_BYTES + 1)
         except OSError as error:
+            raise_want(error)
             raise _Skipped(error.strerror or "cannot be read") from error
         if len(data) > _MAX_FILE_BYTES:
             raise _Skipped(f"larger than {_MAX_FILE_BYTES // 1024} KiB")

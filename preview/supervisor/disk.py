@@ -8,7 +8,6 @@ closed is not seen: that shows in what is free of the whole disk alone.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.descriptors import is_want_of_descriptors
 from preview.errors import DiskFull
 from preview.settings import Settings
 
@@ -27,7 +27,6 @@ _ENTRY_BYTES = 4096
 _BLOCK_BYTES = 512
 # Node's deepest trees stay below 50. Two descriptors are open for each level.
 _MOST_LEVELS = 200
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -152,7 +151,7 @@ def _gone() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_DESCRIPTOR:
+        if is_want_of_descriptors(error):
             raise
 
 

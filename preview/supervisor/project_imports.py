@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from preview.descriptors import raise_want, walk
 from preview.detection import StartPlan
 from preview.supervisor.plain_files import read_plain
 
@@ -50,7 +51,8 @@ def _modules_in(folder: Path) -> Iterator[tuple[str, bool]]:
     """Each name, and whether it is a module or a package, and not a mere folder, which can be imported too."""
     try:
         entries = list(os.scandir(folder))
-    except OSError:
+    except OSError as error:
+        raise_want(error)
         return
     for entry in entries:
         name = entry.name.removesuffix(".py")
@@ -64,7 +66,7 @@ def _modules_in(folder: Path) -> Iterator[tuple[str, bool]]:
 
 def _files(project: Path) -> Iterator[str]:
     count = 0
-    for folder, names, files in os.walk(project):
+    for folder, names, files in walk(project):
         names[:] = sorted(name for name in names if name not in _ASIDE and not name.startswith("."))
         for name in sorted(files):
             path = os.path.join(folder, name)  # noqa: PTH118  hundreds of files
@@ -78,7 +80,8 @@ def _files(project: Path) -> Iterator[str]:
 def _imports(path: str) -> Iterator[str]:
     try:
         text = read_plain(path, _MOST_BYTES)
-    except OSError:
+    except OSError as error:
+        raise_want(error)
         return
     for match in _IMPORT.finditer(text):
         for part in match[1].split(b","):

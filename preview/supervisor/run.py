@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 import trio
 
+from preview.descriptors import is_want_of_descriptors
 from preview.detection import StartPlan
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.lifecycle import State
@@ -58,8 +59,13 @@ async def run_preview(preview: ActivePreview, house: House) -> None:
     except OSError as error:
         preview.fail(_as_failure(preview, error))
     except Exception as error:
+        first = _first(error)
+        if isinstance(first, OSError) and is_want_of_descriptors(error):
+            preview.fail(_as_failure(preview, first))
+            return
         log.exception("preview failed unexpectedly", preview_id=preview.id)
-        preview.fail(LaunchFailed(f"The service could not run this preview ({_name(error)}); see its own log."))
+        name = type(first).__name__
+        preview.fail(LaunchFailed(f"The service could not run this preview ({name}); see its own log."))
     finally:
         with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
             await conclude(preview, house)
@@ -181,11 +187,15 @@ def _as_failure(preview: ActivePreview, error: PreviewError | OSError) -> Previe
         return error
     why = error.strerror or str(error)
     log.error("preview could not be set up", preview_id=preview.id, why=why, path=error.filename)
+    if is_want_of_descriptors(error):
+        return LaunchFailed(
+            f"The service could not set this preview up: {why}; try again, or raise the service's limit of open files."
+        )
     return LaunchFailed(f"The service could not set this preview up: {why}; see its data folder.")
 
 
-def _name(error: BaseException) -> str:
+def _first(error: BaseException) -> BaseException:
     """What went wrong, and not the group that it came in, out of a nursery."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return type(error).__name__
+    return error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from preview.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan, detect
 from preview.supervisor.plain_files import read_plain
 from preview.supervisor.project_imports import find_imports
@@ -80,7 +81,7 @@ def _digest(project: Path, overrides: Overrides | None) -> bytes | None:
     """Names, kinds and contents of all files; None for a project that is too large for it."""
     said = hashlib.sha256(repr(overrides).encode())
     left = _MOST_BYTES
-    for folder, names, files in os.walk(project):
+    for folder, names, files in walk(project):
         names.sort()
         said.update(f"\0{os.path.relpath(folder, project)}\0{names}\0".encode("utf-8", "surrogateescape"))
         # Links to folders are among the folders, and are not gone into.
@@ -91,7 +92,8 @@ def _digest(project: Path, overrides: Overrides | None) -> bytes | None:
             else:
                 try:
                     content = read_plain(path, left + 1)
-                except OSError:
+                except OSError as error:
+                    raise_want(error)
                     return None
             left -= len(content) + _FILE_BYTES
             if left < 0:

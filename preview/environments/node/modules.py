@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from preview.descriptors import walk
 from preview.environments.layout import remove_tree
 
 __all__ = ["NO_ENGINE", "RECORD", "modules_variables", "place_modules"]
@@ -95,7 +96,7 @@ def _put(name: str, source: str, target: str) -> None:
         _remove(Path(target))
     if name in _WRITTEN:
         shutil.copytree(source, target, symlinks=True)
-        for folder, _, _ in os.walk(target):
+        for folder, _, _ in walk(target):
             Path(folder).chmod(0o755)
     elif os.path.islink(source):  # noqa: PTH114
         # A member of the workspace: the same way leads to the project's own copy.

@@ -54,13 +54,13 @@ class Door:
             await trio.to_thread.run_sync(self._hold)
 
     def _hold(self) -> None:
-        entry = _own_entry()
         try:
+            entry = _own_entry()
             while entry is not None and time.monotonic() < self._until:
                 # The writer itself, which is in this very group.
                 files.write(entry, "0")
                 time.sleep(_PAUSE_S)
-        except OSError:  # then they wait
+        except OSError:  # nor is it held where no descriptor is free: then they wait
             return
 
 

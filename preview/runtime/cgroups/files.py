@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 
+from preview.descriptors import walk
+
 __all__ = ["all_pids", "groups_below", "is_gone", "pids", "read", "read_events", "read_number", "table", "write"]
 
 # More than any of the files read here but ``cgroup.procs``, which is read to its end.
@@ -86,7 +88,7 @@ def pids(directory: str) -> list[int]:
 
 def groups_below(directory: str) -> list[str]:
     """The group and all below it, the deepest first: the order in which they can be removed."""
-    return [path for path, _, _ in os.walk(directory, topdown=False)]
+    return [path for path, _, _ in walk(directory, topdown=False)]
 
 
 def all_pids(directory: str) -> list[int]:

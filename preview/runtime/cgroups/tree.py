@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 import trio
 
+from preview.descriptors import patiently
 from preview.errors import LaunchFailed
 from preview.runtime import proctree
 from preview.runtime.cgroups import files
@@ -87,7 +88,7 @@ class CgroupTree:
                 yield group
             finally:
                 with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True):
-                    await self._end(group)
+                    await patiently(partial(self._end, group))
         finally:
             self._open.discard(name)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from preview.descriptors import raise_want
+
 __all__ = ["find_fault", "namespaces_of"]
 
 _NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net")
@@ -40,11 +42,16 @@ def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int
         application: The second.
         uid: The user that both should be.
         outside: Namespaces that neither may be in.
+
+    Raises:
+        OSError: No descriptor is free to look with.
     """
     try:
         fault = next(_faults(first, application, uid, outside), None)
         has_ended = fault is not None and any(map(_is_over, (first, application)))
-    except OSError:
+    except OSError as error:
+        # What cannot be looked at is not held in.
+        raise_want(error)
         return None
     # What has ended is in no namespace any more; whatever it was, nothing of it is left.
     return None if has_ended else fault

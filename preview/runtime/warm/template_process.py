@@ -9,10 +9,12 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from preview.descriptors import patiently
 from preview.runtime import proctree
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.held_in import namespaces_of
@@ -149,7 +151,7 @@ async def open_template(
             yield Template(ours, told, _namespaces_around(popen.pid, own_users=box.own_users))
         finally:
             with trio.move_on_after(_END_S, shield=True):
-                await _end(popen, letting_go)
+                await patiently(partial(_end, popen, letting_go))
 
 
 @contextmanager
@@ -182,7 +184,9 @@ def _start(
 
 
 async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
-    """Let its keeper go, which ends with all in its world; killed, where it does not. Called under a bounded shield.
+    """Let its keeper go, which ends with all in its world; killed, where it does not.
+
+    Called under a bounded shield, and anew where no descriptor was free.
 
     Cancellation: what was found has been sent SIGKILL, or ends by itself.
     """

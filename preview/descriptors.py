@@ -1,0 +1,61 @@
+"""What to do when no file descriptor is free: nothing is wrong but that, and the next moment it may not be."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+__all__ = ["is_want_of_descriptors", "patiently", "raise_want", "walk"]
+
+# Of this process, or of the whole machine (open(2)).
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE})
+_FIRST_PAUSE_S = 0.005
+_LAST_PAUSE_S = 0.1
+
+T = TypeVar("T")
+
+
+def is_want_of_descriptors(error: BaseException) -> bool:
+    """Whether this says that no descriptor is free, and nothing else; of a group, whether each in it does."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_want_of_descriptors, error.exceptions))
+    return isinstance(error, OSError) and error.errno in _SHORT
+
+
+def raise_want(error: OSError) -> None:
+    """Let pass what says something of a file; raise what only says that no descriptor is free."""
+    if is_want_of_descriptors(error):
+        raise error
+
+
+def walk(top: Path | str, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As ``os.walk``, which leaves out what it cannot read: a folder is not empty for want of a descriptor.
+
+    Raises:
+        OSError: No descriptor is free.
+    """
+    return os.walk(str(top), topdown, raise_want)
+
+
+async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+    """Do what must be done although no descriptor may be free: again and again, until it is not for want of one.
+
+    Args:
+        act: May be begun anew at any point; whatever else it raises goes on.
+
+    Cancellation: what ``act`` says of its own; under a bounded shield this ends with its bound.
+    """
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await act()
+        except OSError as error:
+            if not is_want_of_descriptors(error):
+                raise
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LAST_PAUSE_S)
