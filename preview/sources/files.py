@@ -42,6 +42,9 @@ class Sources:
 
     Attributes:
         skipped: Files that could not be read or parsed, with the reason.
+
+    Raises:
+        OSError: No descriptor is free to read with; likewise of ``text`` and ``tree``.
     """
 
     def __init__(self, root: Path) -> None:

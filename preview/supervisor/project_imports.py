@@ -31,6 +31,9 @@ def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[
 
     A folder that is no package (``locale``, ``docs``) is not among its modules: a package of that name, wherever it
     lies, goes before it. Reads within bounds and through no link, and nothing is run.
+
+    Raises:
+        OSError: No descriptor is free to read with.
     """
     folders = {project / plan.directory, *(project / one for one in plan.python_path)}
     if plan.target is not None:

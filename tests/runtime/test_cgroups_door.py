@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 from cgroups_support import open_tree, own_groups
+from descriptor_kit import no_descriptor_free
 
 from preview.isolation import Isolation
 from preview.runtime import child_subreaper, open_ladder
@@ -80,6 +81,19 @@ async def test_where_it_cannot_be_held_open_the_next_is_expected_all_the_same(
         await until(lambda: len(written) == 1)
         (tmp_path / "removed").mkdir()
         (tmp_path / "removed" / "cgroup.procs").touch()
+        one.expect()
+        await until(lambda: len(written) > 1)
+
+
+async def test_without_a_descriptor_nobody_is_held_open_for_and_the_next_is(
+    tmp_path: Path, written: list[tuple[str, str]]
+) -> None:
+    async with open_tree(tmp_path), open_door() as one:
+        written.clear()
+        with no_descriptor_free():
+            one.expect()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        assert written == []
         one.expect()
         await until(lambda: len(written) > 1)
 

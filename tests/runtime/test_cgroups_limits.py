@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 from cgroups_support import MIB, ended, next_line, open_tree, own_groups, running, sleeping, there
+from descriptor_kit import no_descriptor_for_a_moment, no_descriptor_free
 
 from preview.errors import LaunchFailed
 from preview.runtime import proctree
@@ -184,6 +185,23 @@ async def test_leaving_kills_daemons_and_removes_the_group(tree: CgroupTree) -> 
             await group.kill()
             assert proctree.living(pids) == []
     assert gone(group)
+
+
+async def test_a_group_that_is_left_while_no_descriptor_is_free_is_gone_a_moment_later(tree: CgroupTree) -> None:
+    async with trio.open_nursery() as nursery:
+        async with tree.open("preview_a", memory_bytes=200 * MIB, cpu_cores=2.0, processes=30) as group:
+            with running(group, DAEMONS) as process:
+                await next_line(process)
+                pids = group.pids()
+            await nursery.start(no_descriptor_for_a_moment)
+        assert proctree.living(pids) == []
+        assert gone(group)
+
+
+async def test_a_group_that_cannot_be_read_for_want_of_descriptors_is_not_empty(tree: CgroupTree) -> None:
+    async with tree.open("preview_a", memory_bytes=200 * MIB, cpu_cores=2.0, processes=30) as group:
+        with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+            group.pids()
 
 
 async def test_cancellation_kills_and_removes(tree: CgroupTree) -> None:

@@ -16,6 +16,7 @@ import child_programs as programs
 import psutil
 import pytest
 import trio
+from descriptor_kit import no_descriptor_for_a_moment
 from runtime_kit import (
     INTERPRETER,
     LIMITS,
@@ -309,3 +310,10 @@ async def test_a_runtime_says_what_it_holds(runtime: Runtime) -> None:
     said = runtime.describe()
     assert {"processes", "privileges", "files", "network", "limits"} <= said.keys()
     assert runtime.name
+
+
+async def test_what_is_left_while_no_descriptor_is_free_is_ended_a_moment_later(start: Start) -> None:
+    async with trio.open_nursery() as nursery, start(programs.IGNORE_TERM) as process:
+        await read_line(process)
+        await nursery.start(no_descriptor_for_a_moment)
+    assert not proctree.is_alive(process.identity)

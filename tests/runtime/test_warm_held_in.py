@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from descriptor_kit import no_descriptor_free
 
 from preview.runtime.warm.held_in import find_fault, namespaces_of
 
@@ -55,3 +56,8 @@ def test_nothing_is_told_of_what_has_ended() -> None:
         assert fault_of(process.pid) is None
         process.wait()
         assert fault_of(process.pid) is None
+
+
+def test_what_cannot_be_looked_at_for_want_of_descriptors_is_not_well() -> None:
+    with program(RUNS) as process, no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+        fault_of(process.pid)

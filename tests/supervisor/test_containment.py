@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from supervisor_kit import MemorySource, Rig, open_rig
 
 from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
@@ -20,7 +21,7 @@ from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.storage.previews import to_row
-from preview.supervisor import ActivePreview, LaunchRequest, User, clean_once, run_cleanup
+from preview.supervisor import ActivePreview, LaunchRequest, User, clean_once, run, run_cleanup
 
 MakeSettings = Callable[..., Settings]
 ANN = User("ann", "enterprise")
@@ -47,6 +48,21 @@ async def test_a_measurement_that_fails_ends_no_preview(
         await measured.wait()
         assert preview.record.state is State.RUNNING
         assert preview.usage is not None
+
+
+async def test_what_a_running_preview_lacks_a_descriptor_for_is_said_as_that(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def watch(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(run, "watch_deadlines", watch)
+    with capture_logs() as logs:
+        preview = await rig.running()
+    assert preview.record.state is State.FAILED
+    assert "Too many open files; try again, or raise the service's limit of open files" in str(preview.record.reason)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["preview could not be set up"]
 
 
 async def test_a_mistake_while_an_end_is_stored_reaches_no_other_preview(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+from descriptor_kit import no_descriptor_free
 
 from preview.settings import Settings
 from preview.supervisor.workspace import open_workspace, remove_tree
@@ -19,16 +17,6 @@ from preview.supervisor.workspace import open_workspace, remove_tree
 
 def is_there(path: Path) -> bool:
     return os.path.lexists(path)
-
-
-@contextmanager
-def descriptors_limited_to(most: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_the_folders_are_private_and_apart(settings: Settings) -> None:
@@ -118,13 +106,11 @@ async def test_a_folder_that_could_not_be_removed_for_want_of_descriptors_is_rem
 ) -> None:
     tree = tmp_path / "tree"
     (tree / "below").mkdir(parents=True)
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
     begun = trio.current_time()
     async with trio.open_nursery() as nursery:
-        with descriptors_limited_to(3):
+        with no_descriptor_free():
             nursery.start_soon(remove_tree, tree)
             await trio.sleep(0.05)
             assert is_there(tree)
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
     assert not is_there(tree)
     assert trio.current_time() - begun < 2
