@@ -1,6 +1,6 @@
 """How long does a launch take, beside starting the same server by hand?
 
-``uv run python benchmarks/launch.py [--rounds N] [--many N] [--save FILE]``
+``uv run python benchmarks/launch.py [--rounds N] [--many N] [--python INTERPRETER] [--save FILE]``
 
 ``examples/hello`` and ``examples/bookshop``, their environments built beforehand, previews in the sandbox where this
 machine has it. Floor: ``python -m uvicorn --fd`` by hand with the environment's interpreter, on a copy of the project
@@ -210,10 +210,10 @@ async def many_by_hand(example: str, python: Path, count: int) -> Mapping[str, f
     }
 
 
-async def measure(rounds: int, count: int) -> dict[str, list[Figure]]:
+async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str, list[Figure]]:
     tables: dict[str, list[Figure]] = {}
     fresh = Fresh()
-    async with open_bench(fresh) as service, open_server(service) as server:
+    async with open_bench(fresh, environment_python=interpreter) as service, open_server(service) as server:
         pythons = {}
         for example in TARGETS:
             environments = EnvironmentCache(service.settings)
@@ -270,9 +270,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--many", type=int, default=0, help="how many to launch at once; 0 leaves that out")
+    parser.add_argument("--python", default=None, help="the environments' interpreter; by default the service's own")
     parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
     options = parser.parse_args()
-    save(options.save, "launch", trio.run(measure, options.rounds, options.many))
+    save(options.save, "launch", trio.run(measure, options.rounds, options.many, options.python))
 
 
 if __name__ == "__main__":

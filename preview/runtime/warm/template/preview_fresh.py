@@ -22,6 +22,8 @@ _OWN_MODULES = (
     "preview_calls",
     "preview_cage",
     "preview_fresh",
+    "preview_holes",
+    "preview_immortal",
     "preview_imports",
     "preview_pages",
     "preview_snapshot",

@@ -29,6 +29,8 @@ from typing import Any
 
 import preview_cage as cage  # type: ignore[import-not-found]
 import preview_fresh  # type: ignore[import-not-found]
+import preview_holes  # type: ignore[import-not-found]
+import preview_immortal  # type: ignore[import-not-found]
 import preview_imports  # type: ignore[import-not-found]
 import preview_pages  # type: ignore[import-not-found]
 import preview_snapshot  # type: ignore[import-not-found]
@@ -48,9 +50,12 @@ def main(control_fd: int, order_fd: int) -> int:
     os.close(order_fd)
     pages: list[tuple[int, int]] = []
     if "unsafe" not in found:
-        # What is there by now is never collected, so that no fork touches (and copies) all of it.
+        # What is there by now stays: no fork looks through it for garbage, counts who refers to it, or puts its own
+        # between it, all of which would copy it.
         gc.collect()
+        preview_immortal.count_no_more()
         gc.freeze()
+        preview_holes.fill()
         if order["warm_ups"]:
             # Where libraries are used alike, and nothing of any project's.
             pages = preview_pages.pages_of(preview_warmups.use_all)
