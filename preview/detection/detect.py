@@ -32,18 +32,19 @@ _SERVERS = {
 }
 
 
-def detect(directory: Path, overrides: Overrides | None = None) -> StartPlan:
+def detect(directory: Path, overrides: Overrides | None = None, sources: Sources | None = None) -> StartPlan:
     """Decide how the project in ``directory`` is started. Reads files, runs nothing; meant for a thread.
 
     Args:
         directory: The project's folder.
         overrides: What the launch request decides; it wins over the project's ``preview.toml``.
+        sources: Its files, for whoever asks them for more afterwards.
 
     Raises:
         InvalidGeneration: Nothing that could be started was found, or ``preview.toml`` has a mistake.
     """
     given = merge(read_preview_file(directory), overrides or Overrides())
-    sources = Sources(directory)
+    sources = sources or Sources(directory)
     apps = find_apps(sources)
     return _overridden(_plan(sources, apps, given), given)
 

@@ -34,6 +34,7 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
         roots: Folders that absolute imports count from.
     """
     found: dict[str, None] = {}
+    imported: set[tuple[str, str]] = set()
     todo = [entry]
     while todo and len(found) < _MAX_FILES:
         file = todo.pop()
@@ -41,7 +42,9 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
             continue
         found[file] = None
         for folder, module in dict.fromkeys(_imports(nodes, file, roots)):
-            todo += _files(nodes.sources, folder, module)
+            if (folder, module) not in imported:
+                imported.add((folder, module))
+                todo += _files(nodes.sources, folder, module)
     return list(found)
 
 

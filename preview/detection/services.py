@@ -131,7 +131,11 @@ def find_uses(facts: Facts) -> list[Use]:
 
 
 def _kind(name: str, table: dict[str, ServiceKind]) -> ServiceKind | None:
-    return next((kind for start, kind in table.items() if name == start or name.startswith(f"{start}.")), None)
+    while name:
+        if name in table:
+            return table[name]
+        name = name.rpartition(".")[0]
+    return None
 
 
 def _asked_at_startup(kind: ServiceKind, calls: Iterable[Call], facts: Facts) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from preview.sources import Sources
 
 __all__ = ["Environment", "EnvironmentRequest", "How", "Report", "SuppliedServer"]
 
@@ -28,6 +30,7 @@ class EnvironmentRequest:
         server: Added where the project does not bring it; None for a project that is run by its own command.
         entry: The application's file, relative to the project: the imports of what it reaches are looked at. None
             looks at none.
+        sources: The project's files, where somebody has read them already, and nothing has changed since.
     """
 
     project: Path
@@ -35,6 +38,7 @@ class EnvironmentRequest:
     extra: tuple[str, ...] = ()
     server: SuppliedServer | None = "uvicorn"
     entry: str | None = None
+    sources: Sources | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class RequestMemory:
         Raises:
             EnvironmentFailed: A manifest cannot be read.
         """
-        sources = Sources(request.project)
+        sources = request.sources or Sources(request.project)
         key = _digest(sources, request)
         with self._lock:
             if key in self._answers:

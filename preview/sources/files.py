@@ -8,10 +8,11 @@ import gc
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from preview.descriptors import raise_want, walk
+from preview.sources.nodes import below
 from preview.sources.repair import parse_what_can_be
 
 __all__ = ["Sources", "without_collector"]
@@ -35,7 +36,7 @@ class _Skipped(Exception):
 
 
 class Sources:
-    """The files of one project; each is read at most once.
+    """The files of one project; each is read, parsed and walked at most once.
 
     Args:
         root: The project's folder. Links that leave it are not followed.
@@ -52,6 +53,7 @@ class Sources:
         self.skipped: dict[str, str] = {}
         self._texts: dict[str, bytes] = {}
         self._trees: dict[str, ast.Module | None] = {}
+        self._nodes: dict[str, Sequence[ast.AST]] = {}
         self._total = 0
         self._all = sorted(self._walk(), key=lambda name: (name.count("/"), name))
         self._names = self.with_suffix(".py")
@@ -99,6 +101,13 @@ class Sources:
                 self.skipped[name] = str(reason)
                 self._trees[name] = None
         return self._trees[name]
+
+    def nodes(self, name: str) -> Sequence[ast.AST]:
+        """See ``below``, of the parsed file; none where it cannot be parsed."""
+        if name not in self._nodes:
+            tree = self.tree(name)
+            self._nodes[name] = below(tree) if tree is not None else ()
+        return self._nodes[name]
 
     def _walk(self) -> Iterator[str]:
         count = 0

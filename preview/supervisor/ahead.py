@@ -95,10 +95,9 @@ async def _build(generation: Generation, house: House) -> None:
     check_free_disk(house.settings)
     async with _open_files(generation, house) as project:
         study = await _decide(project, house)
-        if study is None or not await is_shareable(house, study.plan, project):
+        if study is None or not await is_shareable(house, study, project):
             return
-        plan = study.plan
-        async with hold_environment(house, plan, project, _silent) as environment:
+        async with hold_environment(house, study, project, _silent) as environment:
             if environment.how == "built":
                 log.info(
                     "environment built ahead",

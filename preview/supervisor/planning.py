@@ -14,12 +14,13 @@ from preview.environments import Environment, EnvironmentRequest, Report, Suppli
 from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
 from preview.supervisor.house import House
+from preview.supervisor.study import Study
 
 __all__ = ["hold_environment", "is_shareable", "open_environment"]
 
 
 @asynccontextmanager
-async def open_environment(house: House, plan: StartPlan, project: Path, report: Report) -> AsyncIterator[Environment]:
+async def open_environment(house: House, study: Study, project: Path, report: Report) -> AsyncIterator[Environment]:
     """The environment of a launch, held until the context is left; a Node project has its packages then.
 
     Raises:
@@ -27,14 +28,15 @@ async def open_environment(house: House, plan: StartPlan, project: Path, report:
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    async with hold_environment(house, plan, project, report) as environment:
+    plan = study.plan
+    async with hold_environment(house, study, project, report) as environment:
         if plan.toolchain is not Toolchain.PYTHON:
             await _place_modules(environment, project / plan.manifests)
         yield environment
 
 
 @asynccontextmanager
-async def hold_environment(house: House, plan: StartPlan, project: Path, report: Report) -> AsyncIterator[Environment]:
+async def hold_environment(house: House, study: Study, project: Path, report: Report) -> AsyncIterator[Environment]:
     """The environment that the plan wants, held until the context is left.
 
     Raises:
@@ -42,12 +44,12 @@ async def hold_environment(house: House, plan: StartPlan, project: Path, report:
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    cache = house.environments if plan.toolchain is Toolchain.PYTHON else house.node_environments
-    async with cache.open_environment(_request(plan, project), report) as environment:
+    cache = house.environments if study.plan.toolchain is Toolchain.PYTHON else house.node_environments
+    async with cache.open_environment(_request(study, project), report) as environment:
         yield environment
 
 
-async def is_shareable(house: House, plan: StartPlan, project: Path) -> bool:
+async def is_shareable(house: House, study: Study, project: Path) -> bool:
     """Whether another copy of the project would get the same environment: not where a package of it lies in there.
 
     Raises:
@@ -55,9 +57,9 @@ async def is_shareable(house: House, plan: StartPlan, project: Path) -> bool:
 
     Cancellation: nothing changes.
     """
-    if plan.toolchain is not Toolchain.PYTHON:
+    if study.plan.toolchain is not Toolchain.PYTHON:
         return True
-    return await house.environments.is_shareable(_request(plan, project))
+    return await house.environments.is_shareable(_request(study, project))
 
 
 async def _place_modules(environment: Environment, folder: Path) -> None:
@@ -71,13 +73,15 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
         ) from error
 
 
-def _request(plan: StartPlan, project: Path) -> EnvironmentRequest:
+def _request(study: Study, project: Path) -> EnvironmentRequest:
+    plan = study.plan
     return EnvironmentRequest(
         project=project,
         folder=plan.manifests,
         extra=plan.extra_requirements,
         server=_supplied(plan),
         entry=plan.target.file if plan.target is not None else None,
+        sources=study.sources,
     )
 
 

@@ -120,7 +120,7 @@ async def _accept(preview: ActivePreview, house: House, workspace: Workspace, pl
 
 
 async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, study: Study) -> None:
-    async with open_environment(house, study.plan, workspace.project, report_to(preview)) as environment:
+    async with open_environment(house, study, workspace.project, report_to(preview)) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
         house.known.note(preview.record.generation_id, preview.record.user_id, environment, study)
         stage = make_stage(preview, house, workspace, study, environment)

@@ -122,7 +122,7 @@ class Holds:
         self._scopes: set[trio.CancelScope] = set()
 
     async def open(
-        self, house: House, plan: StartPlan, project: Path, report: Report
+        self, house: House, study: Study, project: Path, report: Report
     ) -> tuple[Environment, trio.CancelScope]:
         """An environment, and the scope that holds it.
 
@@ -132,20 +132,20 @@ class Holds:
         Cancellation: it may be held until ``release``.
         """
         opened: tuple[Environment, trio.CancelScope] = await self._nursery.start(
-            self._hold, house, plan, project, report
+            self._hold, house, study, project, report
         )
         return opened
 
     async def _hold(
         self,
         house: House,
-        plan: StartPlan,
+        study: Study,
         project: Path,
         report: Report,
         *,
         task_status: trio.TaskStatus[tuple[Environment, trio.CancelScope]],
     ) -> None:
-        async with open_environment(house, plan, project, report) as environment:
+        async with open_environment(house, study, project, report) as environment:
             scope = trio.CancelScope(shield=True)
             self._scopes.add(scope)
             task_status.started((environment, scope))
@@ -185,7 +185,7 @@ async def restage(preview: ActivePreview, house: House, before: Stage, changed: 
     _choose_network(preview, house, plan, before)
     tell_plan(preview, plan, before.plan)
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
-    environment, held = await holds.open(house, plan, workspace.project, report_to(preview, told))
+    environment, held = await holds.open(house, study, workspace.project, report_to(preview, told))
     if environment.directory != before.environment.directory:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
     stage = make_stage(preview, house, workspace, study, environment)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 from preview.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan, detect
+from preview.sources import Sources
 from preview.supervisor.plain_files import read_plain
 from preview.supervisor.project_imports import find_imports
 
@@ -31,11 +32,13 @@ class Study:
         plan: How it starts.
         own: Names of its own modules at the top level, which go before packages of the same name.
         imports: What it imports besides; see ``WarmStart.modules``.
+        sources: The files that this was read from, just now; None where it was known.
     """
 
     plan: StartPlan
     own: frozenset[str]
     imports: tuple[str, ...]
+    sources: Sources | None = field(default=None, compare=False, repr=False)
 
 
 class Studies:
@@ -67,14 +70,15 @@ class Studies:
             if known is not None and key is not None:
                 self._known.move_to_end(key)
                 return known
-        plan = detect(project, overrides)
+        sources = Sources(project)
+        plan = detect(project, overrides, sources)
         found = Study(plan, *find_imports(plan, project))
         if key is not None and is_still:
             with self._lock:
                 self._known[key] = found
                 while len(self._known) > _MOST_REMEMBERED:
                     self._known.popitem(last=False)
-        return found
+        return replace(found, sources=sources)
 
 
 def _digest(project: Path, overrides: Overrides | None) -> bytes | None:

@@ -10,6 +10,7 @@ import pytest
 
 from preview.detection import Overrides, StartPlan, detect
 from preview.errors import PreviewError
+from preview.sources import Sources
 from preview.supervisor import study as study_module
 from preview.supervisor.study import Studies
 
@@ -21,9 +22,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The projects that were really read."""
     seen: list[Path] = []
 
-    def read(project: Path, overrides: Overrides | None) -> StartPlan:
+    def read(project: Path, overrides: Overrides | None, sources: Sources | None = None) -> StartPlan:
         seen.append(project)
-        return detect(project, overrides)
+        return detect(project, overrides, sources)
 
     monkeypatch.setattr(study_module, "detect", read)
     return seen
@@ -67,13 +68,13 @@ async def test_a_folder_goes_before_a_package_of_its_name_only_where_it_is_a_pac
 
 async def test_the_same_files_are_read_once(project: Path, reads: list[Path]) -> None:
     studies = Studies()
-    assert studies.study(project, None) is studies.study(project, None)
+    assert studies.study(project, None) == studies.study(project, None)
     assert reads == [project]
 
 
 async def test_the_same_files_in_another_folder_are_the_same(make: Callable[[str], Path], reads: list[Path]) -> None:
     studies = Studies()
-    assert studies.study(make("one"), None) is studies.study(make("other"), None)
+    assert studies.study(make("one"), None) == studies.study(make("other"), None)
     assert len(reads) == 1
 
 
@@ -153,8 +154,8 @@ async def test_a_link_to_elsewhere_is_another(project: Path, reads: list[Path], 
 async def test_what_a_launch_request_decides_is_part_of_it(project: Path, reads: list[Path]) -> None:
     studies = Studies()
     other = Overrides(framework="fastapi")
-    assert studies.study(project, None) is not studies.study(project, other)
-    assert studies.study(project, other) is studies.study(project, Overrides(framework="fastapi"))
+    assert studies.study(project, None) != studies.study(project, other)
+    assert studies.study(project, other) == studies.study(project, Overrides(framework="fastapi"))
     assert len(reads) == 2
 
 
@@ -167,7 +168,7 @@ async def test_what_is_read_where_something_runs_is_not_remembered(project: Path
 
 async def test_what_is_remembered_serves_a_project_that_runs_too(project: Path, reads: list[Path]) -> None:
     studies = Studies()
-    assert studies.study(project, None) is studies.study(project, None, is_still=False)
+    assert studies.study(project, None) == studies.study(project, None, is_still=False)
     assert len(reads) == 1
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from preview.detection.expressions import last_name
 from preview.detection.facts.model import Address, Call, Facts
+from preview.sources.nodes import FIELDS
 
 __all__ = ["note_facts"]
 
@@ -40,6 +41,17 @@ class _Visitor(ast.NodeVisitor):
         self._names: dict[str, str] = {}
         self._functions: list[str] = []
         self._guards = 0
+
+    def generic_visit(self, node: ast.AST) -> None:
+        """As the base class's, without its generators, where most of the time went."""
+        for name in FIELDS[type(node)]:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                self.visit(value)
+            elif isinstance(value, list):
+                for item in value:
+                    if isinstance(item, ast.AST):
+                        self.visit(item)
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:

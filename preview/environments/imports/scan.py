@@ -150,7 +150,7 @@ class _Scan:
     def _strings(self, tree: ast.Module, file: str) -> None:
         """Modules that are named by a text: ``include("shop.urls")``, ``INSTALLED_APPS``."""
         listed = {id(text) for node in tree.body for text in _listed(node)}
-        for node in ast.walk(tree):
+        for node in self._sources.nodes(file):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 100:
                 continue
             text = node.value.partition(":")[0]
