@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -52,7 +51,6 @@ KNOWN = "new code, pushed before, launch to healthy"
 RESTART = "restart of the same code, to its answer"
 FIRST_LINE = "launch to first line, in-process"
 FIRST_LINE_HTTP = "POST launch to first line, over HTTP"
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.db")
 
 
 class Fresh:
@@ -60,23 +58,42 @@ class Fresh:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
+        self._files: dict[str, dict[str, bytes]] = {}
 
     def new(self, example: str) -> str:
-        return f"{example}-{next(self._numbers)}"
+        number = next(self._numbers)
+        name = f"{example}-{number}"
+        # Writing the code is whoever generates it's; to put it where it is to run is the launch's.
+        self._files[name] = read_project(EXAMPLES / example, str(number))
+        return name
 
     async def get(self, generation_id: str) -> Generation:
         await trio.lowlevel.checkpoint()
         return Generation(generation_id, "benchmark", USER.id, utc_now())
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
-        example, _, number = generation_id.rpartition("-")
-        await trio.to_thread.run_sync(write_project, EXAMPLES / example, directory, number)
+        await trio.to_thread.run_sync(write_project, self._files[generation_id], directory)
 
 
-def write_project(example: Path, directory: Path, number: str) -> None:
-    shutil.copytree(example, directory, ignore=_IGNORED, dirs_exist_ok=True)
-    for file in directory.rglob("*.py"):
-        file.write_text(f"{file.read_text()}\n# {number}\n")
+def read_project(example: Path, number: str) -> dict[str, bytes]:
+    """The example's files, with a line of its own in each."""
+    files = [file for file in sorted(example.rglob("*")) if file.is_file() and not is_left(file)]
+    return {
+        str(file.relative_to(example)): file.read_bytes()
+        + (f"\n# {number}\n".encode() if file.suffix == ".py" else b"")
+        for file in files
+    }
+
+
+def is_left(file: Path) -> bool:
+    """Whether it is what a run has left there."""
+    return "__pycache__" in file.parts or file.suffix == ".db"
+
+
+def write_project(files: Mapping[str, bytes], directory: Path) -> None:
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(content)
 
 
 @asynccontextmanager
@@ -84,7 +101,7 @@ async def by_hand(example: str, python: Path) -> AsyncIterator[tuple[subprocess.
     """Uvicorn on a copy of the project; the files are there, the port is bound, nobody reads what is printed."""
     with tempfile.TemporaryDirectory(prefix="preview-benchmark-") as folder:
         project = Path(folder) / "project"
-        write_project(EXAMPLES / example, project, "0")
+        write_project(read_project(EXAMPLES / example, "0"), project)
         with bind_in_range("127.0.0.1", 30_000, 32_000) as listener:
             variables = {
                 "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LOG_LEVEL": "ERROR",
