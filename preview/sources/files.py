@@ -109,6 +109,13 @@ class Sources:
             self._nodes[name] = below(tree) if tree is not None else ()
         return self._nodes[name]
 
+    def forget(self) -> None:
+        """Let go of what was read; whoever asks for it again has it read again."""
+        self._texts.clear()
+        self._trees.clear()
+        self._nodes.clear()
+        self._total = 0
+
     def _walk(self) -> Iterator[str]:
         count = 0
         for folder, folders, files in walk(self.root):

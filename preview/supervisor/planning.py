@@ -46,6 +46,9 @@ async def hold_environment(house: House, study: Study, project: Path, report: Re
     """
     cache = house.environments if study.plan.toolchain is Toolchain.PYTHON else house.node_environments
     async with cache.open_environment(_request(study, project), report) as environment:
+        if study.sources is not None:
+            # Megabytes, and whoever holds the study does so for as long as the preview lives.
+            study.sources.forget()
         yield environment
 
 

@@ -32,7 +32,8 @@ class Study:
         plan: How it starts.
         own: Names of its own modules at the top level, which go before packages of the same name.
         imports: What it imports besides; see ``WarmStart.modules``.
-        sources: The files that this was read from, just now; None where it was known.
+        sources: The files that this was read from, just now; None where it was known. Forgotten once there is an
+            environment.
     """
 
     plan: StartPlan

@@ -69,3 +69,13 @@ def test_a_script_of_random_bytes_is_given_up_soon(project: Path) -> None:
     assert JavaScriptTrees(sources).tree("index.js") is None
     assert time.thread_time() - started < 3
     assert "index.js" in sources.skipped
+
+
+def test_what_is_forgotten_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("one = 1\n")
+    sources = Sources(tmp_path)
+    before = sources.nodes("main.py")
+    assert sources.nodes("main.py") is before
+    sources.forget()
+    (tmp_path / "main.py").write_text("one = 1\ntwo = 2\n")
+    assert len(sources.nodes("main.py")) > len(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ from preview.errors import (
 from preview.lifecycle import Health, State, StopCause
 from preview.logs import End, StatusChange
 from preview.settings import Settings
+from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
 from preview.supervisor.run import House
 
@@ -638,3 +640,8 @@ async def test_an_end_the_database_did_not_take_is_stored_by_the_cleanup(rig: Ri
     await clean_once(rig.service.previews, house)
     assert house.pending == {}
     assert preview.over.is_set()
+
+
+async def test_while_a_preview_runs_nobody_holds_what_was_parsed_for_its_start(rig: Rig) -> None:
+    await rig.running()
+    assert [one for one in gc.get_objects() if isinstance(one, Sources) and one._trees] == []
