@@ -142,8 +142,9 @@ async def open_bench(
         }
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
         async with open_service(made, generations=source, runtime=runtime) as service:
-            # As ``preview serve`` has it.
+            # As ``preview serve`` has both.
             gc.freeze()
+            sys.setswitchinterval(0.0005)
             yield service
 
 
