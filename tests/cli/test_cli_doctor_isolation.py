@@ -141,6 +141,19 @@ def test_what_nothing_holds_is_said_to_be_unlimited(settings: Settings, monkeypa
     assert checks["processor"].found.startswith("not limited")
 
 
+@pytest.mark.parametrize(
+    ("own", "wanted", "is_advised"), [((3, 11), None, True), ((3, 12), None, False), ((3, 11), "3.13", False)]
+)
+def test_where_previews_could_share_more_memory_it_says_how(
+    own: tuple[int, int], wanted: str | None, is_advised: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    monkeypatch.setattr(machine, "describe", lambda: {"starts": "Python's are forked from templates"})
+    monkeypatch.setattr(checked, "_OWN_PYTHON", own)
+    check = found(changed(settings, environment_python=wanted), machine, monkeypatch)["starts"]
+    assert (check.result, "PREVIEW_ENVIRONMENT_PYTHON" in check.advice) == (Result.OK, is_advised)
+
+
 def test_it_only_looks_at_a_data_folder_in_use(settings: Settings) -> None:
     settings.data_dir.mkdir()
     descriptor = os.open(settings.data_dir / "previews.lock", os.O_RDWR | os.O_CREAT)
