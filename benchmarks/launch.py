@@ -188,8 +188,8 @@ def pss_bytes(pids: list[int]) -> int:
 
 async def many(example: str, service: Service, python: Path, fresh: Fresh, count: int) -> Mapping[str, float]:
     """So many at once: until all are healthy, and what each takes."""
-    start = time.perf_counter()
     generations = [fresh.new(example) for _ in range(count)]
+    start = time.perf_counter()
     async with trio.open_nursery() as nursery:
         for one in generations:
             nursery.start_soon(launch, service, one)
