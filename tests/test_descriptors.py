@@ -15,6 +15,8 @@ from descriptor_kit import no_descriptor_for_a_moment, no_descriptor_free
 from preview.descriptors import is_want_of_descriptors, patiently, walk
 from preview.detection import detect
 from preview.detection.overrides_reading import read_preview_file
+from preview.environments import EnvironmentRequest
+from preview.environments.memory import RequestMemory
 from preview.generations import Limits
 from preview.generations.folder import kept_folders, scan_folder
 from preview.sources import Sources
@@ -112,6 +114,17 @@ def test_a_file_that_cannot_be_read_for_want_of_descriptors_is_not_left_out(proj
     with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
         sources.text("main.py")
     assert b"FastAPI" in sources.text("main.py")
+
+
+def test_a_lock_file_that_cannot_be_read_for_want_of_descriptors_is_not_empty(project: Path) -> None:
+    # Too large to be kept as source: read for its hash alone.
+    (project / "poetry.lock").write_bytes(b"#" * (2 << 20))
+    request = EnvironmentRequest(project, sources=Sources(project))
+    assert request.sources is not None
+    for name in request.sources.all_names:
+        request.sources.text(name)
+    with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+        RequestMemory().read(request)
 
 
 def test_imports_that_cannot_be_read_for_want_of_descriptors_are_not_none(project: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
+from preview.descriptors import raise_want
 from preview.environments.environment import EnvironmentRequest
 from preview.environments.recipe import Asked, read_request
 from preview.sources import Sources
@@ -74,5 +75,6 @@ def _large(sources: Sources, name: str) -> bytes:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
-    except OSError:
+    except OSError as error:
+        raise_want(error)
         return b""

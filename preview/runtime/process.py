@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol, TypeVar
 
 import psutil
 import structlog
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import is_want_of_descriptors, patiently
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
@@ -99,6 +99,9 @@ class TreeProcess:
 
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: nothing changes."""
+        return await patiently(self._wait)
+
+    async def _wait(self) -> Exit:
         # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
         # the pid is a zombie at worst, so it cannot name another process.
         while self._popen.poll() is None:
@@ -157,6 +160,21 @@ class TreeProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._popen.pid, number)
 
+    @contextmanager
+    def _at_least_its_group(self) -> Iterator[None]:
+        """Whoever has no descriptor to find and kill the others with needs none for these; the others come later."""
+        try:
+            yield
+        except OSError as error:
+            if is_want_of_descriptors(error):
+                self._signal_group(signal.SIGKILL)
+            raise
+
+    async def _ask(self) -> None:
+        # Where it has no descriptor to find out whom to ask, nobody has been asked yet.
+        self._ask_to_end()
+        await trio.lowlevel.checkpoint()
+
     def _ask_to_end(self) -> None:
         self._signal_group(signal.SIGTERM)
 
@@ -173,9 +191,9 @@ class TreeProcess:
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
         # When the leader has gone, its place in the tree is no mark any more.
-        self._tree.look(await self._adopted.look())
+        self._tree.look(await patiently(self._adopted.look))
         with trio.move_on_after(grace_s):
-            self._ask_to_end()
+            await patiently(self._ask)
             await self.wait()
             with trio.move_on_after(_STRAGGLERS_S):
                 while proctree.living(await self._orphans()):  # noqa: ASYNC110  the kernel has no event for "tree empty"
@@ -192,10 +210,11 @@ class TreeProcess:
             await trio.lowlevel.checkpoint()
             return
         # Below the leader first: after its death they are found by their marks only.
-        if self._popen.poll() is None:
-            self._tree.look(await self._adopted.look())
-        for identity in self._tree.known:
-            proctree.kill(identity)
+        with self._at_least_its_group():
+            if self._popen.poll() is None:
+                self._tree.look(await self._adopted.look())
+            for identity in self._tree.known:
+                proctree.kill(identity)
         self._signal_group(signal.SIGKILL)
         await self.wait()
         await proctree.end_all(self._orphans, self._tree.known)

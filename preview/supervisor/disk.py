@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.descriptors import is_want_of_descriptors
+from preview.descriptors import raise_want
 from preview.errors import DiskFull
 from preview.settings import Settings
 
@@ -151,8 +151,7 @@ def _gone() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_want_of_descriptors(error):
-            raise
+        raise_want(error)
 
 
 class _Level:
@@ -222,7 +221,8 @@ def _add_nameless(pid: int, count: _Count) -> None:
     folder = f"/proc/{pid}/fd"
     try:
         numbers = os.listdir(folder)  # noqa: PTH208  names, not paths: 3 x faster
-    except OSError:  # it has ended, or is not ours to look into
+    except OSError as error:  # it has ended, or is not ours to look into
+        raise_want(error)
         return
     for number in numbers:
         with suppress(OSError):

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import trio
 
-from preview.descriptors import patiently
 from preview.detection import StartPlan
 from preview.errors import LaunchFailed
 from preview.isolation import Network
@@ -175,7 +174,7 @@ async def _attend(
         drained.set()
 
     async def watch_exit() -> None:
-        serving.exit = await patiently(process.wait)
+        serving.exit = await process.wait()
         preview.log.hurry(process.output)
         with trio.move_on_after(_LAST_WORDS_S):
             await drained.wait()
@@ -193,7 +192,7 @@ async def _attend(
                 await trio.sleep_forever()
         finally:
             with trio.move_on_after(settings.stop_budget_s, shield=True):
-                serving.exit = await patiently(partial(process.stop, _grace_s(preview, serving)))
+                serving.exit = await process.stop(_grace_s(preview, serving))
             preview.log.hurry(process.output)
             reading.deadline = trio.current_time() + _DRAIN_S
 

@@ -123,7 +123,7 @@ class KnownStarts:
     def note(self, generation_id: str, user_id: str, environment: Environment, study: Study) -> None:
         """It is about to start in this environment, or will."""
         for known, name in ((self._known, generation_id), (self._of_users, user_id)):
-            known[name] = (environment, study)
+            known[name] = (environment, replace(study, sources=None))
             known.move_to_end(name)
             while len(known) > _MOST_KNOWN:
                 known.popitem(last=False)

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from cgroups_support import MIB, ended, next_line, open_tree, own_groups, running, sleeping, there
 from descriptor_kit import no_descriptor_for_a_moment, no_descriptor_free
+from structlog.testing import capture_logs
 
 from preview.errors import LaunchFailed
 from preview.runtime import proctree
@@ -78,6 +80,7 @@ while True:
 SERVICE = """
 import subprocess, sys, trio
 from pathlib import Path
+from typing import Any
 from preview.runtime.cgroups import enter_prefix, open_cgroups
 
 async def main():
@@ -196,6 +199,21 @@ async def test_a_group_that_is_left_while_no_descriptor_is_free_is_gone_a_moment
             await nursery.start(no_descriptor_for_a_moment)
         assert proctree.living(pids) == []
         assert gone(group)
+
+
+async def test_a_group_that_could_not_be_ended_in_time_is_told_and_ended_by_the_next_of_its_name(
+    tree: CgroupTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: dict[str, Any] = {"memory_bytes": 200 * MIB, "cpu_cores": 2.0, "processes": 30}
+    with capture_logs() as logs, monkeypatch.context() as patch, ExitStack() as held:
+        patch.setattr("preview.runtime.cgroups.tree._KILL_S", 0.02)
+        patch.setattr("preview.runtime.cgroups.tree._REMOVE_S", 0.02)
+        async with tree.open("preview_a", **limits):
+            held.enter_context(no_descriptor_free())
+    assert [entry["event"] for entry in logs] == ["a control group could not be ended"]
+    async with tree.open("preview_a", **limits) as group:
+        pass
+    assert gone(group)
 
 
 async def test_a_group_that_cannot_be_read_for_want_of_descriptors_is_not_empty(tree: CgroupTree) -> None:

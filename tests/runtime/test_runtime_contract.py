@@ -317,3 +317,29 @@ async def test_what_is_left_while_no_descriptor_is_free_is_ended_a_moment_later(
         await read_line(process)
         await nursery.start(no_descriptor_for_a_moment)
     assert not proctree.is_alive(process.identity)
+
+
+COUNTS_TERM = """
+import signal, sys, time
+def told(*_):
+    print('told', flush=True)
+    time.sleep(0.2)
+    sys.exit(3)
+signal.signal(signal.SIGTERM, told)
+print('up', flush=True)
+while True: time.sleep(60)
+"""
+
+
+async def test_what_is_stopped_while_no_descriptor_is_free_is_asked_once_and_has_its_time(start: Start) -> None:
+    async with trio.open_nursery() as nursery, start(COUNTS_TERM) as process:
+        assert await read_line(process) == "up"
+        await nursery.start(no_descriptor_for_a_moment)
+        assert await process.stop(20) == Exit(code=3)
+        assert await read_all(process) == "told\n"
+
+
+async def test_several_wait_for_the_end_while_no_descriptor_is_free(start: Start) -> None:
+    async with trio.open_nursery() as nursery, start(programs.EXIT_7) as process:
+        await nursery.start(no_descriptor_for_a_moment)
+        assert await process.wait() == Exit(code=7)

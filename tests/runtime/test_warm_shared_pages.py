@@ -148,5 +148,13 @@ def test_with_another_c_library_its_heap_stays_as_it_is() -> None:
     assert run(OTHER_LIBRARY) == 0
 
 
+def test_without_standard_error_nothing_more_is_open_afterwards() -> None:
+    text = (
+        "import os; os.close(2); preview_holes._free_blocks(); print(json.dumps(sorted(os.listdir('/proc/self/fd'))))"
+    )
+    # The last one is the listing's own.
+    assert run(text) == ["0", "1", "2"]
+
+
 def test_an_interpreter_that_does_not_tell_of_its_pools_keeps_them() -> None:
     assert run(NOT_TOLD) == []

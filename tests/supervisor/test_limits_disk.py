@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from descriptor_kit import no_descriptor_free
 
 from preview.errors import DiskFull
 from preview.settings import Settings
@@ -110,6 +111,11 @@ async def test_a_look_without_a_descriptor_is_told_and_hides_nothing(tmp_path: P
         with pytest.raises(OSError, match="Too many open files") as raised:
             measure([tmp_path], (), GIB)
     assert raised.value.errno == errno.EMFILE
+
+
+async def test_nameless_files_that_cannot_be_looked_for_are_not_none(tmp_path: Path) -> None:
+    with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
+        measure([], [os.getpid()], GIB)
 
 
 def free(available_bytes: int) -> Free:

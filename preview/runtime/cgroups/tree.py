@@ -87,8 +87,10 @@ class CgroupTree:
             try:
                 yield group
             finally:
-                with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True):
+                with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True) as scope:
                     await patiently(partial(self._end, group))
+                if scope.cancelled_caught:
+                    log.error("a control group could not be ended", name=name, directories=group.directories)
         finally:
             self._open.discard(name)
 

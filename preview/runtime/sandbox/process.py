@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import trio
 
+from preview.descriptors import patiently
 from preview.runtime import proctree
 from preview.runtime.interface import Exit, ProcessIdentity
 from preview.runtime.process import TreeProcess
@@ -73,9 +74,9 @@ class SandboxedProcess(TreeProcess):
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
-        self._note()
+        await patiently(self._noted)
         with trio.move_on_after(grace_s):
-            self._ask_to_end()
+            await patiently(self._ask)
             await self.wait()
         await self.kill()
         return await self.wait()
@@ -89,9 +90,11 @@ class SandboxedProcess(TreeProcess):
             await trio.lowlevel.checkpoint()
             return
         is_complete = self._application is not None
-        heads = self._first if is_complete else tuple(dict.fromkeys((*self._first, *proctree.living(self._heads()))))
-        for head in heads:
-            proctree.kill(head)
+        with self._at_least_its_group():
+            found = () if is_complete else proctree.living(self._heads())
+            heads = tuple(dict.fromkeys((*self._first, *found)))
+            for head in heads:
+                proctree.kill(head)
         self._signal_group(signal.SIGKILL)
         await self.wait()
         if not is_complete:
@@ -103,6 +106,10 @@ class SandboxedProcess(TreeProcess):
                 await proctree.wait_ended(head)
         await proctree.end_all(_nothing_more, heads)
         self._gone = True
+
+    async def _noted(self) -> None:
+        self._note()
+        await trio.lowlevel.checkpoint()
 
     def _note(self) -> None:
         """Remember who is to be told to end, and whose death is the whole tree's: a hundred may end at once."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from preview.descriptors import patiently
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import Exit, ProcessIdentity, ProcessSpec
@@ -148,6 +149,9 @@ class ForkedProcess(TreeProcess):
 
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: nothing changes."""
+        return await patiently(self._wait)
+
+    async def _wait(self) -> Exit:
         while self._fork.poll() is None:
             descriptor = os.dup(self._fork.first)
             try:
@@ -174,7 +178,7 @@ class ForkedProcess(TreeProcess):
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
         with trio.move_on_after(grace_s):
-            self._ask_to_end()
+            await patiently(self._ask)
             await self.wait()
         await self.kill()
         return await self.wait()

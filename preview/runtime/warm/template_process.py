@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
 import trio
 
 from preview.descriptors import patiently
@@ -23,6 +24,8 @@ from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printab
 from preview.runtime.warm.wanted import Wanted
 
 __all__ = ["USE", "NoTemplate", "Template", "UnsafeModule", "open_template"]
+
+log = structlog.get_logger(__name__)
 
 # What it says of itself holds the names of hundreds of modules.
 _FIRST_PACKET_BYTES = 1 << 20
@@ -150,8 +153,10 @@ async def open_template(
             told = await _introduction(ours, order, wanted, timeout_s)
             yield Template(ours, told, _namespaces_around(popen.pid, own_users=box.own_users))
         finally:
-            with trio.move_on_after(_END_S, shield=True):
+            with trio.move_on_after(_END_S, shield=True) as scope:
                 await patiently(partial(_end, popen, letting_go))
+            if scope.cancelled_caught:
+                log.error("a template could not be ended", pid=popen.pid)
 
 
 @contextmanager
@@ -199,17 +204,16 @@ async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
 
     heads = proctree.living(proctree.children(popen.pid)) if popen.poll() is None else []
     letting_go.close()
-    with trio.move_on_after(_END_S, shield=True):
-        with trio.move_on_after(_GRACE_S):
-            await _wait_for(popen)
-        if popen.poll() is None:
-            popen.kill()
-            await _wait_for(popen)
-        for head in heads:
-            proctree.kill(head)
-        await proctree.end_all(orphans, heads)
-        for pid in await orphans():
-            proctree.reap(pid)
+    with trio.move_on_after(_GRACE_S):
+        await _wait_for(popen)
+    if popen.poll() is None:
+        popen.kill()
+        await _wait_for(popen)
+    for head in heads:
+        proctree.kill(head)
+    await proctree.end_all(orphans, heads)
+    for pid in await orphans():
+        proctree.reap(pid)
 
 
 async def _wait_for(popen: subprocess.Popen[bytes]) -> None:

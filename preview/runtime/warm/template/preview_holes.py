@@ -12,6 +12,7 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Callable
 
 __all__ = ["fill"]
 
@@ -68,18 +69,27 @@ def _free_blocks() -> list[tuple[int, int]]:
     ask = getattr(sys, "_debugmallocstats", None)
     if ask is None:
         return []
-    said, before = os.memfd_create("preview-said", os.MFD_CLOEXEC), os.dup(2)
+    said = os.memfd_create("preview-said", os.MFD_CLOEXEC)
     try:
-        os.dup2(said, 2)
-        try:
-            ask()
-        finally:
-            os.dup2(before, 2)
+        _with_standard_error(said, ask)
         text = os.pread(said, _MOST_SAID, 0).decode("ascii", "replace")
+    except OSError:
+        return []
     finally:
         os.close(said)
-        os.close(before)
     return [(int(size), int(free)) for size, free in _CLASS.findall(text)]
+
+
+def _with_standard_error(place: int, act: Callable[[], object]) -> None:
+    before = os.dup(2)
+    try:
+        os.dup2(place, 2)
+        try:
+            act()
+        finally:
+            os.dup2(before, 2)
+    finally:
+        os.close(before)
 
 
 def _fill_heap() -> int:

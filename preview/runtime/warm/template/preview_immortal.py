@@ -34,7 +34,7 @@ _count_of = ctypes.c_uint32.from_address
 def count_no_more() -> int:
     """Make all objects immortal that can be found from those that the collector knows; how many there were.
 
-    None where this interpreter has no such objects. Takes a microsecond each. Call it ahead of ``gc.freeze``, whose
+    0 where this interpreter has no such objects. Takes a microsecond each. Call it ahead of ``gc.freeze``, whose
     objects the collector does not tell of.
     """
     if not _is_possible():

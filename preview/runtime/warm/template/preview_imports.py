@@ -13,7 +13,7 @@ from typing import Any
 
 import preview_warmups  # type: ignore[import-not-found]
 
-__all__ = ["descriptors", "import_all", "unsafe"]
+__all__ = ["descriptors", "import_all", "resident_bytes", "unsafe"]
 
 _MISSING_SHOWN = 200
 _PROCESS = "a process"
@@ -58,7 +58,7 @@ def import_all(modules: Sequence[str], launchers: str, warm_ups: bool, notes: in
         "missing": missing,
         "reads": dict(reads),
         "elapsed_s": time.monotonic() - started,
-        "rss": _resident_bytes(),
+        "rss": resident_bytes(),
     }
 
 
@@ -159,6 +159,7 @@ def _recorded_reads() -> Iterator[dict[str, str | None]]:
         kind.__getitem__ = ask  # type: ignore[method-assign]
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """What this process has in memory."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

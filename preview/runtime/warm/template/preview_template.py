@@ -56,6 +56,7 @@ def main(control_fd: int, order_fd: int) -> int:
         preview_immortal.count_no_more()
         gc.freeze()
         preview_holes.fill()
+        found["rss"] = preview_imports.resident_bytes()
         if order["warm_ups"]:
             # Where libraries are used alike, and nothing of any project's.
             pages = preview_pages.pages_of(preview_warmups.use_all)
