@@ -97,7 +97,7 @@ def isolation_of(rung: str) -> dict[str, Any]:
 async def open_hostile_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     projects = Projects()
     plan = _SERVED if settings.warm_templates else _COMMAND
-    monkeypatch.setattr("preview.supervisor.study.detect", lambda directory, overrides: plan)
+    monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
     async with open_service(settings, generations=projects) as service:
         yield Rig(service, projects)
 

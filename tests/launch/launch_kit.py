@@ -56,7 +56,7 @@ class Rig:
     ) -> ActivePreview:
         """Launch the project by this plan; it is still starting."""
         self.source.projects["g1"] = files
-        self.monkeypatch.setattr("preview.supervisor.study.detect", lambda directory, overrides: plan)
+        self.monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
         launched = await self.service.previews.launch(LaunchRequest(ANN, "g1", overrides=overrides))
         preview = self.service.previews.find(launched.record.id)
         assert preview is not None

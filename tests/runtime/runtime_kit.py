@@ -35,9 +35,11 @@ from preview.runtime.sandbox.process import find_application
 Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]
 
 LIMITS = Limits(memory_bytes=512 * 2**20, open_files=200, processes=64, file_bytes=2**20, temp_bytes=2**20)
+# What programs run in: another interpreter has other objects, and forks of it other memory.
+_EXECUTABLE = os.environ.get("PREVIEW_TEST_PYTHON", sys.executable)
 # A small program in Python, without any package: ``[*PYTHON, program, *arguments]``.
-PYTHON = [sys.executable, "-I", "-S", "-c"]
-INTERPRETER = tuple(interpreter_paths(Path(sys.executable)))
+PYTHON = [_EXECUTABLE, "-I", "-S", "-c"]
+INTERPRETER = tuple(interpreter_paths(Path(_EXECUTABLE)))
 
 
 @lru_cache(maxsize=1)
