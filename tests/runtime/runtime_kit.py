@@ -39,7 +39,10 @@ LIMITS = Limits(memory_bytes=512 * 2**20, open_files=200, processes=64, file_byt
 _EXECUTABLE = os.environ.get("PREVIEW_TEST_PYTHON", sys.executable)
 # A small program in Python, without any package: ``[*PYTHON, program, *arguments]``.
 PYTHON = [_EXECUTABLE, "-I", "-S", "-c"]
-INTERPRETER = tuple(interpreter_paths(Path(_EXECUTABLE)))
+# What tests make environments of, and start themselves with, is this process's own.
+INTERPRETER = tuple(
+    dict.fromkeys(path for one in (_EXECUTABLE, sys.executable) for path in interpreter_paths(Path(one)))
+)
 
 
 @lru_cache(maxsize=1)
