@@ -323,3 +323,30 @@ def wait_until(condition: Any, timeout_s: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.05)
+
+
+# What a person notices as lag, on a machine that runs the service and the program beside the browser.
+_LONGEST_TASK_MS = 200
+_WATCH_TASKS = """() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((one) => one.duration)))
+        .observe({ type: "longtask" });
+}"""
+
+
+def watch_tasks(seen: Visit) -> None:
+    """Have the page note its long tasks from now on, for ``responsive``."""
+    seen.page.evaluate(_WATCH_TASKS)
+
+
+@contextmanager
+def responsive(seen: Visit, what: str) -> Iterator[None]:
+    """No task in this block keeps the page from answering."""
+    seen.page.evaluate("() => { window.longTasks.length = 0; }")
+    yield
+    # The observer is told of a task a moment after it; two frames later it has been.
+    seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    longest_ms: float = seen.page.evaluate("() => Math.max(0, ...window.longTasks)")
+    # Where more wants to run than there are processors, a task is also the time that it waited for one.
+    crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert longest_ms < _LONGEST_TASK_MS * crowding, f"{what}: a task took {longest_ms:.0f} ms"

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx2
-from page_kit import FILES, PATIENCE_MS, Running, Visit, visit
+from page_kit import FILES, PATIENCE_MS, Running, responsive, visit, watch_tasks
 from playwright.sync_api import Browser, Request, expect
 
 LINES = 200_000
-# What a person notices as lag, on a machine that runs the service and the program beside the browser.
-LONGEST_TASK_MS = 200
 # Elements in the page: a screenful of rows, whatever the log holds.
 MOST_ELEMENTS = 3_000
 MOST_HEAP_BYTES = 400 * 1024 * 1024
 # Pages of history fetched by scrolling up.
 PAGES = 4
-
-WATCH_TASKS = """() => {
-    window.longTasks = [];
-    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((one) => one.duration)))
-        .observe({ type: "longtask" });
-}"""
-
-
-@contextmanager
-def responsive(seen: Visit, what: str) -> Iterator[None]:
-    """No task in this block keeps the page from answering."""
-    seen.page.evaluate("() => { window.longTasks.length = 0; }")
-    yield
-    # The observer is told of a task a moment after it; two frames later it has been.
-    seen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    longest_ms: float = seen.page.evaluate("() => Math.max(0, ...window.longTasks)")
-    # Where more wants to run than there are processors, a task is also the time that it waited for one.
-    crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert longest_ms < LONGEST_TASK_MS * crowding, f"{what}: a task took {longest_ms:.0f} ms"
 
 
 def launch_shop(running: Running, user: str) -> str:
@@ -65,7 +41,7 @@ def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
         page = seen.page
         seen.sign_in(running, "load-user")
         seen.wait_for_line("ready in")
-        page.evaluate(WATCH_TASKS)
+        watch_tasks(seen)
         with responsive(seen, "lines coming"):
             httpx2.get(f"{address}/burst/{LINES}", trust_env=False, timeout=90)
             seen.wait_for_line(f"burst {LINES - 1}", timeout_ms=PATIENCE_MS)
@@ -118,7 +94,7 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
         page.on("request", note)
         seen.sign_in(running, "late-user")
         seen.wait_for_line("burst 19999")
-        page.evaluate(WATCH_TASKS)
+        watch_tasks(seen)
         steps = page.get_by_role("list", name="Steps of the launch")
         expect(steps.locator("[data-state=done]")).to_have_count(4)
         assert len(asked) <= 1
