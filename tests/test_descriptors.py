@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from descriptor_kit import no_descriptor_for_a_moment, no_descriptor_free
+from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
 from preview.descriptors import is_want_of_descriptors, patiently, walk
 from preview.detection import detect

@@ -4,13 +4,14 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from limit_kit import limited
 from log_room import MakeRoom
 from structlog.testing import capture_logs
 
@@ -41,16 +42,6 @@ def folder(tmp_path: Path) -> Path:
 def journal(folder: Path) -> Iterator[Journal]:
     with open_journal(folder) as opened:
         yield opened
-
-
-@contextmanager
-def file_size_limit(limit_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 _lines = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20)
@@ -100,7 +91,7 @@ def test_a_record_that_was_cut_short_ends_the_reading(journal: Journal, folder: 
 
 def test_a_full_disk_loses_no_line_that_was_kept(journal: Journal, folder: Path) -> None:
     journal.append(batch(1, "before"))
-    with capture_logs() as said, file_size_limit(journal.size_bytes + 50):
+    with capture_logs() as said, limited(resource.RLIMIT_FSIZE, journal.size_bytes + 50):
         journal.append(batch(2, "z" * 500))
     journal.append(batch(3, "after"))
     assert held(folder) == [(A, 1, ["before"]), (A, 3, ["after"])]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 from cgroups_support import open_tree, own_groups
-from descriptor_kit import no_descriptor_free
+from limit_kit import no_descriptor_free
 
 from preview.isolation import Isolation
 from preview.runtime import child_subreaper, open_ladder

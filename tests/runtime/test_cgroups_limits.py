@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trio
 from cgroups_support import MIB, ended, next_line, open_tree, own_groups, running, sleeping, there
-from descriptor_kit import no_descriptor_for_a_moment, no_descriptor_free
+from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from structlog.testing import capture_logs
 
 from preview.errors import LaunchFailed

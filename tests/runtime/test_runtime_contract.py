@@ -16,7 +16,7 @@ import child_programs as programs
 import psutil
 import pytest
 import trio
-from descriptor_kit import no_descriptor_for_a_moment
+from limit_kit import no_descriptor_for_a_moment
 from runtime_kit import (
     INTERPRETER,
     LIMITS,

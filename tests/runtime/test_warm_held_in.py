@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from descriptor_kit import no_descriptor_free
+from limit_kit import no_descriptor_free
 
 from preview.runtime.warm.held_in import find_fault, namespaces_of
 

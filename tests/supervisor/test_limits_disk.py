@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from descriptor_kit import no_descriptor_free
+from limit_kit import no_descriptor_free
 
 from preview.errors import DiskFull
 from preview.settings import Settings

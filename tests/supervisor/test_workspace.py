@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from descriptor_kit import no_descriptor_free
+from limit_kit import no_descriptor_free
 
 from preview.settings import Settings
 from preview.supervisor.workspace import open_workspace, remove_tree
