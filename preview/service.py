@@ -226,6 +226,7 @@ async def _open_manager(
     async with trio.open_nursery() as nursery:
         manager = PreviewManager(nursery, house, users=users, log_store=log_store, draining=draining)
         await nursery.start(run_cleanup, manager, house)
+        await nursery.start(manager.keep_spares)
         try:
             yield manager
         finally:

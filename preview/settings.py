@@ -203,6 +203,7 @@ class Settings(BaseSettings):
 
     # How fast one starts: templates that have imported an environment's packages
     warm_templates: int = Field(4, ge=0)
+    spares: int = Field(2, ge=0)
     warm_memory_mb: Count = 256
     warm_snapshots: bool = True
     warm_max_age_s: Seconds = Field(3600, validation_alias=_env("WARM_MAX_AGE"))

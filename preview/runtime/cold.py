@@ -16,9 +16,16 @@ class ColdStarts:
     """The parts of ``Runtime`` that are about faster starts, for one that has none."""
 
     @asynccontextmanager
-    async def reserve(self, _spec: ProcessSpec) -> AsyncIterator[None]:
+    async def reserve(self, _spec: ProcessSpec, *, stays: bool = False) -> AsyncIterator[trio.Event]:  # noqa: ARG002
         """See ``Runtime``: there is nothing to begin. Cancellation: nothing changes."""
-        yield
+        gone = trio.Event()
+        gone.set()
+        yield gone
+
+    async def wait_prepared(self, _spec: ProcessSpec) -> bool:
+        """See ``Runtime``: there is no such thing. Cancellation: nothing changes."""
+        await trio.lowlevel.checkpoint()
+        return False
 
     def prepare(self, _spec: ProcessSpec) -> None:
         """See ``Runtime``: there is nothing to prepare."""

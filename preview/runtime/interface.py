@@ -275,13 +275,22 @@ class Runtime(Protocol):
             NoSnapshot: It is not to be had, for what is told.
         """
 
-    def reserve(self, spec: ProcessSpec) -> AbstractAsyncContextManager[None]:
+    def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:
         """Begin what can be begun of a start while the rest is made ready; ends unused where it does not come to it.
+
+        What was reserved before for the same preview counts where it is the same, and else ends.
 
         Args:
             spec: ``preview_id``, folders, limits, slot and ``warm`` are those of the start; what it runs, and in which
                 environment, does not count yet.
+            stays: Whether it waits for as long as this is open; else for some seconds.
+
+        Yields:
+            Set once there is nothing to be taken, or not any more.
         """
+
+    async def wait_prepared(self, spec: ProcessSpec) -> bool:
+        """As ``prepare``, and wait for it; whether there is such a thing. Cancellation: it is made all the same."""
 
     def prepare(self, spec: ProcessSpec) -> None:
         """Have ready what makes a start like this one fast; nothing, where there is no such thing. Returns at once."""

@@ -14,7 +14,9 @@ __all__ = ["bind_in_range", "hold_without_listening", "listen_again"]
 _BACKLOG = 512
 
 
-def bind_in_range(host: str, port_min: int, port_max: int, *, held: Collection[int] = ()) -> socket.socket:
+def bind_in_range(
+    host: str, port_min: int, port_max: int, *, held: Collection[int] = (), listens: bool = True
+) -> socket.socket:
     """A socket that listens on the lowest free port of the range; the caller owns and closes it.
 
     Synchronous and quick (a bind is a microsecond), so that a launch decides without an await in between. The kernel
@@ -25,6 +27,7 @@ def bind_in_range(host: str, port_min: int, port_max: int, *, held: Collection[i
         port_min: First port of the range.
         port_max: Last port of the range.
         held: Ports that are not to be tried: somebody holds them without listening.
+        listens: Whether it listens already; else it is bound, and ``listen_again`` may find that somebody else does.
 
     Raises:
         NoPortFree: Each port of the range is taken.
@@ -38,7 +41,8 @@ def bind_in_range(host: str, port_min: int, port_max: int, *, held: Collection[i
             # A port whose last connections are in TIME_WAIT is free (socket(7)); a listening one stays taken.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
-            listener.listen(_BACKLOG)
+            if listens:
+                listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
@@ -66,7 +70,11 @@ def hold_without_listening(listener: socket.socket) -> None:
 
 
 def listen_again(listener: socket.socket) -> None:
-    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so."""
+    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so.
+
+    Raises:
+        OSError: Somebody else listens there (EADDRINUSE).
+    """
     if not _listens(listener):
         listener.listen(_BACKLOG)
 

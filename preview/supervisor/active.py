@@ -17,7 +17,7 @@ import trio
 from preview.clock import now_ms, utc_now
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
-from preview.ids import new_preview_id, new_token
+from preview.ids import new_token
 from preview.lifecycle import Health, State, StopCause, advance
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
@@ -65,14 +65,22 @@ def hash_token(token: str) -> str:
 
 
 def new_record(
-    settings: Settings, *, user: User, tier: Tier, generation_id: str, project_id: str, port: int, runtime: str
+    settings: Settings,
+    *,
+    preview_id: str,
+    user: User,
+    tier: Tier,
+    generation_id: str,
+    project_id: str,
+    port: int,
+    runtime: str,
 ) -> tuple[PreviewRecord, str]:
     """The record of a preview that begins now, and its token in clear."""
     token = new_token()
     now = utc_now()
     expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
     record = PreviewRecord(
-        id=new_preview_id(),
+        id=preview_id,
         generation_id=generation_id,
         project_id=project_id,
         user_id=user.id,
@@ -121,6 +129,7 @@ class ActivePreview:
         listener: socket.socket,
         startup_timeout_s: float,
         overrides: Overrides | None = None,
+        scope: trio.CancelScope | None = None,
     ) -> None:
         self.record = record
         self.log: PreviewLog = log
@@ -128,7 +137,7 @@ class ActivePreview:
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
         self.overrides = overrides
-        self.scope = trio.CancelScope()
+        self.scope = scope or trio.CancelScope()
         self.accepted = trio.Event()
         self.settled = trio.Event()
         self.over = trio.Event()

@@ -61,7 +61,7 @@ async def clean_once(manager: PreviewManager, house: House) -> None:
     """
     steps: tuple[Callable[[], Awaitable[int]], ...] = (
         manager.store_pending,
-        lambda: remove_leftover_folders(house.settings, is_live=manager.all_active.__contains__),
+        lambda: remove_leftover_folders(house.settings, is_live=manager.is_held),
         lambda: house.store.delete_ended_before(now_ms() - int(house.settings.log_retention_s * 1000)),
         house.environments.evict,
     )

@@ -12,7 +12,7 @@ from preview.supervisor.exits import explain_exit
 from preview.supervisor.limits import memory_error, was_killed_for_memory
 from preview.supervisor.probe import find_answer
 from preview.supervisor.serving import Serving
-from preview.supervisor.waiting import wait_any
+from preview.waiting import wait_any
 
 __all__ = ["wait_for_answer", "wait_for_word"]
 

@@ -27,7 +27,7 @@ from preview.supervisor.saving import save
 from preview.supervisor.serving import Serving
 from preview.supervisor.staging import restage
 from preview.supervisor.steps import Stage
-from preview.supervisor.waiting import wait_any
+from preview.waiting import wait_any
 
 __all__ = ["Handover"]
 

@@ -12,9 +12,9 @@ from preview.runtime import Runtime
 from preview.runtime.cgroups import Door
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
+from preview.supervisor.known_starts import KnownStarts
 from preview.supervisor.study import Studies
 from preview.supervisor.turns import Turns
-from preview.supervisor.warming import KnownStarts
 from preview.supervisor.watch_disk import Watchers
 
 __all__ = ["House"]

@@ -18,7 +18,6 @@ from preview.generations import Generation
 from preview.lifecycle import State, StopCause
 from preview.logs import LogStore, PreviewLog
 from preview.quoting import quoted
-from preview.runtime import bind_in_range
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.records import PreviewRecord
@@ -30,6 +29,8 @@ from preview.supervisor.house import House
 from preview.supervisor.interface import FilesChange, Launched, LaunchRequest, Reloaded, User
 from preview.supervisor.launch_rate import LaunchRate
 from preview.supervisor.lookup import PreviewLookup
+from preview.supervisor.place import Place
+from preview.supervisor.places import Places
 from preview.supervisor.roster import Roster, no_active_preview
 from preview.supervisor.run import run_preview
 
@@ -59,6 +60,7 @@ class PreviewManager(PreviewLookup):
         self._nursery = nursery
         self._users = users
         self._draining = draining
+        self._places = Places(house, self._roster, self._start)
         self._rate = LaunchRate(house.settings.launches_per_minute)
         # Bounded by ``_remember``; the oldest first.
         self._overrides: dict[str, Overrides] = {}
@@ -120,15 +122,16 @@ class PreviewManager(PreviewLookup):
         self._roster.check_free(request.user, generation.id, tier)
         settings = self._settings
         self._check_launch(request.user)
-        listener = bind_in_range(settings.preview_host, settings.port_min, settings.port_max, held=self._roster.ports)
+        place = self._places.claim(generation.id, request.user.id)
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
+            preview_id=place.id,
             user=request.user,
             tier=tier,
             generation_id=generation.id,
             project_id=generation.project_id,
-            port=listener.getsockname()[1],
+            port=place.port,
             runtime=self._house.runtime.name,
         )
         preview = ActivePreview(
@@ -136,14 +139,18 @@ class PreviewManager(PreviewLookup):
             settings=settings,
             tier=tier,
             log=PreviewLog(record.id, settings=settings, writer=self._house.writer, store=self._log_store),
-            listener=listener,
+            listener=place.listener,
+            scope=place.scope,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
         )
         self._roster.add(preview)
         self._remember(generation.id, request.overrides)
-        self._nursery.start_soon(self._run, preview, name=record.id)
+        place.take(preview)
         return preview, token
+
+    def _start(self, place: Place) -> None:
+        self._nursery.start_soon(self._run, place, name=place.id)
 
     def _check_launch(self, user: User) -> None:
         """What stands in the way of any launch of this user, whatever runs."""
@@ -158,13 +165,24 @@ class PreviewManager(PreviewLookup):
             while len(self._overrides) > _MAX_REMEMBERED:
                 del self._overrides[next(iter(self._overrides))]
 
-    async def _run(self, preview: ActivePreview) -> None:
+    async def _run(self, place: Place) -> None:
         """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""
         try:
-            await run_preview(preview, self._house)
+            await run_preview(place, self._house)
         finally:
-            self._roster.remove(preview)
-            preview.over.set()
+            if place.preview is None:
+                self._places.note_over(place)
+            else:
+                self._roster.remove(place.preview)
+                place.preview.over.set()
+
+    def is_held(self, preview_id: str) -> bool:
+        """Whether what has this id is a live preview's, or made ahead for one."""
+        return preview_id in self.all_active or self._places.holds(preview_id)
+
+    async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See ``Places.keep``. Cancellation: they end with the nursery."""
+        await self._places.keep(task_status=task_status)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
         """Wait until the preview answers.
@@ -266,6 +284,7 @@ class PreviewManager(PreviewLookup):
         """Stop every preview and wait until nothing of any is left. Cancellation: they stop all the same."""
         previews = list(self.all_active.values())
         if cause is StopCause.SHUTDOWN:
+            self._places.close()
             let_service_go_first(previews)
         for preview in previews:
             preview.request_stop(cause)

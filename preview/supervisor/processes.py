@@ -18,7 +18,7 @@ from preview.supervisor.serving import Serving, run_serving
 from preview.supervisor.snapshots import KeptSnapshot, Snapshots
 from preview.supervisor.staging import Holds
 from preview.supervisor.steps import Stage
-from preview.supervisor.waiting import wait_any
+from preview.waiting import wait_any
 
 __all__ = ["Processes"]
 

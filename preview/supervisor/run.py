@@ -24,8 +24,10 @@ from preview.supervisor.conclude import conclude
 from preview.supervisor.handover import Handover
 from preview.supervisor.holding import holding_of
 from preview.supervisor.house import House
+from preview.supervisor.known_starts import early_spec
 from preview.supervisor.needs import watch_needs
 from preview.supervisor.network import choose_network
+from preview.supervisor.place import Place
 from preview.supervisor.planning import open_environment
 from preview.supervisor.processes import Processes
 from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
@@ -43,40 +45,51 @@ __all__ = ["House", "run_preview"]
 log = structlog.get_logger(__name__)
 
 
-async def run_preview(preview: ActivePreview, house: House) -> None:
-    """Live ``preview`` to its end. One task in the service's nursery; ``preview.scope`` is the stop button.
+async def run_preview(place: Place, house: House) -> None:
+    """Hold a place until it is taken, and live its preview to the end; nothing more, where nobody takes it.
 
-    Errors of the preview are its own state and never leave this function.
+    One task in the service's nursery; ``place.scope`` is the stop button. Errors of the preview are its own state and
+    never leave this function.
 
     Cancellation: as a stop: processes, port, folders and subscribers are gone and the row says so, all within the stop
     budget; then ``Cancelled`` goes on.
     """
     try:
-        with preview.listener, preview.scope:
-            await _live(preview, house)
-    except PreviewError as error:
-        preview.fail(error)
-    except OSError as error:
-        preview.fail(_as_failure(preview, error))
+        with place.listener, place.scope:
+            await _hold(place, house)
+    except (PreviewError, OSError) as error:
+        _fail(place, error)
     except Exception as error:
         first = _first(error)
         if isinstance(first, OSError) and is_want_of_descriptors(error):
-            preview.fail(_as_failure(preview, first))
+            _fail(place, first)
             return
-        log.exception("preview failed unexpectedly", preview_id=preview.id)
+        log.exception("preview failed unexpectedly", preview_id=place.id)
         name = type(first).__name__
-        preview.fail(LaunchFailed(f"The service could not run this preview ({name}); see its own log."))
+        _fail(place, LaunchFailed(f"The service could not run this preview ({name}); see its own log."))
     finally:
-        with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
-            await conclude(preview, house)
+        if place.preview is not None:
+            with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
+                await conclude(place.preview, house)
 
 
-async def _live(preview: ActivePreview, house: House) -> None:
-    record = preview.record
+async def _hold(place: Place, house: House) -> None:
     # By the time that the process enters its group the kernel has done its waiting.
     if house.door is not None:
         house.door.expect()
-    async with open_workspace(house.settings, record.id) as workspace, _begun(preview, house, workspace):
+    async with open_workspace(house.settings, place.id) as workspace:
+        if place.preview is not None:
+            await _live(place.preview, house, workspace)
+            return
+        async with _made_ahead(place, house, workspace) as gone:
+            preview = await place.wait_taken(gone)
+            if preview is not None:
+                await _live(preview, house, workspace)
+
+
+async def _live(preview: ActivePreview, house: House, workspace: Workspace) -> None:
+    record = preview.record
+    async with _begun(preview, house, workspace):
         preview.directory = workspace.project
         try:
             started = trio.current_time()
@@ -103,12 +116,28 @@ async def _live(preview: ActivePreview, house: House) -> None:
 @asynccontextmanager
 async def _begun(preview: ActivePreview, house: House, workspace: Workspace) -> AsyncIterator[None]:
     """Its start, as far as it is known already, is under way while the rest is made ready."""
-    spec = house.known.spec(house.settings, preview, workspace)
+    known = house.known.find(preview.record.generation_id, preview.record.user_id)
+    spec = None
+    if known is not None:
+        spec = early_spec(
+            house.settings, known, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
+        )
     if spec is None:
         yield
         return
     async with house.runtime.reserve(spec):
         yield
+
+
+@asynccontextmanager
+async def _made_ahead(place: Place, house: House, workspace: Workspace) -> AsyncIterator[trio.Event]:
+    """What is expected to be launched there is begun. Yields: set once that is of no use any more."""
+    expected = place.expected
+    assert expected is not None, "else it is taken at once"  # noqa: S101
+    spec = early_spec(house.settings, expected, workspace, preview_id=place.id, listener=place.listener)
+    assert spec is not None, "else nothing is made ahead"  # noqa: S101
+    async with house.runtime.reserve(spec, stays=True) as gone:
+        yield gone
 
 
 async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
@@ -180,6 +209,13 @@ async def _give_back(turn: Turn, preview: ActivePreview) -> None:
     """It has come up: what it does from here on is its own matter. Cancellation: nothing changes."""
     await preview.settled.wait()
     turn.give_back()
+
+
+def _fail(place: Place, error: PreviewError | OSError) -> None:
+    if place.preview is None:
+        log.info("a place made ahead has failed", preview_id=place.id, why=str(error))
+    else:
+        place.preview.fail(_as_failure(place.preview, error))
 
 
 def _as_failure(preview: ActivePreview, error: PreviewError | OSError) -> PreviewError:

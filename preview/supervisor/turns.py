@@ -52,6 +52,7 @@ class Turns:
         # Until when each counts; the one that ends first comes first.
         self._held: dict[Turn, float] = {}
         self._waiting: deque[_Waiter] = deque()
+        self._idle = trio.Event()
 
     @asynccontextmanager
     async def open_turn(self, waits: Callable[[int], None] | None = None) -> AsyncIterator[Turn]:
@@ -71,6 +72,16 @@ class Turns:
             yield turn
         finally:
             self._end(turn)
+
+    async def wait_idle(self) -> None:
+        """Wait until nobody has a turn, or waits for one. Cancellation: nothing changes."""
+        while self._held or self._waiting:
+            self._idle = trio.Event()
+            # Whoever takes long gives nothing back.
+            with trio.move_on_after(_LONGEST_S):
+                await self._idle.wait()
+            self._has_room()
+        await trio.lowlevel.checkpoint()
 
     async def _wait(self, waits: Callable[[int], None] | None) -> None:
         """Cancellation: the place in the row is given up."""
@@ -106,3 +117,5 @@ class Turns:
     def _wake_first(self) -> None:
         if self._waiting:
             self._waiting[0].woken.set()
+        elif not self._held:
+            self._idle.set()

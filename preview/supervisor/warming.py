@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,18 +12,15 @@ from preview.detection import Server
 from preview.environments import Environment
 from preview.runtime import ProcessSpec, Runtime, WarmStart
 from preview.settings import Settings
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.command import launcher_of
 from preview.supervisor.holding import limits_of
 from preview.supervisor.steps import readable_in
 from preview.supervisor.study import Study
-from preview.supervisor.workspace import Workspace, workspace_root
+from preview.supervisor.workspace import workspace_root
 
-__all__ = ["KnownStarts", "prepare_template", "warm_start"]
+__all__ = ["prepare_template", "template_spec", "warm_start"]
 
 log = structlog.get_logger(__name__)
-
-_MOST_KNOWN: Final = 1000
 
 # What launchers load by themselves, and servers only when they start (``serve_asgi.py``, ``preview_serving.py``).
 _SERVERS: Final = {
@@ -108,56 +103,17 @@ def warm_start(
     )
 
 
-class KnownStarts:
-    """What the last thousand generations were started in, or made ready for, and the last one of each user.
-
-    Their next start begins with that, and may find that it is something else by now. A generation that nothing is known
-    of is likely to be the next state of what its user has had before, with the same packages.
-    """
-
-    def __init__(self) -> None:
-        # By generation and by user; the least recently used first.
-        self._known: OrderedDict[str, tuple[Environment, Study]] = OrderedDict()
-        self._of_users: OrderedDict[str, tuple[Environment, Study]] = OrderedDict()
-
-    def note(self, generation_id: str, user_id: str, environment: Environment, study: Study) -> None:
-        """It is about to start in this environment, or will."""
-        for known, name in ((self._known, generation_id), (self._of_users, user_id)):
-            known[name] = (environment, replace(study, sources=None))
-            known.move_to_end(name)
-            while len(known) > _MOST_KNOWN:
-                known.popitem(last=False)
-
-    def spec(self, settings: Settings, preview: ActivePreview, workspace: Workspace) -> ProcessSpec | None:
-        """What a preview's start can be begun with, for ``Runtime.reserve``; None where nothing is known of it."""
-        known = self._known.get(preview.record.generation_id) or self._of_users.get(preview.record.user_id)
-        if known is None:
-            return None
-        environment, study = known
-        warm = warm_start(settings, study, environment, preview.log.say)
-        return (
-            None
-            if warm is None
-            else replace(
-                _early_spec(settings, environment, workspace.project, warm),
-                preview_id=preview.id,
-                listener=preview.listener,
-                writable=(workspace.project, workspace.temp, workspace.database),
-                slot=preview.record.port or 0,
-            )
-        )
-
-
 def prepare_template(
     settings: Settings, runtime: Runtime, study: Study, environment: Environment, project: Path
 ) -> None:
     """Have a template made of an environment, before anything is launched in it. Returns at once."""
     warm = warm_start(settings, study, environment, tell=log.debug)
     if warm is not None:
-        runtime.prepare(_early_spec(settings, environment, project, warm))
+        runtime.prepare(template_spec(settings, environment, project, warm))
 
 
-def _early_spec(settings: Settings, environment: Environment, project: Path, warm: WarmStart) -> ProcessSpec:
+def template_spec(settings: Settings, environment: Environment, project: Path, warm: WarmStart) -> ProcessSpec:
+    """What a template is made for: all of a start that is of its environment."""
     return ProcessSpec(
         preview_id="template",
         argv=[str(environment.program), str(warm.launcher)],

@@ -18,6 +18,7 @@ from http_raw_kit import Edge, exchange, open_edge
 from http_server_kit import open_server
 
 from preview.auth import issue_token
+from preview.ids import new_preview_id
 from preview.lifecycle import Health, State
 from preview.logs import PreviewLog
 from preview.supervisor import ActivePreview
@@ -179,7 +180,14 @@ async def _live_preview(edge: Edge, generation: str, port: int, state: State) ->
     settings = edge.settings
     tier = settings.tier(None)
     record, _ = new_record(
-        settings, user=user, tier=tier, generation_id=generation, project_id="proj", port=port, runtime="plain"
+        settings,
+        preview_id=new_preview_id(),
+        user=user,
+        tier=tier,
+        generation_id=generation,
+        project_id="proj",
+        port=port,
+        runtime="plain",
     )
     house = service.previews._house
     preview = ActivePreview(

@@ -22,7 +22,7 @@ from runtime_warm import BOUNDS, Environment, make_environment, open_warm, settl
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
-from preview.runtime.warm import Bounds, WarmRuntime, forking, runtime
+from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
 from preview.runtime.warm.process import pid_of
 from preview.runtime.warm.reserved import HeldIn, Reserved
 from preview.runtime.warm.template_process import Template
@@ -361,7 +361,7 @@ async def test_a_start_that_was_begun_is_gone_on_with(warm: WarmRuntime, make: M
 
 async def _made_ready(warm: WarmRuntime) -> list[int]:
     """What was begun waits for its start; pids of its processes."""
-    (reserved,) = warm._reserved.values()
+    (reserved,) = warm._reservations._unused.values()
     await reserved._is_made.wait()
     assert reserved._fork is not None
     both = reserved._fork.request._both
@@ -495,7 +495,7 @@ async def test_what_goes_wrong_with_a_start_ahead_of_it_is_no_end_of_what_goes_o
         with monkeypatch.context() as patched:
             patched.setattr(runtime, "request_fork", Mock(side_effect=error))
             async with warm.reserve(spec):
-                (reserved,) = warm._reserved.values()
+                (reserved,) = warm._reservations._unused.values()
                 await reserved._is_made.wait()
                 await trio.testing.wait_all_tasks_blocked()
         async with warm.open_process(spec) as process:
@@ -505,9 +505,9 @@ async def test_what_goes_wrong_with_a_start_ahead_of_it_is_no_end_of_what_goes_o
 async def test_of_many_that_wait_for_their_turn_only_some_are_begun(warm: WarmRuntime, make: Make) -> None:
     assert await settled(warm, make())
     async with AsyncExitStack() as held:
-        for number in range(runtime._MOST_RESERVED + 2):
+        for number in range(reservations._MOST_RESERVED + 2):
             await held.enter_async_context(warm.reserve(replace(make(), preview_id=f"preview_test{number}")))
-        assert len(warm._reserved) == runtime._MOST_RESERVED
+        assert len(warm._reservations._unused) == reservations._MOST_RESERVED
 
 
 async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
@@ -539,7 +539,7 @@ async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
     warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as where the files are another kind of project's than their user's last ones were."""
-    monkeypatch.setattr(runtime, "_UNUSED_S", 0.05, raising=False)
+    monkeypatch.setattr(reservations, "_UNUSED_S", 0.05, raising=False)
     spec = make()
     assert await settled(warm, spec)
     (live,) = [slot.live for slot in warm.templates._slots.values()]
@@ -551,6 +551,6 @@ async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
             with trio.fail_after(5):
                 while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
                     await trio.sleep(0.005)
-        assert (warm._reserved, live.uses) == ({}, 0)
+        assert (warm._reservations._unused, live.uses) == ({}, 0)
         async with warm.open_process(spec) as process:
             assert await process.wait() == Exit(code=0)

@@ -10,9 +10,9 @@ import pytest
 
 from preview.environments import Environment
 from preview.settings import Settings
-from preview.supervisor import warming
+from preview.supervisor import known_starts
+from preview.supervisor.known_starts import KnownStarts, early_spec
 from preview.supervisor.study import Studies, Study
-from preview.supervisor.warming import KnownStarts
 from preview.supervisor.workspace import Workspace
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -25,10 +25,13 @@ def study(tmp_path: Path) -> Study:
 
 
 def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str) -> str | None:
-    record = SimpleNamespace(generation_id=generation_id, user_id=user_id, port=3001)
-    preview: Any = SimpleNamespace(id="preview_a", record=record, listener=None, log=SimpleNamespace(say=print))
+    start = known.find(generation_id, user_id)
+    if start is None:
+        return None
     folders = Workspace(tmp_path, tmp_path / "project", tmp_path / "tmp", tmp_path / "database")
-    spec = known.spec(Settings(data_dir=tmp_path, warm_templates=1), preview, folders)
+    listener: Any = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 3001))
+    settings = Settings(data_dir=tmp_path, warm_templates=1)
+    spec = early_spec(settings, start, folders, preview_id="preview_a", listener=listener)
     assert spec is None or spec.writable == (folders.project, folders.temp, folders.database)
     return None if spec is None or spec.warm is None else spec.warm.key
 
@@ -53,7 +56,7 @@ async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_l
 async def test_what_was_used_longest_ago_is_forgotten(
     tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warming, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(known_starts, "_MOST_KNOWN", 2)
     known = KnownStarts()
     for name in ("one", "two", "three"):
         known.note(f"of {name}", f"user {name}", environment(tmp_path, name), study)

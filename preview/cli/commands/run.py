@@ -98,6 +98,8 @@ def _own_settings(slot: Path, held: Mapping[str, object], *, is_watched: bool) -
     life_s = {} if "PREVIEW_MAX_UPTIME" in os.environ else {"max_uptime_s": _LIFE_S}
     # One launch has nothing to gain from a template; with each saved file comes another start.
     templates = {} if "PREVIEW_WARM_TEMPLATES" in os.environ else {"warm_templates": int(is_watched)}
+    # It has what it launches.
+    spares = {} if "PREVIEW_SPARES" in os.environ else {"spares": 0}
     inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in os.environ else {"inactive_timeout_s": _LIFE_S}
     return load_settings(
         data_dir=slot,
@@ -109,6 +111,7 @@ def _own_settings(slot: Path, held: Mapping[str, object], *, is_watched: bool) -
         **life_s,
         **inactive_s,
         **templates,
+        **spares,
         **held,
     )
 

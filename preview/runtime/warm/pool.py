@@ -71,6 +71,7 @@ class _Slot:
     pause_s: float = _FIRST_PAUSE_S
     unsafe: frozenset[str] = frozenset()
     warm_ups: bool = True
+    settled: trio.Event = field(default_factory=trio.Event)
 
 
 class TemplatePool:
@@ -119,6 +120,20 @@ class TemplatePool:
             raise NoTemplate("its template has imported what this project does not, and is replaced")
         return slot.live.template
 
+    async def wait_current(self, wanted: Wanted) -> bool:
+        """Wait until there is a template for it that is not about to be replaced; whether there is.
+
+        Cancellation: it is made all the same.
+        """
+        self.want(wanted)
+        slot = self._slots[wanted.key]
+        while slot.is_making:
+            if slot.settled.is_set():
+                slot.settled = trio.Event()
+            await slot.settled.wait()
+        await trio.lowlevel.checkpoint()
+        return slot.live is not None
+
     def want(self, wanted: Wanted) -> None:
         """Have a template for it, soon; nothing happens where one that will do is there, or is being made."""
         slot = self._slots.setdefault(wanted.key, _Slot(wanted))
@@ -157,6 +172,15 @@ class TemplatePool:
             live.uses -= 1
             if not live.uses:
                 live.unused.set()
+
+    def retired(self, template: Template) -> trio.Event:
+        """Set when it is used for no further process; of one that is retired already, too."""
+        for slot in self._slots.values():
+            if slot.live is not None and slot.live.template is template:
+                return slot.live.retired
+        retired = trio.Event()
+        retired.set()
+        return retired
 
     def give_up(self, template: Template, why: str) -> None:
         """It did not do what it was asked for: it is used no more, and another is made."""
@@ -215,6 +239,7 @@ class TemplatePool:
         self._make_room(slot)
         self._retire(slot, "its template is replaced")
         slot.live = live = _Live(template, made_of, _folder(made_of.python))
+        slot.settled.set()
         log.info("template ready", key=slot.wanted.key, modules=template.told.imported)
         try:
             async with trio.open_nursery() as nursery:
@@ -253,6 +278,7 @@ class TemplatePool:
     def _note_failure(self, slot: _Slot, why: str) -> None:
         log.warning("no template", key=slot.wanted.key, why=why)
         slot.is_making = False
+        slot.settled.set()
         if slot.live is None:
             slot.why_not = why
         slot.again_at = trio.current_time() + slot.pause_s

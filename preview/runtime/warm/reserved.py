@@ -40,10 +40,18 @@ class Reserved:
 
     Args:
         spec: As far as it was known when it was begun.
+        stays: Whether it waits for as long as it is of use, and not for a moment.
+
+    Attributes:
+        unwanted: Set by whoever has no use for it any more: the task that has made it ends it.
+        gone: Set when it cannot be had any more, or is nobody's to take.
     """
 
-    def __init__(self, spec: ProcessSpec) -> None:
+    def __init__(self, spec: ProcessSpec, *, stays: bool = False) -> None:
         self.spec = spec
+        self.stays = stays
+        self.unwanted = trio.Event()
+        self.gone = trio.Event()
         self._fork: HeldIn | None = None
         self._held = AsyncExitStack()
         self._scope = trio.CancelScope()
@@ -57,6 +65,11 @@ class Reserved:
                 yield
         finally:
             self._is_made.set()
+
+    @property
+    def fork(self) -> HeldIn | None:
+        """It, once it is ready."""
+        return self._fork
 
     def keep(self, fork: HeldIn, held: AsyncExitStack) -> None:
         """It is ready; ``held`` ends it."""
@@ -76,7 +89,7 @@ class Reserved:
         """
         await self._is_made.wait()
         fork = self._fork
-        if fork is None or fork.template is not template or fork.request.has_ended or not self._is_for(spec):
+        if fork is None or fork.template is not template or fork.request.has_ended or not self.is_for(spec):
             return None
         return fork
 
@@ -87,10 +100,11 @@ class Reserved:
             await self._is_made.wait()
         await self._held.aclose()
 
-    def _is_for(self, spec: ProcessSpec) -> bool:
+    def is_for(self, spec: ProcessSpec) -> bool:
+        """Whether a fork of the same template and in the same place would be asked for with this."""
         return _what_a_fork_is_asked_for(self.spec) == _what_a_fork_is_asked_for(spec)
 
 
 def _what_a_fork_is_asked_for(spec: ProcessSpec) -> tuple[object, ...]:
-    anchors = () if spec.warm is None else tuple(spec.warm.anchors)
-    return spec.slot, spec.limits, tuple(spec.writable), tuple(spec.readable), anchors
+    key, anchors = ("", ()) if spec.warm is None else (spec.warm.key, tuple(spec.warm.anchors))
+    return key, spec.slot, spec.limits, tuple(spec.writable), tuple(spec.readable), anchors

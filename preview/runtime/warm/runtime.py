@@ -16,15 +16,12 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 
-from preview.errors import LaunchFailed
 from preview.isolation import Network
-from preview.runtime.beside import beside
 from preview.runtime.cgroups import CgroupTree
 from preview.runtime.groups import enter, open_group
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess, WarmStart
@@ -40,7 +37,8 @@ from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
 from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.remembered import RememberedTemplates
-from preview.runtime.warm.reserved import BEFORE_ANY, HeldIn, Reserved
+from preview.runtime.warm.reservations import Reservations
+from preview.runtime.warm.reserved import HeldIn
 from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
 from preview.runtime.warm.template_process import NoTemplate, Template, open_template
 from preview.runtime.warm.wanted import Wanted
@@ -55,12 +53,6 @@ _TEMPLATE_CPU_CORES = 1.0
 _TEMP_BYTES = 16 << 20
 # It is known only once it has imported all; meanwhile it may take more.
 _MEMORY_SLACK = 2
-# A fork that was not used is killed, and its control group removed: milliseconds.
-_END_S = 5.0
-# From then on it is likely that nobody will: the project is of another kind, or has packages to install.
-_UNUSED_S = 5.0
-# As many as start at once on two processors; each may hold some 25 MiB ahead of its start.
-_MOST_RESERVED = 4
 
 
 class WarmRuntime:
@@ -76,8 +68,7 @@ class WarmRuntime:
         self._cold = cold
         self._pool = pool
         self._timeout_s = timeout_s
-        # By preview; each is in there only while its ``reserve`` is open, and unused.
-        self._reserved: dict[str, Reserved] = {}
+        self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
         self._why_never = why_never(cold.parts)
         if self._why_never is not None:
             log.info("previews start cold", why=self._why_never)
@@ -153,53 +144,24 @@ class WarmRuntime:
         except (NotForked, NoTemplate) as error:
             raise NoSnapshot(str(error)) from error
 
-    @asynccontextmanager
-    async def reserve(self, spec: ProcessSpec) -> AsyncIterator[None]:
-        """See ``Runtime``. Cancellation: what was begun and not used ends."""
-        if not self._may_reserve(spec):
-            yield
-            return
-        reserved = Reserved(replace(spec, number=BEFORE_ANY))
-        self._reserved[spec.preview_id] = reserved
-        try:
-            async with beside(partial(self._hold_ready, reserved)):
-                yield
-        finally:
-            self._reserved.pop(spec.preview_id, None)
-            with trio.move_on_after(_END_S, shield=True):
-                await reserved.close()
+    async def wait_prepared(self, spec: ProcessSpec) -> bool:
+        """See ``Runtime``. Cancellation: nothing changes."""
+        if spec.warm is None or self._why_never is not None:
+            await trio.lowlevel.checkpoint()
+            return False
+        return await self._pool.wait_current(wanted_by(spec, spec.warm))
 
-    def _may_reserve(self, spec: ProcessSpec) -> bool:
+    def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:
+        """See ``Runtime``."""
+        return self._reservations.reserve(spec, stays=stays)
+
+    def _can_reserve(self, spec: ProcessSpec) -> bool:
         """Whether it is worth while; where it is not, the start says why, if there is anything to say."""
         try:
             self._check(spec)
         except NoTemplate:
             return False
-        # Of many that wait for their turn to start, most would hold memory for nothing.
-        return spec.warm is not None and self._pool.is_ready(spec.warm.key) and len(self._reserved) < _MOST_RESERVED
-
-    async def _hold_ready(self, reserved: Reserved) -> None:
-        """Have a fork held in, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
-        await self._make_ready(reserved)
-        await trio.sleep(_UNUSED_S)
-        # Whoever uses it has taken it out.
-        if self._reserved.get(reserved.spec.preview_id) is reserved:
-            del self._reserved[reserved.spec.preview_id]
-            await reserved.close()
-
-    async def _make_ready(self, reserved: Reserved) -> None:
-        """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
-        # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
-        with reserved.making():
-            try:
-                async with AsyncExitStack() as held:
-                    fork = await self._fork(reserved.spec, held)
-                    reserved.keep(fork, held.pop_all())
-            except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
-                log.debug("a start was not begun ahead", preview_id=reserved.spec.preview_id, why=str(error))
-            except Exception:
-                # A mistake here would end the preview that goes on beside it.
-                log.exception("a start was not begun ahead", preview_id=reserved.spec.preview_id)
+        return spec.warm is not None and self._pool.is_ready(spec.warm.key)
 
     async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> HeldIn:
         """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
@@ -229,7 +191,7 @@ class WarmRuntime:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         async with AsyncExitStack() as held:
-            reserved = None if parks else self._reserved.pop(spec.preview_id, None)
+            reserved = None if parks else self._reservations.take(spec.preview_id)
             if reserved is not None:
                 # This start's own from here on: what does not come to be ends with it.
                 held.push_async_callback(reserved.close)

@@ -1,0 +1,114 @@
+"""What was started in which environment: with that the next start can begin before its files are read."""
+
+from __future__ import annotations
+
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+import trio
+
+from preview.environments import Environment
+from preview.runtime import ProcessSpec
+from preview.settings import Settings
+from preview.supervisor.study import Study
+from preview.supervisor.warming import template_spec, warm_start
+from preview.supervisor.workspace import Workspace, workspace_root
+
+__all__ = ["KnownStarts", "Start", "early_spec", "prepared_spec"]
+
+log = structlog.get_logger(__name__)
+
+_MOST_KNOWN: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What something was started in, or made ready for."""
+
+    environment: Environment
+    study: Study
+
+
+class KnownStarts:
+    """What the last thousand generations were started in, or made ready for, and the last one of each user.
+
+    Their next start begins with that, and may find that it is something else by now. A generation that nothing is known
+    of is likely to be the next state of what its user has had before, with the same packages.
+    """
+
+    def __init__(self) -> None:
+        # By generation and by user; the least recently used first.
+        self._known: OrderedDict[str, Start] = OrderedDict()
+        self._of_users: OrderedDict[str, Start] = OrderedDict()
+        self._last: Start | None = None
+        self._noted = trio.Event()
+
+    def note(self, generation_id: str, user_id: str, environment: Environment, study: Study) -> None:
+        """It is about to start in this environment, or will."""
+        start = Start(environment, replace(study, sources=None))
+        for known, name in ((self._known, generation_id), (self._of_users, user_id)):
+            known[name] = start
+            known.move_to_end(name)
+            while len(known) > _MOST_KNOWN:
+                known.popitem(last=False)
+        self.expect(start)
+
+    def find(self, generation_id: str, user_id: str) -> Start | None:
+        """What this generation's next start is likely to be; None where nothing is known of it."""
+        return self._known.get(generation_id) or self._of_users.get(user_id)
+
+    def expect(self, start: Start) -> None:
+        """Another start like this is likely."""
+        self._last = start
+        self._noted.set()
+
+    async def wait_noted(self) -> Start:
+        """Wait until a start was noted that nobody has waited for; the last of them. For one task.
+
+        Cancellation: it is the next one's.
+        """
+        await self._noted.wait()
+        self._noted = trio.Event()
+        assert self._last is not None, "it was noted"  # noqa: S101
+        return self._last
+
+
+def early_spec(
+    settings: Settings,
+    start: Start,
+    workspace: Workspace,
+    *,
+    preview_id: str,
+    listener: socket.socket,
+    tell: Callable[[str], None] = log.debug,
+) -> ProcessSpec | None:
+    """What a start can be begun with, for ``Runtime.reserve``; None where its kind has no templates.
+
+    Args:
+        settings: The service's.
+        start: What it is likely to be.
+        workspace: The preview's.
+        preview_id: Its id.
+        listener: Of its port.
+        tell: See ``WarmStart``.
+    """
+    warm = warm_start(settings, start.study, start.environment, tell)
+    if warm is None:
+        return None
+    return replace(
+        template_spec(settings, start.environment, workspace.project, warm),
+        preview_id=preview_id,
+        listener=listener,
+        writable=(workspace.project, workspace.temp, workspace.database),
+        slot=listener.getsockname()[1],
+    )
+
+
+def prepared_spec(settings: Settings, start: Start) -> ProcessSpec | None:
+    """What ``Runtime.wait_prepared`` takes; None where its kind has no templates."""
+    warm = warm_start(settings, start.study, start.environment, log.debug)
+    return None if warm is None else template_spec(settings, start.environment, workspace_root(settings), warm)

@@ -1,0 +1,163 @@
+"""The places of previews: made at their launch, or ahead of it with a fork that is held in and waits for its code.
+
+Of one made ahead all is there that a launch would make first: folders, a port, a process in its sandbox that has made
+its own the memory that it will write to. The next launch of the same environment takes it (``benchmarks/launch.py``).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from preview.errors import NoPortFree, PreviewError
+from preview.ids import new_preview_id
+from preview.runtime import bind_in_range, listen_again
+from preview.supervisor.disk import check_free_disk
+from preview.supervisor.house import House
+from preview.supervisor.known_starts import Start, prepared_spec
+from preview.supervisor.place import Place
+from preview.supervisor.roster import Roster
+
+__all__ = ["Places"]
+
+log = structlog.get_logger(__name__)
+
+# Whoever has just noted what he starts in begins in this moment, and goes first.
+_PAUSE_S = 0.05
+# One whose template was replaced sooner than that is not made anew before the next launch: so may the next one be.
+_LASTED_S = 5.0
+
+
+class Places:
+    """Hands them out; one is made ahead for each environment that was started in last, of ``PREVIEW_SPARES`` at most.
+
+    Invariant: each is taken once, or ends by its task, which the manager's nursery holds.
+
+    Args:
+        house: Says what is started in which environment.
+        roster: Says which ports are taken.
+        run: Runs a place's task; returns at once.
+    """
+
+    def __init__(self, house: House, roster: Roster, run: Callable[[Place], None]) -> None:
+        self._house = house
+        self._roster = roster
+        self._run = run
+        # Those made ahead, by the key of the environment; the least recently used first.
+        self._places: dict[str, Place] = {}
+
+    def holds(self, preview_id: str) -> bool:
+        """Whether this is the id of one that is made ahead."""
+        return any(place.id == preview_id for place in self._places.values())
+
+    def claim(self, generation_id: str, user_id: str) -> Place:
+        """A place for this generation's launch, which is to be taken at once; its port listens.
+
+        Raises:
+            NoPortFree: There is none.
+        """
+        return self._made_ahead(generation_id, user_id) or self._new()
+
+    def _new(self) -> Place:
+        try:
+            listener = self._bind()
+        except NoPortFree:
+            if not self._give_way():
+                raise
+            listener = self._bind()
+        place = Place(new_preview_id(), listener)
+        self._run(place)
+        return place
+
+    def _bind(self, *, listens: bool = True) -> socket.socket:
+        settings, held = self._house.settings, self._roster.ports
+        # Whoever is bound and does not listen may be joined there (socket(7)).
+        held |= {place.port for place in self._places.values()}
+        return bind_in_range(settings.preview_host, settings.port_min, settings.port_max, held=held, listens=listens)
+
+    def _made_ahead(self, generation_id: str, user_id: str) -> Place | None:
+        """The one for what this generation is likely to start in, listening; None where there is none."""
+        expected = self._house.known.find(generation_id, user_id)
+        place = None if expected is None else self._places.get(expected.environment.key)
+        if place is None or not place.is_ready:
+            return None
+        self._forget(place)
+        try:
+            listen_again(place.listener)
+        except OSError:
+            # Somebody else has come to listen there, as it was bound and no more.
+            place.scope.cancel()
+            return None
+        return place
+
+    def _give_way(self) -> bool:
+        """End the one that was not used for longest: its port is free at once. Whether there was one."""
+        place = next(iter(self._places.values()), None)
+        if place is None:
+            return False
+        self._end(place)
+        return True
+
+    def close(self) -> None:
+        """End all that are made ahead."""
+        while self._give_way():
+            pass
+
+    def note_over(self, place: Place) -> None:
+        """Nobody has taken it, and nothing is left of it: another is made where its template was replaced."""
+        was_of_use = self._forget(place) and place.outlived_s > _LASTED_S
+        if was_of_use and place.expected is not None:
+            self._house.known.expect(place.expected)
+
+    async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Have one for what was started in last, again and again, while nothing else starts; until cancelled.
+
+        One task, in the manager's nursery. Cancellation: what was made is its own task's to end.
+        """
+        task_status.started()
+        while self._house.settings.spares:
+            start = await self._house.known.wait_noted()
+            await trio.sleep(_PAUSE_S)
+            try:
+                await self._have(start)
+            except (PreviewError, OSError) as error:
+                log.debug("no place is made ahead", why=str(error))
+            except Exception:
+                # A mistake here would leave this task for the nursery that all previews share.
+                log.exception("no place is made ahead")
+
+    async def _have(self, start: Start) -> None:
+        """Cancellation: there is one, or not."""
+        house = self._house
+        key = start.environment.key
+        spec = prepared_spec(house.settings, start)
+        if spec is None or not await house.runtime.wait_prepared(spec):
+            return
+        await house.starting.wait_idle()
+        known = self._places.pop(key, None)
+        if known is None:
+            known = self._make(start)
+        self._places[key] = known
+
+    def _make(self, start: Start) -> Place:
+        settings = self._house.settings
+        check_free_disk(settings)
+        if len(self._places) >= settings.spares:
+            self._give_way()
+        place = Place(new_preview_id(), self._bind(listens=False), start)
+        self._run(place)
+        return place
+
+    def _end(self, place: Place) -> None:
+        self._forget(place)
+        place.listener.close()
+        place.scope.cancel()
+
+    def _forget(self, place: Place) -> bool:
+        """Whether it was one of them."""
+        before = len(self._places)
+        self._places = {key: one for key, one in self._places.items() if one is not place}
+        return len(self._places) < before
