@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import random
 import re
@@ -19,6 +18,7 @@ import trio
 from _caches import use_usual_caches
 
 from preview.auth import issue_token, load_or_create_secret
+from preview.cli.hosting import settle_interpreter
 from preview.clock import utc_now
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http import create_app, serve
@@ -142,9 +142,7 @@ async def open_bench(
         }
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
         async with open_service(made, generations=source, runtime=runtime) as service:
-            # As ``preview serve`` has both.
-            gc.freeze()
-            sys.setswitchinterval(0.0005)
+            settle_interpreter()
             yield service
 
 

@@ -6,7 +6,8 @@
 machine has it. Floor: ``python -m uvicorn --fd`` by hand with the environment's interpreter, on a copy of the project
 that lies there already, without any isolation, asked by the same probe until the health route answers 200.
 
-* *new code*: from the request to the first good answer, of code that the service has never seen: each round changes it;
+* *new code*: from the request to the first good answer, of code that the service has never seen: each round changes
+  it; half a second after the launch before;
 * *new code, pushed before*: the same, where the service has had the files for a moment, as after an upload;
 * *restart*: of the same code in place, from the request to an answer of the new process; after some restarts, as the
   first one is what makes the service keep the imported application;
@@ -51,6 +52,11 @@ KNOWN = "new code, pushed before, launch to healthy"
 RESTART = "restart of the same code, to its answer"
 FIRST_LINE = "launch to first line, in-process"
 FIRST_LINE_HTTP = "POST launch to first line, over HTTP"
+
+
+# Ahead of each launch, but those at once: what the one before it has left to do (its files, the place of the next one)
+# is done.
+QUIET_S = 0.5
 
 
 class Fresh:
@@ -130,6 +136,7 @@ async def floor(example: str, python: Path) -> Mapping[str, float]:
 async def launched(example: str, service: Service, fresh: Fresh) -> Mapping[str, float]:
     """One launch of new code, watched by one subscriber; then the same once more, as its files are known."""
     generation, first_line_at = fresh.new(example), 0.0
+    await trio.sleep(QUIET_S)
     start = time.perf_counter()
     answer = await service.previews.launch(LaunchRequest(USER, generation))
     preview = service.previews.find(answer.record.id)
@@ -142,6 +149,7 @@ async def launched(example: str, service: Service, fresh: Fresh) -> Mapping[str,
     healthy_at = time.perf_counter()
     assert preview.address is not None, preview.outcome
     await service.previews.stop(generation)
+    await trio.sleep(QUIET_S)
     again = time.perf_counter()
     second = await launch(service, generation)
     known_s = time.perf_counter() - again

@@ -28,9 +28,11 @@ from preview.settings import Settings
 from preview.storage.records import PreviewRecord
 from preview.supervisor import User
 
-__all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async"]
+__all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]
 
 _SWITCH_S = 0.0005
+# A project of some 1,000 lines; 5 MiB, were all of it garbage.
+_COLLECT_OBJECTS = 50_000
 
 T = TypeVar("T")
 
@@ -85,16 +87,23 @@ async def open_host(
             serve, settings, service=service, app=app, bind=bind, config_file=config_file, shutdown_trigger=over.wait
         )
         addresses: list[str] = await nursery.start(serving)
-        # Modules stay for as long as the process does: to go through their 150,000 objects stops every stream and each
-        # launch for some 70 ms whenever all garbage is collected. Importing leaves none of its own behind.
-        gc.freeze()
-        # The event loop lets go of the interpreter's lock at each write to a socket. A thread that runs Python then has
-        # it for so long, 5 ms unless told otherwise: two such writes would take as long as a line to its readers may.
-        sys.setswitchinterval(_SWITCH_S)
+        settle_interpreter()
         url = reachable(addresses[0])
         with publish_note(settings.data_dir, ServiceNote.of_this_process(url)):
             yield Host(service, app, url)
         over.set()
+
+
+def settle_interpreter() -> None:
+    """Set this process's interpreter up for a service that has imported all; for a process of its own."""
+    # Modules stay for as long as the process does: to go through their 150,000 objects stops every stream and each
+    # launch for some 70 ms whenever all garbage is collected. Importing leaves none of its own behind.
+    gc.freeze()
+    # To look for cycles after each 700 objects is to go through a project's syntax trees while its launch waits.
+    gc.set_threshold(_COLLECT_OBJECTS)
+    # The event loop lets go of the interpreter's lock at each write to a socket. A thread that runs Python then has
+    # it for so long, 5 ms unless told otherwise: two such writes would take as long as a line to its readers may.
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def run_async(main: Callable[[], Awaitable[T]]) -> T:

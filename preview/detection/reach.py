@@ -68,9 +68,12 @@ def _imports(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[tuple[st
 
 def _files(sources: Sources, folder: str, module: str) -> Iterator[str]:
     """The file of a module and the ``__init__.py`` of the packages above it."""
-    parts = [part for part in module.split(".") if part]
-    for count in range(len(parts) + 1):
-        path = posixpath.normpath(posixpath.join(folder, *parts[:count]))
-        for file in (f"{path}/__init__.py", f"{path}.py"):
-            if (count or folder != ".") and sources.has_file(file):
-                yield file
+    path = posixpath.normpath(folder)
+    if path != ".":
+        yield from filter(sources.has_file, (f"{path}/__init__.py", f"{path}.py"))
+    for part in filter(None, module.split(".")):
+        path = part if path == "." else f"{path}/{part}"
+        yield from filter(sources.has_file, (f"{path}/__init__.py", f"{path}.py"))
+        if not sources.has_folder(path):
+            # Most names are of packages: nothing of theirs lies here.
+            return

@@ -139,8 +139,9 @@ def _server_types(facts: Facts) -> str:
 def _server_ddl(sources: Sources, files: Iterable[str]) -> str:
     for file in files:
         text = sources.text(file)
-        found = _SERVER_DDL.search(text)
-        if found and (b"Column(" in text or b"mapped_column(" in text or b"__table_args__" in text):
+        has_tables = b"Column(" in text or b"mapped_column(" in text or b"__table_args__" in text
+        found = _SERVER_DDL.search(text) if has_tables else None
+        if found:
             line = text[: found.start()].count(b"\n") + 1
             return f"its tables are written for a server ({file}:{line})"
     return ""

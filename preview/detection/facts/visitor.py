@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from preview.detection.expressions import last_name
 from preview.detection.facts.model import Address, Call, Facts
@@ -41,6 +42,14 @@ class _Visitor(ast.NodeVisitor):
         self._names: dict[str, str] = {}
         self._functions: list[str] = []
         self._guards = 0
+
+    def visit(self, node: ast.AST) -> None:
+        """As the base class's, without looking for a name each time."""
+        method = _METHODS.get(type(node))
+        if method is None:
+            self.generic_visit(node)
+        else:
+            method(self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
         """As the base class's, without its generators, where most of the time went."""
@@ -178,6 +187,15 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(node, ast.Name) and not parts:
             return node.id
         return f".{parts[0]}" if parts else ""
+
+
+_METHODS: Final[Mapping[type[ast.AST], Callable[[_Visitor, Any], None]]] = MappingProxyType(
+    {
+        getattr(ast, name.removeprefix("visit_")): method
+        for name, method in vars(_Visitor).items()
+        if name.startswith("visit_")
+    }
+)
 
 
 def _name_of(node: ast.expr) -> str:
