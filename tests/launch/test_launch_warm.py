@@ -18,6 +18,7 @@ from preview.runtime.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, FilesChange
+from preview.supervisor.place import Place
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """
@@ -195,3 +196,21 @@ async def test_an_application_that_cannot_be_kept_leaves_the_template_to_others(
     told = [line.partition(":")[0] for line in story(preview) if line.startswith("started ")]
     assert told == ["started cold", "started warm", "started warm"]
     assert story(preview).count(refused) == 1
+
+
+async def test_new_code_takes_the_place_that_was_made_ahead_and_finds_what_a_cold_start_does(rig: Rig) -> None:
+    kind = KINDS["fastapi"]
+    cold = await seen(await start(rig, kind, "one"))
+    await rig.service.previews.stop("g1")
+    place = await place_made_ahead(rig)
+    preview = await start(rig, kind, "two")
+    assert preview.id == place.id
+    assert await seen(preview) == {**cold, "version": "two"}
+
+
+async def place_made_ahead(rig: Rig) -> Place:
+    places = rig.service.previews._places
+    while not (ready := [one for one in places._places.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
+        await trio.sleep(0.01)
+    (place,) = ready
+    return place

@@ -535,6 +535,84 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
     assert told[-1] == "started cold: the project has a module of its own named shadowed, as a package has"
 
 
+async def test_what_stays_waits_for_its_start_and_is_not_counted_with_what_is_begun_for_a_moment(
+    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reservations, "_UNUSED_S", 0.0)
+    monkeypatch.setattr(reservations, "_MOST_RESERVED", 0)
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    async with warm.reserve(spec, stays=True) as gone:
+        both = await _made_ready(warm)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not gone.is_set()
+        async with warm.reserve(spec) as same, warm.open_process(spec) as process:
+            assert same is gone
+            assert process.identity.pid in both
+            assert await process.wait() == Exit(code=0)
+
+
+async def test_what_was_made_for_another_template_gives_way(warm: WarmRuntime, make: Make) -> None:
+    spec = make()
+    assert spec.warm is not None
+    other = replace(spec, warm=replace(spec.warm, key="other"))
+    assert await warm.wait_prepared(spec)
+    assert await warm.wait_prepared(other)
+    async with warm.reserve(spec, stays=True) as gone:
+        both = await _made_ready(warm)
+        async with warm.reserve(other):
+            await _ended(both)
+            assert gone.is_set()
+            ahead = await _made_ready(warm)
+            async with warm.open_process(other) as process:
+                assert process.identity.pid in ahead
+                assert await process.wait() == Exit(code=0)
+
+
+async def test_what_stays_ends_when_its_template_is_replaced(warm: WarmRuntime, make: Make) -> None:
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    (slot,) = warm.templates._slots.values()
+    async with warm.reserve(spec, stays=True) as gone:
+        both = await _made_ready(warm)
+        warm.templates._retire(slot, "a test says so")
+        with trio.fail_after(5):
+            await gone.wait()
+        await _ended(both)
+        async with warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=0)
+
+
+async def test_one_that_was_killed_while_it_waited_is_not_the_start_s_failure(
+    warm: WarmRuntime, make: Make, told: list[str]
+) -> None:
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    async with warm.reserve(spec, stays=True):
+        both = await _made_ready(warm)
+        os.kill(both[0], signal.SIGKILL)
+        await _ended(both)
+        async with warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=0)
+    assert told[-1].startswith("started warm")
+
+
+async def test_what_no_template_can_be_made_for_is_not_waited_for(warm: WarmRuntime, make: Make) -> None:
+    assert not await warm.wait_prepared(replace(make(), warm=None))
+    spec = make()
+    missing = replace(spec, argv=["/nowhere/python", *spec.argv[1:]])
+    with trio.fail_after(20):
+        assert not await warm.wait_prepared(missing)
+    async with warm.reserve(missing, stays=True) as gone:
+        assert gone.is_set()
+
+
+async def _ended(pids: list[int]) -> None:
+    with trio.fail_after(5):
+        while any(proctree.identify(pid) is not None for pid in pids):  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
+
+
 async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
     warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,303 @@
+"""The place of the next preview is made ahead of its launch: who gets it, and when it ends without anybody."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import trio
+from supervisor_kit import ANN, BOB, LightRuntime, MemorySource, Rig, open_descriptors
+
+from preview.errors import NoPortFree
+from preview.lifecycle import State
+from preview.runtime import ProcessSpec
+from preview.service import open_service
+from preview.settings import Settings
+from preview.supervisor import place as place_module
+from preview.supervisor import places as places_module
+from preview.supervisor.cleanup import clean_once
+from preview.supervisor.place import Place
+from preview.supervisor.places import Places
+from preview.supervisor.workspace import workspace_root
+
+MakeSettings = Callable[..., Settings]
+
+
+@dataclass
+class Begun:
+    """What was begun of a start."""
+
+    spec: ProcessSpec
+    stays: bool
+    gone: trio.Event
+
+
+class BeginningRuntime(LightRuntime):
+    """Has something to begin, and notes what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[Begun] = []
+        self.asked = 0
+        self.fails: Exception | None = None
+
+    async def wait_prepared(self, spec: ProcessSpec) -> bool:
+        await trio.lowlevel.checkpoint()
+        return spec.warm is not None
+
+    @asynccontextmanager
+    async def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AsyncIterator[trio.Event]:
+        self.asked += 1
+        if self.fails is not None and stays:
+            raise self.fails
+        begun = Begun(spec, stays, trio.Event())
+        self.open.append(begun)
+        try:
+            yield begun.gone
+        finally:
+            self.open.remove(begun)
+
+
+async def until(true: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not true():  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.002)
+
+
+class PlacesRig(Rig):
+    """A service, and what its launches can take."""
+
+    runtime: BeginningRuntime
+
+    @property
+    def places(self) -> Places:
+        return self.service.previews._places
+
+    async def ahead(self, count: int = 1) -> list[Place]:
+        """Those that can be taken, once there are so many."""
+        await until(lambda: len(self._ready) == count)
+        return self._ready
+
+    @property
+    def _ready(self) -> list[Place]:
+        return [one for one in self.places._places.values() if one.is_ready]
+
+    async def is_made(self, key: str) -> None:
+        await until(lambda: key in self.places._places and self.places._places[key].is_ready)
+
+    async def gone(self, place: Place) -> None:
+        await until(lambda: not self.places.holds(place.id) and not folder_of(self, place).exists())
+
+
+def folder_of(rig: Rig, place: Place) -> Path:
+    return workspace_root(rig.service.settings) / place.id
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+@asynccontextmanager
+async def open_places(settings: Settings) -> AsyncIterator[PlacesRig]:
+    source, runtime = MemorySource(), BeginningRuntime()
+    async with open_service(settings, generations=source, runtime=runtime) as service:
+        yield PlacesRig(service, source, runtime)
+
+
+@pytest.fixture
+async def rig(make_settings: MakeSettings) -> AsyncIterator[PlacesRig]:
+    async with open_places(make_settings(warm_templates=1, spares=2)) as opened:
+        yield opened
+
+
+async def test_what_a_launch_needs_first_is_there_before_it_comes(rig: PlacesRig) -> None:
+    first = await rig.running()
+    (place,) = await rig.ahead()
+    assert folder_of(rig, place).is_dir()
+    (begun,) = [one for one in rig.runtime.open if one.stays]
+    assert begun.spec.preview_id == place.id
+    assert begun.spec.slot == place.port != first.record.port
+    assert folder_of(rig, place) / "project" in begun.spec.writable
+
+
+async def test_nobody_is_let_in_before_there_is_a_preview(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    assert not listens(place.port)
+
+
+async def test_the_next_launch_takes_it_and_another_is_made(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    port = place.port
+    second = await rig.running(generation_id="g2")
+    assert (second.id, second.record.port, second.record.state) == (place.id, port, State.RUNNING)
+    assert listens(port)
+    (following,) = await rig.ahead()
+    assert following.id not in {place.id, second.id}
+    await rig.service.previews.stop("g2")
+    assert not folder_of(rig, place).exists()
+    assert not listens(port)
+
+
+async def test_of_many_launches_each_has_a_place_of_its_own(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    for number in range(4):
+        rig.source.add(f"many{number}")
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(rig.launch, f"many{number}")
+    ids = {one.id for one in rig.service.previews.all_active.values()}
+    assert len(ids) == 5
+    assert place.id in ids
+
+
+async def test_whoever_nothing_is_known_of_takes_none(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    rig.source.add("bobs", owner=BOB)
+    launched = await rig.launch("bobs", BOB)
+    assert launched.record.id != place.id
+    assert place in await rig.ahead()
+
+
+async def test_one_for_another_environment_is_not_taken(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    known = rig.service.previews._house.known
+    start = known.find("g1", ANN.id)
+    assert start is not None
+    elsewhere = replace(start.environment, directory=Path("/elsewhere"))
+    known.note("g2", ANN.id, elsewhere, start.study)
+    second = await rig.running(generation_id="g2")
+    assert second.id != place.id
+
+
+async def test_there_are_as_many_as_the_settings_allow_and_the_last_used_stay(rig: PlacesRig) -> None:
+    await rig.running()
+    (first,) = await rig.ahead()
+    known = rig.service.previews._house.known
+    start = known.find("g1", ANN.id)
+    assert start is not None
+    for number, name in enumerate(("two", "three"), start=2):
+        known.expect(replace(start, environment=replace(start.environment, directory=Path(f"/{name}"))))
+        await rig.is_made(name)
+        assert rig.places.holds(first.id) == (number == 2)
+    await rig.gone(first)
+
+
+@pytest.mark.parametrize("setting", [{"spares": 0}, {"warm_templates": 0}])
+async def test_without_templates_or_where_they_are_not_wanted_there_are_none(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, setting: dict[str, int]
+) -> None:
+    monkeypatch.setattr(places_module, "_PAUSE_S", 0.0)
+    async with open_places(make_settings(**{"warm_templates": 1, **setting})) as rig:
+        await rig.running()
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.places._places == {}
+
+
+async def test_one_that_nobody_takes_ends(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place_module, "_IDLE_S", 0.05)
+    first = await rig.running()
+    await until(lambda: rig.runtime.asked)
+    await until(lambda: [one.name for one in workspace_root(rig.service.settings).iterdir()] == [first.id])
+    await until(lambda: (rig.places._places, rig.runtime.open) == ({}, []))
+
+
+async def test_one_whose_fork_is_gone_ends_and_another_is_made(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places_module, "_LASTED_S", 0.0)
+    await rig.running()
+    (place,) = await rig.ahead()
+    (begun,) = [one for one in rig.runtime.open if one.stays]
+    begun.gone.set()
+    await rig.gone(place)
+    (following,) = await rig.ahead()
+    assert following is not place
+
+
+async def test_one_that_was_of_no_use_at_once_is_made_again_at_the_next_launch_only(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    (begun,) = [one for one in rig.runtime.open if one.stays]
+    asked = rig.runtime.asked
+    begun.gone.set()
+    await rig.gone(place)
+    await trio.sleep(3 * places_module._PAUSE_S)
+    assert (rig.runtime.asked, rig.places._places) == (asked, {})
+    await rig.running(generation_id="g2")
+    await rig.ahead()
+
+
+async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    port = place.port
+    rig.places._house = replace(
+        rig.places._house, settings=rig.service.settings.model_copy(update={"port_min": port, "port_max": port})
+    )
+    rig.source.add("bobs", owner=BOB)
+    launched = await rig.launch("bobs", BOB)
+    assert launched.record.id != place.id
+    assert launched.record.port == port
+    await rig.gone(place)
+    with pytest.raises(NoPortFree):
+        rig.places.claim("more", BOB.id)
+
+
+async def test_where_somebody_else_has_come_to_listen_a_launch_takes_another(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    port = place.port
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        second = await rig.running(generation_id="g2")
+        assert second.id != place.id
+        assert second.record.port != port
+    await rig.gone(place)
+
+
+async def test_the_cleanup_leaves_its_folder_alone(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    await clean_once(rig.service.previews, rig.service.previews._house)
+    assert folder_of(rig, place).is_dir()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a mistake")])
+async def test_one_that_fails_is_nobody_s_failure(rig: PlacesRig, error: Exception) -> None:
+    rig.runtime.fails = error
+    await rig.running()
+    await until(lambda: rig.runtime.asked and not rig.places._places)
+    second = await rig.running(generation_id="g2")
+    assert second.record.state is State.RUNNING
+
+
+async def test_a_project_that_cannot_start_leaves_nothing_of_the_place_that_it_took(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    second = await rig.running("raise SystemExit(3)", generation_id="g2")
+    assert second.id == place.id
+    await second.over.wait()
+    assert second.record.state is State.FAILED
+    assert not folder_of(rig, place).exists()
+
+
+async def test_a_service_that_ends_leaves_none(make_settings: MakeSettings) -> None:
+    before = open_descriptors()
+    async with open_places(make_settings(warm_templates=1)) as rig:
+        await rig.running()
+        (place,) = await rig.ahead()
+        port, folder = place.port, folder_of(rig, place)
+    assert not folder.exists()
+    assert open_descriptors() <= before
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", port))
