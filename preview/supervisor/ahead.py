@@ -20,7 +20,7 @@ from preview.supervisor.house import House
 from preview.supervisor.planning import hold_environment, is_shareable
 from preview.supervisor.study import Study
 from preview.supervisor.warming import prepare_template
-from preview.supervisor.workspace import remove_tree
+from preview.supervisor.workspace import make_roots, remove_tree
 
 __all__ = ["PushQueue", "run_builder"]
 
@@ -75,6 +75,7 @@ async def run_builder(
     Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins anew.
     """
     await remove_tree(_root(house.settings))  # of a service that was killed
+    make_roots(_root(house.settings))
     task_status.started()
     while True:
         generation = await queue.get()

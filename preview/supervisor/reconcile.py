@@ -18,7 +18,7 @@ from preview.lifecycle import Health, State
 from preview.runtime import ProcessIdentity, end_tree
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
-from preview.supervisor.workspace import remove_tree, workspace_root
+from preview.supervisor.workspace import make_roots, remove_tree, workspace_root
 
 __all__ = ["Reconciled", "reconcile", "remove_leftover_folders"]
 
@@ -68,6 +68,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     for row in rows:
         await store.update(_ended(row))
     removed = await remove_leftover_folders(settings, is_live=lambda _: False)
+    make_roots(workspace_root(settings), settings.resolved_db_path)
     found = Reconciled(len(rows), processes, removed)
     if found != Reconciled(0, 0, 0):
         log.warning("reconciled after a crash", rows=found.rows, processes=found.processes, folders=found.folders)

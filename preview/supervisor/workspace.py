@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import trio
 
 from preview.removal import remove_folder
 from preview.settings import Settings
+from preview.spreading import spread_below
 
-__all__ = ["Workspace", "open_workspace", "remove_tree", "workspace_root"]
+__all__ = ["Workspace", "make_roots", "open_workspace", "remove_tree", "workspace_root"]
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,14 @@ class Workspace:
 def workspace_root(settings: Settings) -> Path:
     """The folder that holds each preview's workspace."""
     return settings.data_dir / "previews"
+
+
+def make_roots(*roots: Path) -> None:
+    """Make folders that hold workspaces, which the disk keeps apart; what cannot be made is for a launch to tell."""
+    for root in roots:
+        with suppress(OSError):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            spread_below(root)
 
 
 @asynccontextmanager
