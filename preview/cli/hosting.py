@@ -31,8 +31,8 @@ from preview.supervisor import User
 __all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]
 
 _SWITCH_S = 0.0005
-# A project of some 1,000 lines; 5 MiB, were all of it garbage.
-_COLLECT_OBJECTS = 50_000
+# Some projects of 1,000 lines; 10 MiB, were all of it garbage.
+_COLLECT_OBJECTS = 100_000
 
 T = TypeVar("T")
 

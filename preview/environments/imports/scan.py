@@ -21,6 +21,8 @@ _SCHEME: Final = re.compile(
     rb"\b((?:postgres|postgresql|mysql|mariadb|sqlite)\+\w+)\b|\b(postgres(?:ql)?|mysql)://"
     rb"|(django\.db\.backends\.(?:postgresql(?:_psycopg2)?|mysql))\b"
 )
+# One of these is in each of them: to look for a text costs a tenth of what the pattern does.
+_SCHEME_PARTS: Final = (b"postgres", b"mysql", b"mariadb+", b"sqlite+")
 # Passwords hashed by passlib, pictures stored by Django: packages that neither of them brings.
 _HINTS: Final = (
     (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']bcrypt"), "bcrypt", "hashes passwords with bcrypt"),
@@ -181,7 +183,7 @@ class _Scan:
         for pattern, package, why in _HINTS:
             if pattern.search(text):
                 self._want("", package, file, why)
-        for match in _SCHEME.finditer(text):
+        for match in _SCHEME.finditer(text) if any(map(text.__contains__, _SCHEME_PARTS)) else ():
             scheme = next(group for group in match.groups() if group).decode()
             if driver := DRIVERS.get(scheme):
                 self._want("", driver, file, f'has an address that begins with "{scheme}"')
@@ -221,11 +223,12 @@ def _forgives(handler: ast.ExceptHandler) -> bool:
 
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
-    for _, value in ast.iter_fields(node):
-        if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+    # Handlers are no statements, and a ``match`` has its own in its cases.
+    for name in ("body", "orelse", "finalbody"):
+        if value := getattr(node, name, None):
             yield value
-        elif isinstance(value, list) and value and isinstance(value[0], ast.match_case):
-            yield from (case.body for case in value)
+    if isinstance(node, ast.Match):
+        yield from (case.body for case in node.cases)
 
 
 def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
