@@ -29,6 +29,8 @@ _OWN_MODULES = (
     "preview_snapshot",
     "preview_warmups",
 )
+# The template has all of them; a program that was just started has its own, as what it was started by.
+_LAUNCHERS = ("serve_asgi", "serve_django", "serve_wsgi")
 _MOST_DESCRIPTORS = 1 << 20
 
 
@@ -69,7 +71,7 @@ def become(order: dict[str, Any], output: int, inherited: dict[str, int]) -> tup
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=launcher.__file__, __builtins__=builtins)
     sys.modules["__main__"] = main
-    for one in (*_OWN_MODULES, name):
+    for one in (*_OWN_MODULES, *_LAUNCHERS, name):
         sys.modules.pop(one, None)
     return launcher, arguments
 

@@ -73,7 +73,7 @@ def _read_launchers(folder: str) -> None:
     sys.path.insert(0, folder)
     for file in sorted(os.listdir(folder)):  # noqa: PTH208
         name, dot, _ = file.partition(".py")
-        if dot and name.startswith("preview_"):
+        if dot and name.startswith(("preview_", "serve_")):
             importlib.import_module(name)
     sys.path.remove(folder)
 
