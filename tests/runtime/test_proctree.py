@@ -18,11 +18,15 @@ from preview.runtime import child_subreaper, end_tree, proctree
 from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
 
 
+# Tests that run beside this one have sleepers of their own.
+LEFT = f"preview_left{os.getpid()}"
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"],
-        env={proctree.MARKER: "preview_left"},
+        env={proctree.MARKER: LEFT},
         start_new_session=True,
     ) as process:
         try:
@@ -74,7 +78,7 @@ def test_the_kill_spares_a_process_that_got_a_dead_ones_pid(sleeper: subprocess.
 
 async def test_what_an_earlier_run_left_is_found_by_its_marker(sleeper: subprocess.Popen[bytes]) -> None:
     with trio.fail_after(10):
-        assert await end_tree({"preview_left"}, []) == 1
+        assert await end_tree({LEFT}, []) == 1
     assert proctree.identify(sleeper.pid) is None
 
 

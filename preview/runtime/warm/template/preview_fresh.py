@@ -17,7 +17,6 @@ from typing import Any
 
 __all__ = ["become", "call", "close_all_but", "forget", "inherit", "run"]
 
-# Above the numbers that programs are known to close or to use by themselves; see ``inherited`` of the service.
 _OWN_MODULES = (
     "preview_calls",
     "preview_cage",
