@@ -19,7 +19,7 @@ from preview.runtime.interface import (
 )
 from preview.runtime.ladder import Ladder, Rung, open_ladder
 from preview.runtime.linux import child_subreaper, many_open_files
-from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again
+from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.plain import PlainRuntime
 from preview.runtime.proctree import end_tree
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox
@@ -52,6 +52,7 @@ __all__ = [
     "hold_without_listening",
     "interpreter_paths",
     "listen_again",
+    "listen_at_last",
     "many_open_files",
     "open_ladder",
     "probe_sandbox",

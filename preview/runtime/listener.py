@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from preview.errors import NoPortFree
 
-__all__ = ["bind_in_range", "hold_without_listening", "listen_again"]
+__all__ = ["bind_in_range", "hold_without_listening", "listen_again", "listen_at_last"]
 
 # Connections that arrive before the app is ready wait here; the probe is one of them.
 _BACKLOG = 512
@@ -27,7 +27,7 @@ def bind_in_range(
         port_min: First port of the range.
         port_max: Last port of the range.
         held: Ports that are not to be tried: somebody holds them without listening.
-        listens: Whether it listens already; else it is bound, and ``listen_again`` may find that somebody else does.
+        listens: Whether it listens already; else it is bound, as nobody else can be, until ``listen_at_last``.
 
     Raises:
         NoPortFree: Each port of the range is taken.
@@ -38,8 +38,9 @@ def bind_in_range(
             continue
         listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            # A port whose last connections are in TIME_WAIT is free (socket(7)); a listening one stays taken.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # A port whose last connections are in TIME_WAIT is free (socket(7)); a listening one stays taken, and so
+            # does one that is bound without this.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(listens))
             listener.bind((host, port))
             if listens:
                 listener.listen(_BACKLOG)
@@ -57,6 +58,16 @@ def bind_in_range(
     )
 
 
+def listen_at_last(listener: socket.socket) -> None:
+    """Let a socket listen that was bound without: from here on it is as if it had listened at once.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.listen(_BACKLOG)
+
+
 def hold_without_listening(listener: socket.socket) -> None:
     """Let a child listen on the port itself, while it stays ours: bound, but not listening.
 
@@ -70,11 +81,7 @@ def hold_without_listening(listener: socket.socket) -> None:
 
 
 def listen_again(listener: socket.socket) -> None:
-    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so.
-
-    Raises:
-        OSError: Somebody else listens there (EADDRINUSE).
-    """
+    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so."""
     if not _listens(listener):
         listener.listen(_BACKLOG)
 

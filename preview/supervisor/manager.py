@@ -171,7 +171,7 @@ class PreviewManager(PreviewLookup):
             await run_preview(place, self._house)
         finally:
             if place.preview is None:
-                self._places.note_over(place)
+                self._places.forget(place)
             else:
                 self._roster.remove(place.preview)
                 place.preview.over.set()

@@ -31,7 +31,6 @@ class Place:
         scope: Cancelling it tears all of it down.
         is_ready: Whether it can be taken: all that can be made ahead is, or is being made by tasks of its own.
         preview: Who has taken it.
-        outlived_s: After how many seconds it was of no use any more; 0 unless that is why nobody has taken it.
     """
 
     def __init__(self, preview_id: str, listener: socket.socket, expected: Start | None = None) -> None:
@@ -41,7 +40,6 @@ class Place:
         self.scope = trio.CancelScope()
         self.is_ready = False
         self.preview: ActivePreview | None = None
-        self.outlived_s = 0.0
         self._taken = trio.Event()
 
     @property
@@ -64,12 +62,9 @@ class Place:
         Cancellation: nobody can take it any more.
         """
         self.is_ready = not gone.is_set()
-        since = trio.current_time()
         try:
             with trio.move_on_after(_IDLE_S):
                 await wait_any(self._taken, gone)
         finally:
             self.is_ready = False
-        if gone.is_set():
-            self.outlived_s = trio.current_time() - since
         return self.preview

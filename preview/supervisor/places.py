@@ -14,7 +14,7 @@ import trio
 
 from preview.errors import NoPortFree, PreviewError
 from preview.ids import new_preview_id
-from preview.runtime import bind_in_range, listen_again
+from preview.runtime import bind_in_range, listen_at_last
 from preview.supervisor.disk import check_free_disk
 from preview.supervisor.house import House
 from preview.supervisor.known_starts import Start, prepared_spec
@@ -27,8 +27,6 @@ log = structlog.get_logger(__name__)
 
 # Whoever has just noted what he starts in begins in this moment, and goes first.
 _PAUSE_S = 0.05
-# One whose template was replaced sooner than that is not made anew before the next launch: so may the next one be.
-_LASTED_S = 5.0
 
 
 class Places:
@@ -48,6 +46,7 @@ class Places:
         self._run = run
         # Those made ahead, by the key of the environment; the least recently used first.
         self._places: dict[str, Place] = {}
+        self._is_closed = False
 
     def holds(self, preview_id: str) -> bool:
         """Whether this is the id of one that is made ahead."""
@@ -82,13 +81,15 @@ class Places:
         """The one for what this generation is likely to start in, listening; None where there is none."""
         expected = self._house.known.find(generation_id, user_id)
         place = None if expected is None else self._places.get(expected.environment.key)
-        if place is None or not place.is_ready:
+        if expected is None or place is None or not place.is_ready:
             return None
-        self._forget(place)
+        if prepared_spec(self._house.settings, expected) is None:
+            # In the same environment, but nothing that is forked.
+            return None
+        self.forget(place)
         try:
-            listen_again(place.listener)
+            listen_at_last(place.listener)
         except OSError:
-            # Somebody else has come to listen there, as it was bound and no more.
             place.scope.cancel()
             return None
         return place
@@ -102,15 +103,14 @@ class Places:
         return True
 
     def close(self) -> None:
-        """End all that are made ahead."""
+        """End all that are made ahead, and make no more."""
+        self._is_closed = True
         while self._give_way():
             pass
 
-    def note_over(self, place: Place) -> None:
-        """Nobody has taken it, and nothing is left of it: another is made where its template was replaced."""
-        was_of_use = self._forget(place) and place.outlived_s > _LASTED_S
-        if was_of_use and place.expected is not None:
-            self._house.known.expect(place.expected)
+    def forget(self, place: Place) -> None:
+        """It is taken, or over."""
+        self._places = {key: one for key, one in self._places.items() if one is not place}
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Have one for what was started in last, again and again, while nothing else starts; until cancelled.
@@ -137,6 +137,8 @@ class Places:
         if spec is None or not await house.runtime.wait_prepared(spec):
             return
         await house.starting.wait_idle()
+        if self._is_closed:
+            return
         known = self._places.pop(key, None)
         if known is None:
             known = self._make(start)
@@ -145,19 +147,13 @@ class Places:
     def _make(self, start: Start) -> Place:
         settings = self._house.settings
         check_free_disk(settings)
+        place = Place(new_preview_id(), self._bind(listens=False), start)
         if len(self._places) >= settings.spares:
             self._give_way()
-        place = Place(new_preview_id(), self._bind(listens=False), start)
         self._run(place)
         return place
 
     def _end(self, place: Place) -> None:
-        self._forget(place)
+        self.forget(place)
         place.listener.close()
         place.scope.cancel()
-
-    def _forget(self, place: Place) -> bool:
-        """Whether it was one of them."""
-        before = len(self._places)
-        self._places = {key: one for key, one in self._places.items() if one is not place}
-        return len(self._places) < before

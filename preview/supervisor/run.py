@@ -84,6 +84,8 @@ async def _hold(place: Place, house: House) -> None:
         async with _made_ahead(place, house, workspace) as gone:
             preview = await place.wait_taken(gone)
             if preview is not None:
+                if house.door is not None:
+                    house.door.expect()
                 await _live(preview, house, workspace)
 
 

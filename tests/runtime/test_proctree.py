@@ -17,7 +17,6 @@ from trio.testing import wait_all_tasks_blocked
 from preview.runtime import child_subreaper, end_tree, proctree
 from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
 
-
 # Tests that run beside this one have sleepers of their own.
 LEFT = f"preview_left{os.getpid()}"
 

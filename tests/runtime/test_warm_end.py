@@ -538,7 +538,6 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
 async def test_what_stays_waits_for_its_start_and_is_not_counted_with_what_is_begun_for_a_moment(
     warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reservations, "_UNUSED_S", 0.0)
     monkeypatch.setattr(reservations, "_MOST_RESERVED", 0)
     spec = make()
     assert await warm.wait_prepared(spec)
@@ -550,6 +549,22 @@ async def test_what_stays_waits_for_its_start_and_is_not_counted_with_what_is_be
             assert same is gone
             assert process.identity.pid in both
             assert await process.wait() == Exit(code=0)
+
+
+async def test_what_stays_ends_after_a_moment_where_its_start_is_of_another_kind(
+    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reservations, "_UNUSED_S", 0.05)
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    async with warm.reserve(spec, stays=True) as gone:
+        both = await _made_ready(warm)
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        assert not gone.is_set()
+        async with warm.reserve(spec), warm.open_process(replace(spec, warm=None)) as process:
+            assert await process.wait() == Exit(code=0)
+            await _ended(both)
+            assert gone.is_set()
 
 
 async def test_what_was_made_for_another_template_gives_way(warm: WarmRuntime, make: Make) -> None:
@@ -583,15 +598,18 @@ async def test_what_stays_ends_when_its_template_is_replaced(warm: WarmRuntime, 
             assert await process.wait() == Exit(code=0)
 
 
-async def test_one_that_was_killed_while_it_waited_is_not_the_start_s_failure(
-    warm: WarmRuntime, make: Make, told: list[str]
+@pytest.mark.parametrize("which", [0, 1], ids=["first", "application"])
+async def test_one_that_was_killed_while_it_waited_is_gone_and_not_the_start_s_failure(
+    warm: WarmRuntime, make: Make, told: list[str], which: int
 ) -> None:
     spec = make()
     assert await warm.wait_prepared(spec)
-    async with warm.reserve(spec, stays=True):
+    async with warm.reserve(spec, stays=True) as gone:
         both = await _made_ready(warm)
-        os.kill(both[0], signal.SIGKILL)
+        os.kill(both[which], signal.SIGKILL)
         await _ended(both)
+        with trio.fail_after(5):
+            await gone.wait()
         async with warm.open_process(spec) as process:
             assert await process.wait() == Exit(code=0)
     assert told[-1].startswith("started warm")

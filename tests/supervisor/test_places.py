@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import trio
 from supervisor_kit import ANN, BOB, LightRuntime, MemorySource, Rig, open_descriptors
 
+from preview.detection import Server
 from preview.errors import NoPortFree
 from preview.lifecycle import State
-from preview.runtime import ProcessSpec
+from preview.runtime import ProcessSpec, bind_in_range
 from preview.service import open_service
 from preview.settings import Settings
 from preview.supervisor import place as place_module
@@ -211,18 +213,7 @@ async def test_one_that_nobody_takes_ends(rig: PlacesRig, monkeypatch: pytest.Mo
     await until(lambda: (rig.places._places, rig.runtime.open) == ({}, []))
 
 
-async def test_one_whose_fork_is_gone_ends_and_another_is_made(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places_module, "_LASTED_S", 0.0)
-    await rig.running()
-    (place,) = await rig.ahead()
-    (begun,) = [one for one in rig.runtime.open if one.stays]
-    begun.gone.set()
-    await rig.gone(place)
-    (following,) = await rig.ahead()
-    assert following is not place
-
-
-async def test_one_that_was_of_no_use_at_once_is_made_again_at_the_next_launch_only(rig: PlacesRig) -> None:
+async def test_one_whose_fork_is_gone_ends_and_another_is_made_at_the_next_launch(rig: PlacesRig) -> None:
     await rig.running()
     (place,) = await rig.ahead()
     (begun,) = [one for one in rig.runtime.open if one.stays]
@@ -251,18 +242,48 @@ async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: PlacesRi
         rig.places.claim("more", BOB.id)
 
 
-async def test_where_somebody_else_has_come_to_listen_a_launch_takes_another(rig: PlacesRig) -> None:
+async def test_nobody_else_can_have_its_port(rig: PlacesRig) -> None:
     await rig.running()
     (place,) = await rig.ahead()
-    port = place.port
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
-        second = await rig.running(generation_id="g2")
-        assert second.id != place.id
-        assert second.record.port != port
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", place.port))
+    for listens in (True, False):
+        with pytest.raises(NoPortFree):
+            bind_in_range("127.0.0.1", place.port, place.port, listens=listens)
+
+
+async def test_one_that_cannot_listen_is_nobody_s_failure(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    monkeypatch.setattr(places_module, "listen_at_last", Mock(side_effect=OSError(98, "Address already in use")))
+    second = await rig.running(generation_id="g2")
+    assert second.id != place.id
     await rig.gone(place)
+
+
+async def test_what_is_not_forked_takes_none_though_its_environment_is_the_same(rig: PlacesRig) -> None:
+    await rig.running()
+    (place,) = await rig.ahead()
+    known = rig.service.previews._house.known
+    start = known.find("g1", ANN.id)
+    assert start is not None
+    plan = replace(start.study.plan, server=Server.COMMAND, command=("true",))
+    known.note("g2", ANN.id, start.environment, replace(start.study, plan=plan))
+    second = await rig.running(generation_id="g2")
+    assert second.id != place.id
+
+
+async def test_a_service_that_is_being_stopped_makes_no_more(rig: PlacesRig) -> None:
+    await rig.running()
+    await rig.ahead()
+    await rig.running(generation_id="g2")
+    await rig.service.previews.stop_all()
+    asked = rig.runtime.asked
+    await trio.sleep(3 * places_module._PAUSE_S)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (rig.places._places, rig.runtime.asked) == ({}, asked)
 
 
 async def test_the_cleanup_leaves_its_folder_alone(rig: PlacesRig) -> None:

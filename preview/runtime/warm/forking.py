@@ -85,6 +85,29 @@ class ForkRequest:
         """Whether one of its processes is gone, by whatever has ended it, once it was held in."""
         return self._both is not None and any(map(has_ended, self._both))
 
+    async def wait_ended(self) -> None:
+        """Wait until one of its processes is gone, once it was held in. Cancellation: nothing changes.
+
+        Raises:
+            OSError: No descriptor is free.
+        """
+        both = self._both
+        assert both is not None, "it has entered"  # noqa: S101
+        with ExitStack() as closing:
+            # Its own: whoever is given the processes closes the others.
+            mine = []
+            for one in both:
+                mine.append(os.dup(one))
+                closing.callback(os.close, mine[-1])
+            async with trio.open_nursery() as nursery:
+
+                async def wait(one: int) -> None:
+                    await trio.lowlevel.wait_readable(one)
+                    nursery.cancel_scope.cancel()
+
+                for one in mine:
+                    nursery.start_soon(wait, one)
+
     def close(self) -> None:
         """What was asked for ends, as it is not told to go on; nothing happens once there is a process."""
         self._held.close()

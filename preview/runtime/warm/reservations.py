@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +14,7 @@ from preview.errors import LaunchFailed
 from preview.runtime.beside import beside
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.warm.forking import NotForked
-from preview.runtime.warm.reserved import BEFORE_ANY, HeldIn, Reserved
+from preview.runtime.warm.reserved import BEFORE_ANY, BEFORE_ANY_STAYING, HeldIn, Reserved
 from preview.runtime.warm.template_process import NoTemplate, Template
 from preview.waiting import wait_any
 
@@ -56,13 +55,17 @@ class Reservations:
 
     def take(self, preview_id: str) -> Reserved | None:
         """This preview's; the caller closes it."""
-        return self._unused.pop(preview_id, None)
+        reserved = self._unused.pop(preview_id, None)
+        if reserved is not None:
+            reserved.taken.set()
+        return reserved
 
     @asynccontextmanager
     async def reserve(self, spec: ProcessSpec, *, stays: bool) -> AsyncIterator[trio.Event]:
         """See ``Runtime``. Cancellation: what was begun and not used ends."""
         before = self._unused.get(spec.preview_id)
         if before is not None and before.is_for(spec):
+            before.awaited.set()
             yield before.gone
             return
         if not self._can_reserve(spec) or not (stays or self._has_room()):
@@ -70,7 +73,7 @@ class Reservations:
             gone.set()
             yield gone
             return
-        number = BEFORE_ANY if before is None else BEFORE_ANY - 1
+        number = BEFORE_ANY_STAYING if stays else BEFORE_ANY
         if before is not None:
             before.unwanted.set()
         self._unused[spec.preview_id] = reserved = Reserved(replace(spec, number=number), stays=stays)
@@ -98,11 +101,18 @@ class Reservations:
         """Have a fork held in, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
         await self._make_ready(reserved)
         if reserved.fork is not None:
-            with trio.move_on_after(math.inf if reserved.stays else _UNUSED_S):
-                await wait_any(reserved.unwanted, self._retired(reserved.fork.template))
+            await self._wait_useless(reserved, reserved.fork)
         # Whoever uses it has taken it out.
         if self._drop(reserved) or reserved.unwanted.is_set():
             await reserved.close()
+
+    async def _wait_useless(self, reserved: Reserved, fork: HeldIn) -> None:
+        """Wait until it is taken, or of no use to anybody. Cancellation: nothing changes."""
+        ends = (reserved.taken, reserved.unwanted, self._retired(fork.template))
+        async with beside(partial(_note_end, fork, reserved.unwanted)):
+            await wait_any(reserved.awaited, *ends)
+            with trio.move_on_after(_UNUSED_S):
+                await wait_any(*ends)
 
     async def _make_ready(self, reserved: Reserved) -> None:
         """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
@@ -117,3 +127,11 @@ class Reservations:
             except Exception:
                 # A mistake here would end the preview that goes on beside it.
                 log.exception("a start was not begun ahead", preview_id=reserved.spec.preview_id)
+
+
+async def _note_end(fork: HeldIn, ended: trio.Event) -> None:
+    """Set the event when one of its processes has ended by itself. Cancellation: nothing changes."""
+    # Short of descriptors that is not noticed; its start looks at it again.
+    with suppress(OSError):
+        await fork.request.wait_ended()
+        ended.set()

@@ -13,11 +13,11 @@ from preview.runtime.interface import ProcessSpec
 from preview.runtime.warm.forking import ForkRequest
 from preview.runtime.warm.template_process import Template
 
-__all__ = ["BEFORE_ANY", "HeldIn", "Reserved"]
+__all__ = ["BEFORE_ANY", "BEFORE_ANY_STAYING", "HeldIn", "Reserved"]
 
 # In place of a process's number, which is known when it starts: there may be steps ahead of it, whose groups are named
-# by theirs.
-BEFORE_ANY = 0
+# by theirs. One that stays may be on its way out when another is begun.
+BEFORE_ANY, BEFORE_ANY_STAYING = 0, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,20 @@ class Reserved:
         stays: Whether it waits for as long as it is of use, and not for a moment.
 
     Attributes:
+        awaited: Set when its start is under way: from then on it waits for a moment.
         unwanted: Set by whoever has no use for it any more: the task that has made it ends it.
+        taken: Set by the start that has it from then on.
         gone: Set when it cannot be had any more, or is nobody's to take.
     """
 
     def __init__(self, spec: ProcessSpec, *, stays: bool = False) -> None:
         self.spec = spec
         self.stays = stays
+        self.awaited = trio.Event()
+        if not stays:
+            self.awaited.set()
         self.unwanted = trio.Event()
+        self.taken = trio.Event()
         self.gone = trio.Event()
         self._fork: HeldIn | None = None
         self._held = AsyncExitStack()
