@@ -72,10 +72,10 @@ class Places:
         return place
 
     def _bind(self, *, listens: bool = True) -> socket.socket:
-        settings, held = self._house.settings, self._roster.ports
-        # Whoever is bound and does not listen may be joined there (socket(7)).
-        held |= {place.port for place in self._places.values()}
-        return bind_in_range(settings.preview_host, settings.port_min, settings.port_max, held=held, listens=listens)
+        settings = self._house.settings
+        return bind_in_range(
+            settings.preview_host, settings.port_min, settings.port_max, held=self._roster.ports, listens=listens
+        )
 
     def _made_ahead(self, generation_id: str, user_id: str) -> Place | None:
         """The one for what this generation is likely to start in, listening; None where there is none."""

@@ -615,6 +615,21 @@ async def test_one_that_was_killed_while_it_waited_is_gone_and_not_the_start_s_f
     assert told[-1].startswith("started warm")
 
 
+async def test_what_cannot_be_watched_for_want_of_a_descriptor_can_be_taken(
+    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forking.ForkRequest, "wait_ended", Mock(side_effect=OSError(24, "Too many open files")))
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    async with warm.reserve(spec, stays=True) as gone:
+        both = await _made_ready(warm)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not gone.is_set()
+        async with warm.open_process(spec) as process:
+            assert process.identity.pid in both
+            assert await process.wait() == Exit(code=0)
+
+
 async def test_what_no_template_can_be_made_for_is_not_waited_for(warm: WarmRuntime, make: Make) -> None:
     assert not await warm.wait_prepared(replace(make(), warm=None))
     spec = make()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -131,7 +131,9 @@ class Reservations:
 
 async def _note_end(fork: HeldIn, ended: trio.Event) -> None:
     """Set the event when one of its processes has ended by itself. Cancellation: nothing changes."""
-    # Short of descriptors that is not noticed; its start looks at it again.
-    with suppress(OSError):
+    try:
         await fork.request.wait_ended()
         ended.set()
+    except* OSError as error:
+        # Its start looks at it again.
+        log.debug("the end of what waits is not noticed", why=str(error.exceptions[0]))
