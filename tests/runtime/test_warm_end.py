@@ -6,11 +6,14 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import child_programs as programs
@@ -628,6 +631,41 @@ async def test_what_cannot_be_watched_for_want_of_a_descriptor_can_be_taken(
         async with warm.open_process(spec) as process:
             assert process.identity.pid in both
             assert await process.wait() == Exit(code=0)
+
+
+@pytest.fixture
+def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    argv = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
+    found = [subprocess.Popen(argv) for _ in range(2)]
+    yield found
+    for one in found:
+        one.kill()
+        one.wait()
+
+
+async def test_what_waits_is_not_taken_for_ended_by_the_end_of_another(sleepers: list[subprocess.Popen[bytes]]) -> None:
+    """What it is watched by has the number of what another was watched by, whose file is open elsewhere (epoll(7))."""
+    other, waiting = sleepers
+    with ExitStack() as closing:
+        both = [os.pidfd_open(one.pid) for one in (other, waiting)]
+        for one in both:
+            closing.callback(os.close, one)
+        watched = os.dup(both[0])
+        with trio.move_on_after(0.01):
+            await trio.lowlevel.wait_readable(watched)
+        os.close(watched)
+        request: Any = SimpleNamespace(_both=(both[1], both[1]))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(forking.ForkRequest.wait_ended, request)
+            await trio.testing.wait_all_tasks_blocked()
+            other.kill()
+            other.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert nursery.child_tasks
+            waiting.kill()
+            with trio.fail_after(5):
+                while nursery.child_tasks:  # noqa: ASYNC110  nobody tells
+                    await trio.sleep(0.005)
 
 
 async def test_what_no_template_can_be_made_for_is_not_waited_for(warm: WarmRuntime, make: Make) -> None:

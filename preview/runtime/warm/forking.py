@@ -102,7 +102,10 @@ class ForkRequest:
             async with trio.open_nursery() as nursery:
 
                 async def wait(one: int) -> None:
-                    await trio.lowlevel.wait_readable(one)
+                    # What had this number before may wake it: a descriptor whose file is open elsewhere stays in an
+                    # epoll set when it is closed (epoll(7)).
+                    while not has_ended(one):
+                        await trio.lowlevel.wait_readable(one)
                     nursery.cancel_scope.cancel()
 
                 for one in mine:
