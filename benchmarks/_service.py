@@ -123,9 +123,9 @@ class LightRuntime(ColdStarts):
 
 @asynccontextmanager
 async def open_bench(
-    source: GenerationSource, runtime: Runtime | None = None, **settings: object
+    source: GenerationSource | None, runtime: Runtime | None = None, **settings: object
 ) -> AsyncIterator[Service]:
-    """A service whose data and environments are in a temporary folder, which goes with it."""
+    """A service whose data and environments are in a temporary folder, which goes with it; without a source its own."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     use_usual_caches()
     base = 20_000 + 200 * random.SystemRandom().randrange(50)

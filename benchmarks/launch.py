@@ -8,7 +8,8 @@ that lies there already, without any isolation, asked by the same probe until th
 
 * *new code*: from the request to the first good answer, of code that the service has never seen: each round changes
   it; half a second after the launch before;
-* *new code, pushed before*: the same, where the service has had the files for a moment, as after an upload;
+* *new code, pushed before*: the same for the code of a generation that was pushed half a second ago, to another service
+  with a store of its own; it, too, was never launched;
 * *restart*: of the same code in place, from the request to an answer of the new process; after some restarts, as the
   first one is what makes the service keep the imported application;
 * *first line*: from the request to the first line at a subscriber, in-process; and for a client that posts the launch
@@ -48,7 +49,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 TARGETS = {"hello": "main:app", "bookshop": "app.main:app"}
 FLOOR = "floor: uvicorn by hand, to healthy"
 NEW = "new code, launch to healthy"
-KNOWN = "new code, pushed before, launch to healthy"
+PUSHED = "new code, pushed before, launch to healthy"
 RESTART = "restart of the same code, to its answer"
 FIRST_LINE = "launch to first line, in-process"
 FIRST_LINE_HTTP = "POST launch to first line, over HTTP"
@@ -67,11 +68,13 @@ class Fresh:
         self._files: dict[str, dict[str, bytes]] = {}
 
     def new(self, example: str) -> str:
-        number = next(self._numbers)
-        name = f"{example}-{number}"
+        name = f"{example}-{next(self._numbers)}"
         # Writing the code is whoever generates it's; to put it where it is to run is the launch's.
-        self._files[name] = read_project(EXAMPLES / example, str(number))
+        self._files[name] = self.files(example)
         return name
+
+    def files(self, example: str) -> dict[str, bytes]:
+        return read_project(EXAMPLES / example, str(next(self._numbers)))
 
     async def get(self, generation_id: str) -> Generation:
         await trio.lowlevel.checkpoint()
@@ -134,7 +137,7 @@ async def floor(example: str, python: Path) -> Mapping[str, float]:
 
 
 async def launched(example: str, service: Service, fresh: Fresh) -> Mapping[str, float]:
-    """One launch of new code, watched by one subscriber; then the same once more, as its files are known."""
+    """One launch of new code, watched by one subscriber."""
     generation, first_line_at = fresh.new(example), 0.0
     await trio.sleep(QUIET_S)
     start = time.perf_counter()
@@ -149,17 +152,22 @@ async def launched(example: str, service: Service, fresh: Fresh) -> Mapping[str,
     healthy_at = time.perf_counter()
     assert preview.address is not None, preview.outcome
     await service.previews.stop(generation)
+    return {NEW: (healthy_at - start) * 1000, FIRST_LINE: (first_line_at - start) * 1000}
+
+
+async def pushed(example: str, service: Service, fresh: Fresh) -> Mapping[str, float]:
+    """A push to the service's own store, and the launch half a second later; that code has never been launched."""
+    library = service.library
+    assert library is not None
+    made = await library.create(user_id=USER.id, project_id=None, name="", files=fresh.files(example))
     await trio.sleep(QUIET_S)
-    again = time.perf_counter()
-    second = await launch(service, generation)
-    known_s = time.perf_counter() - again
-    assert second.address is not None
-    await service.previews.stop(generation)
-    return {
-        NEW: (healthy_at - start) * 1000,
-        KNOWN: known_s * 1000,
-        FIRST_LINE: (first_line_at - start) * 1000,
-    }
+    start = time.perf_counter()
+    preview = await launch(service, made.id)
+    elapsed = time.perf_counter() - start
+    assert preview.address is not None
+    await service.previews.stop(made.id)
+    await library.delete(made.id)
+    return {PUSHED: elapsed * 1000}
 
 
 async def launched_over_http(example: str, service: Service, server: Server, fresh: Fresh) -> Mapping[str, float]:
@@ -238,7 +246,11 @@ async def many_by_hand(example: str, python: Path, count: int) -> Mapping[str, f
 async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str, list[Figure]]:
     tables: dict[str, list[Figure]] = {}
     fresh = Fresh()
-    async with open_bench(fresh, environment_python=interpreter) as service, open_server(service) as server:
+    async with (
+        open_bench(fresh, environment_python=interpreter) as service,
+        open_server(service) as server,
+        open_bench(None, environment_python=interpreter, port_min=26_000, port_max=26_199) as keeping,
+    ):
         pythons = {}
         for example in TARGETS:
             environments = EnvironmentCache(service.settings)
@@ -250,6 +262,7 @@ async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str,
             title = f"examples/{example}, environment cached"
             for _ in range(3):
                 await launched(example, service, fresh)  # has its template made
+                await pushed(example, keeping, fresh)
                 await trio.sleep(1)
             kept = fresh.new(example)
             await launch(service, kept)
@@ -260,16 +273,17 @@ async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str,
                 [
                     partial(floor, example, python),
                     partial(launched, example, service, fresh),
+                    partial(pushed, example, keeping, fresh),
                     partial(restarted, kept, service),
                     partial(launched_over_http, example, service, server, fresh),
                 ],
                 rounds=rounds,
             )
             await service.previews.stop(kept)
-            compared = compare({name: values[name] for name in (FLOOR, NEW, KNOWN, RESTART)}, floor=FLOOR, unit="ms")
+            compared = compare({name: values[name] for name in (FLOOR, NEW, PUSHED, RESTART)}, floor=FLOOR, unit="ms")
             alone = {name: values[name] for name in (FIRST_LINE, FIRST_LINE_HTTP)}
             tables[title] = compared + compare(alone, floor=None, unit="ms")
-            p95 = ", ".join(f"{percentile(values[name], 95):.0f} ms" for name in (FLOOR, NEW, KNOWN, RESTART))
+            p95 = ", ".join(f"{percentile(values[name], 95):.0f} ms" for name in (FLOOR, NEW, PUSHED, RESTART))
             report(title, tables[title], note=f"95th percentiles of the first four: {p95}")
             if count:
                 values = await interleave_async(
