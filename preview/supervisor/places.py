@@ -89,7 +89,8 @@ class Places:
         self.forget(place)
         try:
             listen_at_last(place.listener)
-        except OSError:
+        except OSError as error:
+            log.info("a place made ahead cannot listen", preview_id=place.id, why=error.strerror or str(error))
             place.scope.cancel()
             return None
         return place

@@ -74,9 +74,6 @@ async def run_preview(place: Place, house: House) -> None:
 
 
 async def _hold(place: Place, house: House) -> None:
-    # By the time that the process enters its group the kernel has done its waiting.
-    if house.door is not None:
-        house.door.expect()
     async with open_workspace(house.settings, place.id) as workspace:
         if place.preview is not None:
             await _live(place.preview, house, workspace)
@@ -84,13 +81,18 @@ async def _hold(place: Place, house: House) -> None:
         async with _made_ahead(place, house, workspace) as gone:
             preview = await place.wait_taken(gone)
             if preview is not None:
-                if house.door is not None:
-                    house.door.expect()
                 await _live(preview, house, workspace)
+
+
+def _expect_door(house: House) -> None:
+    """By the time that a process enters its group the kernel has done its waiting."""
+    if house.door is not None:
+        house.door.expect()
 
 
 async def _live(preview: ActivePreview, house: House, workspace: Workspace) -> None:
     record = preview.record
+    _expect_door(house)
     async with _begun(preview, house, workspace):
         preview.directory = workspace.project
         try:
@@ -136,6 +138,7 @@ async def _made_ahead(place: Place, house: House, workspace: Workspace) -> Async
     """What is expected to be launched there is begun. Yields: set once that is of no use any more."""
     expected = place.expected
     assert expected is not None, "else it is taken at once"  # noqa: S101
+    _expect_door(house)
     spec = early_spec(house.settings, expected, workspace, preview_id=place.id, listener=place.listener)
     assert spec is not None, "else nothing is made ahead"  # noqa: S101
     async with house.runtime.reserve(spec, stays=True) as gone:

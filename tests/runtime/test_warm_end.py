@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -538,83 +538,81 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
     assert told[-1] == "started cold: the project has a module of its own named shadowed, as a package has"
 
 
+@dataclass
+class Waiting:
+    """A fork that stays: what it was asked for with, its processes, and when it is gone."""
+
+    spec: ProcessSpec
+    both: list[int]
+    gone: trio.Event
+
+
+@pytest.fixture
+async def waiting(warm: WarmRuntime, make: Make) -> AsyncIterator[Waiting]:
+    spec = make()
+    assert await warm.wait_prepared(spec)
+    async with warm.reserve(spec, stays=True) as gone:
+        yield Waiting(spec, await _made_ready(warm), gone)
+
+
 async def test_what_stays_waits_for_its_start_and_is_not_counted_with_what_is_begun_for_a_moment(
-    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+    warm: WarmRuntime, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reservations, "_MOST_RESERVED", 0)
-    spec = make()
-    assert await warm.wait_prepared(spec)
-    async with warm.reserve(spec, stays=True) as gone:
-        both = await _made_ready(warm)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not gone.is_set()
-        async with warm.reserve(spec) as same, warm.open_process(spec) as process:
-            assert same is gone
-            assert process.identity.pid in both
+    monkeypatch.setattr(reservations, "_MOST_RESERVED", 1)
+    other = replace(waiting.spec, preview_id="preview_other")
+    async with warm.reserve(other) as other_gone, warm.reserve(waiting.spec) as same:
+        assert not other_gone.is_set()
+        assert same is waiting.gone
+        async with warm.open_process(waiting.spec) as process:
+            assert process.identity.pid in waiting.both
             assert await process.wait() == Exit(code=0)
 
 
-async def test_what_stays_ends_after_a_moment_where_its_start_is_of_another_kind(
-    warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
+async def test_what_stays_ends_a_moment_after_its_start_has_begun_and_not_before(
+    warm: WarmRuntime, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where the start is of another kind, which takes no fork."""
     monkeypatch.setattr(reservations, "_UNUSED_S", 0.05)
-    spec = make()
-    assert await warm.wait_prepared(spec)
-    async with warm.reserve(spec, stays=True) as gone:
-        both = await _made_ready(warm)
-        await trio.testing.wait_all_tasks_blocked(0.1)
-        assert not gone.is_set()
-        async with warm.reserve(spec), warm.open_process(replace(spec, warm=None)) as process:
-            assert await process.wait() == Exit(code=0)
-            await _ended(both)
-            assert gone.is_set()
+    await trio.testing.wait_all_tasks_blocked(0.1)
+    assert not waiting.gone.is_set()
+    async with warm.reserve(waiting.spec), warm.open_process(replace(waiting.spec, warm=None)) as process:
+        assert await process.wait() == Exit(code=0)
+        await _ended(waiting.both)
+        assert waiting.gone.is_set()
 
 
-async def test_what_was_made_for_another_template_gives_way(warm: WarmRuntime, make: Make) -> None:
-    spec = make()
-    assert spec.warm is not None
-    other = replace(spec, warm=replace(spec.warm, key="other"))
-    assert await warm.wait_prepared(spec)
+async def test_what_was_made_for_another_template_gives_way(warm: WarmRuntime, waiting: Waiting) -> None:
+    assert waiting.spec.warm is not None
+    other = replace(waiting.spec, warm=replace(waiting.spec.warm, key="other"))
     assert await warm.wait_prepared(other)
-    async with warm.reserve(spec, stays=True) as gone:
-        both = await _made_ready(warm)
-        async with warm.reserve(other):
-            await _ended(both)
-            assert gone.is_set()
-            ahead = await _made_ready(warm)
-            async with warm.open_process(other) as process:
-                assert process.identity.pid in ahead
-                assert await process.wait() == Exit(code=0)
-
-
-async def test_what_stays_ends_when_its_template_is_replaced(warm: WarmRuntime, make: Make) -> None:
-    spec = make()
-    assert await warm.wait_prepared(spec)
-    (slot,) = warm.templates._slots.values()
-    async with warm.reserve(spec, stays=True) as gone:
-        both = await _made_ready(warm)
-        warm.templates._retire(slot, "a test says so")
-        with trio.fail_after(5):
-            await gone.wait()
-        await _ended(both)
-        async with warm.open_process(spec) as process:
+    async with warm.reserve(other):
+        await _ended(waiting.both)
+        assert waiting.gone.is_set()
+        ahead = await _made_ready(warm)
+        async with warm.open_process(other) as process:
+            assert process.identity.pid in ahead
             assert await process.wait() == Exit(code=0)
+
+
+async def test_what_stays_ends_when_its_template_is_replaced(warm: WarmRuntime, waiting: Waiting) -> None:
+    (slot,) = warm.templates._slots.values()
+    warm.templates._retire(slot, "a test says so")
+    await _ended(waiting.both)
+    assert waiting.gone.is_set()
+    async with warm.open_process(waiting.spec) as process:
+        assert await process.wait() == Exit(code=0)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["first", "application"])
 async def test_one_that_was_killed_while_it_waited_is_gone_and_not_the_start_s_failure(
-    warm: WarmRuntime, make: Make, told: list[str], which: int
+    warm: WarmRuntime, waiting: Waiting, told: list[str], which: int
 ) -> None:
-    spec = make()
-    assert await warm.wait_prepared(spec)
-    async with warm.reserve(spec, stays=True) as gone:
-        both = await _made_ready(warm)
-        os.kill(both[which], signal.SIGKILL)
-        await _ended(both)
-        with trio.fail_after(5):
-            await gone.wait()
-        async with warm.open_process(spec) as process:
-            assert await process.wait() == Exit(code=0)
+    os.kill(waiting.both[which], signal.SIGKILL)
+    with trio.fail_after(5):
+        await waiting.gone.wait()
+    await _ended(waiting.both)
+    async with warm.open_process(waiting.spec) as process:
+        assert await process.wait() == Exit(code=0)
     assert told[-1].startswith("started warm")
 
 
@@ -630,7 +628,6 @@ async def test_what_cannot_be_watched_for_want_of_a_descriptor_can_be_taken(
         assert not gone.is_set()
         async with warm.open_process(spec) as process:
             assert process.identity.pid in both
-            assert await process.wait() == Exit(code=0)
 
 
 @pytest.fixture
@@ -688,7 +685,7 @@ async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
     warm: WarmRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as where the files are another kind of project's than their user's last ones were."""
-    monkeypatch.setattr(reservations, "_UNUSED_S", 0.05, raising=False)
+    monkeypatch.setattr(reservations, "_UNUSED_S", 0.05)
     spec = make()
     assert await settled(warm, spec)
     (live,) = [slot.live for slot in warm.templates._slots.values()]
@@ -697,9 +694,7 @@ async def test_what_was_begun_and_is_not_asked_for_ends_before_its_preview_does(
         both = await _made_ready(warm)
         async with warm.open_process(replace(spec, warm=None)) as process:
             assert await process.wait() == Exit(code=0)
-            with trio.fail_after(5):
-                while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
-                    await trio.sleep(0.005)
+            await _ended(both)
         assert (warm._reservations._unused, live.uses) == ({}, 0)
         async with warm.open_process(spec) as process:
             assert await process.wait() == Exit(code=0)

@@ -149,8 +149,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def open_rig(settings: Settings, groups: CgroupTree | None = None) -> AsyncIterator[Rig]:
-    source, runtime = MemorySource(), LightRuntime(groups)
+async def open_rig(
+    settings: Settings, groups: CgroupTree | None = None, runtime: LightRuntime | None = None
+) -> AsyncIterator[Rig]:
+    source, runtime = MemorySource(), runtime or LightRuntime(groups)
     async with open_service(settings, generations=source, runtime=runtime) as service:
         yield Rig(service, source, runtime)
 

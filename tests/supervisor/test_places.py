@@ -11,17 +11,17 @@ from unittest.mock import Mock
 
 import pytest
 import trio
-from supervisor_kit import ANN, BOB, LightRuntime, MemorySource, Rig, open_descriptors
+from supervisor_kit import ANN, BOB, LightRuntime, Rig, ask, open_descriptors, open_rig
 
 from preview.detection import Server
 from preview.errors import NoPortFree
 from preview.lifecycle import State
 from preview.runtime import ProcessSpec, bind_in_range
-from preview.service import open_service
 from preview.settings import Settings
 from preview.supervisor import place as place_module
 from preview.supervisor import places as places_module
 from preview.supervisor.cleanup import clean_once
+from preview.supervisor.known_starts import KnownStarts, Start
 from preview.supervisor.place import Place
 from preview.supervisor.places import Places
 from preview.supervisor.workspace import workspace_root
@@ -88,6 +88,15 @@ class PlacesRig(Rig):
     def _ready(self) -> list[Place]:
         return [one for one in self.places._places.values() if one.is_ready]
 
+    @property
+    def known(self) -> KnownStarts:
+        return self.service.previews._house.known
+
+    def start_of(self, generation_id: str) -> Start:
+        start = self.known.find(generation_id, ANN.id)
+        assert start is not None
+        return start
+
     async def is_made(self, key: str) -> None:
         await until(lambda: key in self.places._places and self.places._places[key].is_ready)
 
@@ -106,9 +115,9 @@ def listens(port: int) -> bool:
 
 @asynccontextmanager
 async def open_places(settings: Settings) -> AsyncIterator[PlacesRig]:
-    source, runtime = MemorySource(), BeginningRuntime()
-    async with open_service(settings, generations=source, runtime=runtime) as service:
-        yield PlacesRig(service, source, runtime)
+    runtime = BeginningRuntime()
+    async with open_rig(settings, runtime=runtime) as opened:
+        yield PlacesRig(opened.service, opened.source, runtime)
 
 
 @pytest.fixture
@@ -139,7 +148,7 @@ async def test_the_next_launch_takes_it_and_another_is_made(rig: PlacesRig) -> N
     port = place.port
     second = await rig.running(generation_id="g2")
     assert (second.id, second.record.port, second.record.state) == (place.id, port, State.RUNNING)
-    assert listens(port)
+    assert b"200" in await ask(second)
     (following,) = await rig.ahead()
     assert following.id not in {place.id, second.id}
     await rig.service.previews.stop("g2")
@@ -172,11 +181,9 @@ async def test_whoever_nothing_is_known_of_takes_none(rig: PlacesRig) -> None:
 async def test_one_for_another_environment_is_not_taken(rig: PlacesRig) -> None:
     await rig.running()
     (place,) = await rig.ahead()
-    known = rig.service.previews._house.known
-    start = known.find("g1", ANN.id)
-    assert start is not None
+    start = rig.start_of("g1")
     elsewhere = replace(start.environment, directory=Path("/elsewhere"))
-    known.note("g2", ANN.id, elsewhere, start.study)
+    rig.known.note("g2", ANN.id, elsewhere, start.study)
     second = await rig.running(generation_id="g2")
     assert second.id != place.id
 
@@ -184,11 +191,9 @@ async def test_one_for_another_environment_is_not_taken(rig: PlacesRig) -> None:
 async def test_there_are_as_many_as_the_settings_allow_and_the_last_used_stay(rig: PlacesRig) -> None:
     await rig.running()
     (first,) = await rig.ahead()
-    known = rig.service.previews._house.known
-    start = known.find("g1", ANN.id)
-    assert start is not None
+    start = rig.start_of("g1")
     for number, name in enumerate(("two", "three"), start=2):
-        known.expect(replace(start, environment=replace(start.environment, directory=Path(f"/{name}"))))
+        rig.known.expect(replace(start, environment=replace(start.environment, directory=Path(f"/{name}"))))
         await rig.is_made(name)
         assert rig.places.holds(first.id) == (number == 2)
     await rig.gone(first)
@@ -266,11 +271,9 @@ async def test_one_that_cannot_listen_is_nobody_s_failure(rig: PlacesRig, monkey
 async def test_what_is_not_forked_takes_none_though_its_environment_is_the_same(rig: PlacesRig) -> None:
     await rig.running()
     (place,) = await rig.ahead()
-    known = rig.service.previews._house.known
-    start = known.find("g1", ANN.id)
-    assert start is not None
+    start = rig.start_of("g1")
     plan = replace(start.study.plan, server=Server.COMMAND, command=("true",))
-    known.note("g2", ANN.id, start.environment, replace(start.study, plan=plan))
+    rig.known.note("g2", ANN.id, start.environment, replace(start.study, plan=plan))
     second = await rig.running(generation_id="g2")
     assert second.id != place.id
 

@@ -8,11 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 import trio
 from handover_kit import body_of, reload, says, served, speaking, story
-from supervisor_kit import ANN, LightRuntime, MemorySource, Rig, ask
+from supervisor_kit import ANN, LightRuntime, Rig, ask, open_rig
 
 from preview.lifecycle import State
 from preview.runtime import NoSnapshot, ProcessSpec, RunningProcess, Snapshot
-from preview.service import open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview
 
@@ -77,16 +76,9 @@ class KeepingRuntime(LightRuntime):
             made.ended.set()
 
 
-@asynccontextmanager
-async def open_keeping(settings: Settings) -> AsyncIterator[Rig]:
-    source, runtime = MemorySource(), KeepingRuntime()
-    async with open_service(settings, generations=source, runtime=runtime) as service:
-        yield Rig(service, source, runtime)
-
-
 @pytest.fixture
 async def keeping(make_settings: Callable[..., Settings]) -> AsyncIterator[Rig]:
-    async with open_keeping(make_settings(warm_templates=1)) as opened:
+    async with open_rig(make_settings(warm_templates=1), runtime=KeepingRuntime()) as opened:
         yield opened
 
 
@@ -249,7 +241,7 @@ async def test_a_preview_that_is_stopped_does_not_wait_for_one_that_is_being_mad
 async def test_without_the_setting_there_is_none(
     make_settings: Callable[..., Settings], setting: dict[str, object]
 ) -> None:
-    async with open_keeping(make_settings(**{"warm_templates": 1, **setting})) as rig:
+    async with open_rig(make_settings(**{"warm_templates": 1, **setting}), runtime=KeepingRuntime()) as rig:
         preview = await rig.running(speaking())
         for _ in range(2):
             await restart(rig)

@@ -111,6 +111,30 @@ async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> 
     assert worker.begun == (["two", "three"] if who == "the first that waits" else ["one", "three"])
 
 
+@pytest.mark.parametrize("seconds", [0.3, 60], ids=["given back", "takes long"])
+async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
+    seconds: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    turns = Turns(1)
+    worker = Worker(turns)
+    async with trio.open_nursery() as nursery:
+        for name in ("one", "two"):
+            nursery.start_soon(worker.work, name, seconds)
+        await trio.testing.wait_all_tasks_blocked()
+        began = trio.current_time()
+        await turns.wait_idle()
+        assert sorted(worker.begun) == ["one", "two"]
+        least_s = 2 * min(seconds, LONGEST_S)
+        # One that takes long is looked at again only so often.
+        assert least_s <= trio.current_time() - began <= least_s + (LONGEST_S if seconds > LONGEST_S else 0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_waited_for_where_none_has_a_turn() -> None:
+    with trio.fail_after(1):
+        await Turns(1).wait_idle()
+
+
 async def test_a_turn_ends_with_a_failure() -> None:
     turns = Turns(1)
     with pytest.raises(ZeroDivisionError):
