@@ -149,6 +149,18 @@ class EnvironmentCache:
         """
         await self._compiler.compile(key)
 
+    async def key_of(self, request: EnvironmentRequest) -> str:
+        """The name of the environment that this request would get, whether there is one or not.
+
+        Raises:
+            EnvironmentFailed: A manifest cannot be read.
+            ConfigurationError: There is no Python as configured.
+
+        Cancellation: nothing changes.
+        """
+        # What there is to say of it is said when it is opened.
+        return (await self._recipe(request, lambda _line, _severity: None)).key
+
     async def is_shareable(self, request: EnvironmentRequest) -> bool:
         """Whether another copy of the project gets the same environment: not where a package of it lies in there.
 

@@ -4,6 +4,7 @@ from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
+    Begun,
     Excess,
     Exit,
     Held,
@@ -28,6 +29,7 @@ from preview.runtime.sandbox.view import interpreter_paths
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
+    "Begun",
     "ColdStarts",
     "Excess",
     "Exit",

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot
+from preview.runtime.interface import Begun, NoSnapshot, ProcessSpec, Snapshot
 
 __all__ = ["ColdStarts"]
 
@@ -21,6 +21,11 @@ class ColdStarts:
         gone = trio.Event()
         gone.set()
         yield gone
+
+    @asynccontextmanager
+    async def begin(self, _spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+        """See ``Runtime``: nothing is reserved. Cancellation: nothing changes."""
+        yield None
 
     async def wait_prepared(self, _spec: ProcessSpec) -> bool:
         """See ``Runtime``: there is no such thing. Cancellation: nothing changes."""

@@ -17,6 +17,7 @@ from preview.isolation import Network
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
+    "Begun",
     "Excess",
     "Exit",
     "Held",
@@ -244,6 +245,16 @@ class Snapshot(Protocol):
         """
 
 
+class Begun(Protocol):
+    """A process that runs already, as what its start is likely to be; see ``Runtime.begin``."""
+
+    async def wait(self) -> bool:
+        """Whether it runs, once that is known. Cancellation: nothing changes."""
+
+    def is_for(self, spec: ProcessSpec) -> bool:
+        """Whether this start would have been the very same one, and ``open_process`` gives what has begun."""
+
+
 class Runtime(Protocol):
     """Starts process trees in one manner (plain, sandboxed, warm, and so on)."""
 
@@ -287,6 +298,19 @@ class Runtime(Protocol):
 
         Yields:
             Set once there is nothing to be taken, or not any more.
+        """
+
+    def begin(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Begun | None]:
+        """Let what was reserved for this preview run already: it was not decided yet that this is its start.
+
+        ``open_process`` of the same start goes on with it, and ends it; who asks for another one is to leave this
+        first. What it prints, and says over its control channel, waits until then.
+
+        Args:
+            spec: The whole of a start. Its folders hold the code.
+
+        Yields:
+            None where nothing was reserved that it could be; then nothing of it runs.
         """
 
     async def wait_prepared(self, spec: ProcessSpec) -> bool:

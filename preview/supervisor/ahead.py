@@ -17,6 +17,7 @@ from preview.generations import Generation
 from preview.settings import Settings
 from preview.supervisor.disk import check_free_disk
 from preview.supervisor.house import House
+from preview.supervisor.known_starts import Start
 from preview.supervisor.planning import hold_environment, is_shareable
 from preview.supervisor.study import Study
 from preview.supervisor.warming import prepare_template
@@ -104,7 +105,7 @@ async def _build(generation: Generation, house: House) -> None:
                     "environment built ahead",
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
-            house.known.note(generation.id, generation.user_id, environment, study)
+            house.known.note(Start(generation.id, generation.project_id, environment, study), generation.user_id)
             prepare_template(house.settings, house.runtime, study, environment, project)
             if house.door is not None:
                 house.door.expect()

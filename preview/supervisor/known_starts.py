@@ -27,8 +27,10 @@ _MOST_KNOWN: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What something was started in, or made ready for."""
+    """What a generation was started in, or made ready for."""
 
+    generation_id: str
+    project_id: str
     environment: Environment
     study: Study
 
@@ -47,10 +49,10 @@ class KnownStarts:
         self._last: Start | None = None
         self._noted = trio.Event()
 
-    def note(self, generation_id: str, user_id: str, environment: Environment, study: Study) -> None:
-        """It is about to start in this environment, or will."""
-        start = Start(environment, replace(study, sources=None))
-        for known, name in ((self._known, generation_id), (self._of_users, user_id)):
+    def note(self, start: Start, user_id: str) -> None:
+        """It is about to start like this, or will."""
+        start = replace(start, study=replace(start.study, sources=None))
+        for known, name in ((self._known, start.generation_id), (self._of_users, user_id)):
             known[name] = start
             known.move_to_end(name)
             while len(known) > _MOST_KNOWN:

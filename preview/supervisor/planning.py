@@ -16,7 +16,7 @@ from preview.errors import EnvironmentFailed
 from preview.supervisor.house import House
 from preview.supervisor.study import Study
 
-__all__ = ["hold_environment", "is_shareable", "open_environment"]
+__all__ = ["environment_key", "hold_environment", "is_shareable", "open_environment"]
 
 
 @asynccontextmanager
@@ -50,6 +50,19 @@ async def hold_environment(house: House, study: Study, project: Path, report: Re
             # Megabytes, and whoever holds the study does so for as long as the preview lives.
             study.sources.forget()
         yield environment
+
+
+async def environment_key(house: House, study: Study, project: Path) -> str | None:
+    """The name of the environment that the plan wants, whether there is one or not; None for a Node project.
+
+    Raises:
+        EnvironmentFailed: A manifest cannot be read.
+
+    Cancellation: nothing changes.
+    """
+    if study.plan.toolchain is not Toolchain.PYTHON:
+        return None
+    return await house.environments.key_of(_request(study, project))
 
 
 async def is_shareable(house: House, study: Study, project: Path) -> bool:

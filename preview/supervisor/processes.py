@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import trio
 
@@ -14,7 +15,7 @@ from preview.settings import Settings
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.exits import explain_exit
 from preview.supervisor.limits import memory_error, stop_for_memory, tell, was_killed_for_memory
-from preview.supervisor.serving import Serving, run_serving
+from preview.supervisor.serving import Serving, UnderWay, run_serving
 from preview.supervisor.snapshots import KeptSnapshot, Snapshots
 from preview.supervisor.staging import Holds
 from preview.supervisor.steps import Stage
@@ -106,8 +107,12 @@ class Processes:
 
     # In
 
-    async def start(self, stage: Stage) -> Serving:
+    async def start(self, stage: Stage, under_way: UnderWay | None = None) -> Serving:
         """Start a process, which is the candidate until it is taken or dropped.
+
+        Args:
+            stage: What it is started from.
+            under_way: It, where it was begun already.
 
         Raises:
             LaunchFailed, OSError: It could not be started.
@@ -121,10 +126,11 @@ class Processes:
             except NoSnapshot as error:
                 self._preview.log.say(f"started anew: {error}")
                 self._snapshots.retire()
-        return await self._begin(stage, None)
+        return await self._begin(stage, None, under_way)
 
-    async def _begin(self, stage: Stage, kept: KeptSnapshot | None) -> Serving:
-        self._candidate = candidate = await self._nursery.start(run_serving, self._preview, stage, self, kept)
+    async def _begin(self, stage: Stage, kept: KeptSnapshot | None, under_way: UnderWay | None = None) -> Serving:
+        start = partial(run_serving, self._preview, stage, self, kept, under_way)
+        self._candidate = candidate = await self._nursery.start(start)
         started: Serving = candidate
         return started
 

@@ -8,7 +8,7 @@ Both are settled in ``conclude``, under a bounded shield.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -21,16 +21,18 @@ from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.lifecycle import State
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.conclude import conclude
+from preview.supervisor.early import Early, open_early
 from preview.supervisor.handover import Handover
 from preview.supervisor.holding import holding_of
 from preview.supervisor.house import House
-from preview.supervisor.known_starts import early_spec
+from preview.supervisor.known_starts import Start, early_spec
 from preview.supervisor.needs import watch_needs
 from preview.supervisor.network import choose_network
 from preview.supervisor.place import Place
 from preview.supervisor.planning import open_environment
 from preview.supervisor.processes import Processes
 from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
+from preview.supervisor.serving import UnderWay
 from preview.supervisor.snapshots import Snapshots
 from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan
 from preview.supervisor.steps import Stage, run_steps
@@ -38,7 +40,7 @@ from preview.supervisor.study import Study
 from preview.supervisor.turns import Turn
 from preview.supervisor.watch import watch_deadlines, watch_health
 from preview.supervisor.watch_disk import watch_disk
-from preview.supervisor.workspace import Workspace, open_workspace
+from preview.supervisor.workspace import Workspace, empty, open_workspace
 
 __all__ = ["House", "run_preview"]
 
@@ -91,30 +93,66 @@ def _expect_door(house: House) -> None:
 
 
 async def _live(preview: ActivePreview, house: House, workspace: Workspace) -> None:
-    record = preview.record
     _expect_door(house)
+    preview.directory = workspace.project
+    try:
+        why = await _start(preview, house, workspace)
+        if why is not None:
+            await empty(workspace)
+            await _start(preview, house, workspace, anew=why)
+    finally:
+        preview.directory = None
+
+
+async def _start(preview: ActivePreview, house: House, workspace: Workspace, *, anew: str | None = None) -> str | None:
+    """The preview, from its files to its end; or why what was begun early is not what these files want.
+
+    Then nothing of it runs, nobody has heard of it, and the folders are as it has left them.
+
+    Args:
+        preview: Whose.
+        house: For what all previews share.
+        workspace: Its folders are empty.
+        anew: Why it was not that; then nothing is begun early.
+    """
     async with _begun(preview, house, workspace):
-        preview.directory = workspace.project
-        try:
-            started = trio.current_time()
-            with trio.move_on_after(preview.startup_timeout_s) as scope:
-                await house.source.write_files(record.generation_id, workspace.project)
-            if scope.cancelled_caught:
-                raise StartupTimeout(
-                    f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
-                    timeout_s=preview.startup_timeout_s,
-                )
-            study = await decide(preview, house, workspace, is_still=True)
-            plan = study.plan
-            network = choose_network(house.settings, plan)
-            preview.holding = holding_of(house.settings, house.runtime, network)
-            await _accept(preview, house, workspace, plan)
-            preview.log.say(preview.holding.sentence())
-            preview.log.say(f"files ready in {trio.current_time() - started:.2f} s")
-            tell_plan(preview, plan)
-            await _in_environment(preview, house, workspace, study)
-        finally:
-            preview.directory = None
+        began = trio.current_time()
+        await _write_files(preview, house, workspace)
+        async with nullcontext() if anew else open_early(preview, house, workspace) as early:
+            study = await _decide(preview, house, workspace, early)
+            if isinstance(study, str):
+                return study
+            await _accept(preview, house, workspace, study.plan)
+            if anew:
+                preview.log.say(f"begun like the last one, and now anew: {anew}")
+            preview.log.say(f"files ready in {trio.current_time() - began:.2f} s")
+            tell_plan(preview, study.plan)
+            await _in_environment(preview, house, workspace, study, early)
+    return None
+
+
+async def _write_files(preview: ActivePreview, house: House, workspace: Workspace) -> None:
+    with trio.move_on_after(preview.startup_timeout_s) as scope:
+        await house.source.write_files(preview.record.generation_id, workspace.project)
+    if scope.cancelled_caught:
+        raise StartupTimeout(
+            f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
+            timeout_s=preview.startup_timeout_s,
+        )
+
+
+async def _decide(preview: ActivePreview, house: House, workspace: Workspace, early: Early | None) -> Study | str:
+    """How it starts; or why that is not what was begun. What it reaches is decided too."""
+    try:
+        study = await decide(preview, house, workspace, is_still=early is None)
+        preview.holding = holding_of(house.settings, house.runtime, choose_network(house.settings, study.plan))
+        why = None if early is None else await early.differs(study)
+    except PreviewError as error:
+        if early is None or isinstance(error, StartupTimeout):
+            raise
+        # It may be what has begun that stands in the way.
+        why = error.message
+    return why or study
 
 
 @asynccontextmanager
@@ -151,12 +189,20 @@ async def _accept(preview: ActivePreview, house: House, workspace: Workspace, pl
     await house.store.insert(preview.record)
     preview.stored = True
     preview.accepted.set()
+    if preview.holding is not None:
+        preview.log.say(preview.holding.sentence())
 
 
-async def _in_environment(preview: ActivePreview, house: House, workspace: Workspace, study: Study) -> None:
+async def _in_environment(
+    preview: ActivePreview, house: House, workspace: Workspace, study: Study, early: Early | None
+) -> None:
     async with open_environment(house, study, workspace.project, report_to(preview)) as environment:
         preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
-        house.known.note(preview.record.generation_id, preview.record.user_id, environment, study)
+        record = preview.record
+        house.known.note(Start(record.generation_id, record.project_id, environment, study), record.user_id)
+        if early is not None:
+            await _serve(preview, house, replace(early.stage, environment=environment), early.turn, early.under_way)
+            return
         stage = make_stage(preview, house, workspace, study, environment)
         async with house.starting.open_turn(partial(_tell_waiting, preview)) as turn:
             await run_steps(preview, stage)
@@ -167,7 +213,9 @@ def _tell_waiting(preview: ActivePreview, ahead: int) -> None:
     preview.log.say(f"it waits for its turn: {ahead} {'start is' if ahead == 1 else 'starts are'} ahead")
 
 
-async def _serve(preview: ActivePreview, house: House, stage: Stage, turn: Turn) -> None:
+async def _serve(
+    preview: ActivePreview, house: House, stage: Stage, turn: Turn, under_way: UnderWay | None = None
+) -> None:
     """The preview's nurseries: environments end after the processes that run in them, these after their watchers."""
     async with trio.open_nursery() as holders:
         holds, snapshots = Holds(holders), Snapshots(preview, holders)
@@ -176,7 +224,7 @@ async def _serve(preview: ActivePreview, house: House, stage: Stage, turn: Turn)
             async with trio.open_nursery() as servings:
                 processes = Processes(preview, house.settings, servings, holds, snapshots)
                 served.append(processes)
-                await _supervise(preview, house, stage, processes, servings, turn)
+                await _supervise(preview, house, stage, processes, servings, turn, under_way)
         finally:
             snapshots.retire()
             holds.release()
@@ -184,12 +232,18 @@ async def _serve(preview: ActivePreview, house: House, stage: Stage, turn: Turn)
 
 
 async def _supervise(
-    preview: ActivePreview, house: House, stage: Stage, processes: Processes, servings: trio.Nursery, turn: Turn
+    preview: ActivePreview,
+    house: House,
+    stage: Stage,
+    processes: Processes,
+    servings: trio.Nursery,
+    turn: Turn,
+    under_way: UnderWay | None,
 ) -> None:
     """Start the first process, then watch over the preview, whichever of its processes serves."""
     services, since_seq = stage.plan.services, preview.log.last_seq
     try:
-        processes.take(await processes.start(stage))
+        processes.take(await processes.start(stage, under_way))
     except (PreviewError, OSError) as error:
         # Out of a nursery it would come in a group.
         preview.fail(_as_failure(preview, error))

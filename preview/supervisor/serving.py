@@ -7,6 +7,8 @@ cancelling its scope, as the preview is by its own.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,7 @@ from preview.supervisor.limits import tell_output, watch_usage
 from preview.supervisor.snapshots import KeptSnapshot, using
 from preview.supervisor.steps import Stage
 
-__all__ = ["Serving", "run_serving"]
+__all__ = ["Serving", "UnderWay", "run_serving", "serving_spec"]
 
 # What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
 # tree keeps open must not hold up the end.
@@ -94,11 +96,33 @@ class Serving:
         return [line.message for line in recent if line.seq in numbers][-_LAST_LINES:]
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A process that was begun before it was decided to start it so.
+
+    Attributes:
+        spec: What it runs as.
+        control: Its channel.
+        held: Ends the channel.
+    """
+
+    spec: ProcessSpec
+    control: Control
+    held: ExitStack
+
+    @contextmanager
+    def channel(self) -> Iterator[Control]:
+        """Its channel, which ends with this."""
+        with self.held.pop_all():
+            yield self.control
+
+
 async def run_serving(
     preview: ActivePreview,
     stage: Stage,
     keeper: Keeper,
     kept: KeptSnapshot | None = None,
+    under_way: UnderWay | None = None,
     *,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -109,6 +133,7 @@ async def run_serving(
         stage: What it is started from.
         keeper: Is told what it does.
         kept: A snapshot of this stage that it is started from.
+        under_way: The process, where it was begun already.
         task_status: Gets the process.
 
     Raises:
@@ -120,8 +145,9 @@ async def run_serving(
     """
     over = trio.Event()
     try:
-        with open_control() as control, using(kept) as snapshot, trio.CancelScope() as scope:
-            spec = _spec(preview, stage, control)
+        channel = open_control() if under_way is None else under_way.channel()
+        with channel as control, using(kept) as snapshot, trio.CancelScope() as scope:
+            spec = serving_spec(preview, stage, control) if under_way is None else under_way.spec
             async with (snapshot or stage.runtime).open_process(spec) as process:
                 control.has_started()
                 serving = Serving(stage, spec, process, control, scope, over=over)
@@ -131,7 +157,18 @@ async def run_serving(
         over.set()
 
 
-def _spec(preview: ActivePreview, stage: Stage, control: Control) -> ProcessSpec:
+def serving_spec(preview: ActivePreview, stage: Stage, control: Control, *, number: int | None = None) -> ProcessSpec:
+    """What starts a process that serves; from then on the preview's port listens, where its program does not itself.
+
+    Args:
+        preview: Whose.
+        stage: What it is started from.
+        control: Its channel.
+        number: See ``Stage.spec``.
+
+    Raises:
+        LaunchFailed: A folder or a program is not there.
+    """
     plan, project = stage.plan, stage.workspace.project
     port, origin = preview.record.port or 0, preview.record.base_url or ""
     own_port = port if listens_itself(plan) else None
@@ -146,6 +183,7 @@ def _spec(preview: ActivePreview, stage: Stage, control: Control) -> ProcessSpec
         server_variables(plan, preview.listener, control.theirs, stage.variables),
         control=control,
         port=own_port,
+        number=number,
     )
 
 

@@ -75,6 +75,7 @@ class Stage:
         *,
         control: Control | None = None,
         port: int | None = None,
+        number: int | None = None,
     ) -> ProcessSpec:
         """One process of this preview.
 
@@ -85,6 +86,7 @@ class Stage:
             variables: Its environment.
             control: Its channel, if it serves: then it inherits the listening socket, too.
             port: Where it listens by itself.
+            number: Which process of the preview it is; None: the next one.
         """
         settings = self.settings
         return ProcessSpec(
@@ -100,7 +102,7 @@ class Stage:
             loopback_ports=settings.loopback_ports,
             port=port,
             slot=preview.record.port or 0,
-            number=preview.next_number(),
+            number=preview.next_number() if number is None else number,
             control=None if control is None else control.theirs,
             # Steps are programs of their own.
             warm=None if control is None else self.warm,

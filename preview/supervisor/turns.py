@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -64,10 +64,24 @@ class Turns:
         Cancellation: the turn is the next one's.
         """
         await self._wait(waits)
+        with self._begin() as turn:
+            # There may be room for the next one, too.
+            self._wake_first()
+            yield turn
+
+    @contextmanager
+    def open_turn_now(self) -> Iterator[Turn | None]:
+        """A turn as from ``open_turn``, where it is one's at once."""
+        if self._waiting or not self._has_room():
+            yield None
+            return
+        with self._begin() as turn:
+            yield turn
+
+    @contextmanager
+    def _begin(self) -> Iterator[Turn]:
         turn = Turn(self._end)
         self._held[turn] = trio.current_time() + _LONGEST_S
-        # There may be room for the next one, too.
-        self._wake_first()
         try:
             yield turn
         finally:

@@ -15,7 +15,7 @@ from preview.removal import remove_folder
 from preview.settings import Settings
 from preview.spreading import spread_below
 
-__all__ = ["Workspace", "make_roots", "open_workspace", "remove_tree", "workspace_root"]
+__all__ = ["Workspace", "empty", "make_roots", "open_workspace", "remove_tree", "workspace_root"]
 
 log = structlog.get_logger(__name__)
 
@@ -73,14 +73,30 @@ async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[W
     root = workspace_root(settings) / preview_id
     workspace = Workspace(root, root / "project", root / "tmp", settings.resolved_db_path / preview_id)
     try:
-        for folder in (workspace.root, workspace.project, workspace.temp, workspace.database):
-            folder.mkdir(mode=0o700, parents=True)
+        _make(workspace)
         yield workspace
     finally:
         with trio.move_on_after(_REMOVE_BUDGET_S, shield=True) as scope:
             await remove_tree(workspace.root, workspace.database)
         if scope.cancelled_caught:
             log.error("folder not removed in time", preview_id=preview_id, directory=str(root))
+
+
+async def empty(workspace: Workspace) -> None:
+    """Let its folders be as new, whatever is in there. Nothing may run in there.
+
+    Raises:
+        OSError: Something stays.
+
+    Cancellation: some is removed, and the folders may not be there; whoever has opened it removes the rest.
+    """
+    await remove_tree(workspace.root, workspace.database)
+    _make(workspace)
+
+
+def _make(workspace: Workspace) -> None:
+    for folder in (workspace.root, workspace.project, workspace.temp, workspace.database):
+        folder.mkdir(mode=0o700, parents=True)
 
 
 async def remove_tree(*directories: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor import known_starts
-from preview.supervisor.known_starts import KnownStarts, early_spec
+from preview.supervisor.known_starts import KnownStarts, Start, early_spec
 from preview.supervisor.study import Studies, Study
 from preview.supervisor.workspace import Workspace
 
@@ -46,8 +46,8 @@ async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_l
 ) -> None:
     known = KnownStarts()
     assert key_of(known, tmp_path, "g1", "ann") is None
-    known.note("g1", "ann", environment(tmp_path, "one"), study)
-    known.note("g2", "ann", environment(tmp_path, "two"), study)
+    known.note(Start("g1", "p", environment(tmp_path, "one"), study), "ann")
+    known.note(Start("g2", "p", environment(tmp_path, "two"), study), "ann")
     assert key_of(known, tmp_path, "g1", "ann") == "one"
     assert key_of(known, tmp_path, "never seen", "ann") == "two"
     assert key_of(known, tmp_path, "never seen", "bob") is None
@@ -59,7 +59,7 @@ async def test_what_was_used_longest_ago_is_forgotten(
     monkeypatch.setattr(known_starts, "_MOST_KNOWN", 2)
     known = KnownStarts()
     for name in ("one", "two", "three"):
-        known.note(f"of {name}", f"user {name}", environment(tmp_path, name), study)
+        known.note(Start(f"of {name}", "p", environment(tmp_path, name), study), f"user {name}")
     assert key_of(known, tmp_path, "of one", "user one") is None
     assert key_of(known, tmp_path, "of two", "user x") == "two"
     assert key_of(known, tmp_path, "x", "user three") == "three"

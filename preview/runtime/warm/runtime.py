@@ -6,7 +6,6 @@ cannot be given to a fork, or the project wants what a template cannot know, the
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -16,22 +15,19 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 import trio
 
 from preview.isolation import Network
-from preview.runtime.cgroups import CgroupTree
-from preview.runtime.groups import enter, open_group
-from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess, WarmStart
+from preview.runtime.groups import open_group
+from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
 from preview.runtime.process import open_tree
 from preview.runtime.sandbox.fence import fence
-from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.runtime import SandboxRuntime
-from preview.runtime.sandbox.view import View
+from preview.runtime.warm.begun import Begun, open_begun
 from preview.runtime.warm.cold_cases import check_project, check_start
-from preview.runtime.warm.command import TemplateBox, template_view_paths, user_of
+from preview.runtime.warm.command import user_of
 from preview.runtime.warm.forking import NotForked, request_fork
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
@@ -40,19 +36,13 @@ from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.reservations import Reservations
 from preview.runtime.warm.reserved import HeldIn
 from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
-from preview.runtime.warm.template_process import NoTemplate, Template, open_template
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.template_making import open_template_for
+from preview.runtime.warm.template_process import NoTemplate, Template
+from preview.runtime.warm.wanted import Wanted, wanted_by
 
-__all__ = ["WarmRuntime", "open_template_for", "open_warm_runtime", "wanted_by"]
+__all__ = ["WarmRuntime", "open_warm_runtime"]
 
 log = structlog.get_logger(__name__)
-
-# Its processes are forks on their way, which leave the group; none but packages that want to needs more.
-_TEMPLATE_PROCESSES = 512
-_TEMPLATE_CPU_CORES = 1.0
-_TEMP_BYTES = 16 << 20
-# It is known only once it has imported all; meanwhile it may take more.
-_MEMORY_SLACK = 2
 
 
 class WarmRuntime:
@@ -68,6 +58,8 @@ class WarmRuntime:
         self._cold = cold
         self._pool = pool
         self._timeout_s = timeout_s
+        # By preview; each is in there for as long as its ``begin`` is open, or until its start has it.
+        self._begun: dict[str, Begun] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
         self._why_never = why_never(cold.parts)
         if self._why_never is not None:
@@ -155,6 +147,33 @@ class WarmRuntime:
         """See ``Runtime``."""
         return self._reservations.reserve(spec, stays=stays)
 
+    @asynccontextmanager
+    async def begin(self, spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+        """See ``Runtime``. Cancellation: what has begun is gone, unless its start has it."""
+        template = self._template_of(spec)
+        reserved = None if template is None else self._reservations.take(spec.preview_id)
+        if template is None or reserved is None:
+            yield None
+            return
+        begun = Begun(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
+        self._begun[spec.preview_id] = begun
+        try:
+            async with open_begun(begun, reserved, self._cold.give_files):
+                yield begun
+        finally:
+            self._begun.pop(spec.preview_id, None)
+
+    def _template_of(self, spec: ProcessSpec) -> Template | None:
+        """What such a start is forked from now; None where it is a cold one."""
+        try:
+            self._check(spec)
+            assert spec.warm is not None, "it was checked"  # noqa: S101
+            template = self._pool.current(wanted_by(spec, spec.warm))
+            check_project(spec, spec.warm, template.told)
+        except NoTemplate:
+            return None
+        return template
+
     def _can_reserve(self, spec: ProcessSpec) -> bool:
         """Whether it is worth while; where it is not, the start says why, if there is anything to say."""
         try:
@@ -191,6 +210,12 @@ class WarmRuntime:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         async with AsyncExitStack() as held:
+            begun = None if parks else await self._take_begun(spec)
+            if begun is not None:
+                process, template, ends = begun
+                held.push_async_exit(ends)
+                yield process, _sentence(template)
+                return
             reserved = None if parks else self._reservations.take(spec.preview_id)
             if reserved is not None:
                 # This start's own from here on: what does not come to be ends with it.
@@ -209,7 +234,16 @@ class WarmRuntime:
             process = await fork.request.complete(spec, fork.group, parks=parks)
             with closing(process):
                 async with open_tree(process, spec):
-                    yield process, f"started warm: {fork.template.told.imported} modules were there already"
+                    yield process, _sentence(fork.template)
+
+    async def _take_begun(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
+        """What runs as this start already. Cancellation: it is ``begin``'s to end."""
+        begun = self._begun.get(spec.preview_id)
+        if begun is None or not begun.is_same(spec):
+            return None
+        await begun.wait()
+        self._begun.pop(spec.preview_id, None)
+        return begun.take()
 
     def _check(self, spec: ProcessSpec) -> None:
         if self._why_never is not None:
@@ -226,16 +260,8 @@ class WarmRuntime:
             raise
 
 
-def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
-    """What the template of such a process is made of."""
-    return Wanted(
-        key=warm.key,
-        python=Path(spec.argv[0]),
-        launchers=warm.launcher.parent,
-        readable=tuple(spec.readable),
-        modules=frozenset(warm.modules),
-        anchors=tuple(warm.anchors),
-    )
+def _sentence(template: Template) -> str:
+    return f"started warm: {template.told.imported} modules were there already"
 
 
 @asynccontextmanager
@@ -264,37 +290,3 @@ async def open_warm_runtime(
                 pool.want(wanted)
         yield runtime
         nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def open_template_for(
-    cold: SandboxRuntime, wanted: Wanted, bounds: Bounds, timeout_s: float
-) -> AsyncIterator[Template]:
-    """A template in a sandbox like a preview's, and in a control group of its own; see ``open_template``.
-
-    Cancellation: it is gone (bounded).
-    """
-    parts = cold.parts
-    readable = template_view_paths((*wanted.readable, wanted.launchers))
-    view = View(readable, (), parts.etc, Network.NONE, _TEMP_BYTES, covered=wanted.anchors)
-    box = TemplateBox(view, own_users=parts.own_users, filter=compile_filter(for_template=True))
-    async with (
-        _open_group(parts.groups, wanted.key, bounds) as prefix,
-        open_template(box, wanted, prefix=prefix, timeout_s=timeout_s) as template,
-    ):
-        yield template
-
-
-@asynccontextmanager
-async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[list[str]]:
-    """A control group for the template, and what stands ahead of its command line."""
-    if groups is None:
-        yield []
-        return
-    async with groups.open(
-        f"template-{key}-{secrets.token_hex(4)}",
-        memory_bytes=_MEMORY_SLACK * bounds.memory_bytes,
-        cpu_cores=_TEMPLATE_CPU_CORES,
-        processes=_TEMPLATE_PROCESSES,
-    ) as group:
-        yield enter(group)

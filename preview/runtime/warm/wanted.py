@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Wanted"]
+from preview.runtime.interface import ProcessSpec, WarmStart
+
+__all__ = ["Wanted", "wanted_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,15 @@ def _texts(value: object) -> list[str]:
     if not isinstance(value, list):
         raise TypeError("a list is missing")
     return [_text(one) for one in value]
+
+
+def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
+    """What the template of such a process is made of."""
+    return Wanted(
+        key=warm.key,
+        python=Path(spec.argv[0]),
+        launchers=warm.launcher.parent,
+        readable=tuple(spec.readable),
+        modules=frozenset(warm.modules),
+        anchors=tuple(warm.anchors),
+    )

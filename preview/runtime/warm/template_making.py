@@ -1,0 +1,61 @@
+"""Makes a template: in a sandbox like a preview's, and in a control group of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from preview.isolation import Network
+from preview.runtime.cgroups import CgroupTree
+from preview.runtime.groups import enter
+from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.runtime import SandboxRuntime
+from preview.runtime.sandbox.view import View
+from preview.runtime.warm.command import TemplateBox, template_view_paths
+from preview.runtime.warm.pool import Bounds
+from preview.runtime.warm.template_process import Template, open_template
+from preview.runtime.warm.wanted import Wanted
+
+__all__ = ["open_template_for"]
+
+# Its processes are forks on their way, which leave the group; none but packages that want to needs more.
+_TEMPLATE_PROCESSES = 512
+_TEMPLATE_CPU_CORES = 1.0
+_TEMP_BYTES = 16 << 20
+# It is known only once it has imported all; meanwhile it may take more.
+_MEMORY_SLACK = 2
+
+
+@asynccontextmanager
+async def open_template_for(
+    cold: SandboxRuntime, wanted: Wanted, bounds: Bounds, timeout_s: float
+) -> AsyncIterator[Template]:
+    """A template in a sandbox like a preview's, and in a control group of its own; see ``open_template``.
+
+    Cancellation: it is gone (bounded).
+    """
+    parts = cold.parts
+    readable = template_view_paths((*wanted.readable, wanted.launchers))
+    view = View(readable, (), parts.etc, Network.NONE, _TEMP_BYTES, covered=wanted.anchors)
+    box = TemplateBox(view, own_users=parts.own_users, filter=compile_filter(for_template=True))
+    async with (
+        _open_group(parts.groups, wanted.key, bounds) as prefix,
+        open_template(box, wanted, prefix=prefix, timeout_s=timeout_s) as template,
+    ):
+        yield template
+
+
+@asynccontextmanager
+async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[list[str]]:
+    """A control group for the template, and what stands ahead of its command line."""
+    if groups is None:
+        yield []
+        return
+    async with groups.open(
+        f"template-{key}-{secrets.token_hex(4)}",
+        memory_bytes=_MEMORY_SLACK * bounds.memory_bytes,
+        cpu_cores=_TEMPLATE_CPU_CORES,
+        processes=_TEMPLATE_PROCESSES,
+    ) as group:
+        yield enter(group)
