@@ -17,7 +17,7 @@ import trio
 from runtime_kit import Start, application, open_driver, read_all, read_line, unprivileged_python
 
 from preview.runtime import Exit, SandboxRuntime, proctree
-from preview.runtime.sandbox.filter import _ABSENT, _FAMILIES, _NAMESPACES, _REFUSED
+from preview.runtime.sandbox.filter import _ABSENT, _ANSWERED, _FAMILIES, _NAMESPACES, _REFUSED
 
 _SIGCHLD = int(signal.SIGCHLD)
 
@@ -45,6 +45,13 @@ async def test_each_refused_call_is_refused(start_caged: Start) -> None:
 async def test_calls_that_programs_do_without_are_absent(start_caged: Start) -> None:
     found = await called(start_caged, [(name, number, [-1] * 6) for name, number in numbers(_ABSENT).items()])
     assert {name: code for name, code in found.items() if code != errno.ENOSYS} == {}
+
+
+async def test_nobody_waits_for_the_disk(start_caged: Start) -> None:
+    # Were a call let through, it would say EBADF.
+    found = await called(start_caged, [(name, number, [-1] * 6) for name, number in numbers(_ANSWERED).items()])
+    assert "fdatasync" in found
+    assert set(found.values()) == {0}
 
 
 @pytest.mark.parametrize("flag", _NAMESPACES, ids=hex)

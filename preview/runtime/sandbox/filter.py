@@ -4,6 +4,10 @@ It refuses what a web application has no use for and what has let programs out o
 mounts, kernel modules, BPF, keys, other processes' memory, io_uring, sockets of other families than the usual ones.
 The list follows what Docker's default profile refuses (docs.docker.com, "Seccomp security profiles for Docker"), and
 flatpak's. A refused call gives EPERM, or ENOSYS where programs look for that and fall back on another way.
+
+Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end with
+it, and outlast neither the machine nor a loss of power anyway. A database that is made anew waits for the disk with each
+of its tables; and one ``sync`` would have everybody wait (systemd-nspawn(1) does the same for ``--suppress-sync``).
 """
 
 from __future__ import annotations
@@ -55,6 +59,7 @@ _REFUSED = (
 _FOR_FORKS = frozenset({"unshare", "mount", "move_mount", "open_tree"})
 # Looked for and done without: glibc falls back to clone(2), libuv to a pool of threads.
 _ABSENT = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
+_ANSWERED = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range")
 # Local, IPv4, IPv6, and asking for network interfaces (getifaddrs(3)). AF_VSOCK reaches a virtual machine's host from
 # any network namespace; others are kernel code that nobody looks at.
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
@@ -77,6 +82,7 @@ def compile_filter(*, for_template: bool = False) -> bytes:
         raise ConfigurationError("libseccomp is missing; install the package libseccomp2.") from error
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     refused, absent = pyseccomp.ERRNO(errno.EPERM), pyseccomp.ERRNO(errno.ENOSYS)
+    answered = pyseccomp.ERRNO(0)
 
     def add(action: int, name: str, *conditions: object) -> None:
         # A call that this architecture (or this libseccomp) does not know cannot be made under its name either.
@@ -88,6 +94,8 @@ def compile_filter(*, for_template: bool = False) -> bytes:
             add(refused, name)
     for name in _ABSENT:
         add(absent, name)
+    for name in _ANSWERED:
+        add(answered, name)
     for flag in _NAMESPACES:
         add(refused, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
     for request in (_TIOCSTI, _TIOCLINUX):
