@@ -32,7 +32,7 @@ __all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "
 
 _SWITCH_S = 0.0005
 # Some projects of 1,000 lines; 10 MiB, were all of it garbage.
-_COLLECT_OBJECTS = 100_000
+_COLLECT_OBJECTS = 300_000
 
 T = TypeVar("T")
 
