@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from preview.lifecycle import State
 from preview.runtime.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange
+from preview.supervisor import ActivePreview, FilesChange, run
 from preview.supervisor.place import Place
+from preview.supervisor.staging import decide
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """
@@ -214,3 +215,49 @@ async def place_made_ahead(rig: Rig) -> Place:
         await trio.sleep(0.01)
     (place,) = ready
     return place
+
+
+RUNS = "open('runs', 'a').write('x')\n"
+
+
+async def started_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, plan: StartPlan) -> ActivePreview:
+    """Start code that was never seen, by this plan, which is known only once it runs."""
+    kind = KINDS["fastapi"]
+    await start(rig, kind, "one")
+    await rig.service.previews.stop("g1")
+    await place_made_ahead(rig)
+
+    async def late(preview: ActivePreview, *arguments: Any, is_still: bool) -> Any:
+        while not is_still and not runs_file(preview).exists():  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.002)
+        return await decide(preview, *arguments, is_still=is_still)
+
+    monkeypatch.setattr(run, "decide", late)
+    return await rig.start({**kind.files("two"), kind.file: RUNS + kind.app}, plan)
+
+
+def runs_file(preview: ActivePreview) -> Path:
+    assert preview.directory is not None
+    return preview.directory / "runs"
+
+
+async def test_new_code_runs_before_its_files_are_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview = await started_again(rig, monkeypatch, KINDS["fastapi"].plan)
+    assert (await looked(preview))["version"] == "two"
+    assert runs_file(preview).read_text() == "x"
+    (sentence,) = (line for line in story(preview) if line.startswith("started "))
+    assert sentence.startswith("started warm: ")
+
+
+async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_first_time_is_left(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"COLOUR": Variable("COLOUR", "red", Origin.PROJECT)}
+    preview = await started_again(rig, monkeypatch, replace(KINDS["fastapi"].plan, variables=given))
+    found = await looked(preview)
+    assert (found["version"], found["variables"]["COLOUR"]) == ("two", "red")
+    assert runs_file(preview).read_text() == "x"
+    assert sum("now anew" in line for line in story(preview)) == 1
+    runtime = rig.service.previews._house.runtime
+    assert isinstance(runtime, WarmRuntime)
+    assert runtime._begun == {}

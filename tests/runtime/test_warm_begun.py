@@ -1,0 +1,278 @@
+"""A reserved fork that runs before its start is decided: what a start takes over, and what becomes of it otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from runtime_kit import none_but, open_descriptors, read_all, sandbox_or_skip
+from runtime_warm import Environment, make_environment, open_warm, settled
+
+from preview.runtime import Begun, Exit, ProcessSpec, RunningProcess, SandboxRuntime, child_subreaper, proctree
+from preview.runtime.warm import WarmRuntime, begun
+from preview.runtime.warm.process import ForkedProcess
+
+# Says by a file of its own that it runs; nobody reads its output yet.
+RUNS = "open('runs', 'w').close(); print('hello', flush=True); import time; time.sleep(600)"
+FAILS = "open('runs', 'w').close(); print('hello', flush=True); raise SystemExit(3)"
+FLOODS = "import os; os.write(1, b'x' * 60_000); open('runs', 'w').close(); os.write(1, b'y' * 60_000)"
+READS_COLOUR = "import os; found = os.environ.get('COLOUR')"
+
+
+@pytest.fixture
+def sandbox_here() -> SandboxRuntime:
+    return sandbox_or_skip()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def warm(sandbox_here: SandboxRuntime) -> AsyncIterator[WarmRuntime]:
+    """When it is closed nothing is left of it."""
+    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
+    with child_subreaper():
+        async with open_warm(sandbox_here) as opened:
+            yield opened
+            assert opened._begun == {}
+            assert opened._reservations._unused == {}
+    await none_but(others)
+    assert open_descriptors() <= before
+
+
+@dataclass
+class Start:
+    """A start that is likely, of which a fork is reserved.
+
+    Attributes:
+        warm: Has a template for it.
+        spec: What it is likely to be.
+        project: Its folder.
+    """
+
+    warm: WarmRuntime
+    spec: ProcessSpec
+    project: Path
+
+    @asynccontextmanager
+    async def begin(self, text: str = RUNS, **values: object) -> AsyncIterator[tuple[Begun, ProcessSpec]]:
+        """Begun as this program; it runs already."""
+        spec = replace(self.spec, argv=[*self.spec.argv[:2], text], **values)  # type: ignore[arg-type]  # its fields
+        async with self.warm.reserve(spec), self.warm.begin(spec) as begun_one:
+            assert begun_one is not None
+            assert await begun_one.wait()
+            await self.has_run()
+            yield begun_one, spec
+
+    async def has_run(self) -> None:
+        with trio.fail_after(10):
+            while not (self.project / "runs").exists():  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.002)
+
+    def processes(self) -> list[int]:
+        """The begun one's."""
+        return [pid for pid in proctree.descendants(os.getpid()) if self._is_in_project(pid)]
+
+    def _is_in_project(self, pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/cwd").readlink().name == self.project.name
+        except OSError:
+            return False
+
+    async def none_runs(self) -> None:
+        with trio.fail_after(5):
+            while self.processes():  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.002)
+
+
+@pytest.fixture
+async def start(warm: WarmRuntime, tmp_path: Path, project: Path, told: list[str]) -> Start:
+    environment: Environment = make_environment(tmp_path / "environment", {"packaged": READS_COLOUR})
+    spec = environment.spec(RUNS, project, told)
+    assert await settled(warm, spec)
+    return Start(warm, spec, project)
+
+
+def same_process(process: RunningProcess, pids: list[int]) -> bool:
+    assert isinstance(process, ForkedProcess)
+    return process._fork.application in pids
+
+
+async def test_it_runs_before_its_start_and_goes_on_as_that(start: Start, told: list[str]) -> None:
+    async with start.begin() as (one, spec):
+        assert one.is_for(spec)
+        running = start.processes()
+        assert told == []
+        async with start.warm.open_process(spec) as process:
+            assert same_process(process, running)
+            assert told[-1].startswith("started warm: ")
+            assert await process.stop(grace_s=5) == Exit(signal=signal.SIGTERM)
+            assert await read_all(process) == "hello\n"
+
+
+async def test_its_start_ends_it_and_not_whoever_has_begun_it(start: Start) -> None:
+    async with start.begin() as (_, spec):
+        async with start.warm.open_process(spec):
+            assert start.processes()
+        await start.none_runs()
+
+
+async def test_nothing_of_one_that_nobody_starts_is_left(start: Start) -> None:
+    async with start.begin():
+        assert start.processes()
+    assert start.processes() == []
+
+
+async def test_what_it_has_printed_meanwhile_is_all_there_however_much(start: Start) -> None:
+    """A pipe holds 64 KiB (pipe(7)): it waits for a reader, and loses nothing."""
+    async with start.begin(FLOODS) as (_, spec), start.warm.open_process(spec) as process:
+        text = await read_all(process)
+        assert (text.count("x"), text.count("y")) == (60_000, 60_000)
+        assert await process.wait() == Exit(code=0)
+
+
+async def test_one_that_has_ended_by_itself_ends_so_for_its_start(start: Start) -> None:
+    async with start.begin(FAILS) as (one, spec):
+        await start.none_runs()
+        assert one.is_for(spec)
+        async with start.warm.open_process(spec) as process:
+            assert await process.wait() == Exit(code=3)
+            assert await read_all(process) == "hello\n"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"argv": ["python", "other.py"]},
+        {"environment": {"LEVEL": "2"}},
+        {"environment": {"COLOUR": "red"}},
+        {"network": "host"},
+        {"number": 2},
+        {"slot": 9},
+        {"readable": ()},
+        {"warm": None},
+    ],
+    ids=str,
+)
+async def test_it_is_for_no_other_start(start: Start, changed: dict[str, object]) -> None:
+    async with start.begin() as (one, spec):
+        assert not one.is_for(replace(spec, **changed))  # type: ignore[arg-type]  # fields of it
+
+
+async def test_it_is_for_no_project_with_a_module_of_a_name_that_is_loaded(start: Start) -> None:
+    async with start.begin() as (one, spec):
+        assert spec.warm is not None
+        assert not one.is_for(replace(spec, warm=replace(spec.warm, own=frozenset({"packaged"}))))
+        assert one.is_for(replace(spec, warm=replace(spec.warm, own=frozenset({"its_own"}))))
+
+
+async def test_it_is_for_no_project_that_wants_less_than_its_template_has_imported(start: Start) -> None:
+    async with start.begin() as (one, spec):
+        assert spec.warm is not None
+        assert one.is_for(replace(spec, warm=replace(spec.warm, modules=(*spec.warm.modules, "json"))))
+        assert not one.is_for(replace(spec, warm=replace(spec.warm, modules=())))
+
+
+async def test_a_start_of_another_kind_does_not_get_it(start: Start) -> None:
+    async with start.begin() as (_, spec):
+        running = start.processes()
+        async with start.warm.open_process(replace(spec, environment={"LEVEL": "2"})) as process:
+            assert not same_process(process, running)
+
+
+async def test_without_a_reserved_fork_nothing_runs(start: Start) -> None:
+    async with start.warm.begin(start.spec) as nothing:
+        assert nothing is None
+    assert not (start.project / "runs").exists()
+
+
+async def test_what_is_started_cold_is_not_begun_and_what_was_reserved_stays(start: Start) -> None:
+    async with start.warm.reserve(start.spec):
+        async with start.warm.begin(replace(start.spec, environment={"COLOUR": "red"})) as nothing:
+            assert nothing is None
+        async with start.warm.begin(start.spec) as one:
+            assert one is not None
+            assert await one.wait()
+
+
+async def test_a_fork_that_is_gone_does_not_run_and_the_start_is_another_s(start: Start) -> None:
+    async with start.warm.reserve(start.spec, stays=True):
+        (reserved,) = start.warm._reservations._unused.values()
+        await reserved._is_made.wait()
+        assert reserved.fork is not None
+        group = proctree.descendants(os.getpid())
+        reserved.fork.request.close()
+        async with start.warm.begin(start.spec) as one:
+            assert one is not None
+            assert not await one.wait()
+            async with start.warm.open_process(start.spec) as process:
+                assert process.identity.pid not in group
+                await start.has_run()
+
+
+async def test_a_mistake_in_it_is_nobody_s_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(begun, "open_tree", fail)
+    async with start.warm.reserve(start.spec), start.warm.begin(start.spec) as one:
+        assert one is not None
+        assert not await one.wait()
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope when its tasks have been run so many times."""
+
+    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
+        self._scope, self._left = scope, steps
+
+    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scope.cancel()
+
+
+async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) -> None:
+    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
+    for steps in range(1, 200):
+        is_through = False
+        with trio.CancelScope() as scope:
+            instrument = CancelAtStep(scope, steps)
+            trio.lowlevel.add_instrument(instrument)
+            try:
+                async with start.warm.reserve(start.spec), start.warm.begin(start.spec) as one:
+                    if one is not None and await one.wait():
+                        async with start.warm.open_process(start.spec):
+                            is_through = True
+            finally:
+                trio.lowlevel.remove_instrument(instrument)
+        with trio.fail_after(5):
+            # A fork that was not told to go on ends by itself.
+            while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.001)
+        assert open_descriptors() == before, steps
+        assert start.warm._begun == {}
+        if is_through and not scope.cancelled_caught:
+            break
+    else:
+        pytest.fail("never got through")
+
+
+async def test_its_socket_and_channel_are_those_of_the_start(start: Start) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        async with start.begin(listener=listener) as (one, spec):
+            assert one.is_for(spec)
+            with listener.dup() as another:
+                assert not one.is_for(replace(spec, listener=another))

@@ -1,0 +1,395 @@
+"""A start that is begun like the last one of its project: when it counts, when it is undone, and what it may see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from supervisor_kit import ANN, SERVER, LightRuntime, Rig, ask, open_descriptors, open_rig
+
+from preview.clock import utc_now
+from preview.detection import Origin, Overrides, StartPlan, Step, Variable
+from preview.errors import DatabaseUnavailable, InvalidGeneration, LaunchFailed
+from preview.generations import Generation
+from preview.isolation import Network
+from preview.lifecycle import State
+from preview.runtime import Begun, ProcessSpec, RunningProcess
+from preview.settings import Settings
+from preview.supervisor import ActivePreview, LaunchRequest, early, run
+from preview.supervisor.staging import decide
+from preview.supervisor.workspace import workspace_root
+
+MakeSettings = Callable[..., Settings]
+
+# Tells what it was started with, how often its folder has seen a start, and serves.
+TELLS = (
+    "import json, os\nopen('starts', 'a').write('x')\n"
+    "print(json.dumps({'starts': os.path.getsize('starts'), **os.environ}), flush=True)\n" + SERVER
+)
+EXITS = "print('no such thing', flush=True)\nraise SystemExit(3)\n"
+
+
+@dataclass
+class UnderWay:
+    """What was begun."""
+
+    spec: ProcessSpec
+    process: RunningProcess
+    held: AsyncExitStack
+    fits: bool = True
+
+    async def wait(self) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    def is_for(self, spec: ProcessSpec) -> bool:
+        return self.fits and replace(spec, warm=None) == replace(self.spec, warm=None)
+
+
+class EarlyRuntime(LightRuntime):
+    """Begins whatever it is asked for, and notes that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[UnderWay] = []
+        self.adopted: list[UnderWay] = []
+        self.begins = True
+        self.fits = True
+
+    def network(self, wanted: Network) -> Network:
+        return wanted
+
+    @asynccontextmanager
+    async def begin(self, spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+        if not self.begins:
+            yield None
+            return
+        async with AsyncExitStack() as held:
+            process = await held.enter_async_context(super().open_process(spec))
+            self.begun.append(UnderWay(spec, process, held, self.fits))
+            yield self.begun[-1]
+
+    @asynccontextmanager
+    async def open_process(self, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
+        mine = [one for one in self.begun if one.spec.preview_id == spec.preview_id and one not in self.adopted]
+        if mine and mine[-1].is_for(spec):
+            self.adopted += mine
+            async with mine[-1].held.pop_all():
+                yield mine[-1].process
+        else:
+            async with super().open_process(spec) as process:
+                yield process
+
+
+class EarlyRig(Rig):
+    """Launches generations of one project, or of others."""
+
+    runtime: EarlyRuntime
+
+    def put(self, name: str, behave: str = TELLS, *, project: str = "shop", **files: str) -> str:
+        self.source.add(name, behave, **{"name.txt": name, **files})  # type: ignore[arg-type]  # texts only
+        self.source.projects[name] = Generation(name, project, ANN.id, utc_now()), self.source.projects[name][1]
+        return name
+
+    async def start(self, name: str, overrides: Overrides | None = None) -> ActivePreview:
+        launched = await self.service.previews.launch(LaunchRequest(ANN, name, overrides=overrides))
+        preview = self.preview(launched)
+        await preview.settled.wait()
+        await preview.log.read_on()
+        return preview
+
+    async def next(self, name: str = "g2", behave: str = TELLS, **files: Any) -> ActivePreview:
+        """Start the next generation; the one before has shown how."""
+        return await self.start(self.put(name, behave, **files))
+
+
+def told(preview: ActivePreview) -> dict[str, Any]:
+    """What the process that serves has told of itself; only one has."""
+    (line,) = (line for line in preview.last_lines(100) if line.startswith("{"))
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def anew(preview: ActivePreview) -> list[str]:
+    return [line.partition("anew: ")[2] for line in preview.last_lines(100) if "now anew" in line]
+
+
+@pytest.fixture
+async def rig(make_settings: MakeSettings) -> AsyncIterator[EarlyRig]:
+    """One generation of the shop has been started; nothing was known of it."""
+    runtime = EarlyRuntime()
+    async with open_rig(make_settings(warm_templates=1, spares=0), runtime=runtime) as opened:
+        rig = EarlyRig(opened.service, opened.source, runtime)
+        first = await rig.next("g1")
+        assert (first.record.state, runtime.begun) == (State.RUNNING, [])
+        yield rig
+
+
+async def test_the_next_generation_runs_while_its_files_are_read(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    async def look(*arguments: Any, **named: Any) -> Any:
+        begun.append(len(rig.runtime.begun))
+        assert named == {"is_still": False}
+        return await decide(*arguments, **named)
+
+    monkeypatch.setattr(run, "decide", look)
+    second = await rig.next()
+    assert (begun, second.record.state) == ([1], State.RUNNING)
+    assert [one.process.identity.pid for one in rig.runtime.adopted] == [second.record.pid]
+    assert told(second)["starts"] == 1
+    assert anew(second) == []
+
+
+async def test_its_log_begins_as_any_other(rig: EarlyRig) -> None:
+    first = rig.service.previews.require("g1")
+    second = await rig.next()
+    heads = [[line.split()[0] for line in one.last_lines(100)] for one in (first, second)]
+    until = heads[0].index("process") + 1
+    assert until > 3
+    assert heads[0][:until] == heads[1][:until]
+
+
+async def test_nothing_is_remembered_of_files_that_were_read_while_it_ran(rig: EarlyRig) -> None:
+    studies = rig.service.previews._house.studies
+    before = len(studies._known)
+    await rig.next()
+    assert len(studies._known) == before
+
+
+async def test_what_its_files_want_otherwise_is_done_in_a_new_folder(rig: EarlyRig) -> None:
+    second = await rig.next(**{"preview.toml": '[env]\nCOLOUR = "red"\n'})
+    assert (told(second)["COLOUR"], told(second)["starts"]) == ("red", 1)
+    assert (len(rig.runtime.begun), rig.runtime.adopted) == (1, [])
+    assert anew(second) == ["its command, its variables, its network or its modules are others"]
+    assert second.record.pid != rig.runtime.begun[0].process.identity.pid
+    assert await ask(second)
+
+
+async def test_nothing_is_begun_early_where_something_runs_ahead_of_it(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = {"preview.toml": '[start]\nbefore = ["python -c pass"]\n'}
+    del step
+
+    second = await with_plan(rig, monkeypatch, "g2", steps=(Step("seed", ("python", "-c", "pass"), ".", "asked"),))
+    assert anew(second) == ["something runs ahead of it"]
+    await with_plan(rig, monkeypatch, "g3", steps=())
+    assert len(rig.runtime.begun) == 1
+
+
+async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> ActivePreview:
+    """Start a generation whose plan is the one before, but for this."""
+    start = rig.service.previews._house.known.find("g1", ANN.id)
+    assert start is not None
+    plan: StartPlan = replace(start.study.plan, **changed)
+    monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
+    return await rig.next(name)
+
+
+async def test_another_environment_is_another_start(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def other(*_: object) -> str:
+        await trio.lowlevel.checkpoint()
+        return "other"
+
+    monkeypatch.setattr(early, "environment_key", other)
+    second = await rig.next()
+    assert anew(second) == ["its environment is another one"]
+    assert second.record.state is State.RUNNING
+
+
+async def test_what_its_template_does_not_fit_is_another_start(rig: EarlyRig) -> None:
+    rig.runtime.fits = False
+    assert len(anew(await rig.next())) == 1
+    assert rig.runtime.adopted == []
+
+
+async def test_what_stands_in_the_way_of_reading_is_not_the_project_s_fault(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs while its files are read, and may do anything to them."""
+
+    async def late(preview: ActivePreview, *arguments: Any, is_still: bool) -> Any:
+        if not is_still:
+            assert preview.directory is not None
+            (preview.directory / "main.py").unlink()
+        return await decide(preview, *arguments, is_still=is_still)
+
+    monkeypatch.setattr(run, "decide", late)
+    second = await rig.next()
+    assert second.record.state is State.RUNNING
+    assert "Missing required files" in anew(second)[0]
+
+
+async def test_a_project_that_cannot_be_started_is_refused_as_ever_and_nothing_is_left(rig: EarlyRig) -> None:
+    await rig.service.previews.stop("g1")
+    rig.put("g2", app="nothing = 'to serve'\n")
+    before = open_descriptors()
+    with pytest.raises(InvalidGeneration, match="Missing required files"):
+        await rig.start("g2")
+    assert len(rig.runtime.begun) == 1
+    assert rig.service.previews.active("g2") is None
+    assert list(workspace_root(rig.service.settings).iterdir()) == []
+    assert open_descriptors() <= before
+    records, _ = await rig.service.previews.list_for_user(ANN.id, limit=10)
+    assert [one.generation_id for one in records] == ["g1"]
+
+
+async def test_an_end_before_its_start_is_told_as_any_other(rig: EarlyRig) -> None:
+    second = await rig.next(behave=EXITS)
+    assert (second.record.state, second.record.exit_code) == (State.FAILED, 3)
+    assert "no such thing" in second.last_lines(100)
+    assert anew(second) == []
+
+
+async def test_without_a_row_nothing_runs_on(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def insert(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(rig.service.previews._house.store, "insert", insert)
+    rig.put("g2")
+    with pytest.raises(DatabaseUnavailable):
+        await rig.start("g2")
+    assert len(rig.runtime.begun) == 1
+
+
+@pytest.mark.parametrize("moment", ["decide", "differs", "_accept", "_in_environment"])
+async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    reached = trio.Event()
+
+    async def wait(*_: object, **__: object) -> None:
+        reached.set()
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(early.Early if moment == "differs" else run, moment, wait)
+    await rig.service.previews.stop("g1")
+    before = open_descriptors()
+    rig.put("g2")
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def launch() -> None:
+            if moment == "_in_environment":
+                await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
+            else:
+                with pytest.raises(LaunchFailed):
+                    await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
+
+        await reached.wait()
+        await rig.service.previews.stop("g2")
+    assert len(rig.runtime.begun) == 1
+    assert rig.runtime.adopted == []
+    assert open_descriptors() <= before
+    assert rig.service.previews._house.starting._held == {}
+
+
+async def test_a_secret_that_was_made_up_for_it_stays_its_own(rig: EarlyRig) -> None:
+    reads = "import os\nSECRET_KEY = os.environ['SECRET_KEY']\n"
+    first = await rig.next("g2", app=f"{reads}from fastapi import FastAPI\napp = FastAPI()\n")
+    second = await rig.next("g3", app=f"{reads}from fastapi import FastAPI\napp = FastAPI()\n")
+    assert rig.runtime.adopted[-1].process.identity.pid == second.record.pid
+    secret = told(second)["SECRET_KEY"]
+    assert len(secret) == 64
+    assert secret != told(first)["SECRET_KEY"]
+    await rig.service.previews.restart(ANN, "g3")
+    await second.log.read_on()
+    assert [json.loads(line)["SECRET_KEY"] for line in second.last_lines(100) if line[0] == "{"] == [secret] * 2
+
+
+async def test_a_restart_of_it_is_a_process_of_its_own(rig: EarlyRig) -> None:
+    second = await rig.next()
+    pid, before = second.record.pid, len(open_descriptors())
+    await rig.service.previews.restart(ANN, "g2")
+    assert second.record.pid != pid
+    assert len(rig.runtime.begun) == 1
+    assert rig.runtime.specs[-1].number == 2
+    with trio.fail_after(10):
+        # The old one's channel went with it.
+        while len(open_descriptors()) > before:  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.01)
+
+
+# What it may see
+
+
+RED = {"preview.toml": '[env]\nCOLOUR = "red"\n'}
+EXAMPLE = {".env.example": "COLOUR=red\n", "main.py": "import os\nos.environ['COLOUR']\n"}
+
+
+async def colours(rig: EarlyRig, name: str, **more: Any) -> list[str | None]:
+    """Of what was begun for this generation."""
+    before = len(rig.runtime.begun)
+    await rig.next(name, **more)
+    return [one.spec.environment.get("COLOUR") for one in rig.runtime.begun[before:]]
+
+
+async def test_what_one_generation_is_given_no_other_one_sees(rig: EarlyRig) -> None:
+    await rig.next("g2", **RED)
+    assert await colours(rig, "g3") == []
+
+
+async def test_what_a_launch_is_given_no_other_generation_sees(rig: EarlyRig) -> None:
+    await rig.start(rig.put("g2"), Overrides(variables={"COLOUR": Variable("COLOUR", "red", Origin.REQUEST)}))
+    assert await colours(rig, "g3") == []
+
+
+async def test_a_generation_is_begun_with_its_own(rig: EarlyRig) -> None:
+    await rig.next("g2", **RED)
+    await rig.service.previews.stop("g2")
+    assert await colours(rig, "g2", **RED) == ["red"]
+
+
+def example(app: str = "") -> Mapping[str, str]:
+    return {
+        ".env.example": "COLOUR=red\n",
+        "app": f"import os\nfrom fastapi import FastAPI\napp = FastAPI()\nos.environ['COLOUR']\n{app}",
+    }
+
+
+async def test_a_project_s_examples_are_its_next_generation_s(rig: EarlyRig) -> None:
+    await rig.next("g2", **example())
+    assert await colours(rig, "g3", **example("# more\n")) == ["red"]
+
+
+async def test_a_project_s_examples_are_no_other_project_s(rig: EarlyRig) -> None:
+    await rig.next("g2", **example())
+    assert await colours(rig, "g3", project="another") == []
+
+
+async def test_a_project_that_wants_nothing_is_what_another_one_begins_with(rig: EarlyRig) -> None:
+    second = await rig.next(project="another")
+    assert [one.process.identity.pid for one in rig.runtime.adopted] == [second.record.pid]
+
+
+async def test_what_is_not_reserved_is_started_as_ever(rig: EarlyRig) -> None:
+    rig.runtime.begins = False
+    second = await rig.next()
+    assert (second.record.state, anew(second)) == (State.RUNNING, [])
+    assert told(second)["starts"] == 1
+
+
+async def test_nothing_is_begun_while_it_is_others_turn(rig: EarlyRig) -> None:
+    starting = rig.service.previews._house.starting
+    starting._most = 1
+    async with starting.open_turn():
+        second = await rig.next()
+    assert (second.record.state, rig.runtime.begun) == (State.RUNNING, [])
+
+
+async def test_it_has_one_turn_and_gives_it_back(rig: EarlyRig) -> None:
+    starting = rig.service.previews._house.starting
+    starting._most = 1
+    second = await rig.next()
+    assert len(rig.runtime.adopted) == 1
+    assert second.record.state is State.RUNNING
+    with trio.fail_after(0.5):
+        await starting.wait_idle()
