@@ -6,8 +6,8 @@
 machine has it. Floor: ``python -m uvicorn --fd`` by hand with the environment's interpreter, on a copy of the project
 that lies there already, without any isolation, asked by the same probe until the health route answers 200.
 
-* *new code*: from the request to the first good answer, of code that the service has never seen: each round changes
-  it; half a second after the launch before;
+* *new code*: from the request to the first good answer, of code that the service has never seen: each round is the
+  project's next generation, with other files; half a second after the launch before;
 * *new code, pushed before*: the same for the code of a generation that was pushed half a second ago, to another service
   with a store of its own; it, too, was never launched;
 * *restart*: of the same code in place, from the request to an answer of the new process; after some restarts, as the
