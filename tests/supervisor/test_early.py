@@ -15,7 +15,7 @@ from supervisor_kit import ANN, SERVER, LightRuntime, Rig, ask, open_descriptors
 
 from preview.clock import utc_now
 from preview.detection import Origin, Overrides, StartPlan, Step, Variable
-from preview.errors import DatabaseUnavailable, InvalidGeneration, LaunchFailed
+from preview.errors import DatabaseUnavailable, InvalidGeneration, LaunchFailed, StartupTimeout
 from preview.generations import Generation
 from preview.isolation import Network
 from preview.lifecycle import State
@@ -227,6 +227,18 @@ async def test_what_stands_in_the_way_of_reading_is_not_the_project_s_fault(
     second = await rig.next()
     assert second.record.state is State.RUNNING
     assert "Missing required files" in anew(second)[0]
+
+
+async def test_reading_that_takes_too_long_is_not_tried_again(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(*_: object, **__: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StartupTimeout("too long")
+
+    monkeypatch.setattr(run, "decide", late)
+    rig.put("g2")
+    with pytest.raises(StartupTimeout):
+        await rig.start("g2")
+    assert len(rig.runtime.begun) == 1
 
 
 async def test_a_project_that_cannot_be_started_is_refused_as_ever_and_nothing_is_left(rig: EarlyRig) -> None:
