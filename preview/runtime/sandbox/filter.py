@@ -5,9 +5,9 @@ mounts, kernel modules, BPF, keys, other processes' memory, io_uring, sockets of
 The list follows what Docker's default profile refuses (docs.docker.com, "Seccomp security profiles for Docker"), and
 flatpak's. A refused call gives EPERM, or ENOSYS where programs look for that and fall back on another way.
 
-Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end with
-it, and outlast neither the machine nor a loss of power anyway. A database that is made anew waits for the disk with each
-of its tables; and one ``sync`` would have everybody wait (systemd-nspawn(1) does the same for ``--suppress-sync``).
+Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end
+with it, and outlast neither the machine nor a loss of power anyway. A database that is made anew waits for the disk
+with each of its tables; and one ``sync`` would have everybody wait (as systemd-nspawn(1), ``--suppress-sync``).
 """
 
 from __future__ import annotations

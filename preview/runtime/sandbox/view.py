@@ -117,18 +117,23 @@ def interpreter_paths(program: Path) -> list[Path]:
     Args:
         program: Absolute; a link or the program itself.
     """
-    found: list[Path] = []
-    for link in _links(program):
-        prefix = link.parent.parent
-        if prefix != prefix.parent:
-            found.extend(part for name in _PREFIX_PARTS if (part := prefix / name).is_dir())
-    return list(dict.fromkeys(found))
+    # Texts: asked for some times in each launch, ahead of its process.
+    found: dict[str, None] = {}
+    for link in _links(str(program)):
+        prefix = link.rsplit("/", 2)[0]
+        if prefix:
+            parts = (f"{prefix}/{name}" for name in _PREFIX_PARTS)
+            found.update(dict.fromkeys(part for part in parts if os.path.isdir(part)))  # noqa: PTH112
+    return [Path(one) for one in found]
 
 
-def _links(program: Path) -> Iterable[Path]:
+def _links(program: str) -> Iterable[str]:
     """The program, and each place its links lead to."""
     for _ in range(_MOST_LINKS):
         yield program
-        if not program.is_symlink():
+        try:
+            link = os.readlink(program)  # noqa: PTH115
+        except OSError:
+            # It is none.
             return
-        program = Path(os.path.normpath(program.parent / program.readlink()))
+        program = os.path.normpath(f"{program.rpartition('/')[0]}/{link}" if link[0] != "/" else link)
