@@ -151,7 +151,9 @@ class Cage:
         # Folders of the service's user that are named by variables are not here.
         variables = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
         variables |= {"HOME": str(self.home), "TMPDIR": str(self.scratch / _TEMP), **self.variables}
-        sandbox = Sandbox(view, None, directory, variables, compile_filter(), own_session=False, writes_proc=False)
+        sandbox = Sandbox(
+            view, None, directory, variables, compile_filter(lasts=True), own_session=False, writes_proc=False
+        )
         with sandbox_command(sandbox, argv) as (command, descriptors):
             yield [*enter(self.group), *command], descriptors
 

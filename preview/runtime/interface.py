@@ -251,6 +251,10 @@ class Begun(Protocol):
     async def wait(self) -> bool:
         """Whether it runs, once that is known. Cancellation: nothing changes."""
 
+    @property
+    def has_run(self) -> bool:
+        """Whether any of its code may have run by now."""
+
     def is_for(self, spec: ProcessSpec) -> bool:
         """Whether this start would have been the very same one, and ``open_process`` gives what has begun."""
 

@@ -105,7 +105,7 @@ def early_spec(
         template_spec(settings, start.environment, workspace.project, warm),
         preview_id=preview_id,
         listener=listener,
-        writable=(workspace.project, workspace.temp, workspace.database),
+        writable=workspace.folders,
         slot=listener.getsockname()[1],
     )
 

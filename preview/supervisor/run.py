@@ -7,8 +7,7 @@ Both are settled in ``conclude``, under a bounded shield.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +16,7 @@ import trio
 
 from preview.descriptors import is_want_of_descriptors
 from preview.detection import StartPlan
+from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.lifecycle import State
 from preview.supervisor.active import ActivePreview
@@ -25,12 +25,13 @@ from preview.supervisor.early import Early, open_early
 from preview.supervisor.handover import Handover
 from preview.supervisor.holding import holding_of
 from preview.supervisor.house import House
-from preview.supervisor.known_starts import Start, early_spec
+from preview.supervisor.known_starts import Start
 from preview.supervisor.needs import watch_needs
 from preview.supervisor.network import choose_network
 from preview.supervisor.place import Place
 from preview.supervisor.planning import open_environment
 from preview.supervisor.processes import Processes
+from preview.supervisor.reserving import expect_door, made_ahead, reserving
 from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.serving import UnderWay
 from preview.supervisor.snapshots import Snapshots
@@ -40,7 +41,7 @@ from preview.supervisor.study import Study
 from preview.supervisor.turns import Turn
 from preview.supervisor.watch import watch_deadlines, watch_health
 from preview.supervisor.watch_disk import watch_disk
-from preview.supervisor.workspace import Workspace, empty, open_workspace
+from preview.supervisor.workspace import Workspace, open_workspace, put_aside
 
 __all__ = ["House", "run_preview"]
 
@@ -80,55 +81,50 @@ async def _hold(place: Place, house: House) -> None:
         if place.preview is not None:
             await _live(place.preview, house, workspace)
             return
-        async with _made_ahead(place, house, workspace) as gone:
+        async with made_ahead(place, house, workspace) as gone:
             preview = await place.wait_taken(gone)
             if preview is not None:
                 await _live(preview, house, workspace)
 
 
-def _expect_door(house: House) -> None:
-    """By the time that a process enters its group the kernel has done its waiting."""
-    if house.door is not None:
-        house.door.expect()
-
-
 async def _live(preview: ActivePreview, house: House, workspace: Workspace) -> None:
-    _expect_door(house)
+    expect_door(house)
     preview.directory = workspace.project
+    began = trio.current_time()
     try:
-        why = await _start(preview, house, workspace)
+        why = await _start(preview, house, workspace, began)
         if why is not None:
-            await empty(workspace)
-            await _start(preview, house, workspace, anew=why)
+            await put_aside(workspace)
+            await _start(preview, house, workspace, began, anew=why)
     finally:
         preview.directory = None
 
 
-async def _start(preview: ActivePreview, house: House, workspace: Workspace, *, anew: str | None = None) -> str | None:
+async def _start(
+    preview: ActivePreview, house: House, workspace: Workspace, began: float, *, anew: str | None = None
+) -> str | None:
     """The preview, from its files to its end; or why what was begun early is not what these files want.
 
-    Then nothing of it runs, nobody has heard of it, and the folders are as it has left them.
+    Then nothing of it runs, and the folders are as it has left them.
 
     Args:
         preview: Whose.
         house: For what all previews share.
         workspace: Its folders are empty.
+        began: When the first attempt did.
         anew: Why it was not that; then nothing is begun early.
     """
-    async with _begun(preview, house, workspace):
-        began = trio.current_time()
+    known = house.known.find(preview.record.generation_id, preview.record.user_id)
+    async with reserving(preview, house, workspace, known):
         await _write_files(preview, house, workspace)
-        async with nullcontext() if anew else open_early(preview, house, workspace) as early:
+        async with nullcontext() if anew else open_early(preview, house, workspace, known) as early:
             study = await _decide(preview, house, workspace, early)
             if isinstance(study, str):
                 return study
-            await _accept(preview, house, workspace, study.plan)
+            await _accept(preview, house, workspace, study.plan, began)
             if anew:
                 preview.log.say(f"begun like the last one, and now anew: {anew}")
-            preview.log.say(f"files ready in {trio.current_time() - began:.2f} s")
-            tell_plan(preview, study.plan)
-            await _in_environment(preview, house, workspace, study, early)
-    return None
+            return await _in_environment(preview, house, workspace, study, early)
 
 
 async def _write_files(preview: ActivePreview, house: House, workspace: Workspace) -> None:
@@ -147,66 +143,51 @@ async def _decide(preview: ActivePreview, house: House, workspace: Workspace, ea
         study = await decide(preview, house, workspace, is_still=early is None)
         preview.holding = holding_of(house.settings, house.runtime, choose_network(house.settings, study.plan))
         why = None if early is None else await early.differs(study)
-    except PreviewError as error:
+    except Exception as error:
         if early is None or isinstance(error, StartupTimeout):
             raise
-        # It may be what has begun that stands in the way.
-        why = error.message
+        # It may be what has begun that stands in the way: with nothing beside it they are read again.
+        why = error.message if isinstance(error, PreviewError) else "its files could not be read beside it"
     return why or study
 
 
-@asynccontextmanager
-async def _begun(preview: ActivePreview, house: House, workspace: Workspace) -> AsyncIterator[None]:
-    """Its start, as far as it is known already, is under way while the rest is made ready."""
-    known = house.known.find(preview.record.generation_id, preview.record.user_id)
-    spec = None
-    if known is not None:
-        spec = early_spec(
-            house.settings, known, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
-        )
-    if spec is None:
-        yield
-        return
-    async with house.runtime.reserve(spec):
-        yield
-
-
-@asynccontextmanager
-async def _made_ahead(place: Place, house: House, workspace: Workspace) -> AsyncIterator[trio.Event]:
-    """What is expected to be launched there is begun. Yields: set once that is of no use any more."""
-    expected = place.expected
-    assert expected is not None, "else it is taken at once"  # noqa: S101
-    _expect_door(house)
-    spec = early_spec(house.settings, expected, workspace, preview_id=place.id, listener=place.listener)
-    assert spec is not None, "else nothing is made ahead"  # noqa: S101
-    async with house.runtime.reserve(spec, stays=True) as gone:
-        yield gone
-
-
-async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan) -> None:
-    """Store the row: from here on the preview exists for everybody."""
+async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan, began: float) -> None:
+    """Store the row: from here on the preview exists for everybody. A second time only what it says is set."""
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
+    if preview.stored:
+        return
     await house.store.insert(preview.record)
     preview.stored = True
     preview.accepted.set()
     if preview.holding is not None:
         preview.log.say(preview.holding.sentence())
+    preview.log.say(f"files ready in {trio.current_time() - began:.2f} s")
+    tell_plan(preview, plan)
 
 
 async def _in_environment(
     preview: ActivePreview, house: House, workspace: Workspace, study: Study, early: Early | None
-) -> None:
+) -> str | None:
+    """As ``_start``: the preview's life, or why what was begun early does not go on."""
     async with open_environment(house, study, workspace.project, report_to(preview)) as environment:
-        preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
-        record = preview.record
-        house.known.note(Start(record.generation_id, record.project_id, environment, study), record.user_id)
-        if early is not None:
-            await _serve(preview, house, replace(early.stage, environment=environment), early.turn, early.under_way)
-            return
+        if early is not None and early.runs:
+            why = early.go_on(environment)
+            if why is None:
+                _note(preview, house, environment, study)
+                await _serve(preview, house, early.stage, early.turn, early.under_way)
+            return why
+        _note(preview, house, environment, study)
         stage = make_stage(preview, house, workspace, study, environment)
         async with house.starting.open_turn(partial(_tell_waiting, preview)) as turn:
             await run_steps(preview, stage)
             await _serve(preview, house, stage, turn)
+    return None
+
+
+def _note(preview: ActivePreview, house: House, environment: Environment, study: Study) -> None:
+    preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
+    record = preview.record
+    house.known.note(Start(record.generation_id, record.project_id, environment, study), record.user_id)
 
 
 def _tell_waiting(preview: ActivePreview, ahead: int) -> None:

@@ -105,7 +105,7 @@ def make_stage(
         environment=environment,
         variables=child_environment(settings, plan, environment, workspace, preview.record.port or 0),
         network=Network.NONE if preview.holding is None else preview.holding.network,
-        disk=DiskWatch((workspace.root, workspace.database), settings, house.disk_watchers),
+        disk=DiskWatch(workspace.folders, settings, house.disk_watchers),
         warm=warm_start(settings, study, environment, preview.log.say),
     )
 

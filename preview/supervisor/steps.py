@@ -97,7 +97,7 @@ class Stage:
             listener=None if control is None else preview.listener,
             limits=limits_of(settings),
             readable=readable_in(self.environment),
-            writable=(self.workspace.project, self.workspace.temp, self.workspace.database),
+            writable=self.workspace.folders,
             network=self.network,
             loopback_ports=settings.loopback_ports,
             port=port,

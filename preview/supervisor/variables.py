@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from preview.detection import Origin, StartPlan, Toolchain, Variable
@@ -80,9 +81,14 @@ def keep_made_up(
     kept = {
         name: before[name]
         for name, variable in plan.variables.items()
-        if "{secret}" in variable.value and plan_before.variables.get(name) == variable and name in before
+        if "{secret}" in variable.value and name in before and _is_as(variable, plan_before.variables.get(name))
     }
     return {**variables, **{name: value for name, value in kept.items() if name in variables}}
+
+
+def _is_as(variable: Variable, before: Variable | None) -> bool:
+    """Whether it was asked for just so, wherever it is read."""
+    return before is not None and replace(before, where=variable.where) == variable
 
 
 def _fills(workspace: Workspace, port: int) -> Mapping[str, str]:

@@ -215,6 +215,7 @@ async def test_a_fork_that_is_gone_does_not_run_and_the_start_is_another_s(start
         async with start.warm.begin(start.spec) as one:
             assert one is not None
             assert not await one.wait()
+            assert not one.has_run
             async with start.warm.open_process(start.spec) as process:
                 assert process.identity.pid not in group
                 await start.has_run()
@@ -228,6 +229,7 @@ async def test_a_mistake_in_it_is_nobody_s_end(start: Start, monkeypatch: pytest
     async with start.warm.reserve(start.spec), start.warm.begin(start.spec) as one:
         assert one is not None
         assert not await one.wait()
+        assert one.has_run
 
 
 class CancelAtStep(trio.abc.Instrument):

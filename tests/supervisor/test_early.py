@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from preview.lifecycle import State
 from preview.runtime import Begun, ProcessSpec, RunningProcess
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, LaunchRequest, early, run
+from preview.supervisor.planning import open_environment
 from preview.supervisor.staging import decide
 from preview.supervisor.workspace import workspace_root
 
@@ -43,10 +45,12 @@ class UnderWay:
     process: RunningProcess
     held: AsyncExitStack
     fits: bool = True
+    runs: bool = True
+    has_run: bool = True
 
     async def wait(self) -> bool:
         await trio.lowlevel.checkpoint()
-        return True
+        return self.runs
 
     def is_for(self, spec: ProcessSpec) -> bool:
         return self.fits and replace(spec, warm=None) == replace(self.spec, warm=None)
@@ -61,6 +65,9 @@ class EarlyRuntime(LightRuntime):
         self.adopted: list[UnderWay] = []
         self.begins = True
         self.fits = True
+        # What is begun goes wrong: not at all, or before, or after some of its code has run.
+        self.comes_to_run = True
+        self.runs = True
 
     def network(self, wanted: Network) -> Network:
         return wanted
@@ -72,7 +79,8 @@ class EarlyRuntime(LightRuntime):
             return
         async with AsyncExitStack() as held:
             process = await held.enter_async_context(super().open_process(spec))
-            self.begun.append(UnderWay(spec, process, held, self.fits))
+            runs = self.runs and self.comes_to_run
+            self.begun.append(UnderWay(spec, process, held, self.fits, runs, self.comes_to_run))
             yield self.begun[-1]
 
     @asynccontextmanager
@@ -172,6 +180,10 @@ async def test_what_its_files_want_otherwise_is_done_in_a_new_folder(rig: EarlyR
     assert anew(second) == ["its command, its variables, its network or its modules are others"]
     assert second.record.pid != rig.runtime.begun[0].process.identity.pid
     assert await ask(second)
+    await rig.service.previews.stop("g2")
+    assert [one.name for one in workspace_root(rig.service.settings).iterdir()] == [
+        rig.service.previews.require("g1").id
+    ]
 
 
 async def test_nothing_is_begun_early_where_something_runs_ahead_of_it(
@@ -206,6 +218,70 @@ async def test_another_environment_is_another_start(rig: EarlyRig, monkeypatch: 
     assert second.record.state is State.RUNNING
 
 
+async def test_what_is_another_one_by_the_time_that_it_is_held_ends_it_and_the_preview_goes_on(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is there already; an environment may be removed, or its template replaced, at any moment before."""
+    accept = run._accept
+
+    async def late(preview: ActivePreview, *arguments: Any) -> None:
+        await accept(preview, *arguments)
+        rig.runtime.begun[0].fits = False
+
+    monkeypatch.setattr(run, "_accept", late)
+    second = await rig.next()
+    assert (second.record.state, rig.runtime.adopted) == (State.RUNNING, [])
+    assert anew(second) == ["its template was replaced"]
+    assert (told(second)["starts"], rig.runtime.specs[-1].number) == (1, 1)
+    assert sum(line.startswith("files ready") for line in second.last_lines(100)) == 1
+
+
+async def test_an_environment_that_had_to_be_made_is_not_the_one_that_it_began_in(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+
+    @asynccontextmanager
+    async def built(*arguments: Any) -> AsyncIterator[Any]:
+        nonlocal count
+        count += 1
+        async with open_environment(*arguments) as environment:
+            yield replace(environment, how="built") if count == 1 else environment
+
+    monkeypatch.setattr(run, "open_environment", built)
+    second = await rig.next()
+    assert (second.record.state, anew(second)) == (State.RUNNING, ["its environment was made anew"])
+
+
+async def test_what_has_not_come_to_run_is_no_reason_to_begin_anew(rig: EarlyRig) -> None:
+    rig.runtime.comes_to_run = False
+    second = await rig.next()
+    assert (second.record.state, anew(second)) == (State.RUNNING, [])
+    assert rig.service.previews._house.starting._held == {}
+
+
+async def test_what_may_have_run_and_does_not_is_undone(rig: EarlyRig) -> None:
+    rig.runtime.runs = False
+    second = await rig.next()
+    assert (second.record.state, anew(second)) == (State.RUNNING, ["it could not be begun"])
+
+
+async def test_it_is_begun_as_what_its_fork_was_reserved_for(rig: EarlyRig) -> None:
+    """Its user may launch something else meanwhile."""
+    known = rig.service.previews._house.known
+    start = known.find("g1", ANN.id)
+    assert start is not None
+    write_files = rig.source.write_files
+
+    async def slowly(generation_id: str, directory: Path) -> None:
+        plan = replace(start.study.plan, variables={"COLOUR": Variable("COLOUR", "blue", Origin.MADE_UP)})
+        known.note(replace(start, generation_id="g9", study=replace(start.study, plan=plan)), ANN.id)
+        await write_files(generation_id, directory)
+
+    rig.source.write_files = slowly  # type: ignore[method-assign]
+    assert await colours(rig, "g2") == [None]
+
+
 async def test_what_its_template_does_not_fit_is_another_start(rig: EarlyRig) -> None:
     rig.runtime.fits = False
     assert len(anew(await rig.next())) == 1
@@ -227,6 +303,21 @@ async def test_what_stands_in_the_way_of_reading_is_not_the_project_s_fault(
     second = await rig.next()
     assert second.record.state is State.RUNNING
     assert "Missing required files" in anew(second)[0]
+
+
+@pytest.mark.parametrize("error", [RecursionError(), OSError(40, "Too many levels of symbolic links")], ids=repr)
+async def test_whatever_stands_in_the_way_is_looked_at_again_without_it(
+    rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fails(*arguments: Any, is_still: bool) -> Any:
+        if not is_still:
+            raise error
+        return await decide(*arguments, is_still=is_still)
+
+    monkeypatch.setattr(run, "decide", fails)
+    second = await rig.next()
+    assert second.record.state is State.RUNNING
+    assert anew(second) == ["its files could not be read beside it"]
 
 
 async def test_reading_that_takes_too_long_is_not_tried_again(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +398,8 @@ async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: p
 async def test_a_secret_that_was_made_up_for_it_stays_its_own(rig: EarlyRig) -> None:
     reads = "import os\nSECRET_KEY = os.environ['SECRET_KEY']\n"
     first = await rig.next("g2", app=f"{reads}from fastapi import FastAPI\napp = FastAPI()\n")
-    second = await rig.next("g3", app=f"{reads}from fastapi import FastAPI\napp = FastAPI()\n")
+    # Where it is read is no part of it.
+    second = await rig.next("g3", app=f"# more\n{reads}from fastapi import FastAPI\napp = FastAPI()\n")
     assert rig.runtime.adopted[-1].process.identity.pid == second.record.pid
     secret = told(second)["SECRET_KEY"]
     assert len(secret) == 64
@@ -352,6 +444,16 @@ async def test_what_one_generation_is_given_no_other_one_sees(rig: EarlyRig) -> 
 async def test_what_a_launch_is_given_no_other_generation_sees(rig: EarlyRig) -> None:
     await rig.start(rig.put("g2"), Overrides(variables={"COLOUR": Variable("COLOUR", "red", Origin.REQUEST)}))
     assert await colours(rig, "g3") == []
+
+
+async def test_what_one_launch_is_given_the_next_one_does_not_see(rig: EarlyRig) -> None:
+    red = Overrides(variables={"COLOUR": Variable("COLOUR", "red", Origin.REQUEST)})
+    await rig.start(rig.put("g2"), red)
+    await rig.service.previews.stop("g2")
+    assert await colours(rig, "g2") == []
+    await rig.service.previews.stop("g2")
+    await rig.start("g2", red)
+    assert rig.runtime.begun == []
 
 
 async def test_a_generation_is_begun_with_its_own(rig: EarlyRig) -> None:

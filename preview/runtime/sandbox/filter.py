@@ -66,12 +66,13 @@ _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _HIGHEST_FAMILY = 64
 
 
-@lru_cache(maxsize=2)
-def compile_filter(*, for_template: bool = False) -> bytes:
+@lru_cache(maxsize=3)
+def compile_filter(*, for_template: bool = False, lasts: bool = False) -> bytes:
     """The filter for this machine's architecture, as the kernel takes it (an array of ``struct sock_filter``).
 
     Args:
         for_template: Whether it is for a process whose forks go into sandboxes of their own.
+        lasts: Whether what is written outlasts the program: then it may wait for the disk.
 
     Raises:
         ConfigurationError: libseccomp is not installed.
@@ -94,7 +95,7 @@ def compile_filter(*, for_template: bool = False) -> bytes:
             add(refused, name)
     for name in _ABSENT:
         add(absent, name)
-    for name in _ANSWERED:
+    for name in () if lasts else _ANSWERED:
         add(answered, name)
     for flag in _NAMESPACES:
         add(refused, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))

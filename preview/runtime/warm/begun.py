@@ -44,6 +44,7 @@ class Begun:
         self._template = template
         self._check = check
         self._process: ForkedProcess | None = None
+        self._has_run = False
         self._is_settled = trio.Event()
         # Ends it, unless a start has it by then.
         self._held = AsyncExitStack()
@@ -52,6 +53,11 @@ class Begun:
         """See ``interface.Begun``. Cancellation: nothing changes."""
         await self._is_settled.wait()
         return self._process is not None
+
+    @property
+    def has_run(self) -> bool:
+        """See ``interface.Begun``."""
+        return self._has_run
 
     def is_for(self, spec: ProcessSpec) -> bool:
         """See ``interface.Begun``."""
@@ -78,6 +84,7 @@ class Begun:
             fork = await reserved.take(spec, self._template)
             if fork is not None:
                 await give_files(spec)
+                self._has_run = True
                 process = await fork.request.complete(spec, fork.group)
                 self._held.callback(process.close)
                 self._process = await self._held.enter_async_context(open_tree(process, spec))

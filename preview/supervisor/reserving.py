@@ -1,0 +1,66 @@
+"""What of a start is known already is under way while the rest of it is made ready, or even ahead of its launch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from preview.supervisor.active import ActivePreview
+from preview.supervisor.house import House
+from preview.supervisor.known_starts import Start, early_spec
+from preview.supervisor.place import Place
+from preview.supervisor.workspace import Workspace
+
+__all__ = ["expect_door", "made_ahead", "reserving"]
+
+
+def expect_door(house: House) -> None:
+    """By the time that a process enters its group the kernel has done its waiting."""
+    if house.door is not None:
+        house.door.expect()
+
+
+@asynccontextmanager
+async def reserving(
+    preview: ActivePreview, house: House, workspace: Workspace, known: Start | None
+) -> AsyncIterator[None]:
+    """A fork is made ready for as long as this is open, or its start has it.
+
+    Args:
+        preview: Whose.
+        house: For what all previews share.
+        workspace: The preview's.
+        known: What its start is likely to be.
+
+    Cancellation: what was begun is gone, unless its start has it.
+    """
+    spec = None
+    if known is not None:
+        spec = early_spec(
+            house.settings, known, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
+        )
+    if spec is None:
+        yield
+        return
+    async with house.runtime.reserve(spec):
+        yield
+
+
+@asynccontextmanager
+async def made_ahead(place: Place, house: House, workspace: Workspace) -> AsyncIterator[trio.Event]:
+    """What is expected to be launched there is begun.
+
+    Yields:
+        Set once that is of no use any more.
+
+    Cancellation: what was begun is gone, unless a start has it.
+    """
+    expected = place.expected
+    assert expected is not None, "else it is taken at once"  # noqa: S101
+    expect_door(house)
+    spec = early_spec(house.settings, expected, workspace, preview_id=place.id, listener=place.listener)
+    assert spec is not None, "else nothing is made ahead"  # noqa: S101
+    async with house.runtime.reserve(spec, stays=True) as gone:
+        yield gone
