@@ -166,6 +166,13 @@ async def test_a_packages_build_changes_nothing_of_the_kernel(settings: Settings
     assert answers == {"many": True, "open": [], "memory": "False", "sys": "FileNotFoundError"}
 
 
+async def test_what_a_packages_build_writes_for_good_may_wait_for_the_disk(
+    settings: Settings, jail: Jail, project: Path
+) -> None:
+    """As no preview does, whose files end with it: there the call would do nothing, and succeed."""
+    assert await build_and_ask(settings, jail, project, 'tried("sync", lambda: os.fsync(999))') == {"sync": "OSError"}
+
+
 async def test_a_packages_build_sees_no_process_but_its_own_and_has_no_rights(
     settings: Settings, jail: Jail, project: Path
 ) -> None:
