@@ -174,6 +174,19 @@ def zombies() -> list[int]:
     return [pid for pid in proctree.children(os.getpid()) if proctree.is_zombie(pid) and pid not in strangers]
 
 
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels a scope when a task, or whichever one, has been run so many times."""
+
+    def __init__(self, scope: trio.CancelScope, steps: int, task: trio.lowlevel.Task | None = None) -> None:
+        self._task, self._scope, self._left = task, scope, steps
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self._task in (None, task):
+            self._left -= 1
+            if self._left == 0:
+                self._scope.cancel()
+
+
 async def none_but(known: set[int]) -> None:
     """Wait until no process of this one is left but these: one that has ended is told of a moment before it is gone."""
     with trio.fail_after(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 import threading
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from runtime_kit import INTERPRETER, LIMITS, PYTHON
+from runtime_kit import INTERPRETER, LIMITS, PYTHON, none_but, open_descriptors
 
-from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime, WarmStart, child_subreaper
+from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime, WarmStart, child_subreaper, proctree
 from preview.runtime.warm import Bounds, WarmRuntime, open_warm_runtime
 from preview.runtime.warm.pool import Opener
 from preview.runtime.warm.remembered import RememberedTemplates
@@ -32,6 +33,7 @@ __all__ = [
     "as_warm",
     "keep_template",
     "make_environment",
+    "open_leaving_nothing",
     "open_texts",
     "open_warm",
     "ready",
@@ -141,6 +143,18 @@ async def open_warm(
         remembered = RememberedTemplates(Path(folder))
         async with open_warm_runtime(sandbox, bounds, remembered=remembered, startup_timeout_s=timeout_s) as warm:
             yield warm
+
+
+@asynccontextmanager
+async def open_leaving_nothing(sandbox: SandboxRuntime) -> AsyncIterator[WarmRuntime]:
+    """As ``open_warm``; when it is closed nothing is left of it."""
+    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
+    with child_subreaper():
+        async with open_warm(sandbox) as opened:
+            yield opened
+            assert (opened._begun, opened._reservations._unused) == ({}, {})
+    await none_but(others)
+    assert open_descriptors() <= before
 
 
 @asynccontextmanager

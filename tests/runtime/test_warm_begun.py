@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from runtime_kit import none_but, open_descriptors, read_all, sandbox_or_skip
-from runtime_warm import Environment, make_environment, open_warm, settled
+from runtime_kit import CancelAtStep, open_descriptors, read_all, sandbox_or_skip
+from runtime_warm import Environment, make_environment, open_leaving_nothing, settled
 
-from preview.runtime import Begun, Exit, ProcessSpec, RunningProcess, SandboxRuntime, child_subreaper, proctree
+from preview.runtime import Begun, Exit, ProcessSpec, RunningProcess, SandboxRuntime, proctree
 from preview.runtime.warm import WarmRuntime, begun
 from preview.runtime.warm.process import ForkedProcess
 
@@ -39,15 +39,8 @@ def told() -> list[str]:
 
 @pytest.fixture
 async def warm(sandbox_here: SandboxRuntime) -> AsyncIterator[WarmRuntime]:
-    """When it is closed nothing is left of it."""
-    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
-    with child_subreaper():
-        async with open_warm(sandbox_here) as opened:
-            yield opened
-            assert opened._begun == {}
-            assert opened._reservations._unused == {}
-    await none_but(others)
-    assert open_descriptors() <= before
+    async with open_leaving_nothing(sandbox_here) as opened:
+        yield opened
 
 
 @dataclass
@@ -230,18 +223,6 @@ async def test_a_mistake_in_it_is_nobody_s_end(start: Start, monkeypatch: pytest
         assert one is not None
         assert not await one.wait()
         assert one.has_run
-
-
-class CancelAtStep(trio.abc.Instrument):
-    """Cancels a scope when its tasks have been run so many times."""
-
-    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
-        self._scope, self._left = scope, steps
-
-    def after_task_step(self, _task: trio.lowlevel.Task) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._scope.cancel()
 
 
 async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) -> None:

@@ -20,8 +20,16 @@ import child_programs as programs
 import pytest
 import trio
 import trio.testing
-from runtime_kit import application, none_but, open_descriptors, open_driver, read_all, read_line, sandbox_or_skip
-from runtime_warm import BOUNDS, Environment, make_environment, open_warm, settled
+from runtime_kit import (
+    CancelAtStep,
+    application,
+    open_descriptors,
+    open_driver,
+    read_all,
+    read_line,
+    sandbox_or_skip,
+)
+from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_nothing, open_warm, settled
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
@@ -61,13 +69,8 @@ def make(environment: Environment, project: Path, told: list[str]) -> Make:
 
 @pytest.fixture
 async def warm(sandbox_here: SandboxRuntime) -> AsyncIterator[WarmRuntime]:
-    """When it is closed nothing is left of it."""
-    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
-    with child_subreaper():
-        async with open_warm(sandbox_here) as opened:
-            yield opened
-    await none_but(others)
-    assert open_descriptors() <= before
+    async with open_leaving_nothing(sandbox_here) as opened:
+        yield opened
 
 
 def template_of(warm: WarmRuntime) -> int:
@@ -307,26 +310,13 @@ async def test_without_descriptors_a_start_fails_or_succeeds_and_leaves_nothing(
     assert told[-1].startswith("started warm")
 
 
-class CancelAtStep(trio.abc.Instrument):
-    """Cancels a scope when a task has been run so many times."""
-
-    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, steps: int) -> None:
-        self._task, self._scope, self._left = task, scope, steps
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task:
-            self._left -= 1
-            if self._left == 0:
-                self._scope.cancel()
-
-
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: WarmRuntime, make: Make) -> None:
     assert await settled(warm, make())
     before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
     for steps in range(1, 60):
         entered = False
         with trio.CancelScope() as scope:
-            instrument = CancelAtStep(trio.lowlevel.current_task(), scope, steps)
+            instrument = CancelAtStep(scope, steps, trio.lowlevel.current_task())
             trio.lowlevel.add_instrument(instrument)
             try:
                 async with warm.open_process(make(programs.IGNORE_TERM)):
