@@ -78,7 +78,7 @@ class Start:
 
     def _is_in_project(self, pid: int) -> bool:
         try:
-            return Path(f"/proc/{pid}/cwd").readlink().name == self.project.name
+            return Path(f"/proc/{pid}/cwd").readlink() == self.project
         except OSError:
             return False
 
