@@ -141,5 +141,7 @@ listener = socket.socket(fileno=int(sys.argv[1]))
 listener.setblocking(True)
 connection, _ = listener.accept()
 connection.sendall(b'served')
+# Until it has been read: what carries it in a sandbox ends with this.
+connection.recv(1)
 """
 SAY_AND_SERVE = SERVE.replace("connection, _", "print('up', flush=True)\nconnection, _")

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,10 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
     ) as process:
         try:
+            # Whoever has just begun a program has no environment yet, for as long as the kernel lays it out.
+            until = time.monotonic() + 10
+            while proctree.read_marker(process.pid) is None and time.monotonic() < until:
+                os.sched_yield()
             yield process
         finally:
             process.kill()

@@ -21,8 +21,8 @@ from preview.runtime.warm import WarmRuntime, begun
 from preview.runtime.warm.process import ForkedProcess
 
 # Says by a file of its own that it runs; nobody reads its output yet.
-RUNS = "open('runs', 'w').close(); print('hello', flush=True); import time; time.sleep(600)"
-FAILS = "open('runs', 'w').close(); print('hello', flush=True); raise SystemExit(3)"
+RUNS = "print('hello', flush=True); open('runs', 'w').close(); import time; time.sleep(600)"
+FAILS = "print('hello', flush=True); open('runs', 'w').close(); raise SystemExit(3)"
 FLOODS = "import os; os.write(1, b'x' * 60_000); open('runs', 'w').close(); os.write(1, b'y' * 60_000)"
 READS_COLOUR = "import os; found = os.environ.get('COLOUR')"
 
