@@ -147,7 +147,10 @@ async def _decide(preview: ActivePreview, house: House, workspace: Workspace, ea
         if early is None or isinstance(error, StartupTimeout):
             raise
         # It may be what has begun that stands in the way: with nothing beside it they are read again.
-        why = error.message if isinstance(error, PreviewError) else "its files could not be read beside it"
+        if isinstance(error, PreviewError):
+            return error.message
+        log.warning("a project could not be read beside what was begun", preview_id=preview.id, exc_info=True)
+        return "its files could not be read beside it"
     return why or study
 
 

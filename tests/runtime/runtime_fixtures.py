@@ -37,6 +37,17 @@ from preview.runtime import (
 )
 
 
+@pytest.fixture
+def sandbox_here() -> SandboxRuntime:
+    return sandbox_or_skip()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    """What starts have said."""
+    return []
+
+
 @pytest.fixture(params=["plain", "sandbox", "warm"])
 def manner(request: pytest.FixtureRequest) -> str:
     """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""

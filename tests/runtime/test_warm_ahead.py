@@ -13,7 +13,7 @@ import child_programs as programs
 import pytest
 import trio
 from cgroups_support import open_tree
-from runtime_kit import none_but, open_descriptors, read_all, read_line, sandbox_or_skip
+from runtime_kit import none_but, open_descriptors, read_all, read_line
 from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import Exit, NoSnapshot, ProcessSpec, SandboxRuntime, child_subreaper, proctree
@@ -41,11 +41,6 @@ async def groups(tmp_path: Path) -> AsyncIterator[CgroupTree]:
     async with open_tree(tmp_path / "data") as tree:
         yield tree
         assert left_of(tree) == set(), "control groups are left"
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from runtime_kit import CancelAtStep, open_descriptors, read_all, sandbox_or_skip
+from runtime_kit import CancelAtStep, open_descriptors, read_all
 from runtime_warm import Environment, make_environment, open_leaving_nothing, settled
 
 from preview.runtime import Begun, Exit, ProcessSpec, RunningProcess, SandboxRuntime, proctree
@@ -25,16 +25,6 @@ RUNS = "print('hello', flush=True); open('runs', 'w').close(); import time; time
 FAILS = "print('hello', flush=True); open('runs', 'w').close(); raise SystemExit(3)"
 FLOODS = "import os; os.write(1, b'x' * 60_000); open('runs', 'w').close(); os.write(1, b'y' * 60_000)"
 READS_COLOUR = "import os; found = os.environ.get('COLOUR')"
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
 
 
 @pytest.fixture

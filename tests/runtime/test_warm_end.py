@@ -27,7 +27,6 @@ from runtime_kit import (
     open_driver,
     read_all,
     read_line,
-    sandbox_or_skip,
 )
 from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_nothing, open_warm, settled
 
@@ -40,16 +39,6 @@ from preview.runtime.warm.template_process import Template
 
 READS = "import os; found = os.environ.get('COLOUR')"
 Make = Callable[..., ProcessSpec]
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
 
 
 @pytest.fixture

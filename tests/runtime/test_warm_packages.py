@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from runtime_kit import none_but, open_descriptors, read_line, sandbox_or_skip
+from runtime_kit import none_but, open_descriptors, read_line
 from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import SandboxRuntime, child_subreaper, proctree
@@ -83,11 +83,6 @@ print(json.dumps([int(status['CapEff'], 16), status['Seccomp'].strip(), os.getui
 # Until it is ended: the service looks at it from outside, and what has ended by then is not looked at.
 time.sleep(600)
 """
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
 
 
 @pytest.fixture

@@ -9,16 +9,11 @@ from pathlib import Path
 
 import child_programs as programs
 import pytest
-from runtime_kit import open_driver, read_all, sandbox_or_skip, unprivileged_python
+from runtime_kit import open_driver, read_all, unprivileged_python
 from runtime_warm import make_environment, open_warm
 
 from preview.runtime import SandboxRuntime, child_subreaper
 from preview.runtime.warm import possible
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
 
 
 def refuse(folder: Path) -> int:

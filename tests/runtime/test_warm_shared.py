@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from runtime_kit import read_all, sandbox_or_skip
+from runtime_kit import read_all
 from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import ProcessSpec, SandboxRuntime, child_subreaper
@@ -16,11 +16,6 @@ from preview.runtime.warm import WarmRuntime
 
 PATCHES = "import textwrap\ntextwrap.dedent = lambda _: 'patched'\n"
 SAYS = "import textwrap; print(textwrap.dedent('1'))"
-
-
-@pytest.fixture
-def sandbox_here() -> SandboxRuntime:
-    return sandbox_or_skip()
 
 
 @pytest.fixture
