@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import structlog
 import trio
@@ -23,24 +24,28 @@ __all__ = ["EndpointBook"]
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 # A list of endpoints is some KiB: a MiB or so in all.
 _KEPT = 256
 # Asked on the way to an answer of ours: a preview that needs longer is shown by its source alone.
 _OPENAPI_TIMEOUT_S = 2.0
+# One that did not answer may be busy, or about to: it is asked again, but not by every look at its endpoints.
+_ASKED_AGAIN_AFTER_S = 5.0
 # Reading sources is work for a processor: more at a time would only slow each other down.
 _READERS = 2
 
 
-class _Kept:
+class _Kept(Generic[T]):
     """The newest answers, bounded."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[Hashable, Sequence[Endpoint]] = OrderedDict()
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
 
-    def get(self, key: Hashable) -> Sequence[Endpoint] | None:
+    def get(self, key: Hashable) -> T | None:
         return self._values.get(key)
 
-    def put(self, key: Hashable, value: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    def put(self, key: Hashable, value: T) -> T:
         self._values[key] = value
         self._values.move_to_end(key)
         while len(self._values) > _KEPT:
@@ -54,8 +59,9 @@ class EndpointBook:
     def __init__(self, source: GenerationSource, client: PreviewClient) -> None:
         self._source = source
         self._client = client
-        self._static = _Kept()
-        self._live = _Kept()
+        self._static = _Kept[Sequence[Endpoint]]()
+        self._live = _Kept[Sequence[Endpoint]]()
+        self._not_before = _Kept[float]()
         self._limiter = trio.CapacityLimiter(_READERS)
 
     async def find(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
@@ -69,12 +75,7 @@ class EndpointBook:
         static = await self._from_source(generation, preview)
         if preview is None or preview.address is None:
             return static
-        # A reload changes what is published, and the process.
-        key = (preview.record.id, preview.record.pid)
-        live = self._live.get(key)
-        if live is None:
-            live = self._live.put(key, await self._published(preview.record, preview.address))
-        return merge_endpoints(list(static), list(live))
+        return merge_endpoints(list(static), list(await self._from_process(preview, preview.address)))
 
     async def _from_source(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
         key = (generation.id, generation.created_at, generation.revision)
@@ -92,17 +93,36 @@ class EndpointBook:
         extract: Callable[[Path], Sequence[Endpoint]] = extract_endpoints
         return await trio.to_thread.run_sync(extract, directory, limiter=self._limiter)
 
-    async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
-        """What the preview says of itself; nothing where it says nothing."""
-        try:
-            answer = await self._client.send(
-                address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S
-            )
-            found = await trio.to_thread.run_sync(_read_openapi, answer, limiter=self._limiter)
-        except (PreviewError, ValueError, RecursionError) as error:
-            log.debug("no OpenAPI from the preview", preview_id=record.id, why=str(error))
+    async def _from_process(self, preview: ActivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
+        """What the process that serves says of itself; nothing where it says nothing."""
+        # A reload changes what is published, and the process.
+        key = (preview.record.id, preview.record.pid)
+        live = self._live.get(key)
+        if live is not None:
+            return live
+        if trio.current_time() < (self._not_before.get(key) or 0.0):
             return []
-        return found
+        # While one hands over to the next, the one from before may answer in its place.
+        is_its_own = not preview.is_handing_over
+        try:
+            found = await self._published(preview.record, address)
+        except (PreviewError, ValueError, RecursionError) as error:
+            log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
+            self._not_before.put(key, trio.current_time() + _ASKED_AGAIN_AFTER_S)
+            return []
+        return self._live.put(key, found) if is_its_own else found
+
+    async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
+        """What is published there.
+
+        Raises:
+            PreviewError: It did not answer.
+            ValueError, RecursionError: What it answered cannot be read.
+        """
+        answer = await self._client.send(
+            address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S
+        )
+        return await trio.to_thread.run_sync(_read_openapi, answer, limiter=self._limiter)
 
 
 def _read_openapi(answer: ProxyResponse) -> Sequence[Endpoint]:

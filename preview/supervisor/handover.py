@@ -88,16 +88,28 @@ class Handover:
                 attempt.cancel_scope.cancel()
             if outcome:
                 # Not in the attempt, which has come to its end: what is asked for meanwhile comes after it.
-                await self._wait_until_let_go()
+                if outcome[0] is None:
+                    await self._finish(changes[-1])
                 return outcome[0]
             changes += self._preview.changes.take()
 
-    async def _wait_until_let_go(self) -> None:
-        """Until then a new connection may be the old process's: whoever asked for the change would meet old code."""
+    async def _finish(self, change: Change) -> None:
+        """Tell the log that the new code answers, once the old process has let go of the socket.
+
+        Until then a new connection may be the old one's: whoever asked for the change, or asks for something when the
+        log tells of it, would meet old code. Cancellation: it is not told.
+        """
         old, self._letting_go = self._letting_go, None
         if old is not None:
             with trio.move_on_after(_LETS_GO_S):
                 await wait_any(old.control.closed, old.ended)
+        preview, took_s = self._preview, trio.current_time() - change.asked_at
+        if change.files is not None:
+            preview.log.say(f"reloaded in {took_s:.2f} s")
+            return
+        preview.log.say(f"ready in {took_s:.2f} s: process {preview.record.pid} takes over")
+        if old is None:
+            preview.log.say(f"restarted in {took_s:.2f} s")
 
     async def _give_way(self, scope: trio.CancelScope) -> None:
         await self._preview.changes.wait()
@@ -174,6 +186,7 @@ class Handover:
         old = self._processes.current
         self._succeed(candidate, change)
         self._processes.retire(old)
+        self._preview.note_letting_go(old.control.closed, old.ended, old.over)
         self._nursery.start_soon(self._drain, old, change, trio.current_time() - change.asked_at)
         self._letting_go = old
 
@@ -202,8 +215,6 @@ class Handover:
         finally:
             preview.is_replaced = False
         self._succeed(candidate, change)
-        if change.files is None:
-            preview.log.say(f"restarted in {trio.current_time() - change.asked_at:.2f} s")
 
     def _succeed(self, candidate: Serving, change: Change) -> None:
         """The candidate serves: it is the preview's process."""
@@ -214,12 +225,8 @@ class Handover:
             preview.any_answer = path is None
         self._changed.clear()
         self._processes.take(candidate)
-        took_s = trio.current_time() - change.asked_at
         if change.files is None:
-            preview.log.say(f"ready in {took_s:.2f} s: process {candidate.process.identity.pid} takes over")
             self._processes.keep_snapshot()
-        else:
-            preview.log.say(f"reloaded in {took_s:.2f} s")
         self._nursery.start_soon(save, preview, self._house)
 
 
