@@ -18,11 +18,15 @@ from preview.environments.install import Installation, fail
 from preview.environments.interpreter import Interpreter
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.output import KeptReport
+from preview.environments.refusals import PYTHON
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
+from preview.environments.trial import objection_to_packages
 from preview.environments.unfinished import make_folder, open_scratch, open_unfinished
 from preview.environments.uv import run_uv
 from preview.environments.uv_cages import UvCages, make_uv_cages
+from preview.errors import EnvironmentFailed
 
 __all__ = ["Recipe", "build_environment", "learn"]
 
@@ -43,6 +47,7 @@ class Recipe:
         server: The server's requirement line, or None where the project brings its own.
         wanted: What its files import and no manifest names: added where it is missing in the end.
         runs_code: Whether code of packages may run while it is built.
+        ahead_of: The version of the Python that is taken where this one does not do (see ``trial``), or None.
     """
 
     key: str
@@ -51,6 +56,7 @@ class Recipe:
     server: str | None
     wanted: tuple[Wanted, ...] = ()
     runs_code: bool = True
+    ahead_of: str | None = None
 
 
 async def build_environment(
@@ -142,6 +148,21 @@ async def _make_empty(
 async def _fill(
     recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
 ) -> list[str]:
+    if recipe.ahead_of is None:
+        return await _install(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
+    kept = KeptReport(report)
+    decisions = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
+    look = partial(objection_to_packages, temporary, recipe.required)
+    why = await trio.to_thread.run_sync(look, recipe.interpreter.version, recipe.ahead_of)
+    if why is not None:
+        raise EnvironmentFailed(why, reason=PYTHON)
+    kept.release()
+    return decisions
+
+
+async def _install(
+    recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
+) -> list[str]:
     installation = Installation(
         temporary,
         recipe.required,
@@ -152,6 +173,7 @@ async def _fill(
         patience_s=patience_s,
         cages=None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters),
         runs_code=recipe.runs_code,
+        is_trial=recipe.ahead_of is not None,
     )
     await installation.run(recipe.wanted)
     return installation.decisions

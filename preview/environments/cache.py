@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
@@ -14,18 +13,17 @@ import trio
 
 from preview.environments.build import Recipe, build_environment, learn
 from preview.environments.bytecode import Compiler
-from preview.environments.environment import Environment, EnvironmentRequest, Report
+from preview.environments.choosing import Choice
+from preview.environments.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.eviction import evict
 from preview.environments.held import HeldEnvironments
-from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
-from preview.environments.markers import as_for
 from preview.environments.memory import RequestMemory, is_shareable
-from preview.environments.recipe import make_recipe
+from preview.environments.recipe import Asked
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
-from preview.errors import PreviewError
+from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
 
 __all__ = ["EnvironmentCache"]
@@ -49,9 +47,7 @@ class EnvironmentCache:
         self._jail = jail
         root = settings.cache_dir.absolute() / "environments"
         self._layout = Layout(root, None if jail is None else jail.workshop_of(root))
-        self._interpreter: Interpreter | None = None
-        # Other interpreters that were looked for, by what a project wants.
-        self._others: dict[str, Interpreter | None] = {}
+        self._choice = Choice(settings, self._layout)
         self._memory = RequestMemory()
         self._skeletons = Skeletons()
         self._compiler = Compiler(self._layout, jail, timeout_s=settings.environment_build_timeout_s)
@@ -81,19 +77,9 @@ class EnvironmentCache:
         begins anew.
         """
         started = trio.current_time()
-        recipe = await self._recipe(request, report)
-        key = recipe.key
-        build = partial(
-            build_environment,
-            recipe,
-            self._layout,
-            report,
-            offline=self._settings.uv_offline,
-            patience_s=self._settings.environment_build_timeout_s / 2,
-            jail=self._jail,
-            skeletons=self._skeletons,
-        )
-        async with self._held.hold(key, build, report) as how:
+        asked = await self._read(request, report)
+        async with AsyncExitStack() as stack:
+            key, how = await self._hold(stack, asked, report)
             if how != "built":
                 for sentence in self._layout.decisions(key):
                     report(sentence, logging.INFO)
@@ -107,6 +93,30 @@ class EnvironmentCache:
                 elapsed_s=trio.current_time() - started,
                 how=how,
             )
+
+    async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[str, How]:
+        """Hold what is asked for until the stack is left: its key, and how it was had.
+
+        Raises:
+            EnvironmentFailed, ConfigurationError: As ``open_environment``.
+        """
+        while True:
+            recipe = await self._choice.recipe(asked, report)
+            build = partial(
+                build_environment,
+                recipe,
+                self._layout,
+                report,
+                offline=self._settings.uv_offline,
+                patience_s=self._settings.environment_build_timeout_s / 2,
+                jail=self._jail,
+                skeletons=self._skeletons,
+            )
+            try:
+                return recipe.key, await stack.enter_async_context(self._held.hold(recipe.key, build, report))
+            except EnvironmentFailed as error:
+                if not self._choice.is_refused(recipe, error):
+                    raise
 
     async def run_compiler(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Do what nobody waits for, until cancelled: compile the modules of what was handed out, and ``warm_up``.
@@ -131,10 +141,10 @@ class EnvironmentCache:
         Cancellation: the programs are killed and nothing is left.
         """
         try:
-            interpreter = await self._usual_interpreter()
-            # A name of its own, so that no build takes it for a leftover.
-            empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
-            await learn(empty, self._layout, self._skeletons, jail=self._jail)
+            for interpreter in await self._choice.usual():
+                # A name of its own, so that no build takes it for a leftover.
+                empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
+                await learn(empty, self._layout, self._skeletons, jail=self._jail)
         except (OSError, PreviewError) as error:
             _log.info("no environment tried ahead", why=str(error))
 
@@ -158,8 +168,7 @@ class EnvironmentCache:
 
         Cancellation: nothing changes.
         """
-        # What there is to say of it is said when it is opened.
-        return (await self._recipe(request, lambda _line, _severity: None)).key
+        return (await self._choice.recipe(await self._read(request, _ignore), _ignore)).key
 
     async def is_shareable(self, request: EnvironmentRequest) -> bool:
         """Whether another copy of the project gets the same environment: not where a package of it lies in there.
@@ -188,38 +197,12 @@ class EnvironmentCache:
             limiter=self._threads,
         )
 
-    async def _recipe(self, request: EnvironmentRequest, report: Report) -> Recipe:
+    async def _read(self, request: EnvironmentRequest, report: Report) -> Asked:
         asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
         for note in asked.required.notes:
             report(note, logging.WARNING)
-        interpreter = await self._interpreter_for(asked.required, report)
-        requires = asked.required.requires_python
-        if requires is not None and not allows(requires, interpreter):
-            asked = replace(asked, required=as_for(asked.required, requires))
-        return make_recipe(asked, interpreter, runs_code=self._settings.build_code == "allow")
+        return asked
 
-    async def _interpreter_for(self, required: RequirementSet, report: Report) -> Interpreter:
-        """The configured one, or another of this machine where the project wants that."""
-        wanted = self._settings.environment_python
-        usual = await self._usual_interpreter()
-        requires = required.requires_python
-        if requires is None or allows(requires, usual):
-            return usual
-        if wanted is None and requires not in self._others:
-            self._others[requires] = await find_other(requires)
-        found = self._others.get(requires)
-        if found is not None:
-            report(f"Python {found.version} is taken: the project wants {requires} ({required.source})", logging.INFO)
-            return found
-        report(
-            f"The project wants Python {requires} ({required.source}), which is not installed here: it is tried with "
-            f"{usual.version}",
-            logging.WARNING,
-        )
-        return usual
 
-    async def _usual_interpreter(self) -> Interpreter:
-        if self._interpreter is None:
-            wanted = self._settings.environment_python
-            self._interpreter = await find_interpreter(wanted, offline=self._settings.uv_offline)
-        return self._interpreter
+def _ignore(_line: str, _severity: int) -> None:
+    """What there is to say of it is said when it is opened."""

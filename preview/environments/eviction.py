@@ -12,13 +12,17 @@ from preview.environments.locks import FileLock, try_lock
 
 __all__ = ["evict"]
 
+# What had no wheel for a newer Python then may have one now.
+_REFUSED_S = 7 * 24 * 3600.0
+
 _log = structlog.get_logger(__name__)
 
 
 def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
     """Remove what is too old, then the longest unused until the rest fits; never one that any process uses.
 
-    Also removes what killed builds have left. Blocks on the disk: call it in a thread.
+    Also removes what killed builds have left, and forgets what could not be had for a newer Python a week ago. It
+    blocks on the disk: call it in a thread.
 
     Args:
         layout: Which environments.
@@ -31,6 +35,8 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
     for key, path in layout.leftovers():
         _remove_leftover(layout, key, path)
     now = time.time()
+    for path in layout.refusals():
+        _forget_old(path, now)
     by_age = sorted((_last_use(layout, key), key) for key in layout.all_keys())
     total = sum(layout.size_bytes(key) for _, key in by_age)
     removed = 0
@@ -43,6 +49,14 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
             total -= size
             _log.info("environment evicted", key=key, size_bytes=size, unused_s=round(now - last_use))
     return removed
+
+
+def _forget_old(refusal: Path, now: float) -> None:
+    try:
+        if now - refusal.stat().st_mtime > _REFUSED_S:
+            refusal.unlink()
+    except OSError as error:
+        _log.warning("refusal not removed", path=str(refusal), error=str(error))
 
 
 def _last_use(layout: Layout, key: str) -> float:

@@ -51,6 +51,7 @@ class Installation:
         patience_s: Seconds after which no further single step is tried.
         cages: The jails that the installer runs in, where this machine has them.
         runs_code: Whether code of packages may run.
+        is_trial: Nothing is loosened or built: another Python is taken then.
 
     Attributes:
         decisions: What was changed and added, one sentence each.
@@ -68,6 +69,7 @@ class Installation:
         patience_s: float,
         cages: UvCages | None = None,
         runs_code: bool = True,
+        is_trial: bool = False,
     ) -> None:
         self._temporary = temporary
         self._server = server
@@ -76,9 +78,10 @@ class Installation:
         self._until = trio.current_time() + patience_s
         self._interpreter = interpreter
         self._cages = cages
-        self._runs_code = runs_code
+        self._is_trial = is_trial
+        self._runs_code = runs_code and not is_trial
         # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
-        self._unpacks = runs_code and cages is not None and cages.unpacking is not None
+        self._unpacks = (runs_code or is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
         self._loosening = Loosening()
@@ -120,12 +123,12 @@ class Installation:
         """Loosen what uses something that this Python lacks; whether anything changed."""
         before = self._required
         for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._interpreter.version):
-            if relic.uses != "pkg_resources":
+            if relic.uses != "pkg_resources" and not self._is_trial:
                 step = self._loosening.away_from(self._required, relic.package, relic.uses)
                 if step is not None:
                     self._required = step.required
                     self._decide(step.sentence)
-            elif not has_pkg_resources and not self._has_setuptools:
+            elif relic.uses == "pkg_resources" and not has_pkg_resources and not self._has_setuptools:
                 self._has_setuptools = True
                 self._decide(f'setuptools<81 is added: {relic.package} imports "pkg_resources", which newer ones lack')
                 self._without("setuptools")
@@ -161,6 +164,8 @@ class Installation:
             if result.code == 0:
                 return
             why = explain(result.lines, self._required, offline=self._offline, runs_code=self._runs_code)
+            if self._is_trial:
+                fail(result, why)
             step = self._next(why, result, last=steps >= _MAX_STEPS)
             if step is None:
                 output.release()
@@ -180,6 +185,8 @@ class Installation:
             result = await self._without_builds(arguments, cages, cages.unpacking, output)
             if result is not None:
                 return result
+            if self._is_trial:
+                return ProgramResult()
         directory = self._temporary.parent if cages is None else Path("/")
         run = partial(run_uv, [*_into(self._temporary), *arguments], directory=directory, cage=self._cage())
         if not self._offline and pinned:
@@ -253,7 +260,9 @@ class Installation:
         self, arguments: list[str], names: list[str], cages: UvCages, cage: Cage, output: Output
     ) -> ProgramResult:
         """Install without any code of a package: what is in the cache, else what the index has wheels of."""
-        command = [*_into(cages.place), *arguments, "--only-binary", ":all:"]
+        # --no-build, which stands there else, says the same, and uv does not take both.
+        wheels_only = ["--only-binary", ":all:"] if self._runs_code else []
+        command = [*_into(cages.place), *arguments, *wheels_only]
         tries = (True,) if self._offline else (True, False)
         if not self._offline and not await trio.to_thread.run_sync(may_be_cached, cage.jail.uv_cache, names):
             tries = (False,)

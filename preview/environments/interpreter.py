@@ -15,8 +15,10 @@ from preview.environments.program import run_program
 from preview.environments.uv import program_environment, run_uv
 from preview.errors import ConfigurationError
 
-__all__ = ["Interpreter", "allows", "find_interpreter", "find_other"]
+__all__ = ["OWN", "Interpreter", "allows", "find_interpreter", "find_other"]
 
+OWN = "own"
+"""What ``environment_python`` calls the service's own Python."""
 _ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
 
 
@@ -36,14 +38,14 @@ class Interpreter:
 
 
 async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
-    """The running interpreter, or the one that ``environment_python`` names (``3.12``, or a path).
+    """The running interpreter (None, or ``own``), or the one that ``environment_python`` names (``3.12``, or a path).
 
     Raises:
         ConfigurationError: There is none like it.
 
     Cancellation: the program that looks is killed.
     """
-    if wanted is None:
+    if wanted is None or wanted == OWN:
         version = platform.python_version()
         return Interpreter(sys.executable, version, f"{version} {sysconfig.get_platform()} {sys.base_prefix}")
     found = await run_uv(["python", "find", "--no-project", "--no-cache", wanted], offline=offline)

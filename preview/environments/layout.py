@@ -4,6 +4,7 @@
 KEY/                       a finished environment; but for its compiled modules never changed afterwards
 KEY/preview.json           what it is; written last
 KEY/compiled.json          written when its modules are compiled, which is done while it is used
+KEY.refused                why what was tried in a newer Python (see ``trial``) is not to be had there
 KEY.lock                   see ``locks``; its modification time is the last use, its content the number of launches
 .building-KEY-PID-RANDOM/  being built, renamed to KEY when finished; in the workshop where there is one
 .scratch-KEY-PID-RANDOM/   home and temporary files of a build in a jail
@@ -30,6 +31,7 @@ __all__ = ["Layout", "finish_compiling", "measure_and_protect", "prepare_compili
 
 _MARKER = "preview.json"
 _COMPILED = "compiled.json"
+_REFUSED = ".refused"
 _BYTECODE = "__pycache__"
 _PROTECTED, _WRITABLE = 0o555, 0o755
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -59,6 +61,14 @@ class Layout:
     def lock(self, key: str) -> Path:
         """Its lock file."""
         return self.root / f"{key}.lock"
+
+    def refusal(self, key: str) -> Path:
+        """Why it is not to be had."""
+        return self.root / f"{key}{_REFUSED}"
+
+    def refusals(self) -> list[Path]:
+        """All of them."""
+        return list(self.root.glob(f"*{_REFUSED}"))
 
     def temporary(self, key: str, purpose: str) -> Path:
         """A new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""

@@ -8,7 +8,7 @@ from typing import Final
 from preview.environments.environment import Report
 from preview.environments.program import ProgramResult
 
-__all__ = ["Output"]
+__all__ = ["KeptReport", "Output"]
 
 # How uv begins the line of a large download.
 _LONG: Final = ("Downloading ", "Downloaded ")
@@ -48,3 +48,28 @@ class Output:
         for line in self._held:
             self._report(line, logging.ERROR if line.startswith("error:") else logging.INFO)
         self._held.clear()
+
+
+class KeptReport:
+    """A report whose lines are kept until they count; that something takes long is told at once.
+
+    Args:
+        report: Is told them.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._kept: list[tuple[str, int]] = []
+
+    def __call__(self, line: str, severity: int) -> None:
+        """Take one line, as any ``Report``."""
+        if line.lstrip().startswith(_LONG):
+            self._report(line, severity)
+        else:
+            self._kept.append((line, severity))
+
+    def release(self) -> None:
+        """Pass on what was kept."""
+        for line, severity in self._kept:
+            self._report(line, severity)
+        self._kept.clear()

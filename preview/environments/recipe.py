@@ -15,7 +15,7 @@ from preview.environments.build import Recipe
 from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
-from preview.environments.imports.scan import Wanted, find_wanted
+from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project
 from preview.environments.requirements import RequirementSet, parse_requirement
@@ -38,11 +38,13 @@ class Asked:
         required: By its manifests and the request.
         server: The server's requirement line, or None.
         wanted: By its imports, as far as ``required`` does not obviously bring it.
+        standard: What it imports of the standard library; None where its imports were not looked at.
     """
 
     required: RequirementSet
     server: str | None
     wanted: tuple[Wanted, ...]
+    standard: frozenset[str] | None = None
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
@@ -58,20 +60,26 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     required = _with_extra(read_project(request.project, request.folder, request.entry), request.extra)
     wanted = request.server
     server = None if wanted is None or required.brings(wanted) else _SERVERS[wanted]
-    found = find_wanted(sources, request.entry) if request.entry is not None else ()
-    return Asked(with_companions(required), server, _undeclared(found, required))
+    if request.entry is None:
+        return Asked(with_companions(required), server, ())
+    found = find_imports(sources, request.entry)
+    return Asked(with_companions(required), server, _undeclared(found.wanted, required), found.standard)
 
 
-def make_recipe(asked: Asked, interpreter: Interpreter, *, runs_code: bool = True) -> Recipe:
+def make_recipe(
+    asked: Asked, interpreter: Interpreter, *, runs_code: bool = True, ahead_of: Interpreter | None = None
+) -> Recipe:
     """What is asked for, for one Python, and its key.
 
     Args:
         asked: What.
         interpreter: For which Python.
         runs_code: Whether code of packages may run while it is built: without, other versions may be taken.
+        ahead_of: The Python that is taken where this one does not do, see ``trial``.
     """
-    key = _key(asked, interpreter, runs_code=runs_code)
-    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code)
+    key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
+    own = None if ahead_of is None else ahead_of.version
+    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
@@ -93,7 +101,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     return tuple(left)
 
 
-def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool) -> str:
+def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: Interpreter | None) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
     required = asked.required
     facts = [
@@ -106,6 +114,7 @@ def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool) -> str:
         asked.server,
         sorted((one.module, one.distribution) for one in asked.wanted),
         *(() if runs_code else ("no code",)),
+        *(() if ahead_of is None else (f"ahead of {ahead_of.version}",)),
     ]
     # 128 bits of it: the name stands in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -12,7 +12,7 @@ from preview.environments.environment import EnvironmentRequest
 from preview.environments.imports.names import DISTRIBUTIONS, DRIVERS, FEATURES, distribution_of
 from preview.environments.imports.offered import read_offered
 from preview.environments.imports.relics import find_relics
-from preview.environments.imports.scan import find_wanted
+from preview.environments.imports.scan import find_imports
 from preview.environments.memory import RequestMemory
 from preview.sources import Sources
 
@@ -26,7 +26,7 @@ def project(folder: Path, **files: str) -> Sources:
 
 
 def wanted(folder: Path, entry: str = "main.py", **files: str) -> list[str]:
-    return sorted(one.distribution for one in find_wanted(project(folder, **files), entry))
+    return sorted(one.distribution for one in find_imports(project(folder, **files), entry).wanted)
 
 
 def test_imports_are_followed_through_the_projects_own_modules(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_modules_that_are_named_by_a_text_are_followed(tmp_path: Path) -> None:
 def test_any_source_is_scanned(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("source")
     (folder / "main.py").write_bytes(text.encode("utf-8", "surrogatepass"))
-    for one in find_wanted(Sources(folder), "main.py"):
+    for one in find_imports(Sources(folder), "main.py").wanted:
         assert Requirement(one.distribution).name
 
 

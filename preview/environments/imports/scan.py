@@ -13,7 +13,7 @@ from typing import Final
 from preview.environments.imports.names import DRIVERS, FEATURES, OWN_NAMES, distribution_of
 from preview.sources import Sources
 
-__all__ = ["Wanted", "find_wanted"]
+__all__ = ["Imports", "Wanted", "find_imports"]
 
 _MAX_FILES: Final = 1_500
 _STANDARD: Final = frozenset(sys.stdlib_module_names)
@@ -54,8 +54,21 @@ class Wanted:
     why: str
 
 
-def find_wanted(sources: Sources, entry: str) -> list[Wanted]:
-    """What the application's files want from outside the project, each once.
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What an application's files import that is not theirs.
+
+    Attributes:
+        wanted: From packages, each once.
+        standard: Modules of the standard library that they cannot do without, by their first names.
+    """
+
+    wanted: tuple[Wanted, ...]
+    standard: frozenset[str]
+
+
+def find_imports(sources: Sources, entry: str) -> Imports:
+    """What the application's files want from outside the project.
 
     Args:
         sources: The project's files.
@@ -63,7 +76,7 @@ def find_wanted(sources: Sources, entry: str) -> list[Wanted]:
     """
     scan = _Scan(sources, entry)
     scan.run()
-    return list(scan.wanted.values())
+    return Imports(tuple(scan.wanted.values()), frozenset(scan.standard))
 
 
 class _Scan:
@@ -74,6 +87,7 @@ class _Scan:
         self._seen: set[str] = set()
         self._own = {part for name in sources.names for part in name.removesuffix(".py").split("/")}
         self.wanted: dict[str, Wanted] = {}
+        self.standard: set[str] = set()
 
     def run(self) -> None:
         while self._todo and len(self._seen) < _MAX_FILES:
@@ -117,7 +131,10 @@ class _Scan:
             self._follow([base], module, names)
             return
         top = module.partition(".")[0]
-        if self._follow(self._roots, module, names) or top in self._own or optional or top in _STANDARD:
+        if self._follow(self._roots, module, names) or top in self._own or optional:
+            return
+        if top in _STANDARD:
+            self.standard.add(top)
             return
         # `from google.cloud import storage` names a module by its last part.
         longest = max(
