@@ -33,6 +33,7 @@ from _caches import use_usual_caches
 from _measure import Figure, compare, interleave_async, report, save
 
 from preview.environments import Environment, EnvironmentCache, EnvironmentRequest, find_jail
+from preview.environments.choosing import find_newer
 from preview.environments.interpreter import find_interpreter
 from preview.environments.uv import find_uv
 from preview.removal import remove_folder
@@ -82,11 +83,12 @@ async def open_bench(uv_cache: Path | None = None) -> AsyncIterator[Bench]:
             settings = Settings(data_dir=folder / "data", cache_dir=folder / "cache")
             etc = settings.data_dir / "sandbox"
             jail = None if isinstance(await probe_sandbox(etc), Refusal) else await find_jail(settings, etc)
-            python = (await find_interpreter(None, offline=True)).request
+            newer = await find_newer()
+            interpreter = await find_interpreter(None, offline=True) if newer is None else newer.interpreter
             shutil.copytree(EXAMPLE, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
             cache = EnvironmentCache(settings, jail)
             await cache.warm_up()  # as the service does after its start
-            yield Bench(folder, cache, python)
+            yield Bench(folder, cache, interpreter.request)
         finally:
             if before is not None:
                 os.environ["UV_CACHE_DIR"] = before

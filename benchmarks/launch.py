@@ -252,14 +252,15 @@ async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str,
         open_bench(None, environment_python=interpreter, port_min=26_000, port_max=26_199) as keeping,
     ):
         pythons = {}
-        for example in TARGETS:
-            environments = EnvironmentCache(service.settings)
-            async with environments.open_environment(
-                EnvironmentRequest(EXAMPLES / example), lambda _line, _level: None
+        for example, target in TARGETS.items():
+            entry = f"{target.partition(':')[0].replace('.', '/')}.py"
+            async with EnvironmentCache(service.settings).open_environment(
+                EnvironmentRequest(EXAMPLES / example, entry=entry), lambda _line, _level: None
             ) as environment:
                 pythons[example] = environment.program
         for example, python in pythons.items():
-            title = f"examples/{example}, environment cached"
+            asked = await trio.run_process([python, "--version"], capture_stdout=True)
+            title = f"examples/{example}, environment cached, {asked.stdout.decode().strip()}"
             for _ in range(3):
                 await launched(example, service, fresh)  # has its template made
                 await pushed(example, keeping, fresh)
@@ -309,7 +310,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--many", type=int, default=0, help="how many to launch at once; 0 leaves that out")
-    parser.add_argument("--python", default=None, help="the environments' interpreter; by default the service's own")
+    parser.add_argument("--python", default=None, help="the environments' interpreter, as PREVIEW_ENVIRONMENT_PYTHON")
     parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
     options = parser.parse_args()
     save(options.save, "launch", trio.run(measure, options.rounds, options.many, options.python))

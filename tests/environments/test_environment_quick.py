@@ -130,7 +130,8 @@ async def test_what_is_warm_needs_one_call_of_uv(
     calls.clear()
     with trio.fail_after(LIMIT_S):
         await cache.warm_up()
-    assert calls == ["venv", "pip freeze"]
+    # Once for each Python that projects may get.
+    assert calls in (["venv", "pip freeze"], ["venv", "pip freeze"] * 2)
     calls.clear()
     await opened(cache, make_request("first==1.0"))
     assert calls == ["pip install"]

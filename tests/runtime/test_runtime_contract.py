@@ -163,7 +163,10 @@ async def test_helpers_that_end_by_themselves_leave_no_zombie(start: Start) -> N
     async with start(programs.SHORT_DAEMONS) as process:
         assert await read_line(process) == "up"
         await process.usage()
-        assert zombies() == []
+        # The last may have closed its pipe by then, and not yet have ended.
+        with trio.fail_after(10):
+            while zombies():
+                await process.usage()
 
 
 async def test_a_process_forked_on_sigterm_does_not_survive_stop(start: Start) -> None:
