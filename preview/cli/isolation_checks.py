@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from preview.cli.check import Check, Result
+from preview.environments import find_newer
 from preview.errors import PreviewError
 from preview.isolation import Isolation, Network
 from preview.runtime import Held, Ladder, Runtime, child_subreaper, open_ladder
@@ -99,7 +100,13 @@ def _starts(settings: Settings, runtime: Runtime) -> Check:
     found = runtime.describe().get("starts", otherwise)
     advice = ""
     if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
-        advice = "previews in Python 3.12 to 3.14 share more memory and start faster: PREVIEW_ENVIRONMENT_PYTHON"
+        newer = trio.run(find_newer)
+        if newer is None:
+            advice = (
+                "previews in Python 3.12 to 3.14 share more memory and start faster: install one of them beside this"
+            )
+        else:
+            found += f"; in Python {newer.interpreter.version} where it has all of a project, else in the service's own"
     return Check("starts", Result.OK, found, advice, _SECTION)
 
 

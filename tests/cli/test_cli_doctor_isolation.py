@@ -19,6 +19,8 @@ from preview.cli import isolation_checks as checked
 from preview.cli.check import Check, Result
 from preview.cli.commands import doctor
 from preview.cli.isolation_checks import isolation_checks
+from preview.environments.installed import Installed
+from preview.environments.interpreter import Interpreter
 from preview.isolation import Isolation, Network
 from preview.runtime import ColdStarts, Held, Ladder, PlainRuntime, ProcessSpec, Rung, RunningProcess
 from preview.settings import Settings
@@ -142,16 +144,33 @@ def test_what_nothing_holds_is_said_to_be_unlimited(settings: Settings, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("own", "wanted", "is_advised"), [((3, 11), None, True), ((3, 12), None, False), ((3, 11), "3.13", False)]
+    ("own", "wanted", "newer", "is_advised", "is_told"),
+    [
+        ((3, 11), None, None, True, False),
+        ((3, 11), None, "3.12.9", False, True),
+        ((3, 12), None, None, False, False),
+        ((3, 11), "3.13", "3.12.9", False, False),
+    ],
 )
-def test_where_previews_could_share_more_memory_it_says_how(
-    own: tuple[int, int], wanted: str | None, is_advised: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_where_previews_share_more_memory_is_told_or_how_they_could(
+    own: tuple[int, int],
+    wanted: str | None,
+    newer: str | None,
+    is_advised: bool,
+    is_told: bool,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    async def find_newer() -> Installed | None:
+        return None if newer is None else Installed(Interpreter("/python", newer, newer), frozenset())
+
     machine = Machine()
     monkeypatch.setattr(machine, "describe", lambda: {"starts": "Python's are forked from templates"})
     monkeypatch.setattr(checked, "_OWN_PYTHON", own)
+    monkeypatch.setattr(checked, "find_newer", find_newer)
     check = found(changed(settings, environment_python=wanted), machine, monkeypatch)["starts"]
-    assert (check.result, "PREVIEW_ENVIRONMENT_PYTHON" in check.advice) == (Result.OK, is_advised)
+    assert (check.result, "install one" in check.advice) == (Result.OK, is_advised)
+    assert ("in Python 3.12.9 where" in check.found) is is_told
 
 
 def test_it_only_looks_at_a_data_folder_in_use(settings: Settings) -> None:
