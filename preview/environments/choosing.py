@@ -102,7 +102,10 @@ class Choice:
             return None
         tried = make_recipe(asked, newer.interpreter, runs_code=self._runs_code, ahead_of=usual)
         version = newer.interpreter.version
-        why = objection(asked.required, asked.standard, version, _OWN_MODULES - newer.modules)
+        why = None
+        if asked.stated is not None and asked.stated.minor < int(version.split(".")[1]):
+            why = f"{asked.stated.file} names 3.{asked.stated.minor}"
+        why = why or objection(asked.required, asked.standard, version, _OWN_MODULES - newer.modules)
         why = why or self._refusals.why(tried.key)
         if why is None:
             return tried

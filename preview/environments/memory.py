@@ -9,6 +9,7 @@ from typing import Final
 
 from preview.descriptors import raise_want
 from preview.environments.environment import EnvironmentRequest
+from preview.environments.manifests.stated import STATED_IN
 from preview.environments.recipe import Asked, read_request
 from preview.sources import Sources
 
@@ -17,7 +18,7 @@ __all__ = ["RequestMemory", "is_shareable"]
 # Each takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
 # What manifests are called. Requirements may be included from any text file.
-_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile")
+_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", *STATED_IN)
 
 
 class RequestMemory:

@@ -18,6 +18,7 @@ from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project
+from preview.environments.manifests.stated import StatedPython, find_stated
 from preview.environments.requirements import RequirementSet, parse_requirement
 from preview.sources import Sources
 
@@ -39,12 +40,14 @@ class Asked:
         server: The server's requirement line, or None.
         wanted: By its imports, as far as ``required`` does not obviously bring it.
         standard: What it imports of the standard library; None where its imports were not looked at.
+        stated: The Python that it names beside its manifests, or None.
     """
 
     required: RequirementSet
     server: str | None
     wanted: tuple[Wanted, ...]
     standard: frozenset[str] | None = None
+    stated: StatedPython | None = None
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
@@ -63,7 +66,8 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     if request.entry is None:
         return Asked(with_companions(required), server, ())
     found = find_imports(sources, request.entry)
-    return Asked(with_companions(required), server, _undeclared(found.wanted, required), found.standard)
+    stated = find_stated(sources, request.entry)
+    return Asked(with_companions(required), server, _undeclared(found.wanted, required), found.standard, stated)
 
 
 def make_recipe(

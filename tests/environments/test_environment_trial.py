@@ -18,9 +18,11 @@ from preview.environments.eviction import evict
 from preview.environments.installed import Installed
 from preview.environments.interpreter import Interpreter
 from preview.environments.layout import Layout
+from preview.environments.manifests.stated import StatedPython, find_stated
 from preview.environments.refusals import Refusals
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings, load_settings
+from preview.sources import Sources
 
 LIMIT_S = 60
 OWN = ".".join(map(str, sys.version_info[:3]))
@@ -249,6 +251,50 @@ async def test_what_the_project_says_of_its_python_decides(
     manifest = f'[project]\nname = "x"\nversion = "1"\nrequires-python = "{requires}"\n' if requires else ""
     assert await python_of(settings, make_request("uvicorn", manifest=manifest), said) == expected
     assert "is taken, not" not in said.text
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".python-version", "3.{minor}.4\n"),
+        (".python-version", "cpython-3.{minor}\n"),
+        ("runtime.txt", "python-3.{minor}.9"),
+        (".tool-versions", "nodejs 20.1.0\npython 3.{minor}.4\n"),
+        ("Dockerfile", "FROM node:20 AS page\nRUN true\nFROM --platform=linux/amd64 python:3.{minor}-slim AS base\n"),
+        ("Dockerfile", "from ghcr.io/astral-sh/uv:python3.{minor}-bookworm\n"),
+        ("environment.yml", "name: shop\ndependencies:\n  - python=3.{minor}\n"),
+    ],
+)
+async def test_a_python_that_is_named_anywhere_is_not_gone_beyond(
+    settings: Settings, index: Path, make_request: MakeRequest, said: Said, file: str, text: str
+) -> None:
+    request = make_request("uvicorn")
+    place = request.project / file
+    place.write_text(text.format(minor=sys.version_info[1]))
+    assert await python_of(settings, request, said) == OWN
+    assert f"not {NEWER}: {file} names 3.{sys.version_info[1]}" in said.text
+    place.write_text(text.format(minor=sys.version_info[1] + 1))
+    assert await python_of(settings, request, said) == NEWER
+
+
+async def test_what_names_no_version_says_nothing(
+    settings: Settings, index: Path, make_request: MakeRequest, said: Said
+) -> None:
+    request = make_request("uvicorn")
+    (request.project / "Dockerfile").write_text("FROM python:latest\nRUN pip install x==3.8\n")
+    (request.project / ".python-version").write_text("shop\n")
+    assert await python_of(settings, request, said) == NEWER
+
+
+async def test_what_is_nearest_to_the_application_names_its_python(tmp_path: Path) -> None:
+    (tmp_path / "backend" / "app").mkdir(parents=True)
+    (tmp_path / "backend" / "app" / "main.py").write_text("")
+    (tmp_path / "Dockerfile").write_text("FROM python:3.9\n")
+    sources = Sources(tmp_path)
+    assert find_stated(sources, "backend/app/main.py") == StatedPython(9, "Dockerfile")
+    (tmp_path / "backend" / "Dockerfile").write_text("FROM python:3.10\nFROM python:3.13\n")
+    assert find_stated(Sources(tmp_path), "backend/app/main.py") == StatedPython(13, "backend/Dockerfile")
+    assert find_stated(Sources(tmp_path), "main.py") == StatedPython(9, "Dockerfile")
 
 
 async def test_pins_that_install_on_newer_pythons_and_fail_there_keep_the_own_one(
