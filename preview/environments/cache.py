@@ -79,7 +79,8 @@ class EnvironmentCache:
         started = trio.current_time()
         asked = await self._read(request, report)
         async with AsyncExitStack() as stack:
-            key, how = await self._hold(stack, asked, report)
+            recipe, how = await self._hold(stack, asked, report)
+            key = recipe.key
             if how != "built":
                 for sentence in self._layout.decisions(key):
                     report(sentence, logging.INFO)
@@ -92,10 +93,11 @@ class EnvironmentCache:
                 variables={"VIRTUAL_ENV": str(directory)},
                 elapsed_s=trio.current_time() - started,
                 how=how,
+                language=f"Python {recipe.interpreter.version}",
             )
 
-    async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[str, How]:
-        """Hold what is asked for until the stack is left: its key, and how it was had.
+    async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[Recipe, How]:
+        """Hold what is asked for until the stack is left: its recipe, and how it was had.
 
         Raises:
             EnvironmentFailed, ConfigurationError: As ``open_environment``.
@@ -113,7 +115,7 @@ class EnvironmentCache:
                 skeletons=self._skeletons,
             )
             try:
-                return recipe.key, await stack.enter_async_context(self._held.hold(recipe.key, build, report))
+                return recipe, await stack.enter_async_context(self._held.hold(recipe.key, build, report))
             except EnvironmentFailed as error:
                 if not self._choice.is_refused(recipe, error):
                     raise

@@ -18,7 +18,7 @@ import trio
 from preview.environments.build import Recipe
 from preview.environments.environment import Report
 from preview.environments.installed import Installed, find_installed
-from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
+from preview.environments.interpreter import OWN, Interpreter, allows, find_interpreter, find_other
 from preview.environments.layout import Layout
 from preview.environments.markers import as_for
 from preview.environments.recipe import Asked, make_recipe
@@ -125,7 +125,7 @@ class Choice:
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
             return usual
-        if self._settings.environment_python is None and requires not in self._others:
+        if self._settings.environment_python in {None, OWN} and requires not in self._others:
             self._others[requires] = await _find_any(requires)
         found = self._others.get(requires)
         source = asked.required.source

@@ -18,7 +18,7 @@ from preview.errors import ConfigurationError
 __all__ = ["OWN", "Interpreter", "allows", "find_interpreter", "find_other"]
 
 OWN = "own"
-"""What ``environment_python`` calls the service's own Python."""
+"""What ``environment_python`` calls the service's own Python, for all that do not want another themselves."""
 _ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
 
 

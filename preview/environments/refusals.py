@@ -79,6 +79,8 @@ class Refusals:
 def _why(reason: str, error: EnvironmentFailed) -> str:
     if reason == PYTHON:
         return error.message
+    if reason == "conflict":
+        return "what it requires contradicts itself as it is written"
     named, origin = error.details.get("requirement"), error.details.get("origin")
     what = f"{named} ({origin})" if named and origin else str(named or "something that it requires")
     return f"{what} {_WORDS.get(reason, 'cannot be had for it')}"

@@ -188,7 +188,7 @@ async def _in_environment(
 
 
 def _note(preview: ActivePreview, house: House, environment: Environment, study: Study) -> None:
-    preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
+    preview.log.say(environment.said)
     record = preview.record
     house.known.note(Start(record.generation_id, record.project_id, environment, study), record.user_id)
 

@@ -187,7 +187,7 @@ async def restage(preview: ActivePreview, house: House, before: Stage, changed: 
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
     environment, held = await holds.open(house, study, workspace.project, report_to(preview, told))
     if environment.directory != before.environment.directory:
-        preview.log.say(f"environment ready in {environment.elapsed_s:.2f} s ({environment.how})")
+        preview.log.say(environment.said)
     stage = make_stage(preview, house, workspace, study, environment)
     variables = keep_made_up(plan, stage.variables, before.plan, before.variables)
     stage = replace(stage, variables=variables, held=held)

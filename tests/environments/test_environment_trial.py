@@ -323,6 +323,35 @@ async def test_a_project_whose_imports_are_not_known_gets_the_own_python(
     assert "is taken" not in said.text
 
 
+async def test_the_own_python_as_it_is_configured_gives_way_to_one_that_the_project_wants(
+    settings: Settings, index: Path, make_request: MakeRequest, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_any(requires: str) -> Interpreter:
+        return Interpreter(sys.executable, NEWER, f"{NEWER} for {requires}")
+
+    monkeypatch.setattr(choosing, "_find_any", find_any)
+    own = settings.model_copy(update={"environment_python": "own"})
+    manifest = f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">={NEWER}"\n'
+    assert await python_of(own, make_request("uvicorn", manifest=manifest), said) == NEWER
+    assert f"Python {NEWER} is taken: the project wants >={NEWER}" in said.text
+
+
+async def test_requirements_that_contradict_each_other_are_for_the_own_python_to_mend(
+    settings: Settings, index: Path, make_request: MakeRequest, said: Said
+) -> None:
+    write_wheel(index, "shop")
+    write_wheel(index, "till", requires=("shop<1",))
+    assert await python_of(settings, make_request("shop==1.0", "till==1.0"), said) == OWN
+    assert f"not {NEWER}: what it requires contradicts itself as it is written" in said.text
+
+
+async def test_the_log_says_which_python_it_is(
+    settings: Settings, index: Path, make_request: MakeRequest, said: Said
+) -> None:
+    async with EnvironmentCache(settings).open_environment(make_request("uvicorn"), said) as environment:
+        assert environment.said == f"environment ready in {environment.elapsed_s:.2f} s (built, Python {NEWER})"
+
+
 async def test_an_error_that_is_not_the_python_s_is_told_of_the_own_one_too(
     settings: Settings, root: Path, index: Path, make_request: MakeRequest, said: Said
 ) -> None:

@@ -104,7 +104,7 @@ async def test_a_launch_finds_the_environment_that_the_push_has_built(settings: 
     async with opened(settings) as service:
         generation = await push(service)
         await wait_for_builds(settings, 1)
-        assert "(cached)" in await log_of_a_launch(service, generation)
+        assert "(cached, Python " in await log_of_a_launch(service, generation)
     assert len(built(settings)) == 1
     assert not list((settings.data_dir / "pushed").iterdir())
 
@@ -157,7 +157,7 @@ async def test_what_cannot_be_built_is_told_by_its_launch_and_keeps_nothing_else
 async def test_it_can_be_turned_off(settings: Settings) -> None:
     async with opened(settings.model_copy(update={"build_on_push": False})) as service:
         generation = await push(service)
-        assert "(built)" in await log_of_a_launch(service, generation)
+        assert "(built, Python " in await log_of_a_launch(service, generation)
 
 
 async def test_what_a_killed_service_left_is_removed(settings: Settings) -> None:

@@ -77,6 +77,7 @@ class NodeEnvironmentCache:
                 variables=modules_variables(directory),
                 elapsed_s=trio.current_time() - started,
                 how=how,
+                language=f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node",
             )
 
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:

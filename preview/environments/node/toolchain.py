@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _WITHHELD: Final = frozenset(
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
 _FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+_VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
 # A package in a repository brings settings of its own, which name programs that npm runs.
 _NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
 
@@ -48,11 +50,13 @@ class NodeToolchain:
         node: The program, absolute.
         npm: Likewise.
         identity: Version, platform, architecture, interface and C library of Node, and the version of npm.
+        version: ``20.11.0``, of Node.
     """
 
     node: Path
     npm: Path
     identity: str
+    version: str = ""
 
 
 async def find_node() -> NodeToolchain:
@@ -70,8 +74,11 @@ async def find_node() -> NodeToolchain:
     said = result.tail(1)
     if result.code != 0 or not said:
         raise ConfigurationError(f"{node} does not run: {' '.join(result.tail(3))[:300]}; install Node.js again")
-    version = await trio.to_thread.run_sync(_npm_version, Path(npm))
-    return NodeToolchain(Path(node), Path(npm), f"node {said[0]} npm {version}")
+    npm_version = await trio.to_thread.run_sync(_npm_version, Path(npm))
+    version = _VERSION.search(said[0])
+    return NodeToolchain(
+        Path(node), Path(npm), f"node {said[0]} npm {npm_version}", version["version"] if version is not None else ""
+    )
 
 
 def _npm_version(npm: Path) -> str:
