@@ -83,7 +83,7 @@ async def open_bench(uv_cache: Path | None = None) -> AsyncIterator[Bench]:
             settings = Settings(data_dir=folder / "data", cache_dir=folder / "cache")
             etc = settings.data_dir / "sandbox"
             jail = None if isinstance(await probe_sandbox(etc), Refusal) else await find_jail(settings, etc)
-            newer = await find_newer()
+            newer = None if jail is None else await find_newer()
             interpreter = await find_interpreter(None, offline=True) if newer is None else newer.interpreter
             shutil.copytree(EXAMPLE, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
             cache = EnvironmentCache(settings, jail)

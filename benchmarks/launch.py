@@ -37,10 +37,10 @@ from _measure import Figure, compare, interleave_async, percentile, report, save
 from _service import USER, Server, launch, open_bench, open_server, open_sse
 
 from preview.clock import utc_now
-from preview.environments import EnvironmentCache, EnvironmentRequest
+from preview.environments import EnvironmentCache, EnvironmentRequest, find_jail
 from preview.generations import Generation
 from preview.logs import Batch
-from preview.runtime import bind_in_range
+from preview.runtime import Refusal, bind_in_range, probe_sandbox
 from preview.service import Service
 from preview.supervisor import LaunchRequest
 from preview.supervisor.probe import wait_until_ready
@@ -252,9 +252,11 @@ async def measure(rounds: int, count: int, interpreter: str | None) -> dict[str,
         open_bench(None, environment_python=interpreter, port_min=26_000, port_max=26_199) as keeping,
     ):
         pythons = {}
+        etc = service.settings.data_dir / "sandbox"
+        jail = None if isinstance(await probe_sandbox(etc), Refusal) else await find_jail(service.settings, etc)
         for example, target in TARGETS.items():
             entry = f"{target.partition(':')[0].replace('.', '/')}.py"
-            async with EnvironmentCache(service.settings).open_environment(
+            async with EnvironmentCache(service.settings, jail).open_environment(
                 EnvironmentRequest(EXAMPLES / example, entry=entry), lambda _line, _level: None
             ) as environment:
                 pythons[example] = environment.program

@@ -19,7 +19,7 @@ from preview.environments.interpreter import Interpreter
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.output import KeptReport
-from preview.environments.refusals import PYTHON
+from preview.environments.refusals import PYTHON, is_final
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
 from preview.environments.trial import objection_to_packages
@@ -151,9 +151,17 @@ async def _fill(
     if recipe.ahead_of is None:
         return await _install(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
     kept = KeptReport(report)
-    decisions = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
-    look = partial(objection_to_packages, temporary, recipe.required)
-    why = await trio.to_thread.run_sync(look, recipe.interpreter.version, recipe.ahead_of)
+    decisions: list[str] | None = None
+    try:
+        with trio.move_on_after(patience_s):
+            decisions = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
+    except EnvironmentFailed as error:
+        if is_final(error):
+            kept.release()
+        raise
+    if decisions is None:
+        raise EnvironmentFailed(f"it was not there within {patience_s:g} s", reason="slow")
+    why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)
     if why is not None:
         raise EnvironmentFailed(why, reason=PYTHON)
     kept.release()

@@ -47,7 +47,7 @@ class EnvironmentCache:
         self._jail = jail
         root = settings.cache_dir.absolute() / "environments"
         self._layout = Layout(root, None if jail is None else jail.workshop_of(root))
-        self._choice = Choice(settings, self._layout)
+        self._choice = Choice(settings, self._layout, is_held=jail is not None)
         self._memory = RequestMemory()
         self._skeletons = Skeletons()
         self._compiler = Compiler(self._layout, jail, timeout_s=settings.environment_build_timeout_s)
@@ -117,6 +117,7 @@ class EnvironmentCache:
             try:
                 return recipe, await stack.enter_async_context(self._held.hold(recipe.key, build, report))
             except EnvironmentFailed as error:
+                # Remembered: the next round chooses another.
                 if not self._choice.is_refused(recipe, error):
                     raise
 
@@ -143,12 +144,17 @@ class EnvironmentCache:
         Cancellation: the programs are killed and nothing is left.
         """
         try:
-            for interpreter in await self._choice.usual():
-                # A name of its own, so that no build takes it for a leftover.
-                empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
-                await learn(empty, self._layout, self._skeletons, jail=self._jail)
+            interpreters = await self._choice.usual()
         except (OSError, PreviewError) as error:
             _log.info("no environment tried ahead", why=str(error))
+            return
+        for interpreter in interpreters:
+            # A name of its own, so that no build takes it for a leftover.
+            empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
+            try:
+                await learn(empty, self._layout, self._skeletons, jail=self._jail)
+            except (OSError, PreviewError) as error:
+                _log.info("no environment tried ahead", python=interpreter.version, why=str(error))
 
     async def compile(self, key: str) -> None:
         """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.

@@ -43,7 +43,7 @@ async def find_newer() -> Installed | None:
 
     Cancellation: the program that is asked is killed.
     """
-    return None if sys.version_info >= _SHARES else await find_installed(_NEWER)
+    return None if sys.version_info >= _SHARES else await find_installed(_NEWER, whole=True)
 
 
 class Choice:
@@ -51,11 +51,14 @@ class Choice:
 
     Args:
         settings: ``environment_python``, ``uv_offline`` and ``build_code``.
-        layout: See ``Refusals``.
+        layout: Where the environments are.
+        is_held: Installers run in a sandbox, as previews do: without one none of them shares anything.
     """
 
-    def __init__(self, settings: Settings, layout: Layout) -> None:
+    def __init__(self, settings: Settings, layout: Layout, *, is_held: bool) -> None:
         self._settings = settings
+        self._layout = layout
+        self._is_held = is_held
         self._usual: Interpreter | None = None
         self._newer: Installed | None = None
         self._is_newer_known = False
@@ -102,15 +105,17 @@ class Choice:
             return None
         tried = make_recipe(asked, newer.interpreter, runs_code=self._runs_code, ahead_of=usual)
         version = newer.interpreter.version
-        why = None
-        if asked.stated is not None and asked.stated.minor < int(version.split(".")[1]):
-            why = f"{asked.stated.file} names 3.{asked.stated.minor}"
-        why = why or objection(asked.required, asked.standard, version, _OWN_MODULES - newer.modules)
-        why = why or self._refusals.why(tried.key)
-        if why is None:
+        gone = _OWN_MODULES - newer.modules
+        why = _said_against(asked, newer) or objection(asked.required, asked.standard, gone, version, usual.version)
+        if why is None and self._layout.is_usable(tried.key):
             return tried
-        report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
-        return None
+        why = why or self._refusals.why(tried.key)
+        if why is not None:
+            report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
+            return None
+        # What is there already is not waited for anew, nor the network asked for it.
+        is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
+        return None if is_there else tried
 
     def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
         """Note that it could not be built; whether ``recipe`` chooses another Python now."""
@@ -145,12 +150,21 @@ class Choice:
         return self._usual
 
     async def _find_newer(self) -> Installed | None:
-        if self._settings.environment_python is not None:
+        if self._settings.environment_python is not None or not self._is_held:
             return None
         async with self._looking:
             if not self._is_newer_known:
                 self._newer, self._is_newer_known = await find_newer(), True
         return self._newer
+
+
+def _said_against(asked: Asked, newer: Installed) -> str | None:
+    """What the project's files say against it."""
+    minor = int(newer.interpreter.version.split(".")[1])
+    if asked.stated is not None and asked.stated.minor < minor:
+        return f"{asked.stated.file} names 3.{asked.stated.minor}"
+    use = next((use for use in asked.old_uses if (3, minor) >= use.since), None)
+    return None if use is None else f"{use.file} uses {use.uses}, which newer ones do not have"
 
 
 async def _find_configured(settings: Settings) -> Interpreter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ __all__ = ["evict"]
 
 # What had no wheel for a newer Python then may have one now.
 _REFUSED_S = 7 * 24 * 3600.0
+_MOST_REFUSED = 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -35,8 +37,7 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
     for key, path in layout.leftovers():
         _remove_leftover(layout, key, path)
     now = time.time()
-    for path in layout.refusals():
-        _forget_old(path, now)
+    _forget_old(layout.refusals(), now)
     by_age = sorted((_last_use(layout, key), key) for key in layout.all_keys())
     total = sum(layout.size_bytes(key) for _, key in by_age)
     removed = 0
@@ -51,12 +52,20 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
     return removed
 
 
-def _forget_old(refusal: Path, now: float) -> None:
-    try:
-        if now - refusal.stat().st_mtime > _REFUSED_S:
-            refusal.unlink()
-    except OSError as error:
-        _log.warning("refusal not removed", path=str(refusal), error=str(error))
+def _forget_old(refusals: Sequence[Path], now: float) -> None:
+    """The old ones, and the oldest of too many."""
+    found = []
+    for path in refusals:
+        try:
+            found.append((path.stat().st_mtime, path))
+        except OSError as error:
+            _log.warning("refusal not looked at", path=str(path), error=str(error))
+    for count, (written_at, path) in enumerate(sorted(found, reverse=True), start=1):
+        if count > _MOST_REFUSED or now - written_at > _REFUSED_S:
+            try:
+                path.unlink()
+            except OSError as error:
+                _log.warning("refusal not removed", path=str(path), error=str(error))
 
 
 def _last_use(layout: Layout, key: str) -> float:

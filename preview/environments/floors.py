@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-__all__ = ["with_floors"]
+__all__ = ["is_below", "with_floors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,10 @@ _FLOORS: Final = (
     _Floor("python-engineio", "<3.14", "3.10", ">=3.14.2,<4"),
     _Floor("typing-extensions", "<4", "3.11", ">=4"),
     _Floor("pymongo", "<3.11", "3.10", ">=3.12,<4"),
-    _Floor("setuptools", "<58.3", "3.12", ">=68,<81"),
+    _Floor("setuptools", "<66.1", "3.12", ">=68,<81"),
+    _Floor("six", "<1.16", "3.12", ">=1.16"),
+    _Floor("typing-extensions", ">=4,<4.6", "3.12", ">=4.6"),
+    _Floor("urllib3", ">=1.25.4,<1.26.15", "3.12", ">=1.26.15,<2"),
     _Floor("websockets", "<10", "3.10", ">=10"),
     _Floor("uvicorn", "<0.13", "3.10", ">=0.13.4"),
     _Floor("loguru", "<0.5.3", "3.11", ">=0.5.3"),
@@ -94,6 +97,22 @@ def with_floors(required: RequirementSet, python: str) -> tuple[RequirementSet, 
 
     changed = replace(required, requirements=raised(required.requirements), constraints=raised(required.constraints))
     return changed, sentences
+
+
+def is_below(package: str, version: str, python: str) -> bool:
+    """Whether this version of a package is known not to run on this Python.
+
+    Args:
+        package: Its normalised name.
+        version: As it is installed.
+        python: ``3.12.1``.
+    """
+    return any(
+        floor.package == package
+        and Version(python) >= Version(floor.python)
+        and SpecifierSet(floor.versions).contains(version, prereleases=True)
+        for floor in _FLOORS
+    )
 
 
 def _floor(item: ProjectRequirement, python: Version) -> _Floor | None:

@@ -79,7 +79,7 @@ class Installation:
         self._interpreter = interpreter
         self._cages = cages
         self._is_trial = is_trial
-        self._runs_code = runs_code and not is_trial
+        self._runs_code = runs_code
         # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
         self._unpacks = (runs_code or is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
@@ -163,7 +163,8 @@ class Installation:
             result = await self._attempt(arguments, output)
             if result.code == 0:
                 return
-            why = explain(result.lines, self._required, offline=self._offline, runs_code=self._runs_code)
+            may_build = self._runs_code and not self._is_trial
+            why = explain(result.lines, self._required, offline=self._offline, runs_code=may_build)
             if self._is_trial:
                 fail(result, why)
             step = self._next(why, result, last=steps >= _MAX_STEPS)
@@ -228,7 +229,7 @@ class Installation:
             output.replay(resolved)
             return resolved
         result = await self._unpack(arguments, await read_names(self._temporary), cages, cage, output)
-        if result.code != 0:
+        if result.code != 0 and not self._is_trial:
             self._unpacks = False
             return None
         output.replay(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ __all__ = ["OWN", "Interpreter", "allows", "find_interpreter", "find_other"]
 
 OWN = "own"
 """What ``environment_python`` calls the service's own Python, for all that do not want another themselves."""
+_BARE = re.compile(r"3(?:\.\d+){0,2}")
 _ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
 
 
@@ -70,6 +72,10 @@ def allows(requires: str | None, interpreter: Interpreter) -> bool:
     """Whether a project that wants ``requires`` (``>=3.12``) runs on the interpreter; what is no range allows any."""
     if requires is None:
         return True
+    # Poetry's way to say exactly this one; of a minor version any release is meant.
+    bare = _BARE.fullmatch(requires.strip())
+    if bare is not None:
+        requires = f"=={bare[0]}" if bare[0].count(".") > 1 else f"=={bare[0]}.*"
     try:
         return SpecifierSet(requires).contains(interpreter.version, prereleases=True)
     except InvalidSpecifier:

@@ -68,7 +68,7 @@ class Layout:
 
     def refusals(self) -> list[Path]:
         """All of them."""
-        return list(self.root.glob(f"*{_REFUSED}"))
+        return [*self.root.glob(f"*{_REFUSED}"), *self.root.glob(f"{_REFUSED}-*")]
 
     def temporary(self, key: str, purpose: str) -> Path:
         """A new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""

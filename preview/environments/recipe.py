@@ -15,6 +15,7 @@ from preview.environments.build import Recipe
 from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
+from preview.environments.imports.relics import OldUse, find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project
@@ -41,6 +42,7 @@ class Asked:
         wanted: By its imports, as far as ``required`` does not obviously bring it.
         standard: What it imports of the standard library; None where its imports were not looked at.
         stated: The Python that it names beside its manifests, or None.
+        old_uses: What it uses that Pythons newer than the service's own do not have.
     """
 
     required: RequirementSet
@@ -48,6 +50,7 @@ class Asked:
     wanted: tuple[Wanted, ...]
     standard: frozenset[str] | None = None
     stated: StatedPython | None = None
+    old_uses: tuple[OldUse, ...] = ()
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
@@ -66,8 +69,14 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     if request.entry is None:
         return Asked(with_companions(required), server, ())
     found = find_imports(sources, request.entry)
-    stated = find_stated(sources, request.entry)
-    return Asked(with_companions(required), server, _undeclared(found.wanted, required), found.standard, stated)
+    return Asked(
+        with_companions(required),
+        server,
+        _undeclared(found.wanted, required),
+        found.standard,
+        find_stated(sources, request.entry),
+        tuple(find_old_uses(sources)),
+    )
 
 
 def make_recipe(
@@ -118,7 +127,7 @@ def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: I
         asked.server,
         sorted((one.module, one.distribution) for one in asked.wanted),
         *(() if runs_code else ("no code",)),
-        *(() if ahead_of is None else (f"ahead of {ahead_of.version}",)),
+        *(() if ahead_of is None else (f"ahead of {'.'.join(ahead_of.version.split('.')[:2])}",)),
     ]
     # 128 bits of it: the name stands in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

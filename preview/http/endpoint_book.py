@@ -108,7 +108,8 @@ class EndpointBook:
             found = await self._published(preview.record, address)
         except (PreviewError, ValueError, RecursionError) as error:
             log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
-            self._not_before.put(key, trio.current_time() + _ASKED_AGAIN_AFTER_S)
+            if is_its_own:
+                self._not_before.put(key, trio.current_time() + _ASKED_AGAIN_AFTER_S)
             return []
         return self._live.put(key, found) if is_its_own else found
 

@@ -187,13 +187,13 @@ class ActivePreview:
 
     def note_letting_go(self, *events: trio.Event) -> None:
         """Another process serves now; whichever of these events comes first, the one from before accepts no more."""
-        self._letting_go.append(events)
+        left = [others for others in self._letting_go if not any(event.is_set() for event in others)]
+        self._letting_go = [*left, events]
 
     @property
     def is_handing_over(self) -> bool:
         """Whether a connection made now may still come to a process from before the record's."""
-        self._letting_go = [events for events in self._letting_go if not any(event.is_set() for event in events)]
-        return bool(self._letting_go)
+        return any(not any(event.is_set() for event in events) for events in self._letting_go)
 
     def next_number(self) -> int:
         """For its next process: no two of them have one."""

@@ -55,6 +55,8 @@ class Handover:
         self._changed: dict[str, None] = {}
         # Was told to let go of the socket a moment ago.
         self._letting_go: Serving | None = None
+        # Set when the log tells of the change: what it tells of the old process comes after that.
+        self._told = trio.Event()
 
     async def obey(self) -> None:
         """Carry out changes for as long as the preview lives; the newest wins, and whoever asked before is told of it.
@@ -102,7 +104,8 @@ class Handover:
         old, self._letting_go = self._letting_go, None
         if old is not None:
             with trio.move_on_after(_LETS_GO_S):
-                await wait_any(old.control.closed, old.ended)
+                await wait_any(old.control.closed, old.ended, old.over)
+        self._told.set()
         preview, took_s = self._preview, trio.current_time() - change.asked_at
         if change.files is not None:
             preview.log.say(f"reloaded in {took_s:.2f} s")
@@ -187,11 +190,13 @@ class Handover:
         self._succeed(candidate, change)
         self._processes.retire(old)
         self._preview.note_letting_go(old.control.closed, old.ended, old.over)
-        self._nursery.start_soon(self._drain, old, change, trio.current_time() - change.asked_at)
+        self._told = trio.Event()
+        self._nursery.start_soon(self._drain, old, change, trio.current_time() - change.asked_at, self._told)
         self._letting_go = old
 
-    async def _drain(self, old: Serving, change: Change, ready_s: float) -> None:
+    async def _drain(self, old: Serving, change: Change, ready_s: float, told: trio.Event) -> None:
         drain_s = await self._processes.drain(old)
+        await told.wait()
         if change.files is None:
             said = f"ready after {ready_s:.2f} s; the old process drained in {drain_s:.2f} s"
             self._preview.log.say(f"restarted in {ready_s + drain_s:.2f} s ({said})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -25,7 +26,7 @@ def write_python(folder: Path, version: str, *, name: str = "", says: Any = None
     """A program that is called as a Python is, and answers what it is asked."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name or f"python{version.rpartition('.')[0]}")
-    answer = says if says is not None else [version, "linux-x86_64", "/home", "CPython", False, ["sys", "typing"]]
+    answer = says if says is not None else [version, "linux-x86_64", "/home", "CPython", False, ["sys", "typing"], []]
     path.write_text(f"#!/bin/sh\n{does or f'''echo '{json.dumps(answer)}' '''}\n")
     path.chmod(0o755)
     return path
@@ -62,7 +63,9 @@ async def test_those_that_manage_versions_are_looked_at(tmp_path: Path, variable
 
 async def test_of_one_minor_version_the_newest_is_taken(tmp_path: Path) -> None:
     for version in ("3.12.9", "3.12.10", "3.12.2", "3.1.2", "3.13.0", "miniconda3-3.12", "3.12.99t"):
-        write_python(tmp_path / "versions" / version / "bin", "3.12.1", says=[version, "x", "x", "CPython", False, []])
+        write_python(
+            tmp_path / "versions" / version / "bin", "3.12.1", says=[version, "x", "x", "CPython", False, [], []]
+        )
     expected = tmp_path / "versions" / "3.12.10" / "bin" / "python3.12"
     assert await found({"PATH": "", "PYENV_ROOT": str(tmp_path)}) == str(expected)
 
@@ -75,15 +78,18 @@ async def test_a_manager_s_shim_is_not_taken_for_a_python(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("says", "does"),
     [
-        (["3.12.1", "x", "x", "PyPy", False, []], ""),
-        (["3.12.1", "x", "x", "CPython", True, []], ""),
-        (["3.11.1", "x", "x", "CPython", False, []], ""),
+        (["3.12.1", "x", "x", "PyPy", False, [], []], ""),
+        (["3.12.1", "x", "x", "CPython", True, [], []], ""),
+        (["3.11.1", "x", "x", "CPython", False, [], []], ""),
         (["3.12.1"], ""),
         (None, "echo garbage"),
         (None, "exit 0"),
-        (None, """echo '["3.12.1", "x", "x", "CPython", false, []]'; exit 3"""),
+        (None, """echo '["3.12.1", "x", "x", "CPython", false, [], []]'; exit 3"""),
+        (["3.12.1+", "x", "x", "CPython", False, [], []], ""),
+        ([3.12, "x", "x", "CPython", False, [], []], ""),
+        (None, "head -c 3000 /dev/zero | tr '\\0' '['"),
     ],
-    ids=["PyPy", "no lock", "another", "too little", "garbage", "nothing", "fails"],
+    ids=["PyPy", "no lock", "another", "too little", "garbage", "nothing", "fails", "between", "number", "deep"],
 )
 async def test_what_is_no_such_python_is_passed_over(tmp_path: Path, says: Any, does: str) -> None:
     write_python(tmp_path / "first", "3.12.1", says=says, does=does)
@@ -105,6 +111,36 @@ async def test_the_nearest_version_is_taken_and_only_one_that_the_project_allows
     assert await found(variables, range(12, 15)) == str(tmp_path / "python3.12")
     assert await found(variables, range(12, 15), ">=3.12.2") == str(tmp_path / "python3.13")
     assert await found(variables, range(12, 15), ">=3.14") is None
+
+
+async def test_one_that_was_built_without_a_part_is_not_taken_for_all(tmp_path: Path) -> None:
+    write_python(tmp_path / "first", "3.12.1", says=["3.12.1", "x", "x", "CPython", False, [], ["_sqlite3"]])
+    good = write_python(tmp_path / "second", "3.12.2")
+    variables = {"PATH": f"{tmp_path / 'first'}:{tmp_path / 'second'}"}
+    found = await find_installed(TWELVE, "", variables, whole=True)
+    assert found is not None
+    assert found.interpreter.request == str(good)
+    asked_for = await find_installed(TWELVE, "", variables)
+    assert asked_for is not None
+    assert asked_for.lacks == {"_sqlite3"}
+
+
+async def test_want_of_descriptors_is_not_taken_for_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    write_python(tmp_path, "3.12.1")
+    monkeypatch.setattr(installed, "run_program", fails)
+    with pytest.raises(OSError, match="too many"):
+        await find_installed(TWELVE, "", {"PATH": str(tmp_path)})
+
+
+async def test_a_python_before_3_10_is_found_too(tmp_path: Path) -> None:
+    one = await find_installed(range(8, 10))
+    if one is None:
+        pytest.skip("none is installed")
+    assert one.interpreter.version.startswith(("3.8.", "3.9."))
+    assert one.modules == frozenset()
 
 
 async def test_a_real_python_tells_what_it_brings() -> None:
@@ -132,8 +168,8 @@ async def test_a_configured_version_is_found_where_uv_does_not_look(
         monkeypatch.setenv(name, value)
     settings = load_settings(data_dir=tmp_path, environment_python="3.10", uv_offline=True)
     with trio.fail_after(20):
-        [only] = await Choice(settings, Layout(tmp_path)).usual()
+        [only] = await Choice(settings, Layout(tmp_path), is_held=True).usual()
     assert (only.request, only.version) == (str(path), "3.10.77")
     absent = load_settings(data_dir=tmp_path, environment_python="3.77", uv_offline=True)
     with trio.fail_after(20), pytest.raises(ConfigurationError, match=r"PREVIEW_ENVIRONMENT_PYTHON=3\.77"):
-        await Choice(absent, Layout(tmp_path)).usual()
+        await Choice(absent, Layout(tmp_path), is_held=True).usual()

@@ -21,7 +21,7 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         seen.launch()
         seen.wait_for_line("the shop is open")
         steps = page.get_by_role("list", name="Steps of the launch")
-        expect(steps).to_contain_text(re.compile(r"\d s \((built|cached|reused)\)"))
+        expect(steps).to_contain_text(re.compile(r"\d s \((built|cached|reused), Python 3\."))
 
         page.get_by_role("button", name="Search (Ctrl+F)").click()
         field = page.get_by_role("textbox", name="Search the log")

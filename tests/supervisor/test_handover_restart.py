@@ -17,7 +17,7 @@ from preview.errors import InvalidGeneration, LaunchFailed, PreviewError, Startu
 from preview.lifecycle import State
 from preview.runtime import proctree
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange
+from preview.supervisor import ActivePreview, FilesChange, handover
 
 MakeSettings = Callable[..., Settings]
 
@@ -355,3 +355,45 @@ async def test_whatever_a_program_says_on_its_channel_harms_itself_alone(rig: Ri
     assert await body_of(preview) == "two"
     assert preview.record.state is State.RUNNING
     assert len(open_descriptors()) <= held
+
+
+# Lets go of the socket when it may: until then it answers as well.
+_LETS_GO_LATE = """
+def drained():
+    while not os.path.exists('let-go'): time.sleep(0.005)
+    tell(b'drained')
+    sys.exit(0)
+"""
+
+
+async def test_a_reload_is_told_when_the_old_process_has_let_go_of_the_socket(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "_LETS_GO_S", 30)
+    preview = await rig.running(speaking("one", _LETS_GO_LATE))
+    before = preview.record.pid
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reload, rig, speaking("two"))
+        with trio.fail_after(20):
+            while preview.record.pid == before:
+                await trio.lowlevel.checkpoint()
+        assert preview.is_handing_over
+        assert not any(line.startswith("reloaded in ") for line in story(preview))
+        assert preview.directory is not None
+        await trio.Path(preview.directory / "let-go").touch()
+        with trio.fail_after(20):
+            await says(preview, "reloaded in ")
+    assert not preview.is_handing_over
+
+
+async def test_what_is_told_of_an_old_process_comes_behind_the_change(make_settings: MakeSettings) -> None:
+    async with open_rig(make_settings(drain_timeout_s=0.05)) as rig:
+        preview = await rig.running(speaking("one", _LETS_GO_LATE))
+        await restart(rig)
+        with trio.fail_after(20):
+            await says(preview, "restarted in ")
+        told = story(preview)
+        ready = next(line for line in told if line.startswith("ready in ") and line.endswith("takes over"))
+        assert told.index(ready) < told.index(await says(preview, "restarted in "))
+        # It is not waited for when it is gone.
+        assert not preview.is_handing_over

@@ -1,10 +1,11 @@
-"""Installed packages that use, as they are imported, what this Python no longer has. Reads, runs nothing."""
+"""Installed packages, and projects, that use what a Python no longer has. Reads, runs nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,7 +14,9 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-__all__ = ["Relic", "find_relics"]
+from preview.sources import Sources
+
+__all__ = ["OldUse", "Relic", "find_old_uses", "find_relics"]
 
 # A module that was written by hand; generated tables need not be read.
 _MAX_BYTES: Final = 200 * 1024
@@ -105,6 +108,40 @@ def find_relics(environment: Path, python: str) -> list[Relic]:
             for uses in _uses_of(package, (major, minor)):
                 found[Relic(package.name, uses)] = None
     return list(found)
+
+
+# What applications use besides, as a rule as an attribute: on any line that is no comment.
+_ATTRIBUTES: Final = (
+    b"ssl.wrap_socket", b"ssl.match_hostname", b"SafeConfigParser", b".readfp(", b"locale.format(",
+    b"pkgutil.ImpImporter", b"importlib.find_loader", b'import_module("imp")', b"import_module('imp')",
+    b"entry_points().get(",
+)  # fmt: skip
+_OF_APPLICATIONS: Final = tuple(
+    _Use((3, 12), word, re.compile(rb"[^#\n]*" + re.escape(word)), word.decode().strip(".(")) for word in _ATTRIBUTES
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OldUse:
+    """Something in a project that a Python newer than the service's own does not have.
+
+    Attributes:
+        file: Where, relative to the project.
+        uses: ``distutils``, say.
+        since: The first Python without it.
+    """
+
+    file: str
+    uses: str
+    since: tuple[int, int]
+
+
+def find_old_uses(sources: Sources) -> Iterator[OldUse]:
+    """What any file of the project uses so, reached or not: whole folders may be loaded by their names."""
+    later = [use for use in (*_USES, *_OF_APPLICATIONS) if use.since > sys.version_info[:2]]
+    for name in sources.names if later else ():
+        text = sources.text(name)
+        yield from (OldUse(name, use.uses, use.since) for use in later if use.is_in(text))
 
 
 @dataclass(frozen=True, slots=True)

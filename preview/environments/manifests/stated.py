@@ -12,14 +12,22 @@ from preview.sources import Sources
 
 __all__ = ["STATED_IN", "StatedPython", "find_stated"]
 
+_FROM: Final = re.compile(
+    rb"^\s*(?:FROM\s+(?:--platform=\S+\s+)?\S*python:?|ARG\s+PYTHON_VERSION\s*=\s*[\"']?)3\.(\d{1,2})\b",
+    re.MULTILINE | re.IGNORECASE,
+)
+_CONDA: Final = re.compile(rb"^\s*-\s*[\"']?python\s*={1,2}\s*3\.(\d{1,2})\b", re.MULTILINE)
 _PATTERNS: Final = {
     # https://github.com/pyenv/pyenv, https://devcenter.heroku.com/articles/python-runtimes,
-    # https://asdf-vm.com/manage/configuration.html
-    ".python-version": re.compile(rb"\A\s*(?:c?python-?)?3\.(\d{1,2})\b"),
-    "runtime.txt": re.compile(rb"\A\s*python-3\.(\d{1,2})\b"),
-    ".tool-versions": re.compile(rb"^python\s+3\.(\d{1,2})\b", re.MULTILINE),
-    "Dockerfile": re.compile(rb"^FROM\s+(?:--platform=\S+\s+)?\S*python:?3\.(\d{1,2})\b", re.MULTILINE | re.IGNORECASE),
-    "environment.yml": re.compile(rb"^\s*-\s*[\"']?python\s*={1,2}\s*3\.(\d{1,2})\b", re.MULTILINE),
+    # https://asdf-vm.com/manage/configuration.html, https://mise.jdx.dev/configuration.html
+    ".python-version": re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:c?python-?)?3\.(\d{1,2})\b", re.MULTILINE),
+    "runtime.txt": re.compile(rb"\A\s*(?:python-)?3\.(\d{1,2})\b"),
+    ".tool-versions": re.compile(rb"^\s*python\s+3\.(\d{1,2})\b", re.MULTILINE),
+    "mise.toml": re.compile(rb"^\s*python\s*=\s*[\"']3\.(\d{1,2})\b", re.MULTILINE),
+    "Dockerfile": _FROM,
+    "docker/Dockerfile": _FROM,
+    "environment.yml": _CONDA,
+    "environment.yaml": _CONDA,
 }
 STATED_IN: Final = tuple(_PATTERNS)
 """What these files are called."""
@@ -39,7 +47,7 @@ class StatedPython:
 
 
 def find_stated(sources: Sources, entry: str) -> StatedPython | None:
-    """The Python that is named nearest to the application, or None.
+    """The Python that is named nearest to the application, the oldest in that file, or None.
 
     Args:
         sources: The project's files.
@@ -48,9 +56,9 @@ def find_stated(sources: Sources, entry: str) -> StatedPython | None:
     for folder in _upwards(entry):
         for name, pattern in _PATTERNS.items():
             file = posixpath.join(folder, name)
-            # The last: a container is of its last stage.
             if sources.has_file(file) and (found := pattern.findall(sources.text(file))):
-                return StatedPython(int(found[-1]), file)
+                # Of several stages of a container any may be what runs.
+                return StatedPython(min(map(int, found)), file)
     return None
 
 
