@@ -33,7 +33,7 @@ __all__ = ["Choice", "find_newer"]
 _SHARES: Final = (3, 12)
 # The nearest first: the fewer versions between, the more packages have wheels for both.
 _NEWER: Final = range(12, 15)
-_ANY: Final = range(8, 20)
+_ANY: Final = sorted(range(8, 20), key=lambda minor: abs(minor - sys.version_info.minor))
 _MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
 _OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -69,7 +69,7 @@ class Installed:
 
 
 async def find_installed(
-    minors: range, requires: str = "", variables: Mapping[str, str] | None = None, *, whole: bool = False
+    minors: Iterable[int], requires: str = "", variables: Mapping[str, str] | None = None, *, whole: bool = False
 ) -> Installed | None:
     """The first CPython of these minor versions that runs and that ``requires`` allows, or None.
 
@@ -77,7 +77,7 @@ async def find_installed(
     between two releases.
 
     Args:
-        minors: ``range(12, 15)`` looks for 3.12, then 3.13, then 3.14.
+        minors: In the order of preference: ``range(12, 15)`` looks for 3.12, then 3.13, then 3.14.
         requires: ``>=3.12``, say.
         variables: The service's environment.
         whole: Pass over those that were built without a part that the service's own Python has.

@@ -20,6 +20,7 @@ __all__ = ["OldUse", "Relic", "find_old_uses", "find_relics"]
 
 # A module that was written by hand; generated tables need not be read.
 _MAX_BYTES: Final = 200 * 1024
+_A_MODULE: Final = "a module that is gone"
 _ABSTRACT: Final = (
     rb"(?:Mapping|MutableMapping|Iterable|Iterator|Callable|Sequence|MutableSequence|Set|MutableSet|Container|Hashable"
     rb"|Sized|Generator|Awaitable|Coroutine|KeysView|ItemsView|ValuesView|MappingView)\b"
@@ -42,6 +43,11 @@ class _Use:
     word: bytes
     line: re.Pattern[bytes]
     uses: str
+
+    @property
+    def gone(self) -> str:
+        """``uses``, or the module's name where that is all there is to say."""
+        return self.uses if self.uses != _A_MODULE else self.word.decode().split()[-1]
 
     def is_in(self, text: bytes) -> bool:
         at = text.find(self.word)
@@ -66,8 +72,16 @@ _USES: Final = (
         "asyncio.coroutine",
     ),
     *(
-        _Use((3, 12), word, re.compile(rb"(?:import|from) (?:imp|asyncore|asynchat|smtpd)\b"), "a module that is gone")
-        for word in (b"import imp", b"from imp", b"import async", b"from async", b"smtpd")
+        _Use((3, 12), word, re.compile(rb"(?:import|from) (?:imp|asyncore|asynchat|smtpd)\b"), _A_MODULE)
+        for word in (
+            b"import imp",
+            b"from imp",
+            b"import asyncore",
+            b"from asyncore",
+            b"import asynchat",
+            b"from asynchat",
+            b"smtpd",
+        )
     ),
     _Use((3, 12), b"distutils", re.compile(rb"(?:import|from) distutils\b"), "distutils"),
     _Use((3, 0), b"pkg_resources", re.compile(rb"(?:import|from) pkg_resources\b"), "pkg_resources"),
@@ -141,7 +155,7 @@ def find_old_uses(sources: Sources) -> Iterator[OldUse]:
     later = [use for use in (*_USES, *_OF_APPLICATIONS) if use.since > sys.version_info[:2]]
     for name in sources.names if later else ():
         text = sources.text(name)
-        yield from (OldUse(name, use.uses, use.since) for use in later if use.is_in(text))
+        yield from (OldUse(name, use.gone, use.since) for use in later if use.is_in(text))
 
 
 @dataclass(frozen=True, slots=True)
