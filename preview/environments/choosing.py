@@ -171,12 +171,13 @@ async def _find_configured(settings: Settings) -> Interpreter:
     wanted = settings.environment_python
     try:
         return await find_interpreter(wanted, offline=settings.uv_offline)
-    except ConfigurationError:
-        match = _MINOR.fullmatch(wanted or "")
-        found = None if match is None else await find_installed(range(int(match["minor"]), int(match["minor"]) + 1))
-        if found is None:
-            raise
-        return found.interpreter
+    except ConfigurationError as error:
+        not_found = error
+    match = _MINOR.fullmatch(wanted or "")
+    found = None if match is None else await find_installed([int(match["minor"])])
+    if found is None:
+        raise not_found
+    return found.interpreter
 
 
 async def _find_any(requires: str) -> Interpreter | None:
