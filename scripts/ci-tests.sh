@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The README's test command with coverage, told briefly: what failed is named at the end, in the last lines.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+step() { printf '\n== %s\n' "$*"; }
+
+# So many are asked again, each by itself: thousands of tests wait for real processes and browsers on a machine that
+# others use as well. What fails twice has failed, and what failed once is named; more of them are no coincidence.
+MOST_AGAIN=3
+
+failed() { uv run --no-sync python -c '
+import json, pathlib
+path = pathlib.Path(".pytest_cache/v/cache/lastfailed")
+print(*(json.loads(path.read_text()) if path.is_file() else ()), sep="\n", end="")
+'; }
+
+step "tests"
+# The variable adds coverage, of the tests and of the processes that they start. Most tests wait for processes: three
+# at a time keep two cores busy. Lines of nothing but dots are left out.
+tested=0
+PYTEST_ADDOPTS="--cov --cov-report= --cov-fail-under=0 -n 3 --durations=10" uv run --no-sync pytest |
+    sed -uE '/^[.s]+ *\[ *[0-9]+%\]$/d' || tested=$?
+
+step "coverage"
+covered=0
+by_file=$(uv run --no-sync coverage report) || covered=$?
+if [ "$covered" = 0 ]; then
+    grep '^TOTAL' <<<"$by_file"
+    echo "By file: uv run coverage report"
+else
+    echo "$by_file"
+fi
+
+mapfile -t once < <(failed)
+if [ "$tested" = 1 ] && [ ${#once[@]} -gt 0 ] && [ ${#once[@]} -le $MOST_AGAIN ]; then
+    step "failed tests, again, by themselves"
+    tested=0
+    uv run --no-sync pytest -n 0 -q --tb=short -- "${once[@]}" || tested=$?
+    [ "$tested" != 0 ] || printf 'FLAKY: failed once, passed by itself: %s\n' "${once[@]}"
+fi
+[ "$tested" = 0 ] && [ "$covered" = 0 ]
