@@ -21,7 +21,7 @@ async def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        with trio.move_on_after(5):
+        with trio.move_on_after(20):
             await trio.lowlevel.wait_readable(descriptor)
             return True
     finally:

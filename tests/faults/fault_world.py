@@ -143,7 +143,7 @@ class World:
 
     async def act(self, held: Held, what: str) -> int:
         """Ask the preview itself, past the service; 0 where it does not answer. Cancellation: the request is cut."""
-        with trio.move_on_after(5):
+        with trio.move_on_after(20):
             try:
                 stream = await trio.open_tcp_stream("127.0.0.1", held.port)
                 async with stream:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -176,9 +177,16 @@ async def test_two_launches_at_once_make_one_preview(tmp_path: Path) -> None:
 async def test_a_launch_whose_client_goes_away_lives_on(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep(NEVER_READY)
-        with trio.move_on_after(1):
-            await world.ask("POST", LAUNCH["v1"].format(generation), headers={"Prefer": "wait=60"})
-        assert world.service.previews.active(generation) is not None
+        async with trio.open_nursery() as nursery:
+            waits = {"Prefer": "wait=60"}
+            nursery.start_soon(partial(world.ask, "POST", LAUNCH["v1"].format(generation), headers=waits))
+            while (preview := world.service.previews.active(generation)) is None:  # noqa: ASYNC110  nothing tells
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(60):
+            while not any(line.message == "sleeping" for line in preview.log.last_lines(10)):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        assert world.service.previews.active(generation) is preview
 
 
 async def test_two_users_do_not_see_each_other(tmp_path: Path) -> None:

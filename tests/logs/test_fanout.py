@@ -52,12 +52,12 @@ class Reader:
         return [int(found) for found in _ID.findall(b"".join(self.chunks))]
 
     async def has_chunks(self, count: int) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(self.chunks) < count:
                 await self._told.wait()
 
     async def has_line(self, number: int) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while number not in self.numbers:
                 await self._told.wait()
 
@@ -199,7 +199,7 @@ async def test_lines_that_nobody_wants_to_see_are_silence(
     log.broadcast.add(group)
     nursery.start_soon(group.run)
     # A line comes far sooner than the next word is due, and on and on.
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while len(reader.chunks) < 2:
             log.say("quiet")
             await trio.sleep(0.001)
@@ -294,7 +294,7 @@ async def test_a_failure_wakes_the_members(log: PreviewLog, nursery: trio.Nurser
 
 
 async def test_closing_ends_the_task(log: PreviewLog) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         async with trio.open_nursery() as own:
             group = open_group(log, own)
             await wait_all_tasks_blocked()

@@ -189,6 +189,6 @@ class CancelAtStep(trio.abc.Instrument):
 
 async def none_but(known: set[int]) -> None:
     """Wait until no process of this one is left but these: one that has ended is told of a moment before it is gone."""
-    with trio.fail_after(2):
+    with trio.fail_after(20):
         while not set(proctree.descendants(os.getpid())) <= known:  # noqa: ASYNC110  the kernel tells nobody
             await trio.sleep(0.001)

@@ -141,7 +141,7 @@ async def is_dropped(listener: socket.socket) -> bool:
     """Whether nobody but this test has the socket any more: then nobody takes its connections."""
     address = listener.getsockname()
     listener.close()
-    with trio.move_on_after(5):
+    with trio.move_on_after(20):
         while True:
             try:
                 stream = await trio.open_tcp_stream(*address)

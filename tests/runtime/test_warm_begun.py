@@ -73,7 +73,7 @@ class Start:
             return False
 
     async def none_runs(self) -> None:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while self.processes():  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.002)
 
@@ -229,7 +229,7 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
                             is_through = True
             finally:
                 trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)

@@ -312,7 +312,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: Warm
                     entered = True
             finally:
                 trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)
@@ -357,7 +357,7 @@ async def test_what_was_begun_has_made_its_own_what_it_will_write_to(warm: WarmR
     async with warm.reserve(spec):
         _, its = await _made_ready(warm)
         rollup = Path(f"/proc/{its}/smaps_rollup")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while _private_kib(rollup) < 1024:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.005)
 
@@ -377,7 +377,7 @@ async def test_what_was_begun_and_is_killed_meanwhile_is_begun_anew(
     async with warm.reserve(spec):
         first, its = await _made_ready(warm)
         os.kill(its, signal.SIGSEGV)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while proctree.identify(first) is not None:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.005)
         async with warm.open_process(spec) as process:
@@ -403,7 +403,7 @@ async def test_a_start_that_was_begun_and_does_not_come_ends(warm: WarmRuntime, 
         pass
     async with warm.reserve(spec):
         both = await _made_ready(warm)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.005)
     async with warm.open_process(spec) as process:
@@ -444,7 +444,7 @@ async def test_what_was_begun_for_a_start_that_is_a_cold_one_ends_before_that(wa
     before = set(proctree.descendants(os.getpid()))
     async with warm.reserve(make()), warm.open_process(make(programs.SLEEP, environment={"COLOUR": "red"})):
         assert live.uses == 0
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while any(map(is_warm, set(proctree.descendants(os.getpid())) - before)):  # noqa: ASYNC110
                 await trio.sleep(0.01)
 
@@ -587,7 +587,7 @@ async def test_one_that_was_killed_while_it_waited_is_gone_and_not_the_start_s_f
     warm: WarmRuntime, waiting: Waiting, told: list[str], which: int
 ) -> None:
     os.kill(waiting.both[which], signal.SIGKILL)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         await waiting.gone.wait()
     await _ended(waiting.both)
     async with warm.open_process(waiting.spec) as process:
@@ -639,7 +639,7 @@ async def test_what_waits_is_not_taken_for_ended_by_the_end_of_another(sleepers:
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert nursery.child_tasks
             waiting.kill()
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while nursery.child_tasks:  # noqa: ASYNC110  nobody tells
                     await trio.sleep(0.005)
 
@@ -655,7 +655,7 @@ async def test_what_no_template_can_be_made_for_is_not_waited_for(warm: WarmRunt
 
 
 async def _ended(pids: list[int]) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while any(proctree.identify(pid) is not None for pid in pids):  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.005)
 

@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 
 
 async def study(project: Path) -> Study:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         look = partial(Studies().study, project, None, is_still=False)
         return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
 

@@ -131,7 +131,7 @@ async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
 
 
 async def test_nobody_is_waited_for_where_none_has_a_turn() -> None:
-    with trio.fail_after(1):
+    with trio.fail_after(20):
         await Turns(1).wait_idle()
 
 
@@ -140,7 +140,7 @@ async def test_a_turn_ends_with_a_failure() -> None:
     with pytest.raises(ZeroDivisionError):
         async with turns.open_turn():
             raise ZeroDivisionError
-    with trio.fail_after(1):
+    with trio.fail_after(20):
         async with turns.open_turn():
             pass
 
