@@ -30,6 +30,8 @@ T = TypeVar("T")
 _KEPT = 256
 # Asked on the way to an answer of ours: a preview that needs longer is shown by its source alone.
 _OPENAPI_TIMEOUT_S = 2.0
+# A moment, as a rule.
+_HANDED_OVER_S = 2.0
 # One that did not answer may be busy, or about to: it is asked again, but not by every look at its endpoints.
 _ASKED_AGAIN_AFTER_S = 5.0
 # Reading sources is work for a processor: more at a time would only slow each other down.
@@ -103,7 +105,9 @@ class EndpointBook:
         if trio.current_time() < (self._not_before.get(key) or 0.0):
             return []
         # While one hands over to the next, the one from before may answer in its place.
-        is_its_own = not preview.is_handing_over
+        with trio.move_on_after(_HANDED_OVER_S):
+            await preview.succession.wait_over()
+        is_its_own = preview.succession.is_over
         try:
             found = await self._published(preview.record, address)
         except (PreviewError, ValueError, RecursionError) as error:

@@ -28,6 +28,7 @@ from preview.supervisor.deadlines import Deadlines, Hold
 from preview.supervisor.holding import Holding
 from preview.supervisor.interface import User
 from preview.supervisor.network import Reach, reach_of
+from preview.supervisor.succession import Succession
 
 __all__ = ["ActivePreview", "Outcome", "hash_token", "new_record"]
 
@@ -150,8 +151,7 @@ class ActivePreview:
         self.any_answer = True
         self.changes = Changes()
         self.is_replaced = False
-        # Of each process from before: an event of these tells that it accepts no more connections.
-        self._letting_go: list[tuple[trio.Event, ...]] = []
+        self.succession = Succession()
         self._numbers = count(1)
         self.deadlines = Deadlines(
             life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
@@ -184,16 +184,6 @@ class ActivePreview:
         if self.holding is None:
             return None
         return reach_of(self._settings, self.holding.network, self.record.port)
-
-    def note_letting_go(self, *events: trio.Event) -> None:
-        """Another process serves now; whichever of these events comes first, the one from before accepts no more."""
-        left = [others for others in self._letting_go if not any(event.is_set() for event in others)]
-        self._letting_go = [*left, events]
-
-    @property
-    def is_handing_over(self) -> bool:
-        """Whether a connection made now may still come to a process from before the record's."""
-        return any(not any(event.is_set() for event in events) for events in self._letting_go)
 
     def next_number(self) -> int:
         """For its next process: no two of them have one."""

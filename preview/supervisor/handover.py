@@ -32,8 +32,9 @@ from preview.waiting import wait_any
 __all__ = ["Handover"]
 
 _SHOWN_NAMES = 1
-# A process lets go of the socket within a millisecond of being told; one that is busy is not waited for.
-_LETS_GO_S = 0.25
+# A process lets go of the socket within a millisecond of being told, where the machine has time for it; one whose own
+# code keeps it busy is not waited for any longer, and answers nobody meanwhile.
+_LETS_GO_S = 1.0
 
 
 class Handover:
@@ -189,7 +190,7 @@ class Handover:
         old = self._processes.current
         self._succeed(candidate, change)
         self._processes.retire(old)
-        self._preview.note_letting_go(old.control.closed, old.ended, old.over)
+        self._preview.succession.note(old.control.closed, old.ended, old.over)
         self._told = trio.Event()
         self._nursery.start_soon(self._drain, old, change, trio.current_time() - change.asked_at, self._told)
         self._letting_go = old

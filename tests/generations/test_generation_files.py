@@ -89,7 +89,7 @@ def test_files_are_written_with_their_folders_and_nothing_stays_open(tmp_path: P
         writer.write("last", b"")
     assert tree(tmp_path) == {**FILES, "app/again.py": b"", "last": b""}
     assert stat.S_IMODE((tmp_path / "main.py").stat().st_mode) & 0o777 == 0o644 & ~current_umask()
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 def current_umask() -> int:
@@ -109,7 +109,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, path: str) -> None:
     with TreeWriter(inside, LIMITS) as writer, pytest.raises(InvalidGeneration, match="something is there already"):
         writer.write(path, b"x")
     assert tree(outside) == {}
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from asgi_kit import handled
 from browser_kit import Door, open_door
 
@@ -59,11 +60,32 @@ async def test_another_process_is_asked_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["closed", "ended"])
-async def test_what_may_be_the_old_processs_answer_is_not_kept_for_the_new_one(tmp_path: Path, which: int) -> None:
+async def test_a_process_is_asked_when_the_one_from_before_has_let_go(tmp_path: Path, which: int) -> None:
     app = Published("/apples")
     async with open_door(tmp_path, app, files=FILES) as door:
         events = (trio.Event(), trio.Event())
-        door.preview.note_letting_go(*events)
+        door.preview.succession.note(*events)
+
+        async def let_go() -> None:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert app.asked == 0
+            app.paths = ("/pears",)
+            events[which].set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(let_go)
+            assert await paths(door) == ["/pears"]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["closed", "ended"])
+async def test_what_may_be_the_old_processs_answer_is_not_kept_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    monkeypatch.setattr(endpoint_book, "_HANDED_OVER_S", 0.0)
+    app = Published("/apples")
+    async with open_door(tmp_path, app, files=FILES) as door:
+        events = (trio.Event(), trio.Event())
+        door.preview.succession.note(*events)
         assert await paths(door) == ["/apples"]
         app.paths = ("/pears",)
         events[which].set()
@@ -72,12 +94,13 @@ async def test_what_may_be_the_old_processs_answer_is_not_kept_for_the_new_one(t
         assert await paths(door) == ["/pears"]
 
 
-async def test_every_process_from_before_has_to_let_go(tmp_path: Path) -> None:
+async def test_every_process_from_before_has_to_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_book, "_HANDED_OVER_S", 0.0)
     app = Published("/apples")
     async with open_door(tmp_path, app, files=FILES) as door:
         first, second = trio.Event(), trio.Event()
-        door.preview.note_letting_go(first)
-        door.preview.note_letting_go(second)
+        door.preview.succession.note(first)
+        door.preview.succession.note(second)
         second.set()
         assert await paths(door) == ["/apples"]
         app.paths = ("/pears",)

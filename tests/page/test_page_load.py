@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import httpx2
+import pytest
 from page_kit import FILES, PATIENCE_MS, Running, responsive, visit, watch_tasks
 from playwright.sync_api import Browser, Request, expect
 
@@ -112,3 +113,15 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         assert len(numbers) >= 5_000 + 1_000 * (PAGES - 1)
     stop(running, "late-user")
+
+
+def test_a_page_that_does_not_answer_is_noticed(running: Running, browser: Browser) -> None:
+    """What the test above would say."""
+    with visit(browser) as seen:
+        seen.page.goto(running.url)
+        watch_tasks(seen)
+        with pytest.raises(AssertionError, match="busy: a task took"), responsive(seen, "busy"):
+            seen.page.evaluate(
+                "() => new Promise((done) => setTimeout(() => {"
+                " const until = performance.now() + 3000; while (performance.now() < until); done(); }))"
+            )

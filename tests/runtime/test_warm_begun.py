@@ -233,7 +233,7 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)
-        assert open_descriptors() == before, steps
+        assert open_descriptors() <= before, steps
         assert start.warm._begun == {}
         if is_through and not scope.cancelled_caught:
             break

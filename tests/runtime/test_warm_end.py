@@ -293,7 +293,7 @@ async def test_without_descriptors_a_start_fails_or_succeeds_and_leaves_nothing(
             ends.append(str(ended))
         except (LaunchFailed, OSError) as error:
             ends.append(type(error).__name__)
-        assert open_descriptors() == before, further
+        assert open_descriptors() <= before, further
     assert ends[-1] == "exit code 0"
     assert warm.templates.ready == ["environment"]
     assert told[-1].startswith("started warm")
@@ -316,7 +316,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: Warm
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)
-        assert open_descriptors() == before, steps
+        assert open_descriptors() <= before, steps
         if entered and not scope.cancelled_caught:
             break
     else:

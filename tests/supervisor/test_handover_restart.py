@@ -140,11 +140,11 @@ async def test_a_new_process_that_ends_leaves_the_old_one_serving(rig: Rig) -> N
 
 
 async def test_a_new_process_that_stays_silent_leaves_the_old_one_serving(rig: Rig) -> None:
-    rig.source.add("g1", speaking())
-    preview = rig.preview(await rig.launch("g1", startup_timeout_s=1))
-    await preview.settled.wait()
+    preview = await rig.running(speaking())
+    patience_s, preview.startup_timeout_s = preview.startup_timeout_s, 1
     with pytest.raises(StartupTimeout, match="did not serve within 1 s"):
         await reload(rig, speaking("two", "time.sleep(600)\n"))
+    preview.startup_timeout_s = patience_s
     assert preview.record.state is State.RUNNING
     assert await body_of(preview) == "one"
     # The next change mends it; the silent one is gone by then.
@@ -377,13 +377,13 @@ async def test_a_reload_is_told_when_the_old_process_has_let_go_of_the_socket(
         with trio.fail_after(20):
             while preview.record.pid == before:
                 await trio.lowlevel.checkpoint()
-        assert preview.is_handing_over
+        assert not preview.succession.is_over
         assert not any(line.startswith("reloaded in ") for line in story(preview))
         assert preview.directory is not None
         await trio.Path(preview.directory / "let-go").touch()
         with trio.fail_after(20):
             await says(preview, "reloaded in ")
-    assert not preview.is_handing_over
+    assert preview.succession.is_over
 
 
 async def test_what_is_told_of_an_old_process_comes_behind_the_change(make_settings: MakeSettings) -> None:
@@ -396,4 +396,4 @@ async def test_what_is_told_of_an_old_process_comes_behind_the_change(make_setti
         ready = next(line for line in told if line.startswith("ready in ") and line.endswith("takes over"))
         assert told.index(ready) < told.index(await says(preview, "restarted in "))
         # It is not waited for when it is gone.
-        assert not preview.is_handing_over
+        assert preview.succession.is_over

@@ -54,9 +54,9 @@ async def test_fifty_launches_and_stops_at_once_cancelled_at_random_leave_nothin
                 probe.bind(("127.0.0.1", port))
     # A thread that was reading a project for a launch that was called off closes its file by itself.
     with trio.move_on_after(20):
-        while open_descriptors() != before:  # noqa: ASYNC110  a thread that nobody waits for tells nobody
+        while not open_descriptors() <= before:  # noqa: ASYNC110  a thread that nobody waits for tells nobody
             await trio.sleep(0.01)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def launch_and_stop(rig: Rig, generation_id: str, user: User, patience_s: float, mood: float) -> None:
