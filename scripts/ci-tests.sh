@@ -17,10 +17,10 @@ print(*(json.loads(path.read_text()) if path.is_file() else ()), sep="\n", end="
 '; }
 
 step "tests"
-# The variable adds coverage, of the tests and of the processes that they start. Most tests wait for processes: three
-# at a time keep two cores busy. Lines of nothing but dots are left out.
+# The variable adds coverage, of the tests and of the processes that they start. Most tests wait for processes: one more
+# at a time than there are cores keeps those busy. Lines of nothing but dots are left out.
 tested=0
-PYTEST_ADDOPTS="--cov --cov-report= --cov-fail-under=0 -n 3 --durations=10" uv run --no-sync pytest |
+PYTEST_ADDOPTS="--cov --cov-report= --cov-fail-under=0 -n $(($(nproc) + 1)) --durations=10" uv run --no-sync pytest |
     sed -uE '/^[.s]+ *\[ *[0-9]+%\]$/d' || tested=$?
 
 step "coverage"
