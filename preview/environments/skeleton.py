@@ -86,13 +86,14 @@ class Skeletons:
 
 def _read(root: str, below: str) -> Iterator[_Entry]:
     """A folder comes before what lies in it."""
-    for found in os.scandir(f"{root}/{below}"):
-        path = f"{below}{found.name}"
-        mode = stat.S_IMODE(found.stat(follow_symlinks=False).st_mode)
-        if found.is_symlink():
-            yield _Entry(path, mode, target=os.readlink(found.path))  # noqa: PTH115
-        elif found.is_dir():
-            yield _Entry(path, mode)
-            yield from _read(root, f"{path}/")
-        elif found.is_file():
-            yield _Entry(path, mode, content=Path(found.path).read_bytes())
+    with os.scandir(f"{root}/{below}") as entries:
+        for found in entries:
+            path = f"{below}{found.name}"
+            mode = stat.S_IMODE(found.stat(follow_symlinks=False).st_mode)
+            if found.is_symlink():
+                yield _Entry(path, mode, target=os.readlink(found.path))  # noqa: PTH115
+            elif found.is_dir():
+                yield _Entry(path, mode)
+                yield from _read(root, f"{path}/")
+            elif found.is_file():
+                yield _Entry(path, mode, content=Path(found.path).read_bytes())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import os
 import tarfile
+import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments import uv as uv_module
 from preview.environments.imports.relics import find_relics
 from preview.environments.interpreter import find_interpreter
+from preview.environments.node.modules import place_modules
 from preview.environments.output import Output
 from preview.environments.package_cache import may_be_cached
 from preview.environments.program import ProgramResult, run_program
@@ -160,6 +165,42 @@ async def test_a_folder_that_is_no_empty_environment_is_not_kept(tmp_path: Path)
     skeletons.keep(interpreter, tmp_path / "full")
     assert not skeletons.write(interpreter, tmp_path / "empty")
     assert not list((tmp_path / "empty").iterdir())
+
+
+async def test_no_folder_stays_open_where_a_file_of_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trio.fail_after(LIMIT_S):
+        interpreter = await find_interpreter(None, offline=True)
+    for name in ("one", "two"):
+        (tmp_path / "full" / name).mkdir(parents=True)
+        (tmp_path / "full" / name / "file").touch()
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(OSError, match="Too many open files"):
+            Skeletons().keep(interpreter, tmp_path / "full")
+        gc.collect()
+    assert [str(one.message) for one in told] == []
+
+
+def test_no_folder_stays_open_where_a_package_cannot_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "environment" / "modules.json").parent.mkdir()
+    (tmp_path / "environment" / "modules.json").write_text('{"folders": [""], "no_engine": []}')
+    for name in ("@of/one", "@of/two", "three"):
+        (tmp_path / "environment" / "node_modules" / name).mkdir(parents=True)
+    (tmp_path / "project").mkdir()
+    monkeypatch.setattr("preview.environments.node.modules._put", refused)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(OSError, match="Too many open files"):
+            place_modules(tmp_path / "environment", tmp_path / "project")
+        gc.collect()
+    assert [str(one.message) for one in told] == []
+
+
+def refused(*_: object) -> bytes:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_what_was_never_downloaded_is_not_looked_for_without_the_network(

@@ -82,11 +82,11 @@ def _place(source: Path, target: Path) -> int:
 
 
 def _names(source: Path) -> Iterator[str]:
-    for entry in os.scandir(source):
+    for entry in list(os.scandir(source)):
         if entry.name in _LEFT_OUT:
             continue
         if entry.name.startswith("@") and not entry.is_symlink():
-            yield from (f"{entry.name}/{inner.name}" for inner in os.scandir(entry.path))
+            yield from (f"{entry.name}/{inner}" for inner in os.listdir(entry.path))  # noqa: PTH208  names
         else:
             yield entry.name
 
