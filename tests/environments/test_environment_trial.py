@@ -6,7 +6,7 @@ import os
 import sys
 import tarfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -107,6 +107,20 @@ async def python_of(settings: Settings, jail: Jail, request: EnvironmentRequest,
         async with EnvironmentCache(settings, jail).open_environment(request, said) as environment:
             text = (environment.directory / "preview.json").read_text()
     return NEWER if NEWER in text else OWN
+
+
+PythonWith = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+def python_with(settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said) -> PythonWith:
+    """Finds the Python of a project that requires a package that requires the named one."""
+
+    async def find(name: str) -> str:
+        write_wheel(index, "needs_it", requires=(name,))
+        return await python_of(settings, jail, make_request("needs_it"), said)
+
+    return find
 
 
 _BACKEND = """
@@ -236,20 +250,12 @@ async def test_a_package_that_uses_what_newer_ones_lack_keeps_the_own_python(
     ids=["own only", "older", "both", "nothing", "well known"],
 )
 async def test_a_package_that_names_versions_and_not_the_newer_keeps_the_own_python(
-    settings: Settings,
-    jail: Jail,
-    index: Path,
-    make_request: MakeRequest,
-    said: Said,
-    name: str,
-    minors: tuple[int, ...],
-    is_taken: bool,
+    index: Path, python_with: PythonWith, said: Said, name: str, minors: tuple[int, ...], is_taken: bool
 ) -> None:
     listed = "".join(f"Classifier: Programming Language :: Python :: 3.{minor}\n" for minor in minors)
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{listed}"
     write_wheel(index, name, more={f"{name}-1.0.dist-info/METADATA": metadata})
-    write_wheel(index, "needs_it", requires=(name,))
-    assert await python_of(settings, jail, make_request("needs_it"), said) == (NEWER if is_taken else OWN)
+    assert await python_with(name) == (NEWER if is_taken else OWN)
     assert (f"{name} 1.0 does not say that it runs on {SHORT}" in said.text) is not is_taken
 
 
@@ -259,18 +265,10 @@ async def test_a_package_that_names_versions_and_not_the_newer_keeps_the_own_pyt
 )
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="they run on neither")
 async def test_a_version_that_is_known_to_fail_there_keeps_the_own_python(
-    settings: Settings,
-    jail: Jail,
-    index: Path,
-    make_request: MakeRequest,
-    said: Said,
-    name: str,
-    version: str,
-    is_taken: bool,
+    index: Path, python_with: PythonWith, name: str, version: str, is_taken: bool
 ) -> None:
     write_wheel(index, name, version)
-    write_wheel(index, "needs_it", requires=(name,))
-    assert await python_of(settings, jail, make_request("needs_it"), said) == (NEWER if is_taken else OWN)
+    assert await python_with(name) == (NEWER if is_taken else OWN)
 
 
 @pytest.mark.parametrize(
