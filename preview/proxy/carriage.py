@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from preview.proxy.admission import Admitted, Fields, RequestHead
 from preview.proxy.headers import ACCESS_COOKIE, HOP_BY_HOP, SERVICE_COOKIE, TOKEN_HEADER
+from preview.proxy.powerful_fields import ORIGIN_FIELDS, is_powerful
 from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
 from preview.proxy.returned import returned_clearing, returned_cookie, returned_location, returned_refresh
 
@@ -49,12 +50,7 @@ _NO_TRAILERS = _HOP_BY_HOP | frozenset(
     {b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-location", b"content-range",
      b"content-security-policy", b"content-type", b"cookie", b"date", b"expires", b"host", b"location", b"refresh",
      b"set-cookie", b"vary", b"www-authenticate"}
-)  # fmt: skip
-# On an origin that a preview shares with others (the path form) these would speak for all of it.
-_OF_THE_ORIGIN = frozenset(
-    {b"accept-ch", b"alt-svc", b"clear-site-data", b"nel", b"public-key-pins", b"report-to",
-     b"service-worker-allowed", b"set-login", b"strict-transport-security"}
-)  # fmt: skip
+) | ORIGIN_FIELDS  # fmt: skip
 _OWN_COOKIES = (SERVICE_COOKIE.encode(), ACCESS_COOKIE.encode())
 _VIA = b"1.1 preview"
 _NONE: frozenset[bytes] = frozenset()
@@ -108,7 +104,8 @@ def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number:
 
     Hop-by-hop fields are left out, and the preview's own address in ``Location`` and the like becomes the public one.
     Cookies are for this host alone (no ``Domain``) and in the path form for this path alone; none of the service's own
-    names passes. All else is as the preview wrote it.
+    names passes. Fields that a front proxy obeys are left out, and in the path form those that a browser applies to the
+    whole origin (``powerful_fields``). All else is as the preview wrote it.
 
     Args:
         fields: As ``RequestHead.fields``.
@@ -128,12 +125,12 @@ def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tu
     if named := named_by_connection(fields):
         dropped |= named
     if admitted.prefix:
-        dropped |= _OF_THE_ORIGIN
+        dropped |= ORIGIN_FIELDS
     kept: list[Field] = []
     numbered = False
     for field in fields:
         name, value = field
-        if name in dropped:
+        if name in dropped or is_powerful(name, value):
             continue
         if name == b"set-cookie":
             cookie = returned_cookie(value, admitted.prefix, _OWN_COOKIES)
@@ -156,7 +153,7 @@ def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tu
 
 def trailer_fields(fields: Fields) -> list[Field]:
     """The trailers of an answer that come back: none that would have meant something ahead of the content."""
-    return [field for field in fields if field[0] not in _NO_TRAILERS]
+    return [field for field in fields if field[0] not in _NO_TRAILERS and not is_powerful(*field)]
 
 
 def named_by_connection(fields: Fields) -> frozenset[bytes]:
