@@ -1,4 +1,4 @@
-"""No answer waits for an acknowledgement: whatever accepts a preview's connections does so without Nagle's algorithm."""
+"""No answer waits for an acknowledgement: a preview's connections are accepted without Nagle's algorithm."""
 
 from __future__ import annotations
 
