@@ -91,7 +91,11 @@ class Connection:
     """A client's kept connection: HTTP/1.1 as these servers write it, and no more."""
 
     def __init__(self, way: Way) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", way.port), timeout=_PATIENCE_S)
+        self._port = way.port
+        self._open()
+
+    def _open(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=_PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
 
@@ -131,6 +135,10 @@ class Connection:
             self.exactly(2)
         else:
             self.exactly(int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]))
+        if b"\r\nconnection: close" in head:
+            # waitress, behind an answer whose length it does not know; the next request pays for the new connection.
+            self.close()
+            self._open()
 
     def _more(self) -> None:
         self._rest += self._receive()
@@ -232,12 +240,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(argv: Sequence[str], folder: Path, *, port: int = 0, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    argv: Sequence[str], folder: Path, *, port: int = 0, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process, from when it listens at the port on; what it prints goes to a file, but for the service's first."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREVIEW_")}
     with (folder / "said.txt").open("ab") as said:
         out = said if port else subprocess.PIPE
-        process = subprocess.Popen(argv, cwd=folder, env=inherited | variables, stdout=out, stderr=said)
+        process = subprocess.Popen(argv, cwd=folder, env={**inherited, **(variables or {})}, stdout=out, stderr=said)
     try:
         until = time.monotonic() + _START_S
         while port and socket.socket().connect_ex(("127.0.0.1", port)):
@@ -270,7 +280,7 @@ class Service:
         }
         program = str(Path(sys.executable).with_name("preview"))
         argv = [program, "serve", "--json", "--bind", "127.0.0.1:0"]
-        process = opened.enter_context(running(argv, folder, **variables))
+        process = opened.enter_context(running(argv, folder, variables=variables))
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -334,7 +344,7 @@ def by_hand(opened: ExitStack, service: Service, project: Project, folder: Path)
     if not project.needs:
         subprocess.run(["npm", "install", "--silent", "--prefer-offline", "--no-audit"], cwd=folder, check=True)
     argv = [word.format(program=program, port=port) for word in project.argv]
-    opened.enter_context(running(argv, folder, port=port, PORT=str(port)))
+    opened.enter_context(running(argv, folder, port=port, variables={"PORT": str(port)}))
     ways = {FLOOR: Way(port)}
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
