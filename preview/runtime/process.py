@@ -13,7 +13,7 @@ import psutil
 import structlog
 import trio
 
-from preview.descriptors import is_want_of_descriptors, patiently
+from preview.descriptors import is_want_of_descriptors, patiently, wait_readable, waited_on
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
@@ -105,11 +105,8 @@ class TreeProcess:
         # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
         # the pid is a zombie at worst, so it cannot name another process.
         while self._popen.poll() is None:
-            descriptor = os.pidfd_open(self._popen.pid)
-            try:
-                await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            with waited_on(os.pidfd_open(self._popen.pid)) as descriptor:
+                await wait_readable(descriptor)
         return self._read_exit(self._popen.returncode or 0)
 
     def _read_exit(self, code: int) -> Exit:

@@ -17,7 +17,7 @@ from stat import S_IWUSR
 
 import trio
 
-from preview.descriptors import raise_want
+from preview.descriptors import raise_want, wait_readable, waited_on
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.linux import boot_id
 
@@ -250,9 +250,9 @@ async def wait_ended(identity: ProcessIdentity) -> None:
     Raises:
         OSError: No descriptor is left.
     """
-    with suppress(ProcessLookupError), _pidfd(identity.pid) as descriptor:
+    with suppress(ProcessLookupError), waited_on(os.pidfd_open(identity.pid)) as descriptor:
         if is_alive(identity):
-            await trio.lowlevel.wait_readable(descriptor)
+            await wait_readable(descriptor)
             return
     await trio.lowlevel.checkpoint()
 

@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 import trio
 
+from preview.descriptors import wait_readable
 from preview.runtime.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
@@ -51,7 +52,8 @@ async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | N
 
 async def _serve(ours: socket.socket, ports: frozenset[int]) -> None:
     ours.setblocking(False)
-    await trio.lowlevel.wait_readable(ours)
+    # A wake-up for nothing would be taken for the sandbox's end: BlockingIOError is an OSError.
+    await wait_readable(ours.fileno())
     try:
         # Beyond the most the kernel closes them.
         _data, descriptors, _flags, _address = socket.recv_fds(ours, 1, _MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)

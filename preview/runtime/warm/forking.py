@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from preview.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
 from preview.runtime.proctree import MARKER
@@ -95,17 +96,11 @@ class ForkRequest:
         assert both is not None, "it has entered"  # noqa: S101
         with ExitStack() as closing:
             # Its own: whoever is given the processes closes the others.
-            mine = []
-            for one in both:
-                mine.append(os.dup(one))
-                closing.callback(os.close, mine[-1])
+            mine = [closing.enter_context(waited_on(os.dup(one))) for one in both]
             async with trio.open_nursery() as nursery:
 
                 async def wait(one: int) -> None:
-                    # What had this number before may wake it: a descriptor whose file is open elsewhere stays in an
-                    # epoll set when it is closed (epoll(7)).
-                    while not has_ended(one):
-                        await trio.lowlevel.wait_readable(one)
+                    await wait_readable(one)
                     nursery.cancel_scope.cancel()
 
                 for one in mine:

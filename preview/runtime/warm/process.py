@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import is_readable, patiently, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import Exit, ProcessIdentity, ProcessSpec
@@ -66,8 +65,8 @@ class Fork:
         """
         with trio.move_on_after(_LAST_WORD_S) as scope:
             # One of its own: several tasks may wait.
-            with self.own.dup() as own:
-                await trio.lowlevel.wait_readable(own)
+            with waited_on(os.dup(self.own.fileno())) as own:
+                await wait_readable(own)
         self._is_late = scope.cancelled_caught
 
     def _read_status(self) -> int | None:
@@ -125,9 +124,7 @@ def pid_of(descriptor: int) -> int | None:
 
 def has_ended(descriptor: int) -> bool:
     """Whether the process of a pidfd has."""
-    waiting = select.poll()
-    waiting.register(descriptor, select.POLLIN)
-    return bool(waiting.poll(0))
+    return is_readable(descriptor)
 
 
 class ForkedProcess(TreeProcess):
@@ -153,11 +150,8 @@ class ForkedProcess(TreeProcess):
 
     async def _wait(self) -> Exit:
         while self._fork.poll() is None:
-            descriptor = os.dup(self._fork.first)
-            try:
-                await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            with waited_on(os.dup(self._fork.first)) as descriptor:
+                await wait_readable(descriptor)
             if self._fork.poll() is None:
                 await self._fork.wait_told()
         return self._read_exit(self._fork.poll() or 0)

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import patiently, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.held_in import namespaces_of
@@ -218,11 +218,8 @@ async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
 
 async def _wait_for(popen: subprocess.Popen[bytes]) -> None:
     while popen.poll() is None:
-        descriptor = os.pidfd_open(popen.pid)
-        try:
-            await trio.lowlevel.wait_readable(descriptor)
-        finally:
-            os.close(descriptor)
+        with waited_on(os.pidfd_open(popen.pid)) as descriptor:
+            await wait_readable(descriptor)
 
 
 async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout_s: float) -> Told:
