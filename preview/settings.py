@@ -85,6 +85,15 @@ def _list_of(one: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(split)
 
 
+_LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WARN": "WARNING"}
+
+
+def _level(value: object) -> object:
+    """A level's word, in any case; ``WARN``, contract ``plan``'s word, is ``WARNING``. Anything else as it is."""
+    return _LEVELS.get(value.upper(), value) if isinstance(value, str) else value
+
+
+LevelWord = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level)]
 Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
 HostName = Annotated[str, AfterValidator(_plain_host)]
 Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
@@ -220,7 +229,7 @@ class Settings(BaseSettings):
     output_bytes_per_s: Bytes = 64 * _MIB
     db_type: Literal["sqlite", "none"] = "sqlite"
     db_path: Path = Path("./storage/previews")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
+    log_level: LevelWord = "ERROR"
     node_env: str = "development"
 
     # Logs
@@ -278,7 +287,7 @@ class Settings(BaseSettings):
     jwks_file: Path | None = None
 
     # The service's own log and its end
-    service_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    service_log_level: LevelWord = "INFO"
     service_log_format: Literal["console", "json"] = "console"
     shutdown_timeout_s: Seconds = Field(15, validation_alias=_env("SHUTDOWN_TIMEOUT"))
 
