@@ -167,7 +167,7 @@ class PreviewStore:
         """
         return await self._delete(select(_C.id).where(_C.user_id == NOBODY, _OVER).limit(limit))
 
-    async def _delete(self, query: Select[tuple[str]]) -> int:
+    async def _delete(self, query: Select[str]) -> int:
         ids = await self._database.read(lambda connection: list(connection.scalars(query)))
         for preview_id in ids:
             while not await self._database.write(partial(_delete_part, preview_id)):
