@@ -27,7 +27,8 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the preview is over.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
     level: Annotated[
-        str | None, typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING or ERROR.")
+        str | None,
+        typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING (or WARN) or ERROR."),
     ] = None,
     source: Annotated[
         str | None,
