@@ -139,12 +139,20 @@ export class PreviewClient {
     if (where.follow === false) query.set("follow", "false");
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
-    return this.#send(of(generationId, `/preview/logs/stream?${query.toString()}`), { headers, ...(signal && { signal }) });
+    return this.#send(of(generationId, `/preview/logs/stream?${query.toString()}`), {
+      headers,
+      ...(signal && { signal }),
+    });
   }
 
   /** Up to `limit` lines right before number `before`, oldest first. */
   logPage(generationId: string, previewId: string, before: number, limit: number): Promise<LogPage> {
-    const query = new URLSearchParams({ preview_id: previewId, before: String(before), limit: String(limit), ansi: "keep" });
+    const query = new URLSearchParams({
+      preview_id: previewId,
+      before: String(before),
+      limit: String(limit),
+      ansi: "keep",
+    });
     return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
