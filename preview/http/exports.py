@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from preview.clock import rfc3339_ms
 from preview.errors import ServiceStopping
+from preview.escapes import without_escapes
 from preview.http.piecewise import PiecewiseBody
 from preview.http.streams import Waits
 from preview.logs import (
@@ -25,7 +26,6 @@ from preview.logs import (
     Range,
     encode,
     encode_found,
-    without_colours,
 )
 
 __all__ = ["EXPORTS", "ExportBody", "ExportKind", "ExportStyle"]
@@ -58,7 +58,7 @@ class ExportStyle:
 
 
 def _message(line: LogLine, style: ExportStyle) -> str:
-    return line.message if style.colours else without_colours(line.message)
+    return line.message if style.colours else without_escapes(line.message)
 
 
 def _gone(gap: Gap) -> str:
@@ -118,23 +118,21 @@ class _Export:
     Attributes:
         media_type: As the answer says it.
         suffix: Of the file's name.
-        colours: Whether ANSI colours stay unless asked otherwise.
         head: What stands above the lines.
         write: The lines, and the gaps among them.
     """
 
     media_type: str
     suffix: str
-    colours: bool
     head: bytes
     write: Callable[[Iterable[LogLine | Gap], ExportStyle], bytes]
 
 
 EXPORTS: Mapping[ExportKind, _Export] = MappingProxyType(
     {
-        ExportKind.TEXT: _Export("text/plain", "log", False, b"", _as_text),
-        ExportKind.JSONL: _Export("application/x-ndjson", "jsonl", True, b"", _as_jsonl),
-        ExportKind.CSV: _Export("text/csv", "csv", False, ",".join(_COLUMNS).encode() + b"\r\n", _as_csv),
+        ExportKind.TEXT: _Export("text/plain", "log", b"", _as_text),
+        ExportKind.JSONL: _Export("application/x-ndjson", "jsonl", b"", _as_jsonl),
+        ExportKind.CSV: _Export("text/csv", "csv", ",".join(_COLUMNS).encode() + b"\r\n", _as_csv),
     }
 )
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.escapes import without_colours
 from preview.private import make_private_folder
 
 __all__ = ["READERS", "SQLITE_BEGIN", "is_outage", "make_engine", "make_folder", "translate", "writers_of"]
@@ -216,6 +217,8 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: ConnectionPoolEn
     # With WAL, NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the service cannot.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # For searches: SQLite has no regular expressions.
+    connection.create_function("without_colours", 1, without_colours, deterministic=True)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
