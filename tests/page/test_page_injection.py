@@ -11,7 +11,7 @@ from page_kit import Running, Visit, visit
 from playwright.sync_api import Browser, Route
 
 USER = "injection-user"
-EVIL = '''
+EVIL = """
 from fastapi import FastAPI, Response
 
 app = FastAPI()
@@ -35,7 +35,7 @@ def picture():
 @app.api_route("/evil", methods=["GET", "POST"])
 def page():
     return Response("<title>evil</title>", media_type="text/html")
-'''
+"""
 # The directive that has to refuse it, and the markup.
 MARKUP = {
     "script-src": '<script src="{at}/evil.js"></script><script type="module" src="{at}/evil.js?module"></script>',
@@ -51,7 +51,9 @@ MARKUP = {
 def at(running: Running) -> Iterator[str]:
     """The path of a public preview below the page's own origin."""
     with running.api(USER) as api:
-        made = api.post("/api/v1/generations", json={"files": {"main.py": EVIL, "requirements.txt": "fastapi\nuvicorn\n"}})
+        made = api.post(
+            "/api/v1/generations", json={"files": {"main.py": EVIL, "requirements.txt": "fastapi\nuvicorn\n"}}
+        )
         generation = made.raise_for_status().json()["id"]
         launched = api.post(f"/api/v1/generations/{generation}/preview/launch", json={})
         preview = launched.raise_for_status().json()["id"]
