@@ -27,6 +27,7 @@ from preview.logs import (
     encode,
     encode_found,
 )
+from preview.visible import visible
 
 __all__ = ["EXPORTS", "ExportBody", "ExportKind", "ExportStyle"]
 
@@ -58,7 +59,8 @@ class ExportStyle:
 
 
 def _message(line: LogLine, style: ExportStyle) -> str:
-    return line.message if style.colours else without_escapes(line.message)
+    """As it may be shown; a program that wants the data itself takes JSON Lines."""
+    return visible(line.message, colours=True) if style.colours else visible(without_escapes(line.message))
 
 
 def _gone(gap: Gap) -> str:
@@ -77,12 +79,16 @@ def _as_text(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
 
 def _as_jsonl(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
     encoding = Encoding(style.contract, Format.NDJSON)
-    return b"".join(
+    said = b"".join(
         encode([one], encoding)
         if isinstance(one, Gap)
-        else encode_found([one if style.colours else replace(one, message=_message(one, style))], style.contract)
+        else encode_found(
+            [one if style.colours else replace(one, message=without_escapes(one.message))], style.contract
+        )
         for one in items
     )
+    # The same JSON: what would act on a terminal is written as its escape.
+    return visible(said.decode()).encode()
 
 
 def _safe(cell: str) -> str:
