@@ -33,7 +33,6 @@ from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_not
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
 from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
-from preview.runtime.warm.process import pid_of
 from preview.runtime.warm.reserved import HeldIn, Reserved
 from preview.runtime.warm.template_process import Template
 
@@ -348,7 +347,7 @@ async def _made_ready(warm: WarmRuntime) -> list[int]:
     assert reserved._fork is not None
     both = reserved._fork.request._both
     assert both is not None
-    return [pid for pid in map(pid_of, both) if pid is not None]
+    return [one.pid for one in both if not one.has_ended]
 
 
 async def test_what_was_begun_has_made_its_own_what_it_will_write_to(warm: WarmRuntime, make: Make) -> None:
