@@ -18,7 +18,7 @@ NO_OPTION = "9999"
 ATTACKS = {
     "snapshot": ("restarted", "sends descriptors"),
     "snapshot-itself": ("names a process that is in use", "sends descriptors"),
-    "template": ("the fork ended before it was set up", "sends descriptors"),
+    "template": ("ended before it was set up", "sends descriptors"),
     "template-itself": ("names a process that is not the first", "sends descriptors"),
 }
 

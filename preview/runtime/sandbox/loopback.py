@@ -7,7 +7,6 @@ what else a hostile program hands out is closed.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import structlog
 import trio
 
 from preview.runtime.beside import beside
+from preview.runtime.inbound import discard
 from preview.runtime.sandbox.relay import carry_all
 
 __all__ = ["open_loopback"]
@@ -70,7 +70,7 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
     try:
         listener = socket.socket(fileno=descriptor)
     except OSError:  # no socket at all
-        os.close(descriptor)
+        discard([descriptor])
         return None
     try:
         if listener.family in _FAMILIES and listener.type == socket.SOCK_STREAM:
@@ -79,5 +79,5 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
                 return listener, port
     except OSError as error:
         log.warning("a preview handed out a socket that cannot be asked", error=str(error))
-    listener.close()
+    discard([listener.detach()])
     return None
