@@ -185,5 +185,4 @@ class ForkedProcess(TreeProcess):
     def _ask_to_end(self) -> None:
         application = self._fork.application
         if application is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(os.getpgid(application), signal.SIGTERM)
+            proctree.ask_group_to_end(application)
