@@ -33,35 +33,25 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def modules_with(name: str) -> set[str]:
-    """Modules of the product that call this, or take it from where it is defined."""
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            is_call = isinstance(node, ast.Call) and name in (
-                getattr(node.func, "id", None),
-                getattr(node.func, "attr", None),
-            )
-            if is_call:
-                found.add(str(path.relative_to(PACKAGE)))
-    return found
+def modules_with(text: str) -> set[str]:
+    """Modules of the product in which this stands."""
+    return {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if text in path.read_text("utf-8")}
 
 
 def test_nothing_else_makes_a_verified_process() -> None:
-    home = str(Path(verified.__file__).relative_to(PACKAGE))
-    assert modules_with("OpenProcess") | modules_with("VerifiedProcess") == {home}
-    assert modules_with("pidfd_send_signal") <= {home, "runtime/proctree.py"}
-    names = (node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8"))))
-    imports = [one for one in names if isinstance(one, ast.ImportFrom) and one.module == "preview.runtime.verified"]
-    assert not {"_Maker", "_MAKER"} & {alias.name for one in imports for alias in one.names}
-    assert {
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom)
-        and node.module == "preview.runtime.verified"
-        and "verify" in {alias.name for alias in node.names}
-    } == MAKERS
+    home = {str(Path(verified.__file__).relative_to(PACKAGE))}
+    assert modules_with("OpenProcess(") | modules_with("VerifiedProcess(") == home
+    assert modules_with("_MAKER") == home
+    assert modules_with("pidfd_send_signal") == {*home, "runtime/proctree.py"}
+    imports = [
+        (module, alias.name)
+        for module in modules_with("verified")
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in ("preview.runtime", "preview.runtime.verified")
+        for alias in node.names
+    ]
+    assert "verified" not in {name for _, name in imports}
+    assert {module for module, name in imports if name == "verify"} == MAKERS
 
 
 def test_none_is_made_without_the_modules_own_mark() -> None:
