@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import trio
-from cgroups_support import MIB, open_tree, sleeping
+from cgroups_support import MIB, open_tree
 from runtime_kit import LIMITS, open_descriptors
 
 from preview.runtime import ProcessSpec, inbound, proctree
@@ -114,6 +114,16 @@ def running(command: list[str], theirs: socket.socket) -> Iterator[subprocess.Po
             program.kill()
 
 
+@contextmanager
+def sleeping(group: Cgroup) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in the group that ends by itself only after any run of this."""
+    with subprocess.Popen([*enter_prefix(group.entry_files), "sleep", "infinity"]) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
 def own_groups() -> str:
     return Path("/proc/self/cgroup").read_text(encoding="utf-8")
 
@@ -142,7 +152,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         command = [*enter_prefix(born_in.entry_files), sys.executable, "-I", "-S", str(PROGRAM), str(theirs.fileno())]
         program = held.enter_context(running(command, theirs))
         assert await trio.to_thread.run_sync(orders.recv, 16) == b"ready"
-        neighbour = held.enter_context(sleeping(others.directories))
+        neighbour = held.enter_context(sleeping(others))
         world = open_world(program.pid)
         held.callback(os.close, world)
         origin = TemplateOrigin(born_in, world, frozenset())
