@@ -18,7 +18,8 @@ NO_OPTION = "9999"
 ATTACKS = {
     "snapshot": ("restarted", "sends descriptors"),
     "snapshot-itself": ("names a process that is in use", "sends descriptors"),
-    "template": ("ended before it was set up", "sends descriptors"),
+    # It exits: on its way out it leaves its namespaces first.
+    "template": ("ended before it was set up", "names a process in a namespace", "sends descriptors"),
     "template-itself": ("names a process that is not the first", "sends descriptors"),
 }
 
