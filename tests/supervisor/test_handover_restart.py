@@ -357,7 +357,10 @@ async def test_whatever_a_program_says_on_its_channel_harms_itself_alone(rig: Ri
         await says(preview, "the old process drained in ")
     assert await body_of(preview) == "two"
     assert preview.record.state is State.RUNNING
-    assert len(open_descriptors()) <= held
+    with trio.fail_after(20):
+        # The old process may be on its way out still.
+        while len(open_descriptors()) > held:  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
 
 
 # Lets go of the socket when it may: until then it answers as well.
