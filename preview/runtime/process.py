@@ -60,6 +60,7 @@ class TreeProcess:
         group: Its control group, or None.
         wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
         adopted: The runtime's; None makes one for this tree alone.
+        identity: The leader's, where it is known; None looks it up.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class TreeProcess:
         *,
         wrappers: int = 0,
         adopted: Adopted | None = None,
+        identity: ProcessIdentity | None = None,
     ) -> None:
         self._popen = popen
         self._adopted = Adopted() if adopted is None else adopted
         self._group = group
         self._wrappers = wrappers
-        self._identity = proctree.identify(popen.pid) or ProcessIdentity(popen.pid, 0, linux.boot_id())
+        known = identity or proctree.identify(popen.pid)
+        self._identity = known or ProcessIdentity(popen.pid, 0, linux.boot_id())
         self._output = output
         leaders = self._adopted.leaders
         leaders.add(self._identity)
