@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from preview.storage.engine import READERS, SQLITE_BEGIN, make_engine, translate, writers_of
+from preview.storage.engine import READERS, SQLITE_BEGIN, make_engine, writers_of
+from preview.storage.outages import translate
 
 __all__ = ["Database", "open_database"]
 

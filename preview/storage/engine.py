@@ -1,4 +1,4 @@
-"""The engine for a URL, what each of its connections is told, and which of its errors mean an outage."""
+"""The engine for a URL, and what each of its connections is set to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.errors import ConfigurationError
 from preview.private import make_private_folder
 
-__all__ = ["READERS", "SQLITE_BEGIN", "is_outage", "make_engine", "make_folder", "translate", "writers_of"]
+__all__ = ["READERS", "SQLITE_BEGIN", "make_engine", "make_folder", "writers_of"]
 
 # SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
@@ -37,26 +36,6 @@ _TCP_USER_TIMEOUT_MS = 30_000
 
 SQLITE_BEGIN = "preview_sqlite_begin"
 """Execution option of a connection: how its transactions begin (``DEFERRED`` unless told)."""
-
-# Primary result codes (https://www.sqlite.org/rescode.html) that say "not now" or "not here", not "wrong statement".
-_SQLITE_OUTAGES = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOTADB,
-    }
-)
-# SQLSTATE of a standby that was told to write: after a failover, until the address points to the new primary.
-_READ_ONLY = "25006"
 
 
 def make_engine(url: str) -> Engine:
@@ -81,16 +60,6 @@ def make_engine(url: str) -> Engine:
             f"PREVIEW_DATABASE_URL names {parsed.drivername!r}; use an SQLite file (sqlite:///FILE) or postgresql://…"
         )
     return _sqlite_engine(parsed)
-
-
-# What trying again does not mend; by the beginning of SQLite's name for it (https://www.sqlite.org/rescode.html).
-_SQLITE_SENTENCES = {
-    "SQLITE_FULL": "The service's database cannot grow: its disk is full; make room in the data folder.",
-    "SQLITE_READONLY": "The service's database is read-only; give the service's user the right to write it.",
-    "SQLITE_CANTOPEN": "The service's database file cannot be opened; see whether it and its folder are there.",
-    "SQLITE_NOTADB": "The service's database file is not an SQLite database; move it away, or put its backup back.",
-    "SQLITE_CORRUPT": "The service's database file is damaged; move it away, or put its backup back.",
-}
 
 
 def make_folder(engine: Engine) -> None:
@@ -142,42 +111,6 @@ def _keep_private(file: Path) -> None:
 def writers_of(engine: Engine) -> int:
     """How many threads may write at a time."""
     return _SQLITE_WRITERS if engine.dialect.name == "sqlite" else _POSTGRES_WRITERS
-
-
-def is_outage(error: DBAPIError) -> bool:
-    """A lost or refused connection, a lock held too long, a full disk: the state of things, not a wrong statement."""
-    orig = error.orig
-    if isinstance(orig, sqlite3.Error):
-        # The extended code's low byte is the primary code; the driver's own mistakes carry none.
-        return getattr(orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_OUTAGES
-    if isinstance(orig, psycopg.Error) and orig.sqlstate == _READ_ONLY:
-        return True
-    # psycopg gives each SQLSTATE a class of its own below these two (08, 53, 55, 57, 58, and lost connections).
-    return error.connection_invalidated or isinstance(orig, psycopg.OperationalError | psycopg.InterfaceError)
-
-
-def translate(error: DBAPIError | PoolTimeout) -> Exception:
-    """The error to raise in its place: ``DatabaseUnavailable`` for an outage, else the error itself.
-
-    A broken statement is a mistake of ours and stays as it is. The message never holds the URL or values.
-    """
-    if isinstance(error, PoolTimeout):
-        return DatabaseUnavailable("The service's database has no connection left; try again in a moment.")
-    if not is_outage(error):
-        return error
-    reason = _reason(error.orig)
-    said = next((text for name, text in _SQLITE_SENTENCES.items() if reason.startswith(name)), None)
-    return DatabaseUnavailable(
-        said or f"The service's database did not answer ({type(error.orig).__name__}); try again in a moment.",
-        reason=reason,
-    )
-
-
-def _reason(orig: BaseException | None) -> str:
-    """A word for machines and for the service's own log."""
-    if isinstance(orig, sqlite3.Error):
-        return getattr(orig, "sqlite_errorname", "") or "sqlite"
-    return (orig.sqlstate if isinstance(orig, psycopg.Error) else None) or "connection"
 
 
 def _sqlite_engine(url: URL) -> Engine:
