@@ -8,22 +8,26 @@ import stat
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError
 from preview.private import make_private_folder
+from preview.storage.calls import Wire, current_call
 
-__all__ = ["READERS", "SQLITE_BEGIN", "make_engine", "make_folder", "writers_of"]
+__all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "make_engine", "make_folder", "writers_of"]
 
 # SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
 _POSTGRES_WRITERS = 4
 READERS = 4
+# Whether the database answers is asked beside all else, by one at a time.
+CHECKERS = 1
 # Longer than any batch takes; another process (a backup, ``db upgrade``) may hold the lock.
 _LOCK_TIMEOUT_MS = 10_000
 # No statement of ours is meant to take a second; a thread must not wait for ever.
@@ -33,6 +37,9 @@ _CONNECT_TIMEOUT_S = 5
 _OWN = stat.S_IRUSR | stat.S_IWUSR
 # Unacknowledged data: a server that vanished without a word (tcp(7), TCP_USER_TIMEOUT).
 _TCP_USER_TIMEOUT_MS = 30_000
+
+# Where a pooled connection's wire is kept.
+_WIRE = "preview_wire"
 
 SQLITE_BEGIN = "preview_sqlite_begin"
 """Execution option of a connection: how its transactions begin (``DEFERRED`` unless told)."""
@@ -114,7 +121,7 @@ def writers_of(engine: Engine) -> int:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS + CHECKERS, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return engine
@@ -128,15 +135,17 @@ def _postgres_engine(url: URL) -> Engine:
     }
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=_POSTGRES_WRITERS + READERS,
+        pool_size=_POSTGRES_WRITERS + READERS + CHECKERS,
         max_overflow=0,
-        pool_pre_ping=True,
         # Values may be what users keep; they would stand in the text of each error.
         hide_parameters=True,
         # What the URL says wins.
         connect_args={name: value for name, value in ours.items() if name not in url.query},
     )
+    event.listen(engine, "do_connect", _connect_postgres)
     event.listen(engine, "connect", _on_postgres_connect)
+    event.listen(engine, "checkout", partial(_on_postgres_checkout, engine))
+    event.listen(engine, "close", _on_postgres_close)
     return engine
 
 
@@ -184,6 +193,39 @@ def _on_sqlite_begin(connection: Connection) -> None:
     """
     how = connection.get_execution_options().get(SQLITE_BEGIN, "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {how}")
+
+
+def _connect_postgres(
+    _dialect: object, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> psycopg.Connection[object]:
+    """Connect, within ``connect_timeout``; from then on the call that waits can be given up."""
+    connection: psycopg.Connection[object] = psycopg.connect(*arguments, **options)
+    record.info[_WIRE] = Wire(connection.fileno())
+    _note_wire(record)
+    return connection
+
+
+def _on_postgres_checkout(
+    engine: Engine, connection: psycopg.Connection[object], record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Ask whether the connection still stands: ``pool_pre_ping`` would, but before a call can be given up."""
+    _note_wire(record)
+    try:
+        engine.dialect.do_ping(connection)  # type: ignore[arg-type]  # SQLAlchemy's protocol for any driver
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _on_postgres_close(_connection: object, record: ConnectionPoolEntry) -> None:
+    wire = record.info.pop(_WIRE, None)
+    if wire is not None:
+        wire.close()
+
+
+def _note_wire(record: ConnectionPoolEntry) -> None:
+    call = current_call()
+    if call is not None:
+        call.use(record.info.get(_WIRE))
 
 
 def _on_postgres_connect(connection: psycopg.Connection[object], _record: ConnectionPoolEntry) -> None:
