@@ -141,7 +141,7 @@ async def _wait(call: _Call[T], deadline: float) -> None:
     try:
         with trio.move_on_at(deadline):
             await call.done.wait()
-    except trio.Cancelled:
+    except trio.Cancelled:  # noqa: ASYNC103  where the work is done: see below
         latest = min(deadline, trio.current_time() + _CANCEL_GRACE_S)
         with trio.CancelScope(shield=True, deadline=latest):
             await call.done.wait()
