@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -26,14 +26,22 @@ def stopped(url: str) -> Iterator[None]:
         found = asked.execute("SELECT current_setting('data_directory')").fetchone()
         assert found is not None
         server = int((Path(found[0]) / "postmaster.pid").read_text().splitlines()[0])
-    pids = [server, *descendants(server)]
+    # The first of them first: it starts no further ones then.
+    os.kill(server, signal.SIGSTOP)
+    children = descendants(server)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        for pid in children:
+            _send(pid, signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        for pid in (*children, server):
+            _send(pid, signal.SIGCONT)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    # That of a connection that was just closed may end meanwhile.
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def add_user(connection: Connection) -> None:
