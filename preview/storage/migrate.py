@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError
-from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder, translate
+from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder
+from preview.storage.outages import translate
 from preview.storage.revision import current_revision
 
 __all__ = ["current", "downgrade", "head", "open_exclusive", "upgrade"]

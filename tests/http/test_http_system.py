@@ -28,7 +28,7 @@ async def test_alive_and_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         async def no_answer(*_: object) -> None:
             raise DatabaseUnavailable("gone")
 
-        monkeypatch.setattr(Database, "read", no_answer)
+        monkeypatch.setattr(Database, "check", no_answer)
         assert (await world.client.get("/readyz")).json() == {"status": "database_unavailable"}
         monkeypatch.undo()
         world.service.draining.set()
