@@ -1,4 +1,4 @@
-"""One application in four frameworks, for ``requests.py``: the same routes, the same answers.
+"""One application in four frameworks, for ``round_trips.py``: the same routes, the same answers.
 
 ``/`` is small, ``/large`` has 64 KiB, ``/streamed`` the same in eight pieces, ``POST /echo`` says its content again,
 ``/ticks`` sends the time each 10 ms as an event (CLOCK_MONOTONIC in ns, one clock for the machine), and ``/ws`` echoes.

@@ -387,7 +387,7 @@ def settings_in(file: EnvFile | None) -> dict[str, str]:
     }
 
 
-def load_settings(env_file: EnvFile | None = None, **overrides: object) -> Settings:
+def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Settings:
     """Settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); each wins over those before it.
 
     Raises:

@@ -108,7 +108,7 @@ async def test_a_host_that_knows_its_users_by_a_cookie_is_not_open_to_forms(
         async with open_service(make_settings(tmp_path)) as service:
             app = create_app(service=service, authenticate=everybody_is_ann)
             async with app.attached(service):
-                sent = fields | {"Content-Type": FORM}
+                sent = dict(fields) | {"Content-Type": FORM}
                 answer = await app.test_client().post(PATH, data=BODY, headers=sent)
                 assert answer.status_code == 415
                 sent["Content-Type"] = "application/json"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from page_kit import Running, Visit, visit
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Request, Route
 
 USER = "injection-user"
 EVIL = """
@@ -74,7 +74,11 @@ def open_with(seen: Visit, running: Running, path: str, markup: str) -> list[str
         assert "</body>" in answer.text()
         route.fulfill(response=answer, body=answer.text().replace("</body>", f"{markup}</body>"))
 
-    seen.page.on("requestfinished", lambda one: "/evil" in one.url and asked.append(urlsplit(one.url).path))
+    def note(one: Request) -> None:
+        if "/evil" in one.url:
+            asked.append(urlsplit(one.url).path)
+
+    seen.page.on("requestfinished", note)
     seen.page.route(running.url + path, inject)
     seen.page.goto(running.url + path)
     return asked

@@ -1,6 +1,6 @@
 """How long does a request to a preview take, on each way to it, beside the same application started by hand?
 
-``uv run python benchmarks/requests.py [--rounds N] [--requests N] [--framework NAME] [--case NAME] [--save FILE]``
+``uv run python benchmarks/round_trips.py [--rounds N] [--requests N] [--framework NAME] [--case NAME] [--save FILE]``
 
 FastAPI, Flask, Django and Express, each as a preview of ``preview serve`` with its default settings (sandboxed, and
 warm where it can be), asked at its own port, through the relay (``/p/ID/``), at its own origin
