@@ -7,6 +7,8 @@ const service = process.env.PREVIEW_SERVICE ?? "http://127.0.0.1:8000";
 export default defineConfig({
   plugins: [react()],
   base: "./",
+  // The service puts a new nonce here with each answer (`preview/http/routes/page.py`); scripts and styles of others have none.
+  html: { cspNonce: "NONCE-OF-THIS-ANSWER" },
   build: {
     outDir: "../preview/http/static",
     emptyOutDir: true,

@@ -1,7 +1,22 @@
-"""``hypercorn -k trio preview.asgi:app``: the app for a plain ASGI server, settings from the environment."""
+"""``hypercorn -k trio preview.asgi:app``: the app for a plain ASGI server.
 
+Settings come from the environment, and from a ``.env`` in the working folder.
+"""
+
+import structlog
+
+from preview.env_file import find_env_file
 from preview.http import create_app
+from preview.settings import load_settings, settings_in, variable_of
 
 __all__ = ["app"]
 
-app = create_app()
+_file = find_env_file()
+app = create_app(load_settings(_file))
+if _file is not None:
+    structlog.get_logger(__name__).info(
+        "settings file found",
+        path=str(_file),
+        names=[variable_of(name) for name in settings_in(_file)],
+        skipped=_file.skipped,
+    )

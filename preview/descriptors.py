@@ -1,16 +1,24 @@
-"""What to do when no file descriptor is free: nothing is wrong but that, and the next moment it may not be."""
+"""File descriptors: what to do when none is free, and how to wait on one.
+
+A wake-up of ``trio.lowlevel.wait_readable`` or ``wait_writable`` is a hint, never a fact. An epoll set names an open
+file by the number that it had when it was added. A number that is closed while its file stays open elsewhere (a ``dup``
+of it, another process) stays in the set and cannot be taken out any more (epoll(7), Q6). The next file with that number
+is woken by the events of the old one. Even where only errors were still asked for, EPOLLHUP comes.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
-__all__ = ["is_want_of_descriptors", "patiently", "raise_want", "walk"]
+__all__ = ["is_readable", "is_want_of_descriptors", "patiently", "raise_want", "wait_readable", "waited_on", "walk"]
 
 # Of this process, or of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
@@ -59,3 +67,31 @@ async def patiently(act: Callable[[], Awaitable[T]]) -> T:
                 raise
         await trio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+
+@contextmanager
+def waited_on(descriptor: int) -> Iterator[int]:
+    """Own a descriptor that this task waits on; it leaves trio's epoll set before it is closed."""
+    try:
+        yield descriptor
+    finally:
+        trio.lowlevel.notify_closing(descriptor)
+        os.close(descriptor)
+
+
+def is_readable(descriptor: int) -> bool:
+    """Look whether a read would not block now; of a pidfd, whether its process has ended."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+async def wait_readable(descriptor: int) -> None:
+    """Wait until a read would not block, however often trio is woken for nothing.
+
+    Cancellation: nothing changes.
+    """
+    while True:
+        await trio.lowlevel.wait_readable(descriptor)
+        if is_readable(descriptor):
+            return

@@ -98,7 +98,7 @@ class InvalidPath(InvalidRequest):
 
 
 class InvalidGeneration(InvalidRequest):
-    """Files that cannot be kept or cannot be run. ``details`` may hold ``missing_files`` and ``path``."""
+    """Files that cannot be kept or cannot be run. ``details`` may hold ``missing_files`` (paths) and ``path``."""
 
     code = "invalid_generation"
 

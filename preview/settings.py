@@ -19,11 +19,12 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from preview.env_file import EnvFile
 from preview.errors import ConfigurationError
 from preview.isolation import Isolation, Network
 from preview.quoting import quoted
 
-__all__ = ["LEAST_LOOPBACK_PORT", "Settings", "Tier", "load_settings"]
+__all__ = ["LEAST_LOOPBACK_PORT", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -85,6 +86,15 @@ def _list_of(one: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(split)
 
 
+_LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WARN": "WARNING"}
+
+
+def _level(value: object) -> object:
+    """A level's word, in any case; ``WARN``, contract ``plan``'s word, is ``WARNING``. Anything else as it is."""
+    return _LEVELS.get(value.upper(), value) if isinstance(value, str) else value
+
+
+LevelWord = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level)]
 Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
 HostName = Annotated[str, AfterValidator(_plain_host)]
 Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
@@ -220,7 +230,7 @@ class Settings(BaseSettings):
     output_bytes_per_s: Bytes = 64 * _MIB
     db_type: Literal["sqlite", "none"] = "sqlite"
     db_path: Path = Path("./storage/previews")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
+    log_level: LevelWord = "ERROR"
     node_env: str = "development"
 
     # Logs
@@ -278,7 +288,7 @@ class Settings(BaseSettings):
     jwks_file: Path | None = None
 
     # The service's own log and its end
-    service_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    service_log_level: LevelWord = "INFO"
     service_log_format: Literal["console", "json"] = "console"
     shutdown_timeout_s: Seconds = Field(15, validation_alias=_env("SHUTDOWN_TIMEOUT"))
 
@@ -359,14 +369,32 @@ class Settings(BaseSettings):
 _SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
 
 
-def load_settings(**overrides: object) -> Settings:
-    """Settings from ``PREVIEW_*`` and ``overrides`` (by field name; they win).
+def variable_of(name: str) -> str:
+    """The environment variable of a field of ``Settings``."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PREVIEW_{name.upper()}"
+
+
+def settings_in(file: EnvFile | None) -> dict[str, str]:
+    """What a file sets that the environment does not, by field name. An empty value means an unset one in both."""
+    if file is None:
+        return {}
+    environment = {name.upper() for name, value in os.environ.items() if value}
+    return {
+        name: value
+        for name in Settings.model_fields
+        if (variable := variable_of(name)) not in environment and (value := file.values.get(variable))
+    }
+
+
+def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Settings:
+    """Settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); each wins over those before it.
 
     Raises:
         ConfigurationError: With one sentence per wrong value, naming the variable.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates each value
+        return Settings(**settings_in(env_file) | overrides)  # type: ignore[arg-type]  # pydantic validates each value
     except ValidationError as error:
         problems = [_problem(item) for item in error.errors(include_url=False)]
         # Without its cause, which repeats what was given: a password may stand there.

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from preview.cli.entry import COMMANDS
 from preview.cli.exits import ExitCode
-from preview.http.errors import STATUSES
+from preview.http.errors import HTTP_CODES, STATUSES
 from preview.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,8 +114,25 @@ def test_python_examples_are_typed_python_that_imports(code: str, tmp_path: Path
 
 
 def test_every_error_code_of_the_api_is_documented_with_its_status() -> None:
-    documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
-    assert documented == {kind.code: str(status) for kind, (status, _title) in STATUSES.items()}
+    table = (ROOT / "docs" / "api.md").read_text().partition("## Errors")[2].partition("### ")[0]
+    documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", table, re.MULTILINE))
+    of_statuses = {code: str(status) for status, code in HTTP_CODES.items()}
+    of_classes = {kind.code: str(status) for kind, (status, _title) in STATUSES.items()}
+    assert documented == of_statuses | of_classes | {"too_many_connections": "503"}
+
+
+def test_no_error_code_is_written_anywhere_that_the_table_lacks() -> None:
+    table = (ROOT / "docs" / "api.md").read_text().partition("## Errors")[2].partition("### ")[0]
+    written = {
+        code
+        for path in sorted((ROOT / "preview").rglob("*.py"))
+        if "cli" not in path.relative_to(ROOT).parts
+        for found in re.findall(r'"code": ?"(\w+)"|^    code = "(\w+)"', path.read_text(), re.MULTILINE)
+        for code in found
+        if code
+    }
+    assert {code for code in written if f"| `{code}` |" not in table} == set()
+    assert "too_many_connections" in written
 
 
 def test_the_readme_names_every_benchmark() -> None:

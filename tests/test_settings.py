@@ -70,6 +70,24 @@ def test_a_wrong_value_is_told_with_its_variable_and_what_was_given(
         load_settings()
 
 
+@pytest.mark.parametrize("variable", ["PREVIEW_LOG_LEVEL", "PREVIEW_SERVICE_LOG_LEVEL"])
+@pytest.mark.parametrize(
+    ("word", "level"), [("WARN", "WARNING"), ("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")]
+)
+def test_a_level_is_taken_in_both_documents_words_and_in_any_case(
+    monkeypatch: pytest.MonkeyPatch, variable: str, word: str, level: str
+) -> None:
+    monkeypatch.setenv(variable, word)
+    assert getattr(load_settings(), variable.removeprefix("PREVIEW_").lower()) == level
+
+
+@pytest.mark.parametrize("word", ["WARNIN", "30", "trace"])
+def test_a_word_that_is_no_level_ends_the_start(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("PREVIEW_LOG_LEVEL", word)
+    with pytest.raises(ConfigurationError, match=rf"^PREVIEW_LOG_LEVEL: .*'WARNING'.*\(got '{word}'\)$"):
+        load_settings()
+
+
 def test_each_wrong_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_PORT_MIN", "a")
     monkeypatch.setenv("PREVIEW_STOP_GRACE", "b")

@@ -214,7 +214,7 @@ def refusal(response: httpx2.Response) -> ApiRefused:
     """An error answer (RFC 9457, or anything else a proxy in between may send) as one sentence."""
     try:
         problem = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = None
     if not isinstance(problem, dict):
         problem = {}

@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from preview.cli.exits import ExitCode, exit_code_of
 from preview.errors import PreviewError
+from preview.visible import visible
 
 __all__ = ["COMMANDS", "Entry", "LazyGroup", "main", "run"]
 
@@ -172,10 +173,10 @@ def _usage_message(error: TyperException) -> str:
 
 def _say_error(error: Exception, message: str, code: ExitCode) -> ExitCode:
     if os.environ.get("PREVIEW_DEBUG") == "1":
-        traceback.print_exception(error)
+        print(visible("".join(traceback.format_exception(error))), file=sys.stderr)
     mark = "\x1b[31mpreview:\x1b[0m" if _red() else "preview:"
     if message:
-        print(f"{mark} {message}", file=sys.stderr)
+        print(f"{mark} {visible(message)}", file=sys.stderr)
     return code
 
 

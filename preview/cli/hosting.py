@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -27,6 +27,7 @@ from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage.records import PreviewRecord
 from preview.supervisor import User
+from preview.visible import visible
 
 __all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]
 
@@ -136,6 +137,11 @@ def reachable(address: str) -> str:
     )
 
 
+def _without_controls(_logger: object, _method: str, text: Any) -> str:
+    """The rendered line: names and messages of others do not act on the operator's terminal."""
+    return visible(text, colours=True)
+
+
 def configure_logging(level: str, log_format: str) -> None:
     """The service's own log: on stderr, so that stdout belongs to the command.
 
@@ -159,6 +165,7 @@ def configure_logging(level: str, log_format: str) -> None:
             structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
+            *([] if as_json else [_without_controls]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),

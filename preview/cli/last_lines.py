@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from preview.cli.exits import ApiRefused
-from preview.cli.terminal import clean, say
+from preview.cli.terminal import say
 
 __all__ = ["say_last_lines"]
 
@@ -14,4 +14,4 @@ def say_last_lines(error: ApiRefused) -> None:
     """On stderr, indented; nothing where there are none."""
     lines: Any = error.facts.get("last_lines")
     for line in lines if isinstance(lines, list) else ():
-        say(f"  {clean(str(line))}")
+        say(f"  {line}")

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TextIO
 
-from preview.cli.terminal import clean, paint, strip_colours
+from rich.cells import get_character_cell_size
 
-__all__ = ["LinePrinter", "ShownLine"]
+from preview.cli.terminal import paint, strip_colours
+from preview.visible import SGR, visible
+
+__all__ = ["LinePrinter", "ShownLine", "columns_of"]
 
 _DIM = "2"
 _MARKS = {"DEBUG": "2", "INFO": "34", "WARNING": "33", "ERROR": "31"}
 _TEXTS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31"}
 _SYSTEM = "36"
+
+# In a terminal with less room for the text, rows begin with the mark alone.
+_LEAST_COLUMNS = 20
+_TAB_COLUMNS = 8
+# Colours that go over to the next row: the last ones since a reset. More of them open at once say nothing new.
+_MOST_OPEN = 8
+_PARTS = re.compile(f"({SGR})|(.)", re.DOTALL)
+_RESETS = {"\x1b[m", "\x1b[0m"}
+# DECAWM. A terminal may take a character for wider than we do: what does not fit then must not begin a row.
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +52,84 @@ class ShownLine:
     message: str
 
 
+def columns_of(stream: TextIO) -> Callable[[], int] | None:
+    """Asks for the width of the stream's terminal, now; None where it is none, or one that takes no sequences."""
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    return lambda: shutil.get_terminal_size().columns
+
+
 @dataclass(frozen=True, slots=True)
 class LinePrinter:
-    """Turns lines into text, one per line, in the terminal's local time.
+    """Turns lines into text, in the terminal's local time.
 
     In colour, a mark in front shows the level: the preview's own lines follow a bar, the service's a dot. A line that
     brings its own colours keeps them. Without colour the level is a word.
+
+    Invariant: each row of a terminal begins with the mark of its line, those of long lines too, so that no output can
+    look like a line of the service. In a pipe a line is one line.
+
+    Attributes:
+        colour: Whether to write colours.
+        columns: Asks for the terminal's width; None in a pipe.
     """
 
     colour: bool
+    columns: Callable[[], int] | None = None
 
     def text(self, line: ShownLine) -> str:
         """The line, without a line end and without anything that could steer a terminal."""
         clock = f"{line.time.astimezone():%H:%M:%S}.{line.time.microsecond // 1000:03d}"
-        message = clean(line.message).replace("\n", " ")
+        message = line.message if self.colour else strip_colours(line.message)
+        message = visible(message, colours=self.colour).replace("\n", " ")
         if not self.colour:
-            return f"{clock} {line.level:<7} {'*' if line.system else '|'} {strip_colours(message)}"
+            mark = "*" if line.system else "|"
+            return self._rows(f"{clock} {line.level:<7} {mark} ", f"{'':<20} {mark} ", f"{mark} ", message)
         if line.system:
             style = _TEXTS.get(line.level, _SYSTEM)
-            return f"{paint(clock, _DIM)} {paint('●', style)} {paint(message, style)}"
-        if "\x1b[" in message:
-            message += "\x1b[0m"  # a colour that the line left open ends here
-        elif line.level in _TEXTS:
-            message = paint(message, _TEXTS[line.level])
-        return f"{paint(clock, _DIM)} {paint('│', _MARKS.get(line.level, _DIM))} {message}"
+            mark, message = paint("●", style), paint(message, style)
+        else:
+            mark = paint("│", _MARKS.get(line.level, _DIM))
+            if "\x1b[" in message:
+                message += "\x1b[0m"  # a colour that the line left open ends here
+            elif line.level in _TEXTS:
+                message = paint(message, _TEXTS[line.level])
+        return self._rows(f"{paint(clock, _DIM)} {mark} ", f"{'':<12} {mark} ", f"{mark} ", message)
 
     def note(self, message: str, *, style: str = _DIM) -> str:
         """A remark among the lines: a gap, the end."""
         return paint(message, style) if self.colour else message
+
+    def _rows(self, first: str, other: str, narrow: str, message: str) -> str:
+        """The message behind its mark; folded where it is wider than the terminal."""
+        if self.columns is None:
+            return f"{first}{message}"
+        width = self.columns()
+        room = width - len(strip_colours(first))
+        if room < _LEAST_COLUMNS:
+            first, other, room = narrow, narrow, max(1, width - len(strip_colours(narrow)))
+        if message.isascii() and "\t" not in message and len(strip_colours(message)) <= room:
+            return f"{first}{message}"
+        rows = f"\n{other}".join(_folded(message, room))
+        return f"{_NO_WRAP}{first}{rows}{_WRAP}"
+
+
+def _folded(message: str, room: int) -> Iterator[str]:
+    """Rows of at most ``room`` cells; each begins with the colours that are open there, and leaves none open."""
+    row: list[str] = []
+    opened: list[str] = []
+    used = 0
+    for part in _PARTS.finditer(message):
+        colour, character = part.groups()
+        if colour is not None:
+            opened = [] if colour in _RESETS else [*opened, colour][-_MOST_OPEN:]
+            row.append(colour)
+            continue
+        is_tab = character == "\t"
+        cells = min(room, _TAB_COLUMNS - used % _TAB_COLUMNS if is_tab else get_character_cell_size(character))
+        if used + cells > room and used:
+            yield "".join(row) + ("\x1b[0m" if opened else "")
+            row, used = list(opened), 0
+        row.append(" " * cells if is_tab else character)
+        used += cells
+    yield "".join(row)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
-from preview.cli.lines import LinePrinter, ShownLine
-from preview.cli.terminal import paint
+from preview.cli.lines import LinePrinter, ShownLine, columns_of
+from preview.cli.terminal import json_line, paint
 from preview.clock import from_ms, rfc3339_ms
 from preview.errors import PreviewError
 from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
+from preview.visible import visible
 
 __all__ = ["Addresses", "Freed", "JsonStory", "Reload", "Story", "TextStory"]
 
@@ -108,7 +108,7 @@ class TextStory:
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
-        self._printer = LinePrinter(colour)
+        self._printer = LinePrinter(colour, columns_of(stream))
         self._colour = colour
 
     def events(self, events: Iterable[Received]) -> None:
@@ -137,7 +137,7 @@ class TextStory:
 
     def refused(self, error: PreviewError) -> None:
         """One line."""
-        self._write([self._printer.note(f"not reloaded: {error.message}", style="33")])
+        self._write([self._printer.note(f"not reloaded: {visible(error.message)}", style="33")])
 
     def waiting(self) -> None:
         """One line."""
@@ -149,8 +149,8 @@ class TextStory:
 
     def freed(self, freed: Freed, reason: str | None) -> None:
         """One line that says what is gone, and one for each thing that is not."""
-        head = reason or "stopped"
-        self._write([f"{head}; {freed}", *(f"still there: {what}" for what in freed.left)])
+        head = visible(reason or "stopped")
+        self._write([f"{head}; {freed}", *(f"still there: {visible(what)}" for what in freed.left)])
 
     def _row(self, label: str, value: str, remark: str) -> str:
         label = f"  {label:<8}"
@@ -223,7 +223,7 @@ class JsonStory:
         self._write([{"event": "freed", "reason": reason, **fields}])
 
     def _write(self, objects: Sequence[dict[str, Any]]) -> None:
-        self._stream.write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects))
+        self._stream.write("".join(f"{json_line(one)}\n" for one in objects))
         self._stream.flush()
 
 

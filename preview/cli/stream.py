@@ -86,7 +86,8 @@ class LogReader:
         raise httpx2.RemoteProtocolError("the stream ended without saying that the preview is over")
 
     def _params(self) -> dict[str, str | int]:
-        params: dict[str, str | int] = {**self._chosen}
+        # What is shown decides about colours, not what is sent.
+        params: dict[str, str | int] = {**self._chosen, "ansi": "keep"}
         if not self._follow:
             params["follow"] = "false"
         if self._tail is not None and not self._last_id:

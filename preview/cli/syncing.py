@@ -13,10 +13,11 @@ import trio
 from preview.cli.client import Api, generation_path
 from preview.cli.exits import ApiRefused, NoService
 from preview.cli.packing import packed
-from preview.cli.terminal import clean, print_json, say
+from preview.cli.terminal import print_json, say, show
 from preview.cli.watching import FolderWatch
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
+from preview.visible import visible
 
 __all__ = ["Mirror", "follow_folder"]
 
@@ -92,7 +93,7 @@ class Mirror:
         if self._as_json:
             print_json({"changed": [], "removed": [], "reload": {"status": "none"}})
         else:
-            print("nothing to send: the generation holds what the folder holds")
+            show("nothing to send: the generation holds what the folder holds")
 
     def _tell(self, answer: dict[str, Any], elapsed_s: float) -> bool:
         reload = answer["reload"]
@@ -100,13 +101,13 @@ class Mirror:
             print_json(answer)
             return bool(reload["status"] != "failed")
         came_to = {"reloaded": f"reloaded in {elapsed_s:.2f} s", "none": "kept", "failed": "kept"}[reload["status"]]
-        print(f"{_shown(answer['changed'], answer['removed'])}: {came_to}", flush=True)
+        show(f"{_shown(answer['changed'], answer['removed'])}: {came_to}")
         if reload["status"] != "failed":
             return True
         error = reload["error"]
         for line in error["details"].get("last_lines", ()):
-            say(f"  {clean(str(line))}")
-        say(f"the preview does not start with this, and serves as it was before: {clean(error['detail'])}")
+            say(f"  {line}")
+        say(f"the preview does not start with this, and serves as it was before: {error['detail']}")
         return False
 
 
@@ -153,5 +154,5 @@ def _shown(changed: Sequence[str], removed: Sequence[str]) -> str:
     for what, paths in (("changed", changed), ("removed", removed)):
         if paths:
             more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
-            parts.append(f"{what} {', '.join(map(clean, paths[:_SHOWN_PATHS]))}{more}")
+            parts.append(f"{what} {', '.join(map(visible, paths[:_SHOWN_PATHS]))}{more}")
     return ", ".join(parts)

@@ -12,17 +12,21 @@ from typing import TextIO
 
 from rich.console import Console
 
-__all__ = ["clean", "paint", "print_json", "progress", "say", "strip_colours", "table_console", "wants_colour"]
+from preview.visible import SGR, visible
 
-# CSI sequences whose final byte is "m" (SGR: colours and weight) are kept; all other control sequences could move the
-# cursor, change the title or answer as if typed (ECMA-48 sections 5.4 and 8.3.117), so they are dropped.
-_SGR = re.compile(r"\x1b\[[0-9;:]*m")
-_CONTROL = re.compile(
-    r"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"  # CSI, other than SGR
-    r"|\x1b[PX^_\]][^\x07\x1b]*(?:\x07|\x1b\\)?"  # strings: DCS, SOS, PM, APC, OSC
-    r"|\x1b(?!\[)[ -/]*[0-~]?"  # two-character escapes
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"  # C0 but tab and line feed, DEL, C1
-)
+__all__ = [
+    "json_line",
+    "paint",
+    "print_json",
+    "progress",
+    "say",
+    "show",
+    "strip_colours",
+    "table_console",
+    "wants_colour",
+]
+
+_SGR = re.compile(SGR)
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -39,24 +43,29 @@ def paint(text: str, style: str) -> str:
     return f"\x1b[{style}m{text}\x1b[0m"
 
 
-def clean(text: str) -> str:
-    """The text without control characters and sequences; colours, tabs and line feeds stay."""
-    return _CONTROL.sub("", text)
-
-
 def strip_colours(text: str) -> str:
     """The text without colours."""
     return _SGR.sub("", text)
 
 
+def json_line(value: object) -> str:
+    """The value as JSON without a character that could act on a terminal: each is written as its escape."""
+    return visible(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+
+
 def print_json(value: object) -> None:
-    """One JSON document on stdout, on one line, at once."""
-    print(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")), flush=True)
+    """One JSON document on stdout, on one line, at once; see ``json_line``."""
+    print(json_line(value), flush=True)
 
 
 def say(message: str) -> None:
     """A remark for the person, on stderr: it never mixes with what a pipe reads."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message, colours=True), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """A result on stdout. Nothing in it acts on a terminal but colours."""
+    print(visible(text, colours=True), flush=True)
 
 
 @contextmanager

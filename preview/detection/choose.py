@@ -53,7 +53,7 @@ def _named(sources: Sources, given: Overrides) -> FoundApp | None:
         raise InvalidGeneration(
             f'Cannot launch: there is no module "{module}" in the project, which is named as its application. '
             'Write it as imports do, for instance "app.main:app", and give their folder as directory.',
-            missing_files=[module.replace(".", "/") + ".py"],
+            missing_files=[module.removesuffix(".py").replace(".", "/") + ".py"],
         )
     path = module.removesuffix(".py").replace(".", "/").strip("/")
     end = f"{path}/__init__.py" if file.endswith(f"{path}/__init__.py") else f"{path}.py"

@@ -183,5 +183,5 @@ def _not_runnable(sources: Sources) -> InvalidGeneration:
         "Cannot launch: Missing required files (main.py or app.py with a FastAPI or Flask application, Django's "
         "manage.py, or package.json with a start script). Add one, or say in preview.toml how it starts: "
         '[start] command = "…".',
-        missing_files=["main.py (with a FastAPI application named app)"],
+        missing_files=["main.py"],
     )

@@ -55,8 +55,8 @@ def find_app(directory: Path) -> AppTarget | None:
 
 
 def missing_files(directory: Path) -> list[str]:
-    """What a person must add so that the project can be launched; empty when an application is found."""
-    return [] if find_app(directory) is not None else ["main.py (with a FastAPI application named app)"]
+    """Paths of files that would make the project launchable; empty when an application is found."""
+    return [] if find_app(directory) is not None else ["main.py"]
 
 
 def extract(directory: Path) -> Extraction:

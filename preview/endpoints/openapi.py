@@ -115,7 +115,7 @@ class _Reader:
         responses = _mapping(operation.get("responses"))
         good = sorted(str(code) for code in islice(responses, _MAX_ITEMS) if str(code).startswith("2"))
         found = self._content(responses.get(good[0])) if good else None
-        return found or None
+        return None if found == {} else found
 
     def skeleton(self, value: object, depth: int) -> object:
         """A schema as ``{"name": "string"}``; None where it says nothing."""
@@ -142,7 +142,9 @@ class _Reader:
             if self._is_spent:
                 break
             if shown := self._text(str(name)):
-                merged[shown] = self.skeleton(part, depth + 1) or "object"
+                described = self.skeleton(part, depth + 1)
+                # A list of anything is shown as [], an object of anything by its word.
+                merged[shown] = "object" if described in (None, {}) else described
         return merged or self._plain(schema, depth)
 
     def _plain(self, schema: Mapping[object, object], depth: int) -> object:

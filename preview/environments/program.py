@@ -16,6 +16,7 @@ from typing import Final
 
 import trio
 
+from preview.descriptors import wait_readable, waited_on
 from preview.environments.jail import Cage
 
 __all__ = ["ProgramResult", "run_program"]
@@ -140,11 +141,8 @@ def _start(prepared: _Prepared) -> tuple[subprocess.Popen[bytes], trio.lowlevel.
 
 async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
     """Wait for the leader's end without reaping it: until then nobody else can be given its session's id."""
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        await trio.lowlevel.wait_readable(descriptor)
-    finally:
-        os.close(descriptor)
+    with waited_on(os.pidfd_open(process.pid)) as descriptor:
+        await wait_readable(descriptor)
 
 
 async def _read_lines(output: trio.lowlevel.FdStream, result: ProgramResult, say: Callable[[str], None] | None) -> None:

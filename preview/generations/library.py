@@ -22,6 +22,7 @@ from preview.quoting import quoted
 from preview.settings import Settings
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
+from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
 from preview.storage.users import ensure_row
 
@@ -130,15 +131,14 @@ class GenerationLibrary:
         return [_generation(row) for row in rows[:limit]], following
 
     async def delete(self, generation_id: str) -> None:
-        """Delete the generation with its files. Its previews' rows and logs stay, until retention.
+        """Delete the generation with its files. Its previews are nobody's then, see ``disown_previews``.
 
         Raises:
             GenerationNotFound: There is none with this id.
 
         Cancellation: it is deleted as a whole, or not at all.
         """
-        gone = delete(generations).where(_G.id == generation_id)
-        if not await self._database.write(lambda connection: connection.execute(gone).rowcount):
+        if not await self._database.write(partial(_delete, generation_id)):
             raise _not_found(generation_id)
 
     async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
@@ -252,6 +252,14 @@ def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connect
         )
     )
     insert_files(made.id, files, connection)
+
+
+def _delete(generation_id: str, connection: Connection) -> bool:
+    owner = connection.scalar(select(_G.user_id).where(_G.id == generation_id))
+    gone = connection.execute(delete(generations).where(_G.id == generation_id)).rowcount
+    if gone and owner is not None:
+        disown_previews(connection, generation_id=generation_id, user_id=owner)
+    return bool(gone)
 
 
 def _claim_project(made: Generation, moment: int, connection: Connection) -> None:

@@ -158,7 +158,20 @@ class ListQuery(PageQuery):
     status: State | None = None
 
 
-class HistoryQuery(LineQuery):
+class _AnsiQuery(LineQuery):
+    """Whether messages keep their colours."""
+
+    ansi: Literal["keep", "strip"] = Field(
+        default="strip", description="`keep`: messages keep their ANSI colours; else they are plain text."
+    )
+
+    @property
+    def colours(self) -> bool:
+        """Whether they do."""
+        return self.ansi == "keep"
+
+
+class HistoryQuery(_AnsiQuery):
     """Lines of the past."""
 
     preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
@@ -172,12 +185,9 @@ class HistoryQuery(LineQuery):
     format: Literal["json", "jsonl", "text", "csv"] | None = Field(
         default=None, description="A page (`json`), or a file; else what `Accept` says."
     )
-    ansi: Literal["keep", "strip"] | None = Field(
-        default=None, description="Colours in a file; without it they stay in `jsonl` only."
-    )
 
 
-class StreamQuery(LineQuery):
+class StreamQuery(_AnsiQuery):
     """Where a log stream begins, and which lines it has."""
 
     last_event_id: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="As ``Last-Event-ID``, which wins.")

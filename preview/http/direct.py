@@ -24,6 +24,9 @@ __all__ = ["DirectStream", "DirectStreams"]
 
 log = structlog.get_logger(__name__)
 
+# Of what a client sends behind its request: some pipelined requests. More is no HTTP client's, and ends the stream.
+_UNASKED_BYTES = 64 * 1024
+
 
 class DirectStreams:
     """The groups of streams that want the same bytes of the same log.
@@ -105,6 +108,7 @@ class DirectStream:
         "_is_over",
         "_preamble",
         "_rest",
+        "_unasked_bytes",
         "_waits",
         "_waking",
         "cursor",
@@ -130,6 +134,7 @@ class DirectStream:
         # What the socket has not taken yet of the chunk that was begun. Invariant: empty while it is a member.
         self._rest = memoryview(b"")
         self._is_over = False
+        self._unasked_bytes = 0
         self._waking: trio.CancelScope | None = None
 
     # As a member of its group
@@ -179,9 +184,11 @@ class DirectStream:
     async def _stay(self) -> None:
         """Wait while the group writes: until the connection ends, or there is something to do."""
         with self._waits.until(self._farewell.remaining_s) as self._waking:
-            await trio.lowlevel.wait_readable(self._descriptor)
-            # Its end, or bytes that nobody has asked for: no request follows one whose answer closes the connection.
-            self._is_over = True
+            # A wake-up is a hint, never the client's end: a pidfd whose number this connection has now may still be in
+            # trio's epoll set, and is heard (EPOLLHUP) when its process is reaped, which is when a preview stops.
+            while not self._is_over:
+                await trio.lowlevel.wait_readable(self._descriptor)
+                self._is_over = self._has_ended()
         self._waking = None
         self._group.leave(self)
 
@@ -210,8 +217,11 @@ class DirectStream:
             while self._rest and not self._is_over:
                 await trio.lowlevel.wait_writable(self._descriptor)
                 self._is_over = self._has_ended()
-                self._rest = self._rest[self._write(self._rest) :]
-                sends.renew(scope)
+                taken = self._write(self._rest)
+                self._rest = self._rest[taken:]
+                # Only what the reader takes gives it more time.
+                if taken:
+                    sends.renew(scope)
         self._is_over = self._is_over or scope.cancelled_caught
 
     def _end(self, last: bytes) -> None:
@@ -229,11 +239,19 @@ class DirectStream:
             return 0
 
     def _has_ended(self) -> bool:
-        """Whether the client has gone, or sends what nobody asked for; as far as that shows without waiting."""
-        try:
-            os.read(self._descriptor, 1)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        """Whether the client has gone, as far as that shows without waiting; what it sends is thrown away.
+
+        A request sent behind one whose answer closes the connection is not served (RFC 9112 section 9.3), and is no
+        reason to cut this answer. A half-closed connection counts as gone: it looks like a closed one.
+        """
+        while self._unasked_bytes <= _UNASKED_BYTES:
+            try:
+                data = os.read(self._descriptor, _UNASKED_BYTES)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            if not data:
+                return True
+            self._unasked_bytes += len(data)
         return True

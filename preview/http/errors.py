@@ -166,8 +166,11 @@ def _of_http(error: HTTPException, status: int) -> Problem:
     headers = {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Location"}}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         details["allowed"] = sorted(getattr(error, "valid_methods", None) or ())
-    return Problem(status, HTTP_CODES.get(status, "invalid_request"), phrase, _SENTENCES.get(status, phrase + "."),
-                   details, headers)  # fmt: skip
+    sentence = _SENTENCES.get(status, phrase + ".")
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        # What to send instead: see ``reading.wrong_media_type``.
+        sentence = error.description or sentence
+    return Problem(status, HTTP_CODES.get(status, "invalid_request"), phrase, sentence, details, headers)
 
 
 _SENTENCES = {

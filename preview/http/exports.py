@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from preview.clock import rfc3339_ms
 from preview.errors import ServiceStopping
+from preview.escapes import without_escapes
 from preview.http.piecewise import PiecewiseBody
 from preview.http.streams import Waits
 from preview.logs import (
@@ -25,8 +26,8 @@ from preview.logs import (
     Range,
     encode,
     encode_found,
-    without_colours,
 )
+from preview.visible import visible
 
 __all__ = ["EXPORTS", "ExportBody", "ExportKind", "ExportStyle"]
 
@@ -58,7 +59,8 @@ class ExportStyle:
 
 
 def _message(line: LogLine, style: ExportStyle) -> str:
-    return line.message if style.colours else without_colours(line.message)
+    """As it may be shown; a program that wants the data itself takes JSON Lines."""
+    return visible(line.message, colours=True) if style.colours else visible(without_escapes(line.message))
 
 
 def _gone(gap: Gap) -> str:
@@ -77,12 +79,16 @@ def _as_text(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
 
 def _as_jsonl(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
     encoding = Encoding(style.contract, Format.NDJSON)
-    return b"".join(
+    said = b"".join(
         encode([one], encoding)
         if isinstance(one, Gap)
-        else encode_found([one if style.colours else replace(one, message=_message(one, style))], style.contract)
+        else encode_found(
+            [one if style.colours else replace(one, message=without_escapes(one.message))], style.contract
+        )
         for one in items
     )
+    # The same JSON: what would act on a terminal is written as its escape.
+    return visible(said.decode()).encode()
 
 
 def _safe(cell: str) -> str:
@@ -118,23 +124,21 @@ class _Export:
     Attributes:
         media_type: As the answer says it.
         suffix: Of the file's name.
-        colours: Whether ANSI colours stay unless asked otherwise.
         head: What stands above the lines.
         write: The lines, and the gaps among them.
     """
 
     media_type: str
     suffix: str
-    colours: bool
     head: bytes
     write: Callable[[Iterable[LogLine | Gap], ExportStyle], bytes]
 
 
 EXPORTS: Mapping[ExportKind, _Export] = MappingProxyType(
     {
-        ExportKind.TEXT: _Export("text/plain", "log", False, b"", _as_text),
-        ExportKind.JSONL: _Export("application/x-ndjson", "jsonl", True, b"", _as_jsonl),
-        ExportKind.CSV: _Export("text/csv", "csv", False, ",".join(_COLUMNS).encode() + b"\r\n", _as_csv),
+        ExportKind.TEXT: _Export("text/plain", "log", b"", _as_text),
+        ExportKind.JSONL: _Export("application/x-ndjson", "jsonl", b"", _as_jsonl),
+        ExportKind.CSV: _Export("text/csv", "csv", ",".join(_COLUMNS).encode() + b"\r\n", _as_csv),
     }
 )
 

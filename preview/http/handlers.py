@@ -19,15 +19,10 @@ from preview.logs import Contract
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["PAGE_POLICY", "install_handlers"]
+__all__ = ["install_handlers"]
 
 PLAN_PREFIX = "/api/generations/"
 
-# Our own page: its own files and its own API, nothing else, and nobody may frame it.
-PAGE_POLICY = (
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'; "
-    "img-src 'self' data:"
-)
 # Everything else is data: should a browser ever show it as a document, it can do nothing.
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 

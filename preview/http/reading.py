@@ -16,13 +16,22 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, Unsupport
 from preview.errors import InvalidRequest, TooLarge
 from preview.quoting import quoted
 
-__all__ = ["body_pieces", "checked_query", "preferred_wait_s", "read_json", "sentence_of"]
+__all__ = [
+    "body_pieces",
+    "checked_query",
+    "may_be_json_in_a_form",
+    "preferred_wait_s",
+    "read_json",
+    "sentence_of",
+    "wrong_media_type",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
 # A body has its time (Quart's BODY_TIMEOUT, our ``body_timeout_s``), and more as more of it comes: an upload over a
 # slow line ends well, a body that trickles does not.
 _SLOWEST_BYTES_PER_S = 32 * 1024
+_FORM = "application/x-www-form-urlencoded"
 _DISCARD_S = 1.0
 _DISCARD_BYTES = 16 * 1024 * 1024
 # RFC 7240 section 4.3; delta-seconds, perhaps quoted, among other preferences.
@@ -76,21 +85,46 @@ async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
 
     Raises:
         InvalidRequest: It is not JSON, or a field is missing or of a wrong type.
-        UnsupportedMediaType: It says that it is something else.
+        UnsupportedMediaType: It says that it is something else; see ``may_be_json_in_a_form``.
         TooLarge: See ``body_pieces``.
 
     Cancellation: the rest is not read.
     """
     kind = request.mimetype
-    if kind and kind != "application/json" and not kind.endswith("+json"):
-        raise UnsupportedMediaType(f"Send application/json, not {kind}.")
+    as_form = may_be_json_in_a_form(request)
+    if kind and kind != "application/json" and not kind.endswith("+json") and not as_form:
+        raise wrong_media_type(kind)
     raw = bytearray()
     async for piece in body_pieces(request, limit_bytes):
         raw += piece
     try:
         return model.model_validate_json(bytes(raw) or b"{}")
     except ValidationError as error:
+        if as_form and any(one["type"] == "json_invalid" for one in error.errors(include_url=False)):
+            raise wrong_media_type(kind) from error
         raise InvalidRequest(sentence_of(error, "The body"), fields=_fields(error)) from error
+
+
+def may_be_json_in_a_form(request: Request) -> bool:
+    """Whether the body is read as JSON although it is called a form: ``curl -d`` calls it so unless told otherwise.
+
+    Only with a bearer token. A browser sends another site's form with the user's cookies and stored passwords, and
+    asks nobody before (the Fetch Standard's "simple" types); no page can make it add a bearer token.
+    """
+    scheme = request.headers.get("Authorization", "").partition(" ")[0]
+    return request.mimetype == _FORM and scheme.lower() == "bearer"
+
+
+def wrong_media_type(kind: str, *, further: str = "") -> UnsupportedMediaType:
+    """The error for a body of another type.
+
+    Args:
+        kind: What the request calls it.
+        further: What else may be sent to this address.
+    """
+    return UnsupportedMediaType(
+        f"Send the body as JSON with the header 'Content-Type: application/json'{further}, not as {quoted(kind)}."
+    )
 
 
 def checked_query(request: Request | Websocket, model: type[M]) -> M:

@@ -11,13 +11,12 @@ from typing import IO
 
 import trio
 from quart import Request
-from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData, Preamble
 
 from preview.errors import InvalidGeneration, InvalidRequest
 from preview.generations import parse_files_json, unpack_tar_gz, unpack_zip
 from preview.http.bodies import GenerationBody, file_contents
-from preview.http.reading import body_pieces, read_json
+from preview.http.reading import body_pieces, may_be_json_in_a_form, read_json, wrong_media_type
 from preview.quoting import quoted
 from preview.settings import Settings
 
@@ -78,8 +77,8 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     """
     if request.mimetype == "multipart/form-data":
         return await _read_form(request, settings)
-    if request.mimetype and request.mimetype != "application/json":
-        raise UnsupportedMediaType(f"Send application/json or multipart/form-data, not {request.mimetype}.")
+    if request.mimetype and request.mimetype != "application/json" and not may_be_json_in_a_form(request):
+        raise wrong_media_type(request.mimetype, further=", or an archive as multipart/form-data")
     # Base64 and escapes make JSON longer than what it holds; what it holds is checked when it is unpacked.
     body = await read_json(request, GenerationBody, limit_bytes=settings.upload_bytes)
     files = await trio.to_thread.run_sync(parse_files_json, file_contents(body.files), settings)

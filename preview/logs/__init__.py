@@ -12,7 +12,6 @@ from preview.logs.journal import Journal, journal_folder, open_journal
 from preview.logs.looking_back import LookBack, LookedAt, Range
 from preview.logs.pipeline import PreviewLog
 from preview.logs.recover import recover_lines
-from preview.logs.sanitise import without_colours
 from preview.logs.sending import Sender
 from preview.logs.store import LogStore, Page
 from preview.logs.subscription import Subscription
@@ -59,5 +58,4 @@ __all__ = [
     "progress",
     "recover_lines",
     "run_log_writer",
-    "without_colours",
 ]

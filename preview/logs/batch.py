@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from sys import getsizeof
 
+from preview.escapes import has_escapes, without_escapes
 from preview.logs.encoding import Encoding
 from preview.logs.events import LogLine
 from preview.logs.frames import encode_lines
@@ -45,7 +46,17 @@ class Batch:
         size_bytes: What the lines hold in memory, without their encoded forms.
     """
 
-    __slots__ = ("_encoded", "first_seq", "marks", "messages", "preview_id", "requests", "size_bytes", "timestamps")
+    __slots__ = (
+        "_encoded",
+        "_is_plain",
+        "first_seq",
+        "marks",
+        "messages",
+        "preview_id",
+        "requests",
+        "size_bytes",
+        "timestamps",
+    )
 
     def __init__(
         self,
@@ -67,6 +78,8 @@ class Batch:
             self.size_bytes += _REQUEST_BYTES * len(requests)
         # Invariant: together no longer than ``_room_bytes``; those without a filter are let go of last.
         self._encoded: dict[Encoding, bytes] = {}
+        # No message has an escape sequence; None until somebody wants to know.
+        self._is_plain: bool | None = None
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -111,11 +124,22 @@ class Batch:
         request = None if self.requests is None else self.requests.get(index)
         return LogLine(self.first_seq + index, self.timestamps[index], level, source, self.messages[index], request)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all messages are plain text, without escape sequences."""
+        if self._is_plain is None:
+            # One look at all of them is faster than one at each.
+            self._is_plain = not has_escapes("".join(self.messages))
+        return self._is_plain
+
     def encoded(self, encoding: Encoding) -> bytes:
         """The lines that pass the encoding's filter; empty where none does.
 
         Computed on the first call for an encoding, however many watch, as long as there are not too many encodings.
+        Lines without colours are the same bytes for those who want colours and for those who do not.
         """
+        if encoding.colours and self.is_plain:
+            encoding = encoding.plain
         found = self._encoded.get(encoding)
         if found is None:
             found = self._encode(encoding)
@@ -124,15 +148,19 @@ class Batch:
 
     def _encode(self, encoding: Encoding) -> bytes:
         stamps, marks, messages, requests = self.timestamps, self.marks, self.messages, self.requests
+        strips = not (encoding.colours or self.is_plain)
         if encoding.filter.is_open:
-            seqs = range(self.first_seq, self.last_seq + 1)
-            return encode_lines(seqs, stamps, marks, messages, encoding.contract, encoding.format, requests)
+            seqs, shown = range(self.first_seq, self.last_seq + 1), messages
+            if strips:
+                shown = list(map(without_escapes, messages))
+            return encode_lines(seqs, stamps, marks, shown, encoding.contract, encoding.format, requests)
         chosen = encoding.filter.positions(marks, messages, requests)
+        shown = [messages[index] for index in chosen]
         return encode_lines(
             [self.first_seq + index for index in chosen],
             [stamps[index] for index in chosen],
             bytes([marks[index] for index in chosen]),
-            [messages[index] for index in chosen],
+            list(map(without_escapes, shown)) if strips else shown,
             encoding.contract,
             encoding.format,
             None if requests is None else {at: requests[index] for at, index in enumerate(chosen) if index in requests},
@@ -160,7 +188,7 @@ class Batch:
         twin.preview_id, twin.first_seq, twin.size_bytes = self.preview_id, self.first_seq, self.size_bytes
         twin.timestamps, twin.marks, twin.messages = self.timestamps, self.marks, self.messages
         twin.requests = self.requests
-        twin._encoded = {}  # noqa: SLF001  our own class
+        twin._encoded, twin._is_plain = {}, self._is_plain  # noqa: SLF001  our own class
         return twin
 
     def _part(self, part: slice, skip: int) -> Batch:

@@ -6,9 +6,10 @@ functions used here know the letters A to Z only: SQLite's own, and PostgreSQL's
 
 from __future__ import annotations
 
-from sqlalchemy import collate, func
+from sqlalchemy import case, collate, func
 from sqlalchemy.sql import ColumnElement
 
+from preview.escapes import SGR
 from preview.logs.events import Level
 from preview.logs.filtering import LineFilter
 from preview.storage.tables import preview_logs
@@ -35,8 +36,19 @@ def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
         found.append(_C.request_id == chosen.request_id)
     if chosen.q:
         wanted = chosen.q.translate(_LOWER)
-        if dialect == "sqlite":
-            found.append(func.instr(func.lower(_C.message), wanted) > 0)
+        is_sqlite = dialect == "sqlite"
+        message = _C.message if "\x1b" in wanted else _plain_message(is_sqlite=is_sqlite)
+        if is_sqlite:
+            found.append(func.instr(func.lower(message), wanted) > 0)
         else:
-            found.append(func.strpos(func.lower(collate(_C.message, "C")), wanted) > 0)
+            found.append(func.strpos(func.lower(collate(message, "C")), wanted) > 0)
     return found
+
+
+def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
+    """The message without colours; only those that have some cost the time for it."""
+    if is_sqlite:
+        # ``storage.engine`` has the function.
+        return case((func.instr(_C.message, "\x1b") > 0, func.without_colours(_C.message)), else_=_C.message)
+    bare = func.regexp_replace(_C.message, SGR.replace(r"\x1b", "\x1b"), "", "g")
+    return case((func.strpos(_C.message, "\x1b") > 0, bare), else_=_C.message)

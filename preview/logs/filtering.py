@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from preview.escapes import without_colours
 from preview.logs.events import Level, LogLine, Source
 from preview.logs.marks import MARKS
 from preview.logs.requests import Requests
@@ -25,9 +26,10 @@ class LineFilter:
     Attributes:
         level: Lines at least this severe.
         sources: Lines said by one of these; None is any.
-        q: Lines whose message has this text, as it is stored (colours included). Case is ignored for the letters A to
-            Z and for no others, as SQLite and PostgreSQL's "C" collation do it: one rule wherever a line is. Other
-            characters must be the same code points; nothing is normalised.
+        q: Lines whose message has this text, in its form without colours, whichever form is sent; a text with an ESC
+            is looked for among the colours. Case is ignored for the letters A to Z and for no others, as SQLite and
+            PostgreSQL's "C" collation do it: one rule wherever a line is. Other characters must be the same code
+            points; nothing is normalised.
         request_id: Lines that are known to be printed for this request; empty is any line.
     """
 
@@ -58,8 +60,8 @@ class LineFilter:
             found = [index for index in found if requests is not None and requests.get(index) == self.request_id]
         if not self.q:
             return found
-        is_found = _finder(self.q)
-        return [index for index in found if is_found(messages[index])]
+        has_text = _finder(self.q)
+        return [index for index in found if has_text(messages[index])]
 
     def passes(self, line: LogLine) -> bool:
         """Whether this line does."""
@@ -67,7 +69,7 @@ class LineFilter:
             line.level >= self.level
             and (self.sources is None or line.source in self.sources)
             and (not self.request_id or line.request_id == self.request_id)
-            and (not self.q or _finder(self.q)(line.message) is not None)
+            and (not self.q or _finder(self.q)(line.message))
         )
 
 
@@ -86,6 +88,9 @@ def _passing(level: Level, sources: frozenset[Source] | None) -> bytes:
 
 
 @lru_cache(_KEPT_FILTERS)
-def _finder(q: str) -> Callable[[str], re.Match[str] | None]:
+def _finder(q: str) -> Callable[[str], bool]:
     # ASCII: else it would fold what SQL's lower() does not, a Kelvin sign to a k for instance.
-    return re.compile(re.escape(q), re.IGNORECASE | re.ASCII).search
+    search = re.compile(re.escape(q), re.IGNORECASE | re.ASCII).search
+    if "\x1b" in q:
+        return lambda message: search(message) is not None
+    return lambda message: search(without_colours(message) if "\x1b" in message else message) is not None

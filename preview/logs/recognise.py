@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from preview.escapes import without_colours
 from preview.logs.framing import CONTINUES
 from preview.logs.heads import mark_by_looks
 from preview.logs.levels import ERROR, INFO, WARNING
-from preview.logs.sanitise import without_colours
 
 __all__ = ["Recogniser"]
 

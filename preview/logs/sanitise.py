@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import re
 
+from preview.escapes import SGR
 from preview.logs.requests import REQUEST_MARK
 
-__all__ = ["to_text", "without_colours"]
+__all__ = ["to_text"]
 
 # C0 without tab, newline and escape, and DEL. C1 begins with 0xC2 in UTF-8 (as do a few harmless letters).
 _CONTROL_BYTES = bytes(code for code in (*range(0x20), 0x7F) if code not in (0x09, 0x0A, 0x1B))
 _C1_LEAD = b"\xc2"
 
 _CONTROLS = "\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f"
-_SGR = r"\x1b\[[0-9;:]{0,64}m"
 _NOT_A_COLOUR = re.compile(r"\x1b(?!\[[0-9;:]{0,64}m)")
 _SEQUENCE = re.compile(
-    rf"(?P<colour>{_SGR})"
+    rf"(?P<colour>{SGR})"
     r"|\x1b\[[0-?]{0,256}[ -/]{0,16}[@-~]"  # CSI
     r"|\x1b[\]PX^_][^\x07\x1b\n\r]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC with their text
     r"|\x1b[ -/]{0,16}[0-~]"  # two-character escapes; also the head of a sequence that was never finished
@@ -34,7 +34,6 @@ _SEQUENCE = re.compile(
 )
 # Line ends are those of the text: nothing else begins a line.
 _SEQUENCE_OR_MARK = re.compile(rf"(?P<mark>^{REQUEST_MARK})|{_SEQUENCE.pattern}", re.MULTILINE)
-_COLOUR = re.compile(_SGR)
 
 _KEPT = ("colour", "mark")
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
@@ -53,11 +52,6 @@ def to_text(data: bytes | bytearray, *, marks: bool = False) -> str:
     if controls or ("\x1b" in text and _NOT_A_COLOUR.search(text)):
         return (_SEQUENCE_OR_MARK if marks else _SEQUENCE).sub(_disarm, text)
     return text
-
-
-def without_colours(text: str) -> str:
-    """The text without its SGR sequences."""
-    return _COLOUR.sub("", text)
 
 
 def _disarm(match: re.Match[str]) -> str:

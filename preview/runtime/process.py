@@ -13,7 +13,7 @@ import psutil
 import structlog
 import trio
 
-from preview.descriptors import is_want_of_descriptors, patiently
+from preview.descriptors import is_want_of_descriptors, patiently, wait_readable, waited_on
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
@@ -60,6 +60,7 @@ class TreeProcess:
         group: Its control group, or None.
         wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
         adopted: The runtime's; None makes one for this tree alone.
+        identity: The leader's, where it is known; None looks it up.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class TreeProcess:
         *,
         wrappers: int = 0,
         adopted: Adopted | None = None,
+        identity: ProcessIdentity | None = None,
     ) -> None:
         self._popen = popen
         self._adopted = Adopted() if adopted is None else adopted
         self._group = group
         self._wrappers = wrappers
-        self._identity = proctree.identify(popen.pid) or ProcessIdentity(popen.pid, 0, linux.boot_id())
+        known = identity or proctree.identify(popen.pid)
+        self._identity = known or ProcessIdentity(popen.pid, 0, linux.boot_id())
         self._output = output
         leaders = self._adopted.leaders
         leaders.add(self._identity)
@@ -105,11 +108,8 @@ class TreeProcess:
         # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
         # the pid is a zombie at worst, so it cannot name another process.
         while self._popen.poll() is None:
-            descriptor = os.pidfd_open(self._popen.pid)
-            try:
-                await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            with waited_on(os.pidfd_open(self._popen.pid)) as descriptor:
+                await wait_readable(descriptor)
         return self._read_exit(self._popen.returncode or 0)
 
     def _read_exit(self, code: int) -> Exit:

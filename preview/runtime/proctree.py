@@ -17,13 +17,14 @@ from stat import S_IWUSR
 
 import trio
 
-from preview.descriptors import raise_want
+from preview.descriptors import raise_want, wait_readable, waited_on
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.linux import boot_id
 
 __all__ = [
     "MARKER",
     "Stat",
+    "ask_group_to_end",
     "children",
     "descendants",
     "end_all",
@@ -174,6 +175,26 @@ def namespace_pids(pid: int) -> list[int]:
     return [int(number) for line in status.splitlines() if line.startswith(b"NSpid:") for number in line.split()[1:]]
 
 
+def ask_group_to_end(pid: int) -> None:
+    """SIGTERM for a process in a namespace of its own, and for its process group where that is of the namespace too.
+
+    A template, whose code decides with which group an application begins, could leave it in its own: with that, others
+    would be asked to end. Such a group has no number in the namespace (``NSpgid`` in proc(5)), and no process gets into
+    one that it has no number for (setpgid(2)).
+    """
+    with suppress(*_GONE):
+        numbers = [
+            int(number)
+            for line in _read(f"/proc/{pid}/status").splitlines()
+            if line.startswith(b"NSpgid:")
+            for number in line.split()[1:]
+        ]
+        if len(numbers) > 1 and all(numbers):
+            os.killpg(numbers[0], signal.SIGTERM)
+        else:
+            os.kill(pid, signal.SIGTERM)
+
+
 def pipes_written(pid: int) -> frozenset[str]:
     """The pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
 
@@ -250,9 +271,9 @@ async def wait_ended(identity: ProcessIdentity) -> None:
     Raises:
         OSError: No descriptor is left.
     """
-    with suppress(ProcessLookupError), _pidfd(identity.pid) as descriptor:
+    with suppress(ProcessLookupError), waited_on(os.pidfd_open(identity.pid)) as descriptor:
         if is_alive(identity):
-            await trio.lowlevel.wait_readable(descriptor)
+            await wait_readable(descriptor)
             return
     await trio.lowlevel.checkpoint()
 

@@ -8,28 +8,35 @@ from functools import partial
 from typing import TypeVar
 
 import trio
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from preview.storage.engine import READERS, SQLITE_BEGIN, make_engine, translate, writers_of
+from preview.storage.calls import run_call
+from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, make_engine, writers_of
+from preview.storage.outages import translate
 
 __all__ = ["Database", "open_database"]
 
 T = TypeVar("T")
 
+# Longer than the server's and SQLite's own waits for a lock (10 s), which give a definite answer.
+CALL_TIMEOUT_S = 15.0
+
 
 class Database:
     """The engine with its thread limiters.
 
-    Threads ignore cancellation (trio.to_thread), so functions given to ``read`` and ``write`` must be short: one
-    transaction, a bounded number of rows. Own limiters keep slow statements away from trio's shared threads.
+    Functions given to ``read`` and ``write`` must be short: one transaction, a bounded number of rows. A call that is
+    late is given up, see ``run_call``. Own limiters keep slow statements away from trio's shared threads.
 
     Invariant: the pool has a connection for each place in the limiters, so no thread waits for one.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.engine = engine
+        self._timeout_s = timeout_s
+        self._checks = trio.CapacityLimiter(CHECKERS)
         self._writers = trio.CapacityLimiter(writers_of(engine))
         self._readers = trio.CapacityLimiter(READERS)
 
@@ -44,7 +51,7 @@ class Database:
         Raises:
             DatabaseUnavailable: The database did not answer.
 
-        Cancellation: takes effect before the thread starts, or after it has ended with its result dropped.
+        Cancellation: see ``run_call``.
         """
         return await self._run(partial(self._in_read, query), self._readers)
 
@@ -57,13 +64,23 @@ class Database:
             DatabaseUnavailable: The database did not answer; nothing was changed, unless the connection was lost at
                 the very commit: then nobody knows, so a change that is tried again must bear to be made twice.
 
-        Cancellation: as ``read``; once the thread runs, the change is made although the caller does not see it.
+        Cancellation: see ``run_call``; once the thread runs, the change is made although the caller may not see it.
         """
         return await self._run(partial(self._in_write, change), self._writers)
 
-    async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+    async def check(self, timeout_s: float) -> None:
+        """Ask the database for an answer, on a thread and connection that nothing else uses.
+
+        Raises:
+            DatabaseUnavailable: It did not answer in time.
+
+        Cancellation: nothing changes.
+        """
+        await self._run(partial(self._in_read, _ask), self._checks, timeout_s)
+
+    async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float | None = None) -> T:
         try:
-            return await trio.to_thread.run_sync(work, limiter=limiter)
+            return await run_call(work, limiter, self._timeout_s if timeout_s is None else timeout_s)
         except (DBAPIError, PoolTimeout) as error:
             meant = translate(error)
             if meant is error:
@@ -81,8 +98,12 @@ class Database:
                 return change(connection)
 
 
+def _ask(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
+
+
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
+async def open_database(url: str, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIterator[Database]:
     """The database, its connections closed at the end. It does not migrate: see ``prepare``.
 
     Raises:
@@ -92,6 +113,6 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     """
     engine = make_engine(url)
     try:
-        yield Database(engine)
+        yield Database(engine, timeout_s)
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""The engine for a URL, what each of its connections is told, and which of its errors mean an outage."""
+"""The engine for a URL, and what each of its connections is set to."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import stat
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.errors import ConfigurationError
+from preview.escapes import without_colours
 from preview.private import make_private_folder
+from preview.storage.calls import Wire, current_call
 
-__all__ = ["READERS", "SQLITE_BEGIN", "is_outage", "make_engine", "make_folder", "translate", "writers_of"]
+__all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "make_engine", "make_folder", "writers_of"]
 
 # SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
 _POSTGRES_WRITERS = 4
 READERS = 4
+# Whether the database answers is asked beside all else, by one at a time.
+CHECKERS = 1
 # Longer than any batch takes; another process (a backup, ``db upgrade``) may hold the lock.
 _LOCK_TIMEOUT_MS = 10_000
 # No statement of ours is meant to take a second; a thread must not wait for ever.
@@ -35,28 +39,11 @@ _OWN = stat.S_IRUSR | stat.S_IWUSR
 # Unacknowledged data: a server that vanished without a word (tcp(7), TCP_USER_TIMEOUT).
 _TCP_USER_TIMEOUT_MS = 30_000
 
+# Where a pooled connection's wire is kept.
+_WIRE = "preview_wire"
+
 SQLITE_BEGIN = "preview_sqlite_begin"
 """Execution option of a connection: how its transactions begin (``DEFERRED`` unless told)."""
-
-# Primary result codes (https://www.sqlite.org/rescode.html) that say "not now" or "not here", not "wrong statement".
-_SQLITE_OUTAGES = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOTADB,
-    }
-)
-# SQLSTATE of a standby that was told to write: after a failover, until the address points to the new primary.
-_READ_ONLY = "25006"
 
 
 def make_engine(url: str) -> Engine:
@@ -81,16 +68,6 @@ def make_engine(url: str) -> Engine:
             f"PREVIEW_DATABASE_URL names {parsed.drivername!r}; use an SQLite file (sqlite:///FILE) or postgresql://…"
         )
     return _sqlite_engine(parsed)
-
-
-# What trying again does not mend; by the beginning of SQLite's name for it (https://www.sqlite.org/rescode.html).
-_SQLITE_SENTENCES = {
-    "SQLITE_FULL": "The service's database cannot grow: its disk is full; make room in the data folder.",
-    "SQLITE_READONLY": "The service's database is read-only; give the service's user the right to write it.",
-    "SQLITE_CANTOPEN": "The service's database file cannot be opened; see whether it and its folder are there.",
-    "SQLITE_NOTADB": "The service's database file is not an SQLite database; move it away, or put its backup back.",
-    "SQLITE_CORRUPT": "The service's database file is damaged; move it away, or put its backup back.",
-}
 
 
 def make_folder(engine: Engine) -> None:
@@ -144,44 +121,8 @@ def writers_of(engine: Engine) -> int:
     return _SQLITE_WRITERS if engine.dialect.name == "sqlite" else _POSTGRES_WRITERS
 
 
-def is_outage(error: DBAPIError) -> bool:
-    """A lost or refused connection, a lock held too long, a full disk: the state of things, not a wrong statement."""
-    orig = error.orig
-    if isinstance(orig, sqlite3.Error):
-        # The extended code's low byte is the primary code; the driver's own mistakes carry none.
-        return getattr(orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_OUTAGES
-    if isinstance(orig, psycopg.Error) and orig.sqlstate == _READ_ONLY:
-        return True
-    # psycopg gives each SQLSTATE a class of its own below these two (08, 53, 55, 57, 58, and lost connections).
-    return error.connection_invalidated or isinstance(orig, psycopg.OperationalError | psycopg.InterfaceError)
-
-
-def translate(error: DBAPIError | PoolTimeout) -> Exception:
-    """The error to raise in its place: ``DatabaseUnavailable`` for an outage, else the error itself.
-
-    A broken statement is a mistake of ours and stays as it is. The message never holds the URL or values.
-    """
-    if isinstance(error, PoolTimeout):
-        return DatabaseUnavailable("The service's database has no connection left; try again in a moment.")
-    if not is_outage(error):
-        return error
-    reason = _reason(error.orig)
-    said = next((text for name, text in _SQLITE_SENTENCES.items() if reason.startswith(name)), None)
-    return DatabaseUnavailable(
-        said or f"The service's database did not answer ({type(error.orig).__name__}); try again in a moment.",
-        reason=reason,
-    )
-
-
-def _reason(orig: BaseException | None) -> str:
-    """A word for machines and for the service's own log."""
-    if isinstance(orig, sqlite3.Error):
-        return getattr(orig, "sqlite_errorname", "") or "sqlite"
-    return (orig.sqlstate if isinstance(orig, psycopg.Error) else None) or "connection"
-
-
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS, max_overflow=0, hide_parameters=True)
+    engine = create_engine(url, pool_size=_SQLITE_WRITERS + READERS + CHECKERS, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return engine
@@ -195,15 +136,17 @@ def _postgres_engine(url: URL) -> Engine:
     }
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=_POSTGRES_WRITERS + READERS,
+        pool_size=_POSTGRES_WRITERS + READERS + CHECKERS,
         max_overflow=0,
-        pool_pre_ping=True,
         # Values may be what users keep; they would stand in the text of each error.
         hide_parameters=True,
         # What the URL says wins.
         connect_args={name: value for name, value in ours.items() if name not in url.query},
     )
+    event.listen(engine, "do_connect", _connect_postgres)
     event.listen(engine, "connect", _on_postgres_connect)
+    event.listen(engine, "checkout", partial(_on_postgres_checkout, engine))
+    event.listen(engine, "close", _on_postgres_close)
     return engine
 
 
@@ -216,6 +159,8 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: ConnectionPoolEn
     # With WAL, NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the service cannot.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # For searches: SQLite has no regular expressions.
+    connection.create_function("without_colours", 1, without_colours, deterministic=True)
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -251,6 +196,39 @@ def _on_sqlite_begin(connection: Connection) -> None:
     """
     how = connection.get_execution_options().get(SQLITE_BEGIN, "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {how}")
+
+
+def _connect_postgres(
+    _dialect: object, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> psycopg.Connection[object]:
+    """Connect, within ``connect_timeout``; from then on the call that waits can be given up."""
+    connection: psycopg.Connection[object] = psycopg.connect(*arguments, **options)
+    record.info[_WIRE] = Wire(connection.fileno())
+    _note_wire(record)
+    return connection
+
+
+def _on_postgres_checkout(
+    engine: Engine, connection: psycopg.Connection[object], record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Ask whether the connection still stands: ``pool_pre_ping`` would, but before a call can be given up."""
+    _note_wire(record)
+    try:
+        engine.dialect.do_ping(connection)  # type: ignore[arg-type]  # SQLAlchemy's protocol for any driver
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _on_postgres_close(_connection: object, record: ConnectionPoolEntry) -> None:
+    wire = record.info.pop(_WIRE, None)
+    if wire is not None:
+        wire.close()
+
+
+def _note_wire(record: ConnectionPoolEntry) -> None:
+    call = current_call()
+    if call is not None:
+        call.use(record.info.get(_WIRE))
 
 
 def _on_postgres_connect(connection: psycopg.Connection[object], _record: ConnectionPoolEntry) -> None:

@@ -20,10 +20,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError
-from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder, translate
+from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder
+from preview.storage.outages import translate
 from preview.storage.revision import current_revision
 
-__all__ = ["current", "downgrade", "head", "upgrade"]
+__all__ = ["current", "downgrade", "head", "open_exclusive", "upgrade"]
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 # "preview" in ASCII, as a 56-bit number: any constant will do that no other program on the server uses.
@@ -92,7 +93,7 @@ def _config() -> Config:
 def _run(url: str, revision: str, action: Callable[[Config, str], None]) -> None:
     config = _config()
     try:
-        with _open_exclusive(url) as connection:
+        with open_exclusive(url) as connection:
             config.attributes["connection"] = connection
             action(config, revision)
     except CommandError as error:
@@ -106,8 +107,12 @@ def _run(url: str, revision: str, action: Callable[[Config, str], None]) -> None
 
 
 @contextmanager
-def _open_exclusive(url: str) -> Iterator[Connection]:
-    """A connection in a transaction that no other migration can be in at the same time."""
+def open_exclusive(url: str) -> Iterator[Connection]:
+    """A connection in a transaction that no other migration can be in at the same time.
+
+    Raises:
+        ConfigurationError: The URL is wrong, or rows refer to rows that are not there.
+    """
     engine = make_engine(url)
     make_folder(engine)
     is_sqlite = engine.dialect.name == "sqlite"

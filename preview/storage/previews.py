@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from preview.clock import from_ms, to_ms
 from preview.errors import PreviewNotFound
@@ -17,26 +17,33 @@ from preview.storage.group_commit import GroupCommit
 from preview.storage.records import PreviewRecord
 from preview.storage.tables import preview_instances, preview_logs
 
-__all__ = ["PreviewStore"]
+__all__ = ["NOBODY", "PreviewStore", "disown_previews"]
 
 _C = preview_instances.c
 _LOGS = preview_logs.c
 # Lines deleted in one transaction: tens of milliseconds, so that the log writer is not held up (SQLite has one lock).
 _DELETE_LINES = 10_000
 
+# The user of previews whose generation was deleted: nobody's, so nobody sees them, until they are deleted too. No
+# user's id has this character (see ``ids.is_valid_id``).
+NOBODY = "!deleted"
+
 # Record fields and their columns, where the names differ.
 _RENAMED = {"state": "status", "health": "health_status", "reason": "error_message"}
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
+# Whose it is never changes with the record; a deletion may have changed it in the row alone, see ``disown_previews``.
+_FIXED = frozenset({"id", "generation_id", "project_id", "user_id", "created_at"})
 # Compiled once: made anew for each change it takes longer than the change. The row's ``created_at`` may be later than
 # the record's, see ``insert``.
-_CHANGED = tuple(name for field in _FIELDS if (name := _RENAMED.get(field, field)) not in {"id", "created_at"})
+_CHANGED = tuple(name for field in _FIELDS if (name := _RENAMED.get(field, field)) not in _FIXED)
 _OVERWRITE = (
     update(preview_instances)
     .where(_C.id == bindparam("the_id"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGED})
 )
+_OVER = _C.status.in_(sorted(state.value for state in State if state not in ACTIVE))
 _OVERWRITE_ACTIVE = _OVERWRITE.where(_C.status.in_(_ACTIVE))
 
 
@@ -55,7 +62,7 @@ class PreviewStore:
         await self._database.write(partial(_insert, to_row(record)))
 
     async def update(self, record: PreviewRecord) -> None:
-        """Overwrite the preview's row, but for when it was made.
+        """Overwrite the preview's row, but for when it was made, and whose it is.
 
         What says that it lives never overwrites what says that it has ended. Updates of many previews at the same
         moment are one transaction; of two of the same preview the later one is made later.
@@ -93,7 +100,7 @@ class PreviewStore:
         """
         query = (
             select(preview_instances)
-            .where(_C.generation_id == generation_id)
+            .where(_C.generation_id == generation_id, _C.user_id != NOBODY)
             .order_by(_C.created_at.desc(), _C.id.desc())
             .limit(1)
         )
@@ -147,13 +154,35 @@ class PreviewStore:
         Cancellation: what was deleted so far stays deleted; the next run goes on.
         """
         ended = func.coalesce(_C.stopped_at, _C.created_at)
-        over = sorted(state.value for state in State if state not in ACTIVE)
-        query = select(_C.id).where(_C.status.in_(over), ended < ms).order_by(ended).limit(limit)
+        return await self._delete(select(_C.id).where(_OVER, ended < ms).order_by(ended).limit(limit))
+
+    async def disown(self, generation_id: str, user_id: str) -> int:
+        """See ``disown_previews``. Cancellation: all of it is done, or nothing."""
+        return await self._database.write(partial(disown_previews, generation_id=generation_id, user_id=user_id))
+
+    async def delete_disowned(self, limit: int = 100) -> int:
+        """Delete previews of deleted generations that are over, with their lines, as ``delete_ended_before`` does.
+
+        Cancellation: what was deleted so far stays deleted; the next call goes on.
+        """
+        return await self._delete(select(_C.id).where(_C.user_id == NOBODY, _OVER).limit(limit))
+
+    async def _delete(self, query: Select[str]) -> int:
         ids = await self._database.read(lambda connection: list(connection.scalars(query)))
         for preview_id in ids:
             while not await self._database.write(partial(_delete_part, preview_id)):
                 pass
         return len(ids)
+
+
+def disown_previews(connection: Connection, *, generation_id: str, user_id: str) -> int:
+    """Take a deleted generation's previews from its user; how many.
+
+    In the same transaction as the deletion, so that a kill leaves either both or neither. The rows and their lines
+    are deleted afterwards, in parts, see ``PreviewStore.delete_disowned``.
+    """
+    mine = (_C.generation_id == generation_id) & (_C.user_id == user_id)
+    return connection.execute(update(preview_instances).where(mine).values(user_id=NOBODY)).rowcount
 
 
 def _insert(row: dict[str, Any], connection: Connection) -> None:

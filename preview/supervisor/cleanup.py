@@ -35,23 +35,28 @@ async def run_cleanup(
     pause_s = min(_FIRST_S, house.settings.cleanup_interval_s)
     while True:
         with trio.move_on_after(pause_s):
-            await _store_ends(manager, house)
+            await _follow_up(manager, house)
         await clean_once(manager, house)
         pause_s = house.settings.cleanup_interval_s
 
 
-async def _store_ends(manager: PreviewManager, house: House) -> None:
-    """Rows that the database did not take at a preview's end: as soon as it is back, not at the next interval."""
+async def _follow_up(manager: PreviewManager, house: House) -> None:
+    """Do soon what nobody waits for: rows that the database did not take, previews whose generation was deleted."""
     while True:
         await trio.sleep(_ENDS_S)
         if house.pending:
-            try:
-                await manager.store_pending()
-            except PreviewError as error:
-                log.info("ends not stored yet", error=error.message)
-            except Exception:
-                # A mistake here would leave this task for the nursery that all previews share.
-                log.exception("ends not stored yet")
+            await _try("ends not stored yet", manager.store_pending)
+        await _try("previews of deleted generations not deleted yet", manager.delete_disowned)
+
+
+async def _try(what: str, step: Callable[[], Awaitable[int]]) -> None:
+    try:
+        await step()
+    except PreviewError as error:
+        log.info(what, error=error.message)
+    except Exception:
+        # A mistake here would leave this task for the nursery that all previews share.
+        log.exception(what)
 
 
 async def clean_once(manager: PreviewManager, house: House) -> None:
@@ -61,11 +66,14 @@ async def clean_once(manager: PreviewManager, house: House) -> None:
     """
     steps: tuple[Callable[[], Awaitable[int]], ...] = (
         manager.store_pending,
+        house.store.delete_disowned,
         lambda: remove_leftover_folders(house.settings, is_live=manager.is_held),
         lambda: house.store.delete_ended_before(now_ms() - int(house.settings.log_retention_s * 1000)),
         house.environments.evict,
     )
-    for name, step in zip(("rows", "folders", "ended previews", "environments"), steps, strict=True):
+    for name, step in zip(
+        ("rows", "deleted generations' previews", "folders", "ended previews", "environments"), steps, strict=True
+    ):
         try:
             count = await step()
         except (PreviewError, OSError) as error:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import trio
 
+from preview.runtime.inbound import close_inbound, receive_now, seal
+
 __all__ = ["Control", "open_control"]
 
 # ``ready``, ``closed`` and ``drained``, each with its line's end, and some more.
@@ -45,15 +47,14 @@ class Control:
         while len(heard) < _MOST_BYTES:
             await trio.lowlevel.wait_readable(self._ours)
             try:
-                # Descriptors that come along are closed by the kernel: there is no room for them (unix(7)).
-                data = self._ours.recv(_MOST_BYTES)
+                word = receive_now(self._ours, _MOST_BYTES)
             except BlockingIOError:
                 continue
             except OSError:
                 return
-            if not data:
+            if not word.data or word.had_descriptors:
                 return
-            heard += data
+            heard += word.data
             *words, _ = heard.split(b"\n")
             if b"ready" in words:
                 self.ready.set()
@@ -79,6 +80,9 @@ def open_control() -> Iterator[Control]:
         OSError: No descriptor is left.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, theirs:
-        ours.setblocking(False)
-        yield Control(ours, theirs)
+    with theirs:
+        try:
+            seal(ours)
+            yield Control(ours, theirs)
+        finally:
+            close_inbound(ours)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 import trio
 
@@ -20,6 +22,7 @@ from preview.logs import LogStore, PreviewLog
 from preview.quoting import quoted
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
+from preview.storage.previews import NOBODY
 from preview.storage.records import PreviewRecord
 from preview.supervisor.active import ActivePreview, new_record
 from preview.supervisor.changes import Change
@@ -62,6 +65,8 @@ class PreviewManager(PreviewLookup):
         self._draining = draining
         self._places = Places(house, self._roster, self._start)
         self._rate = LaunchRate(house.settings.launches_per_minute)
+        # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
+        self._has_disowned = True
         # Bounded by ``_remember``; the oldest first.
         self._overrides: dict[str, Overrides] = {}
 
@@ -81,6 +86,44 @@ class PreviewManager(PreviewLookup):
                 stored += 1
             self._house.pending.pop(record.id, None)
         return stored
+
+    # Deletion
+
+    async def forget(self, generation_id: str, user_id: str) -> None:
+        """Stop and forget the previews of a generation that was deleted; their logs are deleted soon after.
+
+        Cancellation: what runs is stopped all the same; the cleanup does the rest.
+        """
+        self._has_disowned = True
+        self._overrides.pop(generation_id, None)
+        if (preview := self.active(generation_id)) is not None:
+            # Launched while the generation was deleted: nobody could reach it any more, so nobody could stop it.
+            preview.request_stop(StopCause.USER)
+            await preview.over.wait()
+            await self._house.store.disown(generation_id, user_id)
+            self._has_disowned = True
+        for record in list(self._house.pending.values()):
+            if record.generation_id == generation_id:
+                self._house.pending[record.id] = replace(record, user_id=NOBODY)
+
+    async def delete_disowned(self) -> int:
+        """Delete what is left of deleted generations' previews, in short transactions; how many there were.
+
+        Raises:
+            DatabaseUnavailable: A later call goes on.
+
+        Cancellation: a later call goes on.
+        """
+        if not self._has_disowned:
+            return 0
+        self._has_disowned, total = False, 0
+        try:
+            while count := await self._house.store.delete_disowned():
+                total += count
+        except BaseException:
+            self._has_disowned = True
+            raise
+        return total
 
     # Launch
 

@@ -46,6 +46,17 @@ def some_bytes() -> Response:
     return Response(bytes([0, 255, 1]), media_type="application/octet-stream")
 
 
+@app.get("/acts")
+def acts() -> Response:
+    text = "\\x1b]0;title\\x07\\x1b]52;c;aGk=\\x07\\x1b[2J\\x9b2J\\u202eevil"
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+@app.get("/deep")
+def deep() -> Response:
+    return Response("[" * 20000 + "]" * 20000, media_type="application/json")
+
+
 @app.get("/fail", status_code=418)
 def fail() -> str:
     return "teapot"

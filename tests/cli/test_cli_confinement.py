@@ -160,7 +160,7 @@ def test_settings_come_from_what_was_given_alone() -> None:
 def test_they_win_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_NETWORK", "host")
     monkeypatch.setenv("PREVIEW_LOOPBACK_PORTS", "5001,5002")
-    settings = run_command._own_settings(tmp_path, confinement(None, [5003], Isolation.REQUIRE), is_watched=False)
+    settings = run_command._own_settings(tmp_path, confinement(None, [5003], Isolation.REQUIRE), None, is_watched=False)
     assert (settings.network, settings.loopback_ports) == (Network.LOOPBACK_ONLY, (5003,))
     assert settings.isolation is Isolation.REQUIRE
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from rich.cells import cell_len
 
 from preview.cli.lines import LinePrinter, ShownLine
 
@@ -48,3 +50,44 @@ def test_a_line_cannot_begin_another_one() -> None:
 
 def test_the_service_speaks_with_a_mark_of_its_own() -> None:
     assert "●" in LinePrinter(colour=True).text(line("ready", system=True))
+
+
+FORGED = "12:20:05.123 INFO    * ready in 0.1 s"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("columns", [8, 30, 60, 80])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x" * 100 + FORGED * 5,
+        "漢" * 120 + FORGED * 3,
+        "\t" * 40 + FORGED,
+        "\x1b[36m" + "ab \x1b[1m" * 60,
+        "e\u0301" * 90,
+    ],
+)
+def test_each_row_of_a_long_line_begins_with_its_mark(colour: bool, columns: int, message: str) -> None:
+    printer = LinePrinter(colour, lambda: columns)
+    for system, mark in ((False, "│" if colour else "|"), (True, "●" if colour else "*")):
+        shown = printer.text(line(message, system=system))
+        rows = re.sub(r"\x1b\[[0-9;:?]*[a-z]", "", shown).split("\n")
+        assert len(rows) > 1
+        for row in rows:
+            assert re.match(rf"(?:12:20:05\.123 |(?:INFO)? +)*{re.escape(mark)} ", row), row
+            assert cell_len(row) <= columns
+        text = "".join(row.partition(f"{mark} ")[2] for row in rows)
+        assert text.replace(" ", "") == re.sub(r"\x1b\[[0-9;]*m|[\t ]", "", message)
+
+
+def test_a_row_has_the_colours_that_are_open_and_the_mark_has_none_of_them() -> None:
+    shown = LinePrinter(True, lambda: 45).text(line("\x1b[31m" + "a" * 30 + "b" * 5))
+    assert shown == (
+        "\x1b[?7l\x1b[2m12:20:05.123\x1b[0m \x1b[34m│\x1b[0m \x1b[31m" + "a" * 30 + "\x1b[0m\n"
+        "             \x1b[34m│\x1b[0m \x1b[31mbbbbb\x1b[0m\x1b[?7h"
+    )
+
+
+def test_what_acts_unseen_in_a_line_is_shown() -> None:
+    shown = LinePrinter(colour=True).text(line("\x1b[32mok\x1b[2J\u202eevil\u2028next\x9b"))
+    assert shown.endswith("\x1b[32mok\\u001b[2J\\u202eevil\\u2028next\\u009b\x1b[0m")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from cli_at_terminal import at_terminal
 from cli_service import PROGRAM, Started, serving, write_project
 
 from preview.cli.entry import run
@@ -120,6 +121,26 @@ def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFi
     answer = json.loads(capsys.readouterr().out)
     assert answer["status_code"] == 200
     assert json.loads(answer["body"]) == {"a": [1]}
+
+
+ACTS = "\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[2J\x9b2J\u202eevil"
+
+
+def test_at_a_terminal_an_answer_s_controls_are_escapes_and_in_a_pipe_its_bytes(
+    running: str, folders: dict[str, str]
+) -> None:
+    code, shown = at_terminal("request", running, "GET", "/acts", environment=folders)
+    assert code == 0
+    assert "\\u001b]0;title\\u0007\\u001b]52;c;aGk=\\u0007\\u001b[2J\\u009b2J\\u202eevil" in shown
+    assert not any(one in shown for one in ("\x1b]0", "\x1b]52", "\x1b[2J", "\x9b", "\u202e"))
+    done = subprocess.run([*PROGRAM, "request", running, "GET", "/acts"], capture_output=True, env=dict(os.environ))
+    assert done.stdout == f"{ACTS}\n".encode()
+
+
+def test_json_nested_without_end_is_shown_as_it_came(running: str, folders: dict[str, str]) -> None:
+    code, shown = at_terminal("request", running, "GET", "/deep", environment=folders)
+    assert code == 0
+    assert "[" * 20_000 in shown.replace("\r\n", "")
 
 
 def test_bytes_come_as_bytes(running: str) -> None:

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from preview.cli.terminal import clean, strip_colours, wants_colour
+from preview.cli.terminal import print_json, say, wants_colour
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("plain\ttext", "plain\ttext"),
-        ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
-        ("\x1b[38:2::1:2:3mrgb\x1b[m", "\x1b[38:2::1:2:3mrgb\x1b[m"),
-        ("a\x1b[2Jb", "ab"),
-        ("a\x1b[?25lb", "ab"),
-        ("a\x1b]0;title\x07b", "ab"),
-        ("a\x1b]8;;http://x\x1b\\link", "alink"),
-        ("a\x1bPq#0\x1b\\b", "ab"),
-        ("a\x1bcb", "ab"),
-        ("bell\x07 back\x08 return\r", "bell back return"),
-        ("c1 \x9b2J end", "c1 2J end"),
-        ("cut off \x1b", "cut off "),
-        ("cut off \x1b[", "cut off "),
-    ],
-)
-def test_colours_stay_and_everything_that_steers_a_terminal_goes(text: str, kept: str) -> None:
-    assert clean(text) == kept
+def test_a_remark_keeps_its_colours_and_shows_everything_else_that_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("\x1b[1;31mred\x1b[0m\x1b]0;title\x07\x1b[2J\x9b2J\u202e")
+    assert capsys.readouterr().err == "\x1b[1;31mred\x1b[0m\\u001b]0;title\\u0007\\u001b[2J\\u009b2J\\u202e\n"
 
 
-@given(st.text(alphabet=st.sampled_from("\x1b[]PmHJ0;9?:\x07\x9b\x00\\a "), max_size=40))
-def test_no_escape_but_a_colour_survives_cleaning(text: str) -> None:
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", strip_colours(clean(text)))
+def test_json_is_the_same_data_without_a_character_that_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"body": "ä \x1b]0;t\x07 \x7f \x9b2J \u202e \u2028 \ud800"}
+    print_json(value)
+    out = capsys.readouterr().out
+    assert json.loads(out) == value
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", out)
 
 
 class FakeTerminal(io.StringIO):

@@ -94,7 +94,8 @@ def test_a_script_that_does_not_read_port_is_warned_of(tmp_path: Path) -> None:
 def test_a_project_that_is_nothing_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InvalidGeneration, match=r"manage\.py") as caught:
         detect(tmp_path)
-    assert "missing_files" in caught.value.details
+    assert "with a FastAPI or Flask application" in caught.value.message
+    assert caught.value.details["missing_files"] == ["main.py"], "paths only; what must be in them is the message's"
 
 
 def test_a_file_that_cannot_be_parsed_is_the_reason(tmp_path: Path) -> None:

@@ -186,3 +186,19 @@ def test_all_of_a_large_document_is_written_down() -> None:
     found = endpoints_from_openapi(operations(1_000, body))
     assert {len(cast("dict[str, str]", one.request_body)) for one in found} == {50}
     assert {one.description for one in found} == {"word " * 100}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "array"}, []),
+        ({"type": "array", "items": {}}, []),
+        ({"type": "object", "properties": {"tags": {"type": "array"}, "any": {}, "more": {"type": "object"}}},
+         {"tags": [], "any": "object", "more": "object"}),
+        ({"type": "object"}, None),
+    ],
+)  # fmt: skip
+def test_a_list_of_anything_is_shown_as_a_list(schema: object, shown: object) -> None:
+    operation = {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
+    (endpoint,) = endpoints_from_openapi(document(operation))
+    assert endpoint.response_schema == shown

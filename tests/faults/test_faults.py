@@ -111,7 +111,8 @@ async def test_postgres_restarted_under_load_costs_no_line(
 ) -> None:
     async with open_world(tmp_path, cache, DATABASE_URL=server.url) as world:
         # The pool of connections fills as they are wanted.
-        world.spare_sockets = 8
+        # Two descriptors each.
+        world.spare_sockets = 18
         campaign = Campaign(world, seed, postgres_kinds(server))
         await campaign.each_once()
         await world.check_all_lines()

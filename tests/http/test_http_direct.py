@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import struct
+import subprocess
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,7 +53,7 @@ async def test_the_end_closes_the_body_properly_and_lets_go_of_everything(tmp_pa
         assert (direct.streams.total, direct.log.subscriber_count) == (0, 0)
 
 
-@pytest.mark.parametrize("how", ["closes", "half-closes", "resets", "sends more"])
+@pytest.mark.parametrize("how", ["closes", "half-closes", "resets", "sends too much"])
 async def test_a_client_that_leaves_is_noticed_at_once(tmp_path: Path, how: str) -> None:
     async with open_direct(tmp_path) as direct:
         client = direct.open()
@@ -58,8 +61,9 @@ async def test_a_client_that_leaves_is_noticed_at_once(tmp_path: Path, how: str)
         await wait_all_tasks_blocked()
         if how == "half-closes":
             await client.stream.send_eof()
-        elif how == "sends more":
-            await client.stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        elif how == "sends too much":
+            with suppress(trio.BrokenResourceError):
+                await client.stream.send_all(bytes(100_000))
         else:
             if how == "resets":
                 client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -71,6 +75,44 @@ async def test_a_client_that_leaves_is_noticed_at_once(tmp_path: Path, how: str)
             turns += 1
         assert turns <= _TURNS_TO_NOTICE
         assert direct.streams.total == 0
+
+
+async def test_a_client_that_sends_more_keeps_its_stream(tmp_path: Path) -> None:
+    async with open_direct(tmp_path) as direct:
+        client = direct.open()
+        await client.until(b"retry")
+        await client.stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await wait_all_tasks_blocked(0.01)
+        direct.log.finish(END)
+        with trio.fail_after(10):
+            assert (await client.to_end()).endswith(encode([END], ENCODING))
+
+
+async def test_a_wake_up_for_nothing_is_not_taken_for_the_client_s_end(tmp_path: Path) -> None:
+    child = subprocess.Popen(["sleep", "100"])  # noqa: ASYNC220  some milliseconds
+    pidfd = os.pidfd_open(child.pid)
+    try:
+        async with open_direct(tmp_path) as direct:
+            # Left in trio's epoll set under a number that a stream has then (epoll(7), Q6).
+            stale = os.dup(pidfd)
+            with trio.move_on_after(0.01):
+                await trio.lowlevel.wait_readable(stale)
+            os.close(stale)
+            clients = [direct.open() for _ in range(4)]
+            for client in clients:
+                await client.until(b"retry")
+            await wait_all_tasks_blocked(0.01)
+            child.kill()
+            child.wait()
+            await wait_all_tasks_blocked(0.01)
+            direct.log.finish(END)
+            with trio.fail_after(10):
+                for client in clients:
+                    assert (await client.to_end()).endswith(encode([END], ENCODING))
+    finally:
+        child.kill()
+        child.wait()
+        os.close(pidfd)
 
 
 async def test_writing_to_a_client_that_has_gone_harms_nobody(tmp_path: Path) -> None:

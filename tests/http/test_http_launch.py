@@ -95,7 +95,8 @@ async def test_missing_files_are_said_as_each_document_does(tmp_path: Path) -> N
         shown = in_plan.json()
         assert (shown["status"], shown["error"]) == ("failed", "launch_failed")
         assert shown["message"].startswith("Cannot launch: ")
-        assert shown["details"]["reason"] == "invalid_generation"
+        assert shown["details"] == {"reason": "invalid_generation", "missingFiles": ["main.py"]}
+        assert in_v1.json()["details"] == {"missing_files": ["main.py"]}
         assert in_v1.json()["code"] == "invalid_generation"
         assert in_v1.headers["content-type"] == "application/problem+json"
 

@@ -8,8 +8,10 @@ import trio
 from http_kit import CRASHING, FILES, World, open_world
 from http_server_kit import connect
 
+from preview.errors import DatabaseUnavailable
 from preview.http.openapi import shapes_plan, shapes_v1
 from preview.logs import StatusChange
+from preview.storage import Database
 
 PREFIX = {"plan": "/api/generations/{}", "v1": "/api/v1/generations/{}"}
 
@@ -165,3 +167,24 @@ async def test_endpoints_of_a_preview_that_runs_are_read_from_its_own_folder(tmp
         generation = await world.keep(FILES)
         await world.launch(generation)
         assert (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()["count"] > 5
+
+
+async def test_a_preview_is_stopped_while_the_database_is_away_and_its_row_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_answer(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        launched = await world.launch(generation)
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "_run", no_answer)
+            path = PREFIX["v1"].format(generation) + "/preview"
+            assert (await world.ask("DELETE", path, user="bob")).status_code == 403
+            assert (await world.ask("DELETE", path)).status_code == 204
+            assert not world.service.previews.all_active
+        while world.service.previews._house.pending:  # noqa: ASYNC110  the cleanup's own time
+            await trio.sleep(0.05)
+        stored = await world.ask("GET", f"/api/v1/previews/{launched['id']}")
+    assert stored.json()["status"] == "stopped"

@@ -28,7 +28,7 @@ async def test_alive_and_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         async def no_answer(*_: object) -> None:
             raise DatabaseUnavailable("gone")
 
-        monkeypatch.setattr(Database, "read", no_answer)
+        monkeypatch.setattr(Database, "check", no_answer)
         assert (await world.client.get("/readyz")).json() == {"status": "database_unavailable"}
         monkeypatch.undo()
         world.service.draining.set()
@@ -145,7 +145,10 @@ async def test_the_page_s_files_are_kept_by_name(tmp_path: Path, monkeypatch: py
     assert hashed.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert plain.headers["Cache-Control"] == "no-cache"
     assert "javascript" in (plain.content_type or "")
-    assert (await client.get("/")).headers["Cache-Control"] == "no-cache"
+    page = await client.get("/")
+    assert page.headers["Cache-Control"] == "no-cache"
+    # Its nonce is new with each answer: nothing of it may be taken from a cache.
+    assert not {"ETag", "Last-Modified"} & set(page.headers.keys())
     assert (await client.get("/favicon.svg")).status_code == 404
 
 

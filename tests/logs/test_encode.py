@@ -59,7 +59,7 @@ def test_any_line_survives_its_way_through_a_stream(
 ) -> None:
     stamps, marks, messages = zip(*lines, strict=True)
     batch = Batch("preview_a", first, stamps, bytes(marks), messages)
-    events = parse(encode([batch], Encoding(contract)))
+    events = parse(encode([batch], Encoding(contract, colours=True)))
     assert [int(event["id"]) for event in events] == list(range(first, first + len(lines)))
     for event, (stamp, mark, message) in zip(events, lines, strict=True):
         level, source = MARKS[mark]
@@ -90,7 +90,7 @@ def test_a_batch_is_encoded_once_however_many_watch() -> None:
 
 
 def test_separators_of_lines_that_are_no_line_ends_stay_inside_their_event() -> None:
-    frames = encode([batch_of("a\u2028b\u2029c\x85d")], Encoding(Contract.V1))
+    frames = encode([batch_of("a\u2028b\u2029c\x85d")], Encoding(Contract.V1, colours=True))
     assert "\u2028" not in frames.decode()
     assert json.loads(parse(frames)[0]["data"])["message"] == "a\u2028b\u2029c\x85d"
 

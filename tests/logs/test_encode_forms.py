@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.escapes import without_escapes
 from preview.logs import (
     EVERYTHING,
     KEEP_ALIVE,
@@ -80,8 +81,12 @@ def test_a_filter_gives_the_lines_that_pass_with_their_own_numbers(
     marks, texts = zip(*rows, strict=True)
     batch = Batch("preview_a", first, [0] * len(rows), bytes(marks), texts)
     wanted = [line for line in batch if chosen.passes(line)]
+    kept = objects(encode([batch], Encoding(contract, Format.NDJSON, chosen, colours=True)))
+    assert [(one["seq"], one["message"]) for one in kept] == [(line.seq, line.message) for line in wanted]
     got = objects(encode([batch], Encoding(contract, Format.NDJSON, chosen)))
-    assert [(one["seq"], one["message"]) for one in got] == [(line.seq, line.message) for line in wanted]
+    assert [(one["seq"], one["message"]) for one in got] == [
+        (line.seq, without_escapes(line.message)) for line in wanted
+    ]
     frames = encode([batch], Encoding(contract, Format.SSE, chosen))
     assert [int(frame[4 : frame.index(b"\n")]) for frame in frames.split(b"\n\n")[:-1]] == [one["seq"] for one in got]
 
@@ -99,12 +104,48 @@ def test_a_filter_gives_the_lines_that_pass_with_their_own_numbers(
         (".*", "abc", False),
         ("100%_", "at 100%_ now", True),
         ("\x1b[32m", "\x1b[32mok", True),
+        ("info: here", "\x1b[32mINFO\x1b[0m: here", True),
+        ("[32m", "\x1b[32mINFO\x1b[0m: here", False),
     ],
 )
 def test_case_is_ignored_for_the_letters_of_ascii_only(q: str, text: str, is_found: bool) -> None:
     batch = batch_of(text)
     assert LineFilter(q=q).passes(batch.lines[0]) is is_found
     assert bool(LineFilter(q=q).positions(batch.marks, batch.messages)) is is_found
+
+
+COLOURED = "\x1b[32mINFO\x1b[0m: here"
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("contract", Contract)
+@pytest.mark.parametrize("chosen", [EVERYTHING, LineFilter(q="here")])
+def test_colours_stay_for_those_who_want_them_only(form: Format, contract: Contract, chosen: LineFilter) -> None:
+    batch = batch_of(COLOURED, "here")
+    plain, kept = Encoding(contract, form, chosen), Encoding(contract, form, chosen, colours=True)
+    assert b'"INFO: here"' in batch.encoded(plain)
+    assert b'"\\u001b[32mINFO\\u001b[0m: here"' in batch.encoded(kept)
+    # Each of the two is made once.
+    assert batch.encoded(plain) is batch.encoded(Encoding(contract, form, chosen))
+    assert batch.encoded(kept) is batch.encoded(Encoding(contract, form, chosen, colours=True))
+
+
+def test_lines_without_colours_are_the_same_bytes_for_everybody() -> None:
+    batch = batch_of("a", "\\u001b[32m", "é")
+    plain = batch.encoded(LINES)
+    assert batch.encoded(Encoding(Contract.V1, Format.NDJSON, colours=True)) is plain
+    assert b'"\\\\u001b[32m"' in plain
+
+
+def test_a_form_with_colours_counts_as_another_one() -> None:
+    assert Encoding(Contract.V1, colours=True) != Encoding(Contract.V1)
+    assert Encoding(Contract.V1, colours=True).plain == Encoding(Contract.V1)
+    batch = batch_of(*[COLOURED] * 50)
+    for contract in Contract:
+        for form in Format:
+            for colours in (False, True):
+                batch.encoded(Encoding(contract, form, colours=colours))
+    assert batch.size_bytes + sum(map(len, batch._encoded.values())) <= batch.held_bytes
 
 
 def test_a_filter_that_lets_all_pass_is_open() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.escapes import without_colours
 from preview.logs.framing import CONTINUES, LineFramer
-from preview.logs.sanitise import to_text, without_colours
+from preview.logs.sanitise import to_text
 
 LIMIT = 1024
 

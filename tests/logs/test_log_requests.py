@@ -208,7 +208,7 @@ async def test_pages_of_memory_and_database_name_requests_alike(room: Room, cont
     in_memory = [made().line_at(index) for index in range(3)]
     assert list(stored.lines) == in_memory == made().lines
     page = LookedAt(list(stored.lines), [], 1, 3, 1, 3)
-    lines = log_page(page, contract, following=None, previous=None)["lines"]
+    lines = log_page(page, contract, colours=False, following=None, previous=None)["lines"]
     key = "requestId" if contract is Contract.PLAN else "request_id"
     assert [line.get(key, "none") for line in lines] == ["none", "r2", "none"]
     assert f'"{key}": "r2"'.encode() in encode_found(in_memory, contract)

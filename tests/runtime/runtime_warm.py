@@ -188,8 +188,14 @@ class KeptTemplate:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Template]:
-        with self._template._control.dup() as control:
-            yield Template(control, self._template.told, self._template.namespaces)
+        yield _Kept(self._template._control, self._template.told, self._template.origin)
+
+
+class _Kept(Template):
+    """One user's part in it."""
+
+    def let_go(self) -> None:
+        """It serves others still."""
 
 
 @contextmanager

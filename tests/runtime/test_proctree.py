@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -139,3 +140,38 @@ async def test_what_has_ended_or_is_another_process_by_now_is_not_waited_for(sle
         sleeper.kill()
         sleeper.wait()
         await proctree.wait_ended(identity)
+
+
+# Has a bystander in its group, and an application in a namespace of its own, in that group or in one of the namespace.
+BESIDE = """
+import subprocess, sys
+print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+sys.exit(subprocess.call([*namespace, sys.executable, "-I", "-S", "-c", *sys.argv[1:]]))
+"""
+APPLICATION = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+if sys.argv[1] == "own": os.setsid()
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("group", ["own", "another's"])
+def test_an_application_in_a_group_from_outside_of_its_namespace_is_asked_to_end_alone(group: str) -> None:
+    """A template that leaves out ``setsid`` leaves an application in its own group, with all that are in there."""
+    command = [sys.executable, "-I", "-S", "-c", BESIDE, APPLICATION, group]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as outer:
+        assert outer.stdout is not None
+        bystander = int(outer.stdout.readline())
+        try:
+            if outer.stdout.readline() != "up\n":
+                pytest.skip("no namespaces here")
+            (application,) = [one for one in proctree.descendants(outer.pid) if len(proctree.namespace_pids(one)) > 1]
+            proctree.ask_group_to_end(application)
+            assert outer.wait(20) == 7
+            assert proctree.living([bystander])
+        finally:
+            os.kill(bystander, signal.SIGKILL)
+            outer.kill()

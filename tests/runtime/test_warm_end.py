@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -32,8 +33,8 @@ from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_not
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
+from preview.runtime.verified import verify
 from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
-from preview.runtime.warm.process import pid_of
 from preview.runtime.warm.reserved import HeldIn, Reserved
 from preview.runtime.warm.template_process import Template
 
@@ -348,7 +349,7 @@ async def _made_ready(warm: WarmRuntime) -> list[int]:
     assert reserved._fork is not None
     both = reserved._fork.request._both
     assert both is not None
-    return [pid for pid in map(pid_of, both) if pid is not None]
+    return [one.pid for one in both if not one.has_ended]
 
 
 async def test_what_was_begun_has_made_its_own_what_it_will_write_to(warm: WarmRuntime, make: Make) -> None:
@@ -507,7 +508,7 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
         assert slot.live is not None
         old = slot.live.template
         has_more = replace(old.told, loaded=old.told.loaded | {"shadowed"})
-        slot.live.template = Template(old._control, has_more, old.namespaces)
+        slot.live.template = Template(old._control, has_more, old.origin)
         await take(self, spec, template)
         return None
 
@@ -623,14 +624,14 @@ async def test_what_waits_is_not_taken_for_ended_by_the_end_of_another(sleepers:
     """What it is watched by has the number of what another was watched by, whose file is open elsewhere (epoll(7))."""
     other, waiting = sleepers
     with ExitStack() as closing:
-        both = [os.pidfd_open(one.pid) for one in (other, waiting)]
-        for one in both:
-            closing.callback(os.close, one)
-        watched = os.dup(both[0])
+        ours = os.pidfd_open(other.pid)
+        closing.callback(os.close, ours)
+        watched = os.dup(ours)
         with trio.move_on_after(0.01):
             await trio.lowlevel.wait_readable(watched)
         os.close(watched)
-        request: Any = SimpleNamespace(_both=(both[1], both[1]))
+        process = closing.enter_context(contextlib.closing(verify(waiting.pid, lambda _pid: None)))
+        request: Any = SimpleNamespace(_both=(process, process))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(forking.ForkRequest.wait_ended, request)
             await trio.testing.wait_all_tasks_blocked()

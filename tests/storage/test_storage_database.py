@@ -19,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.storage import Database, open_database, prepare
-from preview.storage.engine import make_engine, translate
+from preview.storage.engine import make_engine
+from preview.storage.outages import translate
 from preview.storage.tables import projects, users
 
 
@@ -130,8 +131,14 @@ async def test_what_a_read_changes_is_rolled_back(database: Database) -> None:
 
 
 async def test_a_mistake_in_a_statement_is_not_called_an_outage(database: Database) -> None:
-    with pytest.raises((OperationalError, ProgrammingError), match="no_such_table"):
+    with pytest.raises((OperationalError, ProgrammingError), match="syntax"):
+        await database.read(lambda connection: connection.execute(text("SELECT FROM WHERE")))
+
+
+async def test_a_table_that_is_gone_is_an_outage(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught:
         await database.read(lambda connection: connection.execute(text("SELECT * FROM no_such_table")))
+    assert caught.value.details["reason"] in {"SQLITE_ERROR", "42P01"}
 
 
 async def test_a_broken_reference_is_refused_and_not_called_an_outage(database: Database) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
@@ -297,3 +299,50 @@ async def test_ensuring_a_user_again_changes_only_a_tier_that_is_given(database:
     assert await users.tier("user_1") == "pro"
     await users.ensure("user_1", "enterprise")
     assert await users.tier("user_1") == "enterprise"
+
+
+async def test_a_deleted_generation_s_previews_are_nobody_s_and_then_gone(
+    store: PreviewStore, database: Database
+) -> None:
+    kept = [make_record("preview_other", generation_id="gen_2"), make_record("preview_bob", user_id="bob")]
+    for record in (make_record("preview_a", state=State.STOPPED), make_record("preview_live"), *kept):
+        await store.insert(record)
+        await add_lines(database, record.id, 3)
+    assert await store.disown("gen_1", "user_1") == 2
+    assert [one.id for one in (await store.list_for_user("user_1"))[0]] == ["preview_other"]
+    assert (await store.latest("gen_1")) == replace(kept[1], created_at=(await _created(store, "preview_bob")))
+    # The row's user stays as the deletion has left it, whatever a preview that ends now writes.
+    await store.update(make_record("preview_live", state=State.STOPPED))
+    assert [one.id for one in (await store.list_for_user("user_1"))[0]] == ["preview_other"]
+    assert await store.delete_disowned() == 2
+    assert await store.delete_disowned() == 0
+    assert await count_lines(database) == 6
+    assert await store.get("preview_a") is None
+    assert await store.get("preview_other") is not None
+
+
+async def _created(store: PreviewStore, preview_id: str) -> datetime:
+    record = await store.get(preview_id)
+    assert record is not None
+    return record.created_at
+
+
+async def test_many_lines_are_deleted_in_short_transactions(store: PreviewStore, database: Database) -> None:
+    """Others' writes come in between: none waits for more than one part."""
+    await store.insert(make_record("preview_a", state=State.STOPPED))
+    await store.insert(make_record("preview_b", user_id="bob"))
+    await add_lines(database, "preview_a", 35_000)
+    await store.disown("gen_1", "user_1")
+    seen: list[int] = []
+    async with trio.open_nursery() as nursery:
+
+        async def write_beside() -> None:
+            for _ in range(3):
+                await store.update(make_record("preview_b", user_id="bob"))
+                seen.append(await count_lines(database))
+
+        nursery.start_soon(store.delete_disowned)
+        nursery.start_soon(write_beside)
+    assert all(before - after <= 10_000 for before, after in itertools.pairwise([35_000, *seen]))
+    assert seen[0] >= 15_000
+    assert await count_lines(database) == 0

@@ -340,7 +340,8 @@ TALKS_GARBAGE = "def started():\n    control.sendall(b'\\xff\\x00rea\\ndrained\\
 SENDS_DESCRIPTORS = """
 def started():
     files = [os.open('/dev/null', os.O_RDONLY) for _ in range(100)]
-    socket.send_fds(control, [b'ready\\n'], files)
+    try: socket.send_fds(control, [b'ready\\n'], files)
+    except OSError: control.sendall(b'ready\\n')
 """
 EXITS_BADLY = "def drained():\n    os._exit(7)\n"
 CRASHES = "def drained():\n    os.kill(os.getpid(), 9)\n"
@@ -351,10 +352,15 @@ async def test_whatever_a_program_says_on_its_channel_harms_itself_alone(rig: Ri
     preview = await rig.running(speaking("one", talk))
     held = len(open_descriptors())
     await reload(rig, speaking("two"))
-    await says(preview, "the old process drained in ")
+    # Where the kernel lets descriptors pass, who sends any is not listened to any more.
+    if talk is not SENDS_DESCRIPTORS:
+        await says(preview, "the old process drained in ")
     assert await body_of(preview) == "two"
     assert preview.record.state is State.RUNNING
-    assert len(open_descriptors()) <= held
+    with trio.fail_after(20):
+        # The old process may be on its way out still.
+        while len(open_descriptors()) > held:  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
 
 
 # Lets go of the socket when it may: until then it answers as well.

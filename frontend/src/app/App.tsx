@@ -217,5 +217,10 @@ function useSelection(projects: Projects): [string | null, (id: string) => void]
 }
 
 function fromAddress(): string | null {
-  return location.hash.startsWith("#/") ? decodeURIComponent(location.hash.slice(2)) : null;
+  if (!location.hash.startsWith("#/")) return null;
+  try {
+    return decodeURIComponent(location.hash.slice(2));
+  } catch {
+    return null; // half an escape: no address of ours
+  }
 }

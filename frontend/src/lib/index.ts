@@ -26,4 +26,4 @@ export type { ConnectionState } from "./stream/connection";
 export { PreviewTerminal, type PreviewTerminalProps } from "./terminal/PreviewTerminal";
 export type { ThemeChoice } from "./ui/theme";
 export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
-export { type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";
+export { type PreviewLog, type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";

@@ -5,6 +5,7 @@ import type { LogLine } from "./api/types";
 import { usePreviewClient } from "./context";
 import { LogSession, type LogSnapshot, openLogSession } from "./logs/session";
 import { isNote, type LogStore } from "./logs/store";
+import { plain } from "./logs/text";
 import { EVERYTHING, type LogFilter, LogView } from "./logs/view";
 
 export interface UsePreviewLogsOptions {
@@ -16,7 +17,16 @@ export interface UsePreviewLogsOptions {
   filter?: LogFilter;
 }
 
+/** A line as the original documents name its parts: `WARN` where the service says `WARNING`. */
+export interface PreviewLog extends Omit<LogLine, "level"> {
+  level: "DEBUG" | "INFO" | "WARN" | "ERROR";
+}
+
 export interface PreviewLogs extends LogSnapshot {
+  /** The same lines in the words of the original documents. */
+  logs: PreviewLog[];
+  /** Whether lines come as they are printed. */
+  isConnected: boolean;
   /** The newest lines, oldest first; renewed once per frame. */
   lines: readonly LogLine[];
   store: LogStore;
@@ -59,9 +69,12 @@ export function usePreviewLogs(generationId: string, options: UsePreviewLogsOpti
   const session = useLogSession(generationId, options);
   const snapshot = useLogSnapshot(session);
   const lines = useNewestLines(session.store, options.limit ?? 1_000, options.filter ?? EVERYTHING);
+  const logs = useMemo(() => lines.map(asPreviewLog), [lines]);
   return useMemo(
     () => ({
       ...snapshot,
+      logs,
+      isConnected: snapshot.connection.phase === "live",
       lines,
       store: session.store,
       session,
@@ -69,8 +82,12 @@ export function usePreviewLogs(generationId: string, options: UsePreviewLogsOpti
       clear: session.clear,
       loadOlder: session.loadOlder,
     }),
-    [snapshot, lines, session],
+    [snapshot, lines, logs, session],
   );
+}
+
+function asPreviewLog(line: LogLine): PreviewLog {
+  return { ...line, level: line.level === "WARNING" ? "WARN" : line.level, message: plain(line.message) };
 }
 
 function useNewestLines(store: LogStore, limit: number, filter: LogFilter): readonly LogLine[] {

@@ -9,6 +9,7 @@ import typer
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.options import JsonOption
 from preview.cli.terminal import print_json, progress
+from preview.env_file import find_env_file
 from preview.settings import load_settings
 from preview.storage import migrate
 
@@ -25,7 +26,7 @@ def upgrade(
 
     All of it happens, or nothing.
     """
-    settings = load_settings()
+    settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("upgrading…"):
         migrate.upgrade(settings.resolved_database_url, revision)
     _print_current(settings.resolved_database_url)
@@ -40,7 +41,7 @@ def downgrade(
 
     What has no place there is lost. Stop the service first.
     """
-    settings = load_settings()
+    settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("downgrading…"):
         migrate.downgrade(settings.resolved_database_url, revision)
     _print_current(settings.resolved_database_url)
@@ -49,7 +50,7 @@ def downgrade(
 @app.command()
 def current(as_json: JsonOption = False) -> None:
     """Show the revision that the database is at, and the newest."""
-    url = load_settings().resolved_database_url
+    url = load_settings(find_env_file()).resolved_database_url
     if as_json:
         print_json({"revision": migrate.current(url), "newest": migrate.head()})
     else:

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
 from preview.cli.overrides import overrides_from_options
-from preview.cli.terminal import clean, print_json, table_console
+from preview.cli.terminal import print_json, table_console
 from preview.detection import Server, ServiceNeed, StartPlan, Step, Variable, describe_plan, detect, shown_value
+from preview.visible import visible
 
 __all__ = ["app"]
 
@@ -47,7 +48,7 @@ def detect_command(
     console.print(_table(plan))
     for mark, style, sentences in (("-", "dim", plan.decisions), ("!", "yellow", plan.warnings)):
         for sentence in sentences:
-            console.print(Text(f"{mark} {clean(sentence)}", style=style), soft_wrap=True)
+            console.print(Text(f"{mark} {visible(sentence)}", style=style), soft_wrap=True)
 
 
 def _table(plan: StartPlan) -> Table:
@@ -55,7 +56,7 @@ def _table(plan: StartPlan) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, lines in _rows(plan):
-        table.add_row(name, Text(clean("\n".join(lines))))
+        table.add_row(name, Text(visible("\n".join(lines))))
     return table
 
 

@@ -13,7 +13,7 @@ from preview.cli.check import Check, Result
 from preview.cli.checks import run_checks
 from preview.cli.exits import ExitCode
 from preview.cli.options import JsonOption
-from preview.cli.terminal import paint, print_json, progress, wants_colour
+from preview.cli.terminal import paint, print_json, progress, show, wants_colour
 from preview.settings import load_settings
 
 __all__ = ["app"]
@@ -54,7 +54,7 @@ def _print(checks: Sequence[Check], *, colour: bool) -> None:
         if check.section != section:
             print(("\n" if section else "") + (paint(check.section, "1") if colour else check.section))
             section = check.section
-        print(_text(check, width, colour=colour))
+        show(_text(check, width, colour=colour))
 
 
 def _text(check: Check, width: int, *, colour: bool) -> str:

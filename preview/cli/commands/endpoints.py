@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
-from preview.cli.terminal import clean, print_json, say, table_console
+from preview.cli.terminal import print_json, say, table_console
 from preview.detection import read_endpoints
 from preview.endpoints import Endpoint, Extraction
+from preview.visible import visible
 
 __all__ = ["app"]
 
@@ -33,7 +34,7 @@ def endpoints(directory: DirectoryArgument, as_json: JsonOption = False) -> None
     else:
         say("No endpoints found; `preview detect DIR` says what the project is taken for.")
     for file, reason in found.skipped.items():
-        say(clean(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
+        say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
     if not found.complete:
         say("The project is larger than what is read of one: there may be more endpoints.")
 
@@ -74,8 +75,8 @@ def _table(found: tuple[Endpoint, ...]) -> Table:
         where = f"{one.file}:{one.line}" if one.file else ""
         table.add_row(
             Text(one.method, style=_STYLES.get(one.method, "")),
-            Text(clean(one.path)),
-            Text(clean(one.summary)),
-            Text(clean(where), style="dim"),
+            Text(visible(one.path)),
+            Text(visible(one.summary)),
+            Text(visible(where), style="dim"),
         )
     return table

@@ -12,7 +12,7 @@ from preview.cli.exits import ApiRefused
 from preview.cli.last_lines import say_last_lines
 from preview.cli.options import AppOption, CaOption, CommandOption, EnvOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.overrides import start_body
-from preview.cli.terminal import print_json, progress, say
+from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
 from preview.isolation import Network
 
@@ -50,7 +50,7 @@ def launch(
     if as_json:
         print_json(instance)
         return
-    print(f"{instance['id']} {instance['status']} at {instance['base_url']}")
+    show(f"{instance['id']} {instance['status']} at {instance['base_url']}")
     if instance["status"] == "starting":
         say(f"watch it: preview logs {generation} -f")
 

@@ -11,10 +11,11 @@ from httpx2 import ServerSentEvent
 
 from preview.cli.client import open_api
 from preview.cli.exits import ExitCode
-from preview.cli.lines import LinePrinter
+from preview.cli.lines import LinePrinter, columns_of
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.stream import LogReader, shown_line
 from preview.cli.terminal import print_json, wants_colour
+from preview.visible import visible
 
 __all__ = ["app"]
 
@@ -27,7 +28,8 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the preview is over.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
     level: Annotated[
-        str | None, typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING or ERROR.")
+        str | None,
+        typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING (or WARN) or ERROR."),
     ] = None,
     source: Annotated[
         str | None,
@@ -49,7 +51,7 @@ def logs(
 
     Lines come in order and once, also over lost connections. With --json each event is one JSON object on its line.
     """
-    show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout)))
+    show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
     words = {"level": level, "source": source, "q": grep, "request_id": request}
     chosen = {name: word for name, word in words.items() if word is not None}
     with open_api(url, ca) as api:
@@ -75,6 +77,6 @@ def _shower(printer: LinePrinter) -> Callable[[ServerSentEvent], None]:
             print(printer.text(shown_line(event)), flush=True)
         elif event.event == "gap":
             data: Any = event.json()
-            print(printer.note(f"… lines {data['first']} to {data['last']} are gone ({data['reason']}) …"))
+            print(printer.note(f"… lines {data['first']} to {data['last']} are gone ({visible(data['reason'])}) …"))
 
     return show

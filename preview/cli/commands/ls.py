@@ -11,7 +11,8 @@ from rich.text import Text
 
 from preview.cli.client import Api, open_api
 from preview.cli.options import CaOption, JsonOption, UrlOption
-from preview.cli.terminal import clean, print_json, say, table_console
+from preview.cli.terminal import print_json, say, table_console
+from preview.visible import visible
 
 __all__ = ["app"]
 
@@ -67,7 +68,7 @@ def _table(previews: list[dict[str, Any]]) -> Table:
             Text(state, style=_STYLES.get(state, "")),
             Text((preview.get("base_url") or "") if state in {"starting", "running"} else ""),
             Text(_age((now - datetime.fromisoformat(preview["created_at"])).total_seconds())),
-            Text(clean(preview.get("reason") or "")),
+            Text(visible(preview.get("reason") or "")),
         )
     return table
 

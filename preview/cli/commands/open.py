@@ -9,7 +9,7 @@ import typer
 from preview.cli.client import generation_path, open_api
 from preview.cli.exits import UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import print_json
+from preview.cli.terminal import print_json, show
 from preview.quoting import quoted
 
 __all__ = ["app"]
@@ -39,7 +39,7 @@ def open_(
     if as_json:
         print_json(made)
         return
-    print(made["url"])
+    show(made["url"])
     if not only_print:
         # Without one (a server, a container) the link is there to be carried to one.
         typer.launch(made["url"])

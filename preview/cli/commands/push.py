@@ -9,7 +9,7 @@ import typer
 from preview.cli.client import open_api
 from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
 from preview.cli.packing import packed
-from preview.cli.terminal import print_json, progress, say
+from preview.cli.terminal import print_json, progress, say, show
 
 __all__ = ["app"]
 
@@ -45,5 +45,5 @@ def push(
     if as_json:
         print_json(generation)
         return
-    print(generation["id"])
+    show(generation["id"])
     say(f"{generation['file_count']} files, {generation['size_bytes']} bytes; next: preview launch {generation['id']}")

@@ -17,6 +17,7 @@ from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOpt
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
 from preview.quoting import quoted
+from preview.visible import visible
 
 __all__ = ["app"]
 
@@ -97,11 +98,29 @@ def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> 
         say(f"`preview logs {generation} --request {answer['request_id']}` shows what was printed for it")
     body = answer["body"]
     if answer.get("encoding") == "base64":
-        sys.stdout.buffer.write(base64.b64decode(body))
-        sys.stdout.flush()
+        _print_bytes(base64.b64decode(body))
         return
     if body:
-        print(_indented(body) if sys.stdout.isatty() else body)
+        _print_body(body)
+
+
+def _print_bytes(body: bytes) -> None:
+    """As they came; a terminal gets them only where they are text without what would act on it."""
+    if sys.stdout.isatty():
+        print(visible(body.decode("utf-8", "replace").replace("\r\n", "\n")))
+        return
+    sys.stdout.buffer.write(body)
+    sys.stdout.flush()
+
+
+def _print_body(body: str) -> None:
+    """On a terminal indented, with escapes for what would act on it; elsewhere as it came."""
+    if not sys.stdout.isatty():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(f"{body}\n".encode("utf-8", "surrogatepass"))
+        sys.stdout.flush()
+        return
+    print(visible(_indented(body).replace("\r\n", "\n")))
 
 
 def _numbers(first: int, last: int) -> str:
@@ -111,7 +130,7 @@ def _numbers(first: int, last: int) -> str:
 def _indented(body: str) -> str:
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
 
 

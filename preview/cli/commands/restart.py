@@ -10,7 +10,7 @@ from preview.cli.client import generation_path, open_api
 from preview.cli.exits import ApiRefused
 from preview.cli.last_lines import say_last_lines
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import print_json, progress
+from preview.cli.terminal import print_json, progress, show
 from preview.cli.tokens import TokenFile
 
 __all__ = ["app"]
@@ -50,4 +50,4 @@ def restart(
     if as_json:
         print_json(instance)
     else:
-        print(f"{instance['id']} {instance['status']} at {instance['base_url']}")
+        show(f"{instance['id']} {instance['status']} at {instance['base_url']}")

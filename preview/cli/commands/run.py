@@ -20,15 +20,17 @@ from preview.cli.confinement import (
     wanted_network,
 )
 from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.env_file import settings_line, warn_of_skipped
 from preview.cli.exits import CommandFailed
 from preview.cli.hosting import configure_logging, run_async
 from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
 from preview.cli.overrides import overrides_from_options
 from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
-from preview.cli.terminal import wants_colour
+from preview.cli.terminal import say, wants_colour
+from preview.env_file import EnvFile, find_env_file_beside
 from preview.private import make_private_folder
-from preview.settings import Settings, load_settings
+from preview.settings import Settings, load_settings, settings_in, variable_of
 
 __all__ = ["app"]
 
@@ -66,24 +68,28 @@ def run(
     overrides = overrides_from_options(chosen_app, command, env, wanted_network(network, loopback_port))
     # What the service has to say to an operator would only disturb the preview's own output.
     configure_logging("ERROR", "console")
-    with hold_first_free_slot(_data_folder() / "run") as slot:
+    file = find_env_file_beside(folder)
+    warn_of_skipped(file)
+    with hold_first_free_slot(_data_folder(file) / "run") as slot:
         # The server owns the descriptor from here on.
         bind = f"fd://{_listen(port).detach()}"
         story = _story(as_json)
-        settings = _own_settings(slot, held, is_watched=watch)
+        settings = _own_settings(slot, held, file, is_watched=watch)
+        if (settings_from := settings_line(file)) is not None:
+            say(f"preview: settings from {settings_from}")
         code = run_async(
             partial(run_folder, settings, folder, bind=bind, story=story, overrides=overrides, is_watched=watch)
         )
     raise typer.Exit(code)
 
 
-def _data_folder() -> Path:
+def _data_folder(file: EnvFile | None) -> Path:
     """The operator's, made and closed to others where need be.
 
     Raises:
         CommandFailed: It cannot be made.
     """
-    data_dir = load_settings().data_dir
+    data_dir = load_settings(file).data_dir
     try:
         make_private_folder(data_dir)
     except OSError as error:
@@ -93,15 +99,17 @@ def _data_folder() -> Path:
     return data_dir
 
 
-def _own_settings(slot: Path, held: Mapping[str, object], *, is_watched: bool) -> Settings:
+def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
     """The operator's settings, on a data folder of its own: SQLite, a secret of its own, one user."""
-    life_s = {} if "PREVIEW_MAX_UPTIME" in os.environ else {"max_uptime_s": _LIFE_S}
+    given = os.environ.keys() | {variable_of(name) for name in settings_in(file)}
+    life_s = {} if "PREVIEW_MAX_UPTIME" in given else {"max_uptime_s": _LIFE_S}
     # One launch has nothing to gain from a template; with each saved file comes another start.
-    templates = {} if "PREVIEW_WARM_TEMPLATES" in os.environ else {"warm_templates": int(is_watched)}
+    templates = {} if "PREVIEW_WARM_TEMPLATES" in given else {"warm_templates": int(is_watched)}
     # It has what it launches.
-    spares = {} if "PREVIEW_SPARES" in os.environ else {"spares": 0}
-    inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in os.environ else {"inactive_timeout_s": _LIFE_S}
+    spares = {} if "PREVIEW_SPARES" in given else {"spares": 0}
+    inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in given else {"inactive_timeout_s": _LIFE_S}
     return load_settings(
+        file,
         data_dir=slot,
         database_url=None,
         jwt_secret=None,

@@ -13,11 +13,13 @@ import typer
 
 from preview.cli.confinement import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.cli.data_folder import hold_data_folder
+from preview.cli.env_file import settings_line, warn_of_skipped
 from preview.cli.exits import ExitCode
 from preview.cli.hosting import Host, configure_logging, open_host, run_async
 from preview.cli.options import JsonOption
 from preview.cli.signals import hurried_by_signals
 from preview.cli.terminal import paint, print_json, say, wants_colour
+from preview.env_file import find_env_file
 from preview.settings import Settings, load_settings
 
 __all__ = ["app"]
@@ -49,36 +51,43 @@ def serve(
     At the first signal streams end, previews stop, and the exit code is 0; a second signal hurries.
     """
     given = {name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None}
-    settings = load_settings(**confinement(network, loopback_port, isolation), **given)
+    file = find_env_file()
+    warn_of_skipped(file)
+    settings = load_settings(file, **confinement(network, loopback_port, isolation), **given)
     configure_logging(settings.service_log_level, settings.service_log_format)
     with hold_data_folder(settings.data_dir):
-        code = run_async(partial(_serve, settings, bind, config, open_browser, as_json))
+        code = run_async(partial(_serve, settings, bind, config, open_browser, as_json, settings_line(file)))
     raise typer.Exit(code)
 
 
 async def _serve(
-    settings: Settings, bind: str | None, config_file: Path | None, open_browser: bool, as_json: bool
+    settings: Settings,
+    bind: str | None,
+    config_file: Path | None,
+    open_browser: bool,
+    as_json: bool,
+    settings_from: str | None,
 ) -> ExitCode:
     """Serve until a signal; ``INTERRUPTED`` if a second one cut the ending short. Cancellation: as ``open_host``."""
     end = trio.Event()
     # From here on no signal is lost: one that comes while the service starts ends it just after.
     async with hurried_by_signals(end.set):
         async with open_host(settings, bind=bind, config_file=config_file) as host:
-            _announce(host, open_browser=open_browser, as_json=as_json)
+            _announce(host, open_browser=open_browser, as_json=as_json, settings_from=settings_from)
             await end.wait()
             say("stopping…")
         return ExitCode.OK
     return ExitCode.INTERRUPTED
 
 
-def _announce(host: Host, *, open_browser: bool, as_json: bool) -> None:
+def _announce(host: Host, *, open_browser: bool, as_json: bool, settings_from: str | None) -> None:
     link = host.login_link()
     if as_json:
-        print_json({"url": host.url, "login": link})
+        print_json({"url": host.url, "login": link} | ({"settings": settings_from} if settings_from else {}))
     else:
         bold = partial(paint, style="1") if wants_colour(sys.stdout) else str
-        print(
-            f"\n  Service  {bold(host.url)}\n  Page     {bold(link)}  (one-time link)\n  Stop     Ctrl-C\n", flush=True
-        )
+        rows = [("Service", bold(host.url)), ("Page", f"{bold(link)}  (one-time link)"), ("Stop", "Ctrl-C")]
+        rows += [("Settings", f"from {settings_from}")] if settings_from else []
+        print("\n".join(["", *(f"  {name:<8} {value}" for name, value in rows), ""]), flush=True)
     if open_browser:
         webbrowser.open(link)

@@ -11,7 +11,7 @@ import typer
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import print_json, say
+from preview.cli.terminal import print_json, say, show
 from preview.clock import utc_now
 
 __all__ = ["app"]
@@ -56,7 +56,7 @@ def share(
     if as_json:
         print_json(made)
     else:
-        print(f"{made['url']}\n{made['id']}, good until {made['expires_at']} or the preview's end")
+        show(f"{made['url']}\n{made['id']}, good until {made['expires_at']} or the preview's end")
         if expires is not None and _is_shorter(made["expires_at"], expires):
             say("the service lets no link live as long as you asked")
         _say_where(made["url"])
@@ -76,7 +76,7 @@ def _say_where(address: str) -> None:
 def _revoke(api: Api, generation: str, share_id: str) -> None:
     rest = "/preview/access" if share_id == "all" else f"/preview/share/{quote(share_id, safe='')}"
     api.call("DELETE", generation_path(generation, rest))
-    print("all access is taken back" if share_id == "all" else f"{share_id} is revoked")
+    show("all access is taken back" if share_id == "all" else f"{share_id} is revoked")
 
 
 def _access(api: Api, generation: str, public: bool | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _access(api: Api, generation: str, public: bool | None) -> dict[str, Any]:
 
 def _print_access(shown: dict[str, Any]) -> None:
     who = "anybody who knows the address" if shown["public"] else "its owner, and whoever has a link"
-    print(f"{shown['address']} is open to {who}")
+    show(f"{shown['address']} is open to {who}")
     _say_where(shown["address"])
     for one in shown["shares"]:
-        print(f"{one['id']}  until {one['expires_at']}  {one['url']}")
+        show(f"{one['id']}  until {one['expires_at']}  {one['url']}")

@@ -6,7 +6,7 @@ import typer
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import print_json, progress
+from preview.cli.terminal import print_json, progress, show
 
 __all__ = ["app"]
 
@@ -26,4 +26,4 @@ def stop(
     if as_json:
         print_json({"generation_id": generation, "status": "stopped"})
     else:
-        print(f"{generation} stopped; its processes, port and files are gone")
+        show(f"{generation} stopped; its processes, port and files are gone")

@@ -10,6 +10,7 @@ from preview.auth import issue_token, load_or_create_secret
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.options import JsonOption
 from preview.cli.terminal import print_json
+from preview.env_file import find_env_file
 from preview.ids import is_valid_id
 from preview.quoting import quoted
 from preview.settings import load_settings
@@ -34,7 +35,7 @@ def token(
 
     It is signed with the data folder's secret, so it works for the service that runs on that folder.
     """
-    settings = load_settings()
+    settings = load_settings(find_env_file())
     if not is_valid_id(user):
         raise UsageMistake(f"{quoted(user)} cannot be a user's id; use letters, digits, '.', '_', ':' and '-'.")
     if tier is not None and tier not in _TIERS:

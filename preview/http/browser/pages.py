@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from hashlib import sha256
 from html import escape
 
+from preview.escapes import without_colours
 from preview.http.contracts import v1
 from preview.http.errors import Problem
-from preview.logs.sanitise import without_colours
 from preview.proxy.admission import Fields, OwnAnswer, RequestHead
 
 __all__ = ["Field", "empty_answer", "error_answer", "is_navigation", "json_answer", "redirect_answer", "waiting_page"]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from preview.clock import rfc3339_ms
+from preview.escapes import without_escapes
 from preview.http.contracts.facts import Json
 from preview.logs import Contract, LookedAt
 
 __all__ = ["log_page"]
 
 
-def log_page(page: LookedAt, contract: Contract, *, following: str | None, previous: str | None) -> Json:
+def log_page(page: LookedAt, contract: Contract, *, colours: bool, following: str | None, previous: str | None) -> Json:
     """Lines in the words of the stream, what is missing among them, and where to go on.
 
     Args:
         page: What was found.
         contract: In whose words.
+        colours: Whether messages keep their escape sequences.
         following: Address of the lines behind these; None where there will never be any.
         previous: Address of the lines before these; None where there are none.
     """
@@ -26,7 +28,7 @@ def log_page(page: LookedAt, contract: Contract, *, following: str | None, previ
                 "timestamp": rfc3339_ms(line.timestamp_ms),
                 "level": line.level.word(contract),
                 "source": line.source.word(contract),
-                "message": line.message,
+                "message": line.message if colours else without_escapes(line.message),
             }
             | ({} if line.request_id is None else {request_id: line.request_id})
             for line in page.lines

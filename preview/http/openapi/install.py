@@ -8,9 +8,9 @@ from pathlib import Path
 from quart import Quart, Response, render_template_string, send_from_directory
 from quart_schema import APIKeySecurityScheme, HttpSecurityScheme, Info, QuartSchema
 
-from preview.http.handlers import PAGE_POLICY
 from preview.http.openapi.page import operations_of
 from preview.http.openapi.provider import Provider
+from preview.http.page_policy import new_nonce, page_policy
 from preview.proxy.headers import SERVICE_COOKIE
 
 __all__ = ["install_openapi"]
@@ -45,8 +45,10 @@ def install_openapi(app: Quart) -> None:
     async def docs() -> Response:
         """The API, readable."""
         document = schema.openapi_provider.schema()
-        html = await render_template_string(_TEMPLATE, info=document["info"], groups=operations_of(document))
-        return Response(html, headers={"Content-Security-Policy": PAGE_POLICY}, content_type="text/html; charset=utf-8")
+        nonce, groups = new_nonce(), operations_of(document)
+        html = await render_template_string(_TEMPLATE, info=document["info"], groups=groups, nonce=nonce)
+        headers = {"Content-Security-Policy": page_policy(nonce)}
+        return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 
     async def docs_style() -> Response:
         """The style of that page."""

@@ -29,6 +29,9 @@ _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
 # They take an archive, too.
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
 # What reading a body may end in: it trickles, is too long, or says that it is something else.
+_FORM_NOTE = (
+    "With a bearer token, JSON that is called `application/x-www-form-urlencoded` (as `curl -d` does) is read as JSON."
+)
 _OF_BODIES = (408, 413, 415)
 # Any address: a request that contradicts itself, is for another host, or comes when the machine is short of something.
 _EVERYWHERE = (errors.InvalidRequest, errors.HostNotAllowed, errors.ServiceShort)
@@ -109,7 +112,11 @@ def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> 
                 },
             }
         }
-    return {"content": content, "required": any(one.is_required() for one in operation.body.model_fields.values())}
+    return {
+        "description": _FORM_NOTE,
+        "content": content,
+        "required": any(one.is_required() for one in operation.body.model_fields.values()),
+    }
 
 
 def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from preview.errors import AlreadyRunning, NoActivePreview
+from preview.errors import AlreadyRunning
 from preview.generations import GenerationLibrary
 from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import backend
@@ -51,8 +49,8 @@ def generation_routes() -> Blueprint:
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(generation_id: str) -> Response:
-        """Delete a generation; stop its preview first."""
-        await own_generation(generation_id)
+        """Delete a generation, its previews and their logs; stop its preview first."""
+        identity, _ = await own_generation(generation_id)
         library, active = _library(), backend().previews.active(generation_id)
         if active is not None:
             raise AlreadyRunning(
@@ -61,10 +59,7 @@ def generation_routes() -> Blueprint:
                 generation_id=generation_id,
             )
         await library.delete(generation_id)
-        if backend().previews.active(generation_id) is not None:
-            # Launched since the look above: nobody could reach it any more, so nobody could stop it.
-            with suppress(NoActivePreview):
-                await backend().previews.stop(generation_id)
+        await backend().previews.forget(generation_id, identity.user.id)
         return no_content()
 
     return routes

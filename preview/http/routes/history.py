@@ -45,11 +45,10 @@ def history_routes(contract: Contract) -> Blueprint:
         resources = request_resources()
         resources.enter_context(backend().slots.hold(identity.user.id))
         export = EXPORTS[kind]
-        colours = export.colours if query.ansi is None else query.ansi == "keep"
         body = ExportBody(
             backend().previews.look_back(record),
             kind,
-            ExportStyle(contract, colours),
+            ExportStyle(contract, query.colours),
             asked=_range(query),
             chosen=query.filter,
             whole=query.limit is None,
@@ -86,14 +85,14 @@ async def _page(contract: Contract, record: PreviewRecord, query: HistoryQuery) 
         following = _address(query, record, after=page.last)
     if page.first > page.first_kept > 0:
         previous = _address(query, record, before=page.first)
-    shown = log_page(page, contract, following=following, previous=previous)
+    shown = log_page(page, contract, colours=query.colours, following=following, previous=previous)
     return json_answer(shown, headers={"Vary": "Accept"})
 
 
 def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
     """The same question at another place; the preview stays the same, whatever is launched meanwhile."""
     kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
-    kept |= {"limit": None if query.limit is None else str(query.limit)}
+    kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
     words = {name: value for name, value in kept.items() if value is not None}
     return f"{link(request.path)}?{urlencode({'preview_id': record.id} | place | words)}"
 

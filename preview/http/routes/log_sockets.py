@@ -47,7 +47,7 @@ def log_socket_routes(contract: Contract) -> Blueprint:
             watched = held.enter_context(watching(watcher, after=after, tail=tail))
             body = LogStreamBody(
                 watched.receiver,
-                encoding=Encoding(contract, Format.NDJSON, query.filter),
+                encoding=Encoding(contract, Format.NDJSON, query.filter, query.colours),
                 waits=backend().waits,
                 preview_id=watcher.record.id,
                 expires_at=watcher.expires_at,

@@ -51,7 +51,7 @@ def log_routes(contract: Contract) -> Blueprint:
         if after is not None and await backend().previews.has_all(watcher.record, after):
             # It has all there will ever be: this stops a browser from coming back.
             return no_content(_HEADERS)
-        encoding = Encoding(contract, _accepted_format(), query.filter)
+        encoding = Encoding(contract, _accepted_format(), query.filter, query.colours)
         if request.method == "HEAD":
             return _stream_response(b"", encoding.format)
         request_resources().enter_context(one_stream(watcher))

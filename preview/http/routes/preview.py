@@ -12,13 +12,13 @@ from quart import Blueprint, Response, request
 
 from preview.auth import Identity
 from preview.detection import Overrides, overrides_from_request
-from preview.errors import InvalidRequest, ProjectMismatch
+from preview.errors import Forbidden, InvalidRequest, ProjectMismatch
 from preview.generations import Generation
 from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import backend
 from preview.http.bodies import PlanLaunchBody, V1LaunchBody
 from preview.http.contracts import VIEWS, Facts
-from preview.http.identity import own_generation
+from preview.http.identity import own_generation, owned_by, require_identity
 from preview.http.reading import preferred_wait_s, read_json
 from preview.logs import Contract
 from preview.quoting import quoted
@@ -68,7 +68,7 @@ def preview_routes(contract: Contract) -> Blueprint:
 
         Answers when its processes are gone, its port is free and its files are removed.
         """
-        await own_generation(generation_id)
+        await _own_to_stop(generation_id)
         # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
         shown = view.stopped(await backend().previews.stop(generation_id))
         return no_content() if shown is None else json_answer(shown)
@@ -95,6 +95,19 @@ def preview_routes(contract: Contract) -> Blueprint:
         return json_answer(view.config(service.settings, tier, None if active is None else active.record))
 
     return routes
+
+
+async def _own_to_stop(generation_id: str) -> None:
+    """As ``own_generation``, without the database where a preview lives: it must be stopped while that is away.
+
+    A preview's user is its generation's: nobody else may launch it.
+    """
+    identity = await require_identity()
+    active = backend().previews.active(generation_id)
+    if active is None:
+        await owned_by(identity.user.id, generation_id)
+    elif active.record.user_id != identity.user.id:
+        raise Forbidden("This generation belongs to somebody else.")
 
 
 async def answer_launch(launched: Launched, contract: Contract) -> Response:

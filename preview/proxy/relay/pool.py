@@ -22,6 +22,9 @@ _FRESH_S = 1.0
 # A page opens six; a load test, or many visitors, some dozens.
 _MAX_IDLE_EACH = 64
 _MAX_IDLE = 512
+# Of connect(2), asked once more.
+_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_CONNECTED = frozenset({0, errno.EISCONN})
 
 Address = tuple[str, int]
 Key = tuple[str, int]
@@ -153,14 +156,13 @@ async def connect(address: Address, key: Key) -> Upstream:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        error = sock.connect_ex(address)
-        if error == errno.EINPROGRESS:
+        # Asked again after each wake-up, which is a hint only (see ``descriptors``); SO_ERROR is 0 while it connects.
+        while (error := sock.connect_ex(address)) in _CONNECTING:
             await trio.lowlevel.wait_writable(sock)
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except BaseException:
         sock.close()
         raise
-    if error:
+    if error not in _CONNECTED:
         sock.close()
         raise Refused(error)
     return Upstream(sock, key)

@@ -13,6 +13,7 @@ import trio
 from preview.runtime import proctree
 from preview.runtime.cgroups import files
 from preview.runtime.interface import Excess
+from preview.runtime.verified import NotVerified, OpenProcess
 
 __all__ = ["CPU_PERIOD_US", "Cgroup", "GroupLimits", "GroupUsage", "cpu_quota_us", "enter_prefix", "remove_groups"]
 
@@ -129,6 +130,21 @@ class Cgroup(ABC):
     def entry_files(self) -> tuple[str, ...]:
         """Where a starting process writes "0" to enter, in each of them; see ``enter_prefix``."""
         return tuple(f"{directory}/cgroup.procs" for directory in self._directories)
+
+    def enter(self, process: OpenProcess) -> None:
+        """Put a process into the group. Blocks until the kernel has done so.
+
+        Nobody uses the process's number again meanwhile: for that all others would have to be used within the
+        milliseconds that this takes, 4 million (pid_max), of which a group gets some hundred.
+
+        Raises:
+            NotVerified: It has ended.
+            OSError: The kernel refuses.
+        """
+        for name in self.entry_files:
+            if process.has_ended:
+                raise NotVerified("it ended before it was set up")
+            files.write(name, str(process.pid))
 
     @abstractmethod
     def apply(self) -> None:

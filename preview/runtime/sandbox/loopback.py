@@ -7,7 +7,6 @@ what else a hostile program hands out is closed.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +15,9 @@ from functools import partial
 import structlog
 import trio
 
+from preview.descriptors import wait_readable
 from preview.runtime.beside import beside
+from preview.runtime.inbound import close_inbound, discard
 from preview.runtime.sandbox.relay import carry_all
 
 __all__ = ["open_loopback"]
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 # Two addresses for each port.
 _MOST_SOCKETS = 128
+# include/net/scm.h, SCM_MAX_FD: the most that one message brings. With less room the kernel would close what is beyond,
+# here and now, which may take as long as the sender likes (see ``inbound``).
+_MOST_DESCRIPTORS = 253
 # More than a pool of database connections holds.
 _MOST_CONNECTIONS = 100
 # Between two connections: 500 a second, more than a program without a pool makes, and no load for the service.
@@ -44,19 +48,24 @@ async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | N
         yield None
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, theirs:
-        async with beside(partial(_serve, ours, frozenset(ports))):
-            yield theirs
+    ours.setblocking(False)
+    with theirs:
+        try:
+            async with beside(partial(_serve, ours, frozenset(ports))):
+                yield theirs
+        finally:
+            close_inbound(ours)
 
 
 async def _serve(ours: socket.socket, ports: frozenset[int]) -> None:
-    ours.setblocking(False)
-    await trio.lowlevel.wait_readable(ours)
+    # A wake-up for nothing would be taken for the sandbox's end: BlockingIOError is an OSError.
+    await wait_readable(ours.fileno())
     try:
-        # Beyond the most the kernel closes them.
-        _data, descriptors, _flags, _address = socket.recv_fds(ours, 1, _MOST_SOCKETS, socket.MSG_CMSG_CLOEXEC)
+        received = socket.recv_fds(ours, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)[1]
     except OSError:  # it ended before it had any
         return
+    descriptors, beyond = received[:_MOST_SOCKETS], received[_MOST_SOCKETS:]
+    discard(beyond)
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
     async with trio.open_nursery() as nursery:
         # First all, then whatever is awaited: a cancellation must not find some of them still without an owner.
@@ -70,7 +79,7 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
     try:
         listener = socket.socket(fileno=descriptor)
     except OSError:  # no socket at all
-        os.close(descriptor)
+        discard([descriptor])
         return None
     try:
         if listener.family in _FAMILIES and listener.type == socket.SOCK_STREAM:
@@ -79,5 +88,5 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
                 return listener, port
     except OSError as error:
         log.warning("a preview handed out a socket that cannot be asked", error=str(error))
-    listener.close()
+    discard([listener.detach()])
     return None

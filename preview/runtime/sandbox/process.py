@@ -147,8 +147,7 @@ class SandboxedProcess(TreeProcess):
         if application is None:
             self._signal_group(signal.SIGTERM)
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(os.getpgid(application), signal.SIGTERM)
+        proctree.ask_group_to_end(application)
 
     def _read_exit(self, code: int) -> Exit:
         """Bubblewrap tells of a signal as shells do: 128 and its number (bwrap(1), Exit status)."""

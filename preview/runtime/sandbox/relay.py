@@ -11,6 +11,8 @@ from functools import partial
 import structlog
 import trio
 
+from preview.runtime.inbound import without_linger
+
 __all__ = ["carry_all"]
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,8 @@ async def carry_all(
                     log.warning("a preview's connection was not taken", error=str(error))
                     await trio.sleep(_PAUSE_S)
                     continue
+                # What it has from its listening socket, which may be a preview's: its close could wait for that.
+                without_linger(connection.fileno())
                 release = partial(limiter.release_on_behalf_of, place)
                 nursery.start_soon(_carry, trio.SocketStream(connection), connect, release)
                 await trio.sleep(pace_s)

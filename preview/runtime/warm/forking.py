@@ -7,29 +7,31 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import trio
 
+from preview.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
+from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
 from preview.runtime.proctree import MARKER
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.runtime import owned
+from preview.runtime.verified import NotVerified, OpenProcess
 from preview.runtime.warm.held_in import find_fault
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.mounts import detached_mount
+from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.process import Fork, ForkedProcess, has_ended, kill_by, pid_of
+from preview.runtime.warm.process import Fork, ForkedProcess
 from preview.runtime.warm.template_process import NoTemplate, Template
 
 __all__ = [
     "ForkRequest",
     "NotForked",
     "as_not_forked",
-    "enter_group",
-    "expect_process",
+    "expect_word",
     "program_order",
     "request_fork",
     "sockets_of",
@@ -77,13 +79,13 @@ class ForkRequest:
             raise
         self._unread = self._held.enter_context(ExitStack())
         self._unread.callback(os.close, self._output)
-        # Pidfds of its first process and of the application-to-be, once it is held in.
-        self._both: tuple[int, int] | None = None
+        # Its first process and the application-to-be, once it is held in.
+        self._both: tuple[OpenProcess, OpenProcess] | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether one of its processes is gone, by whatever has ended it, once it was held in."""
-        return self._both is not None and any(map(has_ended, self._both))
+        return self._both is not None and any(one.has_ended for one in self._both)
 
     async def wait_ended(self) -> None:
         """Wait until one of its processes is gone, once it was held in. Cancellation: nothing changes.
@@ -95,17 +97,11 @@ class ForkRequest:
         assert both is not None, "it has entered"  # noqa: S101
         with ExitStack() as closing:
             # Its own: whoever is given the processes closes the others.
-            mine = []
-            for one in both:
-                mine.append(os.dup(one))
-                closing.callback(os.close, mine[-1])
+            mine = [closing.enter_context(waited_on(os.dup(one.fileno()))) for one in both]
             async with trio.open_nursery() as nursery:
 
                 async def wait(one: int) -> None:
-                    # What had this number before may wake it: a descriptor whose file is open elsewhere stays in an
-                    # epoll set when it is closed (epoll(7)).
-                    while not has_ended(one):
-                        await trio.lowlevel.wait_readable(one)
+                    await wait_readable(one)
                     nursery.cancel_scope.cancel()
 
                 for one in mine:
@@ -128,16 +124,22 @@ class ForkRequest:
         Cancellation: what was begun ends with ``close``.
         """
         with as_not_forked("the template"), trio.fail_after(_PATIENCE_S):
-            first = await expect_process(self.ours, b"here")
-            self._held.callback(os.close, first)
-            self._held.callback(kill_by, first)
+            sender = await expect_word(self.ours, b"here")
+            origin, uid = self._template.origin, self._uid_of(spec)
+            first = origin.claim_first(sender, uid=uid, own_user=self._own_user)
+            # From here on, and not before, it may be moved and killed.
+            self._held.callback(first.close)
+            self._held.callback(first.kill)
             if group is not None:
-                await trio.to_thread.run_sync(partial(enter_group, group, first))
+                await trio.to_thread.run_sync(group.enter, first)
             await send(self.ours, b"in")
-            application = await expect_process(self.ours, b"app")
-            self._held.callback(os.close, application)
-            _check_held_in(self._template, spec, first, application, own_user=self._own_user)
+            application = claim_application(await expect_word(self.ours, b"app"), first, group)
+            self._held.callback(application.close)
+            _check_held_in(first, application, uid=uid, outside=origin.outside)
             self._both = first, application
+
+    def _uid_of(self, spec: ProcessSpec) -> int:
+        return FIRST_UID + spec.slot if self._own_user else os.geteuid()
 
     async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
         """Let it run the specification's launcher.
@@ -164,14 +166,14 @@ class ForkRequest:
         first, application = self._both
         with memory_file(json.dumps(program_order(spec, parks=parks)).encode()) as program:
             await send(self.ours, b"go", (program, *(one.fileno() for one in sockets_of(spec).values())))
-        own = self.ours.dup()
-        self._held.callback(own.close)
+        own = socket.socket(fileno=self.ours.detach())
+        self._held.callback(close_inbound, own)
         out = trio.lowlevel.FdStream(self._output)
         # From here on the stream closes it.
         self._unread.pop_all()
         process = ForkedProcess(Fork(first, application, own), out, spec, group)
+        # From here on all of it is the process's.
         self._held.pop_all()
-        self.ours.close()
         return process
 
 
@@ -227,24 +229,22 @@ def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
     except (NoTemplate, PacketsEnded) as error:
         why = str(error) or "the fork ended before it was set up"
         raise NotForked(why, is_its_fault=is_its_fault) from None
+    except NotVerified as error:
+        raise NotForked(str(error), is_its_fault=is_its_fault) from None
     except OSError as error:
         why = f"{error.strerror or error} ({error.filename})" if error.filename else error.strerror or str(error)
         raise NotForked(why, is_its_fault=False) from error
 
 
-def _check_held_in(template: Template, spec: ProcessSpec, first: int, application: int, *, own_user: bool) -> None:
-    pids = pid_of(first), pid_of(application)
-    uid = FIRST_UID + spec.slot if own_user else os.geteuid()
-    fault = None
-    # A program may have ended by now.
-    if pids[0] is not None and pids[1] is not None:
-        fault = find_fault(pids[0], pids[1], uid=uid, outside=template.namespaces)
-    if fault is not None:
+def _check_held_in(first: OpenProcess, application: OpenProcess, *, uid: int, outside: frozenset[int]) -> None:
+    fault = find_fault(first.pid, application.pid, uid=uid, outside=outside)
+    # Of one that has ended by now, which a program may, the number may be another's.
+    if fault is not None and not first.has_ended and not application.has_ended:
         raise NotForked(f"the fork was ended, because {fault}")
 
 
-async def expect_process(ours: socket.socket, word: bytes) -> int:
-    """The next packet is to be this word, with a pidfd: that, which is the caller's to close.
+async def expect_word(ours: socket.socket, word: bytes) -> int:
+    """The next packet is to be this word: the process that the kernel names as its sender.
 
     Raises:
         NotForked: It is something else; says what.
@@ -252,31 +252,14 @@ async def expect_process(ours: socket.socket, word: bytes) -> int:
 
     Cancellation: nothing is lost.
     """
-    packet, descriptors = await receive(ours, _PACKET_BYTES)
-    if packet == word and len(descriptors) == 1:
-        return descriptors[0]
-    for one in descriptors:
-        os.close(one)
-    text = packet.decode("ascii", "backslashreplace")
-    why = f"it says {printable(text, 60)!r} with {len(descriptors)} descriptors in place of {word.decode()!r} with one"
+    packet = await receive(ours, _PACKET_BYTES)
+    if packet.data == word:
+        return packet.sender
+    text = packet.data.decode("ascii", "backslashreplace")
+    why = f"it says {printable(text, 60)!r} in place of {word.decode()!r}"
     with suppress(ValueError, KeyError):
-        why = printable(parse(packet)["error"])
+        why = printable(parse(packet.data)["error"])
     raise NotForked(why)
-
-
-def enter_group(group: Cgroup, first: int) -> None:
-    """Put a process into a control group. Blocks until the kernel has done so.
-
-    Raises:
-        NotForked: It has ended.
-        OSError: The kernel refuses.
-    """
-    pid = pid_of(first)
-    if pid is None:
-        raise NotForked("the fork ended before it was set up")
-    for name in group.entry_files:
-        with open(name, "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(str(pid))
 
 
 def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) -> bytes:

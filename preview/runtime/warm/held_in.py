@@ -14,7 +14,7 @@ from pathlib import Path
 
 from preview.descriptors import raise_want
 
-__all__ = ["find_fault", "namespaces_of"]
+__all__ = ["find_fault", "namespaces_of", "read_status"]
 
 _NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -59,7 +59,7 @@ def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int
 
 def _is_over(pid: int) -> bool:
     """Whether it has ended, or leaves its namespaces and its filter on its way out, which comes before that."""
-    status = _status(pid)
+    status = read_status(pid)
     # A process whose first thread has ended looks like one that has, and runs on in its others.
     if int(status.get("Threads", "0")) > 1:
         return False
@@ -71,7 +71,7 @@ def _is_over(pid: int) -> bool:
 
 def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> Iterator[str]:
     for pid, number in ((first, "1"), (application, "2")):
-        status = _status(pid)
+        status = read_status(pid)
         if set(status["Uid"].split()) != {str(uid)} or set(status["Gid"].split()) != {str(uid)}:
             yield "it is another user than it should be"
         if status["NSpid"].split()[-1] != number:
@@ -90,6 +90,11 @@ def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> 
         yield "its processes are in different namespaces"
 
 
-def _status(pid: int) -> dict[str, str]:
+def read_status(pid: int) -> dict[str, str]:
+    """The lines of ``/proc/PID/status``.
+
+    Raises:
+        OSError: There is no such process, or no descriptor is left.
+    """
     lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -2,67 +2,60 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import trio
 
-__all__ = ["PacketsEnded", "open_pair", "parse", "printable", "receive", "send"]
+from preview.runtime.inbound import Word, close_inbound, receive_now, seal
 
-_MOST_DESCRIPTORS = 4
+__all__ = ["PacketsEnded", "open_pair", "parse", "printable", "receive", "send"]
 
 
 class PacketsEnded(Exception):
-    """The other side is gone."""
+    """The other side is gone, or sends what nobody listens to any further."""
 
 
 @contextmanager
 def open_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends, both closed when the context is left; close one of them before that, and ``dup`` the other to keep it.
+    """Two ends, of which ours is sealed; both are closed when the context is left, unless they were detached.
 
     Raises:
         OSError: No descriptor is left.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    with ours, theirs:
-        yield ours, theirs
+    with theirs:
+        try:
+            seal(ours)
+            yield ours, theirs
+        finally:
+            close_inbound(ours)
 
 
-async def receive(ours: socket.socket, most_bytes: int) -> tuple[bytes, list[int]]:
-    """The next packet, and the descriptors that came with it, which are the caller's to close.
+async def receive(ours: socket.socket, most_bytes: int) -> Word:
+    """The next packet, with the process that the kernel names as its sender.
 
     Raises:
-        PacketsEnded: There is none any more.
-        OSError: There was no room for its descriptors.
+        PacketsEnded: There is none any more, or it brought descriptors.
 
     Cancellation: nothing is lost.
     """
-    # Ahead of the packet: behind it, its descriptors would be nobody's.
     await trio.lowlevel.checkpoint_if_cancelled()
     while True:
         try:
-            packet, descriptors, flags, _ = socket.recv_fds(
-                ours, most_bytes, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            word = receive_now(ours, most_bytes)
         except BlockingIOError:
             await trio.lowlevel.wait_readable(ours)
         except OSError as error:
             raise PacketsEnded from error
         else:
-            if not packet:
-                for one in descriptors:
-                    os.close(one)
+            if word.had_descriptors:
+                raise PacketsEnded("it sends descriptors, which nobody takes")
+            if not word.data:
                 raise PacketsEnded
-            if flags & socket.MSG_CTRUNC:
-                for one in descriptors:
-                    os.close(one)
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            return packet, list(descriptors)
+            return word
 
 
 async def send(ours: socket.socket, packet: bytes, descriptors: Sequence[int] = ()) -> None:

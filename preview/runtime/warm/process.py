@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import patiently, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
+from preview.runtime.inbound import close_inbound, receive_now
 from preview.runtime.interface import Exit, ProcessIdentity, ProcessSpec
 from preview.runtime.process import TreeProcess
+from preview.runtime.verified import OpenProcess
+from preview.runtime.warm.origin import SnapshotOrigin
 from preview.runtime.warm.packets import parse
 
-__all__ = ["Fork", "ForkedProcess", "has_ended", "kill_by", "pid_of"]
+__all__ = ["Fork", "ForkedProcess"]
 
 # Bigger than all that a fork has to say at its end.
 _LAST_PACKET_BYTES = 256
@@ -30,20 +31,20 @@ class Fork:
     """The first process of a forked tree, as ``subprocess.Popen`` shows one; see ``Leader``.
 
     Args:
-        first: A pidfd of it; closed by ``close``.
-        application: A pidfd of the application; likewise.
-        own: The socket it speaks over; likewise.
+        first: It; closed by ``close``.
+        application: The application; likewise.
+        own: The sealed socket it speaks over; likewise.
 
     Attributes:
         pid: Its number here.
         returncode: How the application ended: an exit status, or minus a signal; None until ``poll`` has seen it.
     """
 
-    def __init__(self, first: int, application: int, own: socket.socket) -> None:
+    def __init__(self, first: OpenProcess, application: OpenProcess, own: socket.socket) -> None:
         self.first = first
         self._application = application
         self.own = own
-        self.pid = pid_of(first) or 0
+        self.pid = first.pid
         self.returncode: int | None = None
         self._is_late = False
         self._is_closed = False
@@ -51,11 +52,15 @@ class Fork:
     @property
     def application(self) -> int | None:
         """The application's number here, while it is there."""
-        return None if self._is_closed else pid_of(self._application)
+        return None if self._is_closed or self._application.has_ended else self._application.pid
+
+    def as_origin(self, group: Cgroup) -> SnapshotOrigin:
+        """Where its forks are born, of one that parks in this group."""
+        return SnapshotOrigin(self.first, self._application, group)
 
     def poll(self) -> int | None:
         """Look whether all of it has ended, and how. A world that was ended from outside is SIGKILL's."""
-        if self.returncode is None and (self._is_closed or has_ended(self.first)):
+        if self.returncode is None and (self._is_closed or self.first.has_ended):
             self.returncode = -signal.SIGKILL if self._is_closed else self._read_status()
         return self.returncode
 
@@ -66,8 +71,8 @@ class Fork:
         """
         with trio.move_on_after(_LAST_WORD_S) as scope:
             # One of its own: several tasks may wait.
-            with self.own.dup() as own:
-                await trio.lowlevel.wait_readable(own)
+            with waited_on(os.dup(self.own.fileno())) as own:
+                await wait_readable(own)
         self._is_late = scope.cancelled_caught
 
     def _read_status(self) -> int | None:
@@ -86,16 +91,16 @@ class Fork:
 
     def _last_packet(self) -> bytes:
         try:
-            return self.own.recv(_LAST_PACKET_BYTES)
+            return receive_now(self.own, _LAST_PACKET_BYTES).data
         except ConnectionResetError:
             # Said first, and once, where the other end was closed upon an order that nobody had read: the application
             # was ended before it could. What was sent is there all the same (unix(7)).
-            return self.own.recv(_LAST_PACKET_BYTES)
+            return receive_now(self.own, _LAST_PACKET_BYTES).data
 
     def kill(self) -> None:
         """SIGKILL for the first process, and with it for all."""
         if not self._is_closed:
-            kill_by(self.first)
+            self.first.kill()
 
     def close(self) -> None:
         """Look at its end once more, and let go of the descriptors; nothing else is done."""
@@ -103,31 +108,9 @@ class Fork:
             return
         self.poll()
         self._is_closed = True
-        os.close(self.first)
-        os.close(self._application)
-        self.own.close()
-
-
-def kill_by(descriptor: int) -> None:
-    """SIGKILL for the process of a pidfd, if it is there."""
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-
-
-def pid_of(descriptor: int) -> int | None:
-    """Whose pidfd this is, in our own numbers (proc(5), fdinfo); None once that process is gone."""
-    for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").splitlines():
-        name, _, value = line.partition(":")
-        if name == "Pid":
-            return int(value) if int(value) > 0 else None
-    return None
-
-
-def has_ended(descriptor: int) -> bool:
-    """Whether the process of a pidfd has."""
-    waiting = select.poll()
-    waiting.register(descriptor, select.POLLIN)
-    return bool(waiting.poll(0))
+        self.first.close()
+        self._application.close()
+        close_inbound(self.own)
 
 
 class ForkedProcess(TreeProcess):
@@ -138,9 +121,14 @@ class ForkedProcess(TreeProcess):
 
     def __init__(self, fork: Fork, output: trio.lowlevel.FdStream, spec: ProcessSpec, group: Cgroup | None) -> None:
         """Args: fork: owned from here on."""
-        super().__init__(fork, output, spec, group, wrappers=self._WRAPPERS)
+        super().__init__(fork, output, spec, group, wrappers=self._WRAPPERS, identity=fork.first.identity)
         self._fork = fork
         self._below: tuple[int, ...] = ()
+
+    def as_origin(self) -> SnapshotOrigin:
+        """Where its forks are born, of one that parks."""
+        assert self._group is not None, "there are control groups"  # noqa: S101
+        return self._fork.as_origin(self._group)
 
     @property
     def own(self) -> socket.socket:
@@ -153,11 +141,8 @@ class ForkedProcess(TreeProcess):
 
     async def _wait(self) -> Exit:
         while self._fork.poll() is None:
-            descriptor = os.dup(self._fork.first)
-            try:
-                await trio.lowlevel.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
+            with waited_on(os.dup(self._fork.first.fileno())) as descriptor:
+                await wait_readable(descriptor)
             if self._fork.poll() is None:
                 await self._fork.wait_told()
         return self._read_exit(self._fork.poll() or 0)
@@ -172,7 +157,8 @@ class ForkedProcess(TreeProcess):
 
     def _look(self) -> list[ProcessIdentity]:
         pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
-        self._below = tuple(pids)
+        # Once it has ended its number may be another's, and so what is below that.
+        self._below = () if self._fork.poll() is not None or self._fork.first.has_ended else tuple(pids)
         return [one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one)]
 
     async def stop(self, grace_s: float) -> Exit:
@@ -196,5 +182,4 @@ class ForkedProcess(TreeProcess):
     def _ask_to_end(self) -> None:
         application = self._fork.application
         if application is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(os.getpgid(application), signal.SIGTERM)
+            proctree.ask_group_to_end(application)

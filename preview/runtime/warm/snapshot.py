@@ -13,7 +13,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 import trio
 
@@ -23,17 +22,17 @@ from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.groups import open_group
 from preview.runtime.interface import NoSnapshot, ProcessSpec
 from preview.runtime.process import open_tree
+from preview.runtime.verified import OpenProcess
 from preview.runtime.warm.forking import (
     NotForked,
     as_not_forked,
-    enter_group,
-    expect_process,
+    expect_word,
     program_order,
     sockets_of,
 )
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.process import Fork, ForkedProcess, has_ended, kill_by
+from preview.runtime.warm.process import Fork, ForkedProcess
 
 __all__ = ["Snapshot", "open_forking", "wait_parked"]
 
@@ -60,9 +59,7 @@ async def wait_parked(process: ForkedProcess, timeout_s: float) -> None:
     packet: bytes = b""
     try:
         with trio.move_on_after(timeout_s):
-            packet, descriptors = await receive(process.own, _PACKET_BYTES)
-            for one in descriptors:
-                os.close(one)
+            packet = (await receive(process.own, _PACKET_BYTES)).data
     except PacketsEnded:
         raise NotForked("its import ends the process", is_its_fault=False) from None
     if not packet:
@@ -81,14 +78,14 @@ class _Waiting:
     """A fork in its own control group that is not told yet what to be; it ends with ``held``."""
 
     ours: socket.socket
-    itself: int
+    itself: OpenProcess
     group: Cgroup
     held: AsyncExitStack
 
     @property
     def has_ended(self) -> bool:
         """Whether it is gone, by whatever has ended it."""
-        return has_ended(self.itself)
+        return self.itself.has_ended
 
 
 class Snapshot:
@@ -102,6 +99,7 @@ class Snapshot:
 
     def __init__(self, process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec) -> None:
         self._process = process
+        self._origin = process.as_origin()
         self._groups = groups
         self._spec = spec
         self._ahead: _Waiting | None = None
@@ -166,10 +164,11 @@ class Snapshot:
             group = await held.enter_async_context(open_group(self._groups, spec, wrappers=0))
             assert group is not None, "there are control groups"  # noqa: S101
             with as_not_forked("the snapshot"), trio.fail_after(_PATIENCE_S):
-                itself = await expect_process(ours, b"app")
-                held.callback(os.close, itself)
-                held.callback(kill_by, itself)
-                await trio.to_thread.run_sync(partial(enter_group, group, itself))
+                itself = self._origin.claim(await expect_word(ours, b"app"))
+                # From here on, and not before, it may be moved and killed.
+                held.callback(itself.close)
+                held.callback(itself.kill)
+                await trio.to_thread.run_sync(group.enter, itself)
                 if is_ahead:
                     await send(ours, b"in")
             return _Waiting(ours, itself, group, held.pop_all())
@@ -209,10 +208,12 @@ async def _let_go_on(waiting: _Waiting, spec: ProcessSpec) -> SnapshotProcess:
         finally:
             os.close(printed)
         # The process closes these; ``waiting`` closes its own.
-        first, application = os.dup(waiting.itself), os.dup(waiting.itself)
+        first = held.enter_context(closing(waiting.itself.dup()))
+        application = held.enter_context(closing(waiting.itself.dup()))
+        own = held.enter_context(waiting.ours.dup())
         stream = trio.lowlevel.FdStream(output)
         held.pop_all()
-        return SnapshotProcess(Fork(first, application, waiting.ours.dup()), stream, spec, waiting.group)
+        return SnapshotProcess(Fork(first, application, own), stream, spec, waiting.group)
     raise AssertionError("unreachable")
 
 

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from preview.isolation import Network
-from preview.runtime.cgroups import CgroupTree
-from preview.runtime.groups import enter
+from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.view import View
@@ -40,17 +39,17 @@ async def open_template_for(
     view = View(readable, (), parts.etc, Network.NONE, _TEMP_BYTES, covered=wanted.anchors)
     box = TemplateBox(view, own_users=parts.own_users, filter=compile_filter(for_template=True))
     async with (
-        _open_group(parts.groups, wanted.key, bounds) as prefix,
-        open_template(box, wanted, prefix=prefix, timeout_s=timeout_s) as template,
+        _open_group(parts.groups, wanted.key, bounds) as group,
+        open_template(box, wanted, group=group, timeout_s=timeout_s) as template,
     ):
         yield template
 
 
 @asynccontextmanager
-async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[list[str]]:
-    """A control group for the template, and what stands ahead of its command line."""
+async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[Cgroup | None]:
+    """A control group for the template, where there are any."""
     if groups is None:
-        yield []
+        yield None
         return
     async with groups.open(
         f"template-{key}-{secrets.token_hex(4)}",
@@ -58,4 +57,4 @@ async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> As
         cpu_cores=_TEMPLATE_CPU_CORES,
         processes=_TEMPLATE_PROCESSES,
     ) as group:
-        yield enter(group)
+        yield group

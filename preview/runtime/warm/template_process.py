@@ -15,11 +15,15 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import patiently, wait_readable, waited_on
 from preview.runtime import proctree
+from preview.runtime.cgroups import Cgroup
+from preview.runtime.groups import enter
+from preview.runtime.inbound import close_inbound
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.held_in import namespaces_of
 from preview.runtime.warm.memory import memory_file
+from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.wanted import Wanted
 
@@ -29,9 +33,12 @@ log = structlog.get_logger(__name__)
 
 # What it says of itself holds the names of hundreds of modules.
 _FIRST_PACKET_BYTES = 1 << 20
+_PACKET_BYTES = 1024
 _MOST_NOTED_BYTES = 300
 # Below bubblewrap: its first process inside, the keeper, the template; with users of its own the keeper is two.
 _AROUND, _AROUND_OWN_USERS = 3, 4
+# Which of them is the first process of the namespace that the template is in: bubblewrap's, or the keeper's.
+_FIRST_INSIDE, _FIRST_INSIDE_OWN_USERS = 0, 2
 # What ``preview_warmups`` calls the use of a package.
 USE = "use of "
 # Its namespace ends with it; milliseconds.
@@ -84,11 +91,11 @@ class Told:
 class Template:
     """A template that is ready. Made by ``open_template`` alone."""
 
-    def __init__(self, control: socket.socket, told: Told, namespaces: frozenset[int]) -> None:
-        """Args: control: owned by whoever made it; namespaces: of the service and the template: no fork is in one."""
+    def __init__(self, control: socket.socket, told: Told, origin: TemplateOrigin) -> None:
+        """Args: control: sealed; owned by whoever made it. origin: where its forks are born."""
         self._control = control
         self.told = told
-        self.namespaces = namespaces
+        self.origin = origin
         self.forks = 0
         self.started_at = trio.current_time()
 
@@ -111,27 +118,25 @@ class Template:
 
         Cancellation: nothing changes.
         """
-        # It has nothing to say here: packages that do are not waited for to fill the service with descriptors.
-        with suppress(PacketsEnded, OSError):
-            _, descriptors = await receive(self._control, _FIRST_PACKET_BYTES)
-            for one in descriptors:
-                os.close(one)
+        # It has nothing to say here.
+        with suppress(PacketsEnded):
+            await receive(self._control, _PACKET_BYTES)
 
     def let_go(self) -> None:
         """Have it end; its forks live on for as long as its context is open."""
-        self._control.close()
+        close_inbound(self._control)
 
 
 @asynccontextmanager
 async def open_template(
-    box: TemplateBox, wanted: Wanted, *, prefix: Sequence[str], timeout_s: float
+    box: TemplateBox, wanted: Wanted, *, group: Cgroup | None, timeout_s: float
 ) -> AsyncIterator[Template]:
     """Start a template, and yield it when it has imported all; on leaving it is gone, and every fork of it.
 
     Args:
         box: Its sandbox.
         wanted: What it is made of.
-        prefix: Goes ahead of its command line: enters its control group.
+        group: Its control group, in which it starts; None where there are none.
         timeout_s: Seconds for all imports.
 
     Raises:
@@ -147,11 +152,12 @@ async def open_template(
         life_read, life = os.pipe2(os.O_CLOEXEC)
         letting_go.callback(os.close, life)
         with _closed_after(life_read):
-            popen = _start(box, wanted.python, prefix, life=life_read, control=theirs.fileno(), order=order)
+            popen = _start(box, wanted.python, enter(group), life=life_read, control=theirs.fileno(), order=order)
         theirs.close()
         try:
             told = await _introduction(ours, order, wanted, timeout_s)
-            yield Template(ours, told, _namespaces_around(popen.pid, own_users=box.own_users))
+            with _origin(popen.pid, group, own_users=box.own_users) as origin:
+                yield Template(ours, told, origin)
         finally:
             with trio.move_on_after(_END_S, shield=True) as scope:
                 await patiently(partial(_end, popen, letting_go))
@@ -218,38 +224,44 @@ async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
 
 async def _wait_for(popen: subprocess.Popen[bytes]) -> None:
     while popen.poll() is None:
-        descriptor = os.pidfd_open(popen.pid)
-        try:
-            await trio.lowlevel.wait_readable(descriptor)
-        finally:
-            os.close(descriptor)
+        with waited_on(os.pidfd_open(popen.pid)) as descriptor:
+            await wait_readable(descriptor)
 
 
 async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout_s: float) -> Told:
     packet: bytes = b""
-    descriptors: list[int] = []
     try:
         with trio.fail_after(timeout_s):
-            packet, descriptors = await receive(ours, _FIRST_PACKET_BYTES)
+            packet = (await receive(ours, _FIRST_PACKET_BYTES)).data
     except trio.TooSlowError:
         raise _left_in(notes, wanted, f"takes longer than {timeout_s:g} s") from None
-    except (PacketsEnded, OSError):
+    except PacketsEnded:
         raise _left_in(notes, wanted, "ends the process") from None
-    for one in descriptors:
-        os.close(one)
     return _told(packet)
 
 
-def _namespaces_around(leader: int, *, own_users: bool) -> frozenset[int]:
-    """Those of this process and of all around the template.
+@contextmanager
+def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[TemplateOrigin]:
+    """Where the template's forks are born. Until this is left its namespace of processes has its number.
 
     Raises:
-        NoTemplate: There is a process that the template has started; it would have what is meant for forks.
+        NoTemplate: There is a process that the template has started; it would have what is meant for forks. Or it has
+            ended.
     """
     around = proctree.descendants(leader)
     if len(around) > (_AROUND_OWN_USERS if own_users else _AROUND):
         raise NoTemplate("a package of it starts a process when it is imported")
-    return frozenset().union(*map(namespaces_of, (os.getpid(), *around)))
+    # The keeper or bubblewrap: what runs packages' code is never the first process of the namespace.
+    position = _FIRST_INSIDE_OWN_USERS if own_users else _FIRST_INSIDE
+    if len(around) <= position or proctree.namespace_pids(around[position])[1:][-1:] != [1]:
+        raise NoTemplate("a template of it ends while it is made")
+    try:
+        world = open_world(around[position])
+    except OSError as error:
+        raise NoTemplate(f"its namespace cannot be looked at ({error.strerror})") from error
+    with _closed_after(world):
+        outside: frozenset[int] = frozenset().union(*map(namespaces_of, (os.getpid(), *around)))
+        yield TemplateOrigin(group, world, outside)
 
 
 def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:

@@ -134,24 +134,31 @@ export class PreviewClient {
     where: { after?: number; tail?: number; follow?: boolean },
     signal?: AbortSignal,
   ): Promise<Response> {
-    const query = new URLSearchParams();
+    const query = new URLSearchParams({ ansi: "keep" });
     if (where.after === undefined && where.tail !== undefined) query.set("tail", String(where.tail));
     if (where.follow === false) query.set("follow", "false");
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
-    const suffix = query.size > 0 ? `?${query.toString()}` : "";
-    return this.#send(of(generationId, `/preview/logs/stream${suffix}`), { headers, ...(signal && { signal }) });
+    return this.#send(of(generationId, `/preview/logs/stream?${query.toString()}`), {
+      headers,
+      ...(signal && { signal }),
+    });
   }
 
   /** Up to `limit` lines right before number `before`, oldest first. */
   logPage(generationId: string, previewId: string, before: number, limit: number): Promise<LogPage> {
-    const query = new URLSearchParams({ preview_id: previewId, before: String(before), limit: String(limit) });
+    const query = new URLSearchParams({
+      preview_id: previewId,
+      before: String(before),
+      limit: String(limit),
+      ansi: "keep",
+    });
     return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
   /** The first `limit` lines that are kept, oldest first. */
   firstLogPage(generationId: string, previewId: string, limit: number): Promise<LogPage> {
-    const query = new URLSearchParams({ preview_id: previewId, after: "0", limit: String(limit) });
+    const query = new URLSearchParams({ preview_id: previewId, after: "0", limit: String(limit), ansi: "keep" });
     return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
@@ -162,6 +169,8 @@ export class PreviewClient {
     signal?: AbortSignal,
   ): Promise<Response> {
     const query = new URLSearchParams({ format: what.format });
+    // As the lines that are here are saved: the other kinds are for readers of plain text.
+    if (what.format === "jsonl") query.set("ansi", "keep");
     if (what.previewId !== null) query.set("preview_id", what.previewId);
     if (what.level !== undefined) query.set("level", what.level);
     if (what.source !== undefined) query.set("source", what.source);

@@ -2,6 +2,7 @@ import { type CSSProperties, type ReactNode, useEffect } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
+import { Contained } from "../ui/Contained";
 import { Announce, classes, Dot, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
@@ -43,6 +44,14 @@ const PHASES: Record<string, StepsPhase> = { starting: "launching", failed: "bro
 
 /** Launch, watch over and stop the preview of a generation. */
 export function LaunchPanel(props: LaunchPanelProps): ReactNode {
+  return (
+    <Contained name="The preview’s state" key={props.generationId}>
+      <WholeLaunchPanel {...props} />
+    </Contained>
+  );
+}
+
+function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const preview = usePreview(generationId, { client });

@@ -1,5 +1,5 @@
 import type { ExportFormat, LogChoice } from "../api/types";
-import { LEVELS, type LogFilter, SOURCES } from "./view";
+import { hasLevel, LEVELS, type LogFilter, SOURCES } from "./view";
 
 /** How a file of each form is named and what it is. */
 export const FILES: Record<ExportFormat, { suffix: string; type: string }> = {
@@ -13,9 +13,9 @@ export const FILES: Record<ExportFormat, { suffix: string; type: string }> = {
  * or lets nothing through.
  */
 export function choiceOf(filter: LogFilter): LogChoice | null {
-  const lowest = LEVELS.findIndex((level) => filter.levels.includes(level));
+  const lowest = LEVELS.findIndex((level) => hasLevel(filter, level));
   const level = LEVELS[lowest];
-  if (level === undefined || !LEVELS.slice(lowest).every((one) => filter.levels.includes(one))) return null;
+  if (level === undefined || !LEVELS.slice(lowest).every((one) => hasLevel(filter, one))) return null;
   const sources = SOURCES.filter((one) => filter.sources.includes(one));
   const [source] = sources;
   if (source === undefined) return null;

@@ -139,9 +139,11 @@ describe("the search", () => {
 });
 
 describe("text", () => {
-  test("keeps colours, and nothing else that could move the cursor or call the terminal", () => {
+  test("keeps colours, and shows what else could move the cursor or call the terminal", () => {
     const hostile = "a\u001b[2J\u001b[31mb\u001b[0m\u001b]0;title\u0007c\u001b[?1049hd\re\u0008\u001bc\u009bf\tg";
-    expect(coloured(hostile)).toBe("a\u001b[31mb\u001b[0mcdef\tg");
+    expect(coloured(hostile)).toBe(
+      "a\\u001b[2J\u001b[31mb\u001b[0m\\u001b]0;title\\u0007c\\u001b[?1049hd\\u000de\\u0008\\u001bc\\u009bf\tg",
+    );
     expect(plain("a\u001b[31;1mb\u001b[0m")).toBe("ab");
   });
 

@@ -1,21 +1,17 @@
 import type { LogLine } from "../api/types";
+import { visible, visibleColoured } from "../ui/visible";
 import { type Entry, isNote } from "./store";
 
-// Select Graphic Rendition: colours and weights. It is all that a line may do to the terminal.
-
 const SGR = /\u001b\[[0-9;:]*m/g;
-// Any other sequence or control character but the tab.
-const OTHER =
-  /\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|\u001b\[[0-?]*[ -/]*[@-ln-~]|\u001b[PX^_][^\u001b]*\u001b\\|\u001b(?!\[[0-9;:]*m).?|[\u0000-\u0008\u000a-\u001a\u001c-\u001f\u007f-\u009f]/g;
 
-/** The text without colours. */
+/** The text without colours; what could act unseen is shown as an escape. */
 export function plain(message: string): string {
-  return message.includes("\u001b") ? message.replace(SGR, "").replace(OTHER, "") : message;
+  return visible(message.replace(SGR, ""));
 }
 
-/** The text with its colours and nothing else that could move the cursor or call the terminal. */
+/** The text with its colours; what else could move the cursor or call the terminal is shown as an escape. */
 export function coloured(message: string): string {
-  return message.replace(OTHER, "");
+  return visibleColoured(message);
 }
 
 /** `14:03:07.123` in local time. */
@@ -31,8 +27,8 @@ export function asText(entry: Entry): string {
   return `${entry.timestamp} ${entry.level.padEnd(7)} ${plain(entry.message)}`;
 }
 
-/** One line as JSON, as the service writes it. */
+/** One line as JSON, as the service writes it: the data stays, a terminal that shows it is not driven by it. */
 export function asJson(line: LogLine): string {
   const { seq, timestamp, level, source, message, request_id } = line;
-  return JSON.stringify({ seq, timestamp, level, source, message, request_id });
+  return visible(JSON.stringify({ seq, timestamp, level, source, message, request_id }));
 }

@@ -3,7 +3,8 @@ import { type HealthCheck, isHealthCheck } from "./health";
 import { type Entry, isNote, type LogStore } from "./store";
 
 export interface LogFilter {
-  levels: readonly Level[];
+  /** `WARN` means `WARNING`. */
+  levels: readonly (Level | "WARN")[];
   sources: readonly Source[];
   /** Leave out what the program says of these. */
   without?: HealthCheck | null;
@@ -21,11 +22,16 @@ export function isEverything(filter: LogFilter): boolean {
 
 /** Whether each level and source is let through. */
 export function isUnfiltered(filter: LogFilter): boolean {
-  return LEVELS.every((level) => filter.levels.includes(level)) && SOURCES.every((one) => filter.sources.includes(one));
+  return LEVELS.every((level) => hasLevel(filter, level)) && SOURCES.every((one) => filter.sources.includes(one));
 }
 
 export function passes(filter: LogFilter, line: LogLine): boolean {
-  return filter.levels.includes(line.level) && filter.sources.includes(line.source) && !isHidden(filter, line);
+  return hasLevel(filter, line.level) && filter.sources.includes(line.source) && !isHidden(filter, line);
+}
+
+/** Whether lines of this level are let through. */
+export function hasLevel({ levels }: LogFilter, level: Level): boolean {
+  return levels.includes(level) || (level === "WARNING" && levels.includes("WARN"));
 }
 
 function isHidden({ without, isOwn }: LogFilter, line: LogLine): boolean {

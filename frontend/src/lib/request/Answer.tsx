@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
+import { visible } from "../ui/visible";
 import { type Content, contentOf, sizeOf } from "./answer";
 import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
@@ -53,15 +54,15 @@ export function Answer({ name, answer }: AnswerProps): ReactNode {
         {shown === "body" && <Body content={content} />}
         {shown === "raw" && (
           <pre className={styles.raw} tabIndex={0}>
-            {pretty(content)}
+            {visible(pretty(content))}
           </pre>
         )}
         {shown === "headers" && (
           <dl className={styles.headers}>
             {headers.map(([name, value], at) => (
               <div key={at}>
-                <dt>{name}</dt>
-                <dd>{value}</dd>
+                <dt>{visible(name)}</dt>
+                <dd>{visible(value)}</dd>
               </div>
             ))}
           </dl>
@@ -84,9 +85,12 @@ function Body({ content }: { content: Content }): ReactNode {
       return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The answer as a page" />;
     case "text":
       return (
-        <pre className={styles.raw} tabIndex={0}>
-          {content.text}
-        </pre>
+        <>
+          {content.note !== undefined && <p className={styles.none}>{content.note}</p>}
+          <pre className={styles.raw} tabIndex={0}>
+            {visible(content.text)}
+          </pre>
+        </>
       );
     case "binary":
       return (

@@ -2,6 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import type { Endpoint } from "../api/types";
 import { count } from "../ui/format";
+import { visible } from "../ui/visible";
 import controls from "../ui/controls.module.css";
 import styles from "./request.module.css";
 
@@ -39,7 +40,7 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
         {shown.length === 0 && <p className={styles.none}>No endpoint has “{text}”.</p>}
         {[...groups].map(([tag, ones]) => (
           <section key={tag} aria-label={tag || "Endpoints"}>
-            {tag && <h3 className={styles.tag}>{tag}</h3>}
+            {tag && <h3 className={styles.tag}>{visible(tag)}</h3>}
             <ul className={styles.endpoints}>
               {ones.map((one) => (
                 <li key={`${one.method} ${one.path}`}>
@@ -47,11 +48,11 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
                     type="button"
                     className={styles.endpoint}
                     onClick={() => onPick(one)}
-                    title={one.description || one.summary}
+                    title={visible(one.description || one.summary)}
                   >
                     <Method method={one.method} />
-                    <span className={styles.path}>{one.path}</span>
-                    <span className={styles.summary}>{one.summary}</span>
+                    <span className={styles.path}>{visible(one.path)}</span>
+                    <span className={styles.summary}>{visible(one.summary)}</span>
                   </button>
                 </li>
               ))}

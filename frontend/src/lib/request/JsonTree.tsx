@@ -3,6 +3,7 @@ import { Fragment, type ReactNode, useMemo, useRef, useState } from "react";
 
 import { count } from "../ui/format";
 import { Icon } from "../ui/icons";
+import { visible } from "../ui/visible";
 import styles from "./request.module.css";
 
 interface Row {
@@ -23,7 +24,7 @@ const OPEN_ITEMS = 100;
 const INLINE_CHARS = 60;
 const INLINE_ITEMS = 12;
 
-/** A JSON value as a tree whose branches open and close; only what is in sight is in the page. */
+/** A JSON value of at most `MAX_DEPTH` levels as a tree whose branches open and close; only what is in sight is in the page. */
 export function JsonTree({ value }: { value: unknown }): ReactNode {
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => flatten(value, toggled), [value, toggled]);
@@ -63,7 +64,7 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
 }
 
 function TreeRow({ row, onToggle }: { row: Row; onToggle: (path: string) => void }): ReactNode {
-  const name = row.name !== null && <span className={styles.key}>{row.name}: </span>;
+  const name = row.name !== null && <span className={styles.key}>{visible(row.name)}: </span>;
   if (row.closing !== null) return <span className={styles.muted}>{row.closing}</span>;
   if (row.isOpen === null)
     return (
@@ -97,7 +98,7 @@ function Inline({ value }: { value: unknown }): ReactNode {
       {Object.entries(value as Record<string, unknown>).map(([key, one], at) => (
         <Fragment key={key}>
           {at > 0 && <span className={styles.muted}>, </span>}
-          {!isArray && <span className={styles.key}>{JSON.stringify(key)}: </span>}
+          {!isArray && <span className={styles.key}>{visible(JSON.stringify(key))}: </span>}
           <Inline value={one} />
         </Fragment>
       ))}
@@ -120,7 +121,7 @@ function Leaf({ value }: { value: unknown }): ReactNode {
   const kind = value === null ? "null" : Array.isArray(value) || typeof value === "object" ? "empty" : typeof value;
   return (
     <span className={styles.leaf} data-kind={kind}>
-      {JSON.stringify(value)}
+      {visible(JSON.stringify(value))}
     </span>
   );
 }

@@ -1,6 +1,7 @@
 import type { CSSProperties, ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { Contained } from "../ui/Contained";
 import { Button, classes, Notice } from "../ui/controls";
 import { clockOf, duration, milliseconds } from "../ui/format";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
@@ -30,6 +31,14 @@ export interface RequestPanelProps {
 
 /** The endpoints of a generation, requests to its running preview, and their answers. It fills its parent. */
 export function RequestPanel(props: RequestPanelProps): ReactNode {
+  return (
+    <Contained name="This panel" key={props.generationId}>
+      <WholeRequestPanel {...props} />
+    </Contained>
+  );
+}
+
+function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const { generationId, client } = props;
   const { instance } = usePreview(generationId, { client, poll: false });
   const isRunning = instance?.status === "running";
@@ -127,7 +136,11 @@ function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewP
       unavailable={unavailable}
       baseUrl={baseUrl}
     >
-      {shown && <Outcome key={shown.sent.id} exchange={shown} />}
+      {shown && (
+        <Contained key={shown.sent.id} name="The answer">
+          <Outcome exchange={shown} />
+        </Contained>
+      )}
       {shown && <LogLines key={`log-${shown.sent.id}`} lines={logLines} isExact={isExact} onShow={show} />}
     </Editor>
   );

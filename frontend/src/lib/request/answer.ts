@@ -1,11 +1,13 @@
 import type { ProxyResponse } from "../api/types";
+import { depthOf, MAX_DEPTH } from "./depth";
 
 export type Content =
   | { kind: "empty" }
   | { kind: "json"; value: unknown; text: string }
   | { kind: "html"; text: string }
   | { kind: "image"; address: string }
-  | { kind: "text"; text: string }
+  /** `note`: why it is not shown in a better form. */
+  | { kind: "text"; text: string; note?: string }
   | { kind: "binary"; bytes: Uint8Array<ArrayBuffer> };
 
 /** What an answer's body is, and how it is best shown. */
@@ -19,6 +21,11 @@ export function contentOf(answer: ProxyResponse): Content {
     return { kind: "binary", bytes: Uint8Array.from(atob(answer.body), (unit) => unit.charCodeAt(0)) };
   }
   if (/[/+]json$/.test(type)) {
+    const depth = depthOf(answer.body);
+    if (depth > MAX_DEPTH) {
+      const note = `This JSON is nested ${depth.toLocaleString("en")} levels deep. More than ${MAX_DEPTH} are not drawn: it is shown as it came.`;
+      return { kind: "text", text: answer.body, note };
+    }
     try {
       return { kind: "json", value: JSON.parse(answer.body) as unknown, text: answer.body };
     } catch {

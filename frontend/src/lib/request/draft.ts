@@ -1,4 +1,5 @@
 import type { Endpoint, ProxyRequest } from "../api/types";
+import { depthOf, MAX_DEPTH } from "./depth";
 
 export interface Field {
   name: string;
@@ -50,11 +51,12 @@ export function pathFields(path: string, before: readonly Field[]): Field[] {
   }));
 }
 
-/** A skeleton of types as an example of values: `{"age": "integer"}` becomes `{"age": 0}`. */
-export function example(skeleton: unknown): unknown {
-  if (Array.isArray(skeleton)) return skeleton.map(example);
+/** A skeleton of types as an example of values: `{"age": "integer"}` becomes `{"age": 0}`. Deeper than `MAX_DEPTH` it is null. */
+export function example(skeleton: unknown, depth = 0): unknown {
   if (typeof skeleton === "object" && skeleton !== null) {
-    return Object.fromEntries(Object.entries(skeleton).map(([key, value]) => [key, example(value)]));
+    if (depth >= MAX_DEPTH) return null;
+    if (Array.isArray(skeleton)) return skeleton.map((one) => example(one, depth + 1));
+    return Object.fromEntries(Object.entries(skeleton).map(([key, value]) => [key, example(value, depth + 1)]));
   }
   switch (skeleton) {
     case "integer":
@@ -98,6 +100,9 @@ export function obstacle(draft: Draft): string | null {
   if (missing) return `Give “${missing.name}” a value: it is part of the path.`;
   if (!draft.path.startsWith("/")) return "The path must begin with a slash.";
   if (draft.body && takesBody(draft.method) && isJson(draft)) {
+    const depth = depthOf(draft.body);
+    if (depth > MAX_DEPTH)
+      return `The body is nested ${depth.toLocaleString("en")} levels deep; ${MAX_DEPTH} can be sent from here.`;
     try {
       JSON.parse(draft.body);
     } catch (error) {

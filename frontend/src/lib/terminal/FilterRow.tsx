@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Level, Source } from "../api/types";
-import { EVERYTHING, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
+import { EVERYTHING, hasLevel, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
 import { Button } from "../ui/controls";
 import styles from "./terminal.module.css";
 
@@ -22,7 +22,7 @@ export function FilterRow({
         legend="Levels"
         all={LEVELS}
         words={LEVEL_WORDS}
-        chosen={filter.levels}
+        chosen={LEVELS.filter((level) => hasLevel(filter, level))}
         onChoose={(levels) => onFilter({ ...filter, levels })}
       />
       <Chips

@@ -8,6 +8,7 @@ import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
 import { healthCheckOf } from "../logs/health";
 import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
+import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
 import { count } from "../ui/format";
@@ -43,6 +44,14 @@ export interface PreviewTerminalProps {
 
 /** The log of a generation's preview as a terminal. It fills its parent, which needs a height. */
 export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
+  return (
+    <Contained name="The log" key={props.generationId}>
+      <WholePreviewTerminal {...props} />
+    </Contained>
+  );
+}
+
+function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const { generationId, fontSize = 13 } = props;
   const session = useLogSession(generationId, { client: props.client });
   const snapshot = useLogSnapshot(session);

@@ -2,6 +2,7 @@ import type { Terminal } from "@xterm/xterm";
 
 import type { Entry } from "../logs/store";
 import type { LogView } from "../logs/view";
+import { ServiceMarks } from "./serviceMarks";
 import { linesBelow, rowOf, startOf } from "./rows";
 
 /** Lines written to the terminal at a time; the rest of the view is a scroll away. */
@@ -29,11 +30,13 @@ export class LineWindow {
   #from = 0;
   #to = 0;
   #writes = 0;
+  readonly #marks: ServiceMarks;
   #isDisposed = false;
 
   constructor(terminal: Terminal, paint: (entry: Entry) => string) {
     this.#terminal = terminal;
     this.#paint = paint;
+    this.#marks = new ServiceMarks(terminal);
   }
 
   get from(): number {
@@ -66,7 +69,7 @@ export class LineWindow {
 
   /** Write all lines of the window, with one of them at the given row, else with the last one in sight. */
   write(view: LogView, anchor: Anchor | undefined, done: () => void): void {
-    this.#terminal.write(`${HOLD_FRAME}${EMPTY_ALL}`);
+    this.#terminal.write(`${HOLD_FRAME}${EMPTY_ALL}`, () => this.#marks.clear());
     this.#send(view.slice(this.#from, this.#to), true, () => {
       if (!anchor || !this.scrollTo(anchor)) this.#terminal.scrollToBottom();
       this.#terminal.write(SHOW_FRAME, done);
@@ -109,7 +112,8 @@ export class LineWindow {
     this.#writes += 1;
     for (let at = 0; at < entries.length; at += PIECE_LINES) {
       const lines = entries.slice(at, at + PIECE_LINES).map(this.#paint);
-      this.#terminal.write(`${isFirst && at === 0 ? "" : "\r\n"}${lines.join("\r\n")}`);
+      const piece = entries.slice(at, at + PIECE_LINES);
+      this.#terminal.write(`${isFirst && at === 0 ? "" : "\r\n"}${lines.join("\r\n")}`, () => this.#marks.add(piece));
     }
     this.#terminal.write("", () => {
       this.#writes -= 1;

@@ -1,7 +1,7 @@
 """A preview's own template: its application is imported, and forked for each restart, in the preview's own sandbox.
 
 Speaks over its own socket: ``{"parked": true}`` when it is imported, or ``{"refused": sentence}``; then forks for each
-byte that brings a fork's socket. A fork says ``app`` with a descriptor of itself over that, and waits:
+byte that brings a fork's socket. A fork says ``app`` over that, the kernel says who it is, and it waits:
 
 * ``in``: it is in its control group, and nobody waits for it yet: it makes pages its own that it will write to;
 * ``go``, with the order, where it prints, and what else the order names: it is the application from here on.
@@ -93,9 +93,7 @@ def _be_application(
     launcher: Any, told: socket.socket, environment: dict[str, str], pages: list[tuple[int, int]]
 ) -> int:
     os.setsid()
-    itself = os.pidfd_open(os.getpid())
-    socket.send_fds(told, [b"app"], [itself])
-    os.close(itself)
+    told.send(b"app")
     word, descriptors, _, _ = socket.recv_fds(told, _PACKET_BYTES, _MOST_DESCRIPTORS)
     if word == b"in":
         preview_pages.touch(pages)

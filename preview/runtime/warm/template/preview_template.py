@@ -8,11 +8,11 @@
 * in, for each fork: one byte, with descriptors: the order (JSON in a memory file), the fork's own socket, where it
   prints, and mounts of its folders.
 
-A fork speaks over its own socket: ``here`` with a descriptor of its first process (pidfd_open(2)) once its namespaces
-are made; it waits for ``in``: it is in its control group; then ``app`` with a descriptor of the application, said by
-that itself, so that whatever else it says comes after it. The application makes pages its own that it will write to,
-until ``go``, which brings what to run and what that inherits; at the end ``{"status": N}`` as waitpid(2) has
-it. Where it cannot be made: ``{"error": sentence}``.
+A fork speaks over its own socket: ``here``, said by its first process once its namespaces are made; it waits for
+``in``: it is in its control group; then ``app``, said by the application, so that whatever else it says comes after it.
+Who says these words the kernel tells the service (SCM_CREDENTIALS, unix(7)), which takes no descriptor from here. The
+application makes pages its own that it will write to, until ``go``, which brings what to run and what that inherits; at
+the end ``{"status": N}`` as waitpid(2) has it. Where it cannot be made: ``{"error": sentence}``.
 
 One thread, always: a fork of a process with threads is one with locks that nobody lets go of.
 """
@@ -118,7 +118,7 @@ def _enter_alone(
     if os.fork() != 0:
         os._exit(0)
     os.setsid()
-    _name_itself(own, b"here")
+    own.send(b"here")
     cage.show_files(order["view"], folders)
     word, _ = _receive(own)
     if word != b"in":
@@ -127,7 +127,7 @@ def _enter_alone(
     application = os.fork()
     if application == 0:
         os.setsid()
-        _name_itself(own, b"app")
+        own.send(b"app")
         preview_pages.touch(pages, own.fileno())
         word, program = _receive(own)
         if word != b"go":
@@ -143,12 +143,6 @@ def _tell(own: socket.socket, said: dict[str, object]) -> None:
     except OSError:
         # Nobody waits for it any more.
         return
-
-
-def _name_itself(own: socket.socket, word: bytes) -> None:
-    itself = os.pidfd_open(os.getpid())
-    socket.send_fds(own, [word], [itself])
-    os.close(itself)
 
 
 def _wait_for(application: int, own: socket.socket) -> None:

@@ -1,0 +1,139 @@
+"""The operator's ``.env``: the ``PREVIEW_*`` names in it, read once at the start, where the file can be trusted.
+
+Who writes that file configures the service: isolation, secrets, which interpreter runs. So it counts only in the
+working folder of a command that is the service's own, and only as the user's or root's own file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from preview.errors import ConfigurationError
+
+__all__ = ["EnvFile", "find_env_file", "find_env_file_beside"]
+
+_NAME = ".env"
+_PREFIX = "PREVIEW_"
+# Four times what a file with every setting, a comment for each, takes.
+_MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A ``.env`` that was found.
+
+    Attributes:
+        path: Absolute.
+        values: Its ``PREVIEW_*`` variables, names in capitals; empty where ``skipped`` is set.
+        skipped: Why it was not read; None where it was.
+    """
+
+    path: Path
+    values: Mapping[str, str] = field(default_factory=dict)
+    skipped: str | None = None
+
+    def __str__(self) -> str:
+        """The path, on one line, whatever its folders are called."""
+        text = str(self.path)
+        return text if text.isprintable() else ascii(text)
+
+
+def find_env_file(folder: Path | None = None) -> EnvFile | None:
+    """The ``.env`` of a folder, by default the working folder; None where there is none.
+
+    Raises:
+        ConfigurationError: It cannot be read, or is not written as such files are.
+    """
+    try:
+        path = (folder or Path.cwd()).absolute() / _NAME
+        link = path.lstat()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(EnvFile((folder or Path.cwd()).absolute() / _NAME), error.strerror or "it is not") from error
+    found = EnvFile(path)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return None  # a virtual environment is sometimes called so
+        if why := _distrusted(link) or _distrusted(status):
+            return EnvFile(path, skipped=why)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(found, "it is no regular file")
+        content = _read(descriptor)
+    finally:
+        os.close(descriptor)
+    if len(content) > _MAX_BYTES:
+        raise _unreadable(found, f"it is larger than {_MAX_BYTES // 1024} KiB")
+    return EnvFile(path, _parse(found, content))
+
+
+def find_env_file_beside(project: Path) -> EnvFile | None:
+    """As ``find_env_file`` for the working folder, unless that may be part of the project that is launched.
+
+    A project is somebody else's: its ``.env`` must not decide how it is isolated. Where one folder contains the other,
+    nothing tells a project's own file from the operator's, so it is skipped; of such a file nothing is raised.
+    """
+    try:
+        folder, project = Path.cwd().resolve(), project.resolve()
+    except OSError:
+        return None
+    if folder != project and folder not in project.parents and project not in folder.parents:
+        return find_env_file(folder)
+    try:
+        found = find_env_file(folder)
+    except ConfigurationError:
+        return None
+    if found is None or not found.values:
+        return None
+    return EnvFile(found.path, skipped="it may be part of the project that is launched")
+
+
+def _read(descriptor: int) -> bytes:
+    """The content, or one byte more than may be."""
+    content = b""
+    while len(content) <= _MAX_BYTES and (piece := os.read(descriptor, _MAX_BYTES + 1 - len(content))):
+        content += piece
+    return content
+
+
+def _distrusted(status: os.stat_result) -> str | None:
+    """Why a file (or a link) is not believed; None where it is."""
+    if status.st_uid not in {0, os.geteuid()}:
+        return "it belongs to another user"
+    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
+        return "every user of this machine may write it"
+    return None
+
+
+def _parse(found: EnvFile, content: bytes) -> dict[str, str]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(found, "it is not UTF-8 text") from error
+    if "\0" in text:
+        raise _unreadable(found, "it holds a NUL character")
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            # The parser counts from the end of the line before, over empty ones.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip("\r\n"))
+            raise _unreadable(found, f"line {binding.original.line + blank} is not NAME=VALUE")
+        name = (binding.key or "").upper()
+        if name.startswith(_PREFIX) and binding.value is not None:
+            values[name] = binding.value
+    return values
+
+
+def _unreadable(found: EnvFile, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The settings file {found} cannot be read ({why}); correct it, or start in another folder."
+    )

@@ -1,0 +1,50 @@
+"""A template or a snapshot that lies about which process a fork is: the service believes the kernel alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from cgroups_support import open_tree
+
+DRIVER = Path(__file__).with_name("hostile_forks_driver.py")
+
+
+# No option of a socket has this number: as on a kernel that cannot refuse descriptors at the sender.
+NO_OPTION = "9999"
+ATTACKS = {
+    "snapshot": ("restarted", "sends descriptors"),
+    "snapshot-itself": ("names a process that is in use", "sends descriptors"),
+    # It exits: on its way out it leaves its namespaces first.
+    "template": ("ended before it was set up", "names a process in a namespace", "sends descriptors"),
+    "template-itself": ("names a process that is not the first", "sends descriptors"),
+}
+
+
+# The service is a process of its own: the attack would kill it.
+@pytest.mark.parametrize("kernel", ["refuses descriptors", "passes descriptors"])
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_a_fork_that_names_another_process_as_itself_is_refused_and_the_service_lives(
+    tmp_path: Path, project: Path, attack: str, kernel: str
+) -> None:
+    data = tmp_path / "data"
+    async with open_tree(data):
+        pass
+    passes = [NO_OPTION] if kernel == "passes descriptors" else []
+    command = [sys.executable, str(DRIVER), attack, str(data), str(project), *passes]
+    with trio.fail_after(90):
+        ran = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    async with open_tree(data) as left:
+        # What a service that was killed has left.
+        await left.remove_leftovers()
+    assert ran.returncode == 0, ran.stderr.decode()[-2000:]
+    told = json.loads(ran.stdout)
+    if "refused" in told:
+        pytest.skip(told["refused"])
+    assert told["same_group"]
+    assert any(one in told["said"] for one in ATTACKS[attack]), told
+    if passes:
+        assert "sends descriptors" in told["said"]

@@ -1,0 +1,93 @@
+"""A PostgreSQL whose processes are stopped: connections stand, and nothing answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+from sqlalchemy import Connection, insert, text
+
+from preview.errors import DatabaseUnavailable
+from preview.runtime.proctree import descendants
+from preview.storage import open_database
+from preview.storage.tables import users
+
+
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """The server and all of its processes are stopped (SIGSTOP), and continued at the end."""
+    with psycopg.connect(url) as asked:
+        found = asked.execute("SELECT current_setting('data_directory')").fetchone()
+        assert found is not None
+        server = int((Path(found[0]) / "postmaster.pid").read_text().splitlines()[0])
+    # The first of them first: it starts no further ones then.
+    os.kill(server, signal.SIGSTOP)
+    children = descendants(server)
+    try:
+        for pid in children:
+            _send(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in (*children, server):
+            _send(pid, signal.SIGCONT)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    # That of a connection that was just closed may end meanwhile.
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def add_user(connection: Connection) -> None:
+    connection.execute(insert(users).values(id="user_1", created_at=0))
+
+
+async def test_a_call_is_given_up_in_time_and_the_next_one_after_it_works(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url, timeout_s=0.5) as database:
+        await database.write(add_user)
+        with stopped(postgres_database_url):
+            began = trio.current_time()
+            for call in (database.read, database.write):
+                with pytest.raises(DatabaseUnavailable) as caught:
+                    await call(lambda connection: connection.execute(text("SELECT 1")))
+                assert caught.value.details["reason"] == "timeout"
+            assert trio.current_time() - began < 2
+        with trio.fail_after(10):
+            found = await database.read(lambda connection: connection.scalar(text("SELECT count(*) FROM users")))
+    assert found == 1
+
+
+async def test_many_calls_are_all_given_up_in_time(postgres_database_url: str) -> None:
+    late = 0
+
+    async with open_database(postgres_database_url, timeout_s=0.5) as database:
+
+        async def ask() -> None:
+            nonlocal late
+            with pytest.raises(DatabaseUnavailable):
+                await database.read(lambda connection: connection.execute(text("SELECT 1")))
+            late += 1
+
+        await database.write(add_user)
+        with stopped(postgres_database_url), trio.fail_after(3):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(ask)
+            with pytest.raises(DatabaseUnavailable):
+                await database.check(0.3)
+    assert late == 20
+
+
+async def test_a_caller_that_is_cancelled_does_not_wait_for_it(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url, timeout_s=30) as database:
+        await database.write(add_user)
+        with stopped(postgres_database_url), trio.fail_after(3):
+            with trio.move_on_after(0.1) as scope:
+                await database.read(lambda connection: connection.execute(text("SELECT 1")))
+            assert scope.cancelled_caught
