@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +44,9 @@ http {{
 class Nginx:
     """A running nginx; each ``ask`` is a connection of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, process: subprocess.Popen[bytes]) -> None:
         self._path = path
+        self._process = process
 
     async def ask(self, request: bytes) -> tuple[h11.Response, bytes]:
         """One request and its whole answer."""
@@ -55,7 +55,7 @@ class Nginx:
         parser.send(h11.EndOfMessage())
         head, body = None, b""
         with trio.fail_after(20):
-            async with await trio.open_unix_socket(str(self._path)) as stream:
+            async with await self._connect() as stream:
                 await stream.send_all(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
                 while True:
                     event = parser.next_event()
@@ -70,6 +70,15 @@ class Nginx:
         assert head is not None
         return head, body
 
+    async def _connect(self) -> trio.SocketStream:
+        """Connect; nginx says nothing when it begins to listen, so ask until it does."""
+        while True:
+            try:
+                return await trio.open_unix_socket(str(self._path))
+            except OSError:
+                assert self._process.poll() is None, "nginx has ended"
+                await trio.sleep(0.01)
+
 
 @contextmanager
 def open_nginx(folder: Path, upstream: tuple[str, int]) -> Iterator[Nginx]:
@@ -83,17 +92,9 @@ def open_nginx(folder: Path, upstream: tuple[str, int]) -> Iterator[Nginx]:
     (folder / "files" / "secret.txt").write_bytes(SECRET)
     user = "user root;" if os.geteuid() == 0 else ""
     (folder / "nginx.conf").write_text(_CONF.format(folder=folder, upstream=f"{upstream[0]}:{upstream[1]}", user=user))
-    # A socket that is there already says when nginx is: it takes over what NGINX names (descriptors, as at an upgrade).
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(folder / "front.sock"))
-        listener.listen(64)
-        running = subprocess.Popen(
-            [program, "-e", folder / "error.log", "-c", folder / "nginx.conf"],
-            env={**os.environ, "NGINX": f"{listener.fileno()};"},
-            pass_fds=[listener.fileno()],
-        )
-        try:
-            yield Nginx(folder / "front.sock")
-        finally:
-            running.terminate()
-            running.wait(20)
+    running = subprocess.Popen([program, "-e", folder / "error.log", "-c", folder / "nginx.conf"])
+    try:
+        yield Nginx(folder / "front.sock", running)
+    finally:
+        running.terminate()
+        running.wait(20)

@@ -73,14 +73,16 @@ async def test_nginx_serves_its_internal_file_to_an_upstream_that_asks_for_it(sh
 @pytest.mark.parametrize("relay", [True, False], ids=["relay", "application"])
 async def test_nginx_gets_no_command_of_a_preview(relay: bool, form: str, short_folder: Path) -> None:
     sent = [*OBEYED, *(SHARED if form == "path" else [])]
-    async with answering(b"X-Mine: 1", b"X-Accel-Buffering: no", *sent) as (_, port):
-        async with open_door(short_folder / "service", relay=relay) as door:
-            door.preview.record = replace(door.preview.record, port=port)
-            with open_nginx(short_folder / "nginx", door.edge.address) as nginx:
-                head, body = await nginx.ask(request(door, form))
-            host = f"localhost:{door.port}" if form == "path" else door.host
-            path = f"{door.prefix}/" if form == "path" else "/"
-            direct = await door.get(path, host=host, headers=door.bearer())
+    async with (
+        answering(b"X-Mine: 1", b"X-Accel-Buffering: no", *sent) as (_, port),
+        open_door(short_folder / "service", relay=relay) as door,
+    ):
+        door.preview.record = replace(door.preview.record, port=port)
+        with open_nginx(short_folder / "nginx", door.edge.address) as nginx:
+            head, body = await nginx.ask(request(door, form))
+        host = f"localhost:{door.port}" if form == "path" else door.host
+        path = f"{door.prefix}/" if form == "path" else "/"
+        direct = await door.get(path, host=host, headers=door.bearer())
     assert (head.status_code, body, direct.content) == (200, b"page", b"page")
     # nginx leaves out some of its own; what the service itself says has none of them.
     assert direct.headers["x-accel-buffering"] == "no"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,15 @@ def test_a_field_that_a_browser_applies_to_the_origin_comes_back_from_a_preview_
 ) -> None:
     assert returned(name, admitted=SHARED_ORIGIN) == []
     assert returned(name, admitted=OWN_ORIGIN) == [(name, b"1")]
+
+
+def test_the_documentation_names_each_of_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text("utf-8")
+    section = page.partition("## Fields that never come back")[2].partition("\n## ")[0]
+    named = {name.lower() for name in re.findall(r"`([\w*-]+)[`:]", section)}
+    prefixes = {name.removesuffix("*") for name in named if name.endswith("*")}
+    for name in (*FRONT_PROXY_FIELDS, *FRONT_PROXY_PREFIXES, *ORIGIN_FIELDS):
+        assert name.decode() in named | prefixes or name.decode().startswith(tuple(prefixes)), name
 
 
 @pytest.mark.parametrize("value", [b"no", b"No"])
