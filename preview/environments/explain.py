@@ -134,7 +134,7 @@ def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, ru
         return _denied(next(name for name in match.groups() if name is not None), required)
     for case in _CASES:
         if match := case.pattern.search(text):
-            found = required.find(match["name"]) if match["name"] else None
+            found = required.find(match["name"]) if match["name"] else _folder_in(text, required)
             sentence = case.sentence(match, _name(found, match["name"]), text)
             return _explanation(sentence, case.reason, found, match["name"])
     return _conflict(text) or Explanation(
@@ -145,7 +145,16 @@ def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, ru
 def _name(found: ProjectRequirement | None, name: str) -> str:
     if found is None:
         return name or "A requirement"
+    if found.text.startswith("/"):  # where it lies in the project; the service's folders are nobody's business
+        return f"{found.text.rpartition('/')[2]} ({found.origin})"
     return f"{found.text} ({found.origin})"
+
+
+def _folder_in(text: str, required: RequirementSet) -> ProjectRequirement | None:
+    """The folder that is spoken of: installers do not name what they build from one, only where it lies, if that."""
+    folders = [item for item in required.requirements if item.name is None]
+    spoken_of = [item for item in folders if item.location is not None and item.location in text]
+    return next(iter(spoken_of), folders[0] if len(folders) == 1 else None)
 
 
 def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, name: str) -> Explanation:

@@ -1,4 +1,9 @@
-"""What a project requires, loosened where it cannot be had as it is written: one requirement at a time, each told."""
+"""Loosen what a project requires where it cannot be had as it is written: one requirement at a time, each logged.
+
+A requirement keeps its name and its index. One that names a path, an address or a repository is never loosened: the
+package that an index has under that name, or under the folder's, may be a stranger's (dependency confusion).
+``_INSTEAD`` is the one exception, a fixed table of well-known names.
+"""
 
 from __future__ import annotations
 
@@ -84,23 +89,15 @@ class Loosening:
             why: Why.
             lines: The installer's last lines.
         """
-        culprit = required.find(why.package) if why.package else None
-        elsewhere = why.reason in {"network", "download"} and culprit is not None and " @ " in culprit.text
-        if why.reason in _HOPELESS and not elsewhere:
-            return None
         text = "\n".join(lines)
-        if why.reason == "build" and not why.package:
-            # The installer does not name what is built from a folder.
-            folders = [item for item in required.requirements if item.text.startswith("/")]
-            step = _left_out(required, folders[-1], why.reason) if folders else None
-            if step is not None:
-                return step
+        if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
+            return None
         culprits = _culprits(required, why, text)
         # Nothing is left out while anything may still be loosened; what is not allowed is refused, not left out.
         refused = why.reason == "denied"
         for may_drop in (False,) if refused else (False, True):
             for name in culprits:
-                if step := self._loosen(required, name, why.reason, text, may_drop=may_drop):
+                if step := self._loosen(required, name, why.reason, may_drop=may_drop):
                     return step
         return None if refused else self.all_at_once(required)
 
@@ -109,7 +106,7 @@ class Loosening:
         known = any(item.name == name for item in (*required.requirements, *required.constraints))
         if not known or name in self.levels:
             return None
-        return self._loosen(required, name, f"uses {uses}, which this Python lacks", "")
+        return self._loosen(required, name, f"uses {uses}, which this Python lacks")
 
     def all_at_once(self, required: RequirementSet) -> Loosened | None:
         """All pins as lower bounds, what a lock file says forgotten; once."""
@@ -117,24 +114,25 @@ class Loosening:
             return None
         self._all_taken = True
         loose = tuple(_with(item, _lower(item)) if item.pinned else item for item in required.requirements)
-        if loose == required.requirements and not required.constraints:
+        located = tuple(item for item in required.constraints if item.location is not None)
+        if loose == required.requirements and located == required.constraints:
             return None
         return Loosened(
-            replace(required, requirements=loose, constraints=()),
+            replace(required, requirements=loose, constraints=located),
             "the versions that are written down do not go together here: each is taken as the oldest that will do",
         )
 
-    def _loosen(
-        self, required: RequirementSet, name: str, reason: str, text: str, *, may_drop: bool = False
-    ) -> Loosened | None:
+    def _loosen(self, required: RequirementSet, name: str, reason: str, *, may_drop: bool = False) -> Loosened | None:
         for item in required.constraints:
-            if item.name == name:
+            if item.name == name and item.location is None:
                 rest = tuple(other for other in required.constraints if other.name != name)
                 sentence = f"{item.text} ({item.origin}) {_WORDS.get(reason, reason)}: another version is taken"
                 return Loosened(replace(required, constraints=rest), sentence)
-        found = required.find(name) or _local(required, text)
+        found = required.find(name)
         if found is None:
             return self._from_wheels(required, name) if reason == "build" else None
+        if found.location is not None:
+            return None
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):
                 return _left_out(required, found, reason) if may_drop else None
@@ -165,15 +163,23 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
         named += [canonicalize_name(word[1]) for word in words if word]
     if why.package:
         named.append(why.package)
-    if why.reason == "build" and not why.package:
-        named += [item.name for item in required.requirements if item.name and "file:" in item.text]
     wanted = [name for name in dict.fromkeys(named) if name in known or name == why.package]
     return sorted(wanted, key=lambda name: name in _PROTECTED)
 
 
-def _local(required: RequirementSet, text: str) -> ProjectRequirement | None:
-    """The requirement that is a path without a name, if the installer speaks of it."""
-    return next((item for item in required.requirements if item.name is None and f"file://{item.text}" in text), None)
+def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) -> bool:
+    """Whether a requirement that names where it comes from cannot be had from there; or may be the one."""
+    if why.reason in {"conflict", "no_version", "python"}:
+        return False  # it is there: what it goes together with may be another version
+    located = [item for item in (*required.requirements, *required.constraints) if item.location is not None]
+    if why.reason == "build" and not why.package:
+        # The installer does not name what is built from a folder.
+        return bool(located)
+    package = canonicalize_name(why.package) if why.package else None
+    return any(
+        (item.name is not None and item.name == package) or (item.location or "").partition("#")[0] in text
+        for item in located
+    )
 
 
 def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reason: str) -> Loosened:
@@ -191,8 +197,7 @@ def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) 
 
 
 def _short(item: ProjectRequirement) -> str:
-    text = item.text.partition(" --hash")[0]
-    return text.rpartition("/")[2] if text.startswith("/") else text
+    return item.text.partition(" --hash")[0]
 
 
 def _with(item: ProjectRequirement, text: str) -> ProjectRequirement:
@@ -200,11 +205,13 @@ def _with(item: ProjectRequirement, text: str) -> ProjectRequirement:
 
 
 def _parsed(item: ProjectRequirement) -> Requirement | None:
+    """The requirement of a package in an index; None for any other."""
+    if item.location is not None:
+        return None
     try:
-        parsed = Requirement(_short(item))
+        return Requirement(_short(item))
     except InvalidRequirement:
         return None
-    return parsed
 
 
 def _written(parsed: Requirement, specifier: str, name: str = "") -> str:
@@ -227,13 +234,8 @@ def _least(parsed: Requirement) -> Version | None:
 
 def _other_name(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
-    if parsed is not None and parsed.url is not None and reason == "denied":
-        return None  # it is there, and nobody asked for another
-    if parsed is not None and parsed.url is not None and not parsed.url.startswith("file:"):
-        # A repository that is gone or cannot be reached: the package may be in the index too.
-        return _written(parsed, "")
     name = _INSTEAD.get(item.name or "", "")
-    if parsed is None or parsed.url or not name or reason not in {"build", "denied", "not_found", "no_version"}:
+    if parsed is None or not name or reason not in {"build", "denied", "not_found", "no_version"}:
         return None
     least = _least(parsed)
     return _written(parsed, f">={least}" if least and item.name == "psycopg2" else "", name)
@@ -242,7 +244,7 @@ def _other_name(item: ProjectRequirement, reason: str) -> str | None:
 def _same_major(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
     least = _least(parsed) if parsed else None
-    if parsed is None or parsed.url or least is None or reason == "not_found":
+    if parsed is None or least is None or reason == "not_found":
         return None
     if reason == "python":  # it is too new for this Python, or far too old
         return _written(parsed, f"<={least.public}" if item.pinned else "")
@@ -252,14 +254,14 @@ def _same_major(item: ProjectRequirement, reason: str) -> str | None:
 def _lower(item: ProjectRequirement, reason: str = "") -> str:
     parsed = _parsed(item)
     least = _least(parsed) if parsed else None
-    if parsed is None or parsed.url or least is None or reason in {"not_found", "python"}:
+    if parsed is None or least is None or reason in {"not_found", "python"}:
         return item.text
     return _written(parsed, f">={least.public}")
 
 
 def _any_version(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
-    return None if parsed is None or parsed.url or reason == "not_found" else _written(parsed, "")
+    return None if parsed is None or reason == "not_found" else _written(parsed, "")
 
 
 _LEVELS: Final = (_other_name, _same_major, _lower, _any_version)

@@ -40,6 +40,14 @@ class ProjectRequirement:
     identity: str
     applies: bool = True
 
+    @property
+    def location(self) -> str | None:
+        """The path or address that it is to come from; None where it is to come from an index."""
+        if self.name is None or self.text.startswith("/"):
+            return self.text.partition("[")[0]
+        _, at, address = self.text.partition(" @ ")
+        return address.partition(" ")[0] if at else None
+
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:

@@ -13,6 +13,7 @@ from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.program import run_program
+from preview.errors import EnvironmentFailed
 from preview.settings import load_settings
 
 LIMIT_S = 60
@@ -113,16 +114,17 @@ async def test_a_group_says_which_version_of_an_import_is_meant(
     assert (await versions(cache, request, Said()))["helperlib"] == "1.0"
 
 
-async def test_a_local_package_that_cannot_be_built_is_left_out(
-    cache: EnvironmentCache, index: Path, tmp_path: Path
+@pytest.mark.parametrize("line", ["./broken", "broken @ file:broken"])
+async def test_a_local_package_that_cannot_be_built_is_not_replaced_by_one_of_its_name(
+    cache: EnvironmentCache, index: Path, tmp_path: Path, line: str
 ) -> None:
     write_wheel(index, "tiny")
-    request = project(tmp_path / "project", "tiny\n./broken\n")
+    write_wheel(index, "broken")  # a stranger's
+    request = project(tmp_path / "project", f"tiny\n{line}\n", main="import broken\n")
     (request.project / "broken").mkdir()
     (request.project / "broken" / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'no'\n")
-    said = Said()
-    assert await versions(cache, request, said) == {"tiny": "1.0"}
-    assert "broken (requirements.txt line 2) cannot be built here: it is left out" in said.text
+    with pytest.raises(EnvironmentFailed, match="broken"):
+        await versions(cache, request, Said())
 
 
 async def test_the_code_of_a_package_does_not_see_what_the_installer_was_told(
@@ -136,7 +138,8 @@ async def test_the_code_of_a_package_does_not_see_what_the_installer_was_told(
     )
     text = f"import os\nopen({str(tmp_path / 'seen')!r}, 'w').write(' '.join(os.environ))\nraise OSError\n"
     (request.project / "curious" / "backend.py").write_text(text)
-    await versions(cache, request, Said())
+    with pytest.raises(EnvironmentFailed):
+        await versions(cache, request, Said())
     seen = (tmp_path / "seen").read_text().split()
     assert [name for name in seen if name.startswith(("UV_", "PIP_", "PYTHONPATH", "PREVIEW_"))] == []
 

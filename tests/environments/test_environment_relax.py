@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preview.environments.companions import with_companions
@@ -7,7 +9,7 @@ from preview.environments.explain import explain
 from preview.environments.floors import with_floors
 from preview.environments.markers import as_for
 from preview.environments.relax import Loosening
-from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
 
 def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:
@@ -89,9 +91,56 @@ def test_a_package_that_another_brings_is_taken_from_a_wheel() -> None:
 @pytest.mark.parametrize(
     "text", ["error: Failed to build `x @ git+h`", "error: Failed to fetch: `x @ h`\nconnection reset"]
 )
-def test_a_repository_that_is_gone_is_replaced_by_the_index(text: str) -> None:
-    found = steps(required("x[a] @ git+https://host.example/x.git"), text, 1)
-    assert found == ["x[a]"]
+def test_a_repository_that_is_gone_is_not_replaced_by_a_package_of_its_name(text: str) -> None:
+    assert steps(required("x[a] @ git+https://host.example/x.git", "six==1"), text, 9) == []
+
+
+def a_path(text: str, name: str | None) -> ProjectRequirement:
+    return ProjectRequirement(text, name, frozenset(), pinned=True, origin="requirements.txt line 1", identity=text)
+
+
+LOCATED = [
+    a_path("/project/pkg", None),
+    a_path("/project/pkg[extra]", None),
+    a_path("/project/pkg-1.0-py3-none-any.whl", "pkg"),
+    a_path("pkg @ file:///project/pkg", "pkg"),
+    parse_requirement("pkg @ https://host.example/pkg.zip", "requirements.txt line 1"),
+    parse_requirement("pkg[extra] @ git+https://host.example/pkg.git@v1#subdirectory=x", "requirements.txt line 1"),
+]
+BROKEN = [
+    "error: Failed to build `pkg @ file:///project/pkg`",
+    "error: Failed to build `pkg`",
+    "error: Failed to build\ncause: The build backend returned an error",
+    "error: Failed to fetch: `https://host.example/pkg.zip`\nconnection reset",
+    "error: Request failed after 3 retries",
+    "No solution found when resolving dependencies: Because pkg was not found in the package registry",
+    "No solution found when resolving dependencies: Because you require pkg and there is no version of pkg==1",
+    "No solution found when resolving dependencies: Because pkg depends on six==2 and you require six==1",
+    "error: something new",
+    "hint: Wheels are required for `pkg` because building from source is disabled for all packages",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+@pytest.mark.parametrize("item", LOCATED, ids=lambda item: item.text)
+@pytest.mark.parametrize("runs_code", [True, False])
+def test_a_requirement_that_names_where_it_comes_from_is_never_looked_up_by_name(
+    item: ProjectRequirement, text: str, runs_code: bool
+) -> None:
+    locked = replace(item, text=item.text) if item.name else None
+    wanted = RequirementSet((item, parse_requirement("six==1", "x")), () if locked is None else (locked,))
+    loosening = Loosening()
+    for _ in range(12):
+        why = explain(text.splitlines(), wanted, offline=False, runs_code=runs_code)
+        step = loosening.after(wanted, why, text.splitlines()) or loosening.away_from(wanted, "pkg", "imp")
+        if step is None:
+            break
+        wanted = step.required
+        assert item in wanted.requirements, "neither replaced nor left out"
+        assert locked is None or locked in wanted.constraints
+        assert "pkg" not in {other.name for other in wanted.requirements if other is not item}
+    else:
+        pytest.fail("it does not come to an end")
 
 
 def test_in_the_end_all_pins_are_lower_bounds() -> None:
