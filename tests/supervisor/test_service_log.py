@@ -97,9 +97,7 @@ async def test_a_preview_that_does_not_start(rig: Rig, lines: list[Line]) -> Non
     assert (end(lines)["by"], end(lines)["exit_code"]) == ("service", 3)
 
 
-async def test_a_launch_that_is_refused_before_its_row_is_stored_has_its_end_alone(
-    rig: Rig, lines: list[Line]
-) -> None:
+async def test_a_launch_that_is_refused_before_its_row_is_stored_has_its_end_alone(rig: Rig, lines: list[Line]) -> None:
     rig.source.add("g1", app="nothing = 1\n")
     with pytest.raises(InvalidGeneration):
         await rig.launch("g1")
