@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -82,9 +83,9 @@ async def test_a_preview_that_nobody_uses(make_settings: MakeSettings, lines: li
 
 async def test_a_preview_that_crashes(rig: Rig, lines: list[Line]) -> None:
     preview = await rig.running(CRASHES_WHEN_ASKED)
-    with pytest.raises(trio.BrokenResourceError):
+    # The connection is closed, or reset.
+    with suppress(trio.BrokenResourceError):
         await ask(preview, "/crash")
-        raise trio.BrokenResourceError  # closed without a reset
     await preview.over.wait()
     assert story(lines) == ["preview launched", "preview running", "preview failed"]
     assert (end(lines)["by"], end(lines)["exit_code"], end(lines)["exit_signal"]) == ("service", None, 9)
