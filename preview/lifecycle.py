@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = ["ACTIVE", "TRANSITIONS", "Health", "IllegalTransition", "State", "StopCause", "advance"]
+__all__ = ["ACTIVE", "STOP_REASONS", "TRANSITIONS", "Health", "IllegalTransition", "State", "StopCause", "advance"]
 
 
 class State(StrEnum):
@@ -34,6 +34,17 @@ class StopCause(StrEnum):
     EXPIRED = "expired"
     INACTIVE = "inactive"
     SHUTDOWN = "shutdown"
+
+
+STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
+    {
+        StopCause.USER: "stopped on request",
+        StopCause.EXPIRED: "stopped: its time is over",
+        StopCause.INACTIVE: "stopped: no request and no open stream for too long",
+        StopCause.SHUTDOWN: "stopped: the service is shutting down",
+    }
+)
+"""The sentence in the row of a preview that was told to stop."""
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(

@@ -17,6 +17,7 @@ from preview.cli.entry import COMMANDS
 from preview.cli.exits import ExitCode
 from preview.http.errors import HTTP_CODES, STATUSES
 from preview.settings import Settings
+from preview.supervisor import EVENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
@@ -138,3 +139,15 @@ def test_no_error_code_is_written_anywhere_that_the_table_lacks() -> None:
 def test_the_readme_names_every_benchmark() -> None:
     programs = {path.name for path in (ROOT / "benchmarks").glob("*.py") if not path.name.startswith("_")}
     assert set(re.findall(r"benchmarks/(\w+\.py)", (ROOT / "README.md").read_text())) == programs
+
+
+def test_every_event_about_previews_is_documented_with_its_fields() -> None:
+    """Two tables: when each event is logged, and what fields it has, in their order."""
+    section = SETTINGS_TEXT.partition("## The service's own log")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+ \w+)` \| (.*) \|$", section, re.MULTILINE)
+    assert [name for name, _ in rows] == [*EVENTS, *EVENTS]
+    described: dict[str, tuple[str, ...]] = {}
+    for name, cell in rows[len(EVENTS) :]:
+        named = re.fullmatch(r"as `(\w+ \w+)`", cell)
+        described[name] = described[named[1]] if named else tuple(re.findall(r"`(\w+)`", cell))
+    assert described == dict(EVENTS)

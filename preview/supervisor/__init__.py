@@ -9,9 +9,11 @@ from preview.supervisor.interface import FilesChange, Launched, LaunchRequest, R
 from preview.supervisor.manager import PreviewManager
 from preview.supervisor.reconcile import Reconciled, reconcile
 from preview.supervisor.run import House, run_preview
+from preview.supervisor.service_log import EVENTS, log_call
 from preview.supervisor.turns import Turns
 
 __all__ = [
+    "EVENTS",
     "ActivePreview",
     "FilesChange",
     "Holding",
@@ -27,6 +29,7 @@ __all__ = [
     "check_free_disk",
     "clean_once",
     "hash_token",
+    "log_call",
     "reconcile",
     "run_builder",
     "run_cleanup",

@@ -18,7 +18,7 @@ from preview.clock import now_ms, utc_now
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.ids import new_token
-from preview.lifecycle import Health, State, StopCause, advance
+from preview.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
 from preview.settings import Settings, Tier
@@ -28,19 +28,13 @@ from preview.supervisor.deadlines import Deadlines, Hold
 from preview.supervisor.holding import Holding
 from preview.supervisor.interface import User
 from preview.supervisor.network import Reach, reach_of
+from preview.supervisor.service_log import log_transition
 from preview.supervisor.succession import Succession
 
 __all__ = ["ActivePreview", "Outcome", "hash_token", "new_record"]
 
 # One per browser tab that sends requests; who has more open gets a new one by asking again.
 MAX_FURTHER_TOKENS = 16
-
-_CAUSE_REASON = {
-    StopCause.USER: "stopped on request",
-    StopCause.EXPIRED: "stopped: its time is over",
-    StopCause.INACTIVE: "stopped: no request and no open stream for too long",
-    StopCause.SHUTDOWN: "stopped: the service is shutting down",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +191,7 @@ class ActivePreview:
     # Changes of state
 
     def move(self, state: State, reason: str | None = None) -> None:
-        """Change the state by the table, and tell the log's subscribers.
+        """Change the state by the table; tell the log's subscribers and the service's own log.
 
         Raises:
             IllegalTransition: A mistake of the supervisor.
@@ -210,6 +204,7 @@ class ActivePreview:
             changes |= {"stopped_at": utc_now(), "health": Health.UNKNOWN}
         self.record = replace(self.record, **changes)
         self._publish()
+        log_transition(self.record, uptime_s=self.uptime_s)
         if following is State.RUNNING:
             self.settled.set()
 
@@ -231,7 +226,7 @@ class ActivePreview:
         """Tell it to stop. Synchronous, and the same however often: the first outcome counts."""
         if self.outcome is not None:
             return
-        reason = _CAUSE_REASON[cause]
+        reason = STOP_REASONS[cause]
         self.outcome = Outcome(State.STOPPED, reason, cause=cause)
         self.move(State.STOPPING, reason)
         if self.stored:

@@ -18,6 +18,7 @@ from preview.lifecycle import Health, State
 from preview.runtime import ProcessIdentity, end_tree
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
+from preview.supervisor.service_log import log_transition
 from preview.supervisor.workspace import make_roots, remove_tree, workspace_root
 
 __all__ = ["Reconciled", "reconcile", "remove_leftover_folders"]
@@ -66,7 +67,10 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     if scope.cancelled_caught:
         log.error("processes of an earlier run survived SIGKILL")
     for row in rows:
-        await store.update(_ended(row))
+        ended = _ended(row)
+        await store.update(ended)
+        # How long it was up is not known: it ended before this start.
+        log_transition(ended)
     removed = await remove_leftover_folders(settings, is_live=lambda _: False)
     make_roots(workspace_root(settings), settings.resolved_db_path)
     found = Reconciled(len(rows), processes, removed)

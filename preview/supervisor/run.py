@@ -33,6 +33,7 @@ from preview.supervisor.planning import open_environment
 from preview.supervisor.processes import Processes
 from preview.supervisor.reserving import expect_door, made_ahead, reserving
 from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
+from preview.supervisor.service_log import log_transition
 from preview.supervisor.serving import UnderWay
 from preview.supervisor.snapshots import Snapshots
 from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan
@@ -161,6 +162,8 @@ async def _accept(preview: ActivePreview, house: House, workspace: Workspace, pl
         return
     await house.store.insert(preview.record)
     preview.stored = True
+    # From here on the service's log owes it an end: after a crash its row tells the next start.
+    log_transition(preview.record)
     preview.accepted.set()
     if preview.holding is not None:
         preview.log.say(preview.holding.sentence())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_service import PROGRAM, serving, write_project
+from cli_service import PROGRAM, Started, serving, write_project
 
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
@@ -63,6 +63,32 @@ def test_a_signal_ends_it_with_0_and_leaves_no_preview(
     assert psutil.wait_procs(children, timeout=5)[1] == []
     assert json.loads(lines.splitlines()[-1])["event"] == "end"
     assert run(["ls"]) == ExitCode.NO_SERVICE
+
+
+def own_log(started: Started) -> list[tuple[str, str | None]]:
+    """Event and ``by`` of each line about previews that an ended service has written."""
+    _, written = started.process.communicate(timeout=20)
+    lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
+    return [(line["event"], line.get("by")) for line in lines if line["event"].startswith("preview ")]
+
+
+def test_its_own_log_has_one_end_for_each_preview_after_kill_9_too(
+    folders: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders["PREVIEW_SERVICE_LOG_FORMAT"] = "json"
+    with serving(folders) as started:
+        run(["push", str(write_project(tmp_path / "shop"))])
+        generation = capsys.readouterr().out.strip()
+        assert run(["launch", generation, "--wait", "60"]) == 0
+        started.process.kill()
+        first = own_log(started)
+    with serving(folders) as started:
+        assert run(["launch", generation, "--wait", "60"]) == 0
+        started.process.send_signal(signal.SIGTERM)
+        second = own_log(started)
+    begun = [("preview launched", None), ("preview running", None)]
+    assert first == begun
+    assert second == [("preview failed", "service"), *begun, ("preview stopped", "shutdown")]
 
 
 def test_after_kill_9_the_next_start_finds_its_way(

@@ -35,10 +35,11 @@ if os.fork() == 0:
     + SERVER
 )
 _SERVICE = """
-import sys, trio
+import structlog, sys, trio
 sys.path.insert(0, {kit!r})
 from supervisor_kit import *
 from preview.settings import Settings
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 async def main():
     settings = Settings(data_dir={data!r}, cache_dir={cache!r}, port_min={low}, port_max={high})
     async with open_rig(settings) as rig:

@@ -9,6 +9,7 @@ from preview.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
     NoActivePreview,
+    PreviewError,
     PreviewTokenRejected,
     PreviewUnavailable,
     TooLarge,
@@ -26,7 +27,7 @@ from preview.logs import Contract
 from preview.proxy import ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import ActivePreview, log_call
 
 __all__ = ["proxy_routes"]
 
@@ -65,7 +66,7 @@ def proxy_routes(contract: Contract) -> Blueprint:
         )
         before = preview.log.last_seq
         try:
-            answer = await _send(preview, asked)
+            answer = await _carry(preview, asked)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
             # What it has printed until then is found by this.
             error.details["request_id"] = asked.request_id
@@ -122,6 +123,33 @@ def _unavailable(reason: str | None) -> PreviewUnavailable:
 
 def _shown(reason: str) -> str:
     return reason.removeprefix("stopped: ").rstrip(".")
+
+
+async def _carry(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
+    """As ``_send``, with a line in the service's own log however it ends. Cancellation: as there."""
+    began = trio.current_time()
+    status: int | None = None
+    code: str | None = "internal_error"
+    try:
+        answer = await _send(preview, asked)
+        status, code = answer.status, None
+    except PreviewError as error:
+        code = error.code
+        raise
+    except trio.Cancelled:
+        code = "cancelled"
+        raise
+    finally:
+        log_call(
+            preview.record,
+            request_id=asked.request_id,
+            method=asked.method,
+            path=asked.path,
+            status=status,
+            code=code,
+            elapsed_s=trio.current_time() - began,
+        )
+    return answer
 
 
 async def _send(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:

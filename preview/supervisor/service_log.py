@@ -1,0 +1,134 @@
+"""Lines about previews in the service's own log: one for each change of state, one for each call.
+
+Operators search for the names in ``EVENTS``: names and fields are stable, ``docs/settings.md`` has them as a table, and
+a test compares the two. No line has a token, a query, a header or a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import structlog
+
+from preview.lifecycle import STOP_REASONS, State, StopCause
+from preview.storage.records import PreviewRecord
+from preview.visible import visible
+
+__all__ = ["EVENTS", "log_call", "log_transition"]
+
+log = structlog.get_logger(__name__)
+
+_WHOSE = ("preview_id", "generation_id", "project_id", "user_id")
+_END = (*_WHOSE, "by", "uptime_s", "reason", "exit_code", "exit_signal")
+
+EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "preview launched": _WHOSE,
+        "preview running": (*_WHOSE, "uptime_s"),
+        "preview stopped": _END,
+        "preview expired": _END,
+        "preview failed": _END,
+        "call carried": (*_WHOSE, "request_id", "method", "path", "status", "code", "elapsed_ms"),
+    }
+)
+"""Each event's name, and its fields in the order of the table."""
+
+# A reason quotes a few lines of a project's output; the preview's own log has them in full. Escaped, these are at most
+# six times as many.
+_MAX_CHARS = 500
+
+_CAUSES = {reason: cause for cause, reason in STOP_REASONS.items()}
+_BY_DEADLINE = {StopCause.EXPIRED: "deadline", StopCause.INACTIVE: "inactivity"}
+
+
+def log_transition(record: PreviewRecord, *, uptime_s: float | None = None) -> None:
+    """Log the state that a preview has reached; ``stopping`` has no line, its end follows.
+
+    The cause of a stop is read from the record's reason, so a row that a crash left behind is logged like any other.
+
+    Args:
+        record: The preview, in its new state.
+        uptime_s: Seconds since the launch; None where nobody knows.
+    """
+    uptime_s = None if uptime_s is None else round(uptime_s, 3)
+    if record.state is State.STARTING:
+        _say("preview launched", record)
+    elif record.state is State.RUNNING:
+        _say("preview running", record, uptime_s=uptime_s)
+    elif record.state is not State.STOPPING:
+        event, by = _ending(record)
+        _say(
+            event,
+            record,
+            by=by,
+            uptime_s=uptime_s,
+            reason=record.reason,
+            exit_code=record.exit_code,
+            exit_signal=record.exit_signal,
+        )
+
+
+def log_call(
+    record: PreviewRecord,
+    *,
+    request_id: str,
+    method: str,
+    path: str,
+    status: int | None,
+    code: str | None,
+    elapsed_s: float,
+) -> None:
+    """Log one call that was carried to a preview.
+
+    Args:
+        record: The preview.
+        request_id: As in the answer.
+        method: In upper case.
+        path: Without its query.
+        status: The preview's own; None if it gave no answer.
+        code: The error's code if it gave no answer, else None.
+        elapsed_s: Seconds from sending to the answer.
+    """
+    elapsed_ms = round(elapsed_s * 1000, 1)
+    _say(
+        "call carried",
+        record,
+        request_id=request_id,
+        method=method,
+        path=path,
+        status=status,
+        code=code,
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def _ending(record: PreviewRecord) -> tuple[str, str]:
+    """Name the event of an end, and who or what ended the preview."""
+    cause = _CAUSES.get(record.reason or "") if record.state is State.STOPPED else None
+    if cause in _BY_DEADLINE:
+        return "preview expired", _BY_DEADLINE[cause]
+    event = "preview failed" if record.state is State.FAILED else "preview stopped"
+    if cause is StopCause.USER:
+        # Nobody but the owner may stop a preview.
+        return event, record.user_id
+    return event, "service" if cause is None else cause.value
+
+
+def _say(event: str, record: PreviewRecord, **fields: str | float | None) -> None:
+    whose = {
+        "preview_id": record.id,
+        "generation_id": record.generation_id,
+        "project_id": record.project_id,
+        "user_id": record.user_id,
+    }
+    said = {
+        name: _on_one_line(value) if isinstance(value, str) else value for name, value in {**whose, **fields}.items()
+    }
+    log.info(event, **said)
+
+
+def _on_one_line(text: str) -> str:
+    """Text of others, bounded and escaped here: a host's own logging may print it as it is."""
+    cut = text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}…"
+    return visible(cut).replace("\n", "\\n").replace("\t", "\\t")
