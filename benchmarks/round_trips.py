@@ -3,8 +3,9 @@
 ``uv run python benchmarks/round_trips.py [--rounds N] [--requests N] [--framework NAME] [--case NAME] [--save FILE]``
 
 FastAPI, Flask, Django and Express, each as a preview of ``preview serve`` with its default settings (sandboxed, and
-warm where it can be), asked at its own port, through the relay (``/p/ID/``), at its own origin
-(``preview-….localhost``), and by ``POST …/preview/request``. Beside it the same server on a copy of the files, started
+warm where it can be: else the run ends), asked at its own port, through the relay (``/p/ID/``, with the cookie that a
+browser has, and with a program's bearer token), at its own origin (``preview-….localhost``, with the cookie), and by
+``POST …/preview/request``. Beside it the same server on a copy of the files, started
 by hand with the same packages, and nginx in front of that. Each way is asked on kept connections: one request after
 another, and 32 at once. A figure is the median time until the whole answer is there (of an event: from its writing
 until it has come); ways take turns, round after round.
@@ -26,9 +27,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from _caches import use_usual_caches
 from _measure import Figure, compare, interleave, report, save
@@ -39,7 +41,8 @@ from preview.settings import Settings
 
 FLOOR = "by hand"
 NGINX = "by hand, behind nginx"
-DIRECT, RELAY, ORIGIN, CALL = "preview, direct", "preview, relay", "preview, own origin", "preview, POST request"
+DIRECT, RELAY, BEARER = "preview, direct", "preview, relay", "preview, relay, bearer token"
+ORIGIN, CALL = "preview, own origin", "preview, POST request"
 _NGINX = """worker_processes 1; daemon off; pid {0}/nginx.pid; error_log {0}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;
@@ -290,42 +293,59 @@ class Service:
         owner = Settings(data_dir=folder / "data")
         self.token = issue_token(owner, load_or_create_secret(owner), "ann", tier="enterprise", ttl_s=36_000)
 
-    def ask(self, method: str, path: str, body: object) -> dict[str, str]:
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
             "Prefer": f"wait={_START_S:.0f}",
         }
-        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers, method=method)
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
         with urllib.request.urlopen(request, timeout=_START_S) as answer:
-            read: dict[str, str] = json.load(answer)
+            read: dict[str, Any] = json.loads(answer.read() or "{}")
             return read
 
     def preview(self, project: Project) -> dict[str, Way]:
         """The ways to a preview of the project, which runs; warm, where there are templates for it."""
         files = {"project_id": "benchmark", "files": dict(project.files)}
         path = f"/api/v1/generations/{self.ask('POST', '/api/v1/generations', files)['id']}/preview"
-        launched = self.ask("POST", f"{path}/launch", {})
-        name = launched["id"].replace("_", "-")
+        launched = self._launch(project, path)
+        relay = Way(self.port, prefix=f"/p/{launched['id']}")
+        origin = Way(self.port, host=f"{launched['id'].replace('_', '-')}.localhost:{self.port}")
         bearer = {"Authorization": f"Bearer {self.token}"}
         return {
             DIRECT: Way(int(launched["base_url"].rpartition(":")[2])),
-            RELAY: Way(self.port, prefix=f"/p/{launched['id']}", fields=bearer),
-            ORIGIN: Way(self.port, host=f"{name}.localhost:{self.port}", fields={"Cookie": self._cookie(path)}),
+            RELAY: replace(relay, fields=self._cookie(path, relay)),
+            BEARER: replace(relay, fields=bearer),
+            ORIGIN: replace(origin, fields=self._cookie(path, origin)),
             CALL: Way(
                 self.port, fields={**bearer, "X-Preview-Token": launched["session_token"]}, call=f"{path}/request"
             ),
         }
 
-    def _cookie(self, path: str) -> str:
-        """As a browser has it that has opened the preview."""
-        _, _, rest = self.ask("POST", f"{path}/open", {})["url"].partition("://")
-        host, _, target = rest.partition("/")
-        with closing(Connection(Way(self.port))) as connection:
-            connection.send(f"GET /{target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            head = connection.until(b"\r\n\r\n").decode("latin-1")
-        said = next(line for line in head.split("\r\n") if line.lower().startswith("set-cookie:"))
-        return said.partition(":")[2].strip().partition(";")[0]
+    def _launch(self, project: Project, path: str) -> dict[str, Any]:
+        """A preview that runs; its log says that it was started warm, where there are templates for it."""
+        until = time.monotonic() + _START_S
+        while True:
+            launched = self.ask("POST", f"{path}/launch", {})
+            said = [line["message"] for line in self.ask("GET", f"{path}/logs?source=system")["lines"]]
+            # Node has no templates.
+            if not project.needs or any(line.startswith("started warm") for line in said):
+                return launched
+            if time.monotonic() > until:
+                raise SystemExit(f"no launch is a warm one: {said}")
+            # The first one has had its environment made, and the template is made behind it.
+            self.ask("DELETE", path)
+            time.sleep(1)
+
+    def _cookie(self, path: str, way: Way) -> dict[str, str]:
+        """As a browser has it that has opened the preview there."""
+        target = "/" + self.ask("POST", f"{path}/open", {})["url"].partition("://")[2].partition("/")[2]
+        with closing(Connection(way)) as connection:
+            connection.send(way.request("GET", target))
+            head = connection.head(b"303").decode("latin-1")
+        said = next(line for line in head.split("\r\n") if line.startswith("set-cookie:"))
+        return {"Cookie": said.partition(":")[2].strip().partition(";")[0]}
 
 
 def environment(service: Service, project: Project) -> str:

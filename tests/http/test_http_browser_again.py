@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from browser_kit import Door, open_door
 
+from preview.auth import Identity
 from preview.http.browser.places import Place
 from preview.http.browser.standing import StandingAdmission
 from preview.http.browser.visitors import Visitor
@@ -163,13 +165,74 @@ async def test_in_the_path_form_an_admission_is_for_its_own_preview_alone(tmp_pa
             assert standing(other.encode()) is None
 
 
-async def test_whoever_comes_with_a_bearer_token_is_asked_each_time(tmp_path: Path) -> None:
+async def test_a_bearer_token_of_the_service_s_own_is_verified_once_while_it_is_valid(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
-        asked, stream = _Again(door), await door.connect()
-        token = door.bearer()["Authorization"]
-        head = f"GET / HTTP/1.1\r\nHost: {door.host}\r\nAuthorization: {token}\r\n\r\n".encode()
+        asked, verified, stream = _Again(door), _count_authentications(door), await door.connect()
+        head = _with_token(door, door.bearer()["Authorization"])
+        assert [await _status(stream, head) for _ in range(3)] == [200, 200, 200]
+        assert (asked.admitted, len(verified)) == (2, 1)
+        # Another user's does not pass because ann's did, nor does hers for having been refused once.
+        assert await _status(stream, _with_token(door, door.bearer("bob")["Authorization"])) == 404
+        assert await _status(stream, head) == 200
+        await _revoke_all(door)
+        assert await _status(stream, head) == 200
+        assert len(verified) == 2
+
+
+async def test_a_bearer_token_that_has_expired_is_verified_again(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, verified, stream = _Again(door), _count_authentications(door), await door.connect()
+        head = _with_token(door, door.bearer()["Authorization"])
         assert [await _status(stream, head) for _ in range(2)] == [200, 200]
-        assert (asked.admitted, asked.refused) == (0, 0)
+        await _expire(door)
+        # The book's clock is ahead of the one that tokens are judged by, to which this one is good still.
+        assert [await _status(stream, head) for _ in range(2)] == [200, 200]
+        assert (asked.admitted, asked.refused, len(verified)) == (1, 2, 3)
+
+
+async def test_a_bearer_token_beside_a_cookie_holds_no_longer_than_either(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        asked, stream, cookie = _Again(door), await door.connect(), await door.cookie()
+        head = _with_token(door, f"{door.bearer()['Authorization']}\r\nCookie: {cookie}")
+        assert [await _status(stream, head) for _ in range(2)] == [200, 200]
+        await _revoke_all(door)
+        assert await _status(stream, head) == 200
+        assert (asked.admitted, asked.refused) == (1, 1)
+
+
+async def test_a_bearer_token_that_others_judge_is_asked_about_each_time(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        # As with a host's own ``authenticate``, and with keys that others publish: either may take a token back.
+        door.edge.app._backend = replace(door.edge.app.backend, secret=None)
+        asked, verified, stream = _Again(door), _count_authentications(door), await door.connect()
+        head = _with_token(door, door.bearer()["Authorization"])
+        assert [await _status(stream, head) for _ in range(3)] == [200, 200, 200]
+        assert (asked.admitted, asked.refused, len(verified)) == (0, 0, 3)
+
+
+async def test_a_bearer_token_that_is_none_of_the_service_s_is_asked_about_each_time(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        door.edge.app.backend.access.set_public(door.preview.id, public=True)
+        asked, verified, stream = _Again(door), _count_authentications(door), await door.connect()
+        assert [await _status(stream, _with_token(door, "Bearer x.y.z")) for _ in range(2)] == [200, 200]
+        assert (asked.admitted, asked.refused, len(verified)) == (0, 0, 2)
+
+
+def _with_token(door: Door, token: str) -> bytes:
+    return f"GET / HTTP/1.1\r\nHost: {door.host}\r\nAuthorization: {token}\r\n\r\n".encode()
+
+
+def _count_authentications(door: Door) -> list[Mapping[str, Any]]:
+    """From now on a list of the requests whose sender is asked about."""
+    made = door.edge.app.backend
+    asked: list[Mapping[str, Any]] = []
+
+    async def authenticate(scope: Mapping[str, Any]) -> Identity | None:
+        asked.append(scope)
+        return await made.authenticate(scope)
+
+    door.edge.app._backend = replace(made, authenticate=authenticate)
+    return asked
 
 
 class _Again:

@@ -144,9 +144,15 @@ class PreviewDoorman:
             await self._until_replaced(preview)
         if preview.outcome is not None:
             return await self._past(head, place, visitor)
-        # A token may be taken back, and expires, elsewhere: whoever asks with one is asked each time.
-        again = None if has_bearer(head) else self._again(preview, visitor, place)
-        return self._admitted(preview, place, visitor, again)
+        stands = not has_bearer(head) or self._is_own_token(visitor)
+        return self._admitted(preview, place, visitor, self._again(preview, visitor, place) if stands else None)
+
+    def _is_own_token(self, visitor: Visitor) -> bool:
+        """Whether its bearer token is good until it expires: made with this process's own secret, which stays.
+
+        A host, or whoever publishes the keys, may take one back: those are verified with each request.
+        """
+        return visitor.user_id is not None and self._backend().secret is not None
 
     def _again(self, preview: ActivePreview, visitor: Visitor, place: Place) -> Again:
         """Admits further requests like the one that was let pass."""

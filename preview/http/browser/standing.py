@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 from preview.auth import AccessBook
 from preview.http.browser.places import RESERVED, Place
@@ -15,7 +14,7 @@ __all__ = ["StandingAdmission"]
 
 
 class StandingAdmission:
-    """See ``preview.proxy.admission.Again``: for a request that was admitted, and carried no bearer token.
+    """See ``preview.proxy.admission.Again``: for a request that was admitted, by nothing that others can take back.
 
     Each request to a preview comes by here, so it is not asked anew who may see what: it is only looked at whether any
     of the preview, the book of access and the time is another than when that was asked. Then it is asked, at once.
@@ -50,8 +49,7 @@ class StandingAdmission:
         self._is_live = is_live
         prefix = place.prefix.encode()
         self._base, self._reserved = prefix + b"/", prefix + RESERVED
-        grant = visitor.grant
-        self._until = inf if grant is None else grant.expires_at
+        self._until = visitor.until
         # Nothing has been looked at yet. Invariant: a record is replaced with each change, and never the same again; a
         # preview has its outcome before it is not found any more.
         self._record: object = None
@@ -77,6 +75,8 @@ class StandingAdmission:
         preview, book, statement = self._preview, self._book, self._visitor.statement
         self._record = None
         if preview.address is None or preview.outcome is not None or preview.is_replaced or not self._is_live():
+            return None
+        if book.now() >= self._until:
             return None
         if not (may_look(self._visitor, preview, book) if statement is None else book.holds(statement)):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from preview.auth import AccessBook, Grant, Identity, Statement
@@ -28,11 +29,13 @@ class Visitor:
         user_id: Whose bearer token it carries; None where it carries none of this service's.
         statement: What its cookie says for this preview, which held when it was looked at.
         is_led: Another origin's page makes the browser act with that cookie; then it gives nothing.
+        token_until: When its bearer token expires, in seconds since the epoch.
     """
 
     user_id: str | None
     statement: Statement | None
     is_led: bool = False
+    token_until: float = inf
 
     @property
     def grant(self) -> Grant | None:
@@ -43,6 +46,11 @@ class Visitor:
     def is_known(self) -> bool:
         """Whether it carries anything of ours."""
         return self.user_id is not None or self.statement is not None
+
+    @property
+    def until(self) -> float:
+        """When the first of what it carries expires, in seconds since the epoch."""
+        return self.token_until if self.grant is None else min(self.token_until, self.grant.expires_at)
 
 
 async def identify(
@@ -57,7 +65,11 @@ async def identify(
     """
     statement = _statement(head, place, book)
     is_led = statement is not None and not _is_of_own_origin(head)
-    return Visitor(await _bearer(head, authenticate), None if is_led else statement, is_led)
+    identity = await _bearer(head, authenticate)
+    given = None if is_led else statement
+    if identity is None:
+        return Visitor(None, given, is_led)
+    return Visitor(identity.user.id, given, is_led, identity.expires_at.timestamp())
 
 
 def has_bearer(head: RequestHead) -> bool:
@@ -67,7 +79,7 @@ def has_bearer(head: RequestHead) -> bool:
 
 async def _bearer(
     head: RequestHead, authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
-) -> str | None:
+) -> Identity | None:
     given = [field for field in head.fields if field[0] == b"authorization" and field[1][:7].lower() == b"bearer "]
     if len(given) != 1:
         return None
@@ -82,10 +94,9 @@ async def _bearer(
         "client": None if head.client is None else (head.client, 0),
     }
     try:
-        identity = await authenticate(scope)
+        return await authenticate(scope)
     except (Unauthenticated, Forbidden):
         return None
-    return None if identity is None else identity.user.id
 
 
 def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement | None:
