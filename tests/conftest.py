@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 import uv
@@ -42,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Whoever is started in the background of a shell ignores it, and so would all that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A busy machine may take a second for what takes 5 ms: no test is about that, as each bounds its own time.
+    hypothesis.settings.register_profile("preview", deadline=None)
+    hypothesis.settings.load_profile("preview")
     # By default a traceback shows the variables of each frame: ten seconds of a core for one that a test provokes.
     for one in structlog.get_config()["processors"]:
         if isinstance(one, structlog.dev.ConsoleRenderer):

@@ -125,7 +125,7 @@ def test_a_service_restarted_under_the_page_costs_no_line_and_repeats_none(
         with running.api("ann") as api:
             (preview,) = api.get("/api/v1/previews").json()["previews"]
             path = f"/api/v1/generations/{preview['generation_id']}/preview/logs"
-            kept = api.get(path, params={"limit": "1000"}).json()["lines"]
+            kept = api.get(path, params={"limit": "1000", "ansi": "keep"}).json()["lines"]
     assert_dense(lines)
     shown = {line["seq"]: line["message"] for line in lines}
     assert {line["seq"]: line["message"] for line in kept}.items() <= shown.items()
