@@ -53,6 +53,7 @@ class LogWriter:
         self._taken: list[Batch] = []
         # Some could not be written when the service ended.
         self._unwritten = False
+        self._outage: DatabaseUnavailable | None = None
         self._wake = trio.Event()
         self._hurry = trio.Event()
         # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
@@ -64,6 +65,11 @@ class LogWriter:
     def queued_bytes(self) -> int:
         """What waits or is being written."""
         return self._queue.size_bytes
+
+    @property
+    def outage(self) -> DatabaseUnavailable | None:
+        """Why lines wait for the database; None while they are written."""
+        return self._outage
 
     def lost_lines(self, preview_id: str) -> int:
         """How many of the preview's lines had to be dropped; 0 once it is closed and written."""
@@ -130,10 +136,12 @@ class LogWriter:
             try:
                 await self._attempt(batches)
             except DatabaseUnavailable as error:
+                self._outage = error
                 _log.warning("log lines wait for the database", reason=error.message, bytes=self.queued_bytes)
                 await trio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _RETRY_MOST_S)
             else:
+                self._outage = None
                 return
 
     async def _attempt(self, batches: list[Batch]) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from preview.env_file import find_env_file
 from preview.errors import PreviewError
 from preview.settings import load_settings
-from preview.storage.engine import translate
+from preview.storage.outages import translate
 from preview.storage.migrate import open_exclusive
 from preview.storage.tables import metadata
 
