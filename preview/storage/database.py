@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from preview.storage.calls import run_call
 from preview.storage.checking import check_tables
 from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, make_engine, writers_of
 from preview.storage.outages import translate
+from preview.storage.sqlite_files import SqliteFiles
 
 __all__ = ["Database", "open_database"]
 
@@ -39,6 +40,7 @@ class Database:
     def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.engine = engine
         self._timeout_s = timeout_s
+        self._in_place = SqliteFiles(engine).in_place if self.is_sqlite else nullcontext
         self._checks = trio.CapacityLimiter(CHECKERS)
         self._writers = trio.CapacityLimiter(writers_of(engine))
         self._readers = trio.CapacityLimiter(READERS)
@@ -96,11 +98,11 @@ class Database:
             raise meant from error
 
     def _in_read(self, query: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with self._in_place(), self.engine.connect() as connection:
             return query(connection)
 
     def _in_write(self, change: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with self._in_place(), self.engine.connect() as connection:
             connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
             with connection.begin():
                 return change(connection)

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from preview.env_file import find_env_file
 from preview.errors import PreviewError
 from preview.settings import load_settings
-from preview.storage.outages import translate
 from preview.storage.migrate import open_exclusive
+from preview.storage.outages import translate
 from preview.storage.tables import metadata
 
 
