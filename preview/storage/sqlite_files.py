@@ -8,7 +8,8 @@ then are lost with the process: nobody finds the write-ahead log (``-wal``) agai
 2. The database itself is gone or another one: its log is brought into it once, so that the moved file is whole. Then
    it is an outage until the file is back.
 
-A connection that is opened before 1. is done would see a new, empty log. So the look is ahead of each call.
+A connection that is opened before 1. is done would see a new, empty log. So all connections are opened at once, before
+the first call, and the files are looked at ahead of each call: three calls of stat(2).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -44,7 +45,7 @@ class SqliteFiles:
         self._engine = engine
         self._changed = threading.Condition()
         self._calls = 0
-        # Of the files that the connections have open, the database's ahead of the others; None without a connection.
+        # Of the files that the connections have open, the database's first; None without a connection.
         self._known: tuple[_Identity, ...] | None = None
         self._paths: tuple[str, ...] = ()
         self._is_away = False
@@ -81,15 +82,16 @@ class SqliteFiles:
 
     def _look(self) -> None:
         deadline = time.monotonic() + _OTHERS_END_S
-        while self._known is not None:
+        while True:
+            known = self._known or self._open_all(deadline)
             now = self._identities()
-            if now[0] != self._known[0]:
+            if now[0] != known[0]:
                 self._leave(deadline)
                 continue
             if self._is_away:
                 _log.info("the database's file is back", path=self._paths[0])
                 self._is_away = False
-            if now == self._known:
+            if now == known:
                 return
             # Others may have mended it while this one waited.
             if self._wait_for_others(deadline):
@@ -124,13 +126,33 @@ class SqliteFiles:
                 "close other programs that use the file.",
                 reason=getattr(error, "sqlite_errorname", "") or "wal",
             ) from error
-        self._known = None
-        self._engine.dispose()
+        self._close_all()
         _log.warning(
             "the database's write-ahead log was removed; its rows were saved",
             path=self._paths[1],
             advice="leave the files beside the database alone while the service runs",
         )
+
+    def _open_all(self, deadline: float) -> tuple[_Identity, ...]:
+        """Fill the pool; once more where a file was removed meanwhile: nothing was written by these connections."""
+        while True:
+            try:
+                with ExitStack() as opened:
+                    for _ in range(self._engine.pool.size()):  # type: ignore[attr-defined]  # as in ``_empty_log``
+                        opened.callback(self._engine.raw_connection().close)
+            except BaseException:
+                self._close_all()
+                raise
+            known = self._known
+            if known is not None and known == self._identities():
+                return known
+            self._close_all()
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The files of the service's database are removed all the time.", reason="wal")
+
+    def _close_all(self) -> None:
+        self._known = None
+        self._engine.dispose()
 
     def _empty_log(self) -> None:
         """Bring all rows of the log into the database, by a connection that has both open."""

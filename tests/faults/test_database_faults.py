@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ async def test_a_right_that_is_away_for_some_seconds_is_said_and_costs_no_line(
         async with open_world(tmp_path, cache, DATABASE_URL=url) as world, AsyncExitStack() as previews:
             held = [await previews.enter_async_context(world.preview()) for _ in range(4)]
             spare = await world.generation()
-            owner.execute(f"REVOKE {privilege} ON ALL TABLES IN SCHEMA public FROM tenant")  # type: ignore[arg-type]
+            owner.execute(f"REVOKE {privilege} ON ALL TABLES IN SCHEMA public FROM tenant")
             with trio.fail_after(5):
                 away = await wait_until_ready(world.client, 503)
             assert (away.body["status"], "grant" in away.body["message"]) == ("database_unavailable", True)
@@ -65,9 +66,14 @@ async def test_a_right_that_is_away_for_some_seconds_is_said_and_costs_no_line(
 async def test_a_postgres_that_hangs_holds_no_request_and_no_shutdown(
     tmp_path: Path, cache: Path, server: Postgres
 ) -> None:
-    settings = {"DATABASE_TIMEOUT": str(DATABASE_TIMEOUT_S), "SHUTDOWN_TIMEOUT": str(SHUTDOWN_TIMEOUT_S),
-                "STOP_BUDGET": "6"}  # fmt: skip
-    async with open_world(tmp_path, cache, DATABASE_URL=server.url, **settings) as world:
+    async with open_world(
+        tmp_path,
+        cache,
+        DATABASE_URL=server.url,
+        DATABASE_TIMEOUT=str(DATABASE_TIMEOUT_S),
+        SHUTDOWN_TIMEOUT=str(SHUTDOWN_TIMEOUT_S),
+        STOP_BUDGET="6",
+    ) as world:
         generation = await world.generation()
         launched = await world.ask_launch(generation)
         assert launched.status == 201
@@ -102,3 +108,47 @@ async def test_a_postgres_that_hangs_holds_no_request_and_no_shutdown(
 async def expect_unavailable(client: Client, path: str) -> None:
     answer = await client.ask("GET", path)
     assert (answer.status, answer.code) == (503, "database_unavailable"), path
+
+
+async def test_a_log_ahead_that_was_removed_under_a_service_costs_no_line_although_it_is_killed_then(
+    tmp_path: Path, cache: Path
+) -> None:
+    async with open_world(tmp_path, cache) as world, AsyncExitStack() as previews:
+        held = [await previews.enter_async_context(world.preview()) for _ in range(3)]
+        for one in held:
+            await world.act(one, "say/200")
+        (world.service.data / "preview.db-wal").unlink()
+        for one in held:
+            await world.act(one, "say/200")
+        with trio.fail_after(10):
+            for one in held:
+                while len(world.ledger.lines.get(one.preview_id, {})) < 400:  # noqa: ASYNC110  its task is elsewhere
+                    await trio.sleep(0.02)
+            await wait_until_ready(world.client, 200)
+        await world.service.kill()
+        await world.restart()
+    for one in held:
+        assert (len(world.ledger.lines[one.preview_id]) >= 400, world.gaps.get(one.preview_id, [])) == (True, [])
+
+
+async def test_a_database_that_is_away_for_some_seconds_is_said_and_costs_no_line(tmp_path: Path, cache: Path) -> None:
+    async with open_world(tmp_path, cache) as world, AsyncExitStack() as previews:
+        held = [await previews.enter_async_context(world.preview()) for _ in range(3)]
+        file, away = world.service.data / "preview.db", tmp_path / "away"
+        away.mkdir()
+        for found in list(world.service.data.glob("preview.db*")):
+            found.rename(away / found.name)
+        with trio.fail_after(5):
+            said = await wait_until_ready(world.client, 503)
+        assert "put it back" in said.body["message"]
+        for one in held:
+            await world.act(one, "say/300")
+        await expect_unavailable(world.client, "/api/v1/previews")
+        assert not file.exists()
+        for found in list(away.iterdir()):
+            shutil.move(found, file.parent)
+        with trio.fail_after(15):
+            await wait_until_ready(world.client, 200)
+    for one in held:
+        said_lines = [text for text in world.ledger.lines[one.preview_id].values() if text.startswith("said")]
+        assert (len(said_lines), world.gaps.get(one.preview_id, [])) == (300, [])
