@@ -41,6 +41,7 @@ class Service:
         library: The built-in store, which also takes uploads; None when a host brings its own generations.
         previews: Launches, finds and stops previews.
         log_store: Stored lines, for previews that are over.
+        log_writer: Stores the lines of all previews.
         users: The users table.
         rungs: What previews are held in by, from the lowest rung; empty when a host brings its own runtime.
         draining: Set when the shutdown begins: streams say goodbye, nothing new is launched.
@@ -52,6 +53,7 @@ class Service:
     library: GenerationLibrary | None
     previews: PreviewManager
     log_store: LogStore
+    log_writer: LogWriter
     users: UserStore
     rungs: Sequence[Rung]
     draining: trio.Event
@@ -80,7 +82,7 @@ async def open_service(
     Cancellation: every preview is torn down within the stop budget, lines are flushed, the database is closed.
     """
     with _private_data_folder(settings), child_subreaper(), many_open_files():
-        async with open_database(settings.resolved_database_url) as database:
+        async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database)
             store = PreviewStore(database)
             # Ahead of the rows: whoever sees that a preview is over sees all of its lines.
@@ -111,7 +113,7 @@ async def open_service(
                     _run_builders(house, pushed),
                 ):
                     yield Service(
-                        settings, database, source, library, manager, log_store, users, ladder.rungs, draining
+                        settings, database, source, library, manager, log_store, writer, users, ladder.rungs, draining
                     )
 
 

@@ -156,6 +156,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
     database_url: SecretStr | None = None
+    # Longer than the waits for a lock (10 s) of SQLite and of PostgreSQL, which give a definite answer.
+    database_timeout_s: Seconds = Field(15, validation_alias=_env("DATABASE_TIMEOUT"))
     bind: str = "127.0.0.1:8000"
     public_url: str | None = None
     tls_cert: Path | None = None

@@ -90,7 +90,7 @@ class GenerationLibrary:
             file_count=len(checked),
             size_bytes=sum(map(len, checked.values())),
         )
-        await self._database.write(partial(_insert, made, checked, self._per_user))
+        await self._database.write(partial(_insert, made, checked, self._per_user), size_bytes=made.size_bytes or 0)
         if self._on_push is not None:
             self._on_push(made)
         return made

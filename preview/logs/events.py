@@ -94,7 +94,8 @@ class Gap:
     """Lines ``first_seq`` to ``last_seq`` (both included) cannot be had any more.
 
     Attributes:
-        reason: ``retention`` (deleted), or ``overflow`` (the writer could not keep up and they left the backlog).
+        reason: ``retention`` (deleted), or ``lost`` (never stored: the writer could not keep up, or a crash or the
+            database took them).
     """
 
     first_seq: int

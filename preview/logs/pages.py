@@ -55,7 +55,7 @@ async def read_events(
     page = await store.read_page(preview_id, after=expected - 1, limit=PAGE_LINES, below=below)
 
     def missing(first: int, last: int) -> Gap:
-        return Gap(first, last, "retention" if first < page.first_kept else "overflow")
+        return Gap(first, last, "retention" if first < page.first_kept else "lost")
 
     events: list[Batch | Gap] = []
     for batch in page.batches:

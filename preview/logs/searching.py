@@ -77,4 +77,4 @@ def _gaps(connection: Connection, preview_id: str, first: int, last: int) -> lis
     if newest < last:
         holes.append((newest + 1, last))
     # As ``pages.read_events`` tells them.
-    return [Gap(low, high, "retention" if low < kept else "overflow") for low, high in holes]
+    return [Gap(low, high, "retention" if low < kept else "lost") for low, high in holes]

@@ -29,8 +29,10 @@ _TRANSACTION_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.1
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
-# When the service ends, for what is still queued. Previews have flushed theirs before.
+# When the service ends, for what is still queued. Previews have flushed theirs before. Half of what a shutdown has
+# beside the stop budget, where that is less: the rest is for a call that is given up, and for closing.
 _LAST_WRITE_S = 5.0
+_LAST_WRITE_SHARE = 0.5
 
 
 class LogWriter:
@@ -49,10 +51,14 @@ class LogWriter:
         self._database = database
         self._journal = journal
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
+        self.last_write_s = min(
+            _LAST_WRITE_S, _LAST_WRITE_SHARE * (settings.shutdown_timeout_s - settings.stop_budget_s)
+        )
         # Being written now. Invariant: these, and no others, are in flight of the queue.
         self._taken: list[Batch] = []
         # Some could not be written when the service ended.
         self._unwritten = False
+        self._outage: DatabaseUnavailable | None = None
         self._wake = trio.Event()
         self._hurry = trio.Event()
         # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
@@ -64,6 +70,11 @@ class LogWriter:
     def queued_bytes(self) -> int:
         """What waits or is being written."""
         return self._queue.size_bytes
+
+    @property
+    def outage(self) -> DatabaseUnavailable | None:
+        """Why lines wait for the database; None while they are written."""
+        return self._outage
 
     def lost_lines(self, preview_id: str) -> int:
         """How many of the preview's lines had to be dropped; 0 once it is closed and written."""
@@ -130,10 +141,12 @@ class LogWriter:
             try:
                 await self._attempt(batches)
             except DatabaseUnavailable as error:
+                self._outage = error
                 _log.warning("log lines wait for the database", reason=error.message, bytes=self.queued_bytes)
                 await trio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _RETRY_MOST_S)
             else:
+                self._outage = None
                 return
 
     async def _attempt(self, batches: list[Batch]) -> None:
@@ -208,7 +221,7 @@ async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None
     try:
         await writer._run()  # noqa: SLF001  the writer's own task
     finally:
-        with trio.move_on_after(_LAST_WRITE_S, shield=True):
+        with trio.move_on_after(writer.last_write_s, shield=True):
             await writer._drain()  # noqa: SLF001  the writer's own task
 
 

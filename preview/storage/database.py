@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
 import trio
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.storage.calls import run_call
+from preview.storage.checking import check_tables
 from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, make_engine, writers_of
 from preview.storage.outages import translate
+from preview.storage.sqlite_files import SqliteFiles
 
 __all__ = ["Database", "open_database"]
 
 T = TypeVar("T")
 
-# Longer than the server's and SQLite's own waits for a lock (10 s), which give a definite answer.
+# As of ``PREVIEW_DATABASE_TIMEOUT``.
 CALL_TIMEOUT_S = 15.0
+# A large upload is one change. A disk that writes less than 1 MiB in a second serves nobody.
+_WRITE_BYTES_PER_S = 1024 * 1024
 
 
 class Database:
@@ -36,6 +40,7 @@ class Database:
     def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.engine = engine
         self._timeout_s = timeout_s
+        self._in_place = SqliteFiles(engine).in_place if self.is_sqlite else nullcontext
         self._checks = trio.CapacityLimiter(CHECKERS)
         self._writers = trio.CapacityLimiter(writers_of(engine))
         self._readers = trio.CapacityLimiter(READERS)
@@ -55,10 +60,14 @@ class Database:
         """
         return await self._run(partial(self._in_read, query), self._readers)
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
+    async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
         """Run ``change`` in a thread, in one transaction: all of it is committed, or nothing.
 
         On SQLite it holds the write lock from the start, so what it reads first is still so when it writes.
+
+        Args:
+            change: See above.
+            size_bytes: How much it writes, where that is much: the deadline is later by a second for each MiB.
 
         Raises:
             DatabaseUnavailable: The database did not answer; nothing was changed, unless the connection was lost at
@@ -66,17 +75,18 @@ class Database:
 
         Cancellation: see ``run_call``; once the thread runs, the change is made although the caller may not see it.
         """
-        return await self._run(partial(self._in_write, change), self._writers)
+        timeout_s = self._timeout_s + size_bytes / _WRITE_BYTES_PER_S
+        return await self._run(partial(self._in_write, change), self._writers, timeout_s)
 
     async def check(self, timeout_s: float) -> None:
-        """Ask the database for an answer, on a thread and connection that nothing else uses.
+        """Ask whether our tables can be read and written, on a thread and connection that nothing else uses.
 
         Raises:
-            DatabaseUnavailable: It did not answer in time.
+            DatabaseUnavailable: They cannot, or the database did not answer in time.
 
         Cancellation: nothing changes.
         """
-        await self._run(partial(self._in_read, _ask), self._checks, timeout_s)
+        await self._run(partial(self._in_read, check_tables), self._checks, timeout_s)
 
     async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float | None = None) -> T:
         try:
@@ -88,18 +98,14 @@ class Database:
             raise meant from error
 
     def _in_read(self, query: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with self._in_place(), self.engine.connect() as connection:
             return query(connection)
 
     def _in_write(self, change: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+        with self._in_place(), self.engine.connect() as connection:
             connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
             with connection.begin():
                 return change(connection)
-
-
-def _ask(connection: Connection) -> None:
-    connection.execute(text("SELECT 1"))
 
 
 @asynccontextmanager

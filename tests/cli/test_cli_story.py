@@ -34,7 +34,7 @@ def text_story() -> tuple[TextStory, io.StringIO]:
 
 def test_each_line_is_a_line_and_a_gap_is_said() -> None:
     story, stream = text_story()
-    story.events([batch(), Gap(3, 9, "overflow"), StatusChange("preview_x", "running", "healthy", None, 1)])
+    story.events([batch(), Gap(3, 9, "lost"), StatusChange("preview_x", "running", "healthy", None, 1)])
     lines = stream.getvalue().splitlines()
     assert [line.split(" ", 1)[1] for line in lines[:2]] == ["INFO    * environment ready", "ERROR   | it broke"]
     assert lines[2:] == ["… lines 3 to 9 are gone …"]
@@ -88,7 +88,7 @@ def test_stopping_takes_the_place_of_the_key_in_a_terminal_alone() -> None:
 def test_as_json_each_event_is_one_object_on_its_line() -> None:
     stream = io.StringIO()
     story = JsonStory(stream)
-    story.events([batch(), Gap(3, 9, "overflow"), StatusChange("preview_x", "running", "healthy", None, 1)])
+    story.events([batch(), Gap(3, 9, "lost"), StatusChange("preview_x", "running", "healthy", None, 1)])
     story.ready(ADDRESSES)
     story.events([End("preview_x", "stopped", "stopped on request", 0, None, 1)])
     story.stopping()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,8 @@ from fault_kinds import Kind
 from fault_kinds_crowd import crowd
 from fault_kinds_postgres import postgres_kinds
 from fault_machine import small_disk
-from fault_postgres import Postgres, open_postgres
+from fault_postgres import Postgres
 from fault_world import World, open_world
-from postgres import NoPostgres
 
 # Some take longer than a test may: benchmarks/faults.py has them.
 _LONG = {"database locked for long", "crowd of connections"}
@@ -30,12 +29,6 @@ def seed() -> int:
     chosen = int(given) if given else random.SystemRandom().randrange(10**6)
     print(f"PREVIEW_TEST_FAULT_SEED={chosen}")
     return chosen
-
-
-@pytest.fixture
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all tests of a run: an environment is built once."""
-    return tmp_path_factory.getbasetemp() / "fault-cache"
 
 
 def of_module(name: str) -> list[Kind]:
@@ -91,19 +84,6 @@ async def test_a_service_short_of_descriptors_disk_or_its_database_says_so_and_g
             campaign = Campaign(world, seed, kinds)
             await campaign.each_once()
             await world.check_all_lines()
-
-
-@pytest.fixture
-def server() -> Iterator[Postgres]:
-    context = open_postgres()
-    try:
-        made = context.__enter__()
-    except NoPostgres as error:
-        pytest.skip(f"no PostgreSQL: {error}")
-    try:
-        yield made
-    finally:
-        context.__exit__(None, None, None)
 
 
 async def test_postgres_restarted_under_load_costs_no_line(

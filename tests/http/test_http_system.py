@@ -29,7 +29,7 @@ async def test_alive_and_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             raise DatabaseUnavailable("gone")
 
         monkeypatch.setattr(Database, "check", no_answer)
-        assert (await world.client.get("/readyz")).json() == {"status": "database_unavailable"}
+        assert (await world.client.get("/readyz")).json() == {"status": "database_unavailable", "message": "gone"}
         monkeypatch.undo()
         world.service.draining.set()
         stopping = await world.client.get("/readyz")

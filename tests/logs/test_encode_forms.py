@@ -210,7 +210,7 @@ def test_a_client_that_was_sent_the_last_line_needs_no_more_to_be_told() -> None
     sender.encode([batch_of("x")])
     sender.encode([batch_of("bad", first=2, level=Level.ERROR)])
     assert not sender.is_ahead
-    sender.encode([batch_of("x", first=3), Gap(4, 7, "overflow")])
+    sender.encode([batch_of("x", first=3), Gap(4, 7, "lost")])
     assert not sender.is_ahead
     assert sender.seen_seq == 7
 

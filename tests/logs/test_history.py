@@ -63,7 +63,7 @@ async def test_missing_numbers_are_gaps_with_their_reason(make_room: MakeRoom, n
     await store(room, 5, 8)
     await store(room, 12, 14)
     events = await read_to_end(history(room.store, end_of(A), A))
-    assert [event for event in events if isinstance(event, Gap)] == [Gap(1, 4, "retention"), Gap(9, 11, "overflow")]
+    assert [event for event in events if isinstance(event, Gap)] == [Gap(1, 4, "retention"), Gap(9, 11, "lost")]
     assert spans(events) == [(1, 4), (5, 8), (9, 11), (12, 14)]
     assert spans(await read_to_end(history(room.store, end_of(A), A, tail=20))) == [(5, 8), (9, 11), (12, 14)]
 
@@ -73,7 +73,7 @@ async def test_lines_lost_at_the_very_end_are_a_gap_and_not_given_again(make_roo
     await room.add_preview(A)
     room.writer.offer(Batch(A, 1, [1000] * 3, b"\1" * 3, ["x"] * 3))  # more than the queue may hold
     nothing = await read_to_end(history(room.store, end_of(A), A, last_seq=3))
-    assert nothing == [Gap(1, 3, "overflow"), end_of(A)]
+    assert nothing == [Gap(1, 3, "lost"), end_of(A)]
     row = {
         "preview_id": A,
         "seq": 1,

@@ -104,16 +104,16 @@ async def test_a_page_goes_forward_or_back_and_stays_in_order(room: Room) -> Non
 async def test_a_page_names_what_is_missing_among_what_it_looked_at(room: Room) -> None:
     await put(room, 3, 4, 7, 8)
     page = await stored(room, last_seq=10).page(Range(), EVERYTHING)
-    assert page.gaps == [Gap(1, 2, "retention"), Gap(5, 6, "overflow"), Gap(9, 10, "overflow")]
+    assert page.gaps == [Gap(1, 2, "retention"), Gap(5, 6, "lost"), Gap(9, 10, "lost")]
     assert (page.first, page.last, page.first_kept, page.last_seq) == (1, 10, 3, 10)
     filtered = await stored(room, last_seq=10).page(Range(after=4), LineFilter(q="line 8"))
     assert [line.seq for line in filtered.lines] == [8]
-    assert filtered.gaps == [Gap(5, 6, "overflow"), Gap(9, 10, "overflow")]
+    assert filtered.gaps == [Gap(5, 6, "lost"), Gap(9, 10, "lost")]
 
 
 async def test_a_log_of_which_nothing_is_left_is_one_gap(room: Room) -> None:
     page = await stored(room, last_seq=5).page(Range(), EVERYTHING)
-    assert (page.lines, page.gaps, page.first_kept) == ([], [Gap(1, 5, "overflow")], 0)
+    assert (page.lines, page.gaps, page.first_kept) == ([], [Gap(1, 5, "lost")], 0)
     empty = await stored(room).page(Range(), EVERYTHING)
     assert (empty.lines, empty.gaps, empty.first, empty.last) == ([], [], 1, 0)
 

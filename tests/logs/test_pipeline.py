@@ -226,7 +226,7 @@ async def test_lines_that_were_dropped_are_a_gap(make_room: MakeRoom, nursery: t
         print_lines(log, first, first + 9)
     assert log.lost_lines == 100
     with log.subscribe() as subscription, trio.fail_after(20):
-        assert await subscription.receive() == [Gap(1, 90, "overflow")]
+        assert await subscription.receive() == [Gap(1, 90, "lost")]
         assert numbers(await subscription.receive()) == list(range(91, 101))
 
 

@@ -35,7 +35,7 @@ async def test_lines_that_were_lost_at_the_end_are_told_by_the_stored_history(ma
         last = preview.log.last_seq
         assert record.last_seq == last > 5
         gap, end = await read(previews, record)
-        assert gap == Gap(1, last, "overflow")
+        assert gap == Gap(1, last, "lost")
         assert isinstance(end, End)
         # Somebody who saw them live comes back: nothing is given again, and nothing more is to come.
         assert [type(event) for event in await read(previews, record, after=last)] == [End]

@@ -29,7 +29,7 @@ class MissingLines(_Shape):
 
     first: int
     last: int
-    reason: Literal["retention", "overflow"]
+    reason: Literal["retention", "lost"]
 
 
 class LogPage(_Shape):

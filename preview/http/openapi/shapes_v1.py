@@ -382,4 +382,6 @@ class Alive(_Shape):
     """How the service is."""
 
     status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
-    message: str | None = Field(default=None, description="Only where the disk is full: what to do.")
+    message: str | None = Field(
+        default=None, description="Why it is not ready, or that the disk is full, and what to do."
+    )

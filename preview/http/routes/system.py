@@ -28,7 +28,7 @@ def system_routes() -> Blueprint:
 
     @routes.get("/readyz")
     async def readyz() -> Response:
-        """Whether it should be sent requests: the database answers, and it is not going down.
+        """Whether it should be sent requests: the database can be read and written, and it is not going down.
 
         A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
         """
@@ -37,13 +37,15 @@ def system_routes() -> Blueprint:
             if service.draining.is_set():
                 return json_answer({"status": "stopping"}, 503)
             await service.database.check(_CHECK_S)
+            if service.log_writer.outage is not None:
+                raise service.log_writer.outage
             check_free_disk(service.settings)
         except DiskFull as error:
             return json_answer({"status": "disk_full", "message": error.message})
         except ServiceStopping:
             return json_answer({"status": "stopping"}, 503)
-        except DatabaseUnavailable:
-            return json_answer({"status": "database_unavailable"}, 503)
+        except DatabaseUnavailable as error:
+            return json_answer({"status": "database_unavailable", "message": error.message}, 503)
         return json_answer({"status": "ready"})
 
     @routes.get("/metrics")

@@ -1,0 +1,187 @@
+"""Notice that the files of an SQLite database were removed or replaced under its open connections, and mend it.
+
+What a connection has open stays usable when its name is gone, so SQLite goes on without a word. The rows written since
+then are lost with the process: nobody finds the write-ahead log (``-wal``) again.
+
+1. The log ahead or its index (``-wal``, ``-shm``) is gone or another one: everything it holds is brought into the
+   database by a connection that has it open; then all connections are closed, and new ones make new files.
+2. The database itself is gone or another one: its log is brought into it once, so that the moved file is whole. Then
+   it is an outage until the file is back.
+
+A connection that is opened before 1. is done would see a new, empty log. So all connections are opened at once, before
+the first call, and the files are looked at ahead of each call: three calls of stat(2).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine, event
+
+from preview.errors import DatabaseUnavailable
+
+__all__ = ["SqliteFiles"]
+
+_log = structlog.get_logger(__name__)
+
+_Identity = tuple[int, int] | None
+# Calls that are under way end within the wait for a lock (10 s), or hang in the disk.
+_OTHERS_END_S = 12.0
+
+
+class SqliteFiles:
+    """The files of one engine. Called in the threads of its calls.
+
+    Invariant: while the files are mended no call runs, and none begins.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._calls = 0
+        # Of the files that the connections have open, the database's first; None without a connection.
+        self._known: tuple[_Identity, ...] | None = None
+        self._paths: tuple[str, ...] = ()
+        self._is_away = False
+        event.listen(engine, "connect", self._note)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Run a call on files that are where they should be.
+
+        Raises:
+            DatabaseUnavailable: The database's file is not, or what was lost cannot be mended now.
+        """
+        with self._changed:
+            self._look()
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
+
+    def _note(self, connection: sqlite3.Connection, _record: object) -> None:
+        """Remember the files of the first connection; those of later ones are the same."""
+        with self._changed:
+            if self._known is None:
+                # SQLite's own word for it: behind links, and for URIs.
+                path = connection.execute("PRAGMA database_list").fetchone()[2]
+                self._paths = (path, f"{path}-wal", f"{path}-shm")
+                self._known = self._identities()
+
+    def _identities(self) -> tuple[_Identity, ...]:
+        return tuple(map(_identity, self._paths))
+
+    def _look(self) -> None:
+        deadline = time.monotonic() + _OTHERS_END_S
+        while True:
+            known = self._known or self._open_all(deadline)
+            now = self._identities()
+            if now[0] != known[0]:
+                self._leave(deadline)
+                continue
+            if self._is_away:
+                _log.info("the database's file is back", path=self._paths[0])
+                self._is_away = False
+            if now == known:
+                return
+            # Others may have mended it while this one waited.
+            if self._wait_for_others(deadline):
+                self._renew()
+
+    def _leave(self, deadline: float) -> None:
+        """The database itself is away: make the moved file whole, once, and refuse. Returns where others ran still."""
+        if not self._is_away:
+            if not self._wait_for_others(deadline):
+                return
+            self._is_away = True
+            with suppress(sqlite3.Error):
+                self._empty_log()
+            _log.error(
+                "the database's file was moved, removed or replaced",
+                path=self._paths[0],
+                advice="put the file back, or restart the service to use what is there now",
+            )
+        raise DatabaseUnavailable(
+            f"The service's database file {Path(self._paths[0]).name} was moved, removed or replaced; "
+            "put it back, or restart the service to use what is there now.",
+            reason="moved",
+        )
+
+    def _renew(self) -> None:
+        """Write on with new files; nothing of the old ones is lost."""
+        try:
+            self._empty_log()
+        except sqlite3.Error as error:
+            raise DatabaseUnavailable(
+                "The service's database has lost its write-ahead log, and it cannot be written back yet; "
+                "close other programs that use the file.",
+                reason=getattr(error, "sqlite_errorname", "") or "wal",
+            ) from error
+        self._close_all()
+        _log.warning(
+            "the database's write-ahead log was removed; its rows were saved",
+            path=self._paths[1],
+            advice="leave the files beside the database alone while the service runs",
+        )
+
+    def _open_all(self, deadline: float) -> tuple[_Identity, ...]:
+        """Fill the pool; once more where a file was removed meanwhile: nothing was written by these connections."""
+        while True:
+            try:
+                with ExitStack() as opened:
+                    for _ in range(self._engine.pool.size()):  # type: ignore[attr-defined]  # as in ``_empty_log``
+                        opened.callback(self._engine.raw_connection().close)
+            except BaseException:
+                self._close_all()
+                raise
+            known = self._known
+            if known is not None and known == self._identities():
+                return known
+            self._close_all()
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The files of the service's database are removed all the time.", reason="wal")
+
+    def _close_all(self) -> None:
+        self._known = None
+        self._engine.dispose()
+
+    def _empty_log(self) -> None:
+        """Bring all rows of the log into the database, by a connection that has both open."""
+        if not self._engine.pool.checkedin():  # type: ignore[attr-defined]  # of QueuePool, which make_engine uses
+            return
+        connection = self._engine.raw_connection()
+        try:
+            is_busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.close()
+        if is_busy:
+            raise sqlite3.OperationalError("another program reads the database")
+
+    def _wait_for_others(self, deadline: float) -> bool:
+        """Wait until no call runs. False: the files must be looked at again, because one was waited for.
+
+        Raises:
+            DatabaseUnavailable: Calls did not end.
+        """
+        if not self._calls:
+            return True
+        if not self._changed.wait(deadline - time.monotonic()):
+            raise DatabaseUnavailable("The service's database files were changed; try again in a moment.", reason="wal")
+        return False
+
+
+def _identity(path: str) -> _Identity:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
