@@ -83,6 +83,7 @@ def _report(soaks: list[Soak], seconds: float) -> None:
     print(
         f"{ends.total()} previews and {streams.total()} streams in {seconds:.0f} s; "
         f"{sum(soak.lines for soak in soaks)} lines received, {sum(soak.named_gaps for soak in soaks)} named gaps; "
+        f"{sum(soak.refused for soak in soaks)} launches asked for again; "
         f"{len(problems)} problems"
     )
     for problem in problems[:_PROBLEMS_SHOWN]:
