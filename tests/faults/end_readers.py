@@ -180,7 +180,7 @@ async def _http1(stream: trio.abc.Stream, place: Place, path: str, accepted: str
         try:
             event = parser.next_event()
             if event is h11.NEED_DATA:
-                parser.receive_data(await stream.receive_some(_RECEIVE_BYTES))
+                parser.receive_data(bytes(await stream.receive_some(_RECEIVE_BYTES)))
                 continue
         except h11.RemoteProtocolError as error:
             yield f"cut: {error}"
@@ -200,7 +200,7 @@ async def _http1(stream: trio.abc.Stream, place: Place, path: str, accepted: str
 
 async def _http2(stream: trio.abc.Stream, place: Place, path: str, accepted: str) -> AsyncIterator[bytes | str]:
     """The body's bytes, and last how it ended."""
-    peer = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    peer = h2.connection.H2Connection(h2.config.H2Configuration())
     peer.initiate_connection()
     number = peer.get_next_available_stream_id()
     pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
@@ -213,8 +213,8 @@ async def _http2(stream: trio.abc.Stream, place: Place, path: str, accepted: str
             yield "cut: the connection was closed"
             return
         for event in peer.receive_data(data):
-            if isinstance(event, h2.events.ResponseReceived) and dict(event.headers)[":status"] != "200":
-                yield f"answered {dict(event.headers)[':status']}"
+            if isinstance(event, h2.events.ResponseReceived) and (b":status", b"200") not in event.headers:
+                yield f"answered {event.headers!r}"
                 return
             if isinstance(event, h2.events.DataReceived):
                 peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -237,7 +237,7 @@ async def _web_socket(stream: trio.abc.Stream, place: Place, path: str, seen: Se
         data = await stream.receive_some(_RECEIVE_BYTES)
         if not data:
             return "cut: closed without a close frame"
-        peer.receive_data(data)
+        peer.receive_data(bytes(data))
         for event in peer.events():
             if isinstance(event, wsproto.events.RejectConnection):
                 return f"answered {event.status_code}"

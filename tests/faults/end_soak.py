@@ -6,7 +6,6 @@ The service is a process, the readers are tasks of another. No reader comes back
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import ssl
@@ -192,13 +191,11 @@ class Soak:
             while True:
                 answer = await self.client.get(f"{self.service.url}{path}/status", headers=headers)
                 # One that has expired already is 404: its readers must have their end all the same.
-                if answer.status_code == 404 or answer.json()["status"] not in {"starting"}:
+                if answer.status_code == 404 or answer.json()["status"] != "starting":
                     return
                 await trio.sleep(0.05)
 
-    async def _end(
-        self, one: Draw, generation_id: str, preview_id: str, port: int, headers: Mapping[str, str]
-    ) -> None:
+    async def _end(self, one: Draw, generation_id: str, preview_id: str, port: int, headers: Mapping[str, str]) -> None:
         """Bring the preview to its end."""
         path = f"/api/v1/generations/{generation_id}"
         if one.raises:
@@ -319,7 +316,7 @@ async def open_soak(folder: Path, cache: Path, *, secured: bool, port_min: int) 
 
     Cancellation: the service is killed.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True)  # noqa: ASYNC240  one folder
     variables = {
         # Warm starts give descriptor numbers back at the moment a preview ends.
         "PREVIEW_WARM_TEMPLATES": "4",
