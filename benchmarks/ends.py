@@ -65,13 +65,24 @@ async def _run(folder: Path, seed: int, previews: int, limit_s: float) -> int:
     ):
         began = time.monotonic()
         try:
-            async with trio.open_nursery() as nursery:
-                for index, soak in enumerate((plaintext, tls)):
-                    draws = [draw(seed, n, secured=soak.secured) for n in range((previews + index) // 2)]
-                    nursery.start_soon(lambda one, drawn: one.run(drawn, until=began + limit_s), soak, draws)
+            async with trio.open_nursery() as watch:
+                watch.start_soon(_tell, [plaintext, tls])
+                async with trio.open_nursery() as nursery:
+                    for index, soak in enumerate((plaintext, tls)):
+                        draws = [draw(seed, n, secured=soak.secured) for n in range((previews + index) // 2)]
+                        nursery.start_soon(lambda one, drawn: one.run(drawn, until=began + limit_s), soak, draws)
+                watch.cancel_scope.cancel()
         finally:
             _report([plaintext, tls], time.monotonic() - began)
     return len(plaintext.problems) + len(tls.problems)
+
+
+async def _tell(soaks: list[Soak]) -> None:
+    """Say each minute how far it is, and what was found."""
+    while True:
+        await trio.sleep(60)
+        counts = [sum(values) for values in zip(*(one.counts for one in soaks), strict=True)]
+        print("  so far: {} previews, {} streams, {} problems".format(*counts), flush=True)
 
 
 def _report(soaks: list[Soak], seconds: float) -> None:

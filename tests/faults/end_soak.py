@@ -112,6 +112,11 @@ class Soak:
     def secured(self) -> bool:
         return bool(self.trust)
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Previews, streams and problems so far."""
+        return self.ends.total(), self.streams.total(), len(self.problems)
+
     async def run(self, draws: list[Draw], *, until: float) -> None:
         """Do all of them, some at a time, until this moment of ``time.monotonic``. Cancellation: they are left."""
         waiting = iter(draws)
@@ -335,7 +340,9 @@ async def open_soak(folder: Path, cache: Path, *, secured: bool, port_min: int) 
             trust[protocol].set_alpn_protocols([protocol])
     service = Service(folder / "service", cache, port_min, variables)
     verify: Any = trust.get("http/1.1", True)
-    async with httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE_S, verify=verify) as client:
+    # No connection is kept: the service closes a quiet one, perhaps at the moment of the next request.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+    async with httpx2.AsyncClient(trust_env=False, timeout=_PATIENCE_S, verify=verify, limits=limits) as client:
         try:
             await service.start()
             yield Soak(service, trust, client)
