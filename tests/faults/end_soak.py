@@ -205,8 +205,11 @@ class Soak:
                     return
                 await trio.sleep(0.05)
 
-    async def _end(self, one: Draw, generation_id: str, preview_id: str, port: int, headers: Mapping[str, str]) -> None:
-        """Bring the preview to its end."""
+    async def _end(
+        self, one: Draw, generation_id: str, preview_id: str, port: int, headers: Mapping[str, str]
+    ) -> list[str]:
+        """Bring the preview to its end; lines that it has written for certain before that."""
+        written = []
         path = f"/api/v1/generations/{generation_id}"
         if one.raises:
             await _visit(port, "boom/1")
