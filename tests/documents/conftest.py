@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 # For the real program as a process (``cli_service``).
 sys.path.insert(0, str(Path(__file__).parent.parent / "cli"))
 
-from documents_kit import DocumentsClient, Live, launch_live, open_documents_service
+from documents_kit import LAST_PORT, DocumentsClient, Live, launch_live, open_documents_service
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +30,12 @@ def service(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[D
 def narrow(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[DocumentsClient]:
     """A service whose bounds are reached quickly."""
     bounds = {
-        "PREVIEW_PORT_MIN": "24901",
-        "PREVIEW_PORT_MAX": "24901",
+        "PREVIEW_PORT_MIN": str(LAST_PORT),
+        "PREVIEW_PORT_MAX": str(LAST_PORT),
         "PREVIEW_PROXY_TIMEOUT": "1",
         "PREVIEW_PROXY_BODY_BYTES": "1000",
         "PREVIEW_MAX_STREAMS_PER_USER": "1",
+        "PREVIEW_KEEP_ALIVE": "1",
     }
     with open_documents_service(tmp_path_factory.mktemp("narrow"), cache, **bounds) as client:
         yield client

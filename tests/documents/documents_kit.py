@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from preview.settings import load_settings
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SECRET = "a secret of the tests, of at least 32 bytes"
 PATIENCE_S = 90
+# Each worker has ports of its own; the last is the only one of the narrow service.
+FIRST_PORT = 24_801 + 50 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+LAST_PORT = FIRST_PORT + 49
 PREFIXES = {"plan": "/api/generations", "v1": "/api/v1/generations"}
 
 MAIN_PY = '''
@@ -133,8 +137,8 @@ def open_documents_service(folder: Path, cache: Path, **settings: str) -> Iterat
         "PREVIEW_DATA_DIR": str(folder / "data"),
         "PREVIEW_CACHE_DIR": str(cache),
         "PREVIEW_JWT_SECRET": SECRET,
-        "PREVIEW_PORT_MIN": "24801",
-        "PREVIEW_PORT_MAX": "24900",
+        "PREVIEW_PORT_MIN": str(FIRST_PORT),
+        "PREVIEW_PORT_MAX": str(LAST_PORT - 1),
         "PREVIEW_STOP_GRACE": "0.5",
         "PREVIEW_WARM_TEMPLATES": "0",
         # Nobody reads what it logs.
