@@ -113,6 +113,12 @@ def test_the_tail_is_asked_for_once() -> None:
     assert ["tail=5" in path for path, _ in script.asked] == [True, False]
 
 
+def test_colours_are_asked_for_on_each_connection() -> None:
+    script = Script((200, line(1)), (200, line(2) + END[0]))
+    assert read(script, tail=5) == ["1", "2", "end"]
+    assert ["ansi=keep" in path for path, _ in script.asked] == [True, True]
+
+
 def test_without_following_the_end_of_the_stream_is_the_end() -> None:
     script = Script((200, line(1)))
     assert read(script, follow=False) == ["1"]

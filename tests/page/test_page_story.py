@@ -18,7 +18,9 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         assert cookie["sameSite"] == "Strict"
 
         seen.drop_zip("shop", FILES)
-        seen.launch()
+        with page.expect_request(lambda request: "/preview/logs/stream" in request.url) as streaming:
+            seen.launch()
+        assert "ansi=keep" in urlsplit(streaming.value.url).query
         seen.wait_for_line("the shop is open")
         steps = page.get_by_role("list", name="Steps of the launch")
         expect(steps).to_contain_text(re.compile(r"\d s \((built|cached|reused), Python 3\."))

@@ -37,6 +37,10 @@ describe("usePreviewLogs", () => {
     await act(() => result.current.loadOlder());
     await waitFor(() => expect(result.current.lines.map((one) => one.seq)).toEqual([1, 2, 3, 4]));
     expect(asked.at(-1)).toContain("before=3");
+    // The stream and the page of earlier lines: with colours, which the API leaves out unless it is asked.
+    const logs = asked.filter((path) => path.includes("/preview/logs"));
+    expect(logs.length).toBeGreaterThanOrEqual(2);
+    for (const path of logs) expect(new URL(path, "http://service").searchParams.get("ansi")).toBe("keep");
     act(() => {
       stream.write(endEvent("p1"));
       stream.close();
