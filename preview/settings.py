@@ -16,13 +16,13 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from preview.env_file import EnvFile
 from preview.errors import ConfigurationError
 from preview.isolation import Isolation, Network
 from preview.quoting import quoted
+from preview.settings_errors import problem_of
 
 __all__ = ["LEAST_LOOPBACK_PORT", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
 
@@ -367,10 +367,6 @@ class Settings(BaseSettings):
         return Tier("free", self.max_instances_per_user, self.max_uptime_s, True, False)
 
 
-# Never shown: passwords and keys stand in them.
-_SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
-
-
 def variable_of(name: str) -> str:
     """The environment variable of a field of ``Settings``."""
     alias = Settings.model_fields[name].validation_alias
@@ -398,18 +394,6 @@ def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Se
     try:
         return Settings(**settings_in(env_file) | overrides)  # type: ignore[arg-type]  # pydantic validates each value
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors(include_url=False)]
+        problems = [problem_of(item) for item in error.errors(include_url=False)]
         # Without its cause, which repeats what was given: a password may stand there.
         raise ConfigurationError("; ".join(problems), problems=problems) from None
-
-
-def _problem(item: ErrorDetails) -> str:
-    """One wrong value as half a sentence; what was given is shown in part, and a secret not at all."""
-    said = item["msg"].removeprefix("Value error, ")
-    if not item["loc"]:
-        return said
-    name = str(item["loc"][0])
-    variable = name if name.startswith("PREVIEW_") else f"PREVIEW_{name.upper()}"
-    if variable in _SECRET:
-        return f"{variable}: {said}"
-    return f"{variable}: {said} (got {quoted(str(item['input']))})"

@@ -28,9 +28,9 @@ class HeldDatabase(Database):
         super().__init__(database.engine)
         self.may_write = trio.Event()
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
+    async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
         await self.may_write.wait()
-        return await super().write(change)
+        return await super().write(change, size_bytes=size_bytes)
 
 
 class AwayDatabase(Database):
@@ -38,7 +38,7 @@ class AwayDatabase(Database):
 
     tries = 0
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
+    async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
         self.tries += 1
         await trio.lowlevel.checkpoint()
         raise DatabaseUnavailable("away", reason="connection")

@@ -1,0 +1,24 @@
+"""Wrong settings as sentences that never show a secret."""
+
+from __future__ import annotations
+
+from pydantic_core import ErrorDetails
+
+from preview.quoting import quoted
+
+__all__ = ["problem_of"]
+
+# Never shown: passwords and keys stand in them.
+_SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
+
+
+def problem_of(item: ErrorDetails) -> str:
+    """One wrong value as half a sentence; what was given is shown in part, and a secret not at all."""
+    said = item["msg"].removeprefix("Value error, ")
+    if not item["loc"]:
+        return said
+    name = str(item["loc"][0])
+    variable = name if name.startswith("PREVIEW_") else f"PREVIEW_{name.upper()}"
+    if variable in _SECRET:
+        return f"{variable}: {said}"
+    return f"{variable}: {said} (got {quoted(str(item['input']))})"
