@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from documents_kit import PREFIXES, DocumentsClient, Live, differences, further_keys
 
 CONTRACTS = ["plan", "v1"]
-LAUNCHES = {
+LAUNCHES: dict[str, Callable[[str], dict[str, object]]] = {
     "plan": lambda generation: {"generationId": generation, "projectId": "proj_launcher"},
     "v1": lambda _generation: {"project_id": "proj_launcher", "timeout": 30},
 }
