@@ -152,6 +152,24 @@ class PreviewLog:
             for gather in self._gathers:
                 gather.end()
 
+    async def read_rest(self, stream: trio.abc.ReceiveStream, ended: trio.Event, within_s: float) -> None:
+        """Let what an ended child has left in its pipe be read.
+
+        Where the loop itself is late, the time may be over before the reader had its turn: it has some all the same.
+
+        Args:
+            stream: As of ``read_output``.
+            ended: Set when that has returned.
+            within_s: The longest wait: somebody else may keep the pipe open.
+
+        Cancellation: nothing changes.
+        """
+        self.hurry(stream)
+        with trio.move_on_after(within_s):
+            await ended.wait()
+        if not ended.is_set():
+            await self.read_on()
+
     def mark_ready(self) -> None:
         """The preview answers: the child's lines are no longer those of a start-up."""
         self._ready = True

@@ -203,7 +203,7 @@ async def _attend(
     """The process's nursery. The reader outlives the watchers, so that what the app says while it ends is kept."""
     process, settings = serving.process, serving.stage.settings
     drained = trio.Event()
-    reading = trio.CancelScope(shield=True)  # bounded below, once the process has gone
+    reading = trio.CancelScope(shield=True)  # cancelled below, once the process has gone
 
     async def read() -> None:
         with reading:
@@ -213,9 +213,7 @@ async def _attend(
 
     async def watch_exit() -> None:
         serving.exit = await process.wait()
-        preview.log.hurry(process.output)
-        with trio.move_on_after(_LAST_WORDS_S):
-            await drained.wait()
+        await preview.log.read_rest(process.output, drained, _LAST_WORDS_S)
         serving.ended.set()
 
     async with trio.open_nursery() as readers:
@@ -231,8 +229,9 @@ async def _attend(
         finally:
             with trio.move_on_after(settings.stop_budget_s, shield=True):
                 serving.exit = await process.stop(_grace_s(preview, serving))
-            preview.log.hurry(process.output)
-            reading.deadline = trio.current_time() + _DRAIN_S
+            with trio.CancelScope(shield=True):  # bounded by its time and by turns of the loop
+                await preview.log.read_rest(process.output, drained, _DRAIN_S)
+            reading.cancel()
 
 
 def _grace_s(preview: ActivePreview, serving: Serving) -> float:

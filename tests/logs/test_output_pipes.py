@@ -172,6 +172,34 @@ async def test_who_asks_what_was_printed_until_now_does_not_wait_for_the_pause_i
                 assert log.last_seq == number
 
 
+async def test_the_last_line_is_read_where_the_loop_was_late_for_longer_than_its_time(room: Room) -> None:
+    log = room.log()
+    reading, writing = os.pipe()
+    scope, ended = trio.CancelScope(shield=True), trio.Event()
+
+    async def read() -> None:
+        with scope:
+            await log.read_output(stream)
+        ended.set()
+
+    async def hold_up() -> None:
+        time.sleep(0.2)  # noqa: ASYNC251  holds up the loop on purpose
+
+    with trio.fail_after(20):
+        async with trio.lowlevel.FdStream(reading) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            os.write(writing, b"first\n")
+            while not log.last_seq:
+                await trio.lowlevel.checkpoint()
+            # The reader is in the pause in which lines gather.
+            os.write(writing, b"the last word\n")
+            nursery.start_soon(hold_up)
+            await log.read_rest(stream, ended, 0.1)
+            scope.cancel()
+    os.close(writing)
+    assert [line.message for line in log.last_lines(9)] == ["first", "the last word"]
+
+
 async def test_a_chunk_of_many_short_lines_is_published_in_turns_and_whole_when_cancelled() -> None:
     send, stream = trio.testing.memory_stream_one_way_pair()
     published: list[list[str]] = []
