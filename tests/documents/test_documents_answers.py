@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from document_shapes import SHAPES
 from documents_kit import PREFIXES, DocumentsClient, Live, differences, further_keys
 
 CONTRACTS = ["plan", "v1"]
-LAUNCHES: dict[str, Callable[[str], dict[str, object]]] = {
-    "plan": lambda generation: {"generationId": generation, "projectId": "proj_launcher"},
-    "v1": lambda _generation: {"project_id": "proj_launcher", "timeout": 30},
-}
+
+
+def launch_body(contract: str, generation: str) -> dict[str, object]:
+    if contract == "plan":
+        return {"generationId": generation, "projectId": "proj_launcher"}
+    return {"project_id": "proj_launcher", "timeout": 30}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_a_launch_and_a_stop(
     service: DocumentsClient, stopped_generation: str, contract: str, launch_status: int, stop_status: int
 ) -> None:
     prefix = f"{PREFIXES[contract]}/{stopped_generation}/preview"
-    launched = service.ask("POST", f"{prefix}/launch", LAUNCHES[contract](stopped_generation), user="launcher")
+    launched = service.ask("POST", f"{prefix}/launch", launch_body(contract, stopped_generation), user="launcher")
     assert launched.status_code == launch_status, launched.text
     assert differences(f"{contract} launch", launched.json()) == []
     if contract == "v1":
@@ -124,7 +125,5 @@ def test_a_stream_ticket(service: DocumentsClient, live: Live, contract: str) ->
 
 
 def test_each_answer_of_the_page_of_differences_is_one_of_the_fixtures() -> None:
-    from document_shapes import SHAPES
-
     assert further_keys()
     assert further_keys().keys() <= SHAPES.keys()
