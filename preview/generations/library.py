@@ -194,7 +194,8 @@ class GenerationLibrary:
         Cancellation: all of it is kept, or nothing.
         """
         found = await self.get(generation_id)
-        edited = await self._database.write(partial(edit_files, found, edit, self._limits, expected))
+        change = partial(edit_files, found, edit, self._limits, expected)
+        edited = await self._database.write(change, size_bytes=sum(map(len, edit.written.values())))
         if edited is None:
             raise _not_found(generation_id)
         if self._on_push is not None and any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):

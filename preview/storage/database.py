@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.storage.calls import run_call
 from preview.storage.checking import check_tables
-from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, make_engine, writers_of
+from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TIMEOUT_S, make_engine, writers_of
 from preview.storage.outages import translate
 from preview.storage.sqlite_files import SqliteFiles
 
@@ -76,7 +76,7 @@ class Database:
         Cancellation: see ``run_call``; once the thread runs, the change is made although the caller may not see it.
         """
         timeout_s = self._timeout_s + size_bytes / _WRITE_BYTES_PER_S
-        return await self._run(partial(self._in_write, change), self._writers, timeout_s)
+        return await self._run(partial(self._in_write, _with_time(change, timeout_s)), self._writers, timeout_s)
 
     async def check(self, timeout_s: float) -> None:
         """Ask whether our tables can be read and written, on a thread and connection that nothing else uses.
@@ -106,6 +106,19 @@ class Database:
             connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
             with connection.begin():
                 return change(connection)
+
+
+def _with_time(change: Callable[[Connection], T], timeout_s: float) -> Callable[[Connection], T]:
+    """Have PostgreSQL's own limit of a statement be no earlier than the call's."""
+    if timeout_s <= STATEMENT_TIMEOUT_S:
+        return change
+
+    def with_time(connection: Connection) -> T:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}")
+        return change(connection)
+
+    return with_time
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from preview.escapes import without_colours
 from preview.private import make_private_folder
 from preview.storage.calls import Wire, current_call
 
-__all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "make_engine", "make_folder", "writers_of"]
+__all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "STATEMENT_TIMEOUT_S", "make_engine", "make_folder", "writers_of"]
 
 # SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
@@ -32,7 +32,7 @@ CHECKERS = 1
 # Longer than any batch takes; another process (a backup, ``db upgrade``) may hold the lock.
 _LOCK_TIMEOUT_MS = 10_000
 # No statement of ours is meant to take a second; a thread must not wait for ever.
-_STATEMENT_TIMEOUT_MS = 60_000
+STATEMENT_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 5
 # The mode of the database's files: read and written by their owner alone.
 _OWN = stat.S_IRUSR | stat.S_IWUSR
@@ -234,5 +234,5 @@ def _note_wire(record: ConnectionPoolEntry) -> None:
 def _on_postgres_connect(connection: psycopg.Connection[object], _record: ConnectionPoolEntry) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
-        cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+        cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000}")
     connection.commit()

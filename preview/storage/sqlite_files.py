@@ -139,7 +139,7 @@ class SqliteFiles:
             try:
                 with ExitStack() as opened:
                     for _ in range(self._engine.pool.size()):  # type: ignore[attr-defined]  # as in ``_empty_log``
-                        opened.callback(self._engine.raw_connection().close)
+                        opened.enter_context(self._engine.connect())
             except BaseException:
                 self._close_all()
                 raise

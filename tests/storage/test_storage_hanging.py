@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +14,10 @@ import trio
 from sqlalchemy import Connection, insert, text
 
 from preview.errors import DatabaseUnavailable
+from preview.generations import GenerationLibrary
+from preview.generations.editing import Edit
 from preview.runtime.proctree import descendants
+from preview.settings import Settings
 from preview.storage import open_database
 from preview.storage.tables import users
 
@@ -91,3 +94,35 @@ async def test_a_caller_that_is_cancelled_does_not_wait_for_it(postgres_database
             with trio.move_on_after(0.1) as scope:
                 await database.read(lambda connection: connection.execute(text("SELECT 1")))
             assert scope.cancelled_caught
+
+
+async def test_a_change_that_writes_much_has_more_time(postgres_database_url: str) -> None:
+    def slow(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(1)"))
+        add_user(connection)
+
+    async with open_database(postgres_database_url, timeout_s=0.3) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(slow)
+        await database.write(slow, size_bytes=10 * 2**20)
+        shown = "SELECT current_setting('statement_timeout')"
+        # The server's own limit, 60 s, is no earlier.
+        found = await database.write(lambda connection: connection.scalar(text(shown)), size_bytes=100 * 2**20)
+    assert found == "100300ms"
+
+
+async def test_a_large_upload_and_a_large_edit_have_more_time(
+    postgres_database_url: str, make_settings_in: Callable[..., Settings]
+) -> None:
+    with psycopg.connect(postgres_database_url, autocommit=True) as owner:
+        owner.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ "
+            "BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$"
+        )
+        owner.execute("CREATE TRIGGER slow BEFORE INSERT ON generation_files FOR EACH ROW EXECUTE FUNCTION slow()")
+    async with open_database(postgres_database_url, timeout_s=0.5) as database:
+        library = GenerationLibrary(database, make_settings_in())
+        large = {"main.py": b"#" * (4 * 2**20)}
+        made = await library.create(user_id="user_1", project_id=None, name="", files=large)
+        await library.edit(made.id, Edit({"other.py": b"#" * (4 * 2**20)}))
+        assert len(await library.file_list(made.id)) == 2
