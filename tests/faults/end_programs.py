@@ -7,15 +7,21 @@ from collections.abc import Mapping
 __all__ = ["PROGRAMS", "changed"]
 
 _COMMON = """
-import os, threading, time
+import os, sys, threading, time
 
 VERSION = 0
+
+
+def say(text):
+    # As one piece: two threads that print may have their texts in one line, and both line feeds behind it.
+    sys.stdout.write(text + "\\n")
+    sys.stdout.flush()
 
 
 def talk():
     number = 0
     while True:
-        print(f"version {VERSION}, line {number} of the background", flush=True)
+        say(f"version {VERSION}, line {number} of the background")
         number += 1
         time.sleep(0.05)
 
@@ -25,11 +31,11 @@ threading.Thread(target=talk, daemon=True).start()
 
 def act(what, number):
     if what == "say":
-        print("\\n".join(f"said {n} of {number}" for n in range(1, number + 1)), flush=True)
+        say("\\n".join(f"said {n} of {number}" for n in range(1, number + 1)))
     elif what == "boom":
         raise RuntimeError("a route has raised")
     elif what == "crash":
-        print("the last word", flush=True)
+        say("the last word")
         os._exit(3)
 """
 
