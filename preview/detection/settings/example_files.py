@@ -28,6 +28,9 @@ _PLACEHOLDER: Final = re.compile(
 )
 _REFERENCE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _MAX_FILES: Final = 6
+# Linux takes no longer variable (execve(2), MAX_ARG_STRLEN); of all values of one file together, four times that.
+_MAX_VALUE: Final = 128 * 1024
+_MAX_VALUES: Final = 4 * _MAX_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,28 @@ def _named(sources: Sources, folders: Sequence[str], *, own: bool) -> Iterator[s
 
 def _interpolated(value: str, values: Mapping[str, str | None]) -> str:
     """``${NAME}`` and ``${NAME:-default}`` from the same file alone, never from the service's own environment."""
-    return _REFERENCE.sub(lambda found: values.get(found[1]) or found[2] or "", value)
+    parts: list[str] = []
+    size, end = 0, 0
+    for found in _REFERENCE.finditer(value):
+        given = values.get(found[1]) or found[2] or ""
+        parts += (value[end : found.start()], given)
+        size += found.start() - end + len(given)
+        end = found.end()
+        if size > _MAX_VALUE:
+            # No program could be given it; what was written stays.
+            return value
+    return "".join((*parts, value[end:]))
 
 
 def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
     found: dict[str, ExampleValue] = {}
+    left = _MAX_VALUES
     for name in names:
         text = sources.text(name).decode("utf-8-sig", "replace")
         values = {item.key: item.value for item in parse_stream(io.StringIO(text)) if item.key is not None}
         for key, value in values.items():
-            if value is not None:
-                found.setdefault(key, ExampleValue(_interpolated(value, values), name))
+            if value is not None and key not in found:
+                # Beyond the bound they stay as they are written: those are no longer than their file.
+                found[key] = ExampleValue(_interpolated(value, values) if left > 0 else value, name)
+                left -= len(found[key].value)
     return found
