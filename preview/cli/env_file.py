@@ -1,4 +1,4 @@
-"""What the person is told of the ``.env`` that was found."""
+"""The line that says which settings come from a `.env` file."""
 
 from __future__ import annotations
 

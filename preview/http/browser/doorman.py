@@ -150,7 +150,7 @@ class PreviewDoorman:
     def _is_own_token(self, visitor: Visitor) -> bool:
         """Whether its bearer token is good until it expires: made with this process's own secret, which stays.
 
-        A host, or whoever publishes the keys, may take one back: those are verified with each request.
+        A host, or the publisher of the keys, may revoke one: those are verified with each request.
         """
         return visitor.user_id is not None and self._backend().secret is not None
 
