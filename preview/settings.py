@@ -6,105 +6,39 @@ by a test.
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from preview.env_file import EnvFile
 from preview.errors import ConfigurationError
 from preview.isolation import Isolation, Network
 from preview.quoting import quoted
 from preview.settings_errors import problem_of
+from preview.settings_fields import (
+    Bytes,
+    Count,
+    HostName,
+    Hosts,
+    LevelWord,
+    Networks,
+    Origins,
+    Ports,
+    Seconds,
+)
 
-__all__ = ["LEAST_LOOPBACK_PORT", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
+__all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
-# "Never" is ten years: dates are computed from these, and infinity is no date.
-_LONGEST_S = 10 * 365 * 24 * 3600
-
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-
-_HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\*")
-_ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
-
-
-def _host(text: str) -> str:
-    """A host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
-    if not _HOST.fullmatch(text.lower()):
-        raise ValueError(f"{quoted(text)} is no host name; write names without scheme and port, or '*' for any")
-    return text.lower()
-
-
-def _plain_host(text: str) -> str:
-    """One host name in lower case: no domain with all below it, no address."""
-    name = _host(text)
-    if name.startswith(".") or name == "*" or name.rpartition(".")[2].isdigit():
-        raise ValueError(f"{quoted(text)} is no name of one host; write it without scheme, port, dot ahead or '*'")
-    return name
-
-
-def _origin(text: str) -> str:
-    """An origin as browsers write it (RFC 6454 section 6.2), or ``*``."""
-    if not _ORIGIN.fullmatch(text.lower()):
-        raise ValueError(
-            f"{quoted(text)} is no origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
-        )
-    return text.lower()
-
-
-def _network(text: str) -> str:
-    """A network or an address in its usual form; ``unix`` stands for whoever connects to a unix socket."""
-    try:
-        return text if text == "unix" else str(ipaddress.ip_network(text))
-    except ValueError as error:
-        raise ValueError(
-            f"{quoted(text)} is no address or network; write 10.0.0.7 or 10.0.0.0/8, with no bits behind the prefix"
-        ) from error
-
-
-def _list_of(one: Callable[[str], str]) -> BeforeValidator:
-    """Values separated by commas, each checked by ``one``."""
-
-    def split(value: object) -> object:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
-            return value
-        return tuple(one(item.strip()) if isinstance(item, str) else item for item in items if item)
-
-    return BeforeValidator(split)
-
-
-_LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WARN": "WARNING"}
-
-
-def _level(value: object) -> object:
-    """A level's word, in any case; ``WARN``, contract ``plan``'s word, is ``WARNING``. Anything else as it is."""
-    return _LEVELS.get(value.upper(), value) if isinstance(value, str) else value
-
-
-LevelWord = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_level)]
-Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
-HostName = Annotated[str, AfterValidator(_plain_host)]
-Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
-# Below it no program without rights can listen (ip(7), ip_unprivileged_port_start), which the sandbox's side has to;
-# 64 are the sockets, two for each port, that it hands out at once.
-LEAST_LOOPBACK_PORT = 1024
-Ports = Annotated[
-    tuple[Annotated[int, Field(ge=LEAST_LOOPBACK_PORT, le=65535)], ...], Field(max_length=64), NoDecode, _list_of(str)
-]
-Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]
+# What a shutdown has at least behind the stop budget: for last lines and rows, and for a database that does not answer.
+LAST_STORE_S = 4.0
 
 
 def _env(name: str) -> AliasChoices:
@@ -309,10 +243,10 @@ class Settings(BaseSettings):
                 f"PREVIEW_STOP_GRACE ({self.stop_grace_s:g} s) must be below PREVIEW_STOP_BUDGET "
                 f"({self.stop_budget_s:g} s): the rest is for killing and cleaning up"
             )
-        if self.stop_budget_s >= self.shutdown_timeout_s:
+        if self.shutdown_timeout_s < self.stop_budget_s + LAST_STORE_S:
             raise ValueError(
-                f"PREVIEW_STOP_BUDGET ({self.stop_budget_s:g} s) must be below PREVIEW_SHUTDOWN_TIMEOUT "
-                f"({self.shutdown_timeout_s:g} s): else a shutdown would cut the teardown"
+                f"PREVIEW_SHUTDOWN_TIMEOUT ({self.shutdown_timeout_s:g} s) must be at least {LAST_STORE_S:g} s above "
+                f"PREVIEW_STOP_BUDGET ({self.stop_budget_s:g} s): last lines and rows are stored in between"
             )
         if self.cors_credentials and "*" in self.cors_origins:
             raise ValueError(

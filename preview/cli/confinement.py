@@ -11,7 +11,7 @@ import typer
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.errors import InvalidGeneration
 from preview.isolation import Isolation, Network
-from preview.settings import LEAST_LOOPBACK_PORT
+from preview.settings_fields import LEAST_LOOPBACK_PORT
 
 __all__ = ["IsolationOption", "LoopbackPortOption", "NetworkOption", "confinement", "name_option", "wanted_network"]
 

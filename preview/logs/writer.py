@@ -14,7 +14,7 @@ from preview.logs.batch import Batch
 from preview.logs.journal import Journal
 from preview.logs.queue import WriteQueue
 from preview.logs.rows import Rows, delete_up_to, encode_batches, insert_rows
-from preview.settings import Settings
+from preview.settings import LAST_STORE_S, Settings
 from preview.storage.database import Database
 
 __all__ = ["LogWriter", "run_log_writer"]
@@ -29,10 +29,10 @@ _TRANSACTION_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.1
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
-# When the service ends, for what is still queued. Previews have flushed theirs before. Half of what a shutdown has
-# beside the stop budget, where that is less: the rest is for a call that is given up, and for closing.
+# When the service ends, for what is still queued. Previews have flushed theirs before. What a shutdown has beside the
+# stop budget may be less than that and the rest: rows of previews (2.3 s), a call that is given up (0.5 s), closing.
 _LAST_WRITE_S = 5.0
-_LAST_WRITE_SHARE = 0.5
+_REST_S = LAST_STORE_S - 0.5
 
 
 class LogWriter:
@@ -51,9 +51,7 @@ class LogWriter:
         self._database = database
         self._journal = journal
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
-        self.last_write_s = min(
-            _LAST_WRITE_S, _LAST_WRITE_SHARE * (settings.shutdown_timeout_s - settings.stop_budget_s)
-        )
+        self.last_write_s = min(_LAST_WRITE_S, settings.shutdown_timeout_s - settings.stop_budget_s - _REST_S)
         # Being written now. Invariant: these, and no others, are in flight of the queue.
         self._taken: list[Batch] = []
         # Some could not be written when the service ended.

@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from preview.detection import ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
 from preview.isolation import Network
-from preview.settings import LEAST_LOOPBACK_PORT, Settings
+from preview.settings import Settings
+from preview.settings_fields import LEAST_LOOPBACK_PORT
 
 __all__ = ["Reach", "choose_network", "reach_of", "tell_unreachable"]
 

@@ -195,11 +195,9 @@ async def _read_to_end(preview: ActivePreview, process: RunningProcess, stage: S
 
         nursery.start_soon(read)
         ended = await process.wait()
-        preview.log.hurry(process.output)
         if was_killed_for_memory(preview, process):
             end(memory_error(settings, is_step=True))
-        with trio.move_on_after(_DRAIN_S):
-            await drained.wait()
+        await preview.log.read_rest(process.output, drained, _DRAIN_S)
         nursery.cancel_scope.cancel()
     if over:
         tell(preview, "memory", over[0].message, Level.ERROR)

@@ -10,7 +10,6 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = ["serve_wsgi"]
@@ -18,6 +17,8 @@ __all__ = ["serve_wsgi"]
 # Enough for a page with its pictures and a few streams; each is a thread, started only once.
 _THREADS = 16
 _LOOK_S = 0.01
+# A first piece up to this size is copied, to be sent with the head.
+_JOINED_BYTES = 65_536
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, ord('"'))}
 
 
@@ -36,9 +37,9 @@ def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float)
     # What the server's loop watches.
     watched: dict[int, Any] = {}
     server = waitress.create_server(
-        _logged(application), map=watched, sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
+        application, map=watched, sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
     )
-    server.channel_class = _closing(server.channel_class, control)
+    server.channel_class = _logging(server.channel_class, control)
     if control.fileno() >= 0:
         watched[control.fileno()] = _Ear(control, watched, server.asyncore.ExitNow)
     control.tell("ready")
@@ -77,15 +78,48 @@ class _Ear:
         self._watched.pop(self._control.fileno(), None)
 
 
-def _closing(channel_class: Any, control: Any) -> Any:
-    """The class of connections; while the server drains each answer says that it is the connection's last."""
+def _logging(channel_class: Any, control: Any) -> Any:
+    """The class of connections: each answer is a line of the log, and the last one while the server drains."""
+    # Found beside this file, like this file itself.
+    from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
     class Task(channel_class.task_class):  # type: ignore[misc]  # the project's own waitress
+        def execute(self) -> None:
+            environ = self.get_environment()
+            self.marked = open_wsgi_request(environ)
+            self.began = time.perf_counter()
+            super().execute()
+
         def build_response_header(self) -> Any:
+            self.took_ms = (time.perf_counter() - self.began) * 1000
             if control.draining:
                 # As if the client had asked for it.
                 self.request.headers["CONNECTION"] = "close"
             return super().build_response_header()
+
+        def write(self, data: bytes) -> None:
+            if self.wrote_header:
+                super().write(data)
+                return
+            self._write_first(data)
+            # Behind the first piece, which is most often all: a client does not wait for the log.
+            sys.stdout.write(_line(self.get_environment(), self.status, self.took_ms) + "\n")
+            sys.stdout.flush()
+            if self.marked is not None:
+                self.marked.close()
+
+        def _write_first(self, data: bytes) -> None:
+            """Write head and first piece at once: the client wakes up once, not twice."""
+            if len(data) > _JOINED_BYTES:
+                super().write(data)
+                return
+            pieces: list[bytes] = []
+            self.channel.write_soon = pieces.append
+            try:
+                super().write(data)
+            finally:
+                del self.channel.write_soon
+            self.channel.write_soon(b"".join(pieces))
 
     class Channel(channel_class):  # type: ignore[misc]  # as above
         task_class = Task
@@ -116,28 +150,6 @@ def _is_idle(channel: Any, control: Any) -> bool:
     """No request is under way or on its way, and no answer."""
     under_way = channel.requests or channel.request is not None or channel.total_outbufs_len
     return not under_way and not control.has_more(channel.socket.fileno())
-
-
-def _logged(application: Any) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
-    # Found beside this file, like this file itself.
-    from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        request = open_wsgi_request(environ)
-        started = time.perf_counter()
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            took_ms = (time.perf_counter() - started) * 1000
-            sys.stdout.write(_line(environ, status, took_ms) + "\n")
-            sys.stdout.flush()
-            if request is not None:
-                request.close()
-            return start_response(status, headers, exc_info)
-
-        answered: Iterable[bytes] = application(environ, start)
-        return answered
-
-    return answer
 
 
 def _line(environ: dict[str, Any], status: str, took_ms: float) -> str:
