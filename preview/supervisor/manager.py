@@ -133,7 +133,8 @@ class PreviewManager(PreviewLookup):
         Raises:
             GenerationNotFound, Forbidden, ProjectMismatch: It cannot be this user's launch.
             InvalidGeneration: Its files cannot be run; no preview was made.
-            AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: Something is taken; ``details`` says what.
+            AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: Something is taken; ``details`` says what. A
+                preview of the generation that ends is waited for.
             TooManyLaunches: Not so often; a restart is a launch.
             DiskFull: The service's own disk has no room.
 
@@ -141,11 +142,19 @@ class PreviewManager(PreviewLookup):
         """
         generation = await self._own_generation(request)
         tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id))
+        await self._until_ended(generation.id)
         preview, token = self._claim(request, generation, tier)
         await preview.accepted.wait()
         if not preview.stored:
             raise preview.cause
         return Launched(preview.record, token)
+
+    async def _until_ended(self, generation_id: str) -> None:
+        """Wait while the generation's preview ends: its last event may have been told, and its files still be there."""
+        preview = self.active(generation_id)
+        if preview is not None and preview.outcome is not None:
+            with trio.move_on_after(self._settings.stop_budget_s):
+                await preview.over.wait()
 
     async def _own_generation(self, request: LaunchRequest) -> Generation:
         generation = await self._house.source.get(request.generation_id)

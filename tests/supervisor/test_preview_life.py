@@ -96,6 +96,15 @@ async def test_whoever_watches_from_the_launch_on_is_told_every_state(rig: Rig) 
     assert states == ["starting", "running"]
 
 
+async def test_a_launch_waits_for_a_preview_of_the_generation_that_ends(rig: Rig) -> None:
+    first = await rig.running(IGNORES_TERM)
+    first.request_stop(StopCause.USER)
+    with trio.fail_after(20):
+        second = await rig.launch("g1")
+    assert first.over.is_set()
+    assert second.record.id != first.id
+
+
 async def test_the_row_says_running_too(rig: Rig) -> None:
     preview = await rig.running()
     await rig.service.previews.wait_ready(preview.id, 5)

@@ -4,6 +4,7 @@ import type { PreviewClient } from "../lib/api/client";
 import type { Problem } from "../lib/api/problem";
 import { asProblem } from "../lib/api/problem";
 import type { FilesChanged, PreviewInstance } from "../lib/api/types";
+import { visible } from "../lib/ui/visible";
 import type { Picked } from "./folder";
 
 /** A generation in the list, with its newest preview. */
@@ -101,7 +102,7 @@ export function projectsOf(
   for (const one of previews) if (!newest.has(one.generation_id)) newest.set(one.generation_id, one);
   const known = (generations ?? []).map((one) => ({
     id: one.id,
-    name: one.name || one.id,
+    name: visible(one.name || one.id),
     createdAt: one.created_at,
     preview: newest.get(one.id) ?? null,
   }));

@@ -1,3 +1,5 @@
+import { visible } from "../ui/visible";
+
 /** An error of the service as a sentence for a person, with what a program needs to offer the way out (RFC 9457). */
 export class Problem extends Error {
   readonly status: number;
@@ -9,7 +11,8 @@ export class Problem extends Error {
     message: string,
     facts: { status?: number; code?: string; title?: string; details?: Record<string, unknown> } = {},
   ) {
-    super(message);
+    // Names and paths of strangers may stand in it.
+    super(visible(message));
     this.name = "Problem";
     this.status = facts.status ?? 0;
     this.code = facts.code ?? "unknown";

@@ -6,6 +6,7 @@ import { Contained } from "../ui/Contained";
 import { Announce, classes, Dot, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
+import { visible } from "../ui/visible";
 import { isActive, type Preview, usePreview } from "../usePreview";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Actions } from "./Actions";
@@ -69,7 +70,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const isLost = preview.isLost && isOn;
   const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
   const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
-  const title = props.name ?? generationId;
+  const title = visible(props.name ?? generationId);
   return (
     <section
       className={classes(tokens.root, styles.panel, props.className)}

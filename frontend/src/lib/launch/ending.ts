@@ -1,4 +1,5 @@
 import type { PreviewInstance } from "../api/types";
+import { visible } from "../ui/visible";
 
 /** What the service says when it stops a preview by itself, and what a person makes of it. */
 const STOPS: readonly [RegExp, string][] = [
@@ -25,7 +26,8 @@ function sentence(reason: string): string {
   return ended(reason.charAt(0).toUpperCase() + reason.slice(1));
 }
 
-/** The text with a mark at its end. */
+/** The text as it may be shown, with a mark at its end. */
 export function ended(text: string): string {
-  return /[.!?…]$/.test(text) ? text : `${text}.`;
+  const shown = visible(text);
+  return /[.!?…]$/.test(shown) ? shown : `${shown}.`;
 }

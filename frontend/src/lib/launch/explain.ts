@@ -1,5 +1,6 @@
 import { blockingPreviews, longestLifeS, type Problem } from "../api/problem";
 import { duration } from "../ui/format";
+import { visible } from "../ui/visible";
 
 /** What a person can do about a problem. */
 export type WayOut =
@@ -77,5 +78,5 @@ function factsOf({ details, message }: Problem): string[] {
   if (typeof details.requirement === "string" && !message.includes(details.requirement))
     facts.push(`Requirement: ${details.requirement}`);
   if (typeof details.path === "string" && !message.includes(details.path)) facts.push(`File: ${details.path}`);
-  return facts;
+  return facts.map(visible);
 }

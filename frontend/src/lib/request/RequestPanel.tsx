@@ -7,6 +7,7 @@ import { clockOf, duration, milliseconds } from "../ui/format";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useNow } from "../ui/useNow";
+import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
 import { Answer } from "./Answer";
 import type { Exchange } from "./desk";
@@ -149,7 +150,7 @@ function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewP
 /** What came of a request: its answer, why there is none, or that it is waited for. */
 function Outcome({ exchange }: { exchange: Exchange }): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
-  const name = `${sent.draft.method} ${sent.target}`;
+  const name = visible(`${sent.draft.method} ${sent.target}`);
   if (isOn) return <Waiting name={name} since={sent.at} />;
   if (answer) return <Answer name={name} answer={answer} />;
   const failed = problem?.message ?? sent.error;
@@ -194,7 +195,7 @@ function HistoryView({ requests, canSend }: { requests: Requests; canSend: boole
           <li key={sent.id} className={styles.sent}>
             <button type="button" className={styles.endpoint} onClick={() => desk.show(sent)}>
               <Method method={sent.draft.method} />
-              <span className={styles.path}>{sent.target}</span>
+              <span className={styles.path}>{visible(sent.target)}</span>
               <span className={styles.summary}>
                 {clockOf(sent.at)} ·{" "}
                 {sent.status === null

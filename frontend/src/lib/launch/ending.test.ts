@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+
+import { projectsOf } from "../../app/useProjects";
+import { Problem } from "../api/problem";
+import { endSentence } from "../terminal/ConnectionLine";
+import { explain } from "./explain";
+import { whyStopped } from "./ending";
+
+// U+202E shows what is behind it in another order.
+const FORGED = "a\u202egpj.exe";
+const SHOWN = "a\\u202egpj.exe";
+
+test("a reason, a problem and a project's name show characters that could act unseen as escapes", () => {
+  expect(whyStopped(FORGED)).toContain(SHOWN.slice(1));
+  expect(endSentence({ status: "failed", reason: FORGED, exit_code: 1, exit_signal: null })).toContain(SHOWN);
+  expect(new Problem(FORGED).message).toBe(SHOWN);
+  const missing = new Problem("Missing.", { code: "invalid_generation", details: { missing_files: [FORGED] } });
+  expect(explain(missing, "one").facts).toEqual([`Missing: ${SHOWN}`]);
+  expect(projectsOf([{ id: "one", name: FORGED, created_at: "" }], [])[0]?.name).toBe(SHOWN);
+});
