@@ -232,16 +232,19 @@ async def _web_socket(stream: trio.abc.Stream, place: Place, path: str, seen: Se
     peer = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
     extra = [(b"authorization", place.authorization.encode())]
     await stream.send_all(peer.send(wsproto.events.Request(host="localhost", target=path, extra_headers=extra)))
-    text = ""
+    text, accepted, began = "", False, trio.current_time()
     while True:
         data = await stream.receive_some(_RECEIVE_BYTES)
         if not data:
-            return "cut: closed without a close frame"
+            after = f"{trio.current_time() - began:.1f} s after the request"
+            return f"cut: closed without a close frame, {after}{'' if accepted else ', which had no answer'}"
         peer.receive_data(bytes(data))
         for event in peer.events():
-            if isinstance(event, wsproto.events.RejectConnection):
+            if isinstance(event, wsproto.events.AcceptConnection):
+                accepted = True
+            elif isinstance(event, wsproto.events.RejectConnection):
                 return f"answered {event.status_code}"
-            if isinstance(event, wsproto.events.Ping):
+            elif isinstance(event, wsproto.events.Ping):
                 await stream.send_all(peer.send(event.response()))
             elif isinstance(event, wsproto.events.TextMessage):
                 text += event.data
