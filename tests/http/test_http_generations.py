@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -56,6 +58,36 @@ async def test_json_files_are_kept_and_shown(tmp_path: Path) -> None:
         shapes_v1.GenerationPage.model_validate(page)
         assert [one["id"] for one in page["generations"]] == [made["id"]]
         assert (await world.ask("GET", PATH, user="bob")).json()["generations"] == []
+
+
+async def test_a_project_id_says_nothing_of_another_user_who_has_the_same(tmp_path: Path) -> None:
+    """Guarantee 9: every answer about the id is as if the other user were not there."""
+    async with open_world(tmp_path) as world:
+
+        async def answers(user: str) -> list[tuple[int, Any]]:
+            """To all that can be asked with a project's id; what is new each time is left out."""
+            found = []
+            for project in ("shop", "none"):
+                body = {"project_id": "shop", "name": "mine", "files": FILES}
+                made = await world.ask("POST", PATH, body, user=user)
+                launch = f"{PATH}/{made.json()['id']}/preview/launch"
+                refused = await world.ask("POST", launch, {"project_id": f"{project}_other"}, user=user)
+                found += [made, refused]
+            found.append(await world.ask("GET", PATH, user=user))
+            return [(one.status_code, without_news(one.json())) for one in found]
+
+        first = await answers("ann")
+        assert [status for status, _ in first] == [201, 400, 201, 400, 200]
+        assert len(first[-1][1]["generations"]) == 2
+        assert await answers("bob") == [
+            (status, json.loads(json.dumps(said).replace("ann", "bob"))) for status, said in first
+        ]
+
+
+def without_news(said: Any) -> Any:
+    """The same without what differs between two requests of one user."""
+    text = re.sub(r"gen_[0-9a-z]{16}", "gen_", json.dumps(said))
+    return json.loads(re.sub(r"[0-9]{4}-[0-9-]+T[0-9:.]+Z", "", text))
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
