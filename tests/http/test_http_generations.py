@@ -100,6 +100,26 @@ async def test_an_archive_is_kept_whatever_it_is_called(tmp_path: Path, pack: An
         assert {one["path"] for one in shown["files"]} == set(FILES)
 
 
+@pytest.mark.parametrize("send", ["json", "zip", "tar.gz", "edit"])
+async def test_a_name_that_shows_itself_in_another_order_is_refused_on_every_way_in(tmp_path: Path, send: str) -> None:
+    """It would pass for ``main.txt.py`` where it is shown, and is a file of another kind."""
+    name = "main\u202etxt.yp"
+    files = {"main.py": "", name: ""}
+    async with open_world(tmp_path) as world:
+        if send == "json":
+            answer = await world.ask("POST", PATH, {"files": files})
+        elif send == "edit":
+            path = f"{PATH}/{await world.keep(FILES)}/files"
+            answer = await world.ask("PATCH", path, {"files": {name: ""}})
+        else:
+            answer = await upload(world, (zipped if send == "zip" else tarred)(files))
+        said = answer.json()
+        assert (answer.status_code, said["code"]) == (400, "invalid_generation")
+        assert "'main\\u202etxt.yp' holds a character that changes the direction of text" in said["detail"]
+        assert "\u202e" not in answer.text
+        assert said["details"]["path"] == "main\\u202etxt.yp"
+
+
 async def test_an_archive_larger_than_memory_allows_is_spooled_and_kept(tmp_path: Path) -> None:
     noise = bytes(range(256)).hex() * 5000
     async with open_world(tmp_path) as world:
