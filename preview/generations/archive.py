@@ -25,7 +25,7 @@ from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.bounded import BoundedReads
 from preview.generations.files import require_some
 from preview.generations.limits import Budget, Limits
-from preview.generations.paths import PathCheck, shown
+from preview.generations.paths import PathCheck, named, shown
 from preview.settings import Settings
 
 __all__ = ["unpack_tar_gz", "unpack_zip"]
@@ -129,14 +129,14 @@ def _check_zip_entry(entry: zipfile.ZipInfo, name: str) -> None:
         _refuse_kind(name, "a link" if kind == stat.S_IFLNK else "a device or another special file")
     if entry.flag_bits & 0x41:
         raise InvalidGeneration(
-            f"The file {shown(name)} is encrypted; pack the archive without a password.", path=name[:120]
+            f"The file {shown(name)} is encrypted; pack the archive without a password.", path=named(name)
         )
     # bzip2 and LZMA take memory by their headers' word; no common tool chooses them by itself.
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise InvalidGeneration(
             f"The file {shown(name)} is compressed in a way that is not taken; use deflate, which is every tool's "
             "default.",
-            path=name[:120],
+            path=named(name),
         )
 
 
@@ -226,5 +226,5 @@ def _read_bounded(read: Callable[[int], bytes], budget: Budget) -> bytes:
 def _refuse_kind(name: str, kind: str) -> None:
     raise InvalidGeneration(
         f"The archive's entry {shown(name)} is {kind}; only files and folders are taken.",
-        path=name[:120].encode("utf-8", "replace").decode(),
+        path=named(name),
     )

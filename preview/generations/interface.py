@@ -16,7 +16,7 @@ class Generation:
 
     Attributes:
         id: The host's or our own id (``ids.GENERATION_ID_PATTERN``).
-        project_id: The project it was generated for.
+        project_id: The project it was generated for. Unique among its owner's projects only.
         user_id: Its owner: nobody else may reach it.
         created_at: Aware, UTC.
         name: For people; may be empty.

@@ -12,7 +12,7 @@ import trio
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from preview.clock import from_ms, now_ms, to_ms, utc_now
-from preview.errors import Forbidden, GenerationLimitReached, GenerationNotFound, InvalidRequest
+from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation
@@ -61,14 +61,14 @@ class GenerationLibrary:
 
         Args:
             user_id: The owner.
-            project_id: Theirs, or free to be made theirs; None makes a new one.
+            project_id: Of the user's own choice: nothing to do with a project of another user that has the same id. It
+                is made where the user has none with it. None makes a new one.
             name: For people; may be empty.
             files: Content by relative path.
 
         Raises:
             InvalidRequest: The name or the project's id cannot be.
             InvalidGeneration, TooLarge: The files cannot be; see ``check_files``.
-            Forbidden: The project is somebody else's.
             GenerationLimitReached: The user keeps as many as allowed.
 
         Cancellation: it is kept as a whole, or not at all.
@@ -240,7 +240,7 @@ def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connect
             f"You keep {kept} generations and may keep {per_user}; delete one that you do not need any more.",
             limit=per_user,
         )
-    _claim_project(made, moment, connection)
+    ensure_row(connection, projects, {"id": made.project_id, "user_id": made.user_id, "created_at": moment})
     connection.execute(
         insert(generations).values(
             id=made.id,
@@ -261,13 +261,6 @@ def _delete(generation_id: str, connection: Connection) -> bool:
     if gone and owner is not None:
         disown_previews(connection, generation_id=generation_id, user_id=owner)
     return bool(gone)
-
-
-def _claim_project(made: Generation, moment: int, connection: Connection) -> None:
-    ensure_row(connection, projects, {"id": made.project_id, "user_id": made.user_id, "created_at": moment})
-    owner = connection.scalar(select(projects.c.user_id).where(projects.c.id == made.project_id))
-    if owner != made.user_id:
-        raise Forbidden(f"The project {quoted(made.project_id)} belongs to somebody else.")
 
 
 def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:

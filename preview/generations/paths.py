@@ -12,7 +12,7 @@ from preview.generations.limits import Limits
 from preview.quoting import quoted
 from preview.settings import Settings
 
-__all__ = ["PathCheck", "check_paths", "shown"]
+__all__ = ["PathCheck", "check_paths", "named", "shown"]
 
 # Linux: NAME_MAX is 255 bytes. 1024 bytes in all leave room below PATH_MAX (4096) for where the preview lies, and fit
 # into a key of PostgreSQL.
@@ -26,6 +26,9 @@ _SHOWN_IN_TEXT = 100
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Unicode's property Bidi_Control (UAX 9, section 2): invisible, and what follows is shown in another order than it has.
+# Text that runs from right to left needs none of them.
+_BIDI_CONTROL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file: with any extension, in any case.
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 
@@ -33,6 +36,12 @@ _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9
 def shown(path: str) -> str:
     """The path as a message may show it: quoted, escaped, and of bounded length."""
     return quoted(path, _SHOWN_IN_TEXT)
+
+
+def named(path: str) -> str:
+    """The path as ``details`` may name it: of bounded length; escaped where it holds what acts on who reads it."""
+    path = path[:_SHOWN]
+    return path if path.isprintable() else quoted(path, _SHOWN)[1:-1]
 
 
 class PathCheck:
@@ -135,6 +144,8 @@ def _well_formed(raw: str) -> str:
 def _check_whole(raw: str, path: str) -> None:
     if any(unicodedata.category(character) in _CONTROL for character in path):
         _refuse(raw, "holds a control character or is not UTF-8", "rename it")
+    if not _BIDI_CONTROL.isdisjoint(path):
+        _refuse(raw, "holds a character that changes the direction of text", "rename it")
     if path.startswith("/") or _DRIVE.match(path):
         _refuse(raw, "is absolute", "send paths relative to the project's folder")
     if "\\" in path:
@@ -157,6 +168,4 @@ def _check_component(raw: str, component: str) -> None:
 
 
 def _refuse(raw: str, what: str, advice: str) -> NoReturn:
-    raise InvalidGeneration(
-        f"The path {shown(raw)} {what}; {advice}.", path=raw[:_SHOWN].encode("utf-8", "replace").decode()
-    )
+    raise InvalidGeneration(f"The path {shown(raw)} {what}; {advice}.", path=named(raw))

@@ -31,6 +31,7 @@ from preview.http.sends import Sends
 from preview.http.tcp import BoundedTCPServer
 from preview.http.tls import check_certificate
 from preview.proxy.forwarded import TrustedProxies
+from preview.runtime import refuse_fenced
 from preview.settings import Settings
 
 if TYPE_CHECKING:
@@ -303,6 +304,7 @@ def _bound(config: Config, bind: str) -> socket.socket:
             sock.set_inheritable(False)
         else:
             sock = _bound_to_host(bind)
+        refuse_fenced(sock)
         sock.listen(config.backlog)
     except (OSError, ValueError, OverflowError) as error:  # no port has that number
         raise ConfigurationError(

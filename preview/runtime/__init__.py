@@ -23,7 +23,7 @@ from preview.runtime.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.plain import PlainRuntime
 from preview.runtime.proctree import end_tree
-from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox
+from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.view import interpreter_paths
 
 __all__ = [
@@ -58,4 +58,5 @@ __all__ = [
     "many_open_files",
     "open_ladder",
     "probe_sandbox",
+    "refuse_fenced",
 ]

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -44,8 +45,9 @@ users = Table(
 projects = Table(
     "projects",
     metadata,
+    # Users choose the ids of their projects: each id is its user's own.
     Column("id", String(128), primary_key=True),
-    Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("name", String(256), nullable=False, server_default=text("''")),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -54,7 +56,7 @@ generations = Table(
     "generations",
     metadata,
     Column("id", String(128), primary_key=True),
-    Column("project_id", String(128), ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("project_id", String(128), nullable=False, index=True),
     Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", String(256), nullable=False, server_default=text("''")),
     Column("file_count", Integer, nullable=False),
@@ -62,6 +64,7 @@ generations = Table(
     Column("created_at", BigInteger, nullable=False),
     # Counts the changes of its files.
     Column("revision", Integer, nullable=False, server_default=text("1")),
+    ForeignKeyConstraint(["project_id", "user_id"], ["projects.id", "projects.user_id"], ondelete="CASCADE"),
 )
 
 generation_files = Table(

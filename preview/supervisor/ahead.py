@@ -105,7 +105,7 @@ async def _build(generation: Generation, house: House) -> None:
                     "environment built ahead",
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
-            house.known.note(Start(generation.id, generation.project_id, environment, study), generation.user_id)
+            house.known.note(Start(generation.id, generation.project_id, generation.user_id, environment, study))
             prepare_template(house.settings, house.runtime, study, environment, project)
             if house.door is not None:
                 house.door.expect()

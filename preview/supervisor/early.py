@@ -177,7 +177,10 @@ def _is_possible(preview: ActivePreview, house: House, known: Start) -> bool:
 
 
 def _may_see(preview: ActivePreview, known: Start, origins: frozenset[Origin]) -> bool:
-    """Whether nothing of another project, or that a generation was given for itself, reaches this one by it."""
+    """Whether nothing of another project, or that a generation was given for itself, reaches this one by it.
+
+    What is known is of the same user (``KnownStarts.find``): ids say nothing beyond that.
+    """
     if known.generation_id == preview.record.generation_id:
         return True
     if known.project_id == preview.record.project_id:

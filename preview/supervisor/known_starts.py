@@ -27,10 +27,19 @@ _MOST_KNOWN: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a generation was started in, or made ready for."""
+    """What a generation was started in, or made ready for.
+
+    Attributes:
+        generation_id: Which.
+        project_id: Its project, an id that its user has chosen: another user may have the same.
+        user_id: Its user.
+        environment: Where it runs.
+        study: What its files say.
+    """
 
     generation_id: str
     project_id: str
+    user_id: str
     environment: Environment
     study: Study
 
@@ -43,25 +52,29 @@ class KnownStarts:
     """
 
     def __init__(self) -> None:
-        # By generation and by user; the least recently used first.
-        self._known: OrderedDict[str, Start] = OrderedDict()
-        self._of_users: OrderedDict[str, Start] = OrderedDict()
+        # By user and generation, and by user; the least recently used first.
+        self._known: OrderedDict[tuple[str, ...], Start] = OrderedDict()
+        self._of_users: OrderedDict[tuple[str, ...], Start] = OrderedDict()
         self._last: Start | None = None
         self._noted = trio.Event()
 
-    def note(self, start: Start, user_id: str) -> None:
+    def note(self, start: Start) -> None:
         """It is about to start like this, or will."""
         start = replace(start, study=replace(start.study, sources=None))
-        for known, name in ((self._known, start.generation_id), (self._of_users, user_id)):
-            known[name] = start
-            known.move_to_end(name)
+        user = (start.user_id,)
+        for known, key in ((self._known, (*user, start.generation_id)), (self._of_users, user)):
+            known[key] = start
+            known.move_to_end(key)
             while len(known) > _MOST_KNOWN:
                 known.popitem(last=False)
         self.expect(start)
 
     def find(self, generation_id: str, user_id: str) -> Start | None:
-        """What this generation's next start is likely to be; None where nothing is known of it."""
-        return self._known.get(generation_id) or self._of_users.get(user_id)
+        """What this user's next start of the generation is likely to be; None where nothing is known of it.
+
+        It never says what another user has started, whatever ids the two have chosen.
+        """
+        return self._known.get((user_id, generation_id)) or self._of_users.get((user_id,))
 
     def expect(self, start: Start) -> None:
         """Another start like this is likely."""

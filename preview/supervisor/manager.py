@@ -67,8 +67,8 @@ class PreviewManager(PreviewLookup):
         self._rate = LaunchRate(house.settings.launches_per_minute)
         # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
         self._has_disowned = True
-        # Bounded by ``_remember``; the oldest first.
-        self._overrides: dict[str, Overrides] = {}
+        # By user and generation. Bounded by ``_remember``; the oldest first.
+        self._overrides: dict[tuple[str, str], Overrides] = {}
 
     @property
     def _settings(self) -> Settings:
@@ -95,7 +95,7 @@ class PreviewManager(PreviewLookup):
         Cancellation: what runs is stopped all the same; the cleanup does the rest.
         """
         self._has_disowned = True
-        self._overrides.pop(generation_id, None)
+        self._overrides.pop((user_id, generation_id), None)
         if (preview := self.active(generation_id)) is not None:
             # Launched while the generation was deleted: nobody could reach it any more, so nobody could stop it.
             preview.request_stop(StopCause.USER)
@@ -197,7 +197,7 @@ class PreviewManager(PreviewLookup):
             overrides=request.overrides,
         )
         self._roster.add(preview)
-        self._remember(generation.id, request.overrides)
+        self._remember((request.user.id, generation.id), request.overrides)
         place.take(preview)
         return preview, token
 
@@ -209,11 +209,11 @@ class PreviewManager(PreviewLookup):
         check_free_disk(self._settings)
         self._rate.check(user.id)
 
-    def _remember(self, generation_id: str, overrides: Overrides | None) -> None:
+    def _remember(self, key: tuple[str, str], overrides: Overrides | None) -> None:
         """For the next restart. In memory only: variables may hold secrets."""
-        self._overrides.pop(generation_id, None)
+        self._overrides.pop(key, None)
         if overrides is not None:
-            self._overrides[generation_id] = overrides
+            self._overrides[key] = overrides
             while len(self._overrides) > _MAX_REMEMBERED:
                 del self._overrides[next(iter(self._overrides))]
 
@@ -301,7 +301,8 @@ class PreviewManager(PreviewLookup):
                 await self._change(preview, user, None)
                 return Launched(preview.record, preview.further_token())
             await self.stop(generation_id)
-        return await self.launch(LaunchRequest(user, generation_id, overrides=self._overrides.get(generation_id)))
+        overrides = self._overrides.get((user.id, generation_id))
+        return await self.launch(LaunchRequest(user, generation_id, overrides=overrides))
 
     async def reload(self, user: User, generation_id: str, files: FilesChange) -> Reloaded:
         """Change files where the generation's preview runs, and restart it in place; answers when that serves.

@@ -193,7 +193,7 @@ async def _in_environment(
 def _note(preview: ActivePreview, house: House, environment: Environment, study: Study) -> None:
     preview.log.say(environment.said)
     record = preview.record
-    house.known.note(Start(record.generation_id, record.project_id, environment, study), record.user_id)
+    house.known.note(Start(record.generation_id, record.project_id, record.user_id, environment, study))
 
 
 def _tell_waiting(preview: ActivePreview, ahead: int) -> None:

@@ -50,13 +50,6 @@ def test_an_unknown_generation_is_a_404(service: DocumentsClient, contract: str,
     assert (answer.status_code, answer.json().get("code", answer.json().get("error"))) == (404, "generation_not_found")
 
 
-def test_a_project_belongs_to_its_first_user(service: DocumentsClient) -> None:
-    service.keep("first", project="proj_shared")
-    body = {"project_id": "proj_shared", "files": {"main.py": ""}}
-    answer = service.ask("POST", "/api/v1/generations", body, user="second")
-    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
-
-
 def test_a_docstring_is_the_description(service: DocumentsClient, live: Live) -> None:
     found = service.ask("GET", live.path("v1", "/preview/endpoints"), user=live.user).json()["endpoints"]
     described = {(one["method"], one["path"]): (one["summary"], one["description"]) for one in found}

@@ -9,7 +9,6 @@ from generation_kit import FILES, tree
 from sqlalchemy import delete, func, insert, select
 
 from preview.errors import (
-    Forbidden,
     GenerationLimitReached,
     GenerationNotFound,
     InvalidGeneration,
@@ -66,14 +65,39 @@ async def test_a_project_holds_many_generations_of_one_user(library: GenerationL
     assert (await count(database))["projects"] == 1
 
 
-async def test_somebody_elses_project_is_forbidden_and_nothing_is_kept(
+async def test_two_users_may_give_their_projects_the_same_id(library: GenerationLibrary, database: Database) -> None:
+    made = {
+        user: await library.create(user_id=user, project_id="p", name=user, files=FILES)
+        for user in ("ann", "ben", "ann", "cleo")
+    }
+    assert {one.project_id for one in made.values()} == {"p"}
+    assert (await count(database))["projects"] == 3
+    for user, seen in (("ann", 2), ("ben", 1), ("cleo", 1)):
+        page, _ = await library.list_for_user(user)
+        assert [(one.project_id, one.user_id) for one in page] == [("p", user)] * seen
+    await library.delete(made["ben"].id)
+    assert len((await library.list_for_user("ann"))[0]) == 2
+
+
+async def test_a_project_that_goes_takes_no_generation_of_another_user_with_it(
     library: GenerationLibrary, database: Database
 ) -> None:
-    await library.create(user_id="ann", project_id="p", name="", files=FILES)
-    before = await count(database)
-    with pytest.raises(Forbidden, match="'p' belongs to somebody else"):
+    made = {user: await library.create(user_id=user, project_id="p", name="", files=FILES) for user in ("ann", "ben")}
+    await database.write(lambda connection: connection.execute(delete(projects).where(projects.c.user_id == "ann")))
+    with pytest.raises(GenerationNotFound):
+        await library.get(made["ann"].id)
+    assert (await library.get(made["ben"].id)).project_id == "p"
+
+
+async def test_a_project_id_of_another_user_counts_towards_nobodys_limit(
+    database: Database, make_settings_in: MakeSettings
+) -> None:
+    library = GenerationLibrary(database, make_settings_in(generations_per_user=1))
+    for user in ("ann", "ben"):
+        await library.create(user_id=user, project_id="p", name="", files=FILES)
+    with pytest.raises(GenerationLimitReached) as caught:
         await library.create(user_id="ben", project_id="p", name="", files=FILES)
-    assert await count(database) == before
+    assert caught.value.details == {"limit": 1}
 
 
 @pytest.mark.parametrize(

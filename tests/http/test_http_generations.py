@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -58,6 +60,36 @@ async def test_json_files_are_kept_and_shown(tmp_path: Path) -> None:
         assert (await world.ask("GET", PATH, user="bob")).json()["generations"] == []
 
 
+async def test_a_project_id_says_nothing_of_another_user_who_has_the_same(tmp_path: Path) -> None:
+    """Guarantee 9: every answer about the id is as if the other user were not there."""
+    async with open_world(tmp_path) as world:
+
+        async def answers(user: str) -> list[tuple[int, Any]]:
+            """To all that can be asked with a project's id; what is new each time is left out."""
+            found = []
+            for project in ("shop", "none"):
+                body = {"project_id": "shop", "name": "mine", "files": FILES}
+                made = await world.ask("POST", PATH, body, user=user)
+                launch = f"{PATH}/{made.json()['id']}/preview/launch"
+                refused = await world.ask("POST", launch, {"project_id": f"{project}_other"}, user=user)
+                found += [made, refused]
+            found.append(await world.ask("GET", PATH, user=user))
+            return [(one.status_code, without_news(one.json())) for one in found]
+
+        first = await answers("ann")
+        assert [status for status, _ in first] == [201, 400, 201, 400, 200]
+        assert len(first[-1][1]["generations"]) == 2
+        assert await answers("bob") == [
+            (status, json.loads(json.dumps(said).replace("ann", "bob"))) for status, said in first
+        ]
+
+
+def without_news(said: Any) -> Any:
+    """The same without what differs between two requests of one user."""
+    text = re.sub(r"gen_[0-9a-z]{16}", "gen_", json.dumps(said))
+    return json.loads(re.sub(r"[0-9]{4}-[0-9-]+T[0-9:.]+Z", "", text))
+
+
 @pytest.mark.parametrize("pack", [zipped, tarred])
 async def test_an_archive_is_kept_whatever_it_is_called(tmp_path: Path, pack: Any) -> None:
     async with open_world(tmp_path) as world:
@@ -66,6 +98,26 @@ async def test_an_archive_is_kept_whatever_it_is_called(tmp_path: Path, pack: An
         assert (answer.json()["project_id"], answer.json()["name"]) == ("proj_9", "ü")
         shown = (await world.ask("GET", answer.headers["location"])).json()
         assert {one["path"] for one in shown["files"]} == set(FILES)
+
+
+@pytest.mark.parametrize("send", ["json", "zip", "tar.gz", "edit"])
+async def test_a_name_that_shows_itself_in_another_order_is_refused_on_every_way_in(tmp_path: Path, send: str) -> None:
+    """It would pass for ``main.txt.py`` where it is shown, and is a file of another kind."""
+    name = "main\u202etxt.yp"
+    files = {"main.py": "", name: ""}
+    async with open_world(tmp_path) as world:
+        if send == "json":
+            answer = await world.ask("POST", PATH, {"files": files})
+        elif send == "edit":
+            path = f"{PATH}/{await world.keep(FILES)}/files"
+            answer = await world.ask("PATCH", path, {"files": {name: ""}})
+        else:
+            answer = await upload(world, (zipped if send == "zip" else tarred)(files))
+        said = answer.json()
+        assert (answer.status_code, said["code"]) == (400, "invalid_generation")
+        assert "'main\\u202etxt.yp' holds a character that changes the direction of text" in said["detail"]
+        assert "\u202e" not in answer.text
+        assert said["details"]["path"] == "main\\u202etxt.yp"
 
 
 async def test_an_archive_larger_than_memory_allows_is_spooled_and_kept(tmp_path: Path) -> None:

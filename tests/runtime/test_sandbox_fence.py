@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from pathlib import Path
 
 import pytest
 import sandbox_programs as programs
@@ -11,7 +13,9 @@ from runtime_kit import Start
 
 from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, bind_in_range
-from preview.runtime.sandbox.fence import fence
+from preview.runtime.sandbox.fence import MARK, fence
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mark sockets")
 
 
 async def attempts(start: Start, listener: socket.socket, network: Network) -> dict[str, str]:
@@ -81,3 +85,36 @@ def test_an_accepted_socket_of_a_fenced_one_takes_nothing_on_another_port() -> N
             accepted.listen()
             with pytest.raises(TimeoutError):
                 socket.create_connection(accepted.getsockname(), timeout=0.2)
+
+
+def half_open(port: int) -> int:
+    """Connections at this port that wait for the third packet of their handshake (proc(5), state TCP_SYN_RECV)."""
+    found = 0
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            found += int(local.rpartition(":")[2], 16) == port and state == "03"
+    return found
+
+
+@needs_root
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_what_a_fenced_socket_asks_of_another_preview_leaves_nothing_half_open(host: str) -> None:
+    """Each would wait in the other's queue for a minute, and its answers be sent again and again."""
+    with bind_in_range(host, 20_000, 32_000) as attacker, bind_in_range(host, 20_000, 32_000) as other:
+        for one in (attacker, other):
+            one.settimeout(5)
+            fence(one)
+        with socket.create_connection(attacker.getsockname()[:2], timeout=5):
+            accepted, _ = attacker.accept()
+        with accepted:
+            accepted.setblocking(False)
+            # The kernel keeps those of a listener that had this port before, and is gone, for a second or two.
+            before = half_open(other.getsockname()[1])
+            for _ in range(50):
+                programs.forget(accepted)
+                accepted.connect_ex(other.getsockname()[:2])
+            assert half_open(other.getsockname()[1]) <= before
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == MARK
+        with socket.create_connection(other.getsockname()[:2], timeout=5):
+            other.accept()[0].close()

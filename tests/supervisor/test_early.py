@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from supervisor_kit import ANN, SERVER, LightRuntime, Rig, ask, open_descriptors, open_rig
+from supervisor_kit import ANN, BOB, SERVER, LightRuntime, Rig, ask, open_descriptors, open_rig
 
 from preview.clock import utc_now
 from preview.detection import Origin, Overrides, StartPlan, Step, Variable
@@ -275,7 +275,7 @@ async def test_it_is_begun_as_what_its_fork_was_reserved_for(rig: EarlyRig) -> N
 
     async def slowly(generation_id: str, directory: Path) -> None:
         plan = replace(start.study.plan, variables={"COLOUR": Variable("COLOUR", "blue", Origin.MADE_UP)})
-        known.note(replace(start, generation_id="g9", study=replace(start.study, plan=plan)), ANN.id)
+        known.note(replace(start, generation_id="g9", study=replace(start.study, plan=plan)))
         await write_files(generation_id, directory)
 
     rig.source.write_files = slowly  # type: ignore[method-assign]
@@ -426,7 +426,13 @@ async def test_a_restart_of_it_is_a_process_of_its_own(rig: EarlyRig) -> None:
 
 
 RED = {"preview.toml": '[env]\nCOLOUR = "red"\n'}
-EXAMPLE = {".env.example": "COLOUR=red\n", "main.py": "import os\nos.environ['COLOUR']\n"}
+
+
+def example(app: str = "") -> Mapping[str, str]:
+    return {
+        ".env.example": "COLOUR=red\n",
+        "app": f"import os\nfrom fastapi import FastAPI\napp = FastAPI()\nos.environ['COLOUR']\n{app}",
+    }
 
 
 async def colours(rig: EarlyRig, name: str, **more: Any) -> list[str | None]:
@@ -439,6 +445,34 @@ async def colours(rig: EarlyRig, name: str, **more: Any) -> list[str | None]:
 async def test_what_one_generation_is_given_no_other_one_sees(rig: EarlyRig) -> None:
     await rig.next("g2", **RED)
     assert await colours(rig, "g3") == []
+
+
+async def hand_over(rig: EarlyRig, name: str) -> None:
+    """The generation is over, and its id is another user's from here on, in a project of the same name."""
+    await rig.service.previews.stop(name)
+    rig.source.projects[name] = replace(rig.source.projects[name][0], user_id=BOB.id), rig.source.projects[name][1]
+
+
+@pytest.mark.parametrize("files", [RED, example()], ids=["given", "example"])
+async def test_what_one_user_s_start_was_no_other_user_sees_by_the_same_ids(
+    rig: EarlyRig, files: Mapping[str, str]
+) -> None:
+    await rig.next("g2", **files)
+    await hand_over(rig, "g2")
+    await rig.service.previews.launch(LaunchRequest(BOB, "g2"))
+    await rig.service.previews.require("g2").settled.wait()
+    assert rig.runtime.begun[1:] == []
+    assert [one for one in rig.runtime.begun if one.spec.environment.get("COLOUR")] == []
+
+
+async def test_what_a_launch_was_given_no_other_user_restarts_with(rig: EarlyRig) -> None:
+    red = Overrides(variables={"COLOUR": Variable("COLOUR", "red", Origin.REQUEST)})
+    await rig.start(rig.put("g2"), red)
+    await hand_over(rig, "g2")
+    preview = rig.preview(await rig.service.previews.restart(BOB, "g2"))
+    await preview.settled.wait()
+    await preview.log.read_on()
+    assert "COLOUR" not in told(preview)
 
 
 async def test_what_a_launch_is_given_no_other_generation_sees(rig: EarlyRig) -> None:
@@ -460,13 +494,6 @@ async def test_a_generation_is_begun_with_its_own(rig: EarlyRig) -> None:
     await rig.next("g2", **RED)
     await rig.service.previews.stop("g2")
     assert await colours(rig, "g2", **RED) == ["red"]
-
-
-def example(app: str = "") -> Mapping[str, str]:
-    return {
-        ".env.example": "COLOUR=red\n",
-        "app": f"import os\nfrom fastapi import FastAPI\napp = FastAPI()\nos.environ['COLOUR']\n{app}",
-    }
 
 
 async def test_a_project_s_examples_are_its_next_generation_s(rig: EarlyRig) -> None:

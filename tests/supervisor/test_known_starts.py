@@ -46,8 +46,8 @@ async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_l
 ) -> None:
     known = KnownStarts()
     assert key_of(known, tmp_path, "g1", "ann") is None
-    known.note(Start("g1", "p", environment(tmp_path, "one"), study), "ann")
-    known.note(Start("g2", "p", environment(tmp_path, "two"), study), "ann")
+    known.note(Start("g1", "p", "ann", environment(tmp_path, "one"), study))
+    known.note(Start("g2", "p", "ann", environment(tmp_path, "two"), study))
     assert key_of(known, tmp_path, "g1", "ann") == "one"
     assert key_of(known, tmp_path, "never seen", "ann") == "two"
     assert key_of(known, tmp_path, "never seen", "bob") is None
@@ -59,7 +59,16 @@ async def test_what_was_used_longest_ago_is_forgotten(
     monkeypatch.setattr(known_starts, "_MOST_KNOWN", 2)
     known = KnownStarts()
     for name in ("one", "two", "three"):
-        known.note(Start(f"of {name}", "p", environment(tmp_path, name), study), f"user {name}")
+        known.note(Start(f"of {name}", "p", f"user {name}", environment(tmp_path, name), study))
     assert key_of(known, tmp_path, "of one", "user one") is None
-    assert key_of(known, tmp_path, "of two", "user x") == "two"
+    assert key_of(known, tmp_path, "of two", "user two") == "two"
     assert key_of(known, tmp_path, "x", "user three") == "three"
+
+
+async def test_nothing_is_known_of_another_user_s_start_by_the_same_ids(tmp_path: Path, study: Study) -> None:
+    known = KnownStarts()
+    known.note(Start("g1", "shop", "ann", environment(tmp_path, "one"), study))
+    assert known.find("g1", "bob") is None
+    known.note(Start("g1", "shop", "bob", environment(tmp_path, "two"), study))
+    assert key_of(known, tmp_path, "g1", "ann") == "one"
+    assert key_of(known, tmp_path, "g1", "bob") == "two"

@@ -183,7 +183,7 @@ async def test_one_for_another_environment_is_not_taken(rig: PlacesRig) -> None:
     (place,) = await rig.ahead()
     start = rig.start_of("g1")
     elsewhere = replace(start.environment, directory=Path("/elsewhere"))
-    rig.known.note(replace(start, generation_id="g2", environment=elsewhere), ANN.id)
+    rig.known.note(replace(start, generation_id="g2", environment=elsewhere))
     second = await rig.running(generation_id="g2")
     assert second.id != place.id
 
@@ -273,7 +273,7 @@ async def test_what_is_not_forked_takes_none_though_its_environment_is_the_same(
     (place,) = await rig.ahead()
     start = rig.start_of("g1")
     plan = replace(start.study.plan, server=Server.COMMAND, command=("true",))
-    rig.known.note(replace(start, generation_id="g2", study=replace(start.study, plan=plan)), ANN.id)
+    rig.known.note(replace(start, generation_id="g2", study=replace(start.study, plan=plan)))
     second = await rig.running(generation_id="g2")
     assert second.id != place.id
 

@@ -1,6 +1,7 @@
 """Processes in namespaces of their own, by bubblewrap."""
 
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
+from preview.runtime.sandbox.fence import refuse_fenced
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.probe import Refusal, probe_sandbox
 from preview.runtime.sandbox.runtime import SandboxRuntime
@@ -14,5 +15,6 @@ __all__ = [
     "compile_filter",
     "interpreter_paths",
     "probe_sandbox",
+    "refuse_fenced",
     "sandbox_command",
 ]
