@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import platform
 import signal
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pyseccomp  # type: ignore[import-untyped]
 import pytest
 import sandbox_programs as programs
+from runtime_fixtures import starter
 from runtime_kit import Start, read_all
+from runtime_warm import open_texts
 
 from preview.errors import ConfigurationError
+from preview.runtime import Runtime, SandboxRuntime
 from preview.runtime.sandbox.calls import ALLOWED, ANSWERED, REFUSED, SANDBOX_BREAKING
 from preview.runtime.sandbox.filter import check_extra_calls, compile_filter
 
@@ -75,6 +82,21 @@ async def test_the_machines_other_ways_in_end_the_program(start_caged: Start, wa
     found = await tried(start_caged, way, [first + number for number in range(_MOST)])
     assert len(found) == _MOST
     assert {number: (ended, code) for number, ended, code in found if ended != signal.SIGSYS} == {}
+
+
+@pytest.mark.parametrize("manner", ["cold", "warm"])
+async def test_what_an_operator_allows_besides_is_let_through(
+    sandbox: SandboxRuntime, listener: socket.socket, project: Path, manner: str
+) -> None:
+    own_users = os.geteuid() == 0
+    wider = SandboxRuntime(sandbox.parts.etc, own_users=own_users, calls=check_extra_calls(["kcmp", "ptrace"]))
+    async with AsyncExitStack() as stack:
+        runtime: Runtime = wider if manner == "cold" else await stack.enter_async_context(open_texts(wider))
+        found = await answers(starter(runtime, listener, project), _DENIED)
+    let_through = {name for name, answer in found.items() if answer != (0, errno.EPERM)}
+    # ESRCH: a process of this number is looked for.
+    assert let_through == {"kcmp", "ptrace"}
+    assert found["kcmp"] == (0, errno.ESRCH)
 
 
 @pytest.mark.parametrize("name", sorted(SANDBOX_BREAKING))

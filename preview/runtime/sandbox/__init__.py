@@ -1,7 +1,7 @@
 """Processes in namespaces of their own, by bubblewrap."""
 
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
-from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.filter import check_extra_calls, compile_filter
 from preview.runtime.sandbox.probe import Refusal, probe_sandbox
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.view import View, interpreter_paths
@@ -11,6 +11,7 @@ __all__ = [
     "Sandbox",
     "SandboxRuntime",
     "View",
+    "check_extra_calls",
     "compile_filter",
     "interpreter_paths",
     "probe_sandbox",
