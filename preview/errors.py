@@ -35,6 +35,7 @@ __all__ = [
     "PreviewTokenRejected",
     "PreviewUnavailable",
     "ProjectMismatch",
+    "RootWithoutSandbox",
     "ServiceShort",
     "ServiceStopping",
     "ShareLimitReached",
@@ -74,6 +75,12 @@ class ConfigurationError(PreviewError):
     """A setting is wrong or two settings contradict each other."""
 
     code = "configuration_error"
+
+
+class RootWithoutSandbox(ConfigurationError):
+    """The service is root, the machine has no sandbox, and nobody has said that the code is trusted."""
+
+    code = "root_without_sandbox"
 
 
 # What the caller sent

@@ -11,10 +11,13 @@ class Isolation(StrEnum):
     """How much a preview is held in."""
 
     AUTO = "auto"
-    """The best that this machine offers."""
+    """The best that this machine offers; but a service that is root starts nothing without a sandbox."""
 
     REQUIRE = "require"
     """A sandbox whose memory and processes the kernel limits; on a machine without, nothing is launched."""
+
+    TRUSTED = "trusted"
+    """As ``auto``, for code that is trusted: where there is no sandbox, a service that is root gives previews root."""
 
     PLAIN = "plain"
     """An ordinary process: for code that is trusted."""

@@ -30,6 +30,7 @@ from preview.settings_fields import (
     Origins,
     Ports,
     Seconds,
+    SystemCalls,
 )
 
 __all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
@@ -146,6 +147,7 @@ class Settings(BaseSettings):
     network: Network = Network.NONE
     network_allowed: Network = Network.NONE
     loopback_ports: Ports = ()
+    syscalls_allowed: SystemCalls = ()
 
     # How fast one starts: templates that have imported an environment's packages
     warm_templates: int = Field(4, ge=0)

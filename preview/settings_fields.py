@@ -23,6 +23,7 @@ __all__ = [
     "Origins",
     "Ports",
     "Seconds",
+    "SystemCalls",
 ]
 
 # "Never" is ten years: dates are computed from these, and infinity is no date.
@@ -33,6 +34,7 @@ Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 _HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\*")
+_CALL = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
 
 
@@ -70,6 +72,13 @@ def _network(text: str) -> str:
         ) from error
 
 
+def _system_call(text: str) -> str:
+    """A system call's name, as in syscalls(2)."""
+    if not _CALL.fullmatch(text):
+        raise ValueError(f"{quoted(text)} is no system call's name; write them as in syscalls(2), between commas")
+    return text
+
+
 def _list_of(one: Callable[[str], str]) -> BeforeValidator:
     """Values separated by commas, each checked by ``one``."""
 
@@ -100,4 +109,5 @@ LEAST_LOOPBACK_PORT = 1024
 Ports = Annotated[
     tuple[Annotated[int, Field(ge=LEAST_LOOPBACK_PORT, le=65535)], ...], Field(max_length=64), NoDecode, _list_of(str)
 ]
+SystemCalls = Annotated[tuple[str, ...], NoDecode, _list_of(_system_call)]
 Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]

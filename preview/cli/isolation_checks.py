@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -56,9 +57,14 @@ async def _look(settings: Settings) -> Ladder:
 
 
 def _rungs(settings: Settings, ladder: Ladder) -> Iterator[Check]:
-    missing = Result.FAIL if settings.isolation is Isolation.REQUIRE else Result.WARN
     for rung in ladder.rungs:
-        found = rung.found if rung.holds or missing is Result.WARN else f"{rung.found}; PREVIEW_ISOLATION=require"
+        needed = settings.isolation is Isolation.REQUIRE or (
+            # See ``RootWithoutSandbox``.
+            settings.isolation is Isolation.AUTO and rung.name == "sandbox" and os.geteuid() == 0
+        )
+        missing = Result.FAIL if needed else Result.WARN
+        found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
+        found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
         yield Check(rung.name, Result.OK if rung.holds else missing, found, rung.advice, _SECTION)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import trio
 
 from preview.cli.client import LOCAL_USER
 from preview.cli.exits import CommandFailed, ExitCode
-from preview.cli.hosting import open_host
+from preview.cli.hosting import Host, open_host
 from preview.cli.one_run import Run
 from preview.cli.rerun import Rerun
 from preview.cli.signals import hurried_by_signals
 from preview.cli.story import Story
+from preview.cli.terminal import say
 from preview.cli.watching import FolderWatch
 from preview.detection import Overrides
 from preview.generations import FolderGenerations
@@ -55,6 +57,7 @@ async def run_folder(
     told = trio.Event()
     async with hurried_by_signals(told.set):
         async with open_host(settings, bind=bind, generations=source) as host, trio.open_nursery() as nursery:
+            _tell_root(host)
             run = Run(host, folder, generation_id, story, overrides)
             if is_watched:
                 watch = FolderWatch(folder)
@@ -67,6 +70,15 @@ async def run_folder(
             raise CommandFailed(end.reason or "The preview failed.")
         return ExitCode.OK
     return ExitCode.INTERRUPTED
+
+
+def _tell_root(host: Host) -> None:
+    """Ahead of all that it says: without a sandbox a service that is root gives the project root's rights."""
+    sandbox = next((rung for rung in host.service.rungs if rung.name == "sandbox"), None)
+    if os.geteuid() == 0 and sandbox is not None and not sandbox.holds:
+        say(
+            f"preview: this project runs with all rights of root: no sandbox, {sandbox.found} (to do: {sandbox.advice})"
+        )
 
 
 def _id_for(folder: Path) -> str:

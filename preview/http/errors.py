@@ -29,6 +29,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
     {
         PreviewError: (500, "Internal error"),
         errors.ConfigurationError: (500, "The service is configured wrongly"),
+        errors.RootWithoutSandbox: (500, "The service is configured wrongly"),
         errors.InvalidRequest: (400, "Invalid request"),
         errors.ProjectMismatch: (400, "Wrong project"),
         errors.InvalidPath: (400, "Invalid path"),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.errors import ConfigurationError
+from preview.errors import ConfigurationError, RootWithoutSandbox
 from preview.isolation import Isolation
 from preview.runtime.cgroups import CgroupTree, Door, NoCgroups, open_cgroups, open_door
 from preview.runtime.interface import Runtime
 from preview.runtime.plain import PlainRuntime
-from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox
+from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, probe_sandbox
 from preview.runtime.warm import Bounds, RememberedTemplates, open_warm_runtime
 from preview.settings import Settings
 
@@ -63,7 +64,9 @@ async def open_ladder(settings: Settings, *, name: Path | None = None, check: bo
         check: Whether less than the operator requires is an error.
 
     Raises:
-        ConfigurationError: ``PREVIEW_ISOLATION=require``, and this machine offers less.
+        RootWithoutSandbox: ``PREVIEW_ISOLATION=auto``, and previews would be root on this machine.
+        ConfigurationError: ``PREVIEW_ISOLATION=require``, and this machine offers less; or a system call that is to be
+            allowed is not one that may be.
 
     Cancellation: what was tried is gone.
     """
@@ -74,10 +77,14 @@ async def open_ladder(settings: Settings, *, name: Path | None = None, check: bo
         limited = None if isinstance(groups, NoCgroups) else groups
         if limited is not None:
             await limited.remove_leftovers()
-        sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited)
-        rungs = (_PLAIN, _sandbox_rung(sandbox), _groups_rung(groups))
+        # Ahead of the trial: there what is wrong would be a reason for less isolation.
+        calls = check_extra_calls(settings.syscalls_allowed)
+        sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited, calls)
+        rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
         if check and settings.isolation is Isolation.REQUIRE:
             _require(rungs)
+        if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
+            raise _root_without(sandbox)
         async with _open_best(settings, sandbox, limited) as runtime:
             if limited is None:
                 yield Ladder(runtime, rungs)
@@ -107,10 +114,12 @@ async def _open_best(
 _PLAIN = Rung("plain", holds=True, found="own session, clean environment, rlimits, no new privileges")
 
 
-def _sandbox_rung(sandbox: Runtime | Refusal) -> Rung:
+def _sandbox_rung(sandbox: Runtime | Refusal, allowed: frozenset[str]) -> Rung:
     if isinstance(sandbox, Refusal):
         return Rung("sandbox", holds=False, found=sandbox.reason, advice=sandbox.advice)
     found = f"own namespaces, files and network; {sandbox.describe()['privileges']}"
+    if allowed:
+        found += f"; system calls allowed besides: {', '.join(sorted(allowed))}"
     return Rung("sandbox", holds=True, found=found)
 
 
@@ -128,6 +137,14 @@ def _groups_rung(groups: CgroupTree | NoCgroups) -> Rung:
 def _not_wanted() -> tuple[Rung, ...]:
     found, advice = "not wanted: PREVIEW_ISOLATION=plain", "set PREVIEW_ISOLATION=auto"
     return tuple(Rung(name, holds=False, found=found, advice=advice) for name in ("sandbox", "control groups"))
+
+
+def _root_without(sandbox: Refusal) -> RootWithoutSandbox:
+    return RootWithoutSandbox(
+        f"The service runs as root, and would give previews all of root's rights: no sandbox, because {sandbox.reason} "
+        f"(to do: {sandbox.advice}). Or start it as an ordinary user, or set PREVIEW_ISOLATION=trusted where all code "
+        "that is launched is your own."
+    )
 
 
 def _require(rungs: tuple[Rung, ...]) -> None:

@@ -76,7 +76,8 @@ MISSING = Rung("sandbox", holds=False, found="the program bwrap is not installed
 def test_a_rung_that_is_missing_is_a_warning_with_its_advice(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = found(settings, Machine("plain"), monkeypatch, MISSING)["sandbox"]
+    trusted = changed(settings, isolation=Isolation.TRUSTED)
+    check = found(trusted, Machine("plain"), monkeypatch, MISSING)["sandbox"]
     assert check == Check("sandbox", Result.WARN, MISSING.found, "install it", "isolation")
 
 
@@ -215,18 +216,22 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {**os.environ, **folders, **more}
 
 
-def test_on_a_machine_without_bubblewrap_it_says_so_and_is_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("isolation", "is_well"), [("trusted", True), ("auto", os.geteuid() != 0)])
+def test_on_a_machine_without_bubblewrap_it_says_so(tmp_path: Path, isolation: str, is_well: bool) -> None:
+    """A service that is root, and is not told that all code is trusted, does not start there."""
     done = subprocess.run(
         [*hidden("bwrap"), *PROGRAM, "doctor", "--json"],
-        env=environment(tmp_path),
+        env=environment(tmp_path, PREVIEW_ISOLATION=isolation),
         capture_output=True,
         text=True,
         timeout=60,
     )
     report = json.loads(done.stdout)
     sandbox = next(check for check in report["checks"] if check["name"] == "sandbox")
-    assert (done.returncode, report["ok"], sandbox["result"]) == (0, True, "warn")
-    assert sandbox["found"] == "the program bwrap is not installed"
+    expected = (0, True, "warn") if is_well else (1, False, "fail")
+    assert (done.returncode, report["ok"], sandbox["result"]) == expected
+    why = "" if is_well else "; PREVIEW_ISOLATION=auto as root"
+    assert sandbox["found"] == f"the program bwrap is not installed{why}"
     assert "bubblewrap" in sandbox["advice"]
 
 
@@ -242,6 +247,43 @@ def test_where_isolation_is_required_and_missing_nothing_is_started(command: lis
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "no sandbox, because the program bwrap is not installed (to do: install" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's rights are at stake")
+@pytest.mark.parametrize("command", [["serve", "--bind", "127.0.0.1:0"], ["run", "."]])
+def test_auto_gives_nobody_roots_rights(command: list[str], tmp_path: Path) -> None:
+    """``run`` too, where somebody has asked for ``auto`` in so many words."""
+    done = subprocess.run(
+        [*hidden("bwrap"), *PROGRAM, *command],
+        env=environment(tmp_path, PREVIEW_ISOLATION="auto"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    last = done.stderr.splitlines()[-1]
+    assert "runs as root" in last
+    assert "the program bwrap is not installed (to do: install the packages bubblewrap" in last
+    assert "PREVIEW_ISOLATION=trusted" in last
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's rights are at stake")
+def test_a_person_s_own_project_runs_as_root_and_its_first_line_says_so(tmp_path: Path) -> None:
+    project = tmp_path / "own"
+    project.mkdir()
+    (project / "main.py").write_text("import os\nprint('user', os.getuid(), flush=True)\nraise SystemExit(3)\n")
+    done = subprocess.run(
+        [*hidden("bwrap"), *PROGRAM, "run", str(project), "--command", "python main.py"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.splitlines()[0].startswith(
+        "preview: this project runs with all rights of root: no sandbox, the "
+    )
+    assert "user 0" in done.stdout
 
 
 def test_the_plain_runtime_is_described_as_it_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

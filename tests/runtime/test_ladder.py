@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from preview.errors import ConfigurationError
+from preview.errors import ConfigurationError, RootWithoutSandbox
 from preview.isolation import Isolation, Network
 from preview.runtime import Rung, child_subreaper, open_ladder, spawning
 from preview.runtime.sandbox import command
@@ -57,6 +58,35 @@ async def test_without_bubblewrap_it_says_what_to_install(settings: Settings) ->
     assert not rung.holds
     assert "is not installed" in rung.found
     assert "bubblewrap" in rung.advice
+
+
+@pytest.mark.usefixtures("no_bubblewrap")
+@pytest.mark.parametrize(("isolation", "user", "starts"), [("auto", 0, False), ("auto", 1, True), ("trusted", 0, True)])
+async def test_auto_gives_nobody_roots_rights(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, isolation: str, user: int, starts: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    wanted = settings.model_copy(update={"isolation": Isolation(isolation)})
+    refused = None
+    with child_subreaper():
+        try:
+            async with open_ladder(wanted) as ladder:
+                assert ladder.runtime.name == "plain"
+        except RootWithoutSandbox as error:
+            refused = error.code
+    assert refused == (None if starts else "root_without_sandbox")
+
+
+async def test_what_may_not_be_allowed_besides_starts_nothing(settings: Settings) -> None:
+    """In the trial it would only be a reason to do without the sandbox."""
+    with pytest.raises(ConfigurationError, match="PREVIEW_SYSCALLS_ALLOWED names unshare"):
+        await rungs(settings.model_copy(update={"syscalls_allowed": ("unshare",)}))
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_what_is_allowed_besides_is_said(settings: Settings) -> None:
+    rung = (await rungs(settings.model_copy(update={"syscalls_allowed": ("ptrace", "kcmp")})))["sandbox"]
+    assert (rung.holds, rung.found.rpartition("; ")[2]) == (True, "system calls allowed besides: kcmp, ptrace")
 
 
 async def test_without_libseccomp_it_says_what_to_install(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

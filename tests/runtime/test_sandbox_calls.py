@@ -17,9 +17,11 @@ import trio
 from runtime_kit import Start, application, open_driver, read_all, read_line, unprivileged_python
 
 from preview.runtime import Exit, SandboxRuntime, proctree
-from preview.runtime.sandbox.filter import _ABSENT, _ANSWERED, _FAMILIES, _NAMESPACES, _REFUSED
+from preview.runtime.sandbox.calls import ANSWERED, REFUSED
+from preview.runtime.sandbox.filter import _FAMILIES, _NAMESPACES
 
 _SIGCHLD = int(signal.SIGCHLD)
+_ABSENT = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
 
 
 def numbers(names: tuple[str, ...]) -> dict[str, int]:
@@ -35,7 +37,7 @@ async def called(start: Start, calls: list[tuple[str, int, list[int]]]) -> dict[
 
 
 async def test_each_refused_call_is_refused(start_caged: Start) -> None:
-    wanted = numbers(_REFUSED)
+    wanted = numbers(REFUSED)
     assert {"mount", "ptrace", "bpf", "setns", "keyctl", "unshare", "process_vm_readv"} <= wanted.keys()
     # -1 everywhere: were a call let through, it would do nothing and say EBADF, EFAULT or EINVAL.
     found = await called(start_caged, [(name, number, [-1] * 6) for name, number in wanted.items()])
@@ -49,7 +51,7 @@ async def test_calls_that_programs_do_without_are_absent(start_caged: Start) -> 
 
 async def test_nobody_waits_for_the_disk(start_caged: Start) -> None:
     # Were a call let through, it would say EBADF.
-    found = await called(start_caged, [(name, number, [-1] * 6) for name, number in numbers(_ANSWERED).items()])
+    found = await called(start_caged, [(name, number, [-1] * 6) for name, number in numbers(ANSWERED).items()])
     assert "fdatasync" in found
     assert set(found.values()) == {0}
 
@@ -58,6 +60,13 @@ async def test_nobody_waits_for_the_disk(start_caged: Start) -> None:
 async def test_clone_makes_no_namespace(start_caged: Start, flag: int) -> None:
     found = await called(start_caged, [("clone", numbers(("clone",))["clone"], [flag | _SIGCHLD, 0, 0, 0, 0])])
     assert found == {"clone": errno.EPERM}
+
+
+async def test_a_program_changes_no_personality_and_may_ask_for_it(start_caged: Start) -> None:
+    number = numbers(("personality",))["personality"]
+    # linux/personality.h: READ_IMPLIES_EXEC, PER_LINUX32, and 0xffffffff, which asks.
+    found = await called(start_caged, [(hex(one), number, [one]) for one in (0x0400000, 8, 0, 0xFFFFFFFF)])
+    assert found == {"0x400000": errno.EPERM, "0x8": errno.EPERM, "0x0": errno.EPERM, "0xffffffff": 0}
 
 
 @pytest.mark.parametrize("number", [0x5412, 0x541C, 0x5412 | 1 << 32], ids=["TIOCSTI", "TIOCLINUX", "high bits"])

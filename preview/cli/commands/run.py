@@ -29,6 +29,7 @@ from preview.cli.running import run_folder
 from preview.cli.story import JsonStory, Story, TextStory
 from preview.cli.terminal import say, wants_colour
 from preview.env_file import EnvFile, find_env_file_beside
+from preview.isolation import Isolation
 from preview.private import make_private_folder
 from preview.settings import Settings, load_settings, settings_in, variable_of
 
@@ -105,6 +106,10 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
     life_s = {} if "PREVIEW_MAX_UPTIME" in given else {"max_uptime_s": _LIFE_S}
     # One launch has nothing to gain from a template; with each saved file comes another start.
     templates = {} if "PREVIEW_WARM_TEMPLATES" in given else {"warm_templates": int(is_watched)}
+    # Whose own project it is, is whoever types this; whoever launches for others says what is to hold there.
+    isolation = (
+        {} if "PREVIEW_ISOLATION" in given | {variable_of(name) for name in held} else {"isolation": Isolation.TRUSTED}
+    )
     # It has what it launches.
     spares = {} if "PREVIEW_SPARES" in given else {"spares": 0}
     inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in given else {"inactive_timeout_s": _LIFE_S}
@@ -120,6 +125,7 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
         **inactive_s,
         **templates,
         **spares,
+        **isolation,
         **held,
     )
 

@@ -2,7 +2,7 @@
 
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.fence import refuse_fenced
-from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.filter import check_extra_calls, compile_filter
 from preview.runtime.sandbox.probe import Refusal, probe_sandbox
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.view import View, interpreter_paths
@@ -12,6 +12,7 @@ __all__ = [
     "Sandbox",
     "SandboxRuntime",
     "View",
+    "check_extra_calls",
     "compile_filter",
     "interpreter_paths",
     "probe_sandbox",

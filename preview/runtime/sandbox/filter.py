@@ -1,13 +1,15 @@
-"""The filter of system calls that a sandboxed process and all below it run under.
+"""The filter of system calls that a sandboxed process and all below it run under: an allow list.
 
-It refuses what a web application has no use for and what has let programs out of namespaces before: new namespaces,
-mounts, kernel modules, BPF, keys, other processes' memory, io_uring, sockets of other families than the usual ones.
-The list follows what Docker's default profile refuses (docs.docker.com, "Seccomp security profiles for Docker"), and
-flatpak's. A refused call gives EPERM, or ENOSYS where programs look for that and fall back on another way.
+What stands on no list of ``calls`` is absent (ENOSYS): a call of a newer kernel that nobody has looked at, and one that
+programs look for and do without. What is known and denied is refused (EPERM). Some of the allowed ones are refused by
+their arguments: new namespaces, terminal input, sockets of other families than the usual ones, another personality.
 
 Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end
 with it, and outlast neither the machine nor a loss of power anyway. A database that is made anew waits for the disk
 with each of its tables; and one ``sync`` would have everybody wait (as systemd-nspawn(1), ``--suppress-sync``).
+
+libseccomp compiles two programs, one of arguments and one of names, as a rule of it is of one answer where it matches
+and the filter's default elsewhere. They are put one behind the other: where the first would allow, the second decides.
 """
 
 from __future__ import annotations
@@ -15,11 +17,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 from preview.errors import ConfigurationError
+from preview.runtime.sandbox.calls import ALLOWED, ANSWERED, FOR_FORKS, REFUSED, SANDBOX_BREAKING
 
-__all__ = ["compile_filter"]
+__all__ = ["check_extra_calls", "compile_filter"]
 
 # clone(2), unshare(2): linux/sched.h
 _NAMESPACES = (
@@ -35,80 +42,124 @@ _NAMESPACES = (
 # asm-generic/ioctls.h: what puts characters into a terminal's input (CVE-2017-5226).
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _REQUEST_MASK = 0xFFFFFFFF
-
-_REFUSED = (
-    # The view of files and the namespaces
-    *("mount", "umount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree"),
-    *("fsopen", "fsconfig", "fsmount", "fspick"),
-    *("mount_setattr", "name_to_handle_at", "open_by_handle_at", "fanotify_init", "quotactl", "quotactl_fd"),
-    # The kernel itself
-    *("init_module", "finit_module", "delete_module", "create_module", "query_module", "kexec_load"),
-    *("kexec_file_load", "reboot", "swapon", "swapoff"),
-    *("syslog", "acct", "bpf", "perf_event_open", "lookup_dcookie", "nfsservctl", "uselib", "iopl", "ioperm"),
-    *("vm86", "vm86old", "modify_ldt"),
-    *("settimeofday", "clock_settime", "clock_settime64", "adjtimex", "clock_adjtime", "clock_adjtime64", "stime"),
-    *("sethostname", "setdomainname"),
-    # Other processes, and memory that is handled from outside
-    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp", "userfaultfd"),
-    *("move_pages", "migrate_pages"),
-    *("mbind", "set_mempolicy"),
-    # Keys belong to the user, not to a namespace
-    *("add_key", "request_key", "keyctl"),
-)
-# What a template's forks go into sandboxes of their own with. Theirs forbids it in turn, as filters only add up.
-_FOR_FORKS = frozenset({"unshare", "mount", "move_mount", "open_tree"})
-# Looked for and done without: glibc falls back to clone(2), libuv to a pool of threads.
-_ABSENT = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
-_ANSWERED = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range")
+# personality(2): tells which it is, and changes nothing.
+_ASKS = 0xFFFFFFFF
 # Local, IPv4, IPv6, and asking for network interfaces (getifaddrs(3)). AF_VSOCK reaches a virtual machine's host from
 # any network namespace; others are kernel code that nobody looks at.
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
-_HIGHEST_FAMILY = 64
+# linux/filter.h: struct sock_filter; linux/bpf_common.h: "return this constant", "jump so many further".
+_INSTRUCTION = struct.Struct("=HBBI")
+_RETURN, _JUMP = 0x06, 0x05
+# seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE, a binary tree of numbers in place of a list; libseccomp 2.5.
+_BINARY_TREE = 2
 
 
-@lru_cache(maxsize=3)
-def compile_filter(*, for_template: bool = False, lasts: bool = False) -> bytes:
+@lru_cache(maxsize=8)
+def compile_filter(
+    *, for_template: bool = False, lasts: bool = False, also_allowed: frozenset[str] = frozenset()
+) -> bytes:
     """The filter for this machine's architecture, as the kernel takes it (an array of ``struct sock_filter``).
 
     Args:
         for_template: Whether it is for a process whose forks go into sandboxes of their own.
         lasts: Whether what is written outlasts the program: then it may wait for the disk.
+        also_allowed: Names that the operator allows besides; checked by ``check_extra_calls``.
 
     Raises:
         ConfigurationError: libseccomp is not installed.
     """
+    seccomp = _library()
+    allowed = {*ALLOWED, *also_allowed, *(ANSWERED if lasts else ()), *(FOR_FORKS if for_template else ())}
+    names = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
+    # An older libseccomp compares with one number after the other: the answers are the same.
+    with suppress(OSError, ValueError):
+        names.set_attr(seccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
+    _add(seccomp, names, seccomp.ALLOW, sorted(allowed))
+    _add(seccomp, names, seccomp.ERRNO(errno.EPERM), [name for name in REFUSED if name not in allowed])
+    _add(seccomp, names, seccomp.ERRNO(0), [name for name in ANSWERED if name not in allowed])
+    return _chained(_exported(_arguments(seccomp)), _exported(names), seccomp.ALLOW)
+
+
+def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
+    """The names of system calls that an operator allows besides.
+
+    Raises:
+        ConfigurationError: One would undo the sandbox, or this machine knows none of that name; or libseccomp, which
+            knows them, is not installed.
+    """
+    for name in sorted(names):
+        if name in SANDBOX_BREAKING:
+            raise ConfigurationError(
+                f"PREVIEW_SYSCALLS_ALLOWED names {name}, which would undo the sandbox: take it out."
+            )
+        if _number(_library(), name) < 0:
+            raise ConfigurationError(
+                f"PREVIEW_SYSCALLS_ALLOWED names {name}, which is no system call of this machine that libseccomp "
+                "knows: check its spelling (syscalls(2)), or install a newer libseccomp2."
+            )
+    return frozenset(names)
+
+
+def _library() -> Any:
     try:
         import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library when it is imported
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigurationError("libseccomp is missing; install the package libseccomp2.") from error
-    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-    refused, absent = pyseccomp.ERRNO(errno.EPERM), pyseccomp.ERRNO(errno.ENOSYS)
-    answered = pyseccomp.ERRNO(0)
+    return pyseccomp
 
-    def add(action: int, name: str, *conditions: object) -> None:
-        # A call that this architecture (or this libseccomp) does not know cannot be made under its name either.
-        if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
+
+def _number(seccomp: Any, name: str) -> int:
+    """Negative: another architecture's, or one that this libseccomp does not know."""
+    number: int = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
+    return number
+
+
+def _add(seccomp: Any, rules: Any, action: int, names: Iterable[str], *conditions: object) -> None:
+    for name in names:
+        # What this machine does not know cannot be called by its name, and is absent by its number.
+        if _number(seccomp, name) >= 0:
             rules.add_rule(action, name, *conditions)
 
-    for name in _REFUSED:
-        if not (for_template and name in _FOR_FORKS):
-            add(refused, name)
-    for name in _ABSENT:
-        add(absent, name)
-    for name in () if lasts else _ANSWERED:
-        add(answered, name)
+
+def _arguments(seccomp: Any) -> Any:
+    """Refuses by arguments, and allows all else."""
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+
+    def refuse(name: str, *conditions: object) -> None:
+        _add(seccomp, rules, seccomp.ERRNO(errno.EPERM), [name], *conditions)
+
     for flag in _NAMESPACES:
-        add(refused, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag))
+        refuse("clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     for request in (_TIOCSTI, _TIOCLINUX):
-        add(refused, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _REQUEST_MASK, request))
-    for family in range(_HIGHEST_FAMILY):
+        refuse("ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, _REQUEST_MASK, request))
+    refuse("personality", seccomp.Arg(0, seccomp.NE, _ASKS))
+    for family in range(max(_FAMILIES)):
         if family not in _FAMILIES:
-            add(refused, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
-    add(refused, "socket", pyseccomp.Arg(0, pyseccomp.GE, _HIGHEST_FAMILY))
+            refuse("socket", seccomp.Arg(0, seccomp.EQ, family))
+    refuse("socket", seccomp.Arg(0, seccomp.GT, int(max(_FAMILIES))))
     # The rest of netlink speaks to parts of the kernel that have no business here; 0 is NETLINK_ROUTE.
-    add(refused, "socket", pyseccomp.Arg(0, pyseccomp.EQ, int(socket.AF_NETLINK)), pyseccomp.Arg(2, pyseccomp.NE, 0))
+    refuse("socket", seccomp.Arg(0, seccomp.EQ, int(socket.AF_NETLINK)), seccomp.Arg(2, seccomp.NE, 0))
+    return rules
+
+
+def _exported(rules: Any) -> bytes:
     descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "rb+") as file:
         rules.export_bpf(file)
         file.seek(0)
         return file.read()
+
+
+def _chained(first: bytes, second: bytes, allow: int) -> bytes:
+    """One program: where the first would allow, the second decides. Each loads what it compares with by itself."""
+    size = _INSTRUCTION.size
+    steps = [_INSTRUCTION.unpack_from(first, offset) for offset in range(0, len(first), size)]
+    return (
+        b"".join(
+            _INSTRUCTION.pack(_JUMP, 0, 0, len(steps) - at - 1)
+            if step == (_RETURN, 0, 0, allow)
+            else _INSTRUCTION.pack(*step)
+            for at, step in enumerate(steps)
+        )
+        + second
+    )

@@ -33,12 +33,15 @@ _SEE_LOG = "look at the machine's load and its log (dmesg)"
 _NUMBERS = "let the container have 65536 user numbers, or start the service as an ordinary user"
 
 
-async def probe_sandbox(etc: Path, groups: CgroupTree | None = None) -> SandboxRuntime | Refusal:
+async def probe_sandbox(
+    etc: Path, groups: CgroupTree | None = None, calls: frozenset[str] = frozenset()
+) -> SandboxRuntime | Refusal:
     """The sandbox runtime in the best form that works here, or why none does.
 
     Args:
         etc: A folder of the service's own, for the files of ``/etc`` that sandboxes share.
         groups: Limits the trees, where this machine has control groups.
+        calls: System calls that are allowed besides; see ``check_extra_calls``.
 
     Cancellation: what was tried is gone.
     """
@@ -48,7 +51,7 @@ async def probe_sandbox(etc: Path, groups: CgroupTree | None = None) -> SandboxR
         return Refusal(f"{etc} cannot be written ({error.strerror})", "set PREVIEW_DATA_DIR to a folder you can write")
     refusals: list[Refusal] = []
     try:
-        for candidate in _candidates(etc, groups):
+        for candidate in _candidates(etc, groups, calls):
             refusal = await _try(candidate)
             if refusal is None:
                 return candidate
@@ -59,10 +62,10 @@ async def probe_sandbox(etc: Path, groups: CgroupTree | None = None) -> SandboxR
     return refusals[-1]
 
 
-def _candidates(etc: Path, groups: CgroupTree | None) -> Sequence[SandboxRuntime]:
+def _candidates(etc: Path, groups: CgroupTree | None, calls: frozenset[str]) -> Sequence[SandboxRuntime]:
     if os.geteuid() != 0:
-        return [SandboxRuntime(etc, own_users=False, groups=groups)]
-    return [SandboxRuntime(etc, own_users=True, few_users=few, groups=groups) for few in (False, True)]
+        return [SandboxRuntime(etc, own_users=False, groups=groups, calls=calls)]
+    return [SandboxRuntime(etc, own_users=True, few_users=few, groups=groups, calls=calls) for few in (False, True)]
 
 
 async def _try(runtime: SandboxRuntime) -> Refusal | None:

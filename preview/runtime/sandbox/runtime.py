@@ -47,6 +47,7 @@ class SandboxParts:
     Attributes:
         etc: The folder that ``write_etc`` has filled.
         groups: The service's control groups.
+        calls: System calls that the operator allows besides.
         filter: Of system calls, compiled.
         own_users: Whether each preview has a user of its own.
         fences: Whether listening sockets go in, fenced; else connections are carried.
@@ -54,6 +55,7 @@ class SandboxParts:
 
     etc: Path
     groups: CgroupTree | None
+    calls: frozenset[str]
     filter: bytes
     own_users: bool
     fences: bool
@@ -67,16 +69,24 @@ class SandboxRuntime(ColdStarts):
         own_users: Whether previews can be given users of their own (a service that runs as root).
         few_users: Whether only ``nobody`` is there to be given (a container).
         groups: Limits the whole tree, where this machine has control groups.
+        calls: System calls that are allowed besides; see ``check_extra_calls``.
     """
 
     def __init__(
-        self, etc: Path, *, own_users: bool, few_users: bool = False, groups: CgroupTree | None = None
+        self,
+        etc: Path,
+        *,
+        own_users: bool,
+        few_users: bool = False,
+        groups: CgroupTree | None = None,
+        calls: frozenset[str] = frozenset(),
     ) -> None:
         self._etc = etc
         self._groups = groups
         self._own_users = own_users
         self._few_users = few_users
-        self._filter = compile_filter()
+        self._calls = calls
+        self._filter = compile_filter(also_allowed=calls)
         # Else connections are carried in.
         self._fences = can_fence()
 
@@ -84,7 +94,9 @@ class SandboxRuntime(ColdStarts):
     def parts(self) -> SandboxParts:
         """What it isolates with."""
         own_users = self._own_users and not self._few_users
-        return SandboxParts(self._etc, self._groups, self._filter, own_users=own_users, fences=self._fences)
+        return SandboxParts(
+            self._etc, self._groups, self._calls, self._filter, own_users=own_users, fences=self._fences
+        )
 
     @property
     def name(self) -> str:

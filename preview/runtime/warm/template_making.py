@@ -37,7 +37,9 @@ async def open_template_for(
     parts = cold.parts
     readable = template_view_paths((*wanted.readable, wanted.launchers))
     view = View(readable, (), parts.etc, Network.NONE, _TEMP_BYTES, covered=wanted.anchors)
-    box = TemplateBox(view, own_users=parts.own_users, filter=compile_filter(for_template=True))
+    box = TemplateBox(
+        view, own_users=parts.own_users, filter=compile_filter(for_template=True, also_allowed=parts.calls)
+    )
     async with (
         _open_group(parts.groups, wanted.key, bounds) as group,
         open_template(box, wanted, group=group, timeout_s=timeout_s) as template,
