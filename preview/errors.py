@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "AlreadyRunning",
+    "AnalysisFailed",
     "BodyTooLarge",
     "ConfigurationError",
     "DatabaseUnavailable",
@@ -41,6 +42,7 @@ __all__ = [
     "ShareLimitReached",
     "ShareNotFound",
     "StartupTimeout",
+    "TooComplex",
     "TooLarge",
     "TooManyLaunches",
     "TooManyStreams",
@@ -108,6 +110,12 @@ class InvalidGeneration(InvalidRequest):
     """Files that cannot be kept or cannot be run. ``details`` may hold ``missing_files`` (paths) and ``path``."""
 
     code = "invalid_generation"
+
+
+class TooComplex(InvalidGeneration):
+    """Reading the project's files took too much time or memory. ``details`` may hold ``path``, the file at fault."""
+
+    code = "too_complex"
 
 
 class TooLarge(InvalidRequest):
@@ -276,6 +284,12 @@ class EnvironmentFailed(LaunchFailed):
     """The environment could not be built. ``details["requirement"]`` names the culprit where it is known."""
 
     code = "environment_failed"
+
+
+class AnalysisFailed(LaunchFailed):
+    """The process that read the project's files ended without a valid answer."""
+
+    code = "analysis_failed"
 
 
 class StartupTimeout(LaunchFailed):

@@ -217,6 +217,11 @@ class Settings(BaseSettings):
     build_memory_mb: Count = 4096
     uv_offline: bool = False
 
+    # The processes that read projects' files
+    workers: Count = 4
+    worker_timeout_s: Seconds = Field(10, validation_alias=_env("WORKER_TIMEOUT"))
+    worker_memory_mb: Count = 512
+
     # Who may ask
     jwt_secret: SecretStr | None = None
     jwt_algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"

@@ -23,13 +23,14 @@ from preview.environments.manifests.stated import StatedPython, find_stated
 from preview.environments.requirements import RequirementSet, parse_requirement
 from preview.sources import Sources
 
-__all__ = ["Asked", "make_recipe", "read_request"]
+__all__ = ["SERVERS", "Asked", "make_recipe", "read_request"]
 
 # Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
 # are then left to eviction.
 _LAYOUT_VERSION = 3
 # Ranges, so that they fit whatever else the project pins.
-_SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
+SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
+"""The servers that are added, as requirement lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     """
     required = _with_extra(read_project(request.project, request.folder, request.entry), request.extra)
     wanted = request.server
-    server = None if wanted is None or required.brings(wanted) else _SERVERS[wanted]
+    server = None if wanted is None or required.brings(wanted) else SERVERS[wanted]
     if request.entry is None:
         return Asked(with_companions(required), server, ())
     found = find_imports(sources, request.entry)

@@ -8,7 +8,7 @@ import gc
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from preview.descriptors import raise_want, walk
@@ -33,6 +33,14 @@ _PERHAPS_ENVIRONMENTS = frozenset({"env"})
 
 class _Skipped(Exception):
     pass
+
+
+def _tell_nobody(_name: str) -> None:
+    pass
+
+
+tell_progress: Callable[[str], None] = _tell_nobody
+"""Is told each file whose text is asked for. A worker process sets it: so it is known which file was too complex."""
 
 
 class Sources:
@@ -84,6 +92,7 @@ class Sources:
 
     def text(self, name: str) -> bytes:
         """The file's bytes; empty where it cannot be read."""
+        tell_progress(name)
         if name not in self._texts:
             try:
                 self._texts[name] = self._read(name)

@@ -17,7 +17,7 @@ from preview.environments.manifests.reading import read_text
 from preview.environments.requirements import ProjectRequirement, RequirementSet
 from preview.errors import EnvironmentFailed
 
-__all__ = ["read_requirements_file"]
+__all__ = ["PASSED_OPTIONS", "read_requirements_file"]
 
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
 _MAX_FILES = 50
@@ -29,10 +29,11 @@ _CONSTRAINT = frozenset({"-c", "--constraint"})
 _EDITABLE = frozenset({"-e", "--editable"})
 # They would fetch from, or trust, an address that the operator did not choose.
 _INDEX = frozenset({"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index"})
-_PASSED = frozenset({"--no-binary", "--only-binary"})
+PASSED_OPTIONS = frozenset({"--no-binary", "--only-binary"})
+"""Options that go to the installer, each with a value."""
 # No meaning for the installer used here, or the behaviour is the default (given hashes are always checked).
 _IGNORED = frozenset({"--prefer-binary", "--require-hashes", "--use-feature"})
-_WITH_VALUE = _INCLUDE | _CONSTRAINT | _EDITABLE | _PASSED | (_INDEX - {"--no-index"}) | {"--use-feature"}
+_WITH_VALUE = _INCLUDE | _CONSTRAINT | _EDITABLE | PASSED_OPTIONS | (_INDEX - {"--no-index"}) | {"--use-feature"}
 
 
 def read_requirements_file(project: Path, name: str, lines: LineReader | None = None) -> RequirementSet:
@@ -106,7 +107,7 @@ class _Reader:
             say(f"{origin}: {option} is left out, packages come from the index that this service is set up with")
         elif option == "--pre":
             self.prerelease = True
-        elif option in _PASSED:
+        elif option in PASSED_OPTIONS:
             self.options += [option, value]
         elif option not in _IGNORED and set(option) != {"-"}:
             say(f"{origin} is left out: the option {option} is not supported")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from preview.descriptors import raise_want, walk
-from preview.detection import StartPlan
-from preview.supervisor.plain_files import read_plain
+from preview.detection.plan import StartPlan
+from preview.sources.plain_files import read_plain
 
 __all__ = ["find_imports"]
 

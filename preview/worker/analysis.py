@@ -1,0 +1,87 @@
+"""All that a launch asks of a project's files, in one pass: they are read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preview.detection import Overrides, Server, StartPlan, Toolchain, detect
+from preview.detection.project_imports import find_imports
+from preview.environments import EnvironmentRequest, SuppliedServer
+from preview.environments.recipe import Asked, read_request
+from preview.errors import EnvironmentFailed
+from preview.sources import Sources
+
+__all__ = ["Analysis", "Unreadable", "analyse", "request_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why a manifest cannot be read: the parts of ``EnvironmentFailed``."""
+
+    message: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a project's files say.
+
+    Attributes:
+        plan: How it starts.
+        own: Names of its own modules at the top level.
+        imports: What it imports besides; see ``WarmStart.modules``.
+        asked: What it requires of Python packages; None for a Node project, or where that is unreadable.
+        unreadable: Why ``asked`` cannot be told.
+    """
+
+    plan: StartPlan
+    own: frozenset[str]
+    imports: tuple[str, ...]
+    asked: Asked | None = None
+    unreadable: Unreadable | None = None
+
+
+def analyse(project: Path, overrides: Overrides | None) -> Analysis:
+    """Read the project. Runs nothing of it.
+
+    Args:
+        project: Its folder, absolute.
+        overrides: What a launch request decides.
+
+    Raises:
+        PreviewError: As ``detect``.
+    """
+    sources = Sources(project)
+    plan = detect(project, overrides, sources)
+    own, imports = find_imports(plan, project)
+    if plan.toolchain is not Toolchain.PYTHON:
+        return Analysis(plan, own, imports)
+    try:
+        asked = read_request(request_of(plan, project), sources)
+    except EnvironmentFailed as error:
+        return Analysis(plan, own, imports, unreadable=Unreadable(error.message, error.details))
+    return Analysis(plan, own, imports, asked)
+
+
+def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
+    """The environment that a plan wants."""
+    return EnvironmentRequest(
+        project=project,
+        folder=plan.manifests,
+        extra=plan.extra_requirements,
+        server=_supplied(plan),
+        entry=plan.target.file if plan.target is not None else None,
+    )
+
+
+def _supplied(plan: StartPlan) -> SuppliedServer | None:
+    """What serves the application where the project brings nothing that does."""
+    match plan.server:
+        case Server.ASGI:
+            return "uvicorn"
+        case Server.WSGI | Server.DJANGO:
+            return "waitress"
+        case _:
+            return None

@@ -1,0 +1,126 @@
+"""Checks of a worker's answers: a stranger's file may have taken the worker over, and its answer is a stranger's too.
+
+An answer may say what the project's own files could have said, and no more. So paths lie in the project, and
+requirements are of the forms that the readers let pass.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from preview.detection import StartPlan
+from preview.environments.manifests.requirements_file import PASSED_OPTIONS
+from preview.environments.recipe import SERVERS, Asked
+from preview.environments.requirements import ProjectRequirement, parse_requirement
+from preview.errors import EnvironmentFailed
+from preview.worker.analysis import Analysis
+
+__all__ = ["Forged", "check_analysis", "check_asked", "is_inside"]
+
+# The usual form: nothing in it can be an address, a path, a variable or an option.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9._,-]*\])?(?:[<>=!~]=?=?[A-Za-z0-9.*+!,<>=~-]*)?")
+_HASH: Final = re.compile(r" --hash[= ] *")
+_HASH_VALUE: Final = re.compile(r"[A-Za-z0-9]+:[0-9A-Fa-f]+")
+_MAX_VALUE: Final = 1000
+
+
+class Forged(ValueError):
+    """An answer says what no project's files can say."""
+
+
+def check_analysis(found: Analysis, project: Path) -> Analysis:
+    """The same, checked.
+
+    Raises:
+        Forged: A path leads out of the project, or a requirement is of no form that is let pass.
+    """
+    _check_plan(found.plan)
+    if found.asked is not None:
+        check_asked(found.asked, project)
+    return found
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path stays below the folder that it counts from."""
+    return "\0" not in path and not path.startswith("/") and posixpath.normpath(path).partition("/")[0] != ".."
+
+
+def _check_plan(plan: StartPlan) -> None:
+    paths = [plan.directory, plan.manifests, *plan.python_path, *(step.directory for step in plan.steps)]
+    if plan.target is not None:
+        paths += [plan.target.file, plan.target.app_dir]
+    for path in paths:
+        if not is_inside(path):
+            raise Forged(f"a path leads out of the project: {path[:200]!r}")
+
+
+def check_asked(asked: Asked, project: Path) -> Asked:
+    """The same, checked.
+
+    Raises:
+        Forged: As ``check_analysis``.
+    """
+    required = asked.required
+    company = [item for pair in required.company for item in pair]
+    for item in (*required.requirements, *required.constraints, *required.spare, *company):
+        _check_requirement(item, project)
+    for line in (*(one.distribution for one in asked.wanted), *_some(asked.server)):
+        _check_line(line)
+    if asked.server is not None and asked.server not in SERVERS.values():
+        raise Forged("the server is none of the service's")
+    options = list(required.options)
+    names, values = options[::2], options[1::2]
+    if not PASSED_OPTIONS.issuperset(names) or len(names) != len(values):
+        raise Forged("an option is none of those that are passed on")
+    for value in (*values, required.requires_python or ""):
+        if value.startswith("-") or len(value) > _MAX_VALUE or len(value.splitlines()) > 1:
+            raise Forged("a value is more than one value")
+    return asked
+
+
+def _some(text: str | None) -> Iterable[str]:
+    return () if text is None else (text,)
+
+
+def _check_requirement(item: ProjectRequirement, project: Path) -> None:
+    text, *hashes = _HASH.split(item.text)
+    if not all(map(_HASH_VALUE.fullmatch, hashes)):
+        raise Forged(f"a requirement carries more than hashes: {item.text[:200]!r}")
+    if item.name is None or text.startswith("/"):
+        _check_place(text.partition("[")[0], project)
+        return
+    address = text.partition(" @ ")[2]
+    if address.startswith("file:"):
+        _check_place(unquote(urlsplit(address.partition(" ;")[0]).path), project)
+        _check_one_line(text)
+        return
+    _check_line(text)
+
+
+def _check_line(text: str) -> None:
+    if _PLAIN.fullmatch(text):
+        return
+    _check_one_line(text)
+    try:
+        parse_requirement(text, "an answer")
+    except EnvironmentFailed as error:
+        raise Forged(error.message) from error
+
+
+def _check_one_line(text: str) -> None:
+    if len(text.splitlines()) > 1 or " --" in text or text.startswith("-"):
+        raise Forged(f"a requirement is more than one: {text[:200]!r}")
+
+
+def _check_place(text: str, project: Path) -> None:
+    try:
+        inside = len(text.splitlines()) == 1 and Path(text).resolve().is_relative_to(project.resolve())
+    except (OSError, RuntimeError, ValueError):
+        inside = False
+    if not inside:
+        raise Forged(f"a package lies outside the project: {text[:200]!r}")

@@ -1,0 +1,142 @@
+"""One worker: waits for one job, does it confined, writes one answer, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from preview.errors import PreviewError
+from preview.worker.confine import Confinement
+from preview.worker.progress import Progress
+from preview.worker.wire import MAX_FDS, Header, receive_exactly
+
+__all__ = ["Job", "JobContext", "JobFunction", "run_worker"]
+
+# Cycles are rare and a worker is short: to look for them less often saves a tenth of its time.
+_COLLECT_AFTER: Final = (50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What a job may use.
+
+    Attributes:
+        directory: The project's folder, absolute; None for a job without one.
+        files: Descriptors that came with the job.
+        progress: Is told each file before it is read.
+    """
+
+    directory: Path | None
+    files: Sequence[int]
+    progress: Progress
+
+    @property
+    def project(self) -> Path:
+        """The project's folder, for a job that has one."""
+        assert self.directory is not None, "this job comes with a folder"  # noqa: S101
+        return self.directory
+
+
+JobFunction = Callable[[JobContext, Mapping[str, Any]], object]
+"""Takes the arguments from JSON; what it returns is written as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One kind of job.
+
+    Attributes:
+        run: Does it.
+        file_bytes: The longest file that it may write, to a descriptor that came with it.
+    """
+
+    run: JobFunction
+    file_bytes: int = 0
+
+
+def run_worker(
+    connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: Confinement, warm_up: Job
+) -> None:
+    """Do one job in a process that was forked for it; never returns."""
+    status = 1
+    try:
+        _close_others(connection.fileno(), progress.descriptor)
+        gc.enable()
+        gc.set_threshold(*_COLLECT_AFTER)
+        # Once over before anybody waits: the pages that a job writes to are this process's own by then.
+        warm_up.run(JobContext(Path(__file__).parent / "sample", (), progress), {})
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+        confinement.enter()
+        _work(connection, progress, jobs, confinement)
+        status = 0
+    finally:
+        # No handler, no thread and no buffer of the server's is to run or be written here.
+        os._exit(status)
+
+
+def _close_others(*kept: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _work(connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: Confinement) -> None:
+    raw, files, _, _ = socket.recv_fds(connection, Header.SIZE, MAX_FDS)
+    if not raw:
+        return
+    header = Header.unpack(raw + receive_exactly(connection, Header.SIZE - len(raw)))
+    request = json.loads(receive_exactly(connection, header.size_bytes))
+    job = jobs[request["job"]]
+    directory = request["directory"]
+    folder = None if directory is None else files.pop(0)
+    confinement.close(
+        folder,
+        memory_mb=request["memory_mb"],
+        seconds=request["seconds"],
+        file_bytes=request["file_bytes"] if job.file_bytes else 0,
+    )
+    context = JobContext(None if directory is None else Path(directory), files, progress)
+    _write(connection.fileno(), _answer(job, context, request["arguments"]))
+
+
+def _answer(job: Job, context: JobContext, arguments: Mapping[str, Any]) -> bytes:
+    try:
+        return _encode({"ok": job.run(context, arguments)})
+    except PreviewError as error:
+        return _encode({"error": {"code": error.code, "message": error.message, "details": error.details}})
+    except MemoryError:
+        return b'{"failed": "memory"}'
+    except RecursionError:
+        return b'{"failed": "depth"}'
+    except Exception as error:  # noqa: BLE001  the answer is what tells of it
+        return _encode({"failed": f"{type(error).__name__}: {error}"[:500]})
+
+
+def _encode(answer: object) -> bytes:
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415
+
+    # Escapes keep half surrogates, which names of files may hold.
+    return json.dumps(to_jsonable_python(answer), ensure_ascii=True, separators=(",", ":")).encode("ascii")
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    with contextlib.suppress(BrokenPipeError):
+        while view:
+            view = view[os.write(descriptor, view) :]
+    # Now, and not when the process ends: to give its memory back takes milliseconds.
+    os.close(descriptor)

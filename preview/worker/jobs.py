@@ -1,0 +1,42 @@
+"""What a worker does: each job reads a stranger's files. Runs in the worker alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from preview.detection import Overrides
+from preview.endpoints import extract_endpoints
+from preview.sources import files
+from preview.worker.analysis import analyse
+from preview.worker.child import Job, JobContext
+
+__all__ = ["JOBS"]
+
+_OVERRIDES: Final = TypeAdapter(Overrides | None)
+
+
+def _analyse(context: JobContext, arguments: Mapping[str, Any]) -> object:
+    files.tell_progress = context.progress.tell
+    return analyse(context.project, _OVERRIDES.validate_python(arguments["overrides"]))
+
+
+def _endpoints(context: JobContext, _arguments: Mapping[str, Any]) -> object:
+    files.tell_progress = context.progress.tell
+    return extract_endpoints(context.project)
+
+
+def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
+    """All that the other jobs load and touch, over a small project of our own."""
+    found = analyse(context.project, None)
+    extract_endpoints(context.project)
+    return found
+
+
+JOBS: Final[Mapping[str, Job]] = {
+    "analyse": Job(_analyse),
+    "endpoints": Job(_endpoints),
+    "warm_up": Job(_warm_up),
+}

@@ -1,0 +1,402 @@
+"""The service's side of the workers: the server process that forks them, and one worker for each job."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+import trio
+from pydantic import TypeAdapter, ValidationError
+
+from preview.errors import (
+    AnalysisFailed,
+    EnvironmentFailed,
+    InvalidGeneration,
+    PreviewError,
+    ServiceShort,
+    TooComplex,
+    TooLarge,
+)
+from preview.settings import Settings
+from preview.worker.forked import ForkedWorker, ServerEnded
+from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, Header
+
+__all__ = ["JOBS_MODULE", "WorkerPool", "open_worker_pool"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+JOBS_MODULE: Final = "preview.worker.jobs"
+# The server takes over the service's own module path; it gets nothing else of it.
+_PROGRAM: Final = (
+    "import sys; number, module, *sys.path = sys.argv[1:]; "
+    "from preview.worker.server import serve; serve(int(number), module)"
+)
+# Ready ones: a launch takes one, and the build of what was pushed another.
+_IDLE: Final = 2
+# Forking while a launch goes on would take its processor; the other idle worker bridges this time.
+_REFILL_AFTER_S: Final = 0.3
+# The server has ended for want of memory, or somebody ends it again and again.
+_FIRST_PAUSE_S: Final = 0.05
+_LAST_PAUSE_S: Final = 5.0
+# Its imports take half a second of a free processor.
+_START_TIMEOUT_S: Final = 30.0
+_STOP_S: Final = 2.0
+# What the largest known project answers is an eighth of it.
+_MAX_ANSWER_BYTES: Final = 2 << 20
+_PIECE_BYTES: Final = 64 << 10
+# From the end of its answer to the word of its end.
+_ENDED_TIMEOUT_S: Final = 1.0
+_MAX_MESSAGE: Final = 2000
+_MAX_PATH: Final = 300
+# A job whose server was ended meanwhile is done once more.
+_ATTEMPTS: Final = 2
+
+# What a job may raise, by code.
+_ERRORS: Final[Mapping[str, type[PreviewError]]] = {
+    kind.code: kind for kind in (InvalidGeneration, EnvironmentFailed, TooLarge)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one job may use; see ``Settings``."""
+
+    seconds: float
+    memory_mb: int
+    file_bytes: int
+
+
+@asynccontextmanager
+async def open_worker_pool(settings: Settings, *, jobs: str = JOBS_MODULE) -> AsyncIterator[WorkerPool]:
+    """The pool, with its server starting; jobs wait until it is ready.
+
+    Args:
+        settings: ``workers`` and ``worker_*``.
+        jobs: The module that has the jobs.
+
+    Cancellation: server and workers are killed; jobs under way fail.
+    """
+    pool = WorkerPool(settings, jobs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool.run_server)
+        nursery.start_soon(pool.run_refill)
+        try:
+            yield pool
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+class WorkerPool:
+    """Runs jobs in worker processes. Made by ``open_worker_pool``.
+
+    Invariant: ``_pending`` counts forks that the present server was asked for and has not made yet.
+    """
+
+    def __init__(self, settings: Settings, jobs: str) -> None:
+        self._bounds = Bounds(settings.worker_timeout_s, settings.worker_memory_mb, settings.generation_bytes)
+        self._jobs = jobs
+        self._limiter = trio.CapacityLimiter(settings.workers)
+        self._idle: deque[ForkedWorker] = deque()
+        self._working: dict[int, ForkedWorker] = {}
+        self._server: trio.socket.SocketType | None = None
+        self._pending = 0
+        self._waiting = 0
+        self._changed = trio.Event()
+        self._low = trio.Event()
+        # For tests and for the operator.
+        self.server_pid: int | None = None
+        self.parts: tuple[str, ...] = ()
+
+    # Jobs
+
+    async def run(
+        self,
+        job: str,
+        arguments: object,
+        answer: TypeAdapter[T],
+        *,
+        directory: Path | None = None,
+        files: Sequence[int] = (),
+    ) -> T:
+        """Do a job in a worker of its own.
+
+        Args:
+            job: Its name.
+            arguments: JSON.
+            answer: What it answers; anything else is no answer.
+            directory: The one folder that the worker may read.
+            files: Descriptors that it gets, for the time of this call.
+
+        Raises:
+            TooComplex: It took too long, or too much memory.
+            AnalysisFailed: The worker ended without a valid answer.
+            PreviewError: What the job says itself: ``InvalidGeneration``, ``EnvironmentFailed``, ``TooLarge``.
+
+        Cancellation: the worker is killed.
+        """
+        async with self._limiter:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    said = await self._run_once(job, arguments, directory, files)
+                except ServerEnded:
+                    if attempt == _ATTEMPTS:
+                        raise AnalysisFailed(
+                            "The project's files could not be read: the process that reads them was ended. Try again."
+                        ) from None
+                else:
+                    return _validated(said, answer)
+        raise AssertionError("each attempt returns or raises")
+
+    async def _run_once(self, job: str, arguments: object, directory: Path | None, files: Sequence[int]) -> object:
+        bounds = self._bounds
+        request = {
+            "job": job, "arguments": arguments, "directory": None if directory is None else str(directory),
+            "seconds": bounds.seconds, "memory_mb": bounds.memory_mb, "file_bytes": bounds.file_bytes,
+        }  # fmt: skip
+        data = json.dumps(request).encode("ascii")
+        worker = await self._take()
+        try:
+            with _opened(directory) as opened, trio.move_on_after(bounds.seconds):
+                await worker.send(Header(len(data)).pack() + data, [*opened, *files])
+                raw = await worker.receive(_MAX_ANSWER_BYTES)
+                return await self._decode(raw, worker)
+            raise _too_complex(worker, f"within {bounds.seconds:g} s", limit_s=bounds.seconds)
+        finally:
+            self._drop(worker)
+
+    async def _decode(self, raw: bytes, worker: ForkedWorker) -> object:
+        """The answer; or the reason why there is none, from how the worker ended."""
+        said: object = None
+        with suppress(ValueError, RecursionError):
+            said = json.loads(raw)
+        if isinstance(said, dict) and said.keys() & {"ok", "error"}:
+            return said
+        if len(raw) > _MAX_ANSWER_BYTES:
+            raise _too_complex(worker, "in an answer of 2 MiB", limit_bytes=_MAX_ANSWER_BYTES)
+        failed = said.get("failed") if isinstance(said, dict) else None
+        if failed == "memory":
+            raise _too_complex(worker, f"in {self._bounds.memory_mb} MiB", limit_mb=self._bounds.memory_mb)
+        if failed == "depth":
+            raise _too_complex(worker, "as it is nested")
+        with trio.move_on_after(_ENDED_TIMEOUT_S):
+            await worker.ended.wait()
+        if worker.status is None:
+            raise ServerEnded
+        if worker.status in (-signal.SIGXCPU, -signal.SIGKILL):
+            raise _too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
+        log.warning("a worker failed", status=worker.status, why=_clean(str(failed))[:_MAX_PATH], file=worker.file)
+        raise AnalysisFailed(
+            f"{_file_of(worker)} could not be analysed: the process that reads it ended. "
+            "Shorten the file, or leave it out.",
+            **_path_of(worker),
+        )
+
+    # Workers
+
+    async def _take(self) -> ForkedWorker:
+        """An idle worker, asked for if there is none."""
+        self._waiting += 1
+        try:
+            while not self._idle:
+                await self._ask_for_enough()
+                await self._changed.wait()
+        finally:
+            self._waiting -= 1
+        worker = self._idle.popleft()
+        self._working[worker.pid] = worker
+        self._low.set()
+        return worker
+
+    def _drop(self, worker: ForkedWorker) -> None:
+        """It is over, whatever it does."""
+        worker.kill()
+        # Its number is the server's until that has told of its end.
+        if worker.status is not None:
+            self._working.pop(worker.pid, None)
+
+    async def _ask_for_enough(self, spare: int = 0) -> None:
+        server = self._server
+        while server is not None and server is self._server and self._pending + len(self._idle) < self._waiting + spare:
+            self._pending += 1
+            try:
+                await server.send(FORK)
+            except OSError:
+                # It has ended; the next one is asked again.
+                return
+
+    def _tell_changed(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def run_refill(self) -> None:
+        """Have idle workers again, a moment after one was taken. One task. Cancellation: as the pool's."""
+        while True:
+            await self._low.wait()
+            self._low = trio.Event()
+            await trio.sleep(_REFILL_AFTER_S)
+            await self._ask_for_enough(_IDLE)
+
+    # The server
+
+    async def run_server(self) -> None:
+        """Run the server, again where it ends. One task.
+
+        Cancellation: server and workers are killed.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            began = trio.current_time()
+            try:
+                await self._serve()
+            except OSError as error:
+                log.error("the worker server did not start", why=str(error))
+            if trio.current_time() - began > _LAST_PAUSE_S:
+                pause_s = _FIRST_PAUSE_S
+            log.warning("the worker server has ended; it is started again", pause_s=pause_s)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+    async def _serve(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with trio.socket.from_stdlib_socket(ours) as connection:
+            with theirs:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-I", "-c", _PROGRAM, str(theirs.fileno()), self._jobs, *map(_absolute, sys.path)],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                    cwd="/",
+                )
+            self.server_pid = process.pid
+            try:
+                await self._listen(connection)
+            finally:
+                self._forget_server()
+                with trio.move_on_after(_STOP_S, shield=True):
+                    process.kill()
+                    await process.wait()
+
+    async def _listen(self, connection: trio.socket.SocketType) -> None:
+        """Take what the server says, until it has ended."""
+        while True:
+            with trio.move_on_after(_START_TIMEOUT_S if self._server is None else float("inf")) as scope:
+                packet, ancillary, _, _ = await connection.recvmsg(
+                    MAX_PACKET_BYTES, socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
+                )
+            if scope.cancelled_caught or not packet:
+                return
+            word, *rest = packet.split(b" ")
+            if word == READY:
+                self.parts = tuple(rest[0].decode().split(","))
+                self._server = connection
+                log.debug("the worker server is ready", confined_by=self.parts)
+                await self._ask_for_enough(_IDLE)
+                self._tell_changed()
+            elif word == FORKED:
+                self._pending -= 1
+                self._idle.append(ForkedWorker(int(rest[0]), _descriptors(ancillary)))
+                self._tell_changed()
+            elif word == ENDED:
+                self._note_end(int(rest[0]), int(rest[1]))
+
+    def _note_end(self, pid: int, status: int) -> None:
+        worker = self._working.pop(pid, None)
+        if worker is not None:
+            worker.end(status)
+            return
+        for idle in [one for one in self._idle if one.pid == pid]:
+            # Ended before it had a job: for want of memory, as a rule.
+            self._idle.remove(idle)
+            idle.kill()
+            self._low.set()
+
+    def _forget_server(self) -> None:
+        """Its workers end with it (PR_SET_PDEATHSIG)."""
+        self._server, self.server_pid, self._pending = None, None, 0
+        while self._idle:
+            self._idle.popleft().kill()
+        self._working.clear()
+        self._tell_changed()
+
+
+class _opened:  # noqa: N801  used as a function
+    """The folder's descriptor, in a list; none without a folder."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._opened: list[int] = []
+
+    def __enter__(self) -> Sequence[int]:
+        if self._directory is not None:
+            try:
+                self._opened.append(os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            except FileNotFoundError as error:
+                raise InvalidGeneration("The project's folder is gone.") from error
+        return self._opened
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._opened:
+            os.close(descriptor)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path or ".").absolute())
+
+
+def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> Sequence[int]:
+    found: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found += memoryview(data[: len(data) - len(data) % 4]).cast("i").tolist()
+    return found
+
+
+def _validated(said: Any, answer: TypeAdapter[T]) -> T:
+    """The answer, as its type; or the job's own error, raised."""
+    try:
+        if "ok" in said:
+            return answer.validate_python(said["ok"])
+        error = said["error"]
+        kind, message, details = _ERRORS[error["code"]], _clean(str(error["message"])), dict(error["details"])
+    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.warning("a worker's answer is not valid", why=str(error)[:_MAX_PATH])
+        raise AnalysisFailed(
+            "The project could not be analysed: the process that read its files gave no valid answer."
+        ) from error
+    raise kind(message[:_MAX_MESSAGE], **{str(name): value for name, value in details.items()})
+
+
+def _clean(text: str) -> str:
+    """One line that acts on no terminal."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
+    return TooComplex(
+        f"{_file_of(worker)} is too complex to analyse: it was not understood {bound}. "
+        "Shorten it, split it into several files, or leave it out.",
+        **_path_of(worker),
+        **details,
+    )
+
+
+def _file_of(worker: ForkedWorker) -> str:
+    return _clean(worker.file)[:_MAX_PATH] or "The project"
+
+
+def _path_of(worker: ForkedWorker) -> dict[str, object]:
+    return {"path": _clean(worker.file)[:_MAX_PATH]} if worker.file else {}

@@ -1,0 +1,45 @@
+"""A small project of our own: the worker server reads it before it forks, so that a worker has all that it needs."""
+
+import os
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite:///sample.db")
+app = FastAPI(title="sample")
+router = APIRouter(prefix="/items", tags=["items"])
+
+
+class Item(BaseModel):
+    """One thing."""
+
+    name: str
+    price: float = 1.0
+    tags: list[str] = []
+
+
+async def page(limit: int = 10) -> int:
+    """How many."""
+    return limit
+
+
+@router.get("/{item_id}", response_model=Item)
+async def get_item(item_id: int, limit: Annotated[int, Depends(page)]) -> Item:
+    """One item."""
+    return Item(name=f"{item_id} of {limit}")
+
+
+@router.post("")
+async def make_item(item: Item) -> Item:
+    """Keep an item."""
+    return item
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    """Whether it serves."""
+    return {"status": "ok"}
+
+
+app.include_router(router)

@@ -1,0 +1,7 @@
+const express = require('express')
+const app = express()
+const router = express.Router()
+router.get('/:id', (req, res) => res.json({ id: req.params.id }))
+app.use(express.json())
+app.use('/items', router)
+app.listen(process.env.PORT || 3000)
