@@ -23,7 +23,8 @@ from preview.private import make_private_folder
 from preview.runtime import Ladder, Rung, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
-from preview.supervisor import House, PreviewManager, PushQueue, Turns, reconcile, run_builder, run_cleanup
+from preview.supervisor import House, PreviewManager, PushQueue, Studies, Turns, reconcile, run_builder, run_cleanup
+from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
 __all__ = ["Service", "open_service"]
 
@@ -44,6 +45,7 @@ class Service:
         log_writer: Stores the lines of all previews.
         users: The users table.
         rungs: What previews are held in by, from the lowest rung; empty when a host brings its own runtime.
+        reader: Reads projects' files.
         draining: Set when the shutdown begins: streams say goodbye, nothing new is launched.
     """
 
@@ -56,12 +58,17 @@ class Service:
     log_writer: LogWriter
     users: UserStore
     rungs: Sequence[Rung]
+    reader: ProjectReader
     draining: trio.Event
 
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, generations: GenerationSource | None = None, runtime: Runtime | None = None
+    settings: Settings,
+    *,
+    generations: GenerationSource | None = None,
+    runtime: Runtime | None = None,
+    reader: ProjectReader | None = None,
 ) -> AsyncIterator[Service]:
     """The service, ready: database migrated, what a crash left behind reconciled, its tasks running.
 
@@ -73,6 +80,7 @@ async def open_service(
         settings: Parsed at the edge.
         generations: A host's own; None means the built-in store in the service's database.
         runtime: How processes are started; None means the best that the machine offers and the settings want.
+        reader: What reads projects' files; None means worker processes, one for each look.
 
     Raises:
         ConfigurationError: The data folder is in use by another service, the database cannot be used as it is, or the
@@ -93,7 +101,11 @@ async def open_service(
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
             source = generations or library
             assert source is not None, "one of the two lines above has set it"  # noqa: S101
-            async with _open_writer(database, settings) as writer, _open_ladder(settings, runtime) as ladder:
+            async with (
+                _open_reader(settings, reader) as reading,
+                _open_writer(database, settings) as writer,
+                _open_ladder(settings, runtime) as ladder,
+            ):
                 jail = await _find_jail(settings, ladder)
                 house = House(
                     settings=settings,
@@ -103,6 +115,7 @@ async def open_service(
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,
+                    studies=Studies(reading),
                     starting=Turns(settings.starts_at_once),
                     door=ladder.door,
                 )
@@ -113,8 +126,18 @@ async def open_service(
                     _run_builders(house, pushed),
                 ):
                     yield Service(
-                        settings, database, source, library, manager, log_store, writer, users, ladder.rungs, draining
-                    )
+                        settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
+                        draining,
+                    )  # fmt: skip
+
+
+@asynccontextmanager
+async def _open_reader(settings: Settings, reader: ProjectReader | None) -> AsyncIterator[ProjectReader]:
+    if reader is not None:
+        yield reader
+        return
+    async with open_worker_pool(settings) as pool:
+        yield WorkerReader(pool)
 
 
 @asynccontextmanager

@@ -15,13 +15,13 @@ from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from preview.descriptors import is_want_of_descriptors, patiently, walk
 from preview.detection import detect
 from preview.detection.overrides_reading import read_preview_file
+from preview.detection.project_imports import find_imports
 from preview.environments import EnvironmentRequest
 from preview.environments.memory import RequestMemory
 from preview.generations import Limits
 from preview.generations.folder import kept_folders, scan_folder
 from preview.sources import Sources
-from preview.supervisor.project_imports import find_imports
-from preview.supervisor.study import Studies
+from preview.worker import analyse
 
 
 def short(number: int = errno.EMFILE) -> OSError:
@@ -99,7 +99,7 @@ def project(tmp_path: Path) -> Path:
         Sources,
         lambda folder: scan_folder(folder, Limits.default()),
         kept_folders,
-        lambda folder: Studies().study(folder, None),
+        lambda folder: analyse(folder, None),
     ],
     ids=["preview.toml", "sources", "folder", "kept folders", "study"],
 )
@@ -119,12 +119,11 @@ def test_a_file_that_cannot_be_read_for_want_of_descriptors_is_not_left_out(proj
 def test_a_lock_file_that_cannot_be_read_for_want_of_descriptors_is_not_empty(project: Path) -> None:
     # Too large to be kept as source: read for its hash alone.
     (project / "poetry.lock").write_bytes(b"#" * (2 << 20))
-    request = EnvironmentRequest(project, sources=Sources(project))
-    assert request.sources is not None
-    for name in request.sources.all_names:
-        request.sources.text(name)
+    sources = Sources(project)
+    for name in sources.all_names:
+        sources.text(name)
     with no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
-        RequestMemory().read(request)
+        RequestMemory().read(EnvironmentRequest(project), sources)
 
 
 def test_imports_that_cannot_be_read_for_want_of_descriptors_are_not_none(project: Path) -> None:

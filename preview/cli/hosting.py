@@ -28,6 +28,7 @@ from preview.settings import Settings
 from preview.storage.records import PreviewRecord
 from preview.supervisor import User
 from preview.visible import visible
+from preview.worker import ProjectReader
 
 __all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]
 
@@ -71,6 +72,7 @@ async def open_host(
     bind: str | None = None,
     config_file: Path | None = None,
     generations: GenerationSource | None = None,
+    reader: ProjectReader | None = None,
 ) -> AsyncIterator[Host]:
     """Service around server around body; the note for the client commands is there while the body runs.
 
@@ -81,7 +83,10 @@ async def open_host(
 
     Cancellation: connections are cut, and previews stop within their budget.
     """
-    async with open_service(settings, generations=generations) as service, trio.open_nursery() as nursery:
+    async with (
+        open_service(settings, generations=generations, reader=reader) as service,
+        trio.open_nursery() as nursery,
+    ):
         app = create_app(settings, service=service)
         over = trio.Event()
         serving = partial(

@@ -21,6 +21,7 @@ from preview.detection import Overrides
 from preview.generations import FolderGenerations
 from preview.lifecycle import State
 from preview.settings import Settings
+from preview.worker import InProcess
 
 __all__ = ["run_folder"]
 
@@ -56,7 +57,10 @@ async def run_folder(
     source = FolderGenerations(folder, generation_id=generation_id, user_id=LOCAL_USER, project_id="local")
     told = trio.Event()
     async with hurried_by_signals(told.set):
-        async with open_host(settings, bind=bind, generations=source) as host, trio.open_nursery() as nursery:
+        async with (
+            open_host(settings, bind=bind, generations=source, reader=InProcess()) as host,
+            trio.open_nursery() as nursery,
+        ):
             _tell_root(host)
             run = Run(host, folder, generation_id, story, overrides)
             if is_watched:

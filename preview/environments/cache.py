@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 import trio
 
+from preview.environments.asked import Asked
 from preview.environments.build import Recipe, build_environment, learn
 from preview.environments.bytecode import Compiler
 from preview.environments.choosing import Choice
@@ -20,7 +21,6 @@ from preview.environments.held import HeldEnvironments
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.memory import RequestMemory, is_shareable
-from preview.environments.recipe import Asked
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
 from preview.errors import EnvironmentFailed, PreviewError
@@ -186,7 +186,7 @@ class EnvironmentCache:
 
         Cancellation: nothing changes.
         """
-        return is_shareable(await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads))
+        return is_shareable(await self._asked(request))
 
     async def evict(self) -> int:
         """Remove environments unused for ``environment_max_age_s``, then the longest unused over
@@ -206,10 +206,15 @@ class EnvironmentCache:
         )
 
     async def _read(self, request: EnvironmentRequest, report: Report) -> Asked:
-        asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
+        asked = await self._asked(request)
         for note in asked.required.notes:
             report(note, logging.WARNING)
         return asked
+
+    async def _asked(self, request: EnvironmentRequest) -> Asked:
+        if request.asked is not None:
+            return request.asked
+        return await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
 
 
 def _ignore(_line: str, _severity: int) -> None:

@@ -15,13 +15,14 @@ from typing import Final
 
 import trio
 
+from preview.environments.asked import Asked
 from preview.environments.build import Recipe
 from preview.environments.environment import Report
 from preview.environments.installed import Installed, find_installed
 from preview.environments.interpreter import OWN, Interpreter, allows, find_interpreter, find_other
 from preview.environments.layout import Layout
 from preview.environments.markers import as_for
-from preview.environments.recipe import Asked, make_recipe
+from preview.environments.recipe import make_recipe
 from preview.environments.refusals import Refusals
 from preview.environments.trial import objection
 from preview.errors import ConfigurationError, EnvironmentFailed

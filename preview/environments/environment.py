@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from preview.sources import Sources
+from preview.environments.asked import Asked
 
 __all__ = ["Environment", "EnvironmentRequest", "How", "Report", "SuppliedServer"]
 
@@ -30,7 +30,7 @@ class EnvironmentRequest:
         server: Added where the project does not bring it; None for a project that is run by its own command.
         entry: The application's file, relative to the project: the imports of what it reaches are looked at. None
             looks at none.
-        sources: The project's files, where somebody has read them already, and nothing has changed since.
+        asked: What the files say of it, where they have been read already; else they are read in a thread.
     """
 
     project: Path
@@ -38,7 +38,7 @@ class EnvironmentRequest:
     extra: tuple[str, ...] = ()
     server: SuppliedServer | None = "uvicorn"
     entry: str | None = None
-    sources: Sources | None = field(default=None, compare=False, repr=False)
+    asked: Asked | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from collections import OrderedDict
 from typing import Final
 
 from preview.descriptors import raise_want
+from preview.environments.asked import Asked
 from preview.environments.environment import EnvironmentRequest
 from preview.environments.manifests.stated import STATED_IN
-from preview.environments.recipe import Asked, read_request
+from preview.environments.recipe import read_request
 from preview.sources import Sources
 
 __all__ = ["RequestMemory", "is_shareable"]
@@ -28,13 +29,17 @@ class RequestMemory:
         self._answers: OrderedDict[bytes, Asked] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, request: EnvironmentRequest) -> Asked:
+    def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
         """What the project asks for. Runs nothing; call it in a thread.
+
+        Args:
+            request: What is asked for.
+            sources: The project's files, where somebody has read them already.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
         """
-        sources = request.sources or Sources(request.project)
+        sources = sources or Sources(request.project)
         key = _digest(sources, request)
         with self._lock:
             if key in self._answers:

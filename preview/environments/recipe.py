@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from preview.environments.asked import Asked
 from preview.environments.build import Recipe
 from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
-from preview.environments.imports.relics import OldUse, find_old_uses
+from preview.environments.imports.relics import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project
-from preview.environments.manifests.stated import StatedPython, find_stated
+from preview.environments.manifests.stated import find_stated
 from preview.environments.requirements import RequirementSet, parse_requirement
 from preview.sources import Sources
 
-__all__ = ["SERVERS", "Asked", "make_recipe", "read_request"]
+__all__ = ["SERVERS", "make_recipe", "read_request"]
 
 # Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
 # are then left to eviction.
@@ -31,27 +32,6 @@ _LAYOUT_VERSION = 3
 # Ranges, so that they fit whatever else the project pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """The servers that are added, as requirement lines."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a project asks for, whatever the Python.
-
-    Attributes:
-        required: By its manifests and the request.
-        server: The server's requirement line, or None.
-        wanted: By its imports, as far as ``required`` does not obviously bring it.
-        standard: What it imports of the standard library; None where its imports were not looked at.
-        stated: The Python that it names beside its manifests, or None.
-        old_uses: What it uses that Pythons newer than the service's own do not have.
-    """
-
-    required: RequirementSet
-    server: str | None
-    wanted: tuple[Wanted, ...]
-    standard: frozenset[str] | None = None
-    stated: StatedPython | None = None
-    old_uses: tuple[OldUse, ...] = ()
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:

@@ -191,7 +191,7 @@ class PreviewApp(QuartTrio):
             slots=slots,
             waits=Waits(),
             direct=direct,
-            endpoints=EndpointBook(service.generations, client),
+            endpoints=EndpointBook(service.generations, client, service.reader),
             metrics=Metrics(
                 streams=lambda: slots.total,
                 direct_streams=lambda: direct.total,

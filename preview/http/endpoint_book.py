@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,13 +11,14 @@ from typing import Generic, TypeVar
 import structlog
 import trio
 
-from preview.endpoints import Endpoint, endpoints_from_openapi, extract_endpoints, merge_endpoints
-from preview.errors import PreviewError
+from preview.endpoints import Endpoint, merge_endpoints
+from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
 from preview.http.generation_files import open_files
-from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse
+from preview.proxy import PreviewClient, ProxyRequest
 from preview.storage.records import PreviewRecord
 from preview.supervisor import ActivePreview
+from preview.worker import ProjectReader
 
 __all__ = ["EndpointBook"]
 
@@ -58,8 +58,9 @@ class _Kept(Generic[T]):
 class EndpointBook:
     """Finds endpoints and remembers them: by generation for the source, by preview for what it publishes."""
 
-    def __init__(self, source: GenerationSource, client: PreviewClient) -> None:
+    def __init__(self, source: GenerationSource, client: PreviewClient, reader: ProjectReader) -> None:
         self._source = source
+        self._reader = reader
         self._client = client
         self._static = _Kept[Sequence[Endpoint]]()
         self._live = _Kept[Sequence[Endpoint]]()
@@ -92,8 +93,13 @@ class EndpointBook:
             return self._static.put(key, await self._extract(directory))
 
     async def _extract(self, directory: Path) -> Sequence[Endpoint]:
-        extract: Callable[[Path], Sequence[Endpoint]] = extract_endpoints
-        return await trio.to_thread.run_sync(extract, directory, limiter=self._limiter)
+        async with self._limiter:
+            try:
+                return await self._reader.endpoints(directory)
+            except (TooComplex, AnalysisFailed) as error:
+                # As for files that cannot be parsed: there is nothing to show of them.
+                log.info("no endpoints from the source", why=error.message)
+                return []
 
     async def _from_process(self, preview: ActivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
         """What the process that serves says of itself; nothing where it says nothing."""
@@ -110,7 +116,7 @@ class EndpointBook:
         is_its_own = preview.succession.is_over
         try:
             found = await self._published(preview.record, address)
-        except (PreviewError, ValueError, RecursionError) as error:
+        except PreviewError as error:
             log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
             if is_its_own:
                 self._not_before.put(key, trio.current_time() + _ASKED_AGAIN_AFTER_S)
@@ -122,14 +128,12 @@ class EndpointBook:
 
         Raises:
             PreviewError: It did not answer.
-            ValueError, RecursionError: What it answered cannot be read.
+            AnalysisFailed, TooComplex: What it answered cannot be read.
         """
         answer = await self._client.send(
             address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S
         )
-        return await trio.to_thread.run_sync(_read_openapi, answer, limiter=self._limiter)
-
-
-def _read_openapi(answer: ProxyResponse) -> Sequence[Endpoint]:
-    document = json.loads(answer.body) if answer.status == HTTPStatus.OK else {}
-    return endpoints_from_openapi(document if isinstance(document, dict) else {})
+        if answer.status != HTTPStatus.OK:
+            return []
+        async with self._limiter:
+            return await self._reader.published(answer.body)

@@ -10,6 +10,7 @@ from preview.supervisor.manager import PreviewManager
 from preview.supervisor.reconcile import Reconciled, reconcile
 from preview.supervisor.run import House, run_preview
 from preview.supervisor.service_log import EVENTS, log_call
+from preview.supervisor.study import Studies
 from preview.supervisor.turns import Turns
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PushQueue",
     "Reconciled",
     "Reloaded",
+    "Studies",
     "Turns",
     "User",
     "check_free_disk",

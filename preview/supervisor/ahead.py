@@ -129,7 +129,7 @@ async def _open_files(generation: Generation, house: House) -> AsyncIterator[Pat
 
 async def _decide(project: Path, house: House) -> Study | None:
     with trio.move_on_after(house.settings.startup_timeout_s):
-        return await trio.to_thread.run_sync(house.studies.study, project, None, abandon_on_cancel=True)
+        return await house.studies.study(project, None)
     return None
 
 

@@ -32,7 +32,7 @@ class House:
         disk_watchers: All that watch a preview's disk.
         studies: What was read of projects.
         known: What generations are started in.
-        reading: Who may study a project now: that is Python code, of which one thread runs at a time.
+        reading: Who may study a project now: that takes a processor.
         starting: Who may start its processes now.
         door: To the control groups, where the machine has them.
     """
@@ -44,9 +44,9 @@ class House:
     runtime: Runtime
     store: PreviewStore
     writer: LogWriter
+    studies: Studies
     pending: dict[str, PreviewRecord] = field(default_factory=dict)
     disk_watchers: Watchers = field(default_factory=Watchers)
-    studies: Studies = field(default_factory=Studies)
     known: KnownStarts = field(default_factory=KnownStarts)
     reading: Turns = field(default_factory=lambda: Turns(1))
     starting: Turns = field(default_factory=Turns)

@@ -60,7 +60,6 @@ class KnownStarts:
 
     def note(self, start: Start) -> None:
         """It is about to start like this, or will."""
-        start = replace(start, study=replace(start.study, sources=None))
         user = (start.user_id,)
         for known, key in ((self._known, (*user, start.generation_id)), (self._of_users, user)):
             known[key] = start

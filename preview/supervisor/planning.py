@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from preview.detection import Server, StartPlan, Toolchain
-from preview.environments import Environment, EnvironmentRequest, Report, SuppliedServer
+from preview.detection import Toolchain
+from preview.environments import Environment, EnvironmentRequest, Report
 from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
 from preview.supervisor.house import House
 from preview.supervisor.study import Study
+from preview.worker import request_of
 
 __all__ = ["environment_key", "hold_environment", "is_shareable", "open_environment"]
 
@@ -46,9 +48,6 @@ async def hold_environment(house: House, study: Study, project: Path, report: Re
     """
     cache = house.environments if study.plan.toolchain is Toolchain.PYTHON else house.node_environments
     async with cache.open_environment(_request(study, project), report) as environment:
-        if study.sources is not None:
-            # Megabytes, and whoever holds the study does so for as long as the preview lives.
-            study.sources.forget()
         yield environment
 
 
@@ -90,23 +89,11 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
 
 
 def _request(study: Study, project: Path) -> EnvironmentRequest:
-    plan = study.plan
-    return EnvironmentRequest(
-        project=project,
-        folder=plan.manifests,
-        extra=plan.extra_requirements,
-        server=_supplied(plan),
-        entry=plan.target.file if plan.target is not None else None,
-        sources=study.sources,
-    )
+    """The environment that the study says; its files are not read again.
 
-
-def _supplied(plan: StartPlan) -> SuppliedServer | None:
-    """What serves the application where the project brings nothing that does."""
-    match plan.server:
-        case Server.ASGI:
-            return "uvicorn"
-        case Server.WSGI | Server.DJANGO:
-            return "waitress"
-        case _:
-            return None
+    Raises:
+        EnvironmentFailed: A manifest cannot be read.
+    """
+    if study.unreadable is not None:
+        raise EnvironmentFailed(study.unreadable.message, **study.unreadable.details)
+    return replace(request_of(study.plan, project), asked=study.asked)

@@ -48,13 +48,13 @@ async def decide(preview: ActivePreview, house: House, workspace: Workspace, *, 
 
     Raises:
         StartupTimeout: It took longer.
+        TooComplex, AnalysisFailed: Its files cannot be read.
 
-    Cancellation: the thread that reads is left to end by its own bounds.
+    Cancellation: what reads them is killed.
     """
     async with house.reading.open_turn():
         with trio.move_on_after(preview.startup_timeout_s):
-            look = partial(house.studies.study, workspace.project, preview.overrides, is_still=is_still)
-            return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+            return await house.studies.study(workspace.project, preview.overrides, is_still=is_still)
     raise StartupTimeout(
         f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
         timeout_s=preview.startup_timeout_s,

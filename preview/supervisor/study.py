@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+
+import trio
 
 from preview.descriptors import raise_want, walk
-from preview.detection import Overrides, StartPlan, detect
-from preview.sources import Sources
-from preview.supervisor.plain_files import read_plain
-from preview.supervisor.project_imports import find_imports
+from preview.detection import Overrides, StartPlan
+from preview.environments.asked import Asked
+from preview.environments.memory import is_shareable
+from preview.sources.plain_files import read_plain
+from preview.worker import ProjectReader, Unreadable
 
 __all__ = ["Studies", "Study"]
 
@@ -32,29 +34,33 @@ class Study:
         plan: How it starts.
         own: Names of its own modules at the top level, which go before packages of the same name.
         imports: What it imports besides; see ``WarmStart.modules``.
-        sources: The files that this was read from, just now; None where it was known. Forgotten once there is an
-            environment.
+        asked: What it requires of Python packages; None for a Node project.
+        unreadable: Why that cannot be told.
     """
 
     plan: StartPlan
     own: frozenset[str]
     imports: tuple[str, ...]
-    sources: Sources | None = field(default=None, compare=False, repr=False)
+    asked: Asked | None = None
+    unreadable: Unreadable | None = None
 
 
 class Studies:
-    """Reads projects, and remembers the last of them by what their files hold. To be used from threads.
+    """Has projects read, and remembers the last of them by what their files hold.
 
     Nothing of a project but these findings is kept, and who has the same files could read the same off them.
+
+    Args:
+        reader: Reads them.
     """
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    def __init__(self, reader: ProjectReader) -> None:
+        self._reader = reader
         # The least recently used first.
         self._known: OrderedDict[bytes, Study] = OrderedDict()
 
-    def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> Study:
-        """What the project's files say. Blocks; call it in a thread.
+    async def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> Study:
+        """What the project's files say.
 
         Args:
             project: Its folder.
@@ -63,23 +69,24 @@ class Studies:
                 code changes between two looks must not become what is known of somebody else's files.
 
         Raises:
+            TooComplex, AnalysisFailed: They cannot be read.
             PreviewError: As ``detect``.
+
+        Cancellation: what reads them is killed.
         """
-        key = _digest(project, overrides)
-        with self._lock:
-            known = self._known.get(key) if key is not None else None
-            if known is not None and key is not None:
-                self._known.move_to_end(key)
-                return known
-        sources = Sources(project)
-        plan = detect(project, overrides, sources)
-        found = Study(plan, *find_imports(plan, project))
-        if key is not None and is_still:
-            with self._lock:
-                self._known[key] = found
-                while len(self._known) > _MOST_REMEMBERED:
-                    self._known.popitem(last=False)
-        return replace(found, sources=sources)
+        key = await trio.to_thread.run_sync(_digest, project, overrides, abandon_on_cancel=True)
+        known = self._known.get(key) if key is not None else None
+        if known is not None and key is not None:
+            self._known.move_to_end(key)
+            return known
+        found = await self._reader.analyse(project, overrides)
+        study = Study(found.plan, found.own, found.imports, found.asked, found.unreadable)
+        # A package that lies in the project is named by where it lies now: that is no other copy's.
+        if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
+            self._known[key] = study
+            while len(self._known) > _MOST_REMEMBERED:
+                self._known.popitem(last=False)
+        return study
 
 
 def _digest(project: Path, overrides: Overrides | None) -> bytes | None:

@@ -1,0 +1,17 @@
+"""Processes that read strangers' files for the service: confined, bounded, one for each look."""
+
+from preview.worker.analysis import Analysis, Unreadable, analyse, request_of
+from preview.worker.pool import WorkerPool, open_worker_pool
+from preview.worker.reader import InProcess, ProjectReader, WorkerReader
+
+__all__ = [
+    "Analysis",
+    "InProcess",
+    "ProjectReader",
+    "Unreadable",
+    "WorkerPool",
+    "WorkerReader",
+    "analyse",
+    "open_worker_pool",
+    "request_of",
+]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from preview.detection import Overrides, Server, StartPlan, Toolchain, detect
 from preview.detection.project_imports import find_imports
+from preview.endpoints import Endpoint, endpoints_from_openapi
 from preview.environments import EnvironmentRequest, SuppliedServer
-from preview.environments.recipe import Asked, read_request
-from preview.errors import EnvironmentFailed
+from preview.environments.asked import Asked
+from preview.environments.recipe import read_request
+from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources
 
-__all__ = ["Analysis", "Unreadable", "analyse", "request_of"]
+__all__ = ["Analysis", "Unreadable", "analyse", "read_openapi", "request_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +88,16 @@ def _supplied(plan: StartPlan) -> SuppliedServer | None:
             return "waitress"
         case _:
             return None
+
+
+def read_openapi(document: bytes) -> list[Endpoint]:
+    """The endpoints of an OpenAPI document.
+
+    Raises:
+        AnalysisFailed: It is no JSON.
+    """
+    try:
+        content = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise AnalysisFailed("What the preview publishes as OpenAPI is no JSON.") from error
+    return endpoints_from_openapi(content if isinstance(content, dict) else {})

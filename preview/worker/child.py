@@ -12,7 +12,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from pydantic_core import to_jsonable_python
 
 from preview.errors import PreviewError
 from preview.worker.confine import Confinement
@@ -65,8 +67,8 @@ class Job:
 
 def run_worker(
     connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: Confinement, warm_up: Job
-) -> None:
-    """Do one job in a process that was forked for it; never returns."""
+) -> NoReturn:
+    """Do one job in a process that was forked for it."""
     status = 1
     try:
         _close_others(connection.fileno(), progress.descriptor)
@@ -127,8 +129,6 @@ def _answer(job: Job, context: JobContext, arguments: Mapping[str, Any]) -> byte
 
 
 def _encode(answer: object) -> bytes:
-    from pydantic_core import to_jsonable_python  # noqa: PLC0415
-
     # Escapes keep half surrogates, which names of files may hold.
     return json.dumps(to_jsonable_python(answer), ensure_ascii=True, separators=(",", ":")).encode("ascii")
 

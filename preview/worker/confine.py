@@ -57,7 +57,17 @@ _ALLOWED: Final = (
     *("getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "uname", "sysinfo", "getrusage"),
     # What a worker still needs to take its job and to confine itself further.
     *("recvmsg", "recvfrom", "landlock_add_rule", "landlock_restrict_self"),
-    *("clock_gettime", "clock_getres", "gettimeofday", "time", "sched_getaffinity", "exit", "exit_group"),
+    *(
+        "clock_gettime",
+        "clock_getres",
+        "clock_nanosleep",
+        "nanosleep",
+        "gettimeofday",
+        "time",
+        "sched_getaffinity",
+        "exit",
+        "exit_group",
+    ),
 )
 
 
@@ -69,7 +79,7 @@ class _Filter(ctypes.Structure):
 
 def landlock_version() -> int:
     """The version of Landlock that this kernel offers; 0 without it."""
-    return max(0, _LIBC.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG))
+    return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)))
 
 
 class Confinement:

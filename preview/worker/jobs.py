@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 from preview.detection import Overrides
 from preview.endpoints import extract_endpoints
 from preview.sources import files
-from preview.worker.analysis import analyse
+from preview.worker.analysis import analyse, read_openapi
 from preview.worker.child import Job, JobContext
 
 __all__ = ["JOBS"]
@@ -28,6 +29,12 @@ def _endpoints(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     return extract_endpoints(context.project)
 
 
+def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:
+    with os.fdopen(context.files[0], "rb") as file:
+        file.seek(0)
+        return read_openapi(file.read())
+
+
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """All that the other jobs load and touch, over a small project of our own."""
     found = analyse(context.project, None)
@@ -38,5 +45,6 @@ def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
 JOBS: Final[Mapping[str, Job]] = {
     "analyse": Job(_analyse),
     "endpoints": Job(_endpoints),
+    "openapi": Job(_openapi),
     "warm_up": Job(_warm_up),
 }

@@ -9,26 +9,19 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 import trio
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from preview.errors import (
-    AnalysisFailed,
-    EnvironmentFailed,
-    InvalidGeneration,
-    PreviewError,
-    ServiceShort,
-    TooComplex,
-    TooLarge,
-)
+from preview.errors import AnalysisFailed, InvalidGeneration, ServiceShort
 from preview.settings import Settings
+from preview.worker.answers import MAX_SHOWN, clean, file_of, path_of, too_complex, validated
 from preview.worker.forked import ForkedWorker, ServerEnded
 from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, Header
 
@@ -59,15 +52,8 @@ _MAX_ANSWER_BYTES: Final = 2 << 20
 _PIECE_BYTES: Final = 64 << 10
 # From the end of its answer to the word of its end.
 _ENDED_TIMEOUT_S: Final = 1.0
-_MAX_MESSAGE: Final = 2000
-_MAX_PATH: Final = 300
 # A job whose server was ended meanwhile is done once more.
 _ATTEMPTS: Final = 2
-
-# What a job may raise, by code.
-_ERRORS: Final[Mapping[str, type[PreviewError]]] = {
-    kind.code: kind for kind in (InvalidGeneration, EnvironmentFailed, TooLarge)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +143,7 @@ class WorkerPool:
                             "The project's files could not be read: the process that reads them was ended. Try again."
                         ) from None
                 else:
-                    return _validated(said, answer)
+                    return validated(said, answer)
         raise AssertionError("each attempt returns or raises")
 
     async def _run_once(self, job: str, arguments: object, directory: Path | None, files: Sequence[int]) -> object:
@@ -173,7 +159,7 @@ class WorkerPool:
                 await worker.send(Header(len(data)).pack() + data, [*opened, *files])
                 raw = await worker.receive(_MAX_ANSWER_BYTES)
                 return await self._decode(raw, worker)
-            raise _too_complex(worker, f"within {bounds.seconds:g} s", limit_s=bounds.seconds)
+            raise too_complex(worker, f"within {bounds.seconds:g} s", limit_s=bounds.seconds)
         finally:
             self._drop(worker)
 
@@ -185,36 +171,43 @@ class WorkerPool:
         if isinstance(said, dict) and said.keys() & {"ok", "error"}:
             return said
         if len(raw) > _MAX_ANSWER_BYTES:
-            raise _too_complex(worker, "in an answer of 2 MiB", limit_bytes=_MAX_ANSWER_BYTES)
+            raise too_complex(worker, "in an answer of 2 MiB", limit_bytes=_MAX_ANSWER_BYTES)
         failed = said.get("failed") if isinstance(said, dict) else None
         if failed == "memory":
-            raise _too_complex(worker, f"in {self._bounds.memory_mb} MiB", limit_mb=self._bounds.memory_mb)
+            raise too_complex(worker, f"in {self._bounds.memory_mb} MiB", limit_mb=self._bounds.memory_mb)
         if failed == "depth":
-            raise _too_complex(worker, "as it is nested")
+            raise too_complex(worker, "as it is nested")
         with trio.move_on_after(_ENDED_TIMEOUT_S):
             await worker.ended.wait()
         if worker.status is None:
             raise ServerEnded
         if worker.status in (-signal.SIGXCPU, -signal.SIGKILL):
-            raise _too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
-        log.warning("a worker failed", status=worker.status, why=_clean(str(failed))[:_MAX_PATH], file=worker.file)
+            raise too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
+        log.warning("a worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
         raise AnalysisFailed(
-            f"{_file_of(worker)} could not be analysed: the process that reads it ended. "
+            f"{file_of(worker)} could not be analysed: the process that reads it ended. "
             "Shorten the file, or leave it out.",
-            **_path_of(worker),
+            **path_of(worker),
         )
 
     # Workers
 
     async def _take(self) -> ForkedWorker:
-        """An idle worker, asked for if there is none."""
+        """An idle worker, asked for if there is none.
+
+        Raises:
+            ServiceShort: There is none within 30 s.
+        """
         self._waiting += 1
         try:
-            while not self._idle:
-                await self._ask_for_enough()
-                await self._changed.wait()
+            with trio.move_on_after(_START_TIMEOUT_S):
+                while not self._idle:
+                    await self._ask_for_enough()
+                    await self._changed.wait()
         finally:
             self._waiting -= 1
+        if not self._idle:
+            raise ServiceShort("No process to read the project's files could be started; the service's log says why.")
         worker = self._idle.popleft()
         self._working[worker.pid] = worker
         self._low.set()
@@ -262,7 +255,7 @@ class WorkerPool:
             try:
                 await self._serve()
             except OSError as error:
-                log.error("the worker server did not start", why=str(error))
+                log.warning("the worker server did not start", why=str(error))
             if trio.current_time() - began > _LAST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
             log.warning("the worker server has ended; it is started again", pause_s=pause_s)
@@ -274,7 +267,7 @@ class WorkerPool:
         with trio.socket.from_stdlib_socket(ours) as connection:
             with theirs:
                 process = await trio.lowlevel.open_process(
-                    [sys.executable, "-I", "-c", _PROGRAM, str(theirs.fileno()), self._jobs, *map(_absolute, sys.path)],
+                    [*_interpreter(), "-c", _PROGRAM, str(theirs.fileno()), self._jobs, *map(_absolute, sys.path)],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -326,7 +319,7 @@ class WorkerPool:
 
     def _forget_server(self) -> None:
         """Its workers end with it (PR_SET_PDEATHSIG)."""
-        self._server, self.server_pid, self._pending = None, None, 0
+        self._server, self.server_pid, self.parts, self._pending = None, None, (), 0
         while self._idle:
             self._idle.popleft().kill()
         self._working.clear()
@@ -353,6 +346,12 @@ class _opened:  # noqa: N801  used as a function
             os.close(descriptor)
 
 
+def _interpreter() -> list[str]:
+    """The service's own, isolated from its environment; compiled modules lie where the service has them."""
+    prefix = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+    return [sys.executable, "-I", *prefix, *(["-B"] if sys.dont_write_bytecode else [])]
+
+
 def _absolute(path: str) -> str:
     return str(Path(path or ".").absolute())
 
@@ -363,40 +362,3 @@ def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> Sequence[int]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             found += memoryview(data[: len(data) - len(data) % 4]).cast("i").tolist()
     return found
-
-
-def _validated(said: Any, answer: TypeAdapter[T]) -> T:
-    """The answer, as its type; or the job's own error, raised."""
-    try:
-        if "ok" in said:
-            return answer.validate_python(said["ok"])
-        error = said["error"]
-        kind, message, details = _ERRORS[error["code"]], _clean(str(error["message"])), dict(error["details"])
-    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        log.warning("a worker's answer is not valid", why=str(error)[:_MAX_PATH])
-        raise AnalysisFailed(
-            "The project could not be analysed: the process that read its files gave no valid answer."
-        ) from error
-    raise kind(message[:_MAX_MESSAGE], **{str(name): value for name, value in details.items()})
-
-
-def _clean(text: str) -> str:
-    """One line that acts on no terminal."""
-    return "".join(one if one.isprintable() else " " for one in text)
-
-
-def _too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
-    return TooComplex(
-        f"{_file_of(worker)} is too complex to analyse: it was not understood {bound}. "
-        "Shorten it, split it into several files, or leave it out.",
-        **_path_of(worker),
-        **details,
-    )
-
-
-def _file_of(worker: ForkedWorker) -> str:
-    return _clean(worker.file)[:_MAX_PATH] or "The project"
-
-
-def _path_of(worker: ForkedWorker) -> dict[str, object]:
-    return {"path": _clean(worker.file)[:_MAX_PATH]} if worker.file else {}

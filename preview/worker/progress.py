@@ -1,4 +1,4 @@
-"""The name of the file that a worker reads now, in memory that the service sees: it is known when the worker is killed."""
+"""The name of the file that a worker reads now, in memory that the service sees: known when the worker is killed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,12 +77,7 @@ class _Server:
         progress = Progress()
         pid = os.fork()
         if pid == 0:
-            try:
-                run_worker(theirs, progress, self._jobs, self._confinement, self._warm_up)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
+            run_worker(theirs, progress, self._jobs, self._confinement, self._warm_up)
         pidfd = os.pidfd_open(pid)
         self._workers[pidfd] = pid
         self._poll.register(pidfd, select.POLLIN)

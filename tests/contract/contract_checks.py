@@ -21,6 +21,7 @@ PREVIEWS_OWN = {
     "upstream_timeout",
     "launch_failed",
     "environment_failed",
+    "analysis_failed",
     "startup_timeout",
 }
 PROTECTION = (

@@ -25,7 +25,8 @@ from preview.runtime import ProcessSpec
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage import PreviewStore
-from preview.supervisor import House, LaunchRequest, PushQueue, run_builder
+from preview.supervisor import House, LaunchRequest, PushQueue, Studies, run_builder
+from preview.worker import InProcess
 
 LIMIT_S = 60
 
@@ -241,6 +242,7 @@ async def build(settings: Settings, source: MemorySource, *names: str, count: in
         runtime=NotingRuntime(send.send_nowait),
         store=cast("PreviewStore", None),
         writer=cast("LogWriter", None),
+        studies=Studies(InProcess()),
     )
     for name in names:
         queue.put(Generation(name, "project", ANN.id, utc_now()))

@@ -12,8 +12,9 @@ from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor import known_starts
 from preview.supervisor.known_starts import KnownStarts, Start, early_spec
-from preview.supervisor.study import Studies, Study
+from preview.supervisor.study import Study
 from preview.supervisor.workspace import Workspace
+from preview.worker import analyse
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
 
@@ -21,7 +22,8 @@ APP = "from fastapi import FastAPI\napp = FastAPI()\n"
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     (tmp_path / "main.py").write_text(APP)
-    return Studies().study(tmp_path, None)
+    found = analyse(tmp_path, None)
+    return Study(found.plan, found.own, found.imports, found.asked)
 
 
 def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str) -> str | None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from preview.detection import Overrides, StartPlan, detect
+from preview.detection import Overrides
 from preview.errors import PreviewError
-from preview.sources import Sources
 from preview.supervisor import study as study_module
 from preview.supervisor.study import Studies
+from preview.worker import Analysis, InProcess, analyse
+from preview.worker import reader as reader_module
 
 APP = "import httpx\nfrom fastapi import FastAPI\nfrom shop.names import NAME\n\napp = FastAPI()\n"
 
@@ -22,11 +23,11 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The projects that were really read."""
     seen: list[Path] = []
 
-    def read(project: Path, overrides: Overrides | None, sources: Sources | None = None) -> StartPlan:
+    def read(project: Path, overrides: Overrides | None) -> Analysis:
         seen.append(project)
-        return detect(project, overrides, sources)
+        return analyse(project, overrides)
 
-    monkeypatch.setattr(study_module, "detect", read)
+    monkeypatch.setattr(reader_module, "analyse", read)
     return seen
 
 
@@ -49,7 +50,7 @@ def project(make: Callable[[str], Path]) -> Path:
 
 
 async def test_it_says_how_the_project_starts_and_what_it_imports_besides_its_own_modules(project: Path) -> None:
-    found = Studies().study(project, None)
+    found = await Studies(InProcess()).study(project, None)
     assert str(found.plan.target) == "main:app"
     assert "main" in found.own
     assert {"httpx", "fastapi"} <= set(found.imports)
@@ -61,20 +62,20 @@ async def test_a_folder_goes_before_a_package_of_its_name_only_where_it_is_a_pac
     (project / "json").mkdir()
     (project / "json" / "__init__.py").touch()
     (project / "csv.py").touch()
-    own = Studies().study(project, None).own
+    own = (await Studies(InProcess()).study(project, None)).own
     assert {"json", "csv"} <= own
     assert not {"locale", "shop"} & own
 
 
 async def test_the_same_files_are_read_once(project: Path, reads: list[Path]) -> None:
-    studies = Studies()
-    assert studies.study(project, None) == studies.study(project, None)
+    studies = Studies(InProcess())
+    assert await studies.study(project, None) == await studies.study(project, None)
     assert reads == [project]
 
 
 async def test_the_same_files_in_another_folder_are_the_same(make: Callable[[str], Path], reads: list[Path]) -> None:
-    studies = Studies()
-    assert studies.study(make("one"), None) == studies.study(make("other"), None)
+    studies = Studies(InProcess())
+    assert await studies.study(make("one"), None) == await studies.study(make("other"), None)
     assert len(reads) == 1
 
 
@@ -134,41 +135,41 @@ def replace_a_folder_by_a_file(project: Path) -> None:
     ],
 )
 async def test_other_files_are_read_again(project: Path, reads: list[Path], change: Callable[[Path], None]) -> None:
-    studies = Studies()
-    studies.study(project, None)
+    studies = Studies(InProcess())
+    await studies.study(project, None)
     change(project)
-    studies.study(project, None)
+    await studies.study(project, None)
     assert len(reads) == 2
 
 
 @pytest.mark.parametrize("targets", [("main.py", "shop/names.py"), ("shop", "../project/shop")])
 async def test_a_link_to_elsewhere_is_another(project: Path, reads: list[Path], targets: tuple[str, str]) -> None:
-    studies, link = Studies(), project / "link.py"
+    studies, link = Studies(InProcess()), project / "link.py"
     for target in targets:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        studies.study(project, None)
+        await studies.study(project, None)
     assert len(reads) == 2
 
 
 async def test_what_a_launch_request_decides_is_part_of_it(project: Path, reads: list[Path]) -> None:
-    studies = Studies()
+    studies = Studies(InProcess())
     other = Overrides(framework="fastapi")
-    assert studies.study(project, None) != studies.study(project, other)
-    assert studies.study(project, other) == studies.study(project, Overrides(framework="fastapi"))
+    assert await studies.study(project, None) != await studies.study(project, other)
+    assert await studies.study(project, other) == await studies.study(project, Overrides(framework="fastapi"))
     assert len(reads) == 2
 
 
 async def test_what_is_read_where_something_runs_is_not_remembered(project: Path, reads: list[Path]) -> None:
-    studies = Studies()
-    studies.study(project, None, is_still=False)
-    studies.study(project, None)
+    studies = Studies(InProcess())
+    await studies.study(project, None, is_still=False)
+    await studies.study(project, None)
     assert len(reads) == 2
 
 
 async def test_what_is_remembered_serves_a_project_that_runs_too(project: Path, reads: list[Path]) -> None:
-    studies = Studies()
-    assert studies.study(project, None) == studies.study(project, None, is_still=False)
+    studies = Studies(InProcess())
+    assert await studies.study(project, None) == await studies.study(project, None, is_still=False)
     assert len(reads) == 1
 
 
@@ -177,17 +178,17 @@ async def test_a_project_that_is_too_large_is_read_each_time(
 ) -> None:
     monkeypatch.setattr(study_module, "_MOST_BYTES", 10_000)
     (project / "data.bin").write_bytes(bytes(10_000))
-    studies = Studies()
-    studies.study(project, None)
-    studies.study(project, None)
+    studies = Studies(InProcess())
+    await studies.study(project, None)
+    await studies.study(project, None)
     assert len(reads) == 2
 
 
 async def test_a_project_that_cannot_be_started_is_read_each_time(tmp_path: Path, reads: list[Path]) -> None:
-    studies = Studies()
+    studies = Studies(InProcess())
     for _ in range(2):
         with pytest.raises(PreviewError):
-            studies.study(tmp_path, None)
+            await studies.study(tmp_path, None)
     assert len(reads) == 2
 
 
@@ -195,12 +196,12 @@ async def test_the_projects_used_last_are_remembered(
     make: Callable[[str], Path], reads: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "_MOST_REMEMBERED", 2)
-    studies = Studies()
+    studies = Studies(InProcess())
     one, two, three = (make(name) for name in ("one", "two", "three"))
     for number, project in enumerate((one, two, three)):
         (project / "main.py").write_text(f"{APP}# {number}\n")
     for project in (one, two, one, three, one):
-        studies.study(project, None)
+        await studies.study(project, None)
     assert reads == [one, two, three]
-    studies.study(two, None)
-    assert reads[-1] is two
+    await studies.study(two, None)
+    assert reads[-1] == two

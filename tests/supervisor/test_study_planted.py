@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from preview.supervisor.study import Studies, Study
+from preview.worker import InProcess
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
 
@@ -24,8 +24,7 @@ def project(tmp_path: Path) -> Path:
 
 async def study(project: Path) -> Study:
     with trio.fail_after(20):
-        look = partial(Studies().study, project, None, is_still=False)
-        return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+        return await Studies(InProcess()).study(project, None, is_still=False)
 
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.py"])
@@ -46,6 +45,6 @@ async def test_a_project_of_very_many_files_is_not_remembered(project: Path, mon
     monkeypatch.setattr("preview.supervisor.study._MOST_BYTES", 8 * 1024)
     for number in range(10):
         (project / f"empty{number}").touch()
-    studies = Studies()
-    first = await trio.to_thread.run_sync(studies.study, project, None)
-    assert await trio.to_thread.run_sync(studies.study, project, None) is not first
+    studies = Studies(InProcess())
+    first = await studies.study(project, None)
+    assert await studies.study(project, None) is not first

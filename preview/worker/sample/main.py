@@ -19,25 +19,25 @@ class Item(BaseModel):
     tags: list[str] = []
 
 
-async def page(limit: int = 10) -> int:
+def page(limit: int = 10) -> int:
     """How many."""
     return limit
 
 
 @router.get("/{item_id}", response_model=Item)
-async def get_item(item_id: int, limit: Annotated[int, Depends(page)]) -> Item:
+def get_item(item_id: int, limit: Annotated[int, Depends(page)]) -> Item:
     """One item."""
     return Item(name=f"{item_id} of {limit}")
 
 
 @router.post("")
-async def make_item(item: Item) -> Item:
+def make_item(item: Item) -> Item:
     """Keep an item."""
     return item
 
 
 @app.get("/health")
-async def health() -> dict[str, str]:
+def health() -> dict[str, str]:
     """Whether it serves."""
     return {"status": "ok"}
 

@@ -1,0 +1,71 @@
+"""A worker's answer, or what is said in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from preview.errors import AnalysisFailed, EnvironmentFailed, InvalidGeneration, PreviewError, TooComplex, TooLarge
+from preview.worker.forked import ForkedWorker
+
+__all__ = ["MAX_SHOWN", "clean", "file_of", "path_of", "too_complex", "validated"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+MAX_SHOWN: Final = 300
+"""Characters of a name or a reason."""
+_MAX_MESSAGE: Final = 2000
+# What a job may raise, by code.
+_ERRORS: Final[Mapping[str, type[PreviewError]]] = {
+    kind.code: kind for kind in (AnalysisFailed, InvalidGeneration, EnvironmentFailed, TooLarge)
+}
+
+
+def validated(said: Any, answer: TypeAdapter[T]) -> T:
+    """The answer, as its type.
+
+    Raises:
+        AnalysisFailed: It is of another shape.
+        PreviewError: The job's own error.
+    """
+    try:
+        if "ok" in said:
+            return answer.validate_python(said["ok"])
+        error = said["error"]
+        kind, message, details = _ERRORS[error["code"]], clean(str(error["message"])), dict(error["details"])
+    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.warning("a worker's answer is not valid", why=str(error)[:MAX_SHOWN])
+        raise AnalysisFailed(
+            "The project could not be analysed: the process that read its files gave no valid answer."
+        ) from error
+    raise kind(message[:_MAX_MESSAGE], **{str(name): value for name, value in details.items()})
+
+
+def clean(text: str) -> str:
+    """One line that acts on no terminal."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
+    """The error for a worker that came to a bound, in words: ``within 10 s``."""
+    return TooComplex(
+        f"{file_of(worker)} is too complex to analyse: it was not understood {bound}. "
+        "Shorten it, split it into several files, or leave it out.",
+        **path_of(worker),
+        **details,
+    )
+
+
+def file_of(worker: ForkedWorker) -> str:
+    """The file that it read last, for a sentence."""
+    return clean(worker.file)[:MAX_SHOWN] or "The project"
+
+
+def path_of(worker: ForkedWorker) -> dict[str, object]:
+    """The file that it read last, for an error's details; nothing where none is known."""
+    return {"path": clean(worker.file)[:MAX_SHOWN]} if worker.file else {}

@@ -1,0 +1,105 @@
+"""Who reads projects' files: worker processes for the service, the process itself for a command of one user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+import trio
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from preview.detection import Overrides
+from preview.endpoints import Endpoint, extract_endpoints
+from preview.errors import AnalysisFailed
+from preview.worker.analysis import Analysis, analyse, read_openapi
+from preview.worker.checks import Forged, check_analysis
+from preview.worker.pool import WorkerPool
+
+__all__ = ["InProcess", "ProjectReader", "WorkerReader"]
+
+log = structlog.get_logger(__name__)
+
+_ANALYSIS: Final = TypeAdapter(Analysis)
+_ENDPOINTS: Final = TypeAdapter(list[Endpoint])
+
+
+class ProjectReader(Protocol):
+    """Reads a stranger's files.
+
+    Each method raises ``TooComplex`` and ``AnalysisFailed`` where that takes too much, or ends what reads.
+    """
+
+    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+        """All that a launch asks of a project; see ``analyse``. Cancellation: nothing of the call is left."""
+
+    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+        """The endpoints in a project's source. Cancellation: nothing of the call is left."""
+
+    async def published(self, document: bytes) -> Sequence[Endpoint]:
+        """The endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
+
+
+class WorkerReader:
+    """Has a worker process read, one for each look. The service's."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+
+    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+        """As the protocol. Cancellation: the worker is killed."""
+        given = None if overrides is None or overrides.is_empty else to_jsonable_python(overrides)
+        place = _resolved(project)
+        found = await self._pool.run("analyse", {"overrides": given}, _ANALYSIS, directory=place)
+        try:
+            return check_analysis(found, place)
+        except Forged as error:
+            log.warning("a worker's answer is refused", why=str(error))
+            raise AnalysisFailed(
+                "The project could not be analysed: what the process that read its files answered leads out of it."
+            ) from error
+
+    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+        """As the protocol. Cancellation: the worker is killed."""
+        return await self._pool.run("endpoints", {}, _ENDPOINTS, directory=_resolved(project))
+
+    async def published(self, document: bytes) -> Sequence[Endpoint]:
+        """As the protocol. Cancellation: the worker is killed."""
+        with _in_memory(document) as descriptor:
+            return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
+
+
+class InProcess:
+    """Reads in a thread of this process, without bounds: for a command that a user runs on a project of their own."""
+
+    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+        """As the protocol. Cancellation: the thread goes on and its result is dropped."""
+        return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, abandon_on_cancel=True)
+
+    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+        """As the protocol. Cancellation: waits."""
+        return await trio.to_thread.run_sync(partial(extract_endpoints, project))
+
+    async def published(self, document: bytes) -> Sequence[Endpoint]:
+        """As the protocol. Cancellation: waits."""
+        return await trio.to_thread.run_sync(read_openapi, document)
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[int]:
+    """A descriptor of a file that holds the data."""
+    descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        yield descriptor
+
+
+def _resolved(project: Path) -> Path:
+    """Its path without links: what is found names files by it."""
+    return project.resolve()
