@@ -27,6 +27,7 @@ from preview.runtime import FD_PLACEHOLDER, ColdStarts, Held, PlainRuntime, Proc
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.worker import ProjectReader
 
 __all__ = [
     "CHILD",
@@ -123,7 +124,11 @@ class LightRuntime(ColdStarts):
 
 @asynccontextmanager
 async def open_bench(
-    source: GenerationSource | None, runtime: Runtime | None = None, **settings: object
+    source: GenerationSource | None,
+    runtime: Runtime | None = None,
+    *,
+    reader: ProjectReader | None = None,
+    **settings: object,
 ) -> AsyncIterator[Service]:
     """A service whose data and environments are in a temporary folder, which goes with it; without a source its own."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -141,7 +146,7 @@ async def open_bench(
             **settings,
         }
         made = Settings(**values)  # type: ignore[arg-type]  # pydantic validates each value
-        async with open_service(made, generations=source, runtime=runtime) as service:
+        async with open_service(made, generations=source, runtime=runtime, reader=reader) as service:
             settle_interpreter()
             yield service
 

@@ -111,7 +111,7 @@ async def open_service(
                     settings=settings,
                     source=source,
                     environments=EnvironmentCache(settings, jail),
-                    node_environments=NodeEnvironmentCache(settings, jail),
+                    node_environments=NodeEnvironmentCache(settings, jail, reading),
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,

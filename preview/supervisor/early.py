@@ -11,7 +11,6 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import structlog
-import trio
 
 from preview.detection import Origin
 from preview.environments import Environment
@@ -40,8 +39,6 @@ log = structlog.get_logger(__name__)
 _GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
 # Which process of the preview it is: nothing has run before it.
 _FIRST = 1
-# A fork that waits goes on within two milliseconds; one that has just been asked for takes twenty more.
-_GOES_FIRST_S = 0.01
 
 
 class Early:
@@ -143,9 +140,6 @@ async def open_early(
                 held.close()
                 yield None
             else:
-                # Reading is Python code, for which the service has one thread at a time: let it go on first.
-                with trio.move_on_after(_GOES_FIRST_S):
-                    await begun.wait()
                 yield Early(preview, house, begun, stage, under_way, turn)
 
 

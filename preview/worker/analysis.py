@@ -16,7 +16,7 @@ from preview.environments.recipe import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources
 
-__all__ = ["Analysis", "Unreadable", "analyse", "read_openapi", "request_of"]
+__all__ = ["Analysis", "Unreadable", "analyse", "complete", "read_openapi", "request_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,17 @@ def analyse(project: Path, overrides: Overrides | None) -> Analysis:
         PreviewError: As ``detect``.
     """
     sources = Sources(project)
-    plan = detect(project, overrides, sources)
+    return complete(detect(project, overrides, sources), project, sources)
+
+
+def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:
+    """What the files say besides the plan.
+
+    Args:
+        plan: How the project starts.
+        project: Its folder, absolute.
+        sources: Its files.
+    """
     own, imports = find_imports(plan, project)
     if plan.toolchain is not Toolchain.PYTHON:
         return Analysis(plan, own, imports)

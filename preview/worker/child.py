@@ -66,12 +66,19 @@ class Job:
 
 
 def run_worker(
-    connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: Confinement, warm_up: Job
+    connection: socket.socket,
+    progress: Progress,
+    jobs: Mapping[str, Job],
+    confinement: Confinement,
+    *,
+    warm_up: Job,
+    parent: int,
 ) -> NoReturn:
     """Do one job in a process that was forked for it."""
     status = 1
     try:
         _close_others(connection.fileno(), progress.descriptor)
+        confinement.end_with(parent)
         gc.enable()
         gc.set_threshold(*_COLLECT_AFTER)
         # Once over before anybody waits: the pages that a job writes to are this process's own by then.

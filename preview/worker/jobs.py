@@ -10,9 +10,13 @@ from pydantic import TypeAdapter
 
 from preview.detection import Overrides
 from preview.endpoints import extract_endpoints
+from preview.environments.node.locks import LockFile
+from preview.environments.node.manifest import read_node_manifest
+from preview.environments.node.reading import pins_or_reason
 from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi
 from preview.worker.child import Job, JobContext
+from preview.worker.node_manifests import answer_of
 
 __all__ = ["JOBS"]
 
@@ -35,16 +39,31 @@ def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:
         return read_openapi(file.read())
 
 
+def _node(context: JobContext, arguments: Mapping[str, Any]) -> object:
+    context.progress.tell("package.json")
+    return answer_of(read_node_manifest(context.project, tuple(arguments["extra"])))
+
+
+def _pins(context: JobContext, arguments: Mapping[str, Any]) -> object:
+    context.progress.tell(arguments["name"])
+    with os.fdopen(context.files[0], "rb") as file:
+        file.seek(0)
+        return pins_or_reason(LockFile(arguments["name"], file.read()))
+
+
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """All that the other jobs load and touch, over a small project of our own."""
     found = analyse(context.project, None)
     extract_endpoints(context.project)
+    answer_of(read_node_manifest(context.project / "node"))
     return found
 
 
 JOBS: Final[Mapping[str, Job]] = {
     "analyse": Job(_analyse),
     "endpoints": Job(_endpoints),
+    "node": Job(_node),
     "openapi": Job(_openapi),
+    "pins": Job(_pins),
     "warm_up": Job(_warm_up),
 }

@@ -16,9 +16,14 @@ from pydantic_core import to_jsonable_python
 
 from preview.detection import Overrides
 from preview.endpoints import Endpoint, extract_endpoints
+from preview.environments.node.locks import LockFile, Pins
+from preview.environments.node.manifest import NodeManifest
+from preview.environments.node.reading import InThread, NodeReader
 from preview.errors import AnalysisFailed
 from preview.worker.analysis import Analysis, analyse, read_openapi
+from preview.worker.answers import clean
 from preview.worker.checks import Forged, check_analysis
+from preview.worker.node_manifests import NodeAnswer, check_pins, manifest_of
 from preview.worker.pool import WorkerPool
 
 __all__ = ["InProcess", "ProjectReader", "WorkerReader"]
@@ -27,9 +32,11 @@ log = structlog.get_logger(__name__)
 
 _ANALYSIS: Final = TypeAdapter(Analysis)
 _ENDPOINTS: Final = TypeAdapter(list[Endpoint])
+_NODE: Final = TypeAdapter(NodeAnswer)
+_PINS: Final = TypeAdapter(Pins | str)
 
 
-class ProjectReader(Protocol):
+class ProjectReader(NodeReader, Protocol):
     """Reads a stranger's files.
 
     Each method raises ``TooComplex`` and ``AnalysisFailed`` where that takes too much, or ends what reads.
@@ -51,18 +58,18 @@ class WorkerReader:
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
+    @property
+    def server_pid(self) -> int | None:
+        """The worker server's, while it runs."""
+        return self._pool.server_pid
+
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
         """As the protocol. Cancellation: the worker is killed."""
         given = None if overrides is None or overrides.is_empty else to_jsonable_python(overrides)
         place = _resolved(project)
         found = await self._pool.run("analyse", {"overrides": given}, _ANALYSIS, directory=place)
-        try:
+        with _refusing_forged():
             return check_analysis(found, place)
-        except Forged as error:
-            log.warning("a worker's answer is refused", why=str(error))
-            raise AnalysisFailed(
-                "The project could not be analysed: what the process that read its files answered leads out of it."
-            ) from error
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
         """As the protocol. Cancellation: the worker is killed."""
@@ -73,8 +80,24 @@ class WorkerReader:
         with _in_memory(document) as descriptor:
             return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
 
+    async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
+        """See ``NodeReader``. Cancellation: the worker is killed."""
+        place = _resolved(directory)
+        found = await self._pool.run("node", {"extra": list(extra)}, _NODE, directory=place)
+        with _refusing_forged():
+            return await trio.to_thread.run_sync(manifest_of, found, place)
 
-class InProcess:
+    async def pins(self, lock: LockFile) -> Pins | str:
+        """See ``NodeReader``. Cancellation: the worker is killed."""
+        with _in_memory(lock.data) as descriptor:
+            found = await self._pool.run("pins", {"name": lock.name}, _PINS, files=[descriptor])
+        if isinstance(found, str):
+            return clean(found)
+        with _refusing_forged():
+            return check_pins(found)
+
+
+class InProcess(InThread):
     """Reads in a thread of this process, without bounds: for a command that a user runs on a project of their own."""
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
@@ -88,6 +111,17 @@ class InProcess:
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """As the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_openapi, document)
+
+
+@contextmanager
+def _refusing_forged() -> Iterator[None]:
+    try:
+        yield
+    except Forged as error:
+        log.warning("a worker's answer is refused", why=str(error))
+        raise AnalysisFailed(
+            "The project could not be analysed: what the process that read its files answered leads out of it."
+        ) from error
 
 
 @contextmanager

@@ -75,9 +75,10 @@ class _Server:
     def _fork(self) -> None:
         ours, theirs = socket.socketpair()
         progress = Progress()
+        own = os.getpid()
         pid = os.fork()
         if pid == 0:
-            run_worker(theirs, progress, self._jobs, self._confinement, self._warm_up)
+            run_worker(theirs, progress, self._jobs, self._confinement, warm_up=self._warm_up, parent=own)
         pidfd = os.pidfd_open(pid)
         self._workers[pidfd] = pid
         self._poll.register(pidfd, select.POLLIN)

@@ -34,6 +34,7 @@ from preview.environments.node.build import build_node_environment
 from preview.environments.node.explain import explain_npm
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
 from preview.environments.node.modules import modules_variables, place_modules
+from preview.environments.node.reading import InThread
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.node.toolchain import NodeToolchain, find_node
 from preview.environments.program import ProgramResult
@@ -92,7 +93,7 @@ async def build(tmp_path: Path, body: str, said: Said, *, lock_file: bytes | Non
     layout.directory("key").parent.mkdir(parents=True, exist_ok=True)
     with trio.fail_after(LIMIT_S):
         await build_node_environment(
-            NodeRecipe("key", manifest, fake_npm(tmp_path / "bin", body)), layout, said, offline=True
+            NodeRecipe("key", manifest, fake_npm(tmp_path / "bin", body)), layout, said, offline=True, reader=InThread()
         )
     return layout.directory("key")
 

@@ -291,10 +291,10 @@ async def test_a_resolution_of_what_the_project_asks_for_itself_takes_its_place(
 
 def test_a_lock_file_of_another_manager_is_part_of_the_key(tmp_path: Path) -> None:
     folder = project_of(tmp_path / "shop", {})
-    keys = {make_node_recipe(folder, TOOLS).key}
+    keys = {make_node_recipe(read_node_manifest(folder), TOOLS).key}
     for text in (CLASSIC, LATER):
         (folder / "yarn.lock").write_text(text)
-        keys.add(make_node_recipe(folder, TOOLS).key)
+        keys.add(make_node_recipe(read_node_manifest(folder), TOOLS).key)
     assert len(keys) == 3
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
+from planned_kit import give_plan, take_plans
 
 from preview.clock import utc_now
 from preview.detection import Server, StartPlan, Toolchain
@@ -97,7 +98,8 @@ def isolation_of(rung: str) -> dict[str, Any]:
 async def open_hostile_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     projects = Projects()
     plan = _SERVED if settings.warm_templates else _COMMAND
-    monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
+    take_plans(monkeypatch)
+    give_plan(monkeypatch, plan)
     async with open_service(settings, generations=projects) as service:
         yield Rig(service, projects)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
+from planned_kit import give_plan, take_plans
 
 from preview.clock import utc_now
 from preview.detection import Overrides, Server, StartPlan, Toolchain
@@ -56,7 +57,7 @@ class Rig:
     ) -> ActivePreview:
         """Launch the project by this plan; it is still starting."""
         self.source.projects["g1"] = files
-        self.monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
+        give_plan(self.monkeypatch, plan)
         launched = await self.service.previews.launch(LaunchRequest(ANN, "g1", overrides=overrides))
         preview = self.service.previews.find(launched.record.id)
         assert preview is not None
@@ -74,6 +75,7 @@ class Rig:
 @asynccontextmanager
 async def open_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     source = MemorySource()
+    take_plans(monkeypatch)
     async with open_service(settings, generations=source) as service:
         yield Rig(service, source, monkeypatch)
 

@@ -26,6 +26,7 @@ from preview.supervisor import ActivePreview, LaunchRequest, early, run
 from preview.supervisor.planning import open_environment
 from preview.supervisor.staging import decide
 from preview.supervisor.workspace import workspace_root
+from preview.worker import Analysis, WorkerReader
 
 MakeSettings = Callable[..., Settings]
 
@@ -203,7 +204,12 @@ async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, *
     start = rig.service.previews._house.known.find("g1", ANN.id)
     assert start is not None
     plan: StartPlan = replace(start.study.plan, **changed)
-    monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: plan)
+    analyse = WorkerReader.analyse
+
+    async def analyse_by_plan(reader: WorkerReader, project: Path, overrides: Overrides | None) -> Analysis:
+        return replace(await analyse(reader, project, overrides), plan=plan)
+
+    monkeypatch.setattr(WorkerReader, "analyse", analyse_by_plan)
     return await rig.next(name)
 
 

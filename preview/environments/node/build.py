@@ -19,9 +19,10 @@ from preview.environments.jail import Cage, Jail
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.node.cages import make_npm_cage
 from preview.environments.node.install import Npm, install
-from preview.environments.node.locks import UnreadableLock, place_pins, read_pins
+from preview.environments.node.locks import place_pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import NO_ENGINE, RECORD
+from preview.environments.node.reading import NodeReader
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.unfinished import open_scratch, open_unfinished
 
@@ -39,7 +40,13 @@ _SCHEMA_ENGINE_SINCE: Final = 5
 
 
 async def build_node_environment(
-    recipe: NodeRecipe, layout: Layout, report: Report, *, offline: bool, jail: Jail | None = None
+    recipe: NodeRecipe,
+    layout: Layout,
+    report: Report,
+    *,
+    offline: bool,
+    reader: NodeReader,
+    jail: Jail | None = None,
 ) -> None:
     """Build the environment; the caller holds its exclusive lock.
 
@@ -48,6 +55,7 @@ async def build_node_environment(
         layout: Where.
         report: Is told npm's output line by line.
         offline: Use nothing but npm's cache.
+        reader: Reads the lock files of other package managers.
         jail: What npm and the code of packages are held in by, where this machine has it.
 
     Raises:
@@ -59,7 +67,7 @@ async def build_node_environment(
         await trio.to_thread.run_sync(_write_manifest, recipe, temporary)
         failed: tuple[str, ...] = ()
         if not recipe.manifest.is_empty:
-            pinned = await trio.to_thread.run_sync(_pin, recipe.manifest, temporary, report)
+            pinned = await _pin(recipe.manifest, temporary, report, reader)
             async with _open_cage(jail, recipe, layout, temporary) as cage:
                 npm = Npm(recipe.toolchain, temporary, offline=offline, cage=cage, runs_code=recipe.runs_code)
                 failed = await install(recipe, npm, report, pinned=pinned)
@@ -89,20 +97,19 @@ def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
         (temporary / "package-lock.json").write_bytes(manifest.lock)
 
 
-def _pin(manifest: NodeManifest, temporary: Path, report: Report) -> bool:
+async def _pin(manifest: NodeManifest, temporary: Path, report: Report, reader: NodeReader) -> bool:
     """Follow the lock file of another package manager, told; whether there is one that can be followed."""
     lock = manifest.foreign_lock
     if lock is None:
         return False
-    try:
-        pins = read_pins(lock)
-    except UnreadableLock as reason:
+    pins = await reader.pins(lock)
+    if isinstance(pins, str):
         report(
-            f"{lock.name} cannot be read ({reason}): versions are chosen from the ranges in package.json",
+            f"{lock.name} cannot be read ({pins}): versions are chosen from the ranges in package.json",
             logging.WARNING,
         )
         return False
-    place_pins(pins, manifest.packages, temporary)
+    await trio.to_thread.run_sync(place_pins, pins, manifest.packages, temporary)
     report(f"versions from {lock.name}", logging.INFO)
     return True
 

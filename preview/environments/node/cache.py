@@ -15,6 +15,7 @@ from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.modules import RECORD, modules_variables
+from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import NodeRecipe, make_node_recipe
 from preview.environments.node.toolchain import NodeToolchain, find_node
 from preview.settings import Settings
@@ -28,9 +29,11 @@ class NodeEnvironmentCache:
     Args:
         settings: ``cache_dir`` and the ``environment_*`` bounds.
         jail: What npm and the code of packages are held in by; None runs them as any program of the service.
+        reader: Reads manifests and lock files; None reads them in threads.
     """
 
-    def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
+    def __init__(self, settings: Settings, jail: Jail | None = None, reader: NodeReader | None = None) -> None:
+        self._reader = reader or InThread()
         self._settings = settings
         self._jail = jail
         self._layout = Layout(settings.cache_dir.absolute() / "environments")
@@ -66,7 +69,13 @@ class NodeEnvironmentCache:
         for note in recipe.manifest.notes:
             report(note, logging.WARNING)
         build = partial(
-            build_node_environment, recipe, self._layout, report, offline=self._settings.uv_offline, jail=self._jail
+            build_node_environment,
+            recipe,
+            self._layout,
+            report,
+            offline=self._settings.uv_offline,
+            jail=self._jail,
+            reader=self._reader,
         )
         async with self._held.hold(recipe.key, build, report) as how:
             directory = self._layout.directory(recipe.key)
@@ -83,10 +92,9 @@ class NodeEnvironmentCache:
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
         if self._toolchain is None:
             self._toolchain = await find_node()
+        manifest = await self._reader.node_manifest(request.project / request.folder, request.extra)
         make = partial(make_node_recipe, runs_code=self._settings.build_code == "allow")
-        return await trio.to_thread.run_sync(
-            make, request.project / request.folder, self._toolchain, request.extra, limiter=self._threads
-        )
+        return await trio.to_thread.run_sync(make, manifest, self._toolchain, limiter=self._threads)
 
     def _is_usable(self, key: str) -> bool:
         directory = self._layout.directory(key)

@@ -15,12 +15,12 @@ from preview.environments.node.locks import LOCK_NAMES, LockFile
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
-__all__ = ["BUILT_IN", "NodeManifest", "read_node_manifest"]
+__all__ = ["BUILT_IN", "KEPT_KEYS", "LOCKS", "MAX_BYTES", "NodeManifest", "read_node_manifest"]
 
 # The order in which npm takes them.
-_LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
+LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
 # npm reads no more of a package that it installs the dependencies of. No scripts: they want the project's sources.
-_KEPT: Final = (
+KEPT_KEYS: Final = (
     "name", "version", "private", "type", "engines", "workspaces", "overrides", "bundleDependencies",
     "bundledDependencies", "peerDependenciesMeta",
 )  # fmt: skip
@@ -30,7 +30,7 @@ BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
-_MAX_BYTES: Final = 32 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 _MAX_MEMBERS: Final = 200
 _REQUIREMENT: Final = re.compile(r"(?P<name>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(?P<range>[^\s]+))?", re.IGNORECASE)
 _PNPM_MEMBER: Final = re.compile(r"""^\s*-\s*["']?([^"'#\s]+)["']?\s*$""", re.MULTILINE)
@@ -49,6 +49,7 @@ class NodeManifest:
         legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
         notes: Worth telling.
         foreign_lock: Another package manager's lock file, where npm has none of its own.
+        lock_name: What the lock file is called; empty without one.
     """
 
     packages: Mapping[str, Mapping[str, object]]
@@ -58,6 +59,7 @@ class NodeManifest:
     legacy_peers: bool = False
     notes: tuple[str, ...] = ()
     foreign_lock: LockFile | None = None
+    lock_name: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -94,7 +96,8 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     reader = _Reader(directory, frozenset(wanted))
     root = reader.read(".")
     notes: list[str] = []
-    lock = next((data for name in _LOCKS if (data := reader.bytes_of(name)) is not None), None)
+    found = ((name, data) for name in LOCKS if (data := reader.bytes_of(name)) is not None)
+    lock_name, lock = next(found, ("", None))
     if lock is not None and not is_safe_lock(lock):
         notes.append("the lock file names places outside the project: it is not read")
         lock = None
@@ -112,7 +115,7 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     legacy = _LEGACY_PEERS.search(npmrc.decode("utf-8", "replace")) is not None
     exact = lock is not None and not added and not reader.left_out
     told = tuple(dict.fromkeys((*notes, *reader.notes)))
-    return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign)
+    return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign, lock_name)
 
 
 def _foreign_lock(reader: _Reader) -> LockFile | None:
@@ -146,12 +149,12 @@ class _Reader:
             if not path.is_file() or not path.resolve().is_relative_to(self._directory):
                 return None
             with path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
+                data = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise EnvironmentFailed(
                 f"{name} cannot be read: {error.strerror or error}; correct it", reason="invalid", origin=name
             ) from error
-        if len(data) > _MAX_BYTES:
+        if len(data) > MAX_BYTES:
             raise EnvironmentFailed(f"{name} is larger than 32 MiB; shorten it", reason="invalid", origin=name)
         return data
 
@@ -173,7 +176,7 @@ class _Reader:
         return self._reduced(folder, content)
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
-        kept = {key: content[key] for key in _KEPT if key in content}
+        kept = {key: content[key] for key in KEPT_KEYS if key in content}
         # A workspace refers to a member by its version too.
         kept.setdefault("version", "0.0.0")
         resolutions = _resolutions(content)

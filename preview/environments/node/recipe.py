@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from preview.environments.node.manifest import NodeManifest, read_node_manifest
+from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.toolchain import NodeToolchain
 
 __all__ = ["NodeRecipe", "make_node_recipe"]
@@ -34,15 +32,8 @@ class NodeRecipe:
     runs_code: bool = True
 
 
-def make_node_recipe(
-    directory: Path, toolchain: NodeToolchain, extra: Sequence[str] = (), *, runs_code: bool = True
-) -> NodeRecipe:
-    """What the package in ``directory`` needs, and its key. Reads files, runs nothing; call it in a thread.
-
-    Raises:
-        EnvironmentFailed: A file or a requirement is wrong.
-    """
-    manifest = read_node_manifest(directory, extra)
+def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:
+    """What a package needs, and its key. Hashes megabytes: call it in a thread."""
     facts: list[object] = [
         "node",
         _LAYOUT_VERSION,
