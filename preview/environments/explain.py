@@ -79,12 +79,16 @@ _CASES = (
     _Case(re.compile(r"Failed to (?:download and )?build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
     _Case(re.compile(r"(?P<name>)The build backend returned an error"), "build", _build),
     _Case(
-        re.compile(r"(?P<name>[A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"),
+        re.compile(
+            r"(?<![A-Za-z0-9._-])(?P<name>[A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"
+        ),
         "not_found",
         lambda _match, what, _text: f"{what} was not found in the package index; check the spelling",
     ),
     _Case(
-        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* depends on Python(?P<python>[<>=!~][^\s]*[^\s,.])"),
+        re.compile(
+            r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} depends on Python(?P<python>[<>=!~]\S{0,200}[^\s,.])"
+        ),
         "python",
         _python,
     ),
@@ -96,7 +100,9 @@ _CASES = (
         lambda _match, what, _text: f"No version matches {what}; choose one that exists",
     ),
     _Case(
-        re.compile(r"(?P<name>[A-Za-z0-9._-]+)\S* has no (?:usable )?wheels?(?: with a matching)?"),
+        re.compile(
+            r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} has no (?:usable )?wheels?(?: with a matching)?"
+        ),
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
     ),

@@ -158,7 +158,7 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
     named: list[str] = []
     flat = " ".join(text.partition("No solution found")[2].split())
     # What others depend on, in another version, before what depends on it.
-    for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(\S+) depends? on"):
+    for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(?<!\S)(\S{1,200}) depends? on"):
         words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
         named += [canonicalize_name(word[1]) for word in words if word]
     if why.package:

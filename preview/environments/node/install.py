@@ -26,7 +26,7 @@ from preview.errors import EnvironmentFailed
 __all__ = ["Npm", "install"]
 
 _UNSYNCED: Final = re.compile(
-    r"code EUSAGE|in sync|Missing: .* from lock file|Invalid: lock file|ELOCKVERIFY|EJSONPARSE|lockfileVersion"
+    r"code EUSAGE|in sync|Missing: .{1,500} from lock file|Invalid: lock file|ELOCKVERIFY|EJSONPARSE|lockfileVersion"
 )
 _STALE_LOCK: Final = re.compile(r"code (?:E404|ETARGET|EINTEGRITY|E401|E403|ENOTFOUND|EOVERRIDE)\b")
 _CONFLICT: Final = re.compile(r"code ERESOLVE")

@@ -39,7 +39,7 @@ _SWITCHES = (
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Unknown option"), "install bubblewrap 0.7 or newer"),
     (re.compile(r"mount proc"), f"its /proc is hidden in part, as containers have it: start it with {_UNMASKED}"),
-    (re.compile(r"loopback: .*File exists"), "gVisor makes no empty network; run the service outside of it"),
+    (re.compile(r"loopback: .{0,200}File exists"), "gVisor makes no empty network; run the service outside of it"),
     (re.compile(r"setting up [ug]id map|loopback: "), f"on Ubuntu 24.04 and its like {_APPARMOR}; {_CONTAINER}"),
     (re.compile(r"does not support user namespaces"), "use a kernel built with CONFIG_USER_NS"),
     (re.compile(r"SECCOMP"), "use a kernel built with CONFIG_SECCOMP_FILTER"),

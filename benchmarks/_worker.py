@@ -1,6 +1,6 @@
 """What does a launch pay for having its files read by a worker process?
 
-``uv run python benchmarks/worker.py [--rounds N] [--save FILE]``
+``uv run python benchmarks/_worker.py [--rounds N] [--save FILE]``
 
 Two services side by side, of which one reads projects in a thread of its own and the other by workers; launches of code
 that neither has seen, in turn. And the memory of the worker server and of its idle workers.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import trio
-from _measure import compare, interleave_async, report, save
+from _measure import Figure, compare, interleave_async, report, save
 from _service import open_bench
 from launch import FIRST_LINE, NEW, TARGETS, Fresh, launched
 
@@ -40,8 +40,8 @@ def tell_memory(service: Service) -> None:
     )
 
 
-async def measure(rounds: int) -> dict[str, object]:
-    tables: dict[str, object] = {}
+async def measure(rounds: int) -> dict[str, list[Figure]]:
+    tables: dict[str, list[Figure]] = {}
     fresh = Fresh()
     async with (
         open_bench(fresh, reader=InProcess()) as plain,
