@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,7 @@ from preview.runtime.cgroups import CgroupTree
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, Launched, LaunchRequest, User
+from preview.worker.forked import ForkedWorker
 
 ANN, BOB = User("ann", "enterprise"), User("bob", "free")
 
@@ -178,8 +180,13 @@ async def read_to_end(preview: ActivePreview) -> tuple[list[LogLine], list[Statu
 
 
 def open_descriptors() -> set[str]:
+    """All but those of the worker processes that read projects: these come and go by themselves."""
+    workers = [one for one in gc.get_objects() if type(one) is ForkedWorker and one._is_open]
+    aside = {str(number) for one in workers for number in (one._connection.fileno(), one._pidfd, one._progress)}
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
+        if entry.name in aside:
+            continue
         try:
             found.add(f"{entry.name}:{entry.readlink()}")
         except OSError:
