@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import trio
-from hostile_kit import _SERVED, ANN, MIB, PROGRAMS, Rig, a_world, isolation_of, open_hostile_rig, request
+from hostile_kit import _SERVED, ANN, MIB, PROGRAMS, Rig, a_world, is_warm, isolation_of, open_hostile_rig, request
 
 from preview.errors import PreviewError
 from preview.lifecycle import State
 from preview.runtime import proctree
+from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, FilesChange, LaunchRequest
 
@@ -138,7 +139,17 @@ async def launched(rig: Rig, name: str, files: dict[str, str]) -> ActivePreview 
     return preview if preview.record.state is State.RUNNING else None
 
 
-async def every_step(rig: Rig, family: str) -> None:
+async def template_is_there(rig: Rig, *, or_not: bool) -> None:
+    """Wait for it: what is launched from here on is forked. One that lies may never come so far."""
+    runtime = rig.service.previews._house.runtime
+    assert isinstance(runtime, WarmRuntime)
+    with trio.move_on_after(5 if or_not else 30) as scope:
+        while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody
+            await trio.sleep(0.01)
+    assert or_not or not scope.cancelled_caught
+
+
+async def every_step(rig: Rig, family: str, *, is_forked: bool) -> None:
     """Attack at a launch, when it serves, at a restart and at a reload; each may cost the attacker its own start."""
     previews = rig.service.previews
     armed = {"armed": family}
@@ -146,6 +157,7 @@ async def every_step(rig: Rig, family: str) -> None:
         preview = await launched(rig, name, files)
         if preview is None:
             continue
+        assert is_warm(preview) or not is_forked, preview.last_lines(20)
         told = await request(preview, "forge_the_protocol", {"families": [family], "again": True})
         assert told["done"], told
         strangers = counted(preview.id) - set(proctree.descendants(os.getpid()))
@@ -191,7 +203,9 @@ async def test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speake
             others = [os.getpid(), os.getppid(), world["victim"], world["bystander"], neighbour.record.pid]
             strangers = Strangers.of(*others)
             with strangers.spared(monkeypatch):
-                await every_step(rig, family)
+                if way != "cold":
+                    await template_is_there(rig, or_not=is_template)
+                await every_step(rig, family, is_forked=way == "warm")
             assert (await request(neighbour)) is not None
             assert neighbour.record.state is State.RUNNING
             if family == "name":
