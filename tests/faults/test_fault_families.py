@@ -1,4 +1,4 @@
-"""Faults that take a service of their own each: templates killed, the database gone, a clock set.
+"""Faults that take a service of their own each: templates killed, the database gone, a clock set, a cache shared.
 
 Short by default; ``PREVIEW_TEST_OUTAGE_S`` and ``PREVIEW_TEST_STORM_S`` have the first two last longer.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import fault_machine as machine
 import pytest
 import trio
-from fault_client import Answer, Client
+from fault_client import Answer, Client, Unanswered
 from fault_kinds_service import under_load
 from fault_kinds_shortage import use
 from fault_postgres import Postgres
@@ -180,3 +181,57 @@ async def test_a_preview_lives_its_time_whatever_is_done_to_the_wall_clock(
             world.service.set_clock(0)
         assert row["status"] == "stopped", row
         assert life_s <= took_s
+
+
+def is_building(cache: Path) -> bool:
+    """Whether an environment is being built. With a jail the folder itself is beside uv's cache."""
+    return any(name.startswith((".building-", ".scratch-")) for _, names, _ in os.walk(cache) for name in names)
+
+
+async def test_two_services_on_one_cache_build_an_environment_once_although_one_is_killed_in_the_middle(
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "cache"
+    base = 40 * random.SystemRandom().randrange(250, 499)
+    # Else the push builds it.
+    variables = {"PREVIEW_BUILD_ON_PUSH": "false"}
+    names = enumerate(("one", "two"))
+    services = [Service(tmp_path / name, cache, base + 20 * n, variables, ports=20) for n, name in names]
+    clients = [Client(service) for service in services]
+    answers: dict[int, Answer] = {}
+    try:
+        for service in services:
+            await service.start()
+        ids = [
+            (await client.ask("POST", "/api/v1/generations", {"project_id": "p", "files": FILES})).body["id"]
+            for client in clients
+        ]
+
+        async def launch(number: int) -> None:
+            path = f"/api/v1/generations/{ids[number]}/preview/launch"
+            with suppress(Unanswered):
+                answers[number] = await clients[number].ask("POST", path, {}, {"Prefer": "wait=25"})
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(launch, 0)
+                while not is_building(cache):  # noqa: ASYNC110  a process makes it
+                    await trio.sleep(0.005)
+                nursery.start_soon(launch, 1)
+                await trio.sleep(0.1)
+                await services[0].kill()
+            assert answers[1].status == 201, answers
+            await services[0].start()
+            await launch(0)
+            assert answers[0].status == 201, answers
+        assert len(list(cache.glob("environments/*/preview.json"))) == 1
+        for service in services:
+            assert await service.end() == 0, service.last_words()
+        assert log_faults(services[1].log) == []
+        assert [machine.works_in(service.data) for service in services] == [[], []]
+    finally:
+        for service in services:
+            service.kill_now()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
+            for client in clients:
+                await client.aclose()
