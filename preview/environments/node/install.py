@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import trio
 
 from preview.environments.environment import Report
+from preview.environments.explain import with_refused
 from preview.environments.jail import Cage
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
@@ -206,7 +207,7 @@ def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn
     errors = [line for line in result.lines if line.startswith("npm error") and not _NOISE.search(line)]
     for line in errors[:_TOLD_LINES]:
         report(line, logging.ERROR)
-    explanation = explain_npm(list(result.lines), recipe.manifest)
+    explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
     raise EnvironmentFailed(
         explanation.message,
         reason=explanation.reason,
@@ -228,7 +229,7 @@ async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, .
             report(f"{name}@{wanted} cannot be built here: its newest version takes its place", logging.WARNING)
             continue
         failed.append(name)
-        explanation = explain_npm(list(result.lines), recipe.manifest)
+        explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
         report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
     return tuple(failed)
 
