@@ -94,6 +94,7 @@ class EnvironmentCache:
                 elapsed_s=trio.current_time() - started,
                 how=how,
                 language=f"Python {recipe.interpreter.version}",
+                is_own=not recipe.required.is_from_index,
             )
 
     async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[Recipe, How]:
