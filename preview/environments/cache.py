@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,9 +21,12 @@ from preview.environments.held import HeldEnvironments
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.memory import RequestMemory, is_shareable
+from preview.environments.naming import check_names
 from preview.environments.recipe import Asked
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
+from preview.environments.uv import program_environment
+from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
 
@@ -207,9 +211,18 @@ class EnvironmentCache:
         )
 
     async def _read(self, request: EnvironmentRequest, report: Report) -> Asked:
-        asked = await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
+        asked = await trio.to_thread.run_sync(self._read_checked, request, limiter=self._threads)
         for note in asked.required.notes:
             report(note, logging.WARNING)
+        return asked
+
+    def _read_checked(self, request: EnvironmentRequest) -> Asked:
+        """As the memory's; nothing in there is looked up where it does not come from."""
+        asked = self._memory.read(request)
+        required = asked.required
+        if required.indexes or required.unfollowed:
+            hosts = () if self._jail is None else self._jail.hosts
+            check_names(required.indexes, required.unfollowed, read_allowed(program_environment(os.environ), hosts))
         return asked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,10 +14,12 @@ from preview.environments.environment import Environment, EnvironmentRequest, Re
 from preview.environments.held import HeldEnvironments
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
+from preview.environments.naming import check_names
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.modules import RECORD, modules_variables
 from preview.environments.node.recipe import NodeRecipe, make_node_recipe
-from preview.environments.node.toolchain import NodeToolchain, find_node
+from preview.environments.node.toolchain import NodeToolchain, find_node, npm_environment
+from preview.environments.way_out import read_allowed
 from preview.settings import Settings
 
 __all__ = ["NodeEnvironmentCache"]
@@ -83,10 +86,15 @@ class NodeEnvironmentCache:
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
         if self._toolchain is None:
             self._toolchain = await find_node()
-        make = partial(make_node_recipe, runs_code=self._settings.build_code == "allow")
-        return await trio.to_thread.run_sync(
-            make, request.project / request.folder, self._toolchain, request.extra, limiter=self._threads
-        )
+        return await trio.to_thread.run_sync(self._make_recipe, request, self._toolchain, limiter=self._threads)
+
+    def _make_recipe(self, request: EnvironmentRequest, toolchain: NodeToolchain) -> NodeRecipe:
+        runs_code = self._settings.build_code == "allow"
+        recipe = make_node_recipe(request.project / request.folder, toolchain, request.extra, runs_code=runs_code)
+        if recipe.manifest.registries.named:
+            hosts = () if self._jail is None else self._jail.hosts
+            check_names(recipe.manifest.registries.named, (), read_allowed(npm_environment(os.environ), hosts))
+        return recipe
 
     def _is_usable(self, key: str) -> bool:
         directory = self._layout.directory(key)

@@ -133,7 +133,7 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
             report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
             way = replace(way, exact=False)
             continue
-        step = _second_way(way, result)
+        step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock)
         if step is None:
             _fail(result, recipe, report)
         sentence, way = step
@@ -154,7 +154,7 @@ async def _tell_left_out(npm: Npm, report: Report) -> None:
         )
 
 
-def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
+def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[str, _Way] | None:
     text = "\n".join(result.lines)
     if way.exact and _UNSYNCED.search(text):
         return "the lock file does not fit package.json: npm install chooses what it leaves open", replace(
@@ -170,7 +170,7 @@ def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
         return f"{name} could not be built: installing first, then building package by package", replace(
             way, scripts=False
         )
-    if way.lock and _STALE_LOCK.search(text):
+    if way.lock and not keeps_lock and _STALE_LOCK.search(text):
         return "the lock file names what cannot be had: trying again without it", replace(way, lock=False, exact=False)
     return None
 

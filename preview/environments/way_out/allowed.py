@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,12 +47,14 @@ class AllowedHosts:
         others: Further hosts and ports: on public addresses, or on one that stands here itself.
         any_public: Each host is allowed, on a public address, on the ports of HTTP.
         proxies: The operator's own proxies by scheme (``http``, ``https``), and ``no``: hosts reached without.
+        urls: Addresses of the operator's own indexes.
     """
 
     indexes: frozenset[tuple[str, int]]
     others: frozenset[tuple[str, int]]
     any_public: bool
     proxies: Mapping[str, str]
+    urls: frozenset[str] = frozenset()
 
     def allows(self, host: str, port: int) -> bool:
         """Whether a build may ask for this host, a name in lower case or an address."""
@@ -87,11 +89,13 @@ def read_allowed(environment: Mapping[str, str], added: Sequence[str]) -> Allowe
     named = [value for name, value in environment.items() if _VARIABLES.match(name) and _NO_INDEX.search(name) is None]
     written = [text for path in settings_files(environment) for text in _values(path, environment)]
     hosts = [(host, int(port)) for host, _, port in (one.rpartition(":") for one in added if one != _ANY)]
+    urls = frozenset(match[1] for text in (*named, *written) for match in _URL.finditer(text))
     return AllowedHosts(
-        indexes=frozenset(_hosts([*named, *written])),
+        indexes=frozenset(there for url in urls if (there := host_of(url)) is not None),
         others=frozenset([*DEFAULT_HOSTS, *hosts]),
         any_public=_ANY in added,
         proxies=_proxies(environment),
+        urls=urls,
     )
 
 
@@ -105,13 +109,6 @@ def host_of(url: str) -> tuple[str, int] | None:
     host = (parts.hostname or "").rstrip(".")
     address = parse_address(host)
     return (str(address) if address is not None else host, port) if host else None
-
-
-def _hosts(texts: Iterable[str]) -> Iterator[tuple[str, int]]:
-    for text in texts:
-        for match in _URL.finditer(text):
-            if (found := host_of(match[1])) is not None:
-                yield found
 
 
 def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
