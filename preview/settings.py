@@ -23,6 +23,7 @@ from preview.settings_errors import problem_of
 from preview.settings_fields import (
     Bytes,
     Count,
+    Destinations,
     HostName,
     Hosts,
     LevelWord,
@@ -215,6 +216,7 @@ class Settings(BaseSettings):
     build_queue: Count = 32
     build_code: Literal["allow", "deny"] = "allow"
     build_memory_mb: Count = 4096
+    build_hosts: Destinations = ()
     uv_offline: bool = False
 
     # The processes that read projects' files

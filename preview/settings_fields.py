@@ -16,6 +16,7 @@ __all__ = [
     "LEAST_LOOPBACK_PORT",
     "Bytes",
     "Count",
+    "Destinations",
     "HostName",
     "Hosts",
     "LevelWord",
@@ -36,6 +37,12 @@ Count = Annotated[int, Field(gt=0)]
 _HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\*")
 _CALL = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?|\*")
+
+_DESTINATION = re.compile(
+    r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<host>[a-z0-9_.-]*[a-z0-9]\.?))(?::(?P<port>\d{1,5}))?|\*"
+)
+_HTTPS_PORT = 443
+_LAST_PORT = 65535
 
 
 def _host(text: str) -> str:
@@ -79,6 +86,28 @@ def _system_call(text: str) -> str:
     return text
 
 
+def _destination(text: str) -> str:
+    """``HOST:PORT`` with a name or an address, the port of HTTPS where there is none; or ``*``."""
+    match = _DESTINATION.fullmatch(text.lower())
+    if match is None or not 0 < int(match["port"] or _HTTPS_PORT) <= _LAST_PORT:
+        raise ValueError(
+            f"{quoted(text)} is no host; write HOST, HOST:PORT or ADDRESS:PORT, or '*' for any public host"
+        )
+    if match[0] == "*":
+        return text
+    host = (match["address"] or match["host"]).rstrip(".")
+    if match["address"] or host.replace(".", "").isdigit():
+        host = _address(host, text)
+    return f"{host}:{int(match['port'] or _HTTPS_PORT)}"
+
+
+def _address(host: str, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} is no address; write 10.0.0.7:443 or [fd00::7]:443") from error
+
+
 def _list_of(one: Callable[[str], str]) -> BeforeValidator:
     """Values separated by commas, each checked by ``one``."""
 
@@ -111,3 +140,4 @@ Ports = Annotated[
 ]
 SystemCalls = Annotated[tuple[str, ...], NoDecode, _list_of(_system_call)]
 Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]
+Destinations = Annotated[tuple[str, ...], NoDecode, _list_of(_destination)]

@@ -27,8 +27,11 @@ _TEMPLATE = "preview_template"
 _COUNTER = itertools.count(1)
 
 # A template takes a core for half a second: services of tests make them where a test is of them.
-_NO_TEMPLATES = "PREVIEW_WARM_TEMPLATES"
-os.environ[_NO_TEMPLATES] = "0"
+_OURS = {"PREVIEW_WARM_TEMPLATES": "0"}
+# A service that is root starts nothing without a sandbox; what the tests launch is their own.
+if os.geteuid() == 0 and shutil.which("bwrap") is None:
+    _OURS["PREVIEW_ISOLATION"] = "trusted"
+os.environ.update(_OURS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,7 +65,7 @@ def pytest_collection_finish() -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer has set must not decide whether a test passes."""
     for name in [name for name in os.environ if name.startswith("PREVIEW_") and not name.startswith("PREVIEW_TEST_")]:
-        if name != _NO_TEMPLATES:
+        if name not in _OURS:
             monkeypatch.delenv(name)
 
 

@@ -151,3 +151,40 @@ def test_every_event_about_previews_is_documented_with_its_fields() -> None:
         named = re.fullmatch(r"as `(\w+ \w+)`", cell)
         described[name] = described[named[1]] if named else tuple(re.findall(r"`(\w+)`", cell))
     assert described == dict(EVENTS)
+
+
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+TESTS = ROOT / "tests"
+
+
+def test_every_test_file_that_the_security_page_names_exists() -> None:
+    # A name alone, or a path below ``tests``; ``*`` stands for many.
+    named = set(re.findall(r"`(?:tests/)?((?:\w+/)*test_[\w*]+\.py)`", SECURITY))
+    assert len(named) > 40
+    assert [one for one in sorted(named) if not list(TESTS.rglob(one))] == []
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", SECURITY))
+    code = "".join(path.read_text() for path in TESTS.rglob("test_*.py"))
+    assert len(named) > 10
+    assert [one for one in sorted(named) if f"def {one}(" not in code] == []
+
+
+def test_the_abbreviated_names_of_the_security_page_are_test_files() -> None:
+    short = {"H": "http/test_http_", "P": "proxy/test_proxy_", "A": "auth/test_auth_"}
+    section = SECURITY.partition("## The service's own edge")[2].partition("\n## ")[0]
+    named = re.findall(r"`([HPA])([a-z]\w+)`", section)
+    assert len(named) > 10
+    assert [name for kind, name in named if not list(TESTS.glob(f"{short[kind]}{name}*.py"))] == []
+
+
+def test_each_claim_names_an_attacker_a_mechanism_and_a_test() -> None:
+    section = SECURITY.partition("## What holds, and against whom")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    for attacker, claim, mechanism, tests, *_ in rows:
+        assert attacker
+        assert claim
+        assert mechanism
+        assert re.search(r"`\w+/test_\w+\.py`", tests), claim

@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
+from preview.capabilities import give_up_capabilities
 from preview.cli.exits import ExitCode, exit_code_of
 from preview.errors import PreviewError
 from preview.visible import visible
@@ -151,6 +152,9 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """The console script. Never returns: ends the process with the command's exit code."""
     try:
+        # Those that run strangers' code. Others may need what they are given: `doctor --fix` installs packages.
+        if sys.argv[1:2] in (["serve"], ["run"]):
+            give_up_capabilities()
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except OSError as error:

@@ -11,6 +11,7 @@ import trio
 from preview.cli.client import LOCAL_USER
 from preview.cli.exits import CommandFailed, ExitCode
 from preview.cli.hosting import Host, open_host
+from preview.cli.installing import find_missing
 from preview.cli.one_run import Run
 from preview.cli.rerun import Rerun
 from preview.cli.signals import hurried_by_signals
@@ -19,6 +20,7 @@ from preview.cli.terminal import say
 from preview.cli.watching import FolderWatch
 from preview.detection import Overrides
 from preview.generations import FolderGenerations
+from preview.isolation import Isolation
 from preview.lifecycle import State
 from preview.settings import Settings
 from preview.worker import InProcess
@@ -61,7 +63,7 @@ async def run_folder(
             open_host(settings, bind=bind, generations=source, reader=InProcess()) as host,
             trio.open_nursery() as nursery,
         ):
-            _tell_root(host)
+            _tell_unsandboxed(host)
             run = Run(host, folder, generation_id, story, overrides)
             if is_watched:
                 watch = FolderWatch(folder)
@@ -76,13 +78,14 @@ async def run_folder(
     return ExitCode.INTERRUPTED
 
 
-def _tell_root(host: Host) -> None:
-    """Ahead of all that it says: without a sandbox a service that is root gives the project root's rights."""
+def _tell_unsandboxed(host: Host) -> None:
+    """Ahead of all that it says: without a sandbox the project has all rights of whoever runs it."""
     sandbox = next((rung for rung in host.service.rungs if rung.name == "sandbox"), None)
-    if os.geteuid() == 0 and sandbox is not None and not sandbox.holds:
-        say(
-            f"preview: this project runs with all rights of root: no sandbox, {sandbox.found} (to do: {sandbox.advice})"
-        )
+    if sandbox is None or sandbox.holds or host.service.settings.isolation is Isolation.PLAIN:
+        return
+    who = "root" if os.geteuid() == 0 else "your user"
+    advice = "`preview doctor --fix` installs what is missing" if find_missing() else f"to do: {sandbox.advice}"
+    say(f"preview: this project runs with all rights of {who}: no sandbox, {sandbox.found} ({advice})")
 
 
 def _id_for(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,14 +19,16 @@ from preview.environments.install import Installation, fail
 from preview.environments.interpreter import Interpreter
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.locations import check_locations
 from preview.environments.output import KeptReport
 from preview.environments.refusals import PYTHON, is_final
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
 from preview.environments.trial import objection_to_packages
 from preview.environments.unfinished import make_folder, open_scratch, open_unfinished
-from preview.environments.uv import run_uv
+from preview.environments.uv import program_environment, run_uv
 from preview.environments.uv_cages import UvCages, make_uv_cages
+from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed
 
 __all__ = ["Recipe", "build_environment", "learn"]
@@ -85,6 +88,9 @@ async def build_environment(
 
     Cancellation: the installer is killed and nothing is left.
     """
+    if jail is not None and not offline:
+        allowed = await trio.to_thread.run_sync(read_allowed, program_environment(os.environ), jail.hosts)
+        check_locations(recipe.required, allowed)
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(make_folder, temporary)
         async with _open_cages(jail, recipe, layout, temporary) as cages:

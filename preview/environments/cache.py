@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,8 +22,11 @@ from preview.environments.held import HeldEnvironments
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
 from preview.environments.memory import RequestMemory, is_shareable
+from preview.environments.naming import check_names
 from preview.environments.requirements import RequirementSet
 from preview.environments.skeleton import Skeletons
+from preview.environments.uv import program_environment
+from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
 
@@ -94,6 +98,7 @@ class EnvironmentCache:
                 elapsed_s=trio.current_time() - started,
                 how=how,
                 language=f"Python {recipe.interpreter.version}",
+                is_own=not recipe.required.is_from_index,
             )
 
     async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[Recipe, How]:
@@ -207,6 +212,7 @@ class EnvironmentCache:
 
     async def _read(self, request: EnvironmentRequest, report: Report) -> Asked:
         asked = await self._asked(request)
+        await trio.to_thread.run_sync(self._check_sources, asked.required, limiter=self._threads)
         for note in asked.required.notes:
             report(note, logging.WARNING)
         return asked
@@ -215,6 +221,12 @@ class EnvironmentCache:
         if request.asked is not None:
             return request.asked
         return await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
+
+    def _check_sources(self, required: RequirementSet) -> None:
+        """See that nothing is looked up where it does not come from. Reads files of the service's user."""
+        if required.indexes or required.unfollowed:
+            hosts = () if self._jail is None else self._jail.hosts
+            check_names(required.indexes, required.unfollowed, read_allowed(program_environment(os.environ), hosts))
 
 
 def _ignore(_line: str, _severity: int) -> None:

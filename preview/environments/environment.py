@@ -53,6 +53,8 @@ class Environment:
         elapsed_s: Seconds from asking to having.
         how: ``built`` now, ``cached`` from before, or ``reused``: this process holds it already.
         language: ``Python 3.12.1``, say.
+        is_own: Whether a package of it comes from the project, an address or a repository: what imports these packages
+            is shared with nobody but this project.
     """
 
     directory: Path
@@ -62,6 +64,7 @@ class Environment:
     elapsed_s: float
     how: How
     language: str = ""
+    is_own: bool = False
 
     @property
     def said(self) -> str:

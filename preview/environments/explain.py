@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.utils import canonicalize_name
 
 from preview.environments.requirements import ProjectRequirement, RequirementSet
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "with_refused"]
 
 _NETWORK = re.compile(
     r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
@@ -38,7 +38,7 @@ class Explanation:
     Attributes:
         message: One sentence for a person.
         reason: ``not_found``, ``no_version``, ``conflict``, ``build``, ``hash``, ``download``, ``network``, ``disk``,
-            ``offline``, ``denied`` or ``other``.
+            ``offline``, ``denied``, ``host`` (one that builds may not reach) or ``other``.
         requirement: The line at fault as the project writes it, or the package's name; None when not known.
         origin: Where the line stands, likewise.
         package: The package's normalised name, likewise.
@@ -119,7 +119,14 @@ _CASES = (
 )
 
 
-def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, runs_code: bool = True) -> Explanation:
+def explain(
+    lines: Sequence[str],
+    required: RequirementSet,
+    *,
+    offline: bool,
+    runs_code: bool = True,
+    refused: Sequence[str] = (),
+) -> Explanation:
     """Read a failure off the installer's output.
 
     Args:
@@ -127,7 +134,24 @@ def explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, ru
         required: What was to be installed.
         offline: Whether the network was left out on purpose.
         runs_code: Whether code of packages was allowed to run.
+        refused: One sentence for each host that was asked for and may not be reached.
     """
+    why = _explain(lines, required, offline=offline, runs_code=runs_code)
+    return with_refused(why, refused)
+
+
+def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
+    """Say it, where a host that may not be reached is why, or may be."""
+    if not refused or why.reason not in {"network", "download", "build", "other"}:
+        return why
+    sentence = f"{refused[0]}; the service's operator can add it to PREVIEW_BUILD_HOSTS"
+    if why.reason == "build":
+        return replace(why, message=f"{why.message}. It asked for the network: {sentence}")
+    what = f"{why.requirement} ({why.origin}): " if why.requirement and why.origin else ""
+    return replace(why, message=f"{what}{sentence}", reason="host")
+
+
+def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, runs_code: bool) -> Explanation:
     # No name is so long; the patterns below take the square of a word's length.
     text = _ENDLESS.sub("…", "\n".join(lines))
     if _DISK.search(text):

@@ -31,7 +31,7 @@ async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = N
     """The jail of this service's installers; None where it does not come up, which is told in the log.
 
     Args:
-        settings: ``cache_dir``, and ``build_memory_mb`` for each build.
+        settings: ``cache_dir``; ``build_memory_mb`` and ``build_hosts`` for each build.
         etc: The folder that ``write_etc`` has filled.
         groups: Limit each build, where this machine has control groups.
 
@@ -48,7 +48,7 @@ async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = N
         with trio.move_on_after(_TIMEOUT_S):
             tried = await run_program(["/bin/true"], environment={}, directory=Path("/"), cage=cage)
             if tried.code == 0:
-                return replace(jail, groups=groups, memory_mb=settings.build_memory_mb)
+                return replace(jail, groups=groups, memory_mb=settings.build_memory_mb, hosts=settings.build_hosts)
             why = " ".join(tried.tail(1)) or f"exit status {tried.code}"
     except (OSError, RuntimeError, PreviewError) as error:  # RuntimeError: the user has no home folder
         why = str(error)

@@ -85,6 +85,7 @@ class Installation:
         self._resolves = False
         self._has_setuptools = False
         self._loosening = Loosening()
+        self._refused: set[str] = set()
         self.decisions: list[str] = []
         self._required, sentences = with_floors(required, interpreter.version)
         for sentence in sentences:
@@ -161,10 +162,13 @@ class Installation:
                 return
             output = Output(self._report)
             result = await self._attempt(arguments, output)
+            self._tell_refused(result)
             if result.code == 0:
                 return
             may_build = self._runs_code and not self._is_trial
-            why = explain(result.lines, self._required, offline=self._offline, runs_code=may_build)
+            why = explain(
+                result.lines, self._required, offline=self._offline, runs_code=may_build, refused=result.refused
+            )
             if self._is_trial:
                 fail(result, why)
             step = self._next(why, result, last=steps >= _MAX_STEPS)
@@ -173,6 +177,12 @@ class Installation:
                 fail(result, why)
             self._required = step.required
             self._decide(step.sentence)
+
+    def _tell_refused(self, result: ProgramResult) -> None:
+        for sentence in result.refused:
+            if sentence not in self._refused:
+                self._refused.add(sentence)
+                self._report(f"{sentence} (PREVIEW_BUILD_HOSTS)", logging.WARNING)
 
     def _next(self, why: Explanation, result: ProgramResult, *, last: bool) -> Loosened | None:
         if last or trio.current_time() > self._until:
@@ -251,7 +261,7 @@ class Installation:
 
     def _is_cut_off(self, result: ProgramResult) -> bool:
         """Whether it failed for the network, which is told."""
-        if explain(result.lines, self._required, offline=False).reason != "network":
+        if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
             return False
         sentence = "the package index cannot be reached: trying with what is in the package cache"
         self._report(sentence, logging.WARNING)

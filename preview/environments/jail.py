@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from preview.environments.sweep import sweep
+from preview.environments.way_out import PORT, WayOut, way_out_variables
 from preview.errors import EnvironmentFailed
 from preview.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.groups import enter
-from preview.runtime.sandbox import Sandbox, View, compile_filter, sandbox_command
+from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command
 
 __all__ = ["Cage", "Jail"]
 
@@ -29,6 +30,7 @@ _TEMP_BYTES: Final = 256 * 1024 * 1024
 _MIB: Final = 1024 * 1024
 # Compilers on a large machine run one for each core.
 _PROCESSES: Final = 1024
+_PROXIES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy", "noproxy", "proxy"})
 _HOME, _TEMP = "home", "tmp"
 
 
@@ -45,6 +47,7 @@ class Jail:
             go from one mount to another; None where they cannot be renamed from there to their place.
         groups: Limit each build, where this machine has control groups.
         memory_mb: MiB that one build may use, with all that it starts.
+        hosts: Hosts that builds may reach besides the indexes (``Settings.build_hosts``).
     """
 
     etc: Path
@@ -54,6 +57,7 @@ class Jail:
     workshop: Path | None
     groups: CgroupTree | None = None
     memory_mb: int = 4096
+    hosts: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def open_group(self, key: str) -> AsyncIterator[Cgroup | None]:
@@ -131,31 +135,43 @@ class Cage:
 
     @contextmanager
     def enter(
-        self, argv: Sequence[str], environment: Mapping[str, str], directory: Path
+        self, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None = None
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         """The command line that runs a program in here, and the descriptors that it wants to inherit.
+
+        Args:
+            argv: Absolute path and arguments.
+            environment: Variables.
+            directory: Working folder.
+            way_out: Leads to package indexes; None: the program has a network without any way out.
 
         Raises:
             LaunchFailed: bubblewrap is missing.
             OSError: No descriptor is left.
         """
+        readable = (*self.readable, *(bridge_needs() if way_out is not None else ()))
         view = View(
-            readable=[path for path in self.readable if path.exists()],
+            readable=[path for path in readable if path.exists()],
             writable=(*self.writable, self.folder, self.scratch),
             etc=self.jail.etc,
-            network=Network.HOST,
+            network=Network.NONE,
             temp_bytes=_TEMP_BYTES,
             placed={where: what for where, what in self.placed.items() if what.exists()},
             covered=self.covered,
         )
         # Folders of the service's user that are named by variables are not here.
-        variables = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
+        variables = {name: value for name, value in environment.items() if not _is_withheld(name)}
         variables |= {"HOME": str(self.home), "TMPDIR": str(self.scratch / _TEMP), **self.variables}
+        inherited: tuple[int, ...] = ()
+        if way_out is not None:
+            inherited = (way_out.handed_out.fileno(),)
+            argv = [*handout_prefix(inherited[0], [PORT]), *argv]
+            variables |= way_out_variables()
         sandbox = Sandbox(
             view, None, directory, variables, compile_filter(lasts=True), own_session=False, writes_proc=False
         )
         with sandbox_command(sandbox, argv) as (command, descriptors):
-            yield [*enter(self.group), *command], descriptors
+            yield [*enter(self.group), *command], (*descriptors, *inherited)
 
     def check_memory(self) -> None:
         """For a program that failed: whether it was because the build's memory is used up.
@@ -174,3 +190,10 @@ class Cage:
         """Make the environment's folder safe to work on from outside; blocks on the disk."""
         if self.foreign:
             sweep(self.folder, self.kept)
+
+
+def _is_withheld(name: str) -> bool:
+    """Folders of the service's user are not here, and the operator's proxies cannot be reached, nor are their passwords
+    a build's business.
+    """  # noqa: D205  one sentence
+    return name.startswith("XDG_") or name.lower().removeprefix("npm_config_").replace("-", "_") in _PROXIES

@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["named_paths", "own_settings", "system_settings"]
+__all__ = ["named_paths", "own_settings", "settings_files", "system_settings"]
 
 # Below the home folder; each is looked for there by its program.
 _OWN: Final = (".config/pip", ".config/uv", ".netrc", ".npmrc", ".pip")
 _SYSTEM: Final = (Path("/etc/npmrc"), Path("/etc/pip.conf"), Path("/etc/uv"))
+_SYSTEM_FILES: Final = tuple(
+    map(Path, ("/etc/uv/uv.toml", "/etc/npmrc", "/etc/xdg/uv/uv.toml", "/usr/etc/npmrc", "/usr/local/etc/npmrc"))
+)
+_NAMED_SETTINGS: Final = frozenset({"uv_config_file", "npm_config_userconfig", "npm_config_globalconfig"})
 # Lists of folders that programs look through, not of packages.
 _NOT_PACKAGES: Final = frozenset({"HOME", "PATH", "TMPDIR", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR"})
 _NOT_PACKAGES_PREFIXES: Final = ("XDG_", "UV_TOOL_", "UV_PYTHON_BIN", "UV_INSTALL")
@@ -34,6 +38,17 @@ def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]
 def system_settings() -> tuple[Path, ...]:
     """The machine's."""
     return _SYSTEM
+
+
+def settings_files(environment: Mapping[str, str]) -> list[Path]:
+    """The files in which uv and npm look for their indexes, whether they are there or not.
+
+    A project's own are not among them.
+    """
+    own = own_settings(environment, Path("/"))
+    found = [path / "uv.toml" if path.name == "uv" else path for path in own.values() if path.name in {"uv", ".npmrc"}]
+    named = [environment[name] for name in environment if name.lower() in _NAMED_SETTINGS]
+    return [*found, *_SYSTEM_FILES, *map(Path, named)]
 
 
 def named_paths(environment: Mapping[str, str]) -> list[Path]:

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ import trio
 
 from preview.descriptors import wait_readable, waited_on
 from preview.environments.jail import Cage
+from preview.environments.way_out import WayOut, open_way_out, read_allowed
 
 __all__ = ["ProgramResult", "run_program"]
 
@@ -38,10 +39,12 @@ class ProgramResult:
     Attributes:
         code: Exit status; negative for a signal.
         lines: The last lines of stdout and stderr, without line ends.
+        refused: One sentence for each host that it asked for and may not reach.
     """
 
     code: int = -1
     lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=_KEPT_LINES))
+    refused: Sequence[str] = ()
 
     def tail(self, count: int = 20) -> list[str]:
         """The last lines, ``count`` at most."""
@@ -55,6 +58,7 @@ async def run_program(
     directory: Path,
     say: Callable[[str], None] | None = None,
     cage: Cage | None = None,
+    reaches_out: bool = False,
 ) -> ProgramResult:
     """Run a program and wait until it has ended and its output is closed.
 
@@ -64,6 +68,7 @@ async def run_program(
         directory: Working folder.
         say: Is told each line of stdout and stderr as it comes, without its line end; empty lines are left out.
         cage: The jail that it runs in; None runs it as any program of the service.
+        reaches_out: In a jail: whether it reaches package indexes; else it has no network at all.
 
     Raises:
         OSError: It cannot be started.
@@ -72,8 +77,41 @@ async def run_program(
 
     Cancellation: the program and its whole session are killed and reaped before this returns.
     """
-    with _entered(cage, argv, environment, directory) as prepared:
-        process, output = _start(prepared)
+    async with _open_way_out(cage, environment, reaches_out=reaches_out) as way_out:
+        with _entered(cage, argv, environment, directory, way_out) as prepared:
+            process, output = _start(prepared)
+        if way_out is not None:
+            # The program's side alone: the service learns by its end that nothing is handed out any more.
+            way_out.handed_out.close()
+        result = await _follow(process, output, say)
+    if way_out is not None:
+        result.refused = tuple(way_out.proxy.refused)
+    if cage is not None:
+        await trio.to_thread.run_sync(cage.sweep)
+        if result.code != 0:
+            cage.check_memory()
+    return result
+
+
+@asynccontextmanager
+async def _open_way_out(
+    cage: Cage | None, environment: Mapping[str, str], *, reaches_out: bool
+) -> AsyncIterator[WayOut | None]:
+    if cage is None or not reaches_out:
+        yield None
+        return
+    allowed = await trio.to_thread.run_sync(read_allowed, environment, cage.jail.hosts)
+    async with open_way_out(allowed) as way_out:
+        yield way_out
+
+
+async def _follow(
+    process: subprocess.Popen[bytes], output: trio.lowlevel.FdStream, say: Callable[[str], None] | None
+) -> ProgramResult:
+    """Read its output, and wait for its end.
+
+    Cancellation: its whole session is killed and reaped before this returns.
+    """
     result = ProgramResult()
     try:
         await _read_lines(output, result, say)
@@ -83,10 +121,6 @@ async def run_program(
             result.code = await _end(process)
             await _reap_others(process.pid)
         await trio.aclose_forcefully(output)
-    if cage is not None:
-        await trio.to_thread.run_sync(cage.sweep)
-        if result.code != 0:
-            cage.check_memory()
     return result
 
 
@@ -100,13 +134,13 @@ class _Prepared:
 
 @contextmanager
 def _entered(
-    cage: Cage | None, argv: Sequence[str], environment: Mapping[str, str], directory: Path
+    cage: Cage | None, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None
 ) -> Iterator[_Prepared]:
     """What is to be started; in a jail, that which makes it."""
     if cage is None:
         yield _Prepared(argv, environment, directory)
         return
-    with cage.enter(argv, environment, directory) as (command, descriptors):
+    with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
         yield _Prepared(command, _OUTSIDE, Path("/"), descriptors)
 
 

@@ -90,6 +90,8 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     left = []
     for one in found:
         name = canonicalize_name(Requirement(one.distribution).name)
+        if name in required.withheld:
+            continue
         if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
             left.append(replace(one, distribution=spare.get(name, one.distribution)))
     return tuple(left)

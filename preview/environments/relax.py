@@ -42,7 +42,7 @@ _INSTEAD: Final = {
     "attr": "attrs",
 }
 # Nothing that another version of a package could mend.
-_HOPELESS: Final = frozenset({"disk", "network", "offline", "download"})
+_HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 _WORDS: Final = {
     "build": "cannot be built here",
     "python": "needs another Python",

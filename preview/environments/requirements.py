@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from preview.errors import EnvironmentFailed
 
-__all__ = ["ProjectRequirement", "RequirementSet", "parse_requirement"]
+__all__ = ["OwnIndex", "ProjectRequirement", "RequirementSet", "Unfollowed", "parse_requirement"]
 
 # Addresses, none of which is a place on the service's own machine, as `git+file:` is.
 _SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+git"})
@@ -50,6 +50,36 @@ class ProjectRequirement:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnIndex:
+    """An index that a project names.
+
+    Attributes:
+        url: As written; may be a path, or nothing (``--no-index``).
+        origin: Where it stands, for messages.
+        setting: How an operator sets the service up with it.
+    """
+
+    url: str
+    origin: str
+    setting: str = "UV_INDEX"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfollowed:
+    """A requirement that names where it comes from, and leads nowhere.
+
+    Attributes:
+        sentence: Why, for messages.
+        origin: Where it stands.
+        text: The requirement, shortened.
+    """
+
+    sentence: str
+    origin: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RequirementSet:
     """All that a project requires.
 
@@ -61,6 +91,9 @@ class RequirementSet:
         requires_python: ``>=3.12`` and the like, or None.
         source: The file they come from, relative to the project, or None when it names no requirements.
         notes: Sentences for the person who launches, for instance what was left out.
+        indexes: That the project names.
+        unfollowed: Requirements that lead nowhere.
+        withheld: Normalised names of the project's own packages that are left out: no index is asked for them.
         company: Requirements, each with a limit that goes with it.
         spare: What groups require that are not installed (``dev``, ``test``): how to write a package that is imported.
     """
@@ -73,6 +106,9 @@ class RequirementSet:
     source: str | None = None
     notes: tuple[str, ...] = ()
     spare: tuple[ProjectRequirement, ...] = ()
+    indexes: tuple[OwnIndex, ...] = ()
+    unfollowed: tuple[Unfollowed, ...] = ()
+    withheld: frozenset[str] = frozenset()
     company: tuple[tuple[ProjectRequirement, ProjectRequirement], ...] = ()
 
     @property
@@ -80,6 +116,14 @@ class RequirementSet:
         """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
         locked = {item.name for item in self.constraints if item.pinned}
         return all(item.pinned or item.name in locked for item in self.requirements)
+
+    @property
+    def is_from_index(self) -> bool:
+        """Whether all of it is to come from the service's own indexes: no path, address or repository.
+
+        What was asked for says so, before any code of a package has run.
+        """
+        return all(item.location is None for item in (*self.requirements, *self.constraints))
 
     def brings(self, server: str) -> bool:
         """Whether the project brings this server itself, by name or by an extra such as ``fastapi[standard]``."""

@@ -74,7 +74,9 @@ async def run_uv(
     """
     argv = [find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
     environment = {**program_environment(os.environ), "PYTHONPATH": str(BUILDER)}
-    return await run_program(argv, environment=environment, directory=directory, say=say, cage=cage)
+    return await run_program(
+        argv, environment=environment, directory=directory, say=say, cage=cage, reaches_out=not offline
+    )
 
 
 def find_uv() -> str:

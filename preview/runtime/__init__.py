@@ -1,6 +1,7 @@
 """One running process tree behind one interface."""
 
 from preview.runtime.cold import ColdStarts
+from preview.runtime.ending import end_tree
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
@@ -22,7 +23,6 @@ from preview.runtime.ladder import Ladder, Rung, open_ladder
 from preview.runtime.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.plain import PlainRuntime
-from preview.runtime.proctree import end_tree
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.view import interpreter_paths
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from preview.runtime import proctree
 from preview.runtime.adopted import Child, Look
 from preview.runtime.interface import ProcessIdentity
+from preview.runtime.verified import VerifiedProcess, as_known
 
 __all__ = ["Membership"]
 
@@ -46,9 +47,9 @@ class Membership:
         self._seen: frozenset[ProcessIdentity] = frozenset()
 
     @property
-    def known(self) -> frozenset[ProcessIdentity]:
+    def known(self) -> frozenset[VerifiedProcess]:
         """Processes below the leader that were seen and are not reaped yet."""
-        return frozenset(one for one in self._seen if not self._is_anothers(one))
+        return frozenset(as_known(one for one in self._seen if not self._is_anothers(one)))
 
     def _is_anothers(self, one: ProcessIdentity) -> bool:
         """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark.
@@ -61,17 +62,18 @@ class Membership:
         preview_id = self._instance.partition("-")[0]
         return marker is not None and marker != self._instance and marker.partition("-")[0] == preview_id
 
-    def look(self, children: Look) -> list[ProcessIdentity]:
+    def look(self, children: Look) -> list[VerifiedProcess]:
         """All processes of the tree that run now, the leader first; what is below it is known from here on.
 
         Args:
             children: Of this process.
         """
         self.reap(children)
-        found = proctree.living([*proctree.descendants(self._leader.pid), *self.orphans(children)])
+        below = proctree.living(proctree.descendants(self._leader.pid))
+        found = [*below, *(one.identity for one in self.orphans(children))]
         known = (one for one in self._seen if proctree.identify(one.pid) == one)
         self._seen = frozenset([*known, *found])
-        return [one for one in dict.fromkeys([self._leader, *found]) if proctree.is_alive(one)]
+        return as_known(one for one in dict.fromkeys([self._leader, *found]) if proctree.is_alive(one))
 
     def reap(self, children: Look) -> None:
         """Take the exit status of those that were seen below the leader, and have been taken in since."""
@@ -79,18 +81,17 @@ class Membership:
             if one != self._leader:
                 proctree.reap(one.pid)
 
-    def orphans(self, children: Look) -> list[int]:
+    def orphans(self, children: Look) -> list[VerifiedProcess]:
         """Processes of the tree that this process has adopted, and all below them; without the leader."""
-        found: list[int] = []
+        found: list[ProcessIdentity] = []
         for child in children.candidates(self._instance):
             pid = child.identity.pid
             if pid == self._leader.pid:
                 continue
             # What was just being forked for the other tree, with no mark yet, has its mark by now.
             if child.marker is not None or (self._is_ours(child) and not self._is_anothers(child.identity)):
-                found.append(pid)
-                found.extend(proctree.descendants(pid))
-        return found
+                found.extend([child.identity, *proctree.living(proctree.descendants(pid))])
+        return as_known(one for one in found if proctree.is_alive(one))
 
     def _is_ours(self, child: Child) -> bool:
         """Of a child without a mark."""

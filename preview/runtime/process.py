@@ -17,8 +17,10 @@ from preview.descriptors import is_want_of_descriptors, patiently, wait_readable
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
+from preview.runtime.ending import end_all
 from preview.runtime.interface import Excess, Exit, ProcessIdentity, ProcessSpec, Usage
 from preview.runtime.membership import Membership
+from preview.runtime.verified import VerifiedProcess
 
 __all__ = ["Leader", "TreeProcess", "open_tree"]
 
@@ -128,10 +130,10 @@ class TreeProcess:
         memory_bytes, cpu_seen = self._ask_each(members)
         return Usage(memory_bytes, self._cpu_percent(cpu_seen), max(0, len(cpu_seen) - self._wrappers))
 
-    def _look(self) -> list[ProcessIdentity]:
+    def _look(self) -> list[VerifiedProcess]:
         return self._tree.look(self._adopted.recent(_MEASURED_AGE_S))
 
-    def _ask_each(self, members: list[ProcessIdentity]) -> tuple[int, dict[tuple[int, float], float]]:
+    def _ask_each(self, members: list[VerifiedProcess]) -> tuple[int, dict[tuple[int, float], float]]:
         """Resident memory of all, and what processor time each has had."""
         memory_bytes = 0
         cpu_seen: dict[tuple[int, float], float] = {}
@@ -196,7 +198,7 @@ class TreeProcess:
             await patiently(self._ask)
             await self.wait()
             with trio.move_on_after(_STRAGGLERS_S):
-                while proctree.living(await self._orphans()):  # noqa: ASYNC110  the kernel has no event for "tree empty"
+                while await self._orphans():  # noqa: ASYNC110  the kernel has no event for "tree empty"
                     await trio.sleep(_STRAGGLERS_POLL_S)
         await self.kill()
         return await self.wait()
@@ -213,17 +215,17 @@ class TreeProcess:
         with self._at_least_its_group():
             if self._popen.poll() is None:
                 self._tree.look(await self._adopted.look())
-            for identity in self._tree.known:
-                proctree.kill(identity)
+            for process in self._tree.known:
+                process.kill()
         self._signal_group(signal.SIGKILL)
         await self.wait()
-        await proctree.end_all(self._orphans, self._tree.known)
+        await end_all(self._orphans, self._tree.known)
         # What died since, of no tree that is known, is reaped by the look itself.
         self._tree.reap(await self._adopted.look())
         self._adopted.leaders.discard(self._identity)
         self._gone = True
 
-    async def _orphans(self) -> list[int]:
+    async def _orphans(self) -> list[VerifiedProcess]:
         return self._tree.orphans(await self._adopted.look())
 
 

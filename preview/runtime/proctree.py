@@ -1,16 +1,14 @@
-"""Who belongs to a preview's process tree, read from ``/proc`` (proc(5)), and ending all of it.
+"""Who belongs to a preview's process tree, read from ``/proc`` (proc(5)). Nothing is ended here, see ``ending``.
 
 What is left of an earlier run is found by the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started
-with; for a live tree see ``membership``. A signal goes through a pidfd whose start time was checked, so that a pid used
-again by the kernel is never hit.
+with; for a live tree see ``membership``.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IWUSR
@@ -22,18 +20,17 @@ from preview.runtime.interface import ProcessIdentity
 from preview.runtime.linux import boot_id
 
 __all__ = [
+    "GONE",
     "MARKER",
     "Stat",
-    "ask_group_to_end",
     "children",
     "descendants",
-    "end_all",
     "identify",
     "is_alive",
     "is_zombie",
-    "kill",
     "living",
     "marked",
+    "namespace_groups",
     "namespace_pids",
     "pipes_written",
     "read_marker",
@@ -45,16 +42,12 @@ __all__ = [
 
 MARKER = "PREVIEW_INSTANCE_ID"
 
-# A killed process is gone within a millisecond or two; the poll backs off to this for those stuck in the kernel.
-_FIRST_POLL_S = 0.001
-_LAST_POLL_S = 0.02
-
 _READ_BYTES = 64 * 1024
 
 # States of a process that waits to be reaped, or is being reaped.
 _ENDED = frozenset("ZX")
 # What reading about a process raises once it has gone (or belongs to somebody else).
-_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def _read(path: str) -> bytes:
@@ -92,7 +85,7 @@ def read_stat(pid: int) -> Stat | None:
     """Look at a process; None when there is none with this pid."""
     try:
         text = _read(f"/proc/{pid}/stat").decode("utf-8", "replace")
-    except _GONE:
+    except GONE:
         return None
     # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name ahead of them may hold spaces.
     end = text.rindex(")")
@@ -116,9 +109,9 @@ def is_alive(identity: ProcessIdentity) -> bool:
 def children(pid: int) -> list[int]:
     """Direct children of a process, of all its threads (``/proc/PID/task/TID/children``)."""
     found: list[int] = []
-    with suppress(*_GONE):
+    with suppress(*GONE):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names, not paths: 3 x faster
-            with suppress(*_GONE):
+            with suppress(*GONE):
                 found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
     return found
 
@@ -170,29 +163,21 @@ def namespace_pids(pid: int) -> list[int]:
     """
     try:
         status = _read(f"/proc/{pid}/status")
-    except _GONE:
+    except GONE:
         return []
     return [int(number) for line in status.splitlines() if line.startswith(b"NSpid:") for number in line.split()[1:]]
 
 
-def ask_group_to_end(pid: int) -> None:
-    """SIGTERM for a process in a namespace of its own, and for its process group where that is of the namespace too.
+def namespace_groups(pid: int) -> list[int]:
+    """What its process group is called in each namespace that it is in, outermost first (``NSpgid`` in proc(5)).
 
-    A template, whose code decides with which group an application begins, could leave it in its own: with that, others
-    would be asked to end. Such a group has no number in the namespace (``NSpgid`` in proc(5)), and no process gets into
-    one that it has no number for (setpgid(2)).
+    0 where it has no name there.
+
+    Raises:
+        OSError: One of ``GONE``.
     """
-    with suppress(*_GONE):
-        numbers = [
-            int(number)
-            for line in _read(f"/proc/{pid}/status").splitlines()
-            if line.startswith(b"NSpgid:")
-            for number in line.split()[1:]
-        ]
-        if len(numbers) > 1 and all(numbers):
-            os.killpg(numbers[0], signal.SIGTERM)
-        else:
-            os.kill(pid, signal.SIGTERM)
+    status = _read(f"/proc/{pid}/status")
+    return [int(number) for line in status.splitlines() if line.startswith(b"NSpgid:") for number in line.split()[1:]]
 
 
 def pipes_written(pid: int) -> frozenset[str]:
@@ -227,23 +212,6 @@ def marked(preview_ids: Iterable[str]) -> list[int]:
     return [pid for pid in pids if (read_marker(pid) or "").partition("-")[0] in wanted]
 
 
-@contextmanager
-def _pidfd(pid: int) -> Iterator[int]:
-    descriptor = os.pidfd_open(pid)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def kill(identity: ProcessIdentity) -> None:
-    """SIGKILL to this very process; nothing if it has ended."""
-    with suppress(ProcessLookupError, PermissionError), _pidfd(identity.pid) as descriptor:
-        # The pidfd names one process; the check after opening it makes sure that it is the one we mean.
-        if is_alive(identity):
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-
-
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended and waits to be reaped."""
     stat = read_stat(pid)
@@ -276,60 +244,3 @@ async def wait_ended(identity: ProcessIdentity) -> None:
             await wait_readable(descriptor)
             return
     await trio.lowlevel.checkpoint()
-
-
-def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
-    """Whether a killed process is gone for good: reaped, by us where it is ours to reap.
-
-    A zombie whose parent is being killed too becomes ours when that parent has gone.
-    """
-    stat = read_stat(identity.pid)
-    if stat is None or stat.identity != identity:
-        return True
-    return stat.has_ended and not reap(identity.pid) and stat.parent not in others
-
-
-async def end_all(find: Callable[[], Awaitable[list[int]]], known: Iterable[ProcessIdentity] = ()) -> int:
-    """Kill whatever ``find`` finds, again and again, until it finds nothing alive; how many were killed.
-
-    Args:
-        find: A fresh look for pids that must go. Looking again catches processes forked between a look and the kill.
-        known: Processes that were sent SIGKILL already, to be waited for and reaped (a zombie shows no marks).
-
-    Cancellation: the ones found so far have been sent SIGKILL. Call it under a bounded shield.
-    """
-    killed = set(known)
-    pending = set(killed)
-    pause_s = _FIRST_POLL_S
-    while True:
-        found = living(await find())
-        for identity in found:
-            kill(identity)
-        killed.update(found)
-        pending.update(found)
-        pids = frozenset(identity.pid for identity in pending)
-        pending = {identity for identity in pending if not _is_settled(identity, pids - {identity.pid})}
-        if not pending:
-            return len(killed)
-        await trio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LAST_POLL_S)
-
-
-async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity]) -> int:
-    """End what an earlier run of the service left: its leaders, if they are still the same processes, and all marked.
-
-    Returns:
-        How many processes were killed.
-
-    Cancellation: as ``end_all``.
-    """
-    wanted = frozenset(preview_ids)
-    known = tuple(leaders)
-
-    async def look() -> list[int]:
-        await trio.lowlevel.checkpoint()
-        heads = [one.pid for one in known if is_alive(one)]
-        below = [pid for head in heads for pid in descendants(head)]
-        return list(dict.fromkeys([*heads, *below, *marked(wanted)]))
-
-    return await end_all(look)

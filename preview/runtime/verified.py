@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from preview.descriptors import is_readable, raise_want
 from preview.runtime import proctree
 from preview.runtime.interface import ProcessIdentity
 
-__all__ = ["NotVerified", "OpenProcess", "VerifiedProcess", "verify"]
+__all__ = ["NotVerified", "OpenProcess", "VerifiedProcess", "as_known", "find_living", "verify"]
 
 _ENDED = "it ended before it was set up"
 
@@ -51,6 +51,27 @@ class VerifiedProcess:
     def pid(self) -> int:
         """Its number here, for as long as it was not reaped."""
         return self.identity.pid
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VerifiedProcess) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def kill(self) -> None:
+        """SIGKILL for this very process; nothing if it has ended.
+
+        Raises:
+            OSError: No descriptor is left.
+        """
+        with suppress(ProcessLookupError, PermissionError):
+            descriptor = os.pidfd_open(self.identity.pid)
+            try:
+                # The pidfd names one process; the check after opening it makes sure that it is the one we mean.
+                if proctree.is_alive(self.identity):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
 
 
 class OpenProcess(VerifiedProcess):
@@ -90,6 +111,26 @@ class OpenProcess(VerifiedProcess):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def find_living(look: Callable[[], Iterable[int]]) -> list[VerifiedProcess]:
+    """Those that run of what is found in an object of the service's own.
+
+    Each is found before its start time is read, and once more after: a number that is used again in between by a
+    process elsewhere is noticed.
+
+    Args:
+        look: Reads the object: a control group that the service made, the children of a process that it started, the
+            marks of a preview that it gave out.
+    """
+    found = proctree.living(look())
+    again = frozenset(look()) if found else frozenset()
+    return [VerifiedProcess(one, _MAKER) for one in found if one.pid in again]
+
+
+def as_known(identities: Iterable[ProcessIdentity]) -> list[VerifiedProcess]:
+    """Processes that the service knows by pid and start time from such an object, from an earlier look."""
+    return [VerifiedProcess(one, _MAKER) for one in identities]
 
 
 def verify(pid: int, find_fault: Callable[[int], str | None]) -> OpenProcess:

@@ -20,7 +20,7 @@ from preview.supervisor.house import House
 from preview.supervisor.known_starts import Start
 from preview.supervisor.planning import hold_environment, is_shareable
 from preview.supervisor.study import Study
-from preview.supervisor.warming import prepare_template
+from preview.supervisor.warming import Whose, prepare_template
 from preview.supervisor.workspace import make_roots, remove_tree
 
 __all__ = ["PushQueue", "run_builder"]
@@ -106,7 +106,8 @@ async def _build(generation: Generation, house: House) -> None:
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
             house.known.note(Start(generation.id, generation.project_id, generation.user_id, environment, study))
-            prepare_template(house.settings, house.runtime, study, environment, project)
+            whose = Whose(generation.user_id, generation.project_id)
+            prepare_template(house.settings, house.runtime, study, environment, project, whose)
             if house.door is not None:
                 house.door.expect()
 

@@ -266,6 +266,15 @@ _RULES: tuple[Rule, ...] = (
 
 # Said of whatever lies behind them: they count where no other rule does.
 _VAGUE_RULES: tuple[Rule, ...] = (
+    # errno(3): ENOSYS, as Python, Node, and strerror(3) write it. A sandbox answers so to calls that its list lacks.
+    _rule(
+        r"\[Errno 38\]|\bENOSYS\b|Function not implemented|function not implemented",
+        _said(
+            "system_call_refused",
+            "It needs a system call that the sandbox does not allow. Do without it, or have the operator name it in "
+            "PREVIEW_SYSCALLS_ALLOWED.",
+        ),
+    ),
     _rule(
         r"ImproperlyConfigured: (?P<said>.{1,300})",
         _said("wrong_setting", "Django's settings are not complete: {said}"),

@@ -15,7 +15,7 @@ from preview.environments import Environment
 from preview.runtime import ProcessSpec
 from preview.settings import Settings
 from preview.supervisor.study import Study
-from preview.supervisor.warming import template_spec, warm_start
+from preview.supervisor.warming import Whose, template_spec, warm_start
 from preview.supervisor.workspace import Workspace, workspace_root
 
 __all__ = ["KnownStarts", "Start", "early_spec", "prepared_spec"]
@@ -43,6 +43,11 @@ class Start:
     environment: Environment
     study: Study
 
+    @property
+    def whose(self) -> Whose:
+        """Whose project it was."""
+        return Whose(self.user_id, self.project_id)
+
 
 class KnownStarts:
     """What the last thousand generations were started in, or made ready for, and the last one of each user.
@@ -68,12 +73,17 @@ class KnownStarts:
                 known.popitem(last=False)
         self.expect(start)
 
-    def find(self, generation_id: str, user_id: str) -> Start | None:
+    def find(self, generation_id: str, whose: Whose) -> Start | None:
         """What this user's next start of the generation is likely to be; None where nothing is known of it.
 
         It never says what another user has started, whatever ids the two have chosen.
+
+        Args:
+            generation_id: Which.
+            whose: Whose project it is of. What has imported another project's own packages is nothing for it.
         """
-        return self._known.get((user_id, generation_id)) or self._of_users.get((user_id,))
+        start = self._known.get((whose.user_id, generation_id)) or self._of_users.get((whose.user_id,))
+        return None if start is None or (start.environment.is_own and start.whose != whose) else start
 
     def expect(self, start: Start) -> None:
         """Another start like this is likely."""
@@ -110,7 +120,7 @@ def early_spec(
         listener: Of its port.
         tell: See ``WarmStart``.
     """
-    warm = warm_start(settings, start.study, start.environment, tell)
+    warm = warm_start(settings, start.study, start.environment, start.whose, tell)
     if warm is None:
         return None
     return replace(
@@ -124,5 +134,5 @@ def early_spec(
 
 def prepared_spec(settings: Settings, start: Start) -> ProcessSpec | None:
     """What ``Runtime.wait_prepared`` takes; None where its kind has no templates."""
-    warm = warm_start(settings, start.study, start.environment, log.debug)
+    warm = warm_start(settings, start.study, start.environment, start.whose, log.debug)
     return None if warm is None else template_spec(settings, start.environment, workspace_root(settings), warm)

@@ -36,6 +36,7 @@ from preview.supervisor.place import Place
 from preview.supervisor.places import Places
 from preview.supervisor.roster import Roster, no_active_preview
 from preview.supervisor.run import run_preview
+from preview.supervisor.warming import Whose
 
 __all__ = ["PreviewManager"]
 
@@ -174,7 +175,7 @@ class PreviewManager(PreviewLookup):
         self._roster.check_free(request.user, generation.id, tier)
         settings = self._settings
         self._check_launch(request.user)
-        place = self._places.claim(generation.id, request.user.id)
+        place = self._places.claim(generation.id, Whose(request.user.id, generation.project_id))
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,

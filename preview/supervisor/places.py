@@ -20,6 +20,7 @@ from preview.supervisor.house import House
 from preview.supervisor.known_starts import Start, prepared_spec
 from preview.supervisor.place import Place
 from preview.supervisor.roster import Roster
+from preview.supervisor.warming import Whose, template_key
 
 __all__ = ["Places"]
 
@@ -44,7 +45,7 @@ class Places:
         self._house = house
         self._roster = roster
         self._run = run
-        # Those made ahead, by the key of the environment; the least recently used first.
+        # Those made ahead, by the key of the template; the least recently used first.
         self._places: dict[str, Place] = {}
         self._is_closed = False
 
@@ -52,13 +53,13 @@ class Places:
         """Whether this is the id of one that is made ahead."""
         return any(place.id == preview_id for place in self._places.values())
 
-    def claim(self, generation_id: str, user_id: str) -> Place:
-        """A place for this generation's launch, which is to be taken at once; its port listens.
+    def claim(self, generation_id: str, whose: Whose) -> Place:
+        """A place for the launch of a generation of this project, which is to be taken at once; its port listens.
 
         Raises:
             NoPortFree: There is none.
         """
-        return self._made_ahead(generation_id, user_id) or self._new()
+        return self._made_ahead(generation_id, whose) or self._new()
 
     def _new(self) -> Place:
         try:
@@ -77,10 +78,10 @@ class Places:
             settings.preview_host, settings.port_min, settings.port_max, held=self._roster.ports, listens=listens
         )
 
-    def _made_ahead(self, generation_id: str, user_id: str) -> Place | None:
+    def _made_ahead(self, generation_id: str, whose: Whose) -> Place | None:
         """The one for what this generation is likely to start in, listening; None where there is none."""
-        expected = self._house.known.find(generation_id, user_id)
-        place = None if expected is None else self._places.get(expected.environment.key)
+        expected = self._house.known.find(generation_id, whose)
+        place = None if expected is None else self._places.get(template_key(expected.environment, expected.whose))
         if expected is None or place is None or not place.is_ready:
             return None
         if prepared_spec(self._house.settings, expected) is None:
@@ -133,7 +134,7 @@ class Places:
     async def _have(self, start: Start) -> None:
         """Cancellation: there is one, or not."""
         house = self._house
-        key = start.environment.key
+        key = template_key(start.environment, start.whose)
         spec = prepared_spec(house.settings, start)
         if spec is None or not await house.runtime.wait_prepared(spec):
             return

@@ -36,7 +36,7 @@ from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.service_log import log_transition
 from preview.supervisor.serving import UnderWay
 from preview.supervisor.snapshots import Snapshots
-from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan
+from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan, whose
 from preview.supervisor.steps import Stage, run_steps
 from preview.supervisor.study import Study
 from preview.supervisor.turns import Turn
@@ -115,7 +115,7 @@ async def _start(
         began: When the first attempt did.
         anew: Why it was not that; then nothing is begun early.
     """
-    known = house.known.find(preview.record.generation_id, preview.record.user_id)
+    known = house.known.find(preview.record.generation_id, whose(preview))
     async with reserving(preview, house, workspace, known):
         await _write_files(preview, house, workspace)
         async with nullcontext() if anew else open_early(preview, house, workspace, known) as early:

@@ -22,11 +22,11 @@ from preview.supervisor.planning import open_environment
 from preview.supervisor.steps import Stage, run_steps
 from preview.supervisor.study import Study
 from preview.supervisor.variables import child_environment, keep_made_up, tell_variables
-from preview.supervisor.warming import warm_start
+from preview.supervisor.warming import Whose, warm_start
 from preview.supervisor.watch_disk import DiskWatch
 from preview.supervisor.workspace import Workspace
 
-__all__ = ["Holds", "decide", "make_stage", "report_to", "restage", "tell_plan"]
+__all__ = ["Holds", "decide", "make_stage", "report_to", "restage", "tell_plan", "whose"]
 
 # What was told of an environment is told once.
 _TOLD_LINES = 1000
@@ -92,6 +92,11 @@ def report_to(preview: ActivePreview, told: Container[str] = ()) -> Report:
     return report
 
 
+def whose(preview: ActivePreview) -> Whose:
+    """The project that a preview is of."""
+    return Whose(preview.record.user_id, preview.record.project_id)
+
+
 def make_stage(
     preview: ActivePreview, house: House, workspace: Workspace, study: Study, environment: Environment
 ) -> Stage:
@@ -106,7 +111,7 @@ def make_stage(
         variables=child_environment(settings, plan, environment, workspace, preview.record.port or 0),
         network=Network.NONE if preview.holding is None else preview.holding.network,
         disk=DiskWatch(workspace.folders, settings, house.disk_watchers),
-        warm=warm_start(settings, study, environment, preview.log.say),
+        warm=warm_start(settings, study, environment, whose(preview), preview.log.say),
     )
 
 

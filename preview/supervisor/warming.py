@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +21,12 @@ from preview.supervisor.steps import readable_in
 from preview.supervisor.study import Study
 from preview.supervisor.workspace import workspace_root
 
-__all__ = ["prepare_template", "template_spec", "warm_start"]
+__all__ = ["Whose", "prepare_template", "template_key", "template_spec", "warm_start"]
 
 log = structlog.get_logger(__name__)
+
+# 64 bits of a hash, beside those of the environment.
+_OWNER_DIGITS: Final = 16
 
 # What launchers load by themselves, and servers only when they start (``serve_asgi.py``, ``preview_serving.py``).
 _SERVERS: Final = {
@@ -79,8 +85,32 @@ _FRAMEWORKS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The owner's project that is started.
+
+    Attributes:
+        user_id: Who owns it.
+        project_id: Its name among this owner's.
+    """
+
+    user_id: str
+    project_id: str
+
+
+def template_key(environment: Environment, whose: Whose) -> str:
+    """Names the template of an environment: what the template imports has run in each fork of it.
+
+    Packages of an index are shared by all who require them. Others are for this owner's project alone.
+    """
+    if not environment.is_own:
+        return environment.key
+    digest = hashlib.sha256(json.dumps([whose.user_id, whose.project_id]).encode()).hexdigest()
+    return f"{environment.key}-{digest[:_OWNER_DIGITS]}"
+
+
 def warm_start(
-    settings: Settings, study: Study, environment: Environment, tell: Callable[[str], None]
+    settings: Settings, study: Study, environment: Environment, whose: Whose, tell: Callable[[str], None]
 ) -> WarmStart | None:
     """What a project's process may be forked from; None where its kind has no templates.
 
@@ -88,13 +118,14 @@ def warm_start(
         settings: The service's.
         study: Of the project.
         environment: What it runs in.
+        whose: Whose project it is.
         tell: See ``WarmStart``.
     """
     plan, launcher = study.plan, launcher_of(study.plan)
     if not settings.warm_templates or launcher is None:
         return None
     return WarmStart(
-        key=environment.key,
+        key=template_key(environment, whose),
         launcher=launcher,
         modules=(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *study.imports),
         own=study.own,
@@ -104,10 +135,10 @@ def warm_start(
 
 
 def prepare_template(
-    settings: Settings, runtime: Runtime, study: Study, environment: Environment, project: Path
+    settings: Settings, runtime: Runtime, study: Study, environment: Environment, project: Path, whose: Whose
 ) -> None:
     """Have a template made of an environment, before anything is launched in it. Returns at once."""
-    warm = warm_start(settings, study, environment, tell=log.debug)
+    warm = warm_start(settings, study, environment, whose, tell=log.debug)
     if warm is not None:
         runtime.prepare(template_spec(settings, environment, project, warm))
 

@@ -14,6 +14,7 @@ from preview.environments.node.addresses import Outside, inside_project, is_path
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins
 from preview.environments.node.locks.pins import is_name, is_version
 from preview.environments.node.manifest import KEPT_KEYS, LOCKS, MAX_BYTES, NodeManifest
+from preview.environments.node.registries import Registries
 from preview.worker.checks import Forged, is_inside
 
 __all__ = ["NodeAnswer", "answer_of", "check_pins", "manifest_of"]
@@ -32,6 +33,7 @@ class NodeAnswer:
     legacy_peers: bool = False
     notes: tuple[str, ...] = ()
     foreign_lock: tuple[str, str] | None = None
+    registries: Registries = field(default_factory=Registries)
 
 
 def answer_of(manifest: NodeManifest) -> NodeAnswer:
@@ -45,6 +47,7 @@ def answer_of(manifest: NodeManifest) -> NodeAnswer:
         legacy_peers=manifest.legacy_peers,
         notes=manifest.notes,
         foreign_lock=None if foreign is None else (foreign.name, _hash(foreign.data)),
+        registries=manifest.registries,
     )
 
 
@@ -72,6 +75,7 @@ def manifest_of(answer: NodeAnswer, directory: Path) -> NodeManifest:
         notes=answer.notes,
         foreign_lock=None if foreign is None else LockFile(foreign[0], _read(directory, *foreign)),
         lock_name="" if lock is None else lock[0],
+        registries=answer.registries,
     )
 
 

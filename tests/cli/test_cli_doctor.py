@@ -54,7 +54,7 @@ def test_as_json_it_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_something_missing_is_exit_code_1_and_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name, **_more: None)
     assert run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "setpriv and prlimit missing" in text

@@ -28,11 +28,11 @@ def test_an_address_on_the_services_own_machine_is_no_requirement(line: str) -> 
 
 
 @pytest.mark.parametrize("line", ["x @ FILE:///etc", "x @ git+file:///srv/repo", "-e git+file:///srv/repo#egg=x"])
-def test_a_line_with_one_is_left_out(tmp_path: Path, line: str) -> None:
+def test_a_line_with_one_is_not_followed(tmp_path: Path, line: str) -> None:
     (tmp_path / "requirements.txt").write_text(f"flask\n{line}\n")
     found = read_project(tmp_path)
     assert [item.text for item in found.requirements] == ["flask"]
-    assert "which the service does not follow" in found.notes[0]
+    assert "which the service does not follow" in found.unfollowed[0].sentence
 
 
 @pytest.mark.parametrize(

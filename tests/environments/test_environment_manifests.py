@@ -59,7 +59,7 @@ def test_poetrys_ranges_extras_groups_and_places_are_understood(tmp_path: Path) 
         "gunicorn": "gunicorn==21.2.0",
     }
     assert required.requires_python == ">=3.9,<4.0"
-    assert "outside the project" in required.notes[0]
+    assert "outside the project" in required.unfollowed[0].sentence
     assert {item.name for item in required.spare} == {"pytest", "mkdocs"}
 
 

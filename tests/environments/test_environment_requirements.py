@@ -79,12 +79,6 @@ def test_options_with_a_meaning_are_passed_on_and_others_ignored(tmp_path: Path)
         ("-r ../other.txt\n", "outside the project"),
         ("-c /etc/passwd\n", "outside the project"),
         ("-r missing.txt\n", "'missing.txt' is not in the project"),
-        ("../lib\n", "outside the project"),
-        ("./nothere\n", "is not in the project"),
-        ("--index-url https://index.example/simple\n", "--index-url is left out"),
-        ("-f https://index.example\n", "-f is left out"),
-        ("--extra-index-url=https://index.example\n", "--extra-index-url is left out"),
-        ("six @ https://host.example/${SECRET}/six.whl\n", "environment variable"),
         ("--surprise\n", "--surprise is not supported"),
         ("-r\n", "-r needs a value"),
         ("-r 'open\n", "is not in the project"),
@@ -99,6 +93,42 @@ def test_what_cannot_be_followed_is_left_out_and_told_with_its_place(tmp_path: P
     assert [item.text for item in required.requirements if item.name != "six"] == ["idna"]
     assert said in "\n".join(required.notes)
     assert required.options == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("../lib", "outside the project"),
+        ("./nothere", "is not in the project"),
+        ("lib @ file:///etc", "outside the project"),
+        ("lib @ file:///home/me/lib", "outside the project"),
+        ("six @ https://host.example/${SECRET}/six.whl", "environment variable"),
+        ("six @ ssh://host.example/six", "does not follow"),
+    ],
+)
+def test_what_names_where_it_comes_from_and_leads_nowhere_is_not_left_out(tmp_path: Path, text: str, said: str) -> None:
+    required = read(tmp_path, f"{text}\nidna\n")
+    assert [item.text for item in required.requirements] == ["idna"]
+    (found,) = required.unfollowed
+    assert said in found.sentence
+    assert (found.origin, found.text) == ("requirements.txt line 1", text)
+
+
+@pytest.mark.parametrize(
+    ("line", "url"),
+    [
+        ("--index-url https://index.example/simple", "https://index.example/simple"),
+        ("-i https://index.example/simple", "https://index.example/simple"),
+        ("--extra-index-url=https://index.example", "https://index.example"),
+        ("-f https://index.example", "https://index.example"),
+        ("--find-links ./wheels", "./wheels"),
+        ("--no-index", ""),
+    ],
+)
+def test_an_index_of_the_projects_own_is_noted_with_its_place(tmp_path: Path, line: str, url: str) -> None:
+    (index,) = read(tmp_path, f"{line}\nidna\n").indexes
+    assert index.url == url
+    assert index.origin.startswith("requirements.txt line 1 (-")
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe\xff", b"\xe9\n", b"#" * (1024 * 1024 + 1)])
@@ -119,7 +149,6 @@ def test_a_link_that_leaves_the_project_is_not_followed(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("certifi @ file:///croot/certifi_1671487769961/built/certifi", "certifi"),
-        ("lib @ file:///etc", "lib"),
         ("Flask   2.0.1", "Flask==2.0.1"),
         ("flask=2.0.1=pyhd8ed1ab_0", "flask==2.0.1"),
         ("pip install flask", "flask"),
@@ -201,7 +230,7 @@ def test_a_wrong_line_of_a_pyproject_is_left_out(tmp_path: Path, text: str, said
     (tmp_path / "pyproject.toml").write_text(f"[project]\n{text}\n")
     required = read_project(tmp_path)
     assert required.requirements == ()
-    assert said in "\n".join(required.notes)
+    assert said in "\n".join((*required.notes, *(one.sentence for one in required.unfollowed)))
 
 
 @pytest.mark.parametrize(
@@ -265,12 +294,12 @@ def test_a_local_wheel_has_its_packages_name(tmp_path: Path) -> None:
         assert recipe(EnvironmentRequest(tmp_path), PYTHON).server is None
 
 
-def test_a_huge_local_folder_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_local_folder_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preview.environments.local_paths._MAX_FILES", 1)
     (tmp_path / "lib").mkdir()
     for name in "ab":
         (tmp_path / "lib" / name).write_text("")
-    assert "more than" in read(tmp_path, "./lib\n").notes[0]
+    assert "more than" in read(tmp_path, "./lib\n").unfollowed[0].sentence
 
 
 def test_a_project_that_wants_itself_installed_gets_what_it_requires(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from fault_ledger import Broken
 from fault_project import FILES
 from fault_world import Held, World
 
-__all__ = ["fill_disk", "shortage_under_load"]
+__all__ = ["fill_disk", "shortage_under_load", "use"]
 
 # Answers that may be given while something is short; anything else is nobody's decision.
 _SAID = {200, 201, 204, 404, 409, 429, 503, 504, 507}
 _SAID_LAUNCH = {"launch_failed", "environment_failed", "startup_timeout"}
 
 
-async def _use(world: World, rng: random.Random, held: list[Held]) -> None:
+async def use(world: World, rng: random.Random, held: list[Held]) -> None:
     """Whatever a user may do meanwhile: each answer is one that says what is wrong."""
 
     async def one() -> None:
@@ -62,7 +62,7 @@ async def _launch_and_stop(world: World):  # type: ignore[no-untyped-def]
 async def shortage_under_load(world: World, rng: random.Random, shortage: Callable[[], Awaitable[None]]) -> None:
     async def during(held: list[Held]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_use, world, rng, held)
+            nursery.start_soon(use, world, rng, held)
             await trio.sleep(rng.random() * 0.1)
             for preview in held:
                 nursery.start_soon(world.act, preview, f"say/{rng.randrange(1, 3000)}")

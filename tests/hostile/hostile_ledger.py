@@ -105,6 +105,11 @@ EXCESSES = (
         "harm the proxy or its other clients by its answers",
         "test_no_bad_answer_harms_the_service_the_next_request_or_a_neighbour",
     ),
+    Excess(
+        "forge_the_protocol",
+        "have the service end, move or count a process by a lie",
+        "test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speaker",
+    ),
 )
 
 NOT_STOPPED_BY_PLAIN = tuple(one.tries for one in (*ATTACKS, *EXCESSES) if one.plain is not True)

@@ -1,4 +1,4 @@
-"""A hostile template for the fuzzer: says what it is told to, itself, by a fork, or by a process of that fork.
+"""A hostile template or snapshot for the fuzzer: says what it is told to, itself, by a fork, or by a fork's process.
 
 Usage: ``fuzz_template.py CONTROL_FD``. Each packet is a script in JSON, with the socket to speak over. Runs as root, so
 that it may name any process that it sees as the sender, which no template may.
@@ -79,9 +79,9 @@ def speak(channel: socket.socket, steps: list[dict[str, Any]], *, waits: bool) -
 
 
 def fork(channel: socket.socket, script: dict[str, Any]) -> None:
-    """The first process of a namespace below this one, and a second one, speak."""
+    """The first process of a namespace below this one, and a second one, speak; a snapshot's are of its own."""
     signal.alarm(script["life_s"])
-    if ctypes.CDLL(None).unshare(_CLONE_NEWPID) != 0:
+    if not script["is_snapshot"] and ctypes.CDLL(None).unshare(_CLONE_NEWPID) != 0:
         os._exit(1)
     first = os.fork()
     if first != 0:

@@ -1,6 +1,7 @@
 """Anything said in place of a fork's words, by anybody, with any descriptors: the service touches its own forks alone.
 
-Some hundred exchanges by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and ``PREVIEW_TEST_SEED`` which ones.
+Of templates, and of snapshots. Some hundred exchanges of each by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and
+``PREVIEW_TEST_SEED`` which ones.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,9 +27,11 @@ from runtime_kit import LIMITS, open_descriptors
 
 from preview.runtime import ProcessSpec, inbound, proctree
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
-from preview.runtime.verified import NotVerified, OpenProcess
+from preview.runtime.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.forking import ForkRequest, NotForked
 from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
+from preview.runtime.warm.packets import open_pair
+from preview.runtime.warm.snapshot import Snapshot
 from preview.runtime.warm.template_process import Template, Told
 
 EXCHANGES = int(os.environ.get("PREVIEW_TEST_EXCHANGES", "400"))
@@ -69,39 +73,46 @@ class Stage:
     group: Cgroup
     strangers: dict[str, int]
     born_in: Cgroup
+    tree: CgroupTree
 
 
-def step(chance: random.Random, stage: Stage, word: bytes | None = None) -> dict[str, Any]:
+def step(chance: random.Random, senders: Sequence[int], word: bytes | None = None) -> dict[str, Any]:
     """One message: an honest one where a word is given, and mostly so even then."""
     if word is not None and chance.random() < 0.7:
         return {"word": word.hex(), "descriptors": "", "sender": 0, "pause_s": 0}
     said = chance.choice((*WORDS, chance.randbytes(chance.choice((1, 40, 5000)))))
-    others = (0, 0, 1, os.getpid(), os.getppid(), 2**22 - 1, *stage.strangers.values())
     pause_s = chance.choice((0, 0, 0, 0.001))
     return {
         "word": said.hex(),
         "descriptors": chance.choice(KINDS),
-        "sender": chance.choice(others),
+        "sender": chance.choice(senders),
         "pause_s": pause_s,
     }
 
 
-def script(chance: random.Random, stage: Stage) -> dict[str, Any]:
-    def further() -> list[dict[str, Any]]:
-        return [step(chance, stage) for _ in range(chance.choice((0, 0, 0, 1, 3)))]
+def script(chance: random.Random, stage: Stage, *, is_snapshot: bool = False) -> dict[str, Any]:
+    # Within a namespace other processes cannot be named as the sender: these are the snapshot's own.
+    others = (1, os.getpid(), os.getppid(), 2**22 - 1, *stage.strangers.values())
+    senders = (0, 0, 0, 1, 2, 3) if is_snapshot else (0, 0, *others)
 
+    def further() -> list[dict[str, Any]]:
+        return [step(chance, senders) for _ in range(chance.choice((0, 0, 0, 1, 3)))]
+
+    # A fork of a snapshot has one word to say, and is of the snapshot's namespace where it does as it should.
+    word = b"app" if is_snapshot else b"here"
     return {
+        "is_snapshot": is_snapshot and chance.random() < 0.8,
         "itself": further(),
-        "first": [*further(), step(chance, stage, b"here"), *further()],
-        "second": None if chance.random() < 0.2 else [*further(), step(chance, stage, b"app"), *further()],
+        "first": [*further(), step(chance, senders, word), *further()],
+        "second": None if chance.random() < 0.2 else [*further(), step(chance, senders, b"app"), *further()],
         "waits": chance.random() < 0.2,
         "stays": chance.random() < 0.3,
         "life_s": 2,
     }
 
 
-def give(stage: Stage, channel: socket.socket, said: dict[str, Any]) -> None:
-    socket.send_fds(stage.orders, [json.dumps(said).encode()], [channel.fileno()])
+def give(orders: socket.socket, channel: socket.socket, said: dict[str, Any]) -> None:
+    socket.send_fds(orders, [json.dumps(said).encode()], [channel.fileno()])
 
 
 @contextmanager
@@ -157,7 +168,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         held.callback(os.close, world)
         origin = TemplateOrigin(born_in, world, frozenset())
         template = Template(orders, Told(1, frozenset(), {}, 1), origin)
-        found = Stage(template, orders, group, {"neighbour": neighbour.pid, "template": program.pid}, born_in)
+        found = Stage(template, orders, group, {"neighbour": neighbour.pid, "template": program.pid}, born_in, tree)
         given = await another_previews(found)
         held.callback(given.close)
         held.callback(given.kill)
@@ -168,11 +179,14 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def another_previews(stage: Stage) -> OpenProcess:
     """A fork that another preview has already, in the template's group still."""
     honest = {"word": b"here".hex(), "descriptors": "", "sender": 0, "pause_s": 0}
-    said = {"itself": [], "first": [honest], "second": None, "waits": False, "stays": True, "life_s": 86_400}
+    said = {
+        "is_snapshot": False, "itself": [], "first": [honest], "second": None, "waits": False, "stays": True,
+        "life_s": 86_400,
+    }  # fmt: skip
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         inbound.seal(ours)
-        give(stage, theirs, said)
+        give(stage.orders, theirs, said)
         await trio.lowlevel.wait_readable(ours)
         sender = inbound.receive_now(ours, 64).sender
     return stage.template.origin.claim_first(sender, uid=0, own_user=False)
@@ -181,7 +195,7 @@ async def another_previews(stage: Stage) -> OpenProcess:
 async def exchange(stage: Stage, said: dict[str, Any]) -> str:
     """One fork, as the runtime asks for it, and gives it up; what came of it."""
     with closing(ForkRequest(stage.template, own_user=False)) as request:
-        give(stage, request.theirs, said)
+        give(stage.orders, request.theirs, said)
         request.theirs.close()
         os.close(request.printed)
         with trio.move_on_after(_PATIENCE_S):
@@ -237,3 +251,102 @@ async def test_no_process_of_the_machine_can_be_claimed_but_a_fork_of_its_own(st
                 snapshot.claim(pid)
         for one in (first, second):
             one.kill()
+
+
+class FuzzedSnapshot(Snapshot):
+    """A snapshot whose forks say what a script says.
+
+    Args:
+        orders: Says to its process what to say.
+        itself: That process: it is its namespace's first one.
+        group: Its control group.
+        tree: Has it.
+    """
+
+    def __init__(self, orders: socket.socket, itself: OpenProcess, group: Cgroup, tree: CgroupTree) -> None:
+        process: Any = SimpleNamespace(as_origin=lambda: SnapshotOrigin(itself, itself, group))
+        super().__init__(process, tree, SPEC)
+        self._orders = orders
+        self.said: dict[str, Any] = {}
+
+    async def _ask(self, held: AsyncExitStack, *, is_ahead: bool) -> socket.socket:
+        await trio.lowlevel.checkpoint()
+        ours, theirs = held.enter_context(open_pair())
+        with theirs:
+            give(self._orders, theirs, self.said)
+        return ours
+
+
+@asynccontextmanager
+async def open_snapshot(stage: Stage) -> AsyncIterator[FuzzedSnapshot]:
+    """A preview's snapshot, in a namespace and a group of its own; its process is never to be touched either."""
+    async with AsyncExitStack() as held:
+        group = await held.enter_async_context(opened(stage.tree, "preview_parked"))
+        orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        held.enter_context(orders)
+        apart = ["unshare", "--pid", "--fork", "--kill-child"]
+        command = [*enter_prefix(group.entry_files), *apart, sys.executable, "-I", "-S", str(PROGRAM)]
+        program = held.enter_context(running([*command, str(theirs.fileno())], theirs))
+        assert await trio.to_thread.run_sync(orders.recv, 16) == b"ready"
+        (pid,) = proctree.descendants(program.pid)
+        itself = verify(pid, lambda _: None)
+        held.callback(itself.close)
+        stage.strangers |= {"parked": pid, "wrapper": program.pid}
+        yield FuzzedSnapshot(orders, itself, group, stage.tree)
+
+
+async def restart(snapshot: FuzzedSnapshot, number: int) -> tuple[str, set[int]]:
+    """One fork for a restart, as the runtime asks for it, and gives it up; what came of it, and what was moved."""
+    with trio.move_on_after(_PATIENCE_S):
+        try:
+            waiting = await snapshot._fork(replace(SPEC, preview_id=f"preview_fuzz-{number}"))
+        except NotForked as error:
+            return str(error), set()
+        moved = set(waiting.group.pids())
+        with trio.CancelScope(shield=True):
+            await waiting.held.aclose()
+        return "entered", moved
+    return "silent", set()
+
+
+async def test_whatever_a_snapshot_says_no_process_but_a_fork_of_it_is_moved_or_killed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(SEED)
+    print(f"PREVIEW_TEST_SEED={SEED}")
+    own, outcomes = own_groups(), Counter[str]()
+    async with open_snapshot(stage) as snapshot:
+        identities = {name: proctree.identify(pid) for name, pid in stage.strangers.items()}
+        groups = {name: groups_of(pid) for name, pid in stage.strangers.items()}
+        inside = world_of(stage.strangers["parked"])
+        before = open_descriptors()
+        for number in range(EXCHANGES):
+            monkeypatch.setattr(inbound, "_SO_PASSRIGHTS", chance.choice(PASSRIGHTS))
+            snapshot.said = script(chance, stage, is_snapshot=True)
+            with trio.fail_after(20):
+                outcome, moved = await restart(snapshot, number)
+            outcomes[outcome[:40]] += 1
+            for name, identity in identities.items():
+                assert identity is not None
+                assert proctree.is_alive(identity), (SEED, number, name)
+                assert groups_of(identity.pid) == groups[name], (SEED, number, name)
+            assert own_groups() == own, (SEED, number)
+            assert all(world_of(pid) in {inside, None} for pid in moved), (SEED, number)
+        with trio.fail_after(20):
+            while not open_descriptors() <= before:  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.005)
+    print(EXCHANGES, outcomes.most_common(20))
+    assert outcomes["entered"], outcomes
+    assert sum("it names a process" in one for one in outcomes), outcomes
+
+
+def groups_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+
+
+def world_of(pid: int) -> str | None:
+    """The namespace of processes that it is in; None where it has ended."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None

@@ -18,6 +18,7 @@ from runtime_kit import LIMITS, PYTHON
 from preview.runtime import PlainRuntime, ProcessSpec, child_subreaper, proctree
 from preview.runtime.adopted import Child, Look
 from preview.runtime.membership import Membership
+from preview.runtime.verified import as_known
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_process_that_had_no_mark_yet_belongs_to_whom_its_mark_says(
         # As it is seen between fork and exec: in the folder already, in a session of its own.
         look = Look([Child(other, forked.pid, None)], frozenset())
         found = Membership(first, "preview_a", tmp_path, pipe).orphans(look)
-        assert found == ([forked.pid] if is_of_the_first else [])
+        assert [one.identity for one in found] == ([other] if is_of_the_first else [])
 
 
 @pytest.mark.parametrize("is_started_here", [True, False])
@@ -71,9 +72,9 @@ def test_a_process_that_was_started_here_is_no_other_tree_s_orphan_while_its_exe
         leaders = {first, other} if is_started_here else {first}
         look = Look([Child(first, leader.pid, None), Child(other, forked.pid, None)], frozenset())
         found = Membership(first, "preview_a", tmp_path, pipe, leaders)
-        assert found.orphans(look) == ([] if is_started_here else [forked.pid])
+        assert found.orphans(look) == ([] if is_started_here else as_known([other]))
         found.look(look)
-        assert (other in found.known) == (not is_started_here)
+        assert (as_known([other])[0] in found.known) == (not is_started_here)
 
 
 async def test_a_tree_that_ends_leaves_the_one_alone_that_has_just_been_started(

@@ -17,7 +17,9 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from preview.runtime import child_subreaper, end_tree, proctree
+from preview.runtime.ending import ask_group_to_end
 from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
+from preview.runtime.verified import as_known, find_living
 
 # Tests that run beside this one have sleepers of their own.
 LEFT = f"preview_left{os.getpid()}"
@@ -77,7 +79,8 @@ def test_a_name_with_spaces_and_parentheses_does_not_confuse_the_reading(tmp_pat
 def test_the_kill_spares_a_process_that_got_a_dead_ones_pid(sleeper: subprocess.Popen[bytes]) -> None:
     identity = proctree.identify(sleeper.pid)
     assert identity is not None
-    proctree.kill(replace(identity, start_ticks=identity.start_ticks - 1))
+    (other,) = as_known([replace(identity, start_ticks=identity.start_ticks - 1)])
+    other.kill()
     assert sleeper.poll() is None
 
 
@@ -169,7 +172,7 @@ def test_an_application_in_a_group_from_outside_of_its_namespace_is_asked_to_end
             if outer.stdout.readline() != "up\n":
                 pytest.skip("no namespaces here")
             (application,) = [one for one in proctree.descendants(outer.pid) if len(proctree.namespace_pids(one)) > 1]
-            proctree.ask_group_to_end(application)
+            ask_group_to_end(*find_living(lambda: [application]))
             assert outer.wait(20) == 7
             assert proctree.living([bystander])
         finally:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,36 @@ from runtime_kit import open_descriptors
 import preview
 from preview.runtime import proctree, verified
 from preview.runtime.cgroups import Cgroup
-from preview.runtime.verified import NotVerified, OpenProcess, VerifiedProcess, verify
+from preview.runtime.ending import ask_group_to_end, end_all
+from preview.runtime.interface import ProcessIdentity
+from preview.runtime.process import TreeProcess
+from preview.runtime.verified import (
+    NotVerified,
+    OpenProcess,
+    VerifiedProcess,
+    as_known,
+    find_living,
+    verify,
+)
 from preview.runtime.warm.process import Fork
 
 PACKAGE = Path(preview.__file__).parent
-# Who may have a process verified, and so say what it has to be.
-MAKERS = {"runtime/warm/origin.py"}
+# Who may have a process verified, and so say what it has to be: each names the object of the service's own in which it
+# is found.
+MAKERS = {
+    # The sender that the kernel attached to a message, by its control group and its namespaces.
+    "verify": {"runtime/warm/origin.py"},
+    # A control group; children of a process that was started here; an earlier run's rows and marks.
+    "find_living": {
+        "runtime/cgroups/group.py",
+        "runtime/cgroups/tree.py",
+        "runtime/ending.py",
+        "runtime/sandbox/process.py",
+        "runtime/warm/template_process.py",
+    },
+    # What was found so before, by pid and start time: below a leader that was started here, or its orphan.
+    "as_known": {"runtime/membership.py", "runtime/sandbox/process.py", "runtime/warm/process.py"},
+}
 
 
 @contextmanager
@@ -42,7 +68,10 @@ def test_nothing_else_makes_a_verified_process() -> None:
     home = {str(Path(verified.__file__).relative_to(PACKAGE))}
     assert modules_with("OpenProcess(") | modules_with("VerifiedProcess(") == home
     assert modules_with("_MAKER)") == home
-    assert modules_with("signal.pidfd_send_signal(") == {*home, "runtime/proctree.py"}
+    assert modules_with("signal.pidfd_send_signal(") == home
+    # What has a number of its own, for as long as it is not reaped: a child that was started by this very module.
+    assert modules_with("os.killpg(") == {"environments/program.py", "runtime/ending.py", "runtime/process.py"}
+    assert modules_with("os.kill(") == {"runtime/ending.py", "runtime/warm/template/preview_pages.py"}
     imports = [
         (module, alias.name)
         for module in modules_with("verified")
@@ -51,7 +80,8 @@ def test_nothing_else_makes_a_verified_process() -> None:
         for alias in node.names
     ]
     assert "verified" not in {name for _, name in imports}
-    assert {module for module, name in imports if name == "verify"} == MAKERS
+    made = {function: {module for module, name in imports if name == function} for function in MAKERS}
+    assert made == MAKERS
 
 
 def test_none_is_made_without_the_modules_own_mark() -> None:
@@ -61,11 +91,65 @@ def test_none_is_made_without_the_modules_own_mark() -> None:
         VerifiedProcess(identity, object())  # type: ignore[arg-type]  # the point
 
 
-def refused_by_the_type_checker(group: Cgroup, pidfd: int) -> None:
+async def refused_by_the_type_checker(group: Cgroup, pidfd: int, identity: ProcessIdentity, tree: TreeProcess) -> None:
     """Never called: the type checker fails on an ignore that nothing needs, so where a number would do."""
     group.enter(os.getpid())  # type: ignore[arg-type]
     group.enter(pidfd)  # type: ignore[arg-type]
     Fork(pidfd, pidfd, group)  # type: ignore[arg-type]
+    ask_group_to_end(os.getpid())  # type: ignore[arg-type]
+    ask_group_to_end(identity)  # type: ignore[arg-type]
+    tree._ask_each([os.getpid()])  # type: ignore[list-item]
+    tree._ask_each([identity])  # type: ignore[list-item]
+
+    async def pids() -> list[int]:
+        return [os.getpid()]
+
+    await end_all(pids)  # type: ignore[arg-type]
+    await end_all(tree._orphans, [identity])  # type: ignore[list-item]
+    identity.kill()  # type: ignore[attr-defined]
+
+
+WRONG = """
+from preview.runtime.ending import ask_group_to_end, end_all
+from preview.runtime.cgroups import Cgroup
+
+def pid(group: Cgroup) -> None:
+    group.enter(1)
+
+def pidfd(group: Cgroup) -> None:
+    ask_group_to_end(3)
+"""
+
+
+def test_a_number_does_not_type_check(tmp_path: Path) -> None:
+    """Besides what stands above, of which the whole project's check says so: the checker's own words."""
+    file = tmp_path / "wrong.py"
+    file.write_text(WRONG)
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(file)]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+    assert [line.partition("error: ")[2] for line in done.stdout.splitlines()] == [
+        'Argument 1 to "enter" of "Cgroup" has incompatible type "int"; expected "OpenProcess"  [arg-type]',
+        'Argument 1 to "ask_group_to_end" has incompatible type "int"; expected "VerifiedProcess"  [arg-type]',
+    ]
+
+
+def test_what_leaves_the_object_between_two_looks_is_not_found() -> None:
+    """Its number may be another's by then."""
+    with sleeper() as process, sleeper() as other:
+        looks = iter([[process.pid, other.pid], [other.pid]])
+        assert [one.pid for one in find_living(lambda: next(looks))] == [other.pid]
+
+
+def test_one_that_is_known_is_killed_and_none_of_another_start() -> None:
+    with sleeper() as process:
+        identity = proctree.identify(process.pid)
+        assert identity is not None
+        for one in as_known([replace(identity, start_ticks=identity.start_ticks + 1), replace(identity, boot_id="x")]):
+            one.kill()
+        assert process.poll() is None
+        (same,) = as_known([identity])
+        same.kill()
+        assert process.wait(10) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**22, 2**31 - 1])

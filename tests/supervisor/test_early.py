@@ -25,6 +25,7 @@ from preview.settings import Settings
 from preview.supervisor import ActivePreview, LaunchRequest, early, run
 from preview.supervisor.planning import open_environment
 from preview.supervisor.staging import decide
+from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import workspace_root
 from preview.worker import Analysis, WorkerReader
 
@@ -201,7 +202,7 @@ async def test_nothing_is_begun_early_where_something_runs_ahead_of_it(
 
 async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> ActivePreview:
     """Start a generation whose plan is the one before, but for this."""
-    start = rig.service.previews._house.known.find("g1", ANN.id)
+    start = rig.service.previews._house.known.find("g1", Whose(ANN.id, ""))
     assert start is not None
     plan: StartPlan = replace(start.study.plan, **changed)
     analyse = WorkerReader.analyse
@@ -275,7 +276,7 @@ async def test_what_may_have_run_and_does_not_is_undone(rig: EarlyRig) -> None:
 async def test_it_is_begun_as_what_its_fork_was_reserved_for(rig: EarlyRig) -> None:
     """Its user may launch something else meanwhile."""
     known = rig.service.previews._house.known
-    start = known.find("g1", ANN.id)
+    start = known.find("g1", Whose(ANN.id, ""))
     assert start is not None
     write_files = rig.source.write_files
 

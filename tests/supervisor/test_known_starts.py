@@ -13,6 +13,7 @@ from preview.settings import Settings
 from preview.supervisor import known_starts
 from preview.supervisor.known_starts import KnownStarts, Start, early_spec
 from preview.supervisor.study import Study
+from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import Workspace
 from preview.worker import analyse
 
@@ -26,8 +27,8 @@ def study(tmp_path: Path) -> Study:
     return Study(found.plan, found.own, found.imports, found.asked)
 
 
-def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str) -> str | None:
-    start = known.find(generation_id, user_id)
+def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str, project_id: str = "p") -> str | None:
+    start = known.find(generation_id, Whose(user_id, project_id))
     if start is None:
         return None
     folders = Workspace(tmp_path, tmp_path / "project", tmp_path / "tmp", tmp_path / "database")
@@ -38,9 +39,9 @@ def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str)
     return None if spec is None or spec.warm is None else spec.warm.key
 
 
-def environment(folder: Path, name: str) -> Environment:
+def environment(folder: Path, name: str, *, is_own: bool = False) -> Environment:
     python = folder / name / "bin" / "python"
-    return Environment(folder / name, python, python.parent, {}, 0.0, "cached")
+    return Environment(folder / name, python, python.parent, {}, 0.0, "cached", is_own=is_own)
 
 
 async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(
@@ -70,7 +71,24 @@ async def test_what_was_used_longest_ago_is_forgotten(
 async def test_nothing_is_known_of_another_user_s_start_by_the_same_ids(tmp_path: Path, study: Study) -> None:
     known = KnownStarts()
     known.note(Start("g1", "shop", "ann", environment(tmp_path, "one"), study))
-    assert known.find("g1", "bob") is None
+    assert known.find("g1", Whose("bob", "shop")) is None
     known.note(Start("g1", "shop", "bob", environment(tmp_path, "two"), study))
     assert key_of(known, tmp_path, "g1", "ann") == "one"
     assert key_of(known, tmp_path, "g1", "bob") == "two"
+
+
+async def test_what_has_imported_a_projects_own_packages_is_for_that_owners_project_alone(
+    tmp_path: Path, study: Study
+) -> None:
+    known = KnownStarts()
+    known.note(Start("g1", "p", "ann", environment(tmp_path, "one", is_own=True), study))
+    known.note(Start("g2", "p", "bob", environment(tmp_path, "one", is_own=True), study))
+    keys = [key_of(known, tmp_path, "g1", "ann"), key_of(known, tmp_path, "g2", "bob")]
+    assert None not in keys
+    assert len({*keys, "one"}) == 3
+    # The same owner's next generation of the project has it, and of another project has not.
+    assert key_of(known, tmp_path, "g3", "ann") == keys[0]
+    assert key_of(known, tmp_path, "g3", "ann", "other") is None
+    # Nor has another owner, who names the same generation, or the same project.
+    assert key_of(known, tmp_path, "g1", "eve") is None
+    assert key_of(known, tmp_path, "g1", "bob") == keys[1]

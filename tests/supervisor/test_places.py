@@ -24,6 +24,7 @@ from preview.supervisor.cleanup import clean_once
 from preview.supervisor.known_starts import KnownStarts, Start
 from preview.supervisor.place import Place
 from preview.supervisor.places import Places
+from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import workspace_root
 
 MakeSettings = Callable[..., Settings]
@@ -93,7 +94,7 @@ class PlacesRig(Rig):
         return self.service.previews._house.known
 
     def start_of(self, generation_id: str) -> Start:
-        start = self.known.find(generation_id, ANN.id)
+        start = self.known.find(generation_id, Whose(ANN.id, ""))
         assert start is not None
         return start
 
@@ -244,7 +245,7 @@ async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: PlacesRi
     assert launched.record.port == port
     await rig.gone(place)
     with pytest.raises(NoPortFree):
-        rig.places.claim("more", BOB.id)
+        rig.places.claim("more", Whose(BOB.id, ""))
 
 
 async def test_nobody_else_can_have_its_port(rig: PlacesRig) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from preview.cli.check import Check, Result
 from preview.cli.checks import run_checks
-from preview.cli.exits import ExitCode
+from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
+from preview.cli.installing import find_missing, install_commands
 from preview.cli.options import JsonOption
-from preview.cli.terminal import paint, print_json, progress, show, wants_colour
+from preview.cli.terminal import paint, print_json, progress, say, show, wants_colour
 from preview.settings import load_settings
 
 __all__ = ["app"]
@@ -25,11 +29,17 @@ _STYLES = {Result.OK: "32", Result.WARN: "33", Result.FAIL: "31"}
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    as_json: JsonOption = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Install what is missing, after a question; then check.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
+) -> None:
     """Check what this machine offers, and say what to do.
 
     Exits with 1 if something is missing without which no preview can run.
     """
+    if fix:
+        _fix(asks=not yes)
     settings = load_settings()
     with progress("looking…"):
         checks = list(run_checks(settings))
@@ -40,6 +50,44 @@ def doctor(as_json: JsonOption = False) -> None:
         _print(checks, colour=wants_colour(sys.stdout))
     if failed:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _fix(*, asks: bool) -> None:
+    """Install the missing packages.
+
+    Raises:
+        UsageMistake: It would have to ask, and nobody is there to answer.
+        CommandFailed: This distribution is not known, or its installer has failed.
+    """
+    missing = find_missing()
+    if not missing:
+        say("preview: every package that previews need is installed")
+        return
+    commands = install_commands(missing)
+    if commands is None:
+        raise CommandFailed(
+            f"Which command installs packages here is not known; install {', '.join(missing)} yourself."
+        )
+    say(f"preview: missing: {', '.join(missing)}. To install:")
+    for command in commands:
+        say(f"    {shlex.join(command)}")
+    if asks:
+        if not sys.stdin.isatty():
+            raise UsageMistake("Nobody can be asked here; run it again with --yes to install these packages.")
+        if not typer.confirm("Run this?", err=True):
+            raise typer.Exit(ExitCode.FAILED)
+    for command in commands:
+        _install(command)
+
+
+def _install(command: Sequence[str]) -> None:
+    try:
+        # What an installer says is no part of the answer, which may be JSON.
+        code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    except OSError as error:
+        raise CommandFailed(f"{command[0]} cannot be run: {error.strerror or error}.") from error
+    if code != 0:
+        raise CommandFailed(f"{shlex.join(command)} ended with status {code}; what it said is above.")
 
 
 def _as_dict(check: Check) -> dict[str, str]:

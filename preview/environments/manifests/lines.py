@@ -11,7 +11,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from preview.environments.local_paths import local_requirement, looks_local
-from preview.environments.requirements import ProjectRequirement, parse_requirement
+from preview.environments.requirements import OwnIndex, ProjectRequirement, Unfollowed, parse_requirement
 from preview.errors import EnvironmentFailed
 
 __all__ = ["LineReader"]
@@ -37,6 +37,14 @@ _COLUMNS: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s+v?(?P<ver
 _CONDA: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<version>\d[A-Za-z0-9.!+_]*)(=\S*)?$")
 _HEADINGS: Final = re.compile(r"^(Package\s+Version.*|[-\s]+|pip3? install\b.*)$")
 _BUILT: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*file:")
+# Where conda builds its own packages.
+_CONDA_BUILT: Final = re.compile(
+    r"@\s*file:/+(?:[A-Za-z]:/)?(?:croot|work/(?:ci|perseverance|recipes)\w*|ci|ci_\d+|b|bld|tmp/build|tmp/abs_\w+|opt/(?:concourse|conda)|home/conda"
+    r"|Users/(?:builder|ktietz|runner|cbousseau)|home/(?:builder|ktietz|task_\d+)|private/var/folders|var/folders"
+    r"|home/linux\d+/recipes/ci|perseverance-python-buildout|_?h_env\w*)/|/feedstock_root/|/conda-bld/|/recipes/ci/"
+)
+_LOCATED: Final = re.compile(r"[/\\]|@\s*[A-Za-z+]+:|\sfile:")
+_SHOWN: Final = 200
 _PIP_INSTALL: Final = re.compile(r"^(?:python3? -m )?pip3? install\s+(?P<rest>[^-].*)$")
 
 
@@ -48,6 +56,8 @@ class LineReader:
 
     Attributes:
         notes: What was left out or changed, one sentence each.
+        indexes: Indexes of the project's own.
+        unfollowed: Requirements that name where they come from, and lead nowhere.
         own_folders: Folders of the project that a line wants installed although the application runs from them: what
             they require counts instead.
     """
@@ -55,6 +65,8 @@ class LineReader:
     def __init__(self, project: Path) -> None:
         self._project = project
         self.notes: list[str] = []
+        self.indexes: list[OwnIndex] = []
+        self.unfollowed: list[Unfollowed] = []
         self.own_folders: list[Path] = []
 
     def read(self, text: str, origin: str, base: Path, options: Sequence[str] = ()) -> list[ProjectRequirement]:
@@ -68,7 +80,7 @@ class LineReader:
         """
         if "${" in text or "\n" in text or "\r" in text:
             # A line break would smuggle further lines, options too, into the installer's file.
-            self.notes.append(f"{origin} is left out: it has an environment variable or a line break")
+            self._leave_out(text, origin, f"{origin} has an environment variable or a line break")
             return []
         if match := _PIP_INSTALL.match(text):
             words = [word for word in match["rest"].split() if not word.startswith("-")]
@@ -81,7 +93,7 @@ class LineReader:
         try:
             found = parse_requirement(text, origin, options=options)
         except EnvironmentFailed as error:
-            self.notes.append(f"{error.message}: the line is left out")
+            self._leave_out(text, origin, error.message)
             return []
         return [found] if self._is_wanted(found) else []
 
@@ -92,7 +104,7 @@ class LineReader:
             return ""
         match = _BUILT.match(text)
         # `pip freeze` in conda: the address of a folder on the machine where the package was built.
-        if match and not self._has(text.partition("file:")[2].partition(" ;")[0].strip()):
+        if match and _CONDA_BUILT.search(text) and not self._has(text.partition("file:")[2].partition(" ;")[0].strip()):
             name = f"{match['name']}{match['extras'] or ''}"
             self.notes.append(f"{origin}: {name} is taken from the package index, its file is not in the project")
             return name
@@ -111,10 +123,17 @@ class LineReader:
                 return []
             return [local_requirement(self._project, base, text, origin)]
         except EnvironmentFailed as error:
-            self.notes.append(f"{error.message}; it is left out")
+            self._leave_out(text, origin, error.message)
         except ValueError:  # NUL
-            self.notes.append(f"{origin} is no path; it is left out")
+            self._leave_out(text, origin, f"{origin} is no path")
         return []
+
+    def _leave_out(self, text: str, origin: str, why: str) -> None:
+        """A line that names where it comes from is no line to go without: its name might be looked up elsewhere."""
+        if looks_local(text) or _LOCATED.search(text):
+            self.unfollowed.append(Unfollowed(why, origin, text[:_SHOWN]))
+        else:
+            self.notes.append(f"{why}: the line is left out")
 
     def _is_wanted(self, found: ProjectRequirement) -> bool:
         name = found.name or ""

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
+from preview.environments.requirements import OwnIndex
 
 __all__ = ["read_pipfile"]
+
+_PLACES: Final = frozenset({"path", "file", "git", "url", "uri", "hg", "svn", "bzr"})
+_SHOWN: Final = 100
 
 
 def read_pipfile(folder: Path, source: str) -> Manifest:
@@ -26,7 +31,13 @@ def read_pipfile(folder: Path, source: str) -> Manifest:
         tuple(_lines(as_table(content.get("packages")), source)),
         {"dev": tuple(_lines(as_table(content.get("dev-packages")), f"{source} group dev"))},
         f"=={python}.*" if isinstance(python, str) and python.count(".") == 1 else None,
+        indexes=tuple(_indexes(content.get("source"), source)),
     )
+
+
+def _indexes(value: object, source: str) -> Iterator[OwnIndex]:
+    for one in value if isinstance(value, list) else [value] if value else []:
+        yield OwnIndex(str(as_table(one).get("url", "")), f"{source} [[source]]")
 
 
 def _lines(table: Mapping[str, object], origin: str) -> Iterator[Line]:
@@ -48,5 +59,8 @@ def _line(name: str, value: object) -> str:
     if isinstance(details.get("git"), str):
         reference = details.get("ref")
         return f"{head} @ git+{details['git']}{f'@{reference}' if isinstance(reference, str) else ''}{tail}"
+    if details.keys() & _PLACES:
+        # It is in no index: as a path that is not there it fails.
+        return f"{head} @ {str(value)[:_SHOWN]}"
     version = details.get("version")
     return f"{head}{version if isinstance(version, str) and version != '*' else ''}{tail}"

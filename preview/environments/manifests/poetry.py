@@ -17,6 +17,8 @@ _FOR_DEVELOPERS: Final = frozenset(
     {"dev", "test", "tests", "testing", "docs", "doc", "lint", "linting", "typing", "types", "format", "ci", "build",
      "notebook", "notebooks", "jupyter", "debug", "profiling", "development", "e2e", "qa", "style", "release"}
 )  # fmt: skip
+_PLACES: Final = frozenset({"path", "file", "url", "git", "svn", "hg"})
+_SHOWN: Final = 100
 
 
 def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
@@ -56,9 +58,10 @@ def _lines(table: Mapping[str, object], source: str, notes: list[str]) -> Iterat
 
 
 def _line(name: str, value: object, source: str, notes: list[str]) -> str | None:
-    path = as_table(value).get("path")
-    if isinstance(path, str):
-        return f"{name} @ {path}"
+    table = as_table(value)
+    for key in ("path", "file"):
+        if isinstance(table.get(key), str):
+            return f"{name} @ {table[key]}"
     if not isinstance(value, str | dict):
         return name
     # 0.1 s: only projects that need it wait for it.
@@ -67,6 +70,9 @@ def _line(name: str, value: object, source: str, notes: list[str]) -> str | None
     try:
         line = Factory.create_dependency(name, value).to_pep_508(with_extras=False)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        if table.keys() & _PLACES:
+            # It is in no index: as a path that is not there it fails.
+            return f"{name} @ {str(value)[:_SHOWN]}"
         notes.append(f"{name} ({source}) cannot be read ({str(error)[:200]}): any version is taken")
         return name
     if "||" in line:  # PEP 508 has no "or": the last range is the newest

@@ -6,15 +6,20 @@ Source: https://packaging.python.org/en/latest/specifications/pyproject-toml/, P
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from preview.environments.manifests.poetry import poetry_groups, read_poetry
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
+from preview.environments.requirements import OwnIndex
 
 __all__ = ["read_pyproject"]
+
+_SHOWN = 100
 
 
 def read_pyproject(folder: Path, source: str) -> Manifest:
@@ -31,24 +36,29 @@ def read_pyproject(folder: Path, source: str) -> Manifest:
     project = as_table(content.get("project"))
     tools = as_table(content.get("tool"))
     poetry = as_table(tools.get("poetry"))
+    indexes = tuple(_indexes(tools, source))
     if poetry.get("dependencies") and "dependencies" not in project:
-        return read_poetry(poetry, source)
-    if not project:
-        return Manifest(source, groups=_groups(content, source), notes=(f"{source} has no [project] table",))
-    notes: list[str] = []
+        return replace(read_poetry(poetry, source), indexes=indexes)
     sources = as_table(as_table(tools.get("uv")).get("sources"))
-    lines = tuple(_lines(project.get("dependencies"), source, "dependency", sources, notes))
+    groups = {**_groups(content, source, sources), **poetry_groups(poetry, source)}
+    if not project:
+        notes = (f"{source} has no [project] table",)
+        return Manifest(source, groups=groups, notes=notes, indexes=indexes)
+    told: list[str] = []
+    lines = tuple(_lines(project.get("dependencies"), source, "dependency", sources, told))
     if "dependencies" in as_texts(project.get("dynamic")):
-        lines += tuple(_dynamic(tools, source, notes))
+        lines += tuple(_dynamic(tools, source, told))
     elif "dependencies" in project and not isinstance(project["dependencies"], list):
-        notes.append(f"[project] dependencies in {source} is no list, so it is not read")
+        told.append(f"[project] dependencies in {source} is no list, so it is not read")
     python = project.get("requires-python")
     return Manifest(
         source,
         lines=lines,
-        groups={**_groups(content, source), **poetry_groups(poetry, source)},
+        groups=groups,
         requires_python=python if isinstance(python, str) else None,
-        notes=tuple(notes),
+        notes=tuple(told),
+        indexes=indexes,
+        withheld=frozenset(canonicalize_name(name) for name in sources if _place(sources[name]).get("workspace")),
     )
 
 
@@ -73,7 +83,9 @@ def _from_source(text: str, sources: Mapping[str, object], source: str, notes: l
     found = next(
         (value for name, value in sources.items() if canonicalize_name(name) == canonicalize_name(wanted.name)), None
     )
-    place = as_table(found)
+    if found is None:
+        return text
+    place = _place(found)
     extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
     if isinstance(place.get("path"), str):
         return f"{wanted.name}{extras} @ {place['path']}"
@@ -85,7 +97,45 @@ def _from_source(text: str, sources: Mapping[str, object], source: str, notes: l
     if place.get("workspace"):
         notes.append(f"{wanted.name} ({source}) is left out: it is another member of the workspace")
         return None
-    return text
+    if isinstance(place.get("index"), str):
+        # Whose address is among the file's indexes.
+        return text
+    # Whatever it says, it is not in an index: as a path that is not there it fails.
+    return f"{wanted.name}{extras} @ {str(found)[:_SHOWN]}"
+
+
+def _place(found: object) -> Mapping[str, object]:
+    """The source that applies here, of several by marker."""
+    for one in found if isinstance(found, list) else [found]:
+        place = as_table(one)
+        marker = place.get("marker")
+        try:
+            if not isinstance(marker, str) or Marker(marker).evaluate():
+                return place
+        except (InvalidMarker, UndefinedEnvironmentName):
+            continue
+    return {}
+
+
+def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
+    """Indexes of uv, Poetry and PDM, in each way of writing them."""
+    uv = as_table(tools.get("uv"))
+    for name, table in (("uv", uv), ("uv.pip", as_table(uv.get("pip")))):
+        for key in ("index-url", "extra-index-url", "find-links", "no-index"):
+            value = table.get(key)
+            for url in value if isinstance(value, list) else [value]:
+                if url:
+                    yield OwnIndex(str(url), f"{source} [tool.{name}] {key}")
+    tables = {tool: as_table(tools.get(tool)) for tool in ("uv", "poetry", "pdm")}
+    listed = (("uv", "index"), ("poetry", "source"), ("pdm", "source"))
+    for tool, key in listed:
+        found = tables[tool].get(key)
+        for one in found if isinstance(found, list) else [found] if found else []:
+            entry = as_table(one)
+            # Poetry names the public index without its address.
+            if str(entry.get("name")).lower() == "pypi" and "url" not in entry:
+                continue
+            yield OwnIndex(str(entry.get("url", "")), f"{source} [[tool.{tool}.{key}]]")
 
 
 def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
@@ -99,7 +149,7 @@ def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iter
         yield Line(f"-r {name}", source)
 
 
-def _groups(content: Mapping[str, object], source: str) -> dict[str, tuple[Line, ...]]:
+def _groups(content: Mapping[str, object], source: str, sources: Mapping[str, object]) -> dict[str, tuple[Line, ...]]:
     """Extras, dependency groups and PDM's and uv's older ways of writing them."""
     tools = as_table(content.get("tool"))
     found: dict[str, tuple[Line, ...]] = {}
@@ -110,13 +160,13 @@ def _groups(content: Mapping[str, object], source: str) -> dict[str, tuple[Line,
     )
     for table in tables:
         for name, value in table.items():
-            found[name] = tuple(_lines(value, source, f"group {name}", {}, []))
+            found[name] = tuple(_lines(value, source, f"group {name}", sources, []))
     environments = as_table(as_table(tools.get("hatch")).get("envs"))
     for name, value in environments.items():
         found.setdefault(
-            name, tuple(_lines(as_table(value).get("dependencies"), source, f"environment {name}", {}, []))
+            name, tuple(_lines(as_table(value).get("dependencies"), source, f"environment {name}", sources, []))
         )
     older = as_table(tools.get("uv")).get("dev-dependencies")
     if older:
-        found.setdefault("dev", tuple(_lines(older, source, "group dev", {}, [])))
+        found.setdefault("dev", tuple(_lines(older, source, "group dev", sources, [])))
     return {name: lines for name, lines in found.items() if lines}

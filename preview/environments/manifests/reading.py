@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from preview.environments.requirements import OwnIndex
 from preview.errors import EnvironmentFailed
 
 __all__ = ["Line", "Manifest", "as_table", "as_texts", "load_toml", "read_bytes", "read_text"]
@@ -47,6 +48,8 @@ class Manifest:
         requires_python: ``>=3.12`` and the like, or None.
         pins: Versions that a lock file chose, by normalised name.
         notes: Sentences for the person who launches.
+        indexes: That the project names.
+        withheld: See ``RequirementSet``.
     """
 
     source: str
@@ -55,6 +58,8 @@ class Manifest:
     requires_python: str | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    indexes: tuple[OwnIndex, ...] = ()
+    withheld: frozenset[str] = frozenset()
 
 
 def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from preview.environments.local_paths import looks_local, resolve_inside
 from preview.environments.manifests.lines import LineReader
 from preview.environments.manifests.reading import read_text
-from preview.environments.requirements import ProjectRequirement, RequirementSet
+from preview.environments.requirements import OwnIndex, ProjectRequirement, RequirementSet
 from preview.errors import EnvironmentFailed
 
 __all__ = ["PASSED_OPTIONS", "read_requirements_file"]
@@ -23,17 +23,25 @@ __all__ = ["PASSED_OPTIONS", "read_requirements_file"]
 _MAX_FILES = 50
 
 _HASH = re.compile(r"--hash[=\s]\s*[A-Za-z0-9]+:[0-9A-Fa-f]+")
+_INDEX_BEHIND = re.compile(r"\s(--index-url|--extra-index-url|--find-links|--no-index|-i|-f)(?:[=\s]\s*(\S*)|$)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = frozenset({"-r", "--requirement"})
 _CONSTRAINT = frozenset({"-c", "--constraint"})
 _EDITABLE = frozenset({"-e", "--editable"})
-# They would fetch from, or trust, an address that the operator did not choose.
-_INDEX = frozenset({"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-index"})
+# An address that the operator may not have chosen.
+_INDEX = frozenset({"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index"})
 PASSED_OPTIONS = frozenset({"--no-binary", "--only-binary"})
 """Options that go to the installer, each with a value."""
 # No meaning for the installer used here, or the behaviour is the default (given hashes are always checked).
 _IGNORED = frozenset({"--prefer-binary", "--require-hashes", "--use-feature"})
-_WITH_VALUE = _INCLUDE | _CONSTRAINT | _EDITABLE | PASSED_OPTIONS | (_INDEX - {"--no-index"}) | {"--use-feature"}
+_WITH_VALUE = (
+    _INCLUDE
+    | _CONSTRAINT
+    | _EDITABLE
+    | PASSED_OPTIONS
+    | (_INDEX - {"--no-index"})
+    | {"--use-feature", "--trusted-host"}
+)
 
 
 def read_requirements_file(project: Path, name: str, lines: LineReader | None = None) -> RequirementSet:
@@ -58,6 +66,8 @@ def read_requirements_file(project: Path, name: str, lines: LineReader | None = 
         prerelease=reader.prerelease,
         source=name,
         notes=tuple(reader.lines.notes),
+        indexes=tuple(reader.lines.indexes),
+        unfollowed=tuple(reader.lines.unfollowed),
     )
 
 
@@ -90,6 +100,8 @@ class _Reader:
         if line.startswith("-"):
             self._option(line, origin, base, constraint=constraint)
             return
+        for option, value in _INDEX_BEHIND.findall(line):
+            self.lines.indexes.append(OwnIndex(value, f"{origin} ({option})"))
         text, options = _split_hashes(line)
         target = self.constraints if constraint else self.requirements
         target += self.lines.read(text, origin, base, options)
@@ -104,6 +116,8 @@ class _Reader:
         elif option in _EDITABLE:
             self._editable(value, origin, base)
         elif option in _INDEX:
+            self.lines.indexes.append(OwnIndex(value, f"{origin} ({option})"))
+        elif option == "--trusted-host":
             say(f"{origin}: {option} is left out, packages come from the index that this service is set up with")
         elif option == "--pre":
             self.prerelease = True

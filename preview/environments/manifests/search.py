@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from preview.environments.manifests.pyproject import read_pyproject
 from preview.environments.manifests.reading import Line, Manifest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.setuptools_files import read_setup_cfg, read_setup_py
-from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.requirements import OwnIndex, ProjectRequirement, RequirementSet, parse_requirement
 from preview.errors import EnvironmentFailed
 
 __all__ = ["read_project"]
@@ -52,6 +53,10 @@ _FRAMEWORKS: Final = frozenset(
      "django-ninja", "robyn", "responder"}
 )  # fmt: skip
 _MAX_OWN: Final = 5
+# In the list of pip's packages of a conda file.
+_INDEX_LINE: Final = re.compile(
+    r"\s*(?:--index-url|--extra-index-url|--find-links|--no-index|-i|-f)(?:\s*=|\s|$)\s*(?P<value>.*)"
+)
 
 
 def read_project(project: Path, folder: str = ".", entry: str | None = None) -> RequirementSet:
@@ -72,7 +77,7 @@ def read_project(project: Path, folder: str = ".", entry: str | None = None) -> 
         if found is not None:
             return found
     notes = (*search.notes, "the project names no requirements (requirements.txt or pyproject.toml)")
-    return RequirementSet(notes=notes, spare=tuple(search.spare))
+    return RequirementSet(notes=notes, spare=tuple(search.spare), withheld=frozenset(search.withheld))
 
 
 def _places(project: Path, folder: str, entry: str | None) -> Iterator[str]:
@@ -102,6 +107,7 @@ class _Search:
         self.project = project
         self.notes: list[str] = []
         self.spare: list[ProjectRequirement] = []
+        self.withheld: set[str] = set()
 
     def look(self, place: str) -> RequirementSet | None:
         """What the files of one folder require, or None where none of them says anything."""
@@ -109,7 +115,8 @@ class _Search:
         for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
             found = self._requirements(place, name) if name else self._manifests(place, names)
             if found is not None:
-                return replace(found, notes=(*self.notes, *found.notes), spare=(*found.spare, *self.spare))
+                spare = (*found.spare, *self.spare)
+                return replace(found, notes=(*self.notes, *found.notes), spare=spare, withheld=frozenset(self.withheld))
         return None
 
     def _requirements(self, place: str, name: str) -> RequirementSet | None:
@@ -118,7 +125,7 @@ class _Search:
         found = read_requirements_file(self.project, source, lines)
         own = self._own(lines.own_folders)
         found = replace(found, requirements=(*found.requirements, *own), notes=tuple(lines.notes))
-        if not found.requirements:
+        if not found.requirements and not found.unfollowed:
             self.notes += found.notes
             return None
         return self._beside(found, place)
@@ -143,7 +150,7 @@ class _Search:
     def _manifests(self, place: str, names: Sequence[str]) -> RequirementSet | None:
         for manifest in self._read_manifests(place, names):
             found = self._resolved(manifest, place)
-            if found.requirements:
+            if found.requirements or found.unfollowed:
                 return found
             self.notes += found.notes
             self.spare += found.spare
@@ -172,6 +179,7 @@ class _Search:
         lines = LineReader(self.project)
         requirements = self._read_lines(manifest.lines, place, lines)
         notes = list(manifest.notes)
+        self.withheld |= manifest.withheld
         groups = dict(manifest.groups)
         if not _has_framework(requirements):
             for name in list(groups):
@@ -188,6 +196,8 @@ class _Search:
             requires_python=manifest.requires_python,
             source=manifest.source,
             notes=(*notes, *lines.notes),
+            indexes=(*manifest.indexes, *lines.indexes),
+            unfollowed=tuple(lines.unfollowed),
             spare=tuple(self._spare(replace(manifest, groups=groups), place)),
         )
 
@@ -202,6 +212,9 @@ class _Search:
                 name = posixpath.normpath(posixpath.join(place, line.text[3:].strip()))
                 if (self.project / name).is_file() and not name.startswith(("..", "/")):
                     found += read_requirements_file(self.project, name, reader).requirements
+                continue
+            if match := _INDEX_LINE.match(line.text):
+                reader.indexes.append(OwnIndex(match["value"], line.origin))
                 continue
             text = line.text.removeprefix("-e ").strip()
             found += reader.read(text, line.origin, self.project / place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,11 +14,14 @@ from preview.environments.environment import Environment, EnvironmentRequest, Re
 from preview.environments.held import HeldEnvironments
 from preview.environments.jail import Jail
 from preview.environments.layout import Layout
+from preview.environments.naming import check_names
 from preview.environments.node.build import build_node_environment
+from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import RECORD, modules_variables
 from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import NodeRecipe, make_node_recipe
-from preview.environments.node.toolchain import NodeToolchain, find_node
+from preview.environments.node.toolchain import NodeToolchain, find_node, npm_environment
+from preview.environments.way_out import read_allowed
 from preview.settings import Settings
 
 __all__ = ["NodeEnvironmentCache"]
@@ -93,8 +97,13 @@ class NodeEnvironmentCache:
         if self._toolchain is None:
             self._toolchain = await find_node()
         manifest = await self._reader.node_manifest(request.project / request.folder, request.extra)
-        make = partial(make_node_recipe, runs_code=self._settings.build_code == "allow")
-        return await trio.to_thread.run_sync(make, manifest, self._toolchain, limiter=self._threads)
+        return await trio.to_thread.run_sync(self._make_recipe, manifest, self._toolchain, limiter=self._threads)
+
+    def _make_recipe(self, manifest: NodeManifest, toolchain: NodeToolchain) -> NodeRecipe:
+        if manifest.registries.named:
+            hosts = () if self._jail is None else self._jail.hosts
+            check_names(manifest.registries.named, (), read_allowed(npm_environment(os.environ), hosts))
+        return make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
 
     def _is_usable(self, key: str) -> bool:
         directory = self._layout.directory(key)

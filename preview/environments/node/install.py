@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import trio
 
 from preview.environments.environment import Report
+from preview.environments.explain import with_refused
 from preview.environments.jail import Cage
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
@@ -132,7 +133,7 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
             report(f"{name} is a part of Node, not a package: it is left out", logging.INFO)
             way = replace(way, exact=False)
             continue
-        step = _second_way(way, result)
+        step = _second_way(way, result, keeps_lock=manifest.registries.keeps_lock)
         if step is None:
             _fail(result, recipe, report)
         sentence, way = step
@@ -153,7 +154,7 @@ async def _tell_left_out(npm: Npm, report: Report) -> None:
         )
 
 
-def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
+def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[str, _Way] | None:
     text = "\n".join(result.lines)
     if way.exact and _UNSYNCED.search(text):
         return "the lock file does not fit package.json: npm install chooses what it leaves open", replace(
@@ -169,7 +170,7 @@ def _second_way(way: _Way, result: ProgramResult) -> tuple[str, _Way] | None:
         return f"{name} could not be built: installing first, then building package by package", replace(
             way, scripts=False
         )
-    if way.lock and _STALE_LOCK.search(text):
+    if way.lock and not keeps_lock and _STALE_LOCK.search(text):
         return "the lock file names what cannot be had: trying again without it", replace(way, lock=False, exact=False)
     return None
 
@@ -206,7 +207,7 @@ def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn
     errors = [line for line in result.lines if line.startswith("npm error") and not _NOISE.search(line)]
     for line in errors[:_TOLD_LINES]:
         report(line, logging.ERROR)
-    explanation = explain_npm(list(result.lines), recipe.manifest)
+    explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
     raise EnvironmentFailed(
         explanation.message,
         reason=explanation.reason,
@@ -228,7 +229,7 @@ async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, .
             report(f"{name}@{wanted} cannot be built here: its newest version takes its place", logging.WARNING)
             continue
         failed.append(name)
-        explanation = explain_npm(list(result.lines), recipe.manifest)
+        explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
         report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
     return tuple(failed)
 

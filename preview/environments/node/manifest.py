@@ -12,6 +12,7 @@ from typing import Final
 
 from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock, safe_overrides
 from preview.environments.node.locks import LOCK_NAMES, LockFile
+from preview.environments.node.registries import Registries, find_registries
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
@@ -50,6 +51,7 @@ class NodeManifest:
         notes: Worth telling.
         foreign_lock: Another package manager's lock file, where npm has none of its own.
         lock_name: What the lock file is called; empty without one.
+        registries: That the project names.
     """
 
     packages: Mapping[str, Mapping[str, object]]
@@ -60,6 +62,7 @@ class NodeManifest:
     notes: tuple[str, ...] = ()
     foreign_lock: LockFile | None = None
     lock_name: str = ""
+    registries: Registries = field(default_factory=Registries)
 
     @property
     def is_empty(self) -> bool:
@@ -115,7 +118,9 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     legacy = _LEGACY_PEERS.search(npmrc.decode("utf-8", "replace")) is not None
     exact = lock is not None and not added and not reader.left_out
     told = tuple(dict.fromkeys((*notes, *reader.notes)))
-    return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign, lock_name)
+    reader.check_workspace(packages)
+    registries = find_registries(reader.bytes_of)
+    return NodeManifest(packages, reader.files, lock, exact, legacy, told, foreign, lock_name, registries)
 
 
 def _foreign_lock(reader: _Reader) -> LockFile | None:
@@ -139,6 +144,7 @@ class _Reader:
         self._directory = directory.resolve()
         self._wanted = wanted
         self.left_out = False
+        self._from_workspace: dict[str, str] = {}
         self._local: list[str] = []
         self.files: dict[str, bytes] = {}
         self.notes: list[str] = []
@@ -209,6 +215,7 @@ class _Reader:
         """As npm understands it; None for what lies outside the project."""
         value = value.strip()
         if value.startswith("workspace:"):
+            self._from_workspace[name] = folder
             return "*"
         if not is_path(value):
             return value
@@ -225,6 +232,25 @@ class _Reader:
             self.notes.append(f"{name} ({value[:200]}) lies outside the project and is left out")
             return None
         return f"file:{posixpath.relpath(inside, folder)}"
+
+    def check_workspace(self, packages: Mapping[str, Mapping[str, object]]) -> None:
+        """See that what is wanted from the workspace is in there: npm would look its name up in the registry.
+
+        Raises:
+            EnvironmentFailed: Something is not.
+        """
+        # npm calls one without a name by its folder.
+        names = {package.get("name") or posixpath.basename(folder) for folder, package in packages.items()}
+        for name, folder in self._from_workspace.items():
+            if name not in names:
+                origin = posixpath.normpath(posixpath.join(folder, "package.json"))
+                raise EnvironmentFailed(
+                    f"{name} ({origin}) is wanted from the workspace, and no package of it has that name; add its "
+                    "folder to the workspaces, or leave it out",
+                    reason="invalid",
+                    requirement=name,
+                    origin=origin,
+                )
 
     def _is_folder(self, inside: str) -> bool:
         path = self._directory / inside

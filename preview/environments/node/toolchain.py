@@ -131,4 +131,7 @@ async def run_npm(
     """
     argv = [str(toolchain.npm), *arguments, *_FLAGS, "--offline" if offline else "--prefer-offline"]
     argv += [] if runs_code else _NO_CODE
-    return await run_program(argv, environment=npm_environment(os.environ), directory=directory, say=say, cage=cage)
+    environment = npm_environment(os.environ)
+    return await run_program(
+        argv, environment=environment, directory=directory, say=say, cage=cage, reaches_out=not offline
+    )

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import trio
 
-from preview.runtime import proctree
 from preview.runtime.cgroups import files
 from preview.runtime.interface import Excess
-from preview.runtime.verified import NotVerified, OpenProcess
+from preview.runtime.verified import NotVerified, OpenProcess, find_living
 
 __all__ = ["CPU_PERIOD_US", "Cgroup", "GroupLimits", "GroupUsage", "cpu_quota_us", "enter_prefix", "remove_groups"]
 
@@ -189,9 +188,9 @@ class Cgroup(ABC):
         with suppress(FileNotFoundError):
             self._kill_at_once()
         pause_s = _FIRST_POLL_S
-        while found := proctree.living(self.pids()):
-            for identity in found:
-                proctree.kill(identity)
+        while found := find_living(self.pids):
+            for process in found:
+                process.kill()
             await trio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LAST_POLL_S)
         await trio.lowlevel.checkpoint()

@@ -12,10 +12,10 @@ import trio
 
 from preview.descriptors import patiently
 from preview.errors import LaunchFailed
-from preview.runtime import proctree
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
 from preview.runtime.cgroups.home import Home
+from preview.runtime.verified import find_living
 
 __all__ = ["CgroupTree"]
 
@@ -148,11 +148,14 @@ class CgroupTree:
 
 
 async def _kill_in(directories: list[str]) -> int:
+    def pids() -> set[int]:
+        return {pid for directory in directories for pid in files.pids(directory)}
+
     killed = set()
     with trio.move_on_after(_KILL_S):
-        while found := proctree.living({pid for directory in directories for pid in files.pids(directory)}):
-            for identity in found:
-                proctree.kill(identity)
+        while found := find_living(pids):
+            for process in found:
+                process.kill()
             killed.update(found)
             await trio.sleep(_POLL_S)
     return len(killed)

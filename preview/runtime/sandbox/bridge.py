@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from preview.isolation import Network
@@ -10,7 +11,7 @@ from preview.runtime.interface import ProcessSpec
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths
 
-__all__ = ["bridge_needs", "bridge_prefix"]
+__all__ = ["bridge_needs", "bridge_prefix", "handout_prefix"]
 
 
 def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
@@ -29,9 +30,26 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
         elif carried:
             options += ["--stand-in", str(listener), str(spec.slot)]
     if way_out is not None:
-        ports = (port for port in spec.loopback_ports if port not in (spec.port, spec.slot))
-        options += ["--reach", str(way_out), ",".join(map(str, ports))]
-    return [sys.executable, "-I", "-S", str(BRIDGE), *options, "--"] if options else []
+        options += _reach(way_out, (port for port in spec.loopback_ports if port not in (spec.port, spec.slot)))
+    return _bridge(options) if options else []
+
+
+def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
+    """What stands ahead of a program whose network hands out sockets that listen on these ports, and nothing else.
+
+    Args:
+        way_out: The number of the socket that hands them out.
+        ports: Which.
+    """
+    return _bridge(_reach(way_out, ports))
+
+
+def _reach(way_out: int, ports: Iterable[int]) -> list[str]:
+    return ["--reach", str(way_out), ",".join(map(str, ports))]
+
+
+def _bridge(options: Iterable[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", str(BRIDGE), *options, "--"]
 
 
 def bridge_needs() -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ what else a hostile program hands out is closed.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -20,7 +20,7 @@ from preview.runtime.beside import beside
 from preview.runtime.inbound import close_inbound, discard
 from preview.runtime.sandbox.relay import carry_all
 
-__all__ = ["open_loopback"]
+__all__ = ["open_handout", "open_loopback"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,7 @@ _MOST_DESCRIPTORS = 253
 _MOST_CONNECTIONS = 100
 # Between two connections: 500 a second, more than a program without a pool makes, and no load for the service.
 _PACE_S = 0.002
+Serve = Callable[[socket.socket, int], Awaitable[None]]
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -47,17 +48,38 @@ async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | N
     if not ports:
         yield None
         return
+    limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
+
+    async def carry(listener: socket.socket, port: int) -> None:
+        await carry_all(listener, partial(trio.open_tcp_stream, "127.0.0.1", port), limiter, pace_s=_PACE_S)
+
+    async with open_handout(ports, carry) as theirs:
+        yield theirs
+
+
+@asynccontextmanager
+async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[socket.socket]:
+    """The socket through which a sandbox hands out sockets that listen in its own network.
+
+    The caller passes it to the child; it is closed here.
+
+    Args:
+        ports: Which listening sockets are taken; anything else is closed.
+        serve: Accepts on one of them, which listens on the port; closes it.
+
+    Cancellation: every connection is closed.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     ours.setblocking(False)
     with theirs:
         try:
-            async with beside(partial(_serve, ours, frozenset(ports))):
+            async with beside(partial(_serve, ours, frozenset(ports), serve)):
                 yield theirs
         finally:
             close_inbound(ours)
 
 
-async def _serve(ours: socket.socket, ports: frozenset[int]) -> None:
+async def _serve(ours: socket.socket, ports: frozenset[int], serve: Serve) -> None:
     # A wake-up for nothing would be taken for the sandbox's end: BlockingIOError is an OSError.
     await wait_readable(ours.fileno())
     try:
@@ -66,12 +88,10 @@ async def _serve(ours: socket.socket, ports: frozenset[int]) -> None:
         return
     descriptors, beyond = received[:_MOST_SOCKETS], received[_MOST_SOCKETS:]
     discard(beyond)
-    limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
     async with trio.open_nursery() as nursery:
         # First all, then whatever is awaited: a cancellation must not find some of them still without an owner.
         for listener, port in [found for one in descriptors if (found := _listener(one, ports)) is not None]:
-            connect = partial(trio.open_tcp_stream, "127.0.0.1", port)
-            nursery.start_soon(partial(carry_all, listener, connect, limiter, pace_s=_PACE_S))
+            nursery.start_soon(serve, listener, port)
 
 
 def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, int] | None:

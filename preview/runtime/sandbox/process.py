@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from preview.descriptors import patiently
 from preview.runtime import proctree
-from preview.runtime.interface import Exit, ProcessIdentity
+from preview.runtime.ending import ask_group_to_end, end_all
+from preview.runtime.interface import Exit
 from preview.runtime.process import TreeProcess
+from preview.runtime.verified import VerifiedProcess, as_known, find_living
 
 __all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application"]
 
@@ -32,7 +36,7 @@ def find_application(leader: int) -> int | None:
     return max(found)[1] if found else None
 
 
-def _orphaned_heads() -> list[ProcessIdentity]:
+def _orphaned_heads() -> list[VerifiedProcess]:
     """First processes of namespaces whose bubblewrap has ended ahead of them: they die of that, and are ours to reap.
 
     What we have started ourselves is never the first of a namespace; a fork may be, and is not called so.
@@ -40,10 +44,10 @@ def _orphaned_heads() -> list[ProcessIdentity]:
     children = proctree.children(os.getpid())
     firsts = [pid for pid in children if proctree.namespace_pids(pid)[1:][-1:] == [1]]
     stats = [stat for stat in map(proctree.read_stat, firsts) if stat is not None and stat.name == _WRAPPER]
-    return [stat.identity for stat in stats]
+    return as_known(stat.identity for stat in stats)
 
 
-async def _nothing_more() -> list[int]:
+async def _nothing_more() -> list[VerifiedProcess]:
     await trio.lowlevel.checkpoint()
     return []
 
@@ -55,9 +59,9 @@ class SandboxedProcess(TreeProcess):
     """
 
     # The leader's own children, as last seen: a zombie that the leader leaves behind is in no control group any more.
-    _first: tuple[ProcessIdentity, ...] = ()
+    _first: tuple[VerifiedProcess, ...] = ()
     # Known once all steps are done. Invariant: then ``_first`` is complete too, and neither changes any more.
-    _application: ProcessIdentity | None = None
+    _application: VerifiedProcess | None = None
     # What the last look found below the leader.
     _below: tuple[int, ...] = ()
 
@@ -65,12 +69,12 @@ class SandboxedProcess(TreeProcess):
         """See ``RunningProcess``."""
         return [self._popen.pid, *self._below] if self._group is None else super().members()
 
-    def _look(self) -> list[ProcessIdentity]:
+    def _look(self) -> list[VerifiedProcess]:
         self._note()
         # A control group counts by itself.
         pids = [] if self._group is not None else proctree.descendants(self._popen.pid)
         self._below = tuple(pids)
-        return [one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one)]
+        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
@@ -91,10 +95,10 @@ class SandboxedProcess(TreeProcess):
             return
         is_complete = self._application is not None
         with self._at_least_its_group():
-            found = () if is_complete else proctree.living(self._heads())
+            found = () if is_complete else self._heads()
             heads = tuple(dict.fromkeys((*self._first, *found)))
             for head in heads:
-                proctree.kill(head)
+                head.kill()
         self._signal_group(signal.SIGKILL)
         await self.wait()
         if not is_complete:
@@ -103,8 +107,8 @@ class SandboxedProcess(TreeProcess):
         for head in heads:
             # Without a descriptor it is asked again and again below.
             with suppress(OSError):
-                await proctree.wait_ended(head)
-        await proctree.end_all(_nothing_more, heads)
+                await proctree.wait_ended(head.identity)
+        await end_all(_nothing_more, heads)
         self._gone = True
 
     async def _noted(self) -> None:
@@ -116,14 +120,14 @@ class SandboxedProcess(TreeProcess):
         leader = self._popen.pid
         if self._application is not None or self._popen.returncode is not None:
             return
-        first = tuple(proctree.living(proctree.children(leader)))
+        first = tuple(find_living(partial(proctree.children, leader)))
         application = self._find_settled(leader) if first else None
         # Until the leader is reaped its number is certainly its own. This runs in a thread, too.
         if self._popen.returncode is None:
             self._first = first or self._first
             self._application = application
 
-    def _find_settled(self, leader: int) -> ProcessIdentity | None:
+    def _find_settled(self, leader: int) -> VerifiedProcess | None:
         """The application, once it is in the namespaces of all steps: until then it may be the wrapper of the next."""
         found = find_application(leader)
         if found is None:
@@ -131,23 +135,24 @@ class SandboxedProcess(TreeProcess):
         steps = len(proctree.namespace_pids(found)) - len(proctree.namespace_pids(leader))
         if steps * WRAPPERS_A_STEP != self._wrappers:
             return None
-        return next(iter(proctree.living([found])), None)
+        return next(iter(as_known(proctree.living([found]))), None)
 
-    def _heads(self) -> list[int]:
+    def _heads(self) -> Sequence[VerifiedProcess]:
         """Processes of the sandbox that are the service's own children once the leader has ended."""
         if self._popen.poll() is None:
-            return proctree.children(self._popen.pid)
-        return self._tree.orphans(self._adopted.take()) if self._group is None else self._group.pids()
+            return find_living(partial(proctree.children, self._popen.pid))
+        return self._tree.orphans(self._adopted.take()) if self._group is None else find_living(self._group.pids)
 
     def _ask_to_end(self) -> None:
         """SIGTERM for the application and its group: bubblewrap passes none on, and would die of it with all inside."""
-        known = self._application
-        is_there = known is not None and proctree.is_alive(known)
-        application = known.pid if known is not None and is_there else find_application(self._popen.pid)
+        application = self._application
+        if application is None or not proctree.is_alive(application.identity):
+            found = find_application(self._popen.pid)
+            application = None if found is None else next(iter(as_known(proctree.living([found]))), None)
         if application is None:
             self._signal_group(signal.SIGTERM)
             return
-        proctree.ask_group_to_end(application)
+        ask_group_to_end(application)
 
     def _read_exit(self, code: int) -> Exit:
         """Bubblewrap tells of a signal as shells do: 128 and its number (bwrap(1), Exit status)."""

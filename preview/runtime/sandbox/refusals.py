@@ -15,7 +15,7 @@ from pathlib import Path
 
 __all__ = ["INSTALL", "Refusal", "explain_refusal", "read_switch"]
 
-INSTALL = "install the packages bubblewrap and libseccomp2"
+INSTALL = "install the packages bubblewrap and libseccomp2 (`preview doctor --fix`)"
 
 _MOST_CHARACTERS = 200
 _CONTAINER = "in a container, start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined"

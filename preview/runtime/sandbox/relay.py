@@ -13,11 +13,12 @@ import trio
 
 from preview.runtime.inbound import without_linger
 
-__all__ = ["carry_all"]
+__all__ = ["Handler", "accept_all", "carry_all", "join"]
 
 log = structlog.get_logger(__name__)
 
 Connect = Callable[[], Awaitable[trio.SocketStream]]
+Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 # SO_LINGER with no time: closing is a reset (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
@@ -33,8 +34,24 @@ async def carry_all(
     """Accept for ever, and join each connection with one that ``connect`` opens; where it cannot, it is reset.
 
     Args:
-        listener: Listens; closed at the end.
+        listener: As in ``accept_all``.
         connect: Opens the other side.
+        limiter: As in ``accept_all``.
+        pace_s: Likewise.
+
+    Returns only when the socket listens no more. Cancellation: every connection is closed.
+    """
+    await accept_all(listener, partial(_carry, connect), limiter, pace_s=pace_s)
+
+
+async def accept_all(
+    listener: socket.socket, handle: Handler, limiter: trio.CapacityLimiter, *, pace_s: float = 0.0
+) -> None:
+    """Accept for ever, and have each connection handled by a task of its own.
+
+    Args:
+        listener: Listens; closed at the end.
+        handle: Serves one connection, and closes it.
         limiter: Bounds how many are open; one more waits in the kernel's queue.
         pace_s: Seconds between two that are accepted.
 
@@ -58,25 +75,38 @@ async def carry_all(
                 # What it has from its listening socket, which may be a preview's: its close could wait for that.
                 without_linger(connection.fileno())
                 release = partial(limiter.release_on_behalf_of, place)
-                nursery.start_soon(_carry, trio.SocketStream(connection), connect, release)
+                nursery.start_soon(_handle, trio.SocketStream(connection), handle, release)
                 await trio.sleep(pace_s)
 
 
-async def _carry(near: trio.SocketStream, connect: Connect, release: Callable[[], None]) -> None:
+async def _handle(near: trio.SocketStream, handle: Handler, release: Callable[[], None]) -> None:
     try:
         async with near:
-            try:
-                far = await connect()
-            except OSError:
-                # Nobody is there: whoever asked learns it as a reset.
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                await trio.aclose_forcefully(near)
-                return
-            async with far, trio.open_nursery() as nursery:
-                nursery.start_soon(_pump, near, far)
-                nursery.start_soon(_pump, far, near)
+            await handle(near)
     finally:
         release()
+
+
+async def _carry(connect: Connect, near: trio.SocketStream) -> None:
+    try:
+        far = await connect()
+    except OSError:
+        # Nobody is there: whoever asked learns it as a reset.
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        await trio.aclose_forcefully(near)
+        return
+    async with far:
+        await join(near, far)
+
+
+async def join(near: trio.SocketStream, far: trio.SocketStream) -> None:
+    """Carry bytes both ways until both sides have ended; the caller closes the streams.
+
+    Cancellation: nothing is sent any more.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_pump, near, far)
+        nursery.start_soon(_pump, far, near)
 
 
 async def _pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:

@@ -13,10 +13,11 @@ import trio
 from preview.descriptors import patiently, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
+from preview.runtime.ending import ask_group_to_end
 from preview.runtime.inbound import close_inbound, receive_now
-from preview.runtime.interface import Exit, ProcessIdentity, ProcessSpec
+from preview.runtime.interface import Exit, ProcessSpec
 from preview.runtime.process import TreeProcess
-from preview.runtime.verified import OpenProcess
+from preview.runtime.verified import OpenProcess, VerifiedProcess, as_known
 from preview.runtime.warm.origin import SnapshotOrigin
 from preview.runtime.warm.packets import parse
 
@@ -50,9 +51,9 @@ class Fork:
         self._is_closed = False
 
     @property
-    def application(self) -> int | None:
-        """The application's number here, while it is there."""
-        return None if self._is_closed or self._application.has_ended else self._application.pid
+    def application(self) -> OpenProcess | None:
+        """The application, while it is there."""
+        return None if self._is_closed or self._application.has_ended else self._application
 
     def as_origin(self, group: Cgroup) -> SnapshotOrigin:
         """Where its forks are born, of one that parks in this group."""
@@ -155,11 +156,11 @@ class ForkedProcess(TreeProcess):
         """See ``RunningProcess``."""
         return [self._fork.pid, *self._below] if self._group is None else super().members()
 
-    def _look(self) -> list[ProcessIdentity]:
+    def _look(self) -> list[VerifiedProcess]:
         pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
         # Once it has ended its number may be another's, and so what is below that.
         self._below = () if self._fork.poll() is not None or self._fork.first.has_ended else tuple(pids)
-        return [one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one)]
+        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
@@ -182,4 +183,4 @@ class ForkedProcess(TreeProcess):
     def _ask_to_end(self) -> None:
         application = self._fork.application
         if application is not None:
-            proctree.ask_group_to_end(application)
+            ask_group_to_end(application)

@@ -18,8 +18,10 @@ import trio
 from preview.descriptors import patiently, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
+from preview.runtime.ending import end_all
 from preview.runtime.groups import enter
 from preview.runtime.inbound import close_inbound
+from preview.runtime.verified import VerifiedProcess, find_living
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.held_in import namespaces_of
 from preview.runtime.warm.memory import memory_file
@@ -202,13 +204,16 @@ async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
     Cancellation: what was found has been sent SIGKILL, or ends by itself.
     """
 
-    async def orphans() -> list[int]:
+    def of_its_session() -> list[int]:
         # Bubblewrap ends ahead of the first process of its namespace, which is in the session still, and then ours.
-        await trio.lowlevel.checkpoint()
         stats = map(proctree.read_stat, proctree.children(os.getpid()))
         return [one.identity.pid for one in stats if one is not None and one.session == popen.pid]
 
-    heads = proctree.living(proctree.children(popen.pid)) if popen.poll() is None else []
+    async def orphans() -> list[VerifiedProcess]:
+        await trio.lowlevel.checkpoint()
+        return find_living(of_its_session)
+
+    heads = find_living(partial(proctree.children, popen.pid)) if popen.poll() is None else []
     letting_go.close()
     with trio.move_on_after(_GRACE_S):
         await _wait_for(popen)
@@ -216,9 +221,9 @@ async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
         popen.kill()
         await _wait_for(popen)
     for head in heads:
-        proctree.kill(head)
-    await proctree.end_all(orphans, heads)
-    for pid in await orphans():
+        head.kill()
+    await end_all(orphans, heads)
+    for pid in of_its_session():
         proctree.reap(pid)
 
 
