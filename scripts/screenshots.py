@@ -9,18 +9,17 @@ It needs a Chromium (`apt-get install chromium`); PREVIEW_TEST_CHROMIUM names on
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "page"))
+sys.path[:0] = [str(ROOT / "tests" / "page"), str(ROOT / "tests")]
 
-from page_kit import BROWSER_FLAGS, Running, Visit, run_service, visit  # noqa: E402  found through the path above
-from page_states import take_states  # noqa: E402  as below
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from browser import find_chromium, open_browser  # noqa: E402  found through the path above
+from page_kit import Running, Visit, run_service, visit  # noqa: E402  as above
+from page_states import take_states  # noqa: E402  as above
+from playwright.sync_api import Browser  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 
@@ -32,17 +31,15 @@ def main() -> int:
         "--states", type=Path, metavar="FOLDER", help="every state of the page, instead of the README's"
     )
     states: Path | None = parser.parse_args().states
-    chromium = os.environ.get("PREVIEW_TEST_CHROMIUM") or shutil.which("chromium")
+    chromium = find_chromium()
     if chromium is None:
         print("no Chromium is installed: apt-get install chromium", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+    with tempfile.TemporaryDirectory(prefix="preview-pictures-") as folder, open_browser(chromium) as browser:
         if states is None:
             take_stories(browser, Path(folder))
         else:
             take_states(browser, states, Path(folder))
-        browser.close()
     return 0
 
 

@@ -12,16 +12,21 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import structlog
 import uv
+from browser import find_chromium, open_browser
 from postgres import NoPostgres, Server, open_server
 from structlog._config import BoundLoggerLazyProxy
 
 from preview.settings import Settings
 from preview.storage import Database, migrate, open_database
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _TEMPLATE = "preview_template"
 _COUNTER = itertools.count(1)
@@ -107,6 +112,25 @@ def postgres_server() -> Iterator[Server]:
         yield server
     finally:
         context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; without one its tests are skipped; with PREVIEW_TEST_REQUIRE_CHROMIUM=1 they fail."""
+    found = find_chromium()
+    if found is None:
+        reason = "no Chromium is installed (apt-get install chromium), so no page is looked at in a real browser"
+        if os.environ.get("PREVIEW_TEST_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A real browser, one for all tests of a process: Playwright takes no second one."""
+    with open_browser(chromium) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

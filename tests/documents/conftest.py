@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "cli"))
 
 from documents_kit import LAST_PORT, DocumentsClient, Live, launch_live, open_documents_service
-from playwright.sync_api import Browser, sync_playwright
 
 
 @pytest.fixture(scope="session")
@@ -48,20 +45,3 @@ def narrow(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Do
 def live(service: DocumentsClient) -> Live:
     """A preview that runs, for tests that only read."""
     return launch_live(service, "reader")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A real browser; without one its tests are skipped, or fail where ``PREVIEW_TEST_REQUIRE_CHROMIUM`` is 1."""
-    found = os.environ.get("PREVIEW_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        reason = "no Chromium is installed (apt-get install chromium)"
-        if os.environ.get("PREVIEW_TEST_REQUIRE_CHROMIUM") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()

@@ -12,9 +12,10 @@ import asgi_kit
 import psutil
 import pytest
 import trustme
+from browser import BROWSER_FLAGS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from page_kit import BROWSER_FLAGS, Running, run_service, visit
+from page_kit import Running, run_service, visit
 from playwright.sync_api import Browser, expect
 
 STREAMS = 30
