@@ -93,8 +93,9 @@ def _builds(settings: Settings, ladder: Ladder) -> Check:
         found = "no code of packages runs while they are installed: wheels alone, no install scripts"
     else:
         jailed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
-        found = "code of packages runs while they are installed, with this machine's network, "
-        found += "in a sandbox" if jailed else "and all that the service's user may do"
+        found = "code of packages runs while they are installed, "
+        jail = "in a sandbox whose network leads to the package indexes alone"
+        found += jail if jailed else "with this machine's network and all that the service's user may do"
         found += "; PREVIEW_BUILD_CODE=deny lets none run"
     return Check("builds", Result.OK, found, "", _SECTION)
 

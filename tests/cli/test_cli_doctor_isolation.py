@@ -294,7 +294,7 @@ def test_the_plain_runtime_is_described_as_it_is(settings: Settings, monkeypatch
 def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Rung("sandbox", holds=True, found="own namespaces")
     jailed = found(settings, Machine(), monkeypatch, sandbox)["builds"].found
-    assert "with this machine's network, in a sandbox" in jailed
+    assert "in a sandbox whose network leads to the package indexes alone" in jailed
     assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found
     denied = found(changed(settings, build_code="deny"), Machine(), monkeypatch, sandbox)["builds"].found
     assert denied.startswith("no code of packages runs")
