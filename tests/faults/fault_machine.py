@@ -29,9 +29,15 @@ def marked(preview_ids: Iterable[str]) -> dict[int, str]:
     return found
 
 
+# The worker server, and two workers that wait for a job.
+_READERS_AT_REST = 3
+
+
 def below(pid: int) -> list[int]:
-    """Living processes below the service: whatever it has started or adopted."""
-    return [one for one in descendants(pid) if not is_zombie(one)]
+    """Living processes below the service: whatever it has started or adopted, but those that read projects at rest."""
+    found = [one for one in descendants(pid) if not is_zombie(one)]
+    readers = [one for one in found if "preview.worker.server" in name_of(one)]
+    return [one for one in found if one not in readers] if len(readers) <= _READERS_AT_REST else found
 
 
 def works_in(folder: Path) -> list[int]:

@@ -88,7 +88,8 @@ async def start(warm: WarmRuntime, tmp_path: Path, project: Path, told: list[str
 
 def same_process(process: RunningProcess, pids: list[int]) -> bool:
     assert isinstance(process, ForkedProcess)
-    return process._fork.application in pids
+    application = process._fork.application
+    return application is not None and application.pid in pids
 
 
 async def test_it_runs_before_its_start_and_goes_on_as_that(start: Start, told: list[str]) -> None:
