@@ -1,6 +1,6 @@
 """What was generated: where its files come from, and what they may be."""
 
-from preview.generations.archive import unpack_tar_gz, unpack_zip
+from preview.generations.archive import plain_bytes, unpack, unpack_tar_gz, unpack_zip
 from preview.generations.editing import Edit, Edited, StoredFile
 from preview.generations.files import check_files, parse_files_json
 from preview.generations.folder import FolderGenerations
@@ -24,6 +24,8 @@ __all__ = [
     "check_files",
     "check_paths",
     "parse_files_json",
+    "plain_bytes",
+    "unpack",
     "unpack_tar_gz",
     "unpack_zip",
 ]

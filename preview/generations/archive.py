@@ -26,9 +26,8 @@ from preview.generations.bounded import BoundedReads
 from preview.generations.files import require_some
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, named, shown
-from preview.settings import Settings
 
-__all__ = ["unpack_tar_gz", "unpack_zip"]
+__all__ = ["plain_bytes", "unpack", "unpack_tar_gz", "unpack_zip"]
 
 _CHUNK_BYTES = 64 * 1024
 # What zipfile reads to find the end of the archive: the longest comment, and the record.
@@ -42,6 +41,9 @@ _TAR_HEADER_BYTES = 64 * 1024
 # A number in a pax header has 20 digits. tarfile of Python before 3.11.10 takes quadratic time over longer runs
 # (CVE-2024-6232), all the while holding the interpreter's lock.
 _DIGITS = re.compile(rb"[0-9]{64}")
+_ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
+_GZIP = b"\x1f\x8b"
 _MAC_FOLDER = "__MACOSX"
 
 # What zipfile, zlib, gzip and tarfile raise over bytes that are not what they should be.
@@ -60,41 +62,67 @@ _BROKEN = (
 )
 
 
-def unpack_zip(source: IO[bytes] | Path, settings: Settings) -> dict[str, bytes]:
+def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
+    """The files of an archive, by what it is, whatever it is called.
+
+    Args:
+        source: Seekable, at its beginning. Read in this thread.
+        limits: Of what it unpacks to.
+        plain: An empty file for a tar without its compression; None makes one.
+
+    Raises:
+        InvalidGeneration: It is neither a zip nor a tar.gz archive, or as ``unpack_zip`` and ``unpack_tar_gz``.
+        TooLarge: As these.
+    """
+    head = source.read(len(_ZIP))
+    source.seek(0)
+    if head in (_ZIP, _EMPTY_ZIP):
+        return unpack_zip(source, limits)
+    if head.startswith(_GZIP):
+        return unpack_tar_gz(source, limits, plain)
+    raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")
+
+
+def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
     """The files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
 
     Args:
         source: A file's path, or a seekable file at its beginning. Read in this thread.
-        settings: For the limits.
+        limits: Of what it unpacks to.
 
     Raises:
         InvalidGeneration: It is broken or encrypted, or holds what a generation may not hold.
         TooLarge: It unpacks to too many files or bytes.
     """
-    limits = Limits.of(settings)
     with _opened(source) as file, _refusing_broken("zip"):
         bounded = BoundedReads(file, _ZIP_TAIL_BYTES + limits.files * _ZIP_RECORD_BYTES, "zip")
         with zipfile.ZipFile(cast("IO[bytes]", bounded)) as archive:
             return _read_zip(archive, limits)
 
 
-def unpack_tar_gz(source: IO[bytes] | Path, settings: Settings) -> dict[str, bytes]:
+def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
     """The files of a tar.gz archive. Folders without files are left out.
 
     Args:
         source: A file's path, or a file at its beginning. Read in this thread.
-        settings: For the limits.
+        limits: Of what it unpacks to.
+        plain: As of ``unpack``.
 
     Raises:
         InvalidGeneration: It is broken, or holds links, devices or anything else that is not a file or folder.
         TooLarge: It unpacks to too many files or bytes.
     """
-    limits = Limits.of(settings)
-    with _opened(source) as file, tempfile.TemporaryFile(prefix="preview-unpack-") as plain, _refusing_broken("tar.gz"):
-        _inflate(file, plain, limits)
-        bounded = BoundedReads(plain, _TAR_HEADER_BYTES, "tar.gz", refused=_DIGITS)
+    own = tempfile.TemporaryFile(prefix="preview-unpack-") if plain is None else nullcontext(plain)  # noqa: SIM115  entered below
+    with _opened(source) as file, own as inflated, _refusing_broken("tar.gz"):
+        _inflate(file, inflated, limits)
+        bounded = BoundedReads(inflated, _TAR_HEADER_BYTES, "tar.gz", refused=_DIGITS)
         with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:", encoding="utf-8") as archive:
             return _read_tar(archive, bounded, limits)
+
+
+def plain_bytes(limits: Limits) -> int:
+    """The largest tar that may be behind a tar.gz, in bytes."""
+    return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
 
 
 # zip
@@ -154,7 +182,7 @@ def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
 
 def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
     """Unpack the gzip layer, counted, so that tar's headers can be read from a file that cannot grow any more."""
-    left = limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
+    left = plain_bytes(limits)
     with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
         while chunk := unpacked.read(_CHUNK_BYTES):
             left -= len(chunk)

@@ -6,19 +6,19 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 from typing import IO
 
 import trio
 from quart import Request
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData, Preamble
 
-from preview.errors import InvalidGeneration, InvalidRequest
-from preview.generations import parse_files_json, unpack_tar_gz, unpack_zip
+from preview.errors import InvalidRequest
+from preview.generations import Limits, parse_files_json
 from preview.http.bodies import GenerationBody, file_contents
 from preview.http.reading import body_pieces, may_be_json_in_a_form, read_json, wrong_media_type
 from preview.quoting import quoted
 from preview.settings import Settings
+from preview.worker import ProjectReader
 
 __all__ = ["Upload", "read_upload"]
 
@@ -28,10 +28,6 @@ _FORM_PARTS = 16
 # Written by a thread in one go; below it, memory is cheaper than a thread.
 _SPOOL_BYTES = 1024 * 1024
 _SLICE_BYTES = 64 * 1024
-
-_ZIP = b"PK\x03\x04"
-_EMPTY_ZIP = b"PK\x05\x06"
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +62,22 @@ class _Form:
             raise InvalidRequest(f"The form field {quoted(name)} is not UTF-8 text.", field=name) from error
 
 
-async def read_upload(request: Request, settings: Settings) -> Upload:
+async def read_upload(request: Request, settings: Settings, reader: ProjectReader) -> Upload:
     """The upload of the current request.
 
+    Args:
+        request: The current one.
+        settings: For the limits.
+        reader: Unpacks an archive.
+
     Raises:
-        InvalidRequest, InvalidGeneration, TooLarge: It cannot be used; nothing is kept.
+        InvalidRequest, InvalidGeneration, TooLarge, AnalysisFailed: It cannot be used; nothing is kept.
         UnsupportedMediaType: Neither JSON nor a form.
 
     Cancellation: nothing is kept.
     """
     if request.mimetype == "multipart/form-data":
-        return await _read_form(request, settings)
+        return await _read_form(request, settings, reader)
     if request.mimetype and request.mimetype != "application/json" and not may_be_json_in_a_form(request):
         raise wrong_media_type(request.mimetype, further=", or an archive as multipart/form-data")
     # Base64 and escapes make JSON longer than what it holds; what it holds is checked when it is unpacked.
@@ -85,7 +86,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     return Upload(body.project_id, body.name, files)
 
 
-async def _read_form(request: Request, settings: Settings) -> Upload:
+async def _read_form(request: Request, settings: Settings, reader: ProjectReader) -> Upload:
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary or not boundary.isascii():
         raise InvalidRequest("The form has no boundary; let your HTTP client write the Content-Type header.")
@@ -97,7 +98,7 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
             await _fill(form, decoder, pieces)
         if not form.has_archive:
             raise InvalidRequest("The form holds no file; send a zip or tar.gz as a file part.", field="archive")
-        files = await trio.to_thread.run_sync(partial(_unpack, archive, settings))
+        files = await reader.unpack(archive, Limits.of(settings))
     return Upload(form.text("project_id") or None, form.text("name"), files)
 
 
@@ -142,15 +143,3 @@ async def _take(form: _Form, event: Event) -> None:
         text += event.data
         if len(text) > _FORM_TEXT_BYTES:
             raise InvalidRequest(f"The form field {quoted(form.current.name)} is too long.", field=form.current.name)
-
-
-def _unpack(archive: IO[bytes], settings: Settings) -> Mapping[str, bytes]:
-    """Unpack by what the file is, whatever it is called."""
-    archive.seek(0)
-    head = archive.read(4)
-    archive.seek(0)
-    if head in (_ZIP, _EMPTY_ZIP):
-        return unpack_zip(archive, settings)
-    if head.startswith(_GZIP):
-        return unpack_tar_gz(archive, settings)
-    raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")

@@ -58,11 +58,11 @@ class Job:
 
     Attributes:
         run: Does it.
-        file_bytes: The longest file that it may write, to a descriptor that came with it.
+        writes: Whether it writes, to descriptors that came with it.
     """
 
     run: JobFunction
-    file_bytes: int = 0
+    writes: bool = False
 
 
 def run_worker(
@@ -116,7 +116,7 @@ def _work(connection: socket.socket, progress: Progress, jobs: Mapping[str, Job]
         folder,
         memory_mb=request["memory_mb"],
         seconds=request["seconds"],
-        file_bytes=request["file_bytes"] if job.file_bytes else 0,
+        file_bytes=request["file_bytes"] if job.writes else 0,
     )
     context = JobContext(None if directory is None else Path(directory), files, progress)
     _write(connection.fileno(), _answer(job, context, request["arguments"]))

@@ -13,8 +13,10 @@ from preview.endpoints import extract_endpoints
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.reading import pins_or_reason
+from preview.generations import Limits
 from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi
+from preview.worker.archives import unpack_into
 from preview.worker.child import Job, JobContext
 from preview.worker.node_manifests import answer_of
 
@@ -51,6 +53,11 @@ def _pins(context: JobContext, arguments: Mapping[str, Any]) -> object:
         return pins_or_reason(LockFile(arguments["name"], file.read()))
 
 
+def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
+    archive, contents, plain = context.files
+    return unpack_into(archive, contents, plain, Limits(arguments["files"], arguments["size_bytes"]))
+
+
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """All that the other jobs load and touch, over a small project of our own."""
     found = analyse(context.project, None)
@@ -65,5 +72,6 @@ JOBS: Final[Mapping[str, Job]] = {
     "node": Job(_node),
     "openapi": Job(_openapi),
     "pins": Job(_pins),
+    "unpack": Job(_unpack, writes=True),
     "warm_up": Job(_warm_up),
 }

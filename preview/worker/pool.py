@@ -20,8 +20,10 @@ import trio
 from pydantic import TypeAdapter
 
 from preview.errors import AnalysisFailed, InvalidGeneration, ServiceShort
+from preview.generations import Limits
 from preview.settings import Settings
 from preview.worker.answers import MAX_SHOWN, clean, file_of, path_of, too_complex, validated
+from preview.worker.archives import file_bytes
 from preview.worker.forked import ForkedWorker, ServerEnded
 from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, Header
 
@@ -92,7 +94,7 @@ class WorkerPool:
     """
 
     def __init__(self, settings: Settings, jobs: str) -> None:
-        self._bounds = Bounds(settings.worker_timeout_s, settings.worker_memory_mb, settings.generation_bytes)
+        self._bounds = Bounds(settings.worker_timeout_s, settings.worker_memory_mb, file_bytes(Limits.of(settings)))
         self._jobs = jobs
         self._limiter = trio.CapacityLimiter(settings.workers)
         self._idle: deque[ForkedWorker] = deque()

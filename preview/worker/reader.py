@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 import structlog
 import trio
@@ -20,8 +21,10 @@ from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.reading import InThread, NodeReader
 from preview.errors import AnalysisFailed
+from preview.generations import Limits, unpack
 from preview.worker.analysis import Analysis, analyse, read_openapi
 from preview.worker.answers import clean
+from preview.worker.archives import ArchiveAnswer, contents_of
 from preview.worker.checks import Forged, check_analysis
 from preview.worker.node_manifests import NodeAnswer, check_pins, manifest_of
 from preview.worker.pool import WorkerPool
@@ -31,6 +34,7 @@ __all__ = ["InProcess", "ProjectReader", "WorkerReader"]
 log = structlog.get_logger(__name__)
 
 _ANALYSIS: Final = TypeAdapter(Analysis)
+_ARCHIVE: Final = TypeAdapter(ArchiveAnswer)
 _ENDPOINTS: Final = TypeAdapter(list[Endpoint])
 _NODE: Final = TypeAdapter(NodeAnswer)
 _PINS: Final = TypeAdapter(Pins | str)
@@ -50,6 +54,9 @@ class ProjectReader(NodeReader, Protocol):
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """The endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
+
+    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+        """The files of an uploaded archive; see ``generations.unpack``. Cancellation: nothing of the call is left."""
 
 
 class WorkerReader:
@@ -79,6 +86,15 @@ class WorkerReader:
         """As the protocol. Cancellation: the worker is killed."""
         with _in_memory(document) as descriptor:
             return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
+
+    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+        """As the protocol. Cancellation: the worker is killed."""
+        arguments = {"files": limits.files, "size_bytes": limits.size_bytes}
+        with _temporary() as contents, _temporary() as plain:
+            files = [await trio.to_thread.run_sync(_on_disk, archive), contents, plain]
+            found = await self._pool.run("unpack", arguments, _ARCHIVE, files=files)
+            with _refusing_forged("The archive", "cannot be in it"):
+                return await trio.to_thread.run_sync(contents_of, found, contents, limits)
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
         """See ``NodeReader``. Cancellation: the worker is killed."""
@@ -112,15 +128,20 @@ class InProcess(InThread):
         """As the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_openapi, document)
 
+    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+        """As the protocol. Cancellation: waits."""
+        archive.seek(0)
+        return await trio.to_thread.run_sync(unpack, archive, limits)
+
 
 @contextmanager
-def _refusing_forged() -> Iterator[None]:
+def _refusing_forged(what: str = "The project", why: str = "leads out of it") -> Iterator[None]:
     try:
         yield
     except Forged as error:
         log.warning("a worker's answer is refused", why=str(error))
         raise AnalysisFailed(
-            "The project could not be analysed: what the process that read its files answered leads out of it."
+            f"{what} could not be read: what the process that read its files answered {why}."
         ) from error
 
 
@@ -132,6 +153,21 @@ def _in_memory(data: bytes) -> Iterator[int]:
         file.write(data)
         file.flush()
         yield descriptor
+
+
+@contextmanager
+def _temporary() -> Iterator[int]:
+    """A descriptor of an empty file that is gone with it."""
+    with tempfile.TemporaryFile(prefix="preview-unpack-") as file:
+        yield file.fileno()
+
+
+def _on_disk(archive: IO[bytes]) -> int:
+    """A descriptor of the archive, all of which is in the file by then. Blocks on the disk."""
+    # A spooled file goes to the disk when it is asked for its descriptor.
+    descriptor = archive.fileno()
+    archive.flush()
+    return descriptor
 
 
 def _resolved(project: Path) -> Path:

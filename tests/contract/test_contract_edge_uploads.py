@@ -20,12 +20,14 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import PreviewError
-from preview.generations import parse_files_json, unpack_tar_gz, unpack_zip
+from preview.generations import Limits, parse_files_json, unpack_tar_gz, unpack_zip
 from preview.http.uploads import read_upload
 from preview.settings import Settings
+from preview.worker import InProcess
 
 APP = QuartTrio("test", static_folder=None)
 SETTINGS = Settings(generation_files=20, generation_bytes=50_000, upload_bytes=200_000)
+LIMITS = Limits.of(SETTINGS)
 WHOLE = [
     "main.py",
     "MAIN.PY",
@@ -127,7 +129,7 @@ def test_any_zip_is_unpacked_or_refused(
     entries: list[Entry], zip64: bool, flags: int, method: int, damage: list[tuple[int, int]], kept: float
 ) -> None:
     packed = zipped(entries, zip64=zip64, flags=flags, method=method)
-    assert_fit(attempt(unpack_zip, damaged(packed, damage, kept), SETTINGS))
+    assert_fit(attempt(unpack_zip, damaged(packed, damage, kept), LIMITS))
 
 
 @bounded(100)
@@ -142,7 +144,7 @@ def test_any_tar_gz_is_unpacked_or_refused(
     entries: list[Entry], form: int, inner: list[tuple[int, int]], outer: list[tuple[int, int]], kept: float
 ) -> None:
     plain = damaged(tarred(entries, form=form), inner).getvalue()
-    assert_fit(attempt(unpack_tar_gz, damaged(gzip.compress(plain, 1), outer, kept), SETTINGS))
+    assert_fit(attempt(unpack_tar_gz, damaged(gzip.compress(plain, 1), outer, kept), LIMITS))
 
 
 @bounded(100)
@@ -191,7 +193,7 @@ async def test_any_form_is_an_upload_or_refused(
     refusal = None
     async with APP.test_request_context("/", method="POST", data=raw, headers=headers) as context:
         try:
-            assert_fit(dict((await read_upload(context.request, SETTINGS)).files))
+            assert_fit(dict((await read_upload(context.request, SETTINGS, InProcess())).files))
         except PreviewError as error:
             refusal = error
         except HTTPException as error:
@@ -211,4 +213,4 @@ async def test_any_form_is_an_upload_or_refused(
     ids=["zip-bytes", "tar-bytes", "zip-count", "tar-count"],
 )
 def test_a_bomb_is_refused_in_bounded_time(unpack: Callable[..., dict[str, bytes]], packed: bytes) -> None:
-    assert attempt(unpack, io.BytesIO(packed), SETTINGS) is None
+    assert attempt(unpack, io.BytesIO(packed), LIMITS) is None

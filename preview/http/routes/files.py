@@ -67,7 +67,7 @@ def file_routes() -> Blueprint:
         goes; project and name stay.
         """
         identity, edits = await _editable(generation_id)
-        upload = await read_upload(request, backend().settings)
+        upload = await read_upload(request, backend().settings, backend().service.reader)
         return _answer(await _save(edits, identity, generation_id, Edit(upload.files, is_whole=True)))
 
     @routes.patch("/generations/<generation_id>/files")

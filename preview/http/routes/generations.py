@@ -27,7 +27,7 @@ def generation_routes() -> Blueprint:
         """Keep a generation: files as JSON, or a zip or tar.gz as `multipart/form-data`."""
         identity = await require_identity()
         library = _library()
-        upload = await read_upload(request, backend().settings)
+        upload = await read_upload(request, backend().settings, backend().service.reader)
         made = await library.create(
             user_id=identity.user.id, project_id=upload.project_id, name=upload.name, files=upload.files
         )

@@ -1,0 +1,88 @@
+"""An uploaded archive between service and worker: what it holds lies in a file, one content behind the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preview.errors import PreviewError
+from preview.generations import Limits, check_files, plain_bytes, unpack
+from preview.worker.checks import Forged
+
+__all__ = ["ArchiveAnswer", "contents_of", "file_bytes", "unpack_into"]
+
+_PIECE_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveAnswer:
+    """The files of an archive.
+
+    Attributes:
+        files: Path and size in bytes, in the order of their contents.
+    """
+
+    files: Sequence[tuple[str, int]]
+
+
+def file_bytes(limits: Limits) -> int:
+    """The largest file that a worker may write for it."""
+    return max(limits.size_bytes, plain_bytes(limits))
+
+
+def unpack_into(archive: int, contents: int, plain: int, limits: Limits) -> ArchiveAnswer:
+    """Unpack. The worker's part.
+
+    Args:
+        archive: Descriptor of it.
+        contents: Of an empty file, for what it holds.
+        plain: Of an empty file, for a tar without its compression.
+        limits: Of what it unpacks to.
+
+    Raises:
+        PreviewError: As ``unpack``.
+    """
+    with os.fdopen(archive, "rb") as source, os.fdopen(plain, "rb+") as inflated, os.fdopen(contents, "wb") as target:
+        source.seek(0)
+        files = unpack(source, limits, inflated)
+        for content in files.values():
+            target.write(content)
+    return ArchiveAnswer([(path, len(content)) for path, content in files.items()])
+
+
+def contents_of(answer: ArchiveAnswer, contents: int, limits: Limits) -> dict[str, bytes]:
+    """The files, checked as if a stranger had sent them one by one. Blocks on the disk.
+
+    Raises:
+        Forged: They are not what an archive within the limits can hold.
+    """
+    if len({path for path, _ in answer.files}) != len(answer.files):
+        raise Forged("two files have one path")
+    left, offset, found = limits.size_bytes, 0, {}
+    for path, size in answer.files:
+        left -= size
+        if size < 0 or left < 0:
+            raise Forged("the files are larger than any archive's")
+        found[path] = _read(contents, offset, size)
+        offset += size
+    try:
+        checked = check_files(found, limits)
+    except PreviewError as error:
+        raise Forged(error.message) from error
+    if checked.keys() != found.keys():
+        raise Forged("a path is not written as it is kept")
+    return checked
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    pieces = []
+    while size:
+        piece = os.pread(descriptor, min(size, _PIECE_BYTES), offset)
+        if not piece:
+            raise Forged("a file is shorter than it is said to be")
+        pieces.append(piece)
+        offset += len(piece)
+        size -= len(piece)
+    return b"".join(pieces)
