@@ -19,6 +19,7 @@ KEPT = MappingProxyType(
     {
         "CAP_CHOWN": 0,  # gives a preview's folders to its user
         "CAP_DAC_OVERRIDE": 1,  # reads and removes what that user has written
+        "CAP_DAC_READ_SEARCH": 2,  # all that the process which reads projects has: it writes nothing
         "CAP_FOWNER": 3,  # opens folders that it has closed
         "CAP_KILL": 5,  # ends processes of other users
         "CAP_SETGID": 6,  # a preview becomes a user of its own

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 from hostile_kit import _SERVED, ANN, MIB, PROGRAMS, Rig, a_world, is_warm, isolation_of, open_hostile_rig, request
+from planned_kit import give_plan
 
 from preview.errors import PreviewError
 from preview.lifecycle import State
@@ -192,11 +193,11 @@ async def test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speake
     with a_world(tmp_path / "world") as world, trio.fail_after(LIMIT_S):
         if is_template:
             async with open_hostile_rig(settings.model_copy(update={"warm_templates": 0}), monkeypatch) as rig:
-                monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: _SERVED)
+                give_plan(monkeypatch, _SERVED)
                 assert await launched(rig, "first", texts()) is not None
             plant(cache, family)
         async with open_hostile_rig(settings, monkeypatch) as rig:
-            monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: _SERVED)
+            give_plan(monkeypatch, _SERVED)
             neighbour = await launched(rig, "neighbour", texts())
             assert neighbour is not None
             assert neighbour.record.pid is not None

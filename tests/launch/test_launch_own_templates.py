@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from launch_kit import ANN, MemorySource, ask, story, target
+from planned_kit import give_plan, take_plans
 
 from preview.clock import utc_now
 from preview.detection import Server, StartPlan, Toolchain
@@ -108,7 +109,8 @@ async def open_owners(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Callable[[Mapping[str, str]], Owners]]:
     settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, warm_templates=4)
-    monkeypatch.setattr("preview.supervisor.study.detect", lambda *_: PLAN)
+    take_plans(monkeypatch)
+    give_plan(monkeypatch, PLAN)
     source = OwnedSource()
     with trio.fail_after(LIMIT_S):
         async with open_service(settings, generations=source) as service:
