@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import AsyncIterator, Mapping
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -179,9 +179,21 @@ async def read_to_end(preview: ActivePreview) -> tuple[list[LogLine], list[Statu
     return lines, others
 
 
+_WORKERS: weakref.WeakSet[ForkedWorker] = weakref.WeakSet()
+_make_worker = ForkedWorker.__init__
+
+
+def _make_known_worker(worker: ForkedWorker, pid: int, descriptors: Sequence[int]) -> None:
+    _make_worker(worker, pid, descriptors)
+    _WORKERS.add(worker)
+
+
+ForkedWorker.__init__ = _make_known_worker  # type: ignore[assignment,method-assign]  # to be found without gc.get_objects
+
+
 def open_descriptors() -> set[str]:
     """All but those of the worker processes that read projects: these come and go by themselves."""
-    workers = [one for one in gc.get_objects() if type(one) is ForkedWorker and one._is_open]
+    workers = [one for one in _WORKERS if one._is_open]
     aside = {str(number) for one in workers for number in (one._connection.fileno(), one._pidfd, one._progress)}
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
