@@ -20,7 +20,7 @@ from preview.settings import Settings
 from preview.supervisor import EVENTS
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+DOCS = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
 
 
 def variable(field_name: str, field: FieldInfo) -> str:
@@ -136,9 +136,14 @@ def test_no_error_code_is_written_anywhere_that_the_table_lacks() -> None:
     assert "too_many_connections" in written
 
 
-def test_the_readme_names_every_benchmark() -> None:
+def test_the_readme_is_short() -> None:
+    """A newcomer reads it once; all else has a page of its own."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_page_of_figures_names_every_benchmark() -> None:
     programs = {path.name for path in (ROOT / "benchmarks").glob("*.py") if not path.name.startswith("_")}
-    assert set(re.findall(r"benchmarks/(\w+\.py)", (ROOT / "README.md").read_text())) == programs
+    assert set(re.findall(r"benchmarks/(\w+\.py)", (ROOT / "docs" / "benchmarks.md").read_text())) == programs
 
 
 def test_every_event_about_previews_is_documented_with_its_fields() -> None:
