@@ -32,7 +32,8 @@ LIMIT_S = 0.4
 IN_WORKERS: Final = (
     "preview/detection/", "preview/endpoints/", "preview/sources/", "preview/environments/manifests/",
     "preview/environments/imports/", "preview/environments/node/manifest.py", "preview/environments/node/locks/",
-    "preview/environments/node/addresses.py", "preview/environments/local_paths.py",
+    "preview/environments/node/addresses.py", "preview/environments/node/registries.py",
+    "preview/environments/local_paths.py",
 )  # fmt: skip
 
 # Not written as text: where, and why that is linear.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from preview.environments.public_indexes import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.environments.requirements import OwnIndex, Unfollowed
 from preview.environments.way_out import AllowedHosts, host_of
 from preview.errors import EnvironmentFailed
@@ -20,8 +21,8 @@ __all__ = ["check_names"]
 
 # The public indexes: whoever names them means what the service's own index stands for.
 _PUBLIC: Final = (
-    "https://pypi.org/simple", "https://pypi.python.org/simple", "https://pypi.org/pypi", "https://pypi.org",
-    "https://registry.npmjs.org", "https://registry.yarnpkg.com",
+    f"https://{PYTHON_INDEX}/simple", f"https://{PYTHON_INDEX_BEFORE}/simple", f"https://{PYTHON_INDEX}/pypi",
+    f"https://{PYTHON_INDEX}", *(f"https://{one}" for one in NODE_REGISTRIES[:2]),
 )  # fmt: skip
 # The public index has the packages of these under the same names, from the same publishers: other builds of them.
 _OTHER_BUILDS: Final = re.compile(r"https://download\.pytorch\.org/whl(?:/[\w.+-]+)*/?")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from preview.environments.public_indexes import PYTHON_INDEX
 from preview.environments.way_out.addresses import parse_address
 from preview.environments.way_out.allowed import DEFAULT_HOSTS, read_allowed
 from preview.errors import ConfigurationError
@@ -84,7 +85,7 @@ def test_the_public_indexes_are_allowed_without_any_setting() -> None:
     allowed = read_allowed({}, ())
     assert all(allowed.allows(*one) for one in DEFAULT_HOSTS)
     assert not allowed.allows("github.com", 443)
-    assert not allowed.allows("pypi.org", 80)
+    assert not allowed.allows(PYTHON_INDEX, 80)
 
 
 def test_the_setting_adds_hosts() -> None:

@@ -20,6 +20,7 @@ from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.node import NodeEnvironmentCache, place_modules
+from preview.environments.public_indexes import NODE_REGISTRY, PYTHON_INDEX
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.settings import Settings
@@ -120,7 +121,7 @@ async def test_a_packages_build_reaches_no_port_of_the_machine_and_no_other_netw
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             one.sendto(b"x", ("192.0.2.77", 53))
     tried("datagram", sent)
-    tried("name", lambda: socket.getaddrinfo("pypi.org", 443))
+    tried("name", lambda: socket.getaddrinfo({PYTHON_INDEX!r}, 443))
     tried("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
     tried("packets", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
     ANSWERS["interfaces"] = [name for _, name in socket.if_nameindex()]
@@ -137,7 +138,7 @@ async def test_a_packages_build_talks_its_way_out_to_no_other_host(
         at = f"127.0.0.1:{index.port}"
         setup = f"""
     for at in ("evil.example:443", "localhost:{service}", "127.0.0.1:{service}", "[::1]:{service}", "10.0.0.1:443",
-               "169.254.169.254:80", "127.0.0.1:1", "pypi.org:80", "0.0.0.0:{service}"):
+               "169.254.169.254:80", "127.0.0.1:1", "{PYTHON_INDEX}:80", "0.0.0.0:{service}"):
         tried(at, lambda: tunnel(at))
         tried("http " + at, lambda: get(at))
     tried("forged", lambda: get("127.0.0.1:{service}", "{at}"))
@@ -215,14 +216,14 @@ async def test_an_install_script_reaches_the_operators_registry_and_nothing_else
         }
         dial('service', SERVICE, '127.0.0.1'); dial('registry', REGISTRY, '127.0.0.1')
         dial('metadata', 80, '169.254.169.254')
-        dns.resolve4('registry.npmjs.org', error => done('dns', error ? error.code : 'resolved'))
+        dns.resolve4('PUBLIC', error => done('dns', error ? error.code : 'resolved'))
         tunnel('tunnel', '127.0.0.1:SERVICE'); tunnel('evil', 'evil.example:443')
         tunnel('allowed', '127.0.0.1:REGISTRY')
     """
     with listening() as service, open_registry({"small": {"1.0.0": {}}}) as registry:
         port = registry.rstrip("/").rpartition(":")[2]
         monkeypatch.setenv("npm_config_registry", registry)
-        script = script.replace("SERVICE", str(service)).replace("REGISTRY", port)
+        script = script.replace("SERVICE", str(service)).replace("REGISTRY", port).replace("PUBLIC", NODE_REGISTRY)
         write_package(project / "one.tgz", "one", script, scripts={"postinstall": "node index.js"})
         write_manifest(project, name="shop", dependencies={"one": "file:one.tgz", "small": "^1.0.0"})
         with trio.fail_after(LIMIT_S):

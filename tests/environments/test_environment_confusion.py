@@ -17,6 +17,7 @@ from registry_kit import open_registry
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
+from preview.environments.public_indexes import NODE_REGISTRY, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
@@ -53,11 +54,11 @@ REQUIREMENTS = [
     # An index of the project's own, in each way of writing it.
     "--index-url https://index.example/simple\nmine", "-i https://index.example/simple\nmine",
     "--extra-index-url https://index.example/simple\nmine", "--extra-index-url=https://index.example\nmine",
-    "--index-url https://u:secret@index.example/simple\nmine", "--index-url https://pypi.org.evil.example/simple\nmine",
-    "--index-url https://pypi.org@evil.example/simple\nmine", "--index-url ${INDEX}\nmine", "--index-url https://[x\nmine",
+    "--index-url https://u:secret@index.example/simple\nmine", f"--index-url https://{PYTHON_INDEX}.evil.example/simple\nmine",
+    f"--index-url https://{PYTHON_INDEX}@evil.example/simple\nmine", "--index-url ${INDEX}\nmine", "--index-url https://[x\nmine",
     "--index-url index.example\nmine", "--find-links ./wheels\nmine", "-f https://index.example/files\nmine",
     "--no-index\nmine", "--no-index --find-links=./wheels\nmine", "-r more.txt",
-    "--extra-index-url https://pypi.org/simple https://index.example/simple\nmine",
+    f"--extra-index-url https://{PYTHON_INDEX}/simple https://index.example/simple\nmine",
     "--index-url http://127.0.0.1:PORT/other/simple\nmine", "mine --index-url https://index.example",
 ]  # fmt: skip
 MANIFESTS: list[Mapping[str, str]] = [
@@ -171,8 +172,8 @@ def test_an_index_of_the_projects_own_fails_with_the_setting_that_would_allow_it
     [
         "--index-url http://127.0.0.1:PORT/simple",
         "--extra-index-url=http://127.0.0.1:PORT/simple/",
-        "-i https://pypi.org/simple",
-        "--extra-index-url https://pypi.python.org/simple/",
+        f"-i https://{PYTHON_INDEX}/simple",
+        f"--extra-index-url https://{PYTHON_INDEX_BEFORE}/simple/",
         "--extra-index-url https://download.pytorch.org/whl/cpu",
     ],
 )
@@ -189,8 +190,8 @@ NODE: list[Mapping[str, object]] = [
     {".npmrc": '  "@corp:registry"="https://npm.example" ; ours\n'},
     {".npmrc": "REGISTRY=//npm.example\n"},
     {".npmrc": "registry=${NPM_REGISTRY}\n"},
-    {".npmrc": "registry=https://registry.npmjs.org.evil.example/\n"},
-    {".npmrc": "registry=https://registry.npmjs.org@evil.example/\n"},
+    {".npmrc": f"registry=https://{NODE_REGISTRY}.evil.example/\n"},
+    {".npmrc": f"registry=https://{NODE_REGISTRY}@evil.example/\n"},
     {".npmrc": "registry=http://[bad\n"},
     {".yarnrc": 'registry "https://npm.example"\n'},
     {".yarnrc.yml": "npmRegistryServer: https://npm.example\n"},

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from preview.environments.public_indexes import NODE_REGISTRIES
 from preview.environments.requirements import OwnIndex
 
 __all__ = ["Registries", "find_registries"]
@@ -28,10 +29,7 @@ _COMMENT: Final = re.compile(r"[ \t]+[#;].*$")
 _TARBALL: Final = re.compile(
     r"(?P<registry>https?://[^?#]+?)/(?:@[^/]+(?:/|%2[fF]))?[^/]+/(?:-/|download/)[^/]+\.tgz.*"
 )
-# The public registry by its names, and mirrors of it, which have what it has.
-_PUBLIC: Final = re.compile(
-    r"https?://registry\.(?:npmjs\.org|yarnpkg\.com|npmmirror\.com|npm\.taobao\.org|cnpmjs\.org)(?:/.*)?", re.IGNORECASE
-)
+_PUBLIC: Final = re.compile(rf"https?://(?:{'|'.join(map(re.escape, NODE_REGISTRIES))})(?:/.*)?", re.IGNORECASE)
 _LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
 _MOST: Final = 50
 _MOST_CHARACTERS: Final = 2000

@@ -13,14 +13,15 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
 
 from preview.environments.leading import settings_files
+from preview.environments.public_indexes import NODE_REGISTRY, PYTHON_FILES, PYTHON_INDEX
 from preview.environments.way_out.addresses import Address, is_own, is_public, parse_address
 
 __all__ = ["DEFAULT_HOSTS", "AllowedHosts", "host_of", "read_allowed"]
 
 DEFAULT_HOSTS: Final = (
-    ("pypi.org", 443),
-    ("files.pythonhosted.org", 443),
-    ("registry.npmjs.org", 443),
+    (PYTHON_INDEX, 443),
+    (PYTHON_FILES, 443),
+    (NODE_REGISTRY, 443),
     # What well-known packages of these indexes fetch while they are installed.
     ("binaries.prisma.sh", 443),
     ("nodejs.org", 443),
@@ -34,7 +35,7 @@ _URL: Final = re.compile(r"(?:git\+)?(https?://[^\s,\"'<>]+)")
 # Addresses that are no package's: proxies, and what nobody asks while packages are installed.
 _NO_INDEX: Final = re.compile(r"proxy|publish|user.agent|node.options|init.author|noproxy|auth", re.IGNORECASE)
 _VARIABLES: Final = re.compile(r"UV_|NPM_CONFIG_|PRISMA_ENGINES_", re.IGNORECASE)
-_REFERENCE: Final = re.compile(r"\$\{([^}]+)\}")
+_REFERENCE: Final = re.compile(r"\$\{([^${}]+)\}")
 _MOST_BYTES: Final = 256 * 1024
 
 

@@ -49,7 +49,7 @@ class Route:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, the best first.
+    """The addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
 
     Raises:
         OSError: It has none.
