@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,15 @@ from structlog._config import BoundLoggerLazyProxy
 
 from preview.settings import Settings
 from preview.storage import Database, migrate, open_database
+from preview.worker import InProcess, ProjectReader
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 _TEMPLATE = "preview_template"
 _COUNTER = itertools.count(1)
+# Their services have projects read by worker processes, as ever.
+_WITH_WORKERS = {"faults", "hostile", "launch", "worker"}
 
 # A template takes a core for half a second: services of tests make them where a test is of them.
 _OURS = {"PREVIEW_WARM_TEMPLATES": "0"}
@@ -72,6 +76,18 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PREVIEW_") and not name.startswith("PREVIEW_TEST_")]:
         if name not in _OURS:
             monkeypatch.delenv(name)
+
+
+@asynccontextmanager
+async def _open_in_process(_settings: Settings, reader: ProjectReader | None) -> AsyncIterator[ProjectReader]:
+    yield reader or InProcess()
+
+
+@pytest.fixture(autouse=True)
+def _projects_read_in_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of workers takes half a second of a core for each service; most tests are of something else."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in _WITH_WORKERS:
+        monkeypatch.setattr("preview.service._open_reader", _open_in_process)
 
 
 @pytest.fixture(autouse=True)

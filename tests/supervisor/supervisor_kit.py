@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +28,6 @@ from preview.runtime.cgroups import CgroupTree
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import ActivePreview, Launched, LaunchRequest, User
-from preview.worker.forked import ForkedWorker
 
 ANN, BOB = User("ann", "enterprise"), User("bob", "free")
 
@@ -179,26 +177,9 @@ async def read_to_end(preview: ActivePreview) -> tuple[list[LogLine], list[Statu
     return lines, others
 
 
-_WORKERS: weakref.WeakSet[ForkedWorker] = weakref.WeakSet()
-_make_worker = ForkedWorker.__init__
-
-
-def _make_known_worker(worker: ForkedWorker, pid: int, descriptors: Sequence[int]) -> None:
-    _make_worker(worker, pid, descriptors)
-    _WORKERS.add(worker)
-
-
-ForkedWorker.__init__ = _make_known_worker  # type: ignore[assignment,method-assign]  # to be found without gc.get_objects
-
-
 def open_descriptors() -> set[str]:
-    """All but those of the worker processes that read projects: these come and go by themselves."""
-    workers = [one for one in _WORKERS if one._is_open]
-    aside = {str(number) for one in workers for number in (one._connection.fileno(), one._pidfd, one._progress)}
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
-        if entry.name in aside:
-            continue
         try:
             found.add(f"{entry.name}:{entry.readlink()}")
         except OSError:

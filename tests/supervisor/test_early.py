@@ -27,7 +27,7 @@ from preview.supervisor.planning import open_environment
 from preview.supervisor.staging import decide
 from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import workspace_root
-from preview.worker import Analysis, WorkerReader
+from preview.worker import Analysis, InProcess
 
 MakeSettings = Callable[..., Settings]
 
@@ -205,12 +205,12 @@ async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, *
     start = rig.service.previews._house.known.find("g1", Whose(ANN.id, ""))
     assert start is not None
     plan: StartPlan = replace(start.study.plan, **changed)
-    analyse = WorkerReader.analyse
+    analyse = InProcess.analyse
 
-    async def analyse_by_plan(reader: WorkerReader, project: Path, overrides: Overrides | None) -> Analysis:
+    async def analyse_by_plan(reader: InProcess, project: Path, overrides: Overrides | None) -> Analysis:
         return replace(await analyse(reader, project, overrides), plan=plan)
 
-    monkeypatch.setattr(WorkerReader, "analyse", analyse_by_plan)
+    monkeypatch.setattr(InProcess, "analyse", analyse_by_plan)
     return await rig.next(name)
 
 
