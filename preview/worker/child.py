@@ -71,10 +71,10 @@ def run_worker(
     jobs: Mapping[str, Job],
     confinement: Confinement,
     *,
-    warm_up: Job,
+    warm_up: Job | None,
     parent: int,
 ) -> NoReturn:
-    """Do one job in a process that was forked for it."""
+    """Do one job in a process that was forked for it; run ``warm_up`` before, where nobody waits yet."""
     status = 1
     try:
         _close_others(connection.fileno(), progress.descriptor)
@@ -82,7 +82,8 @@ def run_worker(
         gc.enable()
         gc.set_threshold(*_COLLECT_AFTER)
         # Once over before anybody waits: the pages that a job writes to are this process's own by then.
-        warm_up.run(JobContext(Path(__file__).parent / "sample", (), progress), {})
+        if warm_up is not None:
+            warm_up.run(JobContext(Path(__file__).parent / "sample", (), progress), {})
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
         confinement.enter()
         _work(connection, progress, jobs, confinement)

@@ -25,7 +25,7 @@ from preview.settings import Settings
 from preview.worker.answers import MAX_SHOWN, clean, file_of, path_of, too_complex, validated
 from preview.worker.archives import file_bytes
 from preview.worker.forked import ForkedWorker, ServerEnded
-from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, Header
+from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, SPARE, Header
 
 __all__ = ["JOBS_MODULE", "WorkerPool", "open_worker_pool"]
 
@@ -224,10 +224,14 @@ class WorkerPool:
 
     async def _ask_for_enough(self, spare: int = 0) -> None:
         server = self._server
-        while server is not None and server is self._server and self._pending + len(self._idle) < self._waiting + spare:
+        while (
+            server is not None
+            and server is self._server
+            and (have := self._pending + len(self._idle)) < (self._waiting + spare)
+        ):
             self._pending += 1
             try:
-                await server.send(FORK)
+                await server.send(FORK if have < self._waiting else SPARE)
             except OSError:
                 # It has ended; the next one is asked again.
                 return

@@ -18,7 +18,7 @@ from pathlib import Path
 from preview.worker.child import Job, JobContext, run_worker
 from preview.worker.confine import Confinement
 from preview.worker.progress import Progress
-from preview.worker.wire import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY
+from preview.worker.wire import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY, SPARE
 
 __all__ = ["serve"]
 
@@ -30,7 +30,7 @@ def serve(descriptor: int, module: str) -> None:
 
     Args:
         descriptor: Of the connection to the service, a socket of packets.
-        module: Has ``JOBS``, by name; ``warm_up`` among them is run before and after each fork.
+        module: Has ``JOBS``, by name; ``warm_up`` among them is run before any fork, and after each that nobody waits for.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
@@ -66,19 +66,20 @@ class _Server:
             for descriptor, _ in self._poll.poll():
                 if descriptor in self._workers:
                     self._reap(descriptor)
-                elif self._connection.recv(MAX_PACKET_BYTES) != FORK:
-                    # The service is gone; the workers end with this process (PR_SET_PDEATHSIG).
-                    return
                 else:
-                    self._fork()
+                    word = self._connection.recv(MAX_PACKET_BYTES)
+                    if word not in (FORK, SPARE):
+                        # The service is gone; the workers end with this process (PR_SET_PDEATHSIG).
+                        return
+                    self._fork(self._warm_up if word == SPARE else None)
 
-    def _fork(self) -> None:
+    def _fork(self, warm_up: Job | None) -> None:
         ours, theirs = socket.socketpair()
         progress = Progress()
         own = os.getpid()
         pid = os.fork()
         if pid == 0:
-            run_worker(theirs, progress, self._jobs, self._confinement, warm_up=self._warm_up, parent=own)
+            run_worker(theirs, progress, self._jobs, self._confinement, warm_up=warm_up, parent=own)
         pidfd = os.pidfd_open(pid)
         self._workers[pidfd] = pid
         self._poll.register(pidfd, select.POLLIN)

@@ -7,10 +7,12 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-__all__ = ["ENDED", "FORK", "FORKED", "MAX_FDS", "MAX_PACKET_BYTES", "READY", "Header", "receive_exactly"]
+__all__ = ["ENDED", "FORK", "FORKED", "MAX_FDS", "MAX_PACKET_BYTES", "READY", "SPARE", "Header", "receive_exactly"]
 
 # Between service and server, one packet each: a word, and numbers after it.
 FORK: Final = b"fork"
+SPARE: Final = b"spare"
+"""A fork that nobody waits for yet: it makes itself ready first."""
 READY: Final = b"ready"
 FORKED: Final = b"forked"
 ENDED: Final = b"ended"
