@@ -30,7 +30,8 @@ def serve(descriptor: int, module: str) -> None:
 
     Args:
         descriptor: Of the connection to the service, a socket of packets.
-        module: Has ``JOBS``, by name; ``warm_up`` among them is run before any fork, and after each that nobody waits for.
+        module: Has ``JOBS``, by name; ``warm_up`` among them is run before any fork, and after each that nobody waits
+            for.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
