@@ -1,14 +1,25 @@
-"""What was generated: where its files come from, and what they may be."""
+"""What was generated: where its files come from, and what they may be.
+
+What is stored is imported when it is asked for: with it comes the database, which the processes that read strangers'
+files have no use for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from preview.generations.archive import plain_bytes, unpack, unpack_tar_gz, unpack_zip
-from preview.generations.editing import Edit, Edited, StoredFile
 from preview.generations.files import check_files, parse_files_json
 from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
 from preview.generations.interface import Generation, GenerationSource
-from preview.generations.library import GenerationLibrary
 from preview.generations.limits import Limits
 from preview.generations.paths import check_paths
+
+if TYPE_CHECKING:
+    from preview.generations.editing import Edit, Edited, StoredFile
+    from preview.generations.library import GenerationLibrary
 
 __all__ = [
     "Edit",
@@ -29,3 +40,11 @@ __all__ = [
     "unpack_tar_gz",
     "unpack_zip",
 ]
+
+_STORED = {"Edit": "editing", "Edited": "editing", "GenerationLibrary": "library", "StoredFile": "editing"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _STORED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_STORED[name]}"), name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,3 +73,11 @@ async def test_what_is_known_costs_no_worker(reader: WorkerReader, project: Path
     studies = Studies(reader)
     first = await studies.study(project, None)
     assert await studies.study(project, None) is first
+
+
+def test_the_worker_server_has_nothing_of_the_database() -> None:
+    """Each fork copies what it has: without the database it is a third smaller."""
+    script = (
+        "import sys, preview.worker.jobs, preview.worker.server; assert not {'sqlalchemy', 'quart'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
