@@ -29,6 +29,7 @@ KEPT = MappingProxyType(
         "CAP_SYS_PTRACE": 19,  # looks at namespaces of processes of other users
         "CAP_SYS_ADMIN": 21,  # mounts what a sandbox shows, and makes its namespaces
         "CAP_SYS_NICE": 23,  # lets the service go first where they start
+        "CAP_SETFCAP": 31,  # since Linux 5.12: a namespace of users in which root is root, for builds
     }
 )
 # linux/prctl.h

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from preview.worker.child import Job, JobContext, run_worker
@@ -45,8 +46,10 @@ def serve(descriptor: int, module: str) -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    connection.send(b" ".join([READY, ",".join(confinement.parts).encode()]))
-    _Server(connection, jobs, warm_up, confinement).run()
+    # Otherwise the service is gone: the workers end with this process (PR_SET_PDEATHSIG).
+    with suppress(BrokenPipeError):
+        connection.send(b" ".join([READY, ",".join(confinement.parts).encode()]))
+        _Server(connection, jobs, warm_up, confinement).run()
 
 
 class _Server:
@@ -70,7 +73,6 @@ class _Server:
                 else:
                     word = self._connection.recv(MAX_PACKET_BYTES)
                     if word not in (FORK, SPARE):
-                        # The service is gone; the workers end with this process (PR_SET_PDEATHSIG).
                         return
                     self._fork(self._warm_up if word == SPARE else None)
 

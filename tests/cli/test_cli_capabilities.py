@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
-from cli_service import serving, write_project
+from cli_service import PROGRAM, serving, write_project
 
 from preview.capabilities import KEPT
 from preview.cli.entry import run
@@ -56,6 +59,20 @@ def test_each_thread_and_program_of_it_has_what_it_needs_and_no_more(
     wider = {name: one for name, one in programs.items() if one["NoNewPrivs"] != 1 or one["CapBnd"] & ~_KEPT}
     # In a user namespace of its own a process has rights over that namespace, until it gives them up (as all have).
     assert wider == {}
+
+
+def test_builds_are_held_in_with_what_is_kept(folders: dict[str, str]) -> None:
+    """A namespace of users in which root is root takes a right of its own (user_namespaces(7))."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("no bubblewrap is installed")
+    command = [*PROGRAM, "serve", "--json", "--bind", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert "previews are held in" in said
+    assert "without a sandbox" not in said
 
 
 def test_nothing_that_changes_the_kernel_is_kept() -> None:

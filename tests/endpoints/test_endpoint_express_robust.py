@@ -42,9 +42,9 @@ WORDS = st.sampled_from(
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_an_end_is_found_with(tmp_path: Path, case: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found = in_app(tmp_path, f"app.get('/a', h);\n{HOSTILE[case]}\n")
-    assert time.monotonic() - started < SOON_S
+    assert time.process_time() - started < SOON_S
     assert "GET /a" in found
 
 
@@ -127,9 +127,9 @@ def test_any_text_is_survived(text: str, suffix: str) -> None:
         package = f'{{"main": "app.{suffix}", "dependencies": {{"express": "4"}}}}'
         (folder / "package.json").write_text(package)
         (folder / f"app.{suffix}").write_text(f"{APP}{text}", encoding="utf-8", errors="replace")
-        started = time.monotonic()
+        started = time.process_time()
         extract(folder)
-        assert time.monotonic() - started < SOON_S
+        assert time.process_time() - started < SOON_S
 
 
 @settings(max_examples=100, deadline=None)
