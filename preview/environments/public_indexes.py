@@ -1,7 +1,7 @@
 """The public package indexes and registries by name.
 
-Each name stands in parts: no file of the project holds the address of one, so that a search for where this
-machine's packages come from finds nothing but that (``tests/test_house.py``).
+Each name is joined from its parts. No file of the project contains the address of a package registry, so a search
+for one finds only a configuration that leaked (``tests/test_house.py``).
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from typing import Final
 
 __all__ = ["NODE_REGISTRIES", "NODE_REGISTRY", "PYTHON_FILES", "PYTHON_INDEX", "PYTHON_INDEX_BEFORE"]
 
-_NPM: Final = "registry."
-
 PYTHON_INDEX: Final = ".".join(("pypi", "org"))
 PYTHON_INDEX_BEFORE: Final = ".".join(("pypi", "python", "org"))
 """Its name until 2018, in old lock files."""
 PYTHON_FILES: Final = ".".join(("files", "python" + "hosted", "org"))
-NODE_REGISTRY: Final = f"{_NPM}npmjs.org"
+NODE_REGISTRY: Final = ".".join(("registry", "npmjs", "org"))
 NODE_REGISTRIES: Final = (
-    NODE_REGISTRY, f"{_NPM}yarnpkg.com", f"{_NPM}npmmirror.com", f"{_NPM}npm.taobao.org", f"{_NPM}cnpmjs.org",
-)  # fmt: skip
-"""It by its other name, and mirrors of it, which have what it has."""
+    NODE_REGISTRY,
+    ".".join(("registry", "yarnpkg", "com")),
+    ".".join(("registry", "npmmirror", "com")),
+    ".".join(("registry", "npm", "taobao", "org")),
+    ".".join(("registry", "cnpmjs", "org")),
+)
+"""The npm registry, its second name, and its mirrors. All serve the same packages."""
