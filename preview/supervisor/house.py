@@ -48,6 +48,6 @@ class House:
     pending: dict[str, PreviewRecord] = field(default_factory=dict)
     disk_watchers: Watchers = field(default_factory=Watchers)
     known: KnownStarts = field(default_factory=KnownStarts)
-    reading: Turns = field(default_factory=lambda: Turns(1))
+    reading: Turns = field(default_factory=Turns)
     starting: Turns = field(default_factory=Turns)
     door: Door | None = None

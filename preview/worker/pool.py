@@ -204,8 +204,10 @@ class WorkerPool:
         try:
             with trio.move_on_after(_START_TIMEOUT_S):
                 while not self._idle:
+                    # Taken first: the fork may be there before the call returns.
+                    changed = self._changed
                     await self._ask_for_enough()
-                    await self._changed.wait()
+                    await changed.wait()
         finally:
             self._waiting -= 1
         if not self._idle:
@@ -241,11 +243,12 @@ class WorkerPool:
         self._changed = trio.Event()
 
     async def run_refill(self) -> None:
-        """Have idle workers again, a moment after one was taken. One task. Cancellation: as the pool's."""
+        """Have idle workers again, once none was taken for a moment. One task. Cancellation: as the pool's."""
         while True:
             await self._low.wait()
-            self._low = trio.Event()
-            await trio.sleep(_REFILL_AFTER_S)
+            while self._low.is_set():
+                self._low = trio.Event()
+                await trio.sleep(_REFILL_AFTER_S)
             await self._ask_for_enough(_IDLE)
 
     # The server

@@ -39,6 +39,7 @@ def serve(descriptor: int, module: str) -> None:
     jobs: Mapping[str, Job] = importlib.import_module(module).JOBS
     warm_up = jobs["warm_up"]
     confinement = Confinement()
+    confinement.give_up_privileges()
     progress = Progress()
     for _ in range(_WARM_UPS):
         warm_up.run(JobContext(Path(__file__).parent / "sample", (), progress), {})

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from worker_fixtures import ANYTHING, Attacker, open_attacker
 
 from preview.errors import AnalysisFailed, InvalidGeneration, TooComplex
-from preview.worker import WorkerReader
+from preview.worker import WorkerPool, WorkerReader
+from preview.worker import pool as pool_module
 
 
 async def works(attacker: Attacker) -> None:
@@ -231,3 +232,34 @@ async def test_many_jobs_at_once_are_all_done(project: Path) -> None:
 async def test_a_project_is_analysed_as_in_the_process_itself(attacker: Attacker) -> None:
     found = await WorkerReader(attacker.pool).analyse(attacker.project, None)
     assert str(found.plan.target) == "main:app"
+
+
+class _Slow:
+    """A connection to the server on which each call returns once its fork has come back."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._real = pool._server
+
+    async def send(self, word: bytes) -> int:
+        assert self._real is not None
+        before = len(self._pool._idle)
+        sent = await self._real.send(word)
+        while len(self._pool._idle) == before:  # noqa: ASYNC110  the pool has no event for that
+            await trio.sleep(0.001)
+        return sent
+
+
+async def test_a_fork_that_comes_before_the_call_returns_is_taken(
+    attacker: Attacker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_REFILL_AFTER_S", 1000.0)
+    await works(attacker)
+    await works(attacker)
+    while attacker.pool._idle:
+        await works(attacker)
+    slow = _Slow(attacker.pool)
+    monkeypatch.setattr(attacker.pool, "_server", slow)
+    with trio.fail_after(20):
+        await works(attacker)
+    monkeypatch.setattr(attacker.pool, "_server", slow._real)
