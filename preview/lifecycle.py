@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = ["ACTIVE", "STOP_REASONS", "TRANSITIONS", "Health", "IllegalTransition", "State", "StopCause", "advance"]
+__all__ = [
+    "ACTIVE",
+    "STOP_REASONS",
+    "TRANSITIONS",
+    "Health",
+    "IllegalTransition",
+    "State",
+    "StopCause",
+    "advance",
+    "cause_of",
+]
 
 
 class State(StrEnum):
@@ -45,6 +55,14 @@ STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
     }
 )
 """The sentence in the row of a preview that was told to stop."""
+
+
+_CAUSES: Mapping[str, StopCause] = MappingProxyType({reason: cause for cause, reason in STOP_REASONS.items()})
+
+
+def cause_of(state: State, reason: str | None) -> StopCause | None:
+    """Why a preview was told to stop, from what its row keeps; None for any other end, and while it lives."""
+    return _CAUSES.get(reason or "") if state is State.STOPPED else None
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(

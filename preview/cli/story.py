@@ -10,6 +10,7 @@ from preview.cli.lines import LinePrinter, ShownLine, columns_of
 from preview.cli.terminal import json_line, paint
 from preview.clock import from_ms, rfc3339_ms
 from preview.errors import PreviewError
+from preview.launch_steps import step_fields
 from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
 from preview.visible import visible
 
@@ -246,14 +247,17 @@ def _line_fields(line: LogLine) -> dict[str, Any]:
 def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
     if isinstance(event, Gap):
         return {"event": "gap", "first": event.first_seq, "last": event.last_seq, "reason": event.reason}
-    kept: dict[str, Any] = {"timestamp": rfc3339_ms(event.timestamp_ms), "reason": event.reason}
+    steps = [step_fields(one, camel=False) for one in event.steps]
+    kept: dict[str, Any] = {"timestamp": rfc3339_ms(event.timestamp_ms), "reason": event.reason, "steps": steps}
     if isinstance(event, StatusChange):
-        return {"event": "status", "status": event.state, "health": event.health, **kept}
+        facts = {"status": event.state, "health": event.health, "restarts": event.restarts}
+        return {"event": "status", **facts, **kept}
     return {
         "event": "end",
         "status": event.state,
         "exit_code": event.exit_code,
         "exit_signal": event.exit_signal,
+        "cause": event.cause,
         **kept,
     }
 

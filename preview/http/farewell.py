@@ -7,7 +7,7 @@ from datetime import datetime
 from math import inf
 
 from preview.clock import now_ms, utc_now
-from preview.lifecycle import State
+from preview.lifecycle import State, StopCause
 from preview.logs import Encoding, End, encode, expired
 
 __all__ = ["Farewell"]
@@ -36,6 +36,7 @@ class Farewell:
         """The last words, where it is time for them."""
         if draining:
             reason = "stopped: the service is shutting down"
-            goodbye = End(self.preview_id, State.STOPPED.value, reason, None, None, now_ms())
+            cause = StopCause.SHUTDOWN.value
+            goodbye = End(self.preview_id, State.STOPPED.value, reason, None, None, now_ms(), cause)
             return encode([goodbye], self.encoding)
         return expired(self.encoding.format) if self.remaining_s <= 0 else None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from preview.clock import rfc3339_ms
+from preview.launch_steps import step_fields
 from preview.logs.batch import Batch
 from preview.logs.encoding import Encoding, Format
 from preview.logs.events import Contract, End, Gap, LogLine, StatusChange
@@ -109,7 +110,11 @@ def _described(event: StatusChange | Gap | End, contract: Contract) -> tuple[str
     if isinstance(event, End):
         named["exitCode" if plan else "exit_code"] = event.exit_code
         named["exitSignal" if plan else "exit_signal"] = event.exit_signal
+        named["cause"] = event.cause
     named["timestamp"] = rfc3339_ms(event.timestamp_ms)
+    named["steps"] = [step_fields(one, camel=plan) for one in event.steps]
+    if isinstance(event, StatusChange):
+        named["restarts"] = event.restarts
     return "end" if isinstance(event, End) else "status", named
 
 

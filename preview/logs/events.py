@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 
+from preview.launch_steps import LaunchStep
+
 __all__ = ["Contract", "End", "Event", "Gap", "Level", "LogLine", "Source", "StatusChange"]
 
 
@@ -72,7 +74,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """A change of state or health.
+    """A change of state, of health or of the launch's steps; says how all of them are.
 
     Attributes:
         preview_id: Which preview (a generation may have had another one before).
@@ -80,6 +82,8 @@ class StatusChange:
         health: ``supervisor.Health`` value.
         reason: One sentence, or None.
         timestamp_ms: Milliseconds since the epoch.
+        steps: Of the launch, in their order.
+        restarts: How often a new process has taken over since the launch, for a restart or a reload.
     """
 
     preview_id: str
@@ -87,6 +91,8 @@ class StatusChange:
     health: str
     reason: str | None
     timestamp_ms: int
+    steps: tuple[LaunchStep, ...] = ()
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,8 @@ class End:
         reason: One sentence, or None.
         exit_code: Of the process; None if it never ran or ended by a signal.
         exit_signal: Signal number, or None.
+        cause: Why it was stopped, a ``StopCause`` value; None where it failed, or where that is not known any more.
+        steps: Of the launch, in their order.
     """
 
     preview_id: str
@@ -120,6 +128,8 @@ class End:
     exit_code: int | None
     exit_signal: int | None
     timestamp_ms: int
+    cause: str | None = None
+    steps: tuple[LaunchStep, ...] = ()
 
 
 Event = LogLine | StatusChange | Gap | End

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from preview.clock import from_ms, to_ms
 from preview.errors import PreviewNotFound
 from preview.ids import is_valid_id
+from preview.launch_steps import load_steps, store_steps
 from preview.lifecycle import ACTIVE, Health, State
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
@@ -29,7 +30,7 @@ _DELETE_LINES = 10_000
 NOBODY = "!deleted"
 
 # Record fields and their columns, where the names differ.
-_RENAMED = {"state": "status", "health": "health_status", "reason": "error_message"}
+_RENAMED = {"state": "status", "health": "health_status", "reason": "error_message", "steps": "launch_steps"}
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
@@ -210,6 +211,8 @@ def to_row(record: PreviewRecord) -> dict[str, Any]:
         value = getattr(record, field)
         if value is not None and field in _TIMES:
             value = to_ms(value)
+        elif field == "steps":
+            value = store_steps(value)
         elif isinstance(value, str):
             value = _storable(str(value))
         row[_RENAMED.get(field, field)] = value
@@ -225,6 +228,7 @@ def to_record(row: Row[Any]) -> PreviewRecord:
         values[field] = from_ms(value) if value is not None and field in _TIMES else value
     values["state"] = State(values["state"])
     values["health"] = Health(values["health"])
+    values["steps"] = load_steps(values["steps"])
     return PreviewRecord(**values)
 
 

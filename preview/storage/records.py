@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from preview.launch_steps import LaunchStep
 from preview.lifecycle import ACTIVE, Health, State
 
 __all__ = ["PreviewRecord"]
@@ -27,6 +28,7 @@ class PreviewRecord:
         directory: Its working folder, while it has one.
         log_level: Handed to the preview as ``LOG_LEVEL``.
         last_seq: Number of its last line, whether that was stored or not; None while it lives, and after a crash.
+        steps: Of its launch; empty for a preview of before they were kept.
     """
 
     id: str
@@ -55,6 +57,7 @@ class PreviewRecord:
     exit_signal: int | None = None
     directory: str | None = None
     last_seq: int | None = None
+    steps: tuple[LaunchStep, ...] = ()
 
     @property
     def is_active(self) -> bool:

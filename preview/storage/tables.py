@@ -108,6 +108,8 @@ preview_instances = Table(
     Column("log_level", String(16), nullable=False),
     # Number of the last line, once the preview is over: what was lost behind the last stored one can be told.
     Column("last_seq", BigInteger),
+    # JSON; see launch_steps.
+    Column("launch_steps", Text),
 )
 Index(
     "ix_preview_instances_generation_id_created_at", preview_instances.c.generation_id, preview_instances.c.created_at

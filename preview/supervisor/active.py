@@ -18,6 +18,7 @@ from preview.clock import now_ms, utc_now
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.ids import new_token
+from preview.launch_steps import FILES, LaunchStep, StepState
 from preview.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
@@ -27,6 +28,7 @@ from preview.supervisor.changes import Changes
 from preview.supervisor.deadlines import Deadlines, Hold
 from preview.supervisor.holding import Holding
 from preview.supervisor.interface import User
+from preview.supervisor.launch_progress import LaunchProgress
 from preview.supervisor.network import Reach, reach_of
 from preview.supervisor.service_log import log_transition
 from preview.supervisor.succession import Succession
@@ -112,6 +114,8 @@ class ActivePreview:
         overrides: What the launch request decides about its start; a restart does so again.
         changes: What is asked of it while it runs.
         is_replaced: Nothing serves for the moment, as one process ends ahead of the next: it is not asked how it is.
+        restarts: How often a new process has taken over.
+        progress: The steps of its launch.
     """
 
     def __init__(
@@ -146,6 +150,9 @@ class ActivePreview:
         self.changes = Changes()
         self.is_replaced = False
         self.succession = Succession()
+        self.restarts = 0
+        self.progress = LaunchProgress(self._take_steps)
+        self.record = replace(record, steps=self.progress.steps)
         self._numbers = count(1)
         self.deadlines = Deadlines(
             life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
@@ -154,8 +161,8 @@ class ActivePreview:
         self._tokens_until = min(self.deadlines.expires_at, trio.current_time() + settings.session_timeout_s)
         self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
         self._created = trio.current_time()
-        # The first of all states is told as every change is: whoever watches from the launch on sees it.
-        self._publish()
+        # Publishes the first of all states too: a subscriber who is there from the launch on sees it.
+        self.progress.start(FILES)
 
     @property
     def id(self) -> str:
@@ -197,7 +204,11 @@ class ActivePreview:
             IllegalTransition: A mistake of the supervisor.
         """
         following = advance(self.record.state, state)
-        changes: dict[str, Any] = {"state": following, "reason": reason}
+        if following is State.STOPPING:
+            self.progress.end(StepState.STOPPED, reason or "stopped")
+        elif following is State.FAILED:
+            self.progress.end(StepState.FAILED, reason or "failed")
+        changes: dict[str, Any] = {"state": following, "reason": reason, "steps": self.progress.steps}
         if following is State.RUNNING:
             changes |= {"started_at": utc_now(), "health": Health.HEALTHY, "last_health_check": utc_now()}
         elif following in (State.STOPPED, State.FAILED):
@@ -216,9 +227,20 @@ class ActivePreview:
             self._publish()
         return changed
 
+    def note_restart(self) -> None:
+        """A new process has taken over."""
+        self.restarts += 1
+        self._publish()
+
+    def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:
+        self.record = replace(self.record, steps=steps)
+        self._publish()
+
     def _publish(self) -> None:
         record = self.record
-        self.log.publish_status(StatusChange(record.id, record.state, record.health, record.reason, now_ms()))
+        self.log.publish_status(
+            StatusChange(record.id, record.state, record.health, record.reason, now_ms(), record.steps, self.restarts)
+        )
 
     # The end
 

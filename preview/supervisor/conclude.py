@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from preview.clock import now_ms
-from preview.lifecycle import State
+from preview.lifecycle import State, StopCause
 from preview.logs import End, Level
 from preview.runtime import Exit
 from preview.supervisor.active import ActivePreview, Outcome
@@ -31,7 +31,10 @@ async def conclude(preview: ActivePreview, house: House) -> None:
         # Ahead of the change of state: whoever sees that it is over sees how many lines there will ever be.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
-        preview.log.finish(End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms()))
+        cause, steps = outcome.cause and outcome.cause.value, preview.record.steps
+        preview.log.finish(
+            End(preview.id, outcome.state, outcome.reason, exited.code, exited.signal, now_ms(), cause, steps)
+        )
         if preview.stored:
             await store_end(preview, house)
     finally:
@@ -42,7 +45,7 @@ async def conclude(preview: ActivePreview, house: House) -> None:
 
 def _interrupted(preview: ActivePreview) -> Outcome:
     """The task was cancelled from outside, without a stop: the service's nursery is being left."""
-    outcome = Outcome(State.STOPPED, "stopped: the service ended")
+    outcome = Outcome(State.STOPPED, "stopped: the service ended", cause=StopCause.SHUTDOWN)
     preview.outcome = outcome
     preview.move(State.STOPPING, outcome.reason)
     return outcome

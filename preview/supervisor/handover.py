@@ -108,6 +108,7 @@ class Handover:
                 await wait_any(old.control.closed, old.ended, old.over)
         self._told.set()
         preview, took_s = self._preview, trio.current_time() - change.asked_at
+        preview.note_restart()
         if change.files is not None:
             preview.log.say(f"reloaded in {took_s:.2f} s")
             return

@@ -7,7 +7,7 @@ from functools import partial
 
 from preview.clock import to_ms
 from preview.errors import PreviewNotFound
-from preview.lifecycle import State
+from preview.lifecycle import State, cause_of
 from preview.logs import End, History, LogStore, LookBack, Subscription, history
 from preview.quoting import quoted
 from preview.storage.records import PreviewRecord
@@ -136,6 +136,8 @@ class PreviewLookup:
             record.exit_code,
             record.exit_signal,
             to_ms(record.stopped_at or record.created_at),
+            cause_of(record.state, record.reason),
+            record.steps,
         )
         return history(
             self._log_store,

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from preview.clock import utc_now
+from preview.launch_steps import StepState, end_steps
 from preview.lifecycle import Health, State
 from preview.runtime import ProcessIdentity, end_tree
 from preview.settings import Settings
@@ -89,7 +90,9 @@ def _ended(record: PreviewRecord) -> PreviewRecord:
     """How a live row is closed: one that was being stopped has stopped, any other has failed."""
     state = State.STOPPED if record.state is State.STOPPING else State.FAILED
     reason = record.reason if state is State.STOPPED else _REASON
-    return replace(record, state=state, health=Health.UNKNOWN, reason=reason, stopped_at=utc_now())
+    how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED
+    steps = end_steps(record.steps, how, None, reason)
+    return replace(record, state=state, health=Health.UNKNOWN, reason=reason, stopped_at=utc_now(), steps=steps)
 
 
 def _folder_names(settings: Settings) -> frozenset[str]:

@@ -18,6 +18,7 @@ from preview.descriptors import is_want_of_descriptors
 from preview.detection import StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
+from preview.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.lifecycle import State
 from preview.supervisor.active import ActivePreview
 from preview.supervisor.conclude import conclude
@@ -168,6 +169,7 @@ async def _accept(preview: ActivePreview, house: House, workspace: Workspace, pl
     if preview.holding is not None:
         preview.log.say(preview.holding.sentence())
     preview.log.say(f"files ready in {trio.current_time() - began:.2f} s")
+    preview.progress.finish(FILES)
     tell_plan(preview, plan)
 
 
@@ -175,6 +177,7 @@ async def _in_environment(
     preview: ActivePreview, house: House, workspace: Workspace, study: Study, early: Early | None
 ) -> str | None:
     """As ``_start``: the preview's life, or why what was begun early does not go on."""
+    preview.progress.start(ENVIRONMENT)
     async with open_environment(house, study, workspace.project, report_to(preview)) as environment:
         if early is not None and early.runs:
             why = early.go_on(environment)
@@ -192,6 +195,8 @@ async def _in_environment(
 
 def _note(preview: ActivePreview, house: House, environment: Environment, study: Study) -> None:
     preview.log.say(environment.said)
+    how = f"{environment.how}, {environment.language}" if environment.language else environment.how
+    preview.progress.finish(ENVIRONMENT, how, reused=environment.how != "built")
     record = preview.record
     house.known.note(Start(record.generation_id, record.project_id, record.user_id, environment, study))
 
@@ -229,12 +234,17 @@ async def _supervise(
 ) -> None:
     """Start the first process, then watch over the preview, whichever of its processes serves."""
     services, since_seq = stage.plan.services, preview.log.last_seq
+    preview.progress.start(PROCESS)
     try:
-        processes.take(await processes.start(stage, under_way))
+        first = await processes.start(stage, under_way)
+        processes.take(first)
     except (PreviewError, OSError) as error:
         # Out of a nursery it would come in a group.
         preview.fail(_as_failure(preview, error))
         return
+    preview.progress.finish(
+        PROCESS, f"process {first.process.identity.pid}, port {preview.record.port}", reused=under_way is not None
+    )
     try:
         async with trio.open_nursery() as watchers:
             watchers.start_soon(_give_back, turn, preview)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import structlog
 
-from preview.lifecycle import STOP_REASONS, State, StopCause
+from preview.lifecycle import State, StopCause, cause_of
 from preview.storage.records import PreviewRecord
 from preview.visible import visible
 
@@ -38,7 +38,6 @@ EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # six times as many.
 _MAX_CHARS = 500
 
-_CAUSES = {reason: cause for cause, reason in STOP_REASONS.items()}
 _BY_DEADLINE = {StopCause.EXPIRED: "deadline", StopCause.INACTIVE: "inactivity"}
 
 
@@ -105,7 +104,7 @@ def log_call(
 
 def _ending(record: PreviewRecord) -> tuple[str, str]:
     """Name the event of an end, and who or what ended the preview."""
-    cause = _CAUSES.get(record.reason or "") if record.state is State.STOPPED else None
+    cause = cause_of(record.state, record.reason)
     if cause in _BY_DEADLINE:
         return "preview expired", _BY_DEADLINE[cause]
     event = "preview failed" if record.state is State.FAILED else "preview stopped"

@@ -122,12 +122,14 @@ async def run_steps(preview: ActivePreview, stage: Stage) -> None:
 
     Cancellation: the step under way is gone with all that it started.
     """
+    preview.progress.plan([step.name for step in stage.plan.steps])
     for step in stage.plan.steps:
         await _run_step(preview, stage, step)
 
 
 async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
     preview.log.say(f"step {step.name}: running ({' '.join(step.argv)}), {step.why}")
+    preview.progress.start(step.name)
     started, before = trio.current_time(), preview.log.last_seq
     limit_s = stage.settings.step_timeout_s
     ended: Exit | None = None
@@ -137,11 +139,13 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
     except LaunchFailed as error:
         if error.details.get("limit") == "memory":
             # Whatever the step was for: the application would want more.
+            preview.progress.fail(step.name, error.message)
             raise
         _tell_failure(preview, step, f"failed to start; {error.message}", error)
         return
     if ended == Exit(code=0):
         preview.log.say(f"step {step.name}: done in {trio.current_time() - started:.2f} s")
+        preview.progress.finish(step.name)
     elif ended is None:
         said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
@@ -161,6 +165,7 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
 
 def _tell_failure(preview: ActivePreview, step: Step, said: str, error: LaunchFailed) -> None:
     preview.log.say(f"step {step.name}: {said}", Level.ERROR if step.required else Level.WARNING)
+    preview.progress.fail(step.name, said)
     if step.required:
         raise error
     preview.log.say(f"the application is started without the step {step.name}", Level.WARNING)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import trio
 
 from preview.errors import StartupTimeout
+from preview.launch_steps import ANSWERS, FirstAnswer
 from preview.lifecycle import Health, State
 from preview.logs import Level
 from preview.supervisor.active import ActivePreview
@@ -36,6 +37,7 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     timeout_s = preview.startup_timeout_s
     started = trio.current_time()
     answer: Answer | None = None
+    preview.progress.start(ANSWERS)
     with trio.move_on_after(timeout_s):
         answer = await find_answer(preview.socket_address, health_path)
     if answer is None:
@@ -51,6 +53,9 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     _take(preview, answer, health_path)
     elapsed_s = trio.current_time() - started
     preview.log.say(f"ready in {elapsed_s:.2f} s (GET {answer.path} -> {answer.status})")
+    preview.progress.finish(
+        ANSWERS, f"GET {answer.path} -> {answer.status}", answer=FirstAnswer(answer.path, answer.status)
+    )
     preview.log.mark_ready()
     preview.move(State.RUNNING)
     await save(preview, house)

@@ -9,6 +9,7 @@ from preview.endpoints import Endpoint
 from preview.http.contracts.facts import Call, Facts, Json, camel_keys, content_of, folded, time_of, whole
 from preview.http.contracts.held import held
 from preview.http.errors import Problem
+from preview.launch_steps import step_fields
 from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier
@@ -70,6 +71,7 @@ def status(facts: Facts) -> Json:
             {"method": one.method, "path": one.path, "description": one.description or one.summary}
             for one in facts.endpoints
         ],
+        "steps": [step_fields(one, camel=True) for one in record.steps],
     } | camel_keys(held(facts.holding))
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exitCode": record.exit_code, "exitSignal": record.exit_signal}

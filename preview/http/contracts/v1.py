@@ -12,6 +12,7 @@ from preview.http.contracts.facts import Call, Facts, Json, content_of, folded, 
 from preview.http.contracts.held import held
 from preview.http.edits import Saved
 from preview.http.errors import Problem, problem_of
+from preview.launch_steps import step_fields
 from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier
@@ -82,6 +83,7 @@ def status(facts: Facts) -> Json:
         "cpu_usage_percent": None if usage is None else round(usage.cpu_percent, 1),
         "health": record.health.value,
         "started_at": time_of(record.started_at),
+        "steps": [step_fields(one, camel=False) for one in record.steps],
     } | held(facts.holding)
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
@@ -110,8 +112,9 @@ def instance(record: PreviewRecord) -> Json:
 
 
 def watched_instance(record: PreviewRecord, holding: Holding | None, watchers: int) -> Json:
-    """A preview that was asked for by its id: as ``instance``, with what it is held in by and who watches."""
-    return instance(record) | held(holding) | {"watchers": watchers}
+    """One preview: as ``instance``, with its isolation, the steps of its launch and its watchers."""
+    steps = [step_fields(one, camel=False) for one in record.steps]
+    return instance(record) | held(holding) | {"steps": steps, "watchers": watchers}
 
 
 def stopped(record: PreviewRecord) -> Json | None:

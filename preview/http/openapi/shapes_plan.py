@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from preview.http.openapi.shapes_steps import PlanLaunchStep
+
 __all__ = [
     "PlanConfig",
     "PlanEndpoints",
@@ -84,6 +86,7 @@ class PlanStatus(_Shape):
     createdAt: str  # noqa: N815  the contract
     expiresAt: str  # noqa: N815  the contract
     generatedEndpoints: list[PlanListedEndpoint]  # noqa: N815  the contract
+    steps: list[PlanLaunchStep] = Field(description="Of its launch, in their order; empty for an old preview.")
     isolation: PlanIsolation | None = Field(description="Null where it is not known any more.")
     limits: PlanLimits | None
     reached: list[PlanReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")

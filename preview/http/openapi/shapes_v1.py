@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from preview.http.openapi.shapes_steps import LaunchStepShape
+
 __all__ = [
     "AccessShape",
     "Alive",
@@ -94,6 +96,7 @@ class Status(_Shape):
     cpu_usage_percent: float | None
     health: HealthWord
     started_at: str | None
+    steps: list[LaunchStepShape] = Field(description="Of its launch, in their order; empty for an old preview.")
     isolation: Isolation | None = Field(description="Null where it is not known any more.")
     limits: LimitsShape | None
     reached: list[ReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")
@@ -125,6 +128,7 @@ class Instance(_Shape):
 class WatchedInstance(Instance):
     """A preview that was asked for by its id."""
 
+    steps: list[LaunchStepShape] = Field(description="Of its launch, in their order; empty for an old preview.")
     isolation: Isolation | None = Field(description="Null where it is not known any more.")
     limits: LimitsShape | None
     reached: list[ReachedLimit] = Field(description="Each limit that it was held to so far, or ended by.")

@@ -1,0 +1,149 @@
+"""The steps of a launch as facts: what is done, what runs, what failed, and how long each took.
+
+A launch has four steps, and between the environment and the process those of its plan: migrations, builds, generators.
+The log tells of each in a sentence for people; programs read these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from preview.clock import rfc3339_ms
+
+__all__ = [
+    "ANSWERS",
+    "ENVIRONMENT",
+    "FILES",
+    "PROCESS",
+    "FirstAnswer",
+    "LaunchStep",
+    "StepState",
+    "end_steps",
+    "load_steps",
+    "step_fields",
+    "store_steps",
+    "waiting_steps",
+]
+
+FILES = "files"
+"""The project's files are copied to the preview's folder, and read."""
+ENVIRONMENT = "environment"
+"""The packages are installed, or found in the cache."""
+PROCESS = "process"
+"""The application's process is started."""
+ANSWERS = "answers"
+"""The application answers its first request."""
+
+
+class StepState(StrEnum):
+    """How far a step is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """The preview was stopped while the step ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAnswer:
+    """What the application was asked first, and how it answered.
+
+    Attributes:
+        path: The path of the GET request.
+        status: The HTTP status.
+    """
+
+    path: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchStep:
+    """One step of a launch.
+
+    Attributes:
+        name: ``files``, ``environment``, ``process``, ``answers``, or that of a step in the plan.
+        state: How far it is.
+        started_at_ms: Milliseconds since the epoch; None while it waits.
+        elapsed_ms: Milliseconds that it took; None until it has ended.
+        detail: A few words for people: ``cached, Python 3.12.1``; why it failed.
+        reused: Whether it took over what an earlier launch had made.
+        answer: Of the step ``answers`` alone.
+    """
+
+    name: str
+    state: StepState = StepState.WAITING
+    started_at_ms: int | None = None
+    elapsed_ms: int | None = None
+    detail: str | None = None
+    reused: bool = False
+    answer: FirstAnswer | None = None
+
+
+_STEPS: TypeAdapter[tuple[LaunchStep, ...]] = TypeAdapter(tuple[LaunchStep, ...])
+
+
+def waiting_steps() -> tuple[LaunchStep, ...]:
+    """The steps that each launch has; none has started."""
+    return tuple(LaunchStep(name) for name in (FILES, ENVIRONMENT, PROCESS, ANSWERS))
+
+
+def end_steps(
+    steps: Sequence[LaunchStep], state: StepState, now_ms: int | None, detail: str | None = None
+) -> tuple[LaunchStep, ...]:
+    """The steps once the preview is over: none runs any more.
+
+    Args:
+        steps: As they were.
+        state: Of those that ran: ``failed`` or ``stopped``.
+        now_ms: Milliseconds since the epoch; None where the end was not seen.
+        detail: Why.
+    """
+    return tuple(
+        replace(
+            one,
+            state=state,
+            detail=detail,
+            elapsed_ms=None if now_ms is None else max(0, now_ms - (one.started_at_ms or now_ms)),
+        )
+        if one.state is StepState.RUNNING
+        else one
+        for one in steps
+    )
+
+
+def store_steps(steps: Sequence[LaunchStep]) -> str | None:
+    """The steps as JSON for a row; None where there are none."""
+    return json.dumps([asdict(one) for one in steps]) if steps else None
+
+
+def load_steps(text: str | None) -> tuple[LaunchStep, ...]:
+    """What ``store_steps`` has written; nothing for a row of before there were steps."""
+    return _STEPS.validate_json(text) if text else ()
+
+
+def step_fields(step: LaunchStep, *, camel: bool) -> dict[str, object]:
+    """The step as JSON has it in every answer and every stream; ``answer`` only where there is one.
+
+    Args:
+        step: The step.
+        camel: Whether the keys are in camelCase, as contract ``plan`` writes them.
+    """
+    fields: dict[str, object] = {
+        "name": step.name,
+        "state": step.state.value,
+        "startedAt" if camel else "started_at": None if step.started_at_ms is None else rfc3339_ms(step.started_at_ms),
+        "elapsedMs" if camel else "elapsed_ms": step.elapsed_ms,
+        "detail": step.detail,
+        "reused": step.reused,
+    }
+    if step.answer is not None:
+        fields["answer"] = {"path": step.answer.path, "status": step.answer.status}
+    return fields
