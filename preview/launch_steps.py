@@ -25,6 +25,7 @@ __all__ = [
     "StepState",
     "end_steps",
     "load_steps",
+    "planned_name",
     "step_fields",
     "store_steps",
     "waiting_steps",
@@ -38,6 +39,7 @@ PROCESS = "process"
 """The application's process is started."""
 ANSWERS = "answers"
 """The application answers its first request."""
+_EACH = (FILES, ENVIRONMENT, PROCESS, ANSWERS)
 
 
 class StepState(StrEnum):
@@ -90,9 +92,14 @@ class LaunchStep:
 _STEPS: TypeAdapter[tuple[LaunchStep, ...]] = TypeAdapter(tuple[LaunchStep, ...])
 
 
+def planned_name(name: str) -> str:
+    """The name of a plan's step among the steps of a launch: its own, unless each launch has one of that name."""
+    return f"step {name}" if name in _EACH else name
+
+
 def waiting_steps() -> tuple[LaunchStep, ...]:
     """The steps that each launch has; none has started."""
-    return tuple(LaunchStep(name) for name in (FILES, ENVIRONMENT, PROCESS, ANSWERS))
+    return tuple(map(LaunchStep, _EACH))
 
 
 def end_steps(

@@ -13,6 +13,7 @@ from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.isolation import Network
+from preview.launch_steps import planned_name
 from preview.logs import Level
 from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS
@@ -122,14 +123,14 @@ async def run_steps(preview: ActivePreview, stage: Stage) -> None:
 
     Cancellation: the step under way is gone with all that it started.
     """
-    preview.progress.plan([step.name for step in stage.plan.steps])
+    preview.progress.plan([planned_name(step.name) for step in stage.plan.steps])
     for step in stage.plan.steps:
         await _run_step(preview, stage, step)
 
 
 async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
     preview.log.say(f"step {step.name}: running ({' '.join(step.argv)}), {step.why}")
-    preview.progress.start(step.name)
+    preview.progress.start(planned_name(step.name))
     started, before = trio.current_time(), preview.log.last_seq
     limit_s = stage.settings.step_timeout_s
     ended: Exit | None = None
@@ -139,13 +140,13 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
     except LaunchFailed as error:
         if error.details.get("limit") == "memory":
             # Whatever the step was for: the application would want more.
-            preview.progress.fail(step.name, error.message)
+            preview.progress.fail(planned_name(step.name), error.message)
             raise
         _tell_failure(preview, step, f"failed to start; {error.message}", error)
         return
     if ended == Exit(code=0):
         preview.log.say(f"step {step.name}: done in {trio.current_time() - started:.2f} s")
-        preview.progress.finish(step.name)
+        preview.progress.finish(planned_name(step.name))
     elif ended is None:
         said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
@@ -165,7 +166,7 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
 
 def _tell_failure(preview: ActivePreview, step: Step, said: str, error: LaunchFailed) -> None:
     preview.log.say(f"step {step.name}: {said}", Level.ERROR if step.required else Level.WARNING)
-    preview.progress.fail(step.name, said)
+    preview.progress.fail(planned_name(step.name), said)
     if step.required:
         raise error
     preview.log.say(f"the application is started without the step {step.name}", Level.WARNING)

@@ -11,6 +11,7 @@ from launch_projects import PLAIN
 
 from preview.detection import Origin, Overrides, ServiceKind, ServiceNeed, StartPlan, Step, Variable
 from preview.errors import LaunchFailed
+from preview.launch_steps import StepState
 from preview.lifecycle import State, StopCause
 
 
@@ -48,6 +49,8 @@ async def test_steps_run_in_their_order_and_their_output_is_in_the_log(rig: Rig)
         "second",
         "step two: done",
     ]
+    assert [one.name for one in preview.record.steps] == ["files", "environment", "one", "two", "process", "answers"]
+    assert {one.state for one in preview.record.steps} == {StepState.DONE}
 
 
 async def test_a_required_step_that_fails_ends_the_launch_with_its_meaning(rig: Rig) -> None:
@@ -61,6 +64,8 @@ async def test_a_required_step_that_fails_ends_the_launch_with_its_meaning(rig: 
     )
     assert preview.cause.details["step"] == "build"
     assert preview.record.pid is None
+    assert [one.state.value for one in preview.record.steps] == ["done", "done", "failed", "waiting", "waiting"]
+    assert str(preview.record.steps[2].detail).startswith("failed with exit code 1; There is no Python module")
 
 
 async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> None:
@@ -68,6 +73,7 @@ async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> N
     assert preview.record.state is State.RUNNING
     assert "step build: failed with exit code 3; its output above says why" in story(preview)
     assert "the application is started without the step build" in story(preview)
+    assert [one.state.value for one in preview.record.steps] == ["done", "done", "failed", "done", "done"]
 
 
 async def test_a_step_that_takes_too_long_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +91,7 @@ async def test_a_stop_in_the_middle_of_a_step_leaves_nothing(rig: Rig) -> None:
     preview.request_stop(StopCause.USER)
     await preview.over.wait()
     assert preview.record.state is State.STOPPED
+    assert [one.state.value for one in preview.record.steps] == ["done", "done", "stopped", "waiting", "waiting"]
 
 
 async def test_a_step_inherits_no_socket(rig: Rig) -> None:

@@ -2,7 +2,7 @@ import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { Problem } from "./api/problem";
-import { clientOf, endEvent, frame, json, line, statusEvent, Stream } from "./testing";
+import { clientOf, endEvent, frame, json, line, statusEvent, Stream, toldStep } from "./testing";
 import { usePreview } from "./usePreview";
 import { usePreviewLogs } from "./usePreviewLogs";
 
@@ -49,23 +49,26 @@ describe("usePreviewLogs", () => {
     expect(result.current.end?.reason).toBe("stopped on request");
   });
 
-  test("knows the steps of a launch whose first lines did not come", async () => {
+  test("knows the steps of a launch whose lines it has not read, and of one that is over", async () => {
     const stream = new Stream();
-    const said = (seq: number, message: string) => line(seq, message, { source: "system" });
+    const asked: string[] = [];
     const client = clientOf(({ path }) => {
-      if (path.includes("/logs/stream")) return stream.response;
-      expect(path).toContain("after=0");
-      return json({
-        lines: [said(1, "files ready in 0.02 s"), said(2, "environment ready in 0.10 s (cached)")],
-        first_kept: 1,
-      });
+      asked.push(path);
+      return stream.response;
     });
     const { result } = renderHook(() => usePreviewLogs("g-late", { client }));
-    act(() => stream.write(statusEvent("p1") + frame(line(9_000))));
-    await waitFor(() =>
-      expect(result.current.steps.map((one) => one.state)).toEqual(["done", "done", "waiting", "waiting"]),
-    );
-    expect(result.current.lines.map((one) => one.seq)).toEqual([9_000]);
+    const done = toldStep("answers", { answer: { path: "/health", status: 200 } });
+    act(() => stream.write(statusEvent("p1", "running", { steps: [done], restarts: 2 }) + frame(line(9_000))));
+    await waitFor(() => expect(result.current.steps.map((one) => one.state)).toEqual(["done"]));
+    expect(result.current.healthCheck).toEqual({ path: "/health", status: "200" });
+    expect(result.current.restarts).toBe(2);
+    expect(asked.filter((path) => path.includes("after=0"))).toEqual([]);
+    const broken = toldStep("answers", { state: "failed", detail: "exit code 1" });
+    act(() => {
+      stream.write(endEvent("p1", "failed", { steps: [broken] }));
+      stream.close();
+    });
+    await waitFor(() => expect(result.current.steps[0]?.detail).toBe("exit code 1"));
   });
 
   test("does not connect while it is not enabled", () => {

@@ -15,6 +15,8 @@ export type {
   ProxyResponse,
   Source,
   StatusEvent,
+  StopCause,
+  ToldStep,
 } from "./api/types";
 export { PreviewProvider, usePreviewClient } from "./context";
 export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";

@@ -1,6 +1,6 @@
 /** What the tests of the library share: a service made of functions. */
 import { PreviewClient } from "./api/client";
-import type { LogLine } from "./api/types";
+import type { EndEvent, LogLine, StatusEvent, ToldStep } from "./api/types";
 
 export function line(seq: number, message = `line ${seq}`, more: Partial<LogLine> = {}): LogLine {
   return { seq, timestamp: "2026-11-20T12:00:00.000Z", level: "INFO", source: "subprocess", message, ...more };
@@ -15,12 +15,26 @@ export function event(kind: string, data: unknown, id?: number): string {
   return `${id === undefined ? "" : `id: ${id}\n`}event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
-export function statusEvent(id: string, status = "running"): string {
-  return event("status", { id, status, health: "healthy", reason: null, timestamp: "2026-11-20T12:00:00.000Z" });
+export function statusEvent(id: string, status = "running", more: Partial<StatusEvent> = {}): string {
+  const timestamp = "2026-11-20T12:00:00.000Z";
+  return event("status", { id, status, health: "healthy", reason: null, timestamp, ...more });
 }
 
-export function endEvent(id: string, reason = "stopped on request"): string {
-  return event("end", { id, status: "stopped", reason, exit_code: null, exit_signal: null, timestamp: "" });
+export function endEvent(id: string, reason = "stopped on request", more: Partial<EndEvent> = {}): string {
+  return event("end", { id, status: "stopped", reason, exit_code: null, exit_signal: null, timestamp: "", ...more });
+}
+
+/** A step as the service tells it, done in 80 ms. */
+export function toldStep(name: string, more: Partial<ToldStep> = {}): ToldStep {
+  return {
+    name,
+    state: "done",
+    started_at: "2026-11-20T12:00:00.000Z",
+    elapsed_ms: 80,
+    detail: null,
+    reused: false,
+    ...more,
+  };
 }
 
 /** A stream that the test writes, and closes or breaks. */

@@ -13,7 +13,7 @@ from preview.http.contracts.held import held
 from preview.http.edits import Saved
 from preview.http.errors import Problem, problem_of
 from preview.launch_steps import step_fields
-from preview.lifecycle import State
+from preview.lifecycle import State, cause_of
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
@@ -106,6 +106,7 @@ def instance(record: PreviewRecord) -> Json:
         "stopped_at": time_of(record.stopped_at),
         "expires_at": rfc3339(record.expires_at),
         "reason": record.reason,
+        "cause": cause_of(record.state, record.reason),
         "exit_code": record.exit_code,
         "exit_signal": record.exit_signal,
     }

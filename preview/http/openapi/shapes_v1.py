@@ -121,6 +121,9 @@ class Instance(_Shape):
     stopped_at: str | None
     expires_at: str
     reason: str | None
+    cause: Literal["user", "expired", "inactive", "shutdown"] | None = Field(
+        description="Why it was stopped; null where it lives, or has failed."
+    )
     exit_code: int | None
     exit_signal: int | None
 

@@ -20,6 +20,8 @@ export interface PreviewInstance {
   stopped_at: string | null;
   expires_at: string;
   reason: string | null;
+  /** Null while it lives, and where it failed. */
+  cause?: StopCause | null;
   exit_code: number | null;
   exit_signal: number | null;
   /** Open log streams; only where one preview is asked for. */
@@ -176,13 +178,34 @@ export interface Session {
   expires_at: string | null;
 }
 
-/** A change of a preview's state, as the stream tells it. */
+/** A step of a launch, as the service tells it. */
+export interface ToldStep {
+  /** `files`, `environment`, `process`, `answers`, or a step of the project's own, such as `migrations`. */
+  name: string;
+  state: "waiting" | "running" | "done" | "failed" | "stopped";
+  started_at: string | null;
+  elapsed_ms: number | null;
+  /** A few words for people. */
+  detail: string | null;
+  /** Whether it took over what an earlier launch had made. */
+  reused: boolean;
+  /** What the application was asked first; of the step `answers` alone. */
+  answer?: { path: string; status: number };
+}
+
+/** Why a preview was stopped. */
+export type StopCause = "user" | "expired" | "inactive" | "shutdown";
+
+/** A change of a preview's state or of its launch's steps, as the stream tells it. */
 export interface StatusEvent {
   id: string;
   status: PreviewState;
   health: Health;
   reason: string | null;
   timestamp: string;
+  steps?: readonly ToldStep[];
+  /** How often a new process has taken over since the launch. */
+  restarts?: number;
 }
 
 /** The end of a preview, as the stream tells it. */
@@ -193,6 +216,9 @@ export interface EndEvent {
   exit_code: number | null;
   exit_signal: number | null;
   timestamp: string;
+  /** Null where it failed. */
+  cause?: StopCause | null;
+  steps?: readonly ToldStep[];
 }
 
 /** Lines that are gone. */

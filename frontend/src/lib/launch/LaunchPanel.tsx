@@ -116,7 +116,8 @@ function Rest({ preview: { instance, isLoaded }, state }: { preview: Preview; st
         {whyFailed(instance)} Its last lines are in the log.
       </Notice>
     );
-  if (state === "stopped" && instance?.reason) return <p className={styles.hint}>{whyStopped(instance.reason)}</p>;
+  if (state === "stopped" && instance?.reason)
+    return <p className={styles.hint}>{whyStopped(instance.reason, instance.cause)}</p>;
   if (state !== "none" || !isLoaded) return null;
   return (
     <p className={styles.hint}>

@@ -11,7 +11,7 @@ export type StepsPhase = "ahead" | "launching" | "broken";
 /** The steps of a launch: what is done and when, what is under way, where it broke. */
 export function Steps({ steps, phase }: { steps: readonly LaunchStep[]; phase: StepsPhase }): ReactNode {
   const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
-  const isTold = steps[current - 1]?.state === "failed";
+  const isTold = steps.some((step) => step.state === "failed");
   return (
     <ol className={styles.steps} aria-label="Steps of the launch">
       {steps.map((step, at) => {
@@ -30,7 +30,7 @@ export function Steps({ steps, phase }: { steps: readonly LaunchStep[]; phase: S
             <span className={styles.stepName}>{step.label}</span>
             <span className={styles.stepDetail} title={title(step)}>
               {detail(step, look)}
-              {step.detail && <span className={styles.stepMore}>{parts(step.detail)[1]}</span>}
+              {step.state === "done" && step.detail && <span className={styles.stepMore}> ({step.detail})</span>}
             </span>
           </li>
         );
@@ -54,12 +54,8 @@ function title(step: LaunchStep): string {
 }
 
 function detail(step: LaunchStep, look: Look): string {
-  if (step.detail) return parts(step.detail)[0];
+  if (step.state === "done" && step.elapsedMs !== null) return milliseconds(step.elapsedMs);
+  if (step.state === "stopped") return "stopped";
+  if (step.detail) return step.detail;
   return { now: "under way…", failed: "did not happen", ahead: "", done: "" }[look];
-}
-
-/** `0.08 s (cached)`: the time, and what is left out where there is no room. */
-function parts(detail: string): [string, string] {
-  const at = detail.indexOf(" (");
-  return at === -1 ? [detail, ""] : [detail.slice(0, at), detail.slice(at)];
 }

@@ -18,3 +18,9 @@ test("a reason, a problem and a project's name show characters that could act un
   expect(explain(missing, "one").facts).toEqual([`Missing: ${SHOWN}`]);
   expect(projectsOf([{ id: "one", name: FORGED, created_at: "" }], [])[0]?.name).toBe(SHOWN);
 });
+
+test("why a preview was stopped goes by the cause, whatever the sentence says", () => {
+  expect(whyStopped("stopped: in other words", "inactive")).toContain("Nobody has used it");
+  expect(whyStopped("stopped: its time is over")).toBe("Stopped: its time is over.");
+  expect(whyStopped("stopped on request", "user")).toBe("Stopped on request.");
+});

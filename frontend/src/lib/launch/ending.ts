@@ -1,16 +1,16 @@
-import type { PreviewInstance } from "../api/types";
+import type { PreviewInstance, StopCause } from "../api/types";
 import { visible } from "../ui/visible";
 
-/** What the service says when it stops a preview by itself, and what a person makes of it. */
-const STOPS: readonly [RegExp, string][] = [
-  [/its time is over/, "Its time is over: previews run for a limited time. Launch it again to go on."],
-  [/no request and no open stream/, "Nobody has used it for a while, so it was stopped. Launch it again to go on."],
-  [/the service (is shutting down|ended)/, "The service was shut down, and this preview with it. Launch it again."],
-];
+/** What a person makes of a stop that nobody asked for. */
+const STOPS: Readonly<Partial<Record<StopCause, string>>> = {
+  expired: "Its time is over: previews run for a limited time. Launch it again to go on.",
+  inactive: "Nobody has used it for a while, so it was stopped. Launch it again to go on.",
+  shutdown: "The service was shut down, and this preview with it. Launch it again.",
+};
 
 /** Why a preview was stopped, as a sentence. */
-export function whyStopped(reason: string): string {
-  return STOPS.find(([said]) => said.test(reason))?.[1] ?? sentence(reason);
+export function whyStopped(reason: string, cause?: StopCause | null): string {
+  return (cause && STOPS[cause]) ?? sentence(reason);
 }
 
 /** Why a preview failed, as a sentence, with the exit code or the signal where they are known and not told. */

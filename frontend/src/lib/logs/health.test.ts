@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { clientOf, line } from "../testing";
+import { clientOf, line, toldStep } from "../testing";
 import { asksForHealth, healthCheckOf, isHealthCheck } from "./health";
 import { LogSession } from "./session";
 import { LogStore } from "./store";
@@ -37,9 +37,11 @@ describe("a health check in the log", () => {
   });
 
   test("is what the last step of the launch has asked for", () => {
-    const ready = { name: "ready", label: "Answers", state: "done" as const, atMs: 1 };
-    expect(healthCheckOf([{ ...ready, detail: "0.52 s (GET /health -> 200)" }])).toEqual(CHECK);
-    expect(healthCheckOf([{ ...ready, detail: "0.52 s" }])).toBeNull();
+    expect(
+      healthCheckOf([toldStep("files"), toldStep("answers", { answer: { path: "/health", status: 200 } })]),
+    ).toEqual(CHECK);
+    expect(healthCheckOf([toldStep("answers", { detail: "GET /health -> 200" })])).toBeNull();
+    expect(healthCheckOf(undefined)).toBeNull();
     expect(asksForHealth("GET /health?deep=1", CHECK)).toBe(true);
     expect(asksForHealth("GET /books", CHECK)).toBe(false);
   });

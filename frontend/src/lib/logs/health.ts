@@ -1,5 +1,4 @@
-import type { LogLine } from "../api/types";
-import type { LaunchStep } from "./steps";
+import type { LogLine, ToldStep } from "../api/types";
 import { plain } from "./text";
 
 /** What the service asks a preview again and again, and how it answered first. */
@@ -12,10 +11,10 @@ export interface HealthCheck {
 const ACCESS = /(?:^|[\s"'\]])(GET|HEAD)\s+"?(\/[^\s"'?]*)(?:\?[^\s"']*)?(?:["'\s]|$)/;
 const STATUS = /(?:^|[\s|=])([1-5]\d\d)\b/;
 
-/** What the launch's last step says of it: `0.52 s (GET /health -> 200)`. */
-export function healthCheckOf(steps: readonly LaunchStep[]): HealthCheck | null {
-  const said = /\(GET (\S+) -> (\d+)\)/.exec(steps.find((step) => step.name === "ready")?.detail ?? "");
-  return said?.[1] && said[2] ? { path: said[1], status: said[2] } : null;
+/** What the launch's last step has asked, once it was answered. */
+export function healthCheckOf(steps: readonly ToldStep[] | undefined): HealthCheck | null {
+  const answer = steps?.find((step) => step.answer)?.answer;
+  return answer ? { path: answer.path, status: String(answer.status) } : null;
 }
 
 /**

@@ -1,10 +1,9 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
-import type { LogLine } from "../api/types";
-import { line } from "../testing";
+import { line, toldStep } from "../testing";
 import { keepTail, keptTail } from "./keep";
 import { compileQuery, findLines } from "./search";
-import { LaunchSteps } from "./steps";
+import { launchSteps } from "./steps";
 import { isNote, LogStore } from "./store";
 import { asJson, asText, coloured, plain } from "./text";
 import { EVERYTHING, LogView } from "./view";
@@ -184,72 +183,29 @@ describe("the tail of a tab", () => {
 });
 
 describe("the steps of a launch", () => {
-  let seq = 0;
-  const at = (ms: number, message: string) =>
-    line((seq += 1), message, { source: "system", timestamp: new Date(1_000_000 + ms).toISOString() });
-  const told = (...lines: LogLine[]) => {
-    const steps = new LaunchSteps();
-    steps.take(lines);
-    return steps.list.map((one) => `${one.label} ${one.state}${one.detail ? ` ${one.detail}` : ""}`);
-  };
-
-  test("are done when the service says so, with their times", () => {
-    const steps = new LaunchSteps();
-    steps.take([at(0, "files ready in 0.02 s"), at(90, "environment ready in 0.08 s (cached)")]);
-    expect(steps.list.map((one) => one.atMs)).toEqual([0, 90, null, null]);
-    expect(steps.list[1]?.detail).toBe("0.08 s (cached)");
-    expect(steps.take([line(1_000, "ready in 5 s")])).toBe(false);
-    steps.take([at(95, "process 7 started, port 3001"), at(600, "ready in 0.5 s (GET / -> 200)")]);
-    expect(steps.list.every((one) => one.state === "done")).toBe(true);
-  });
-
-  test("have those that name themselves where they happened", () => {
-    expect(
-      told(
-        at(0, "files ready in 0.02 s"),
-        at(1, "step packages: running npm ci"),
-        at(2, "step packages: done in 1.23 s"),
-        at(3, "environment ready in 1.30 s (built)"),
-        at(4, "step migrations: failed: alembic ended with exit code 1"),
-      ),
-    ).toEqual([
-      "Files done 0.02 s",
-      "Packages done 1.23 s",
-      "Environment done 1.30 s (built)",
-      "Migrations failed alembic ended with exit code 1",
+  test("wait until the service tells of them", () => {
+    expect(launchSteps(undefined).map((one) => `${one.label} ${one.state}`)).toEqual([
+      "Files waiting",
+      "Environment waiting",
       "Process waiting",
       "Answers waiting",
     ]);
+    expect(launchSteps([])).toBe(launchSteps(undefined));
   });
 
-  test("say how they failed", () => {
-    expect(told(at(0, "step build: failed with exit code 2; its output above says why"))[0]).toBe(
-      "Build failed failed with exit code 2; its output above says why",
-    );
-  });
-
-  test("that were under way are over when a later one is done", () => {
-    const said = told(at(0, "step build: running npm run build"), at(1, "process 7 started, port 3001"));
-    expect(said).toEqual([
-      "Build done",
-      "Files waiting",
-      "Environment waiting",
-      "Process done port 3001",
-      "Answers waiting",
+  test("are what the service tells, with their times", () => {
+    const steps = launchSteps([
+      toldStep("files", { elapsed_ms: 20 }),
+      toldStep("environment", { started_at: "2026-11-20T12:00:00.030Z", detail: "cached", reused: true }),
+      toldStep("migrations", { state: "running", started_at: "2026-11-20T12:00:00.120Z", elapsed_ms: null }),
+      toldStep("process", { state: "waiting", started_at: null, elapsed_ms: null }),
     ]);
-  });
-
-  test("come out the same when the first lines are read last", () => {
-    const early = [at(0, "files ready in 0.02 s"), at(90, "environment ready in 0.08 s (cached)")];
-    const late = [at(95, "process 7 started, port 3001"), at(600, "ready in 0.5 s (GET / -> 200)")];
-    const steps = new LaunchSteps();
-    steps.take(late);
-    steps.take(early);
-    expect(steps.list.map((one) => one.atMs)).toEqual([0, 90, 95, 600]);
-  });
-
-  test("are bounded, whatever a preview makes the service say", () => {
-    const many = Array.from({ length: 1_000 }, (_, index) => at(index, `step number ${index}: running`));
-    expect(told(...many).length).toBeLessThanOrEqual(16);
+    expect(steps.map((one) => [one.label, one.state, one.atMs])).toEqual([
+      ["Files", "done", 20],
+      ["Environment", "done", 110],
+      ["Migrations", "running", null],
+      ["Process", "waiting", null],
+    ]);
+    expect(steps[1]).toMatchObject({ detail: "cached", reused: true, elapsedMs: 80 });
   });
 });

@@ -1,12 +1,12 @@
 import type { PreviewClient } from "../api/client";
 import { asProblem, Problem } from "../api/problem";
-import type { EndEvent, LogLine, StatusEvent } from "../api/types";
+import type { EndEvent, LogLine, StatusEvent, ToldStep } from "../api/types";
 import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
 import { canShare, type Feed, SharedFeed } from "../stream/shared";
 import { type HealthCheck, healthCheckOf } from "./health";
 import { forgetTail, keepTail, keptTail } from "./keep";
 import { isAbout, linesAbout, overMark, type RequestLines, type RequestMark } from "./marks";
-import { type LaunchStep, LaunchSteps } from "./steps";
+import { type LaunchStep, launchSteps } from "./steps";
 import { LogStore } from "./store";
 
 /** Everything about a log but its lines; a new object with each change. */
@@ -18,21 +18,20 @@ export interface LogSnapshot {
   previewId: string | null;
   loadingOlder: boolean;
   marks: readonly RequestMark[];
-  /** The newest line that says that a new process has taken over; 0: none has. What it serves may be something else. */
-  takenOverAt: number;
+  /** How often a new process has taken over. What it serves may be something else. */
+  restarts: number;
+  /** What the service asks the preview all the time; null until it has answered once. */
+  healthCheck: HealthCheck | null;
 }
 
 /** Asked for on the first connection; what is older comes when somebody scrolls to it. */
 const TAIL_LINES = 5_000;
 const OLDER_LINES = 1_000;
-/** A launch tells its steps in the first lines; whoever comes later looks for them there. */
-const FIRST_LINES = 1_000;
 /** What a request causes is printed a moment after its answer, too (access lines). */
 const GRACE_MS = 300;
 const STORED_MS = 500;
 const MAX_MARKS = 50;
 const KEEP_EACH_MS = 1_000;
-const TAKEN_OVER = /^(reloaded|restarted) in |^ready in .* takes over$/;
 
 /** Over all sessions of the page: a mark of one that was closed means nothing in the next. */
 let nextMark = 0;
@@ -46,7 +45,6 @@ export class LogSession {
   readonly generationId: string;
   readonly store = new LogStore();
   readonly #client: PreviewClient;
-  readonly #steps = new LaunchSteps();
   readonly #listeners = new Set<() => void>();
   readonly #revealers = new Set<(seq: number) => void>();
   #feed: Feed | undefined;
@@ -54,8 +52,6 @@ export class LogSession {
   #keepTimer: ReturnType<typeof setTimeout> | undefined;
   #loading: Promise<void> | undefined;
   #forgetChange: (() => void) | undefined;
-  /** The preview whose first lines have been looked at for the steps of its launch. */
-  #stepsOf: string | null = null;
 
   constructor(client: PreviewClient, generationId: string) {
     this.#client = client;
@@ -64,11 +60,12 @@ export class LogSession {
       connection: { phase: "idle" },
       status: null,
       end: null,
-      steps: this.#steps.list,
+      steps: launchSteps(undefined),
       previewId: null,
       loadingOlder: false,
       marks: [],
-      takenOverAt: 0,
+      restarts: 0,
+      healthCheck: null,
     };
   }
 
@@ -91,8 +88,6 @@ export class LogSession {
     if (kept) {
       this.store.append(kept.lines);
       this.#update({ previewId: kept.previewId });
-      this.#takeSteps(kept.lines);
-      void this.#findSteps();
     }
     this.#connect();
   }
@@ -135,7 +130,7 @@ export class LogSession {
     this.#update({ marks: [...this.#snapshot.marks, mark].slice(-MAX_MARKS) });
     const end = (told: RequestLines = {}): void => {
       setTimeout(() => {
-        const done = overMark(mark, told, this.store, this.healthCheck);
+        const done = overMark(mark, told, this.store, this.#snapshot.healthCheck);
         this.#update({ marks: this.#snapshot.marks.map((one) => (one.id === mark.id ? done : one)) });
       }, GRACE_MS);
     };
@@ -144,12 +139,12 @@ export class LogSession {
 
   /** The lines that bear this mark, oldest first; none while its request runs. */
   linesOf(mark: RequestMark): LogLine[] {
-    return mark.toSeq === null ? [] : linesAbout(mark, this.store, this.healthCheck);
+    return mark.toSeq === null ? [] : linesAbout(mark, this.store, this.#snapshot.healthCheck);
   }
 
   /** The request that this line is about, as far as it is known. */
   markOf(line: LogLine): RequestMark | undefined {
-    return this.#snapshot.marks.findLast((one) => isAbout(one, line, this.healthCheck));
+    return this.#snapshot.marks.findLast((one) => isAbout(one, line, this.#snapshot.healthCheck));
   }
 
   /** Be told which line somebody wants to see. */
@@ -162,11 +157,6 @@ export class LogSession {
   readonly reveal = (seq: number): void => {
     for (const listener of this.#revealers) listener(seq);
   };
-
-  /** What the service asks this preview all the time; null until it has answered once. */
-  get healthCheck(): HealthCheck | null {
-    return healthCheckOf(this.#snapshot.steps);
-  }
 
   async #loadOlder(): Promise<void> {
     const { previewId } = this.#snapshot;
@@ -214,57 +204,45 @@ export class LogSession {
     return this.#client.openLog(this.generationId, where, signal);
   }
 
-  /** Where the newest lines came first: the steps of the launch are in those that did not come. */
-  async #findSteps(): Promise<void> {
-    const { previewId } = this.#snapshot;
-    if (previewId === null || this.#stepsOf === previewId || this.store.firstSeq === 0) return;
-    this.#stepsOf = previewId;
-    if (this.store.firstSeq === 1) return;
-    const page = await this.#client.firstLogPage(this.generationId, previewId, FIRST_LINES).catch(() => null);
-    if (page && this.#snapshot.previewId === previewId) this.#takeSteps(page.lines);
-  }
-
-  #takeSteps(lines: readonly LogLine[]): void {
-    if (this.#steps.take(lines)) this.#update({ steps: this.#steps.list });
-    const takenOverAt = lines.findLast((one) => one.source === "system" && TAKEN_OVER.test(one.message))?.seq ?? 0;
-    if (takenOverAt > this.#snapshot.takenOverAt) this.#update({ takenOverAt });
-  }
-
   #take(event: StreamEvent): void {
     switch (event.kind) {
       case "lines":
         this.store.append(event.lines);
-        this.#takeSteps(event.lines);
-        void this.#findSteps();
         this.#keepTimer ??= setTimeout(this.#keep, KEEP_EACH_MS);
         break;
       case "gap":
         this.store.appendGap(event.gap);
         break;
       case "status":
-        this.#update({ status: event.status, previewId: event.status.id, end: null });
-        void this.#findSteps();
-        this.#client.noteChange(this.generationId);
+        this.#takeStatus(event.status);
         break;
       case "end":
-        this.#update({ end: event.end, previewId: event.end.id });
-        void this.#findSteps();
+        this.#update({ end: event.end, previewId: event.end.id, ...stepsOf(event.end.steps) });
         this.#client.noteChange(this.generationId);
         break;
       case "reset":
         forgetTail(this.generationId);
-        this.#steps.reset();
         this.store.reset();
         this.#update({
           previewId: event.previewId,
           status: null,
           end: null,
-          steps: this.#steps.list,
+          steps: launchSteps(undefined),
           marks: [],
-          takenOverAt: 0,
+          restarts: 0,
+          healthCheck: null,
         });
         break;
     }
+  }
+
+  #takeStatus(status: StatusEvent): void {
+    const before = this.#snapshot.status;
+    const restarts = status.restarts ?? 0;
+    this.#update({ status, previewId: status.id, end: null, restarts, ...stepsOf(status.steps) });
+    // A step of a launch is no change of the preview.
+    if (before?.id !== status.id || before.status !== status.status || before.health !== status.health)
+      this.#client.noteChange(this.generationId);
   }
 
   readonly #keep = (): void => {
@@ -278,6 +256,10 @@ export class LogSession {
     this.#snapshot = { ...this.#snapshot, ...change };
     for (const listener of this.#listeners) listener();
   }
+}
+
+function stepsOf(told: readonly ToldStep[] | undefined): Pick<LogSnapshot, "steps" | "healthCheck"> {
+  return { steps: launchSteps(told), healthCheck: healthCheckOf(told) };
 }
 
 const sessions = new WeakMap<PreviewClient, Map<string, { session: LogSession; users: number }>>();

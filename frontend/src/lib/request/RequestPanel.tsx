@@ -44,7 +44,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const { instance } = usePreview(generationId, { client, poll: false });
   const isRunning = instance?.status === "running";
   const requests = useRequests(generationId, client);
-  const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.takenOverAt}`, client);
+  const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.restarts}`, client);
   const { desk, view } = requests;
   return (
     <div

@@ -15,7 +15,7 @@ export interface Requests extends DeskSnapshot {
   /** Bring a line of the log into sight. */
   reveal: (seq: number) => void;
   /** Grows when another process serves, after a reload. */
-  takenOverAt: number;
+  restarts: number;
   send: (draft: Draft) => Promise<void>;
 }
 
@@ -23,12 +23,12 @@ export interface Requests extends DeskSnapshot {
 export function useRequests(generationId: string, given?: PreviewClient): Requests {
   const client = usePreviewClient(given);
   const session = useLogSession(generationId, { client });
-  const { marks, takenOverAt } = useLogSnapshot(session);
+  const { marks, restarts } = useLogSnapshot(session);
   const desk = deskOf(client, generationId);
   const snapshot = useSyncExternalStore(desk.subscribe, () => desk.snapshot);
   const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
   const logLines = useMemo(() => (mark ? session.linesOf(mark) : []), [mark, session]);
   const isExact = mark?.isExact ?? false;
-  return { ...snapshot, desk, logLines, isExact, reveal: session.reveal, takenOverAt, send };
+  return { ...snapshot, desk, logLines, isExact, reveal: session.reveal, restarts, send };
 }

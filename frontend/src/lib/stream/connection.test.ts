@@ -126,7 +126,7 @@ describe("a log connection", () => {
     const first = new Stream();
     const second = new Stream();
     watched = new Watched([() => first.response, () => second.response]);
-    first.write(statusEvent("p1") + frame(line(1)) + endEvent("p1", "stopped: the service is shutting down"));
+    first.write(statusEvent("p1") + frame(line(1)) + endEvent("p1", "stopped: in other words", { cause: "shutdown" }));
     first.close();
     await settled();
     expect(watched.connection.state).toMatchObject({ phase: "reconnecting", isShutDown: true });

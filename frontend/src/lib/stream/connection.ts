@@ -36,8 +36,6 @@ export interface ConnectionOptions {
 /** The service sends a comment each 15 s (25 s at most behind slow proxies); two and a bit missed means it is gone. */
 const SILENCE_MS = 60_000;
 const DEFAULT_RETRY_MS = 2_000;
-/** How the service says goodbye when it goes down itself; the true end follows when it is back. */
-const SHUTTING_DOWN = /service is shutting down/;
 
 /**
  * The log stream of one generation's preview over any number of connections: each line once and in order, or a gap.
@@ -130,7 +128,7 @@ export class LogConnection {
   /** The stream closed in order: at the preview's end, or because the service goes down or the token is over. */
   #closed(): void {
     const end = this.#end;
-    if (end && !SHUTTING_DOWN.test(end.reason ?? "")) this.#finish(end);
+    if (end && !isShutDown(end)) this.#finish(end);
     else if (end) this.#retry("The service was shut down.");
     else this.#retry("The service closed the connection.", this.#attempt === 0);
   }
@@ -145,9 +143,15 @@ export class LogConnection {
     if (!this.#running) return;
     this.#attempt += 1;
     // It has said goodbye and has not been heard of since.
-    const isShutDown = SHUTTING_DOWN.test(this.#end?.reason ?? "");
+    const isDown = this.#end !== undefined && isShutDown(this.#end);
     const wait = atOnce ? 0 : backoffMs(this.#attempt, this.#retryMs, this.#options.random);
-    this.#set({ phase: "reconnecting", retryAt: Date.now() + wait, attempt: this.#attempt, reason, isShutDown });
+    this.#set({
+      phase: "reconnecting",
+      retryAt: Date.now() + wait,
+      attempt: this.#attempt,
+      reason,
+      isShutDown: isDown,
+    });
     this.#timer = setTimeout(() => void this.#connect(), wait);
   }
 
@@ -185,7 +189,7 @@ export class LogConnection {
         if (this.#isOther((said as EndEvent).id)) return;
         this.#end = said as EndEvent;
         this.#previewId = this.#end.id;
-        if (!SHUTTING_DOWN.test(this.#end.reason ?? "")) this.#options.onEvent({ kind: "end", end: this.#end });
+        if (!isShutDown(this.#end)) this.#options.onEvent({ kind: "end", end: this.#end });
         break;
       case "expired":
         // The next connection comes with the token of then; where there is none, it is told so.
@@ -241,4 +245,9 @@ export class LogConnection {
     this.#state = state;
     this.#options.onState(state);
   }
+}
+
+/** Whether the service says goodbye as it goes down itself; the true end follows when it is back. */
+function isShutDown(end: EndEvent): boolean {
+  return end.cause === "shutdown";
 }

@@ -6,7 +6,6 @@ import type { PreviewClient } from "../api/client";
 import type { LogLine } from "../api/types";
 import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
-import { healthCheckOf } from "../logs/health";
 import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
 import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
@@ -63,7 +62,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const [isSpoken, setSpoken] = useSpoken();
   const [hovered, setHovered] = useState<HoveredLine | null>(null);
   const [showsChecks, setShowsChecks] = useState(false);
-  const check = healthCheckOf(snapshot.steps);
+  const check = snapshot.healthCheck;
   const { path, status } = check ?? {};
   const view = useMemo(() => {
     const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
