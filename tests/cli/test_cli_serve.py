@@ -56,8 +56,8 @@ def test_a_signal_ends_it_with_0_and_leaves_no_preview(
         assert follower.stdout is not None
         follower.stdout.readline()
         started.process.send_signal(number)
-        assert started.process.wait(timeout=20) == 0
-        lines, _ = follower.communicate(timeout=20)
+        assert started.process.wait(timeout=60) == 0
+        lines, _ = follower.communicate(timeout=60)
     assert children
     # What ends with the service is reaped by the machine's first process, a moment later.
     assert psutil.wait_procs(children, timeout=5)[1] == []
@@ -67,7 +67,7 @@ def test_a_signal_ends_it_with_0_and_leaves_no_preview(
 
 def own_log(started: Started) -> list[tuple[str, str | None]]:
     """Event and ``by`` of each line about previews that an ended service has written."""
-    _, written = started.process.communicate(timeout=20)
+    _, written = started.process.communicate(timeout=60)
     lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
     return [(line["event"], line.get("by")) for line in lines if line["event"].startswith("preview ")]
 
@@ -140,7 +140,7 @@ def test_it_announces_itself_to_a_person(folders: dict[str, str]) -> None:
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(4)]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     process.stdout.close()
     assert lines[1].startswith("  Service  http://127.0.0.1:")
     assert "/login/" in lines[2]

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.clock import rfc3339_ms
+from preview.http.openapi.shapes_steps import LaunchStepShape, PlanLaunchStep
+from preview.launch_steps import FirstAnswer, LaunchStep, StepState
 from preview.logs import (
     KEEP_ALIVE,
     PREAMBLE,
@@ -101,13 +103,34 @@ def test_a_change_of_state_has_each_contracts_words() -> None:
         {
             "event": "status",
             "data": '{"previewInstanceId": "preview_a", "status": "launching", "healthStatus": "unknown", '
-            '"reason": null, "timestamp": "1970-01-01T00:00:00.000Z"}',
+            '"reason": null, "timestamp": "1970-01-01T00:00:00.000Z", "steps": [], "restarts": 0}',
         }
     ]
     data = json.loads(parse(encode([change], Encoding(Contract.V1)))[0]["data"])
     assert data["status"] == "starting"
     assert data["health"] == "unknown"
     assert data["id"] == "preview_a"
+
+
+def test_the_steps_of_a_launch_have_each_contracts_keys() -> None:
+    steps = (
+        LaunchStep("files", StepState.DONE, 1000, 7, None),
+        LaunchStep("answers", StepState.RUNNING, 2000, answer=FirstAnswer("/", 200)),
+    )
+    change = StatusChange("preview_a", "starting", "unknown", None, 0, steps, 1)
+    in_plan = json.loads(parse(encode([change], Encoding(Contract.PLAN)))[0]["data"])["steps"]
+    in_v1 = json.loads(parse(encode([change], Encoding(Contract.V1)))[0]["data"])["steps"]
+    for shown in in_plan:
+        PlanLaunchStep.model_validate(shown)
+    for shown in in_v1:
+        LaunchStepShape.model_validate(shown)
+    assert in_plan[0] | {"startedAt": None} == {
+        "name": "files", "state": "done", "startedAt": None, "elapsedMs": 7, "detail": None, "reused": False,
+    }  # fmt: skip
+    assert in_v1[1] == {
+        "name": "answers", "state": "running", "started_at": "1970-01-01T00:00:02.000Z", "elapsed_ms": None,
+        "detail": None, "reused": False, "answer": {"path": "/", "status": 200},
+    }  # fmt: skip
 
 
 def test_a_gap_moves_the_clients_place_behind_it() -> None:

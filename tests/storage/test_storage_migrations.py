@@ -91,8 +91,10 @@ def test_up_and_down_and_up_again(empty_database_url: str) -> None:
     migrate.upgrade(url, "+1")
     assert migrate.current(url) == "0004"
     migrate.upgrade(url, "+1")
+    assert migrate.current(url) == "0005"
+    migrate.upgrade(url, "+1")
     assert migrate.current(url) == HEAD
-    migrate.downgrade(url, "-4")
+    migrate.downgrade(url, "-5")
     assert migrate.current(url) == "0001"
 
 
