@@ -17,7 +17,7 @@ from _caches import use_usual_caches
 from preview.generations import FolderGenerations
 from preview.service import open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import LaunchRequest, LivePreview, User
 
 __all__ = ["copied", "each_project", "launched", "quiet"]
 
@@ -54,7 +54,7 @@ def copied(folder: Path, cache: Path | None) -> Iterator[tuple[Path, Settings]]:
 
 
 @asynccontextmanager
-async def launched(folder: Path, settings: Settings, timeout_s: float) -> AsyncIterator[ActivePreview]:
+async def launched(folder: Path, settings: Settings, timeout_s: float) -> AsyncIterator[LivePreview]:
     """The project's preview, running or over or late; what one does to its service is no other's matter.
 
     Raises:

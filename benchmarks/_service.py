@@ -26,7 +26,7 @@ from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, ColdStarts, Held, PlainRuntime, ProcessSpec, RunningProcess, Runtime
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import LaunchRequest, LivePreview, User
 from preview.worker import ProjectReader
 
 __all__ = [
@@ -151,7 +151,7 @@ async def open_bench(
             yield service
 
 
-async def launch(service: Service, generation_id: str) -> ActivePreview:
+async def launch(service: Service, generation_id: str) -> LivePreview:
     """Launch, and wait until it runs."""
     launched = await service.previews.launch(LaunchRequest(USER, generation_id))
     await service.previews.wait_ready(launched.record.id, 60)

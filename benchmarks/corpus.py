@@ -22,7 +22,7 @@ from _projects import copied, each_project, launched, quiet
 from preview.errors import PreviewError
 from preview.lifecycle import State
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 from preview.supervisor.probe import ProbeFailed, ask
 
 
@@ -62,7 +62,7 @@ async def try_project(folder: Path, framework: str, settings: Settings, timeout_
         return Tried(folder.name, framework, False, error.message, 0.0, time.perf_counter() - began, ())
 
 
-async def answers(preview: ActivePreview) -> str:
+async def answers(preview: LivePreview) -> str:
     found = []
     for path in dict.fromkeys(("/", preview.record.health_path)):
         try:

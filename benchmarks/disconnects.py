@@ -22,7 +22,7 @@ import trio.testing
 from _measure import Figure, compare, interleave_async, percentile, report, save
 from _service import CHILD, LightRuntime, Programs, Server, launch, open_bench, open_server
 
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 FLOOR = "floor: the end of a socket"
 _PATH = "/api/v1/generations/quiet/preview/logs/stream"
@@ -51,7 +51,7 @@ async def bare() -> Mapping[str, float]:
     raise AssertionError("unreachable")
 
 
-async def one_leaves(name: str, server: Server, preview: ActivePreview) -> Mapping[str, float]:
+async def one_leaves(name: str, server: Server, preview: LivePreview) -> Mapping[str, float]:
     """One more comes, and goes."""
     before = preview.log.broadcast.watchers
     stream = await trio.open_tcp_stream(*server.address)

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, insert, text
 
 from preview.http.exports import ExportBody, ExportKind, ExportStyle
 from preview.http.streams import Waits
-from preview.logs import EVERYTHING, Contract, LogStore, LookBack, Range
+from preview.logs import EVERYTHING, Contract, LogPager, LogStore, Range
 from preview.storage.database import Database, open_database
 from preview.storage.tables import metadata, preview_instances
 
@@ -69,7 +69,7 @@ async def export(folder: Path, lines: int, kind: ExportKind, grown: list[float])
     async with filled(folder, lines) as database:
         before = most = process.memory_info().rss
         body = ExportBody(
-            LookBack(LogStore(database), PREVIEW, live=None, last_seq=lines, settle=settle),
+            LogPager(LogStore(database), PREVIEW, live=None, last_seq=lines, settle=settle),
             kind,
             ExportStyle(Contract.V1, colours=True),
             asked=Range(),

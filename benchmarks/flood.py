@@ -26,7 +26,7 @@ from _service import CHILD, LightRuntime, Programs, launch, open_bench
 
 from preview.logs import Batch
 from preview.service import Service
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 LINE_BYTES = 100
 FLOOD = f"""
@@ -57,7 +57,7 @@ def as_rows(name: str, delays: list[float]) -> dict[str, float]:
     return {f"{name}, {word}": percentile(delays, percent) for word, percent in PERCENTS.items()}
 
 
-async def observe(preview: ActivePreview, delays: list[float]) -> None:
+async def observe(preview: LivePreview, delays: list[float]) -> None:
     """Note the delay of each line."""
     with preview.log.subscribe(tail=0) as subscription:
         while True:

@@ -32,7 +32,7 @@ from _service import USER, Server, launch, open_server
 from preview.isolation import Isolation
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange
+from preview.supervisor import FilesChange, LivePreview
 
 CODE = """
 from fastapi import FastAPI
@@ -145,7 +145,7 @@ async def through_at(server: Server, generation_id: str, token: str, rate: float
             await trio.sleep_until(next_at)
 
 
-async def under_load(service: Service, server: Server, preview: ActivePreview, reloads: int, rate: float) -> bool:
+async def under_load(service: Service, server: Server, preview: LivePreview, reloads: int, rate: float) -> bool:
     """Print what came of the requests while the preview was reloaded so often; whether none failed."""
     new, kept, took_ms = Load(), Load(), []
     generation_id = preview.record.generation_id
@@ -199,7 +199,7 @@ async def times(
     return took_ms[1:]
 
 
-async def saved(service: Service, server: Server, preview: ActivePreview, saves: int) -> None:
+async def saved(service: Service, server: Server, preview: LivePreview, saves: int) -> None:
     generation_id, address = preview.record.generation_id, preview.address
     assert address is not None
 
@@ -267,7 +267,7 @@ async def ready(process: trio.Process) -> tuple[str, int]:
 
 
 @asynccontextmanager
-async def open_preview(folder: Path, isolation: str) -> AsyncIterator[tuple[Service, Server, ActivePreview]]:
+async def open_preview(folder: Path, isolation: str) -> AsyncIterator[tuple[Service, Server, LivePreview]]:
     settings = Settings(
         data_dir=folder / "data",
         cache_dir=folder / "cache",

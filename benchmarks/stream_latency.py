@@ -23,7 +23,7 @@ from _measure import Figure, compare, interleave_async, percentile, report, save
 from _service import CHILD, LightRuntime, Programs, Server, launch, open_bench, open_server, open_sse
 
 from preview.logs import Batch
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 PRINT = """
 def tick():
@@ -67,7 +67,7 @@ async def read_pipe(stream: trio.lowlevel.FdStream, seconds: float) -> list[floa
     return delays
 
 
-async def through_memory(preview: ActivePreview, seconds: float) -> list[float]:
+async def through_memory(preview: LivePreview, seconds: float) -> list[float]:
     delays: list[float] = []
     with preview.log.subscribe(tail=0) as subscription, trio.move_on_after(seconds):
         while True:
@@ -77,7 +77,7 @@ async def through_memory(preview: ActivePreview, seconds: float) -> list[float]:
     return delays
 
 
-async def through_http(server: Server, preview: ActivePreview, seconds: float) -> list[float]:
+async def through_http(server: Server, preview: LivePreview, seconds: float) -> list[float]:
     delays: list[float] = []
     async with open_sse(server, preview.record.generation_id, f"?last_event_id={preview.log.last_seq}") as messages:
         with trio.move_on_after(seconds):

@@ -27,7 +27,7 @@ from _measure import Figure, compare, interleave_async, report, save
 from _service import CHILD, LightRuntime, Programs, launch, open_bench
 
 from preview.service import Service
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 PROGRAM = CHILD.format(extra="")
 FLOOR, STOP = "floor: killpg, waitpid, rmtree", "stop"
@@ -67,7 +67,7 @@ async def by_hand(previews: int) -> Mapping[str, float]:
 
 
 async def stopped(service: Service, source: Programs, previews: int) -> Mapping[str, float]:
-    running: list[ActivePreview] = []
+    running: list[LivePreview] = []
 
     async def start_one(generation_id: str) -> None:
         running.append(await launch(service, generation_id))

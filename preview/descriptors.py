@@ -18,7 +18,15 @@ from typing import TypeVar
 
 import trio
 
-__all__ = ["is_readable", "is_want_of_descriptors", "patiently", "raise_want", "wait_readable", "waited_on", "walk"]
+__all__ = [
+    "is_readable",
+    "is_want_of_descriptors",
+    "raise_want",
+    "retry_on_fd_exhaustion",
+    "wait_readable",
+    "waited_on",
+    "walk",
+]
 
 # Of this process, or of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
@@ -50,7 +58,7 @@ def walk(top: Path | str, *, topdown: bool = True) -> Iterator[tuple[str, list[s
     return os.walk(str(top), topdown, raise_want)
 
 
-async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+async def retry_on_fd_exhaustion(act: Callable[[], Awaitable[T]]) -> T:
     """Do what must be done although no descriptor may be free: again and again, until it is not for want of one.
 
     Args:

@@ -20,10 +20,19 @@ from preview.isolation import Network
 from preview.lifecycle import StopCause
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.private import make_private_folder
-from preview.runtime import Ladder, Rung, Runtime, child_subreaper, many_open_files, open_ladder
+from preview.runtime import IsolationLevel, IsolationSupport, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
-from preview.supervisor import House, PreviewManager, PushQueue, Studies, Turns, reconcile, run_builder, run_cleanup
+from preview.supervisor import (
+    AnalysisCache,
+    PreviewManager,
+    PushQueue,
+    StartQueue,
+    SupervisorContext,
+    reconcile,
+    run_builder,
+    run_cleanup,
+)
 from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
 __all__ = ["Service", "open_service"]
@@ -57,7 +66,7 @@ class Service:
     log_store: LogStore
     log_writer: LogWriter
     users: UserStore
-    rungs: Sequence[Rung]
+    rungs: Sequence[IsolationLevel]
     reader: ProjectReader
     draining: trio.Event
 
@@ -107,7 +116,7 @@ async def open_service(
                 _open_ladder(settings, runtime) as ladder,
             ):
                 jail = await _find_jail(settings, ladder)
-                house = House(
+                context = SupervisorContext(
                     settings=settings,
                     source=source,
                     environments=EnvironmentCache(settings, jail),
@@ -115,15 +124,15 @@ async def open_service(
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,
-                    studies=Studies(reading),
-                    starting=Turns(settings.starts_at_once),
+                    analyses=AnalysisCache(reading),
+                    starting=StartQueue(settings.starts_at_once),
                     door=ladder.door,
                 )
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
                 async with (
-                    _open_manager(house, users, log_store, draining) as manager,
-                    _run_builders(house, pushed),
+                    _open_manager(context, users, log_store, draining) as manager,
+                    _run_builders(context, pushed),
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
@@ -141,23 +150,23 @@ async def _open_reader(settings: Settings, reader: ProjectReader | None) -> Asyn
 
 
 @asynccontextmanager
-async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIterator[Ladder]:
+async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIterator[IsolationSupport]:
     if runtime is not None:
-        yield Ladder(runtime, ())
+        yield IsolationSupport(runtime, ())
         return
     async with open_ladder(settings) as ladder:
         _tell_isolation(ladder, ladder.runtime.network(settings.network))
         yield ladder
 
 
-async def _find_jail(settings: Settings, ladder: Ladder) -> Jail | None:
+async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | None:
     """Packages are built in a sandbox where previews are held in by one."""
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
 
 
-def _tell_isolation(ladder: Ladder, network: Network) -> None:
+def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
     """One line where all holds; one more for each reason why something does not, with what to do about it."""
     held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
     log.info("previews are held in", by=held_by, network=network)
@@ -232,11 +241,11 @@ async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
 
 
 @asynccontextmanager
-async def _run_builders(house: House, pushed: PushQueue) -> AsyncIterator[None]:
+async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncIterator[None]:
     """What is done to environments while nobody waits; leaving it kills the programs that do it."""
     async with trio.open_nursery() as nursery:
-        await nursery.start(house.environments.run_compiler)
-        await nursery.start(run_builder, pushed, house)
+        await nursery.start(context.environments.run_compiler)
+        await nursery.start(run_builder, pushed, context)
         try:
             yield
         finally:
@@ -245,18 +254,18 @@ async def _run_builders(house: House, pushed: PushQueue) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _open_manager(
-    house: House, users: UserStore, log_store: LogStore, draining: trio.Event
+    context: SupervisorContext, users: UserStore, log_store: LogStore, draining: trio.Event
 ) -> AsyncIterator[PreviewManager]:
     """The manager in the nursery of all previews; leaving it stops every one of them, within the stop budget."""
     async with trio.open_nursery() as nursery:
-        manager = PreviewManager(nursery, house, users=users, log_store=log_store, draining=draining)
-        await nursery.start(run_cleanup, manager, house)
+        manager = PreviewManager(nursery, context, users=users, log_store=log_store, draining=draining)
+        await nursery.start(run_cleanup, manager, context)
         await nursery.start(manager.keep_spares)
         try:
             yield manager
         finally:
             draining.set()
-            with trio.move_on_after(house.settings.stop_budget_s, shield=True) as scope:
+            with trio.move_on_after(context.settings.stop_budget_s, shield=True) as scope:
                 await manager.stop_all(StopCause.SHUTDOWN)
             if scope.cancelled_caught:
                 log.error("previews did not stop within the budget", left=len(manager.all_active))

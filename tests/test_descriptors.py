@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
-from preview.descriptors import is_want_of_descriptors, patiently, walk
+from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
 from preview.detection import detect
 from preview.detection.overrides_reading import read_preview_file
 from preview.detection.project_imports import find_imports
@@ -54,7 +54,7 @@ async def test_what_must_be_done_is_done_once_a_descriptor_is_free(tmp_path: Pat
 
     async with trio.open_nursery() as nursery:
         await nursery.start(no_descriptor_for_a_moment)
-        assert await patiently(act) == 7
+        assert await retry_on_fd_exhaustion(act) == 7
     assert tried > 1
 
 
@@ -63,7 +63,7 @@ async def test_any_other_mistake_is_not_waited_for() -> None:
         raise short(errno.ENOSPC)
 
     with pytest.raises(OSError, match="No space"):
-        await patiently(act)
+        await retry_on_fd_exhaustion(act)
 
 
 async def test_waiting_for_a_descriptor_ends_with_its_bound(autojump_clock: trio.testing.MockClock) -> None:
@@ -71,7 +71,7 @@ async def test_waiting_for_a_descriptor_ends_with_its_bound(autojump_clock: trio
         raise short()
 
     with trio.move_on_after(3) as scope:
-        await patiently(act)
+        await retry_on_fd_exhaustion(act)
     assert scope.cancelled_caught
     assert trio.current_time() >= 3
 

@@ -14,7 +14,7 @@ from preview.cli.check import Check, Result
 from preview.environments import find_newer
 from preview.errors import PreviewError
 from preview.isolation import Isolation, Network
-from preview.runtime import Held, Ladder, Runtime, child_subreaper, open_ladder
+from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.settings import Settings
 
 __all__ = ["isolation_checks"]
@@ -48,7 +48,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
     yield from _limits(settings, ladder.runtime)
 
 
-async def _look(settings: Settings) -> Ladder:
+async def _look(settings: Settings) -> IsolationSupport:
     """What holds here; nothing of the trial is left. Cancellation: likewise."""
     with tempfile.TemporaryDirectory(prefix="preview-doctor-") as folder, child_subreaper():
         own = settings.model_copy(update={"data_dir": Path(folder)})
@@ -56,7 +56,7 @@ async def _look(settings: Settings) -> Ladder:
             return ladder
 
 
-def _rungs(settings: Settings, ladder: Ladder) -> Iterator[Check]:
+def _rungs(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
     for rung in ladder.rungs:
         needed = settings.isolation is Isolation.REQUIRE or (
             # See ``RootWithoutSandbox``.
@@ -88,7 +88,7 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
     return Check("network", Result.OK, f"{found} (ports {ports})", "", _SECTION)
 
 
-def _builds(settings: Settings, ladder: Ladder) -> Check:
+def _builds(settings: Settings, ladder: IsolationSupport) -> Check:
     if settings.build_code == "deny":
         found = "no code of packages runs while they are installed: wheels alone, no install scripts"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from preview.environments.imports.relics import OldUse
+from preview.environments.imports.removed_apis import OldUse
 from preview.environments.imports.scan import Wanted
 from preview.environments.manifests.stated import StatedPython
 from preview.environments.requirements import RequirementSet

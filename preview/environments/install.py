@@ -16,7 +16,7 @@ from preview.environments.environment import Report
 from preview.environments.explain import Explanation, explain
 from preview.environments.floors import with_floors
 from preview.environments.imports.offered import Offered, read_offered
-from preview.environments.imports.relics import find_relics
+from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.interpreter import Interpreter
 from preview.environments.jail import Cage

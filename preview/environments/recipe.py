@@ -16,7 +16,7 @@ from preview.environments.build import Recipe
 from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest, SuppliedServer
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
-from preview.environments.imports.relics import find_old_uses
+from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.interpreter import Interpreter
 from preview.environments.manifests.search import read_project

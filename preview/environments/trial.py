@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from preview.environments.floors import is_below, with_floors
-from preview.environments.imports.relics import find_relics
+from preview.environments.imports.removed_apis import find_relics
 from preview.environments.layout import site_packages
 from preview.environments.requirements import ProjectRequirement, RequirementSet
 

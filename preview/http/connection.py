@@ -10,7 +10,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEven
 from quart import request
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from preview.http.handover import handover_in
+from preview.http.takeover import handover_in
 
 __all__ = ["RequestConnection", "request_resources"]
 

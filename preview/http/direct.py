@@ -15,10 +15,10 @@ import trio
 
 from preview.errors import DatabaseUnavailable
 from preview.http.farewell import Farewell
-from preview.http.handover import LAST_CHUNK, chunk_of
 from preview.http.sends import Sends
 from preview.http.streams import Waits
-from preview.logs import Cursor, Encoding, FanOut, PreviewLog, Sender
+from preview.http.takeover import LAST_CHUNK, chunk_of
+from preview.logs import Cursor, Encoding, FanOut, PreviewLog, StreamEncoder
 
 __all__ = ["DirectStream", "DirectStreams"]
 
@@ -56,7 +56,7 @@ class DirectStreams:
         if found is None:
             found = self._groups[key] = FanOut(
                 log_,
-                Sender(encoding, start_seq=log_.last_seq),
+                StreamEncoder(encoding, start_seq=log_.last_seq),
                 framed,
                 keep_alive_s=self._keep_alive_s,
                 pending_bytes=self._pending_bytes,
@@ -118,7 +118,7 @@ class DirectStream:
         self,
         group: FanOut,
         cursor: Cursor,
-        encoder: Sender,
+        encoder: StreamEncoder,
         *,
         waits: Waits,
         farewell: Farewell,

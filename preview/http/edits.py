@@ -12,7 +12,7 @@ import trio
 from preview.errors import NoActivePreview, PreviewError, ServiceStopping
 from preview.generations import Edit, Edited, GenerationLibrary
 from preview.lifecycle import State
-from preview.supervisor import ActivePreview, FilesChange, PreviewManager, User
+from preview.supervisor import FilesChange, LivePreview, PreviewManager, User
 
 __all__ = ["FileEdits", "Reload", "Saved"]
 
@@ -167,7 +167,7 @@ class FileEdits:
             line.pending |= taken
             raise
 
-    async def _reload(self, user: User, preview: ActivePreview, paths: set[str]) -> Reload:
+    async def _reload(self, user: User, preview: LivePreview, paths: set[str]) -> Reload:
         began, generation_id = trio.current_time(), preview.record.generation_id
         paths = paths | self._unsure.get(preview.id, set())
         try:

@@ -17,7 +17,7 @@ from preview.generations import Generation, GenerationSource
 from preview.http.generation_files import open_files
 from preview.proxy import PreviewClient, ProxyRequest
 from preview.storage.records import PreviewRecord
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 from preview.worker import ProjectReader
 
 __all__ = ["EndpointBook"]
@@ -67,7 +67,7 @@ class EndpointBook:
         self._not_before = _Kept[float]()
         self._limiter = trio.CapacityLimiter(_READERS)
 
-    async def find(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
+    async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
         """The generation's endpoints; what a running preview publishes wins over its source.
 
         Raises:
@@ -80,7 +80,7 @@ class EndpointBook:
             return static
         return merge_endpoints(list(static), list(await self._from_process(preview, preview.address)))
 
-    async def _from_source(self, generation: Generation, preview: ActivePreview | None) -> Sequence[Endpoint]:
+    async def _from_source(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
         key = (generation.id, generation.created_at, generation.revision)
         found = self._static.get(key)
         if found is not None:
@@ -101,7 +101,7 @@ class EndpointBook:
                 log.info("no endpoints from the source", why=error.message)
                 return []
 
-    async def _from_process(self, preview: ActivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
+    async def _from_process(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
         """What the process that serves says of itself; nothing where it says nothing."""
         # A reload changes what is published, and the process.
         key = (preview.record.id, preview.record.pid)

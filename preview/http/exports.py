@@ -21,8 +21,8 @@ from preview.logs import (
     Gap,
     LineFilter,
     LogLine,
-    LookBack,
-    LookedAt,
+    LogPager,
+    LogSlice,
     Range,
     encode,
     encode_found,
@@ -161,7 +161,7 @@ class ExportBody(PiecewiseBody):
 
     def __init__(
         self,
-        look_back: LookBack,
+        look_back: LogPager,
         kind: ExportKind,
         style: ExportStyle,
         *,
@@ -201,5 +201,5 @@ class ExportBody(PiecewiseBody):
         return self._export.write(_in_order(page), self._style)
 
 
-def _in_order(page: LookedAt) -> list[LogLine | Gap]:
+def _in_order(page: LogSlice) -> list[LogLine | Gap]:
     return sorted([*page.lines, *page.gaps], key=lambda one: one.first_seq if isinstance(one, Gap) else one.seq)

@@ -21,13 +21,13 @@ from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
 from preview.http.access_log import AccessLogger
-from preview.http.crowd import Crowd, connection_limit, turn_away
-from preview.http.handover import Following
+from preview.http.connection_limit import ConnectionLimiter, connection_limit, reject
 from preview.http.hosts import host_names
 from preview.http.listening import PatientListener
 from preview.http.relay import Relay, open_relay
 from preview.http.relay.telling import telling
 from preview.http.sends import Sends
+from preview.http.takeover import TakenConnection
 from preview.http.tcp import BoundedTCPServer
 from preview.http.tls import check_certificate
 from preview.proxy.forwarded import TrustedProxies
@@ -157,9 +157,9 @@ async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> 
         yield relay
 
 
-def _crowd(settings: Settings) -> Crowd:
+def _crowd(settings: Settings) -> ConnectionLimiter:
     proxies = TrustedProxies(settings)
-    return Crowd(
+    return ConnectionLimiter(
         connection_limit(settings),
         settings.max_connections_per_address,
         exempt=lambda address: address is None or _is_loopback(address) or proxies.trusts(address),
@@ -176,7 +176,7 @@ async def serve_app(
     *,
     shutdown_trigger: Callable[[], Awaitable[object]],
     sends: Sends | None = None,
-    crowd: Crowd | None = None,
+    crowd: ConnectionLimiter | None = None,
     relay: Relay | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -222,7 +222,7 @@ async def serve_app(
 
 
 def _until_over(
-    make_connection: Callable[..., BoundedTCPServer], crowd: Crowd | None
+    make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None
 ) -> Callable[[trio.abc.Stream], Awaitable[None]]:
     """A connection as a task of its own, whose failure is logged and reaches nobody else; within the crowd's bounds."""
 
@@ -233,7 +233,7 @@ def _until_over(
                 return
             address = _peer_address(stream)
             if not crowd.has_room_for(address):
-                await turn_away(stream, crowd)
+                await reject(stream, crowd)
                 return
             with crowd.counted(address):
                 await _serve_connection(make_connection, stream)
@@ -249,7 +249,7 @@ async def _serve_connection(make_connection: Callable[..., BoundedTCPServer], st
         await following.run(stream)
 
 
-async def _served(connection: BoundedTCPServer) -> Following | None:
+async def _served(connection: BoundedTCPServer) -> TakenConnection | None:
     """Apart, so that nothing of Hypercorn's connection is kept while what follows runs, for hours."""
     with ExitStack() as failing:
         failing.callback(connection.abandon)

@@ -14,7 +14,7 @@ import trio
 from preview.errors import DatabaseUnavailable, TooManyStreams
 from preview.http.farewell import Farewell
 from preview.http.piecewise import PiecewiseBody
-from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, Sender
+from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, StreamEncoder
 
 __all__ = ["Ending", "LogStreamBody", "Received", "Receiver", "StreamSlots", "Waits"]
 
@@ -126,7 +126,7 @@ class LogStreamBody(PiecewiseBody):
         start_seq: int = 0,
     ) -> None:
         self._receiver = receiver
-        self._sender = Sender(encoding, start_seq=start_seq)
+        self._sender = StreamEncoder(encoding, start_seq=start_seq)
         self._waits = waits
         self._farewell = Farewell(preview_id, encoding, expires_at)
         self._keep_alive_s = keep_alive_s

@@ -10,10 +10,10 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
-from preview.http.handover import Following, HandingH11Protocol, Handover
 from preview.http.relay import Relay
 from preview.http.sends import Sends
 from preview.http.strict_h2 import StrictProtocols
+from preview.http.takeover import HandingH11Protocol, TakenConnection, Takeover
 
 __all__ = ["BoundedTCPServer"]
 
@@ -49,10 +49,10 @@ class BoundedTCPServer(TCPServer):
         # The peer has closed, or is gone: nothing comes any more.
         self._ended = False
         self._reading = trio.CancelScope()
-        self._handover: Handover | None = None
+        self._handover: Takeover | None = None
 
     @property
-    def following(self) -> Following | None:
+    def following(self) -> TakenConnection | None:
         """What the connection goes on with when Hypercorn has left it; None where it is over."""
         return None if self._handover is None else self._handover.following(self._sends)
 

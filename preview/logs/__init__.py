@@ -9,11 +9,11 @@ from preview.logs.fanout import FanOut, Member
 from preview.logs.filtering import EVERYTHING, LineFilter
 from preview.logs.history import History, history
 from preview.logs.journal import Journal, journal_folder, open_journal
-from preview.logs.looking_back import LookBack, LookedAt, Range
+from preview.logs.log_pages import LogPager, LogSlice, Range
 from preview.logs.pipeline import PreviewLog
 from preview.logs.recover import recover_lines
-from preview.logs.sending import Sender
 from preview.logs.store import LogStore, Page
+from preview.logs.stream_encoder import StreamEncoder
 from preview.logs.subscription import Subscription
 from preview.logs.writer import LogWriter, run_log_writer
 
@@ -35,18 +35,18 @@ __all__ = [
     "Level",
     "LineFilter",
     "LogLine",
+    "LogPager",
+    "LogSlice",
     "LogStore",
     "LogWriter",
-    "LookBack",
-    "LookedAt",
     "Member",
     "Page",
     "PreviewLog",
     "Range",
     "Received",
-    "Sender",
     "Source",
     "StatusChange",
+    "StreamEncoder",
     "Subscription",
     "encode",
     "encode_found",

@@ -15,8 +15,8 @@ from preview.logs.batch import Batch
 from preview.logs.cursor import Cursor, Feed, Position
 from preview.logs.encode import Received
 from preview.logs.events import End, StatusChange
-from preview.logs.sending import Sender
 from preview.logs.shared_pages import SharedPages
+from preview.logs.stream_encoder import StreamEncoder
 
 __all__ = ["FanOut", "Member"]
 
@@ -76,7 +76,7 @@ class FanOut:
     def __init__(
         self,
         feed: Feed,
-        encoder: Sender,
+        encoder: StreamEncoder,
         frame: Callable[[bytes, bool], bytes],
         *,
         keep_alive_s: float,
@@ -185,7 +185,7 @@ class FanOut:
             # The processor's time, not the clock's: on a busy machine lines need not wait even longer.
             begun, begun_work = perf_counter(), thread_time()
             if self._overflown:
-                self._let_all_go()
+                self._detach_all()
             else:
                 chunk = self._encoder.encode(self._take())
                 # Lines that nobody here wants to see are silence.
@@ -222,7 +222,7 @@ class FanOut:
         self._move_to(Position(last_seq, status, end))
         return events
 
-    def _let_all_go(self) -> None:
+    def _detach_all(self) -> None:
         """Too much was pending: everybody catches up by number."""
         members = list(self._live)
         for member in members:

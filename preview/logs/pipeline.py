@@ -10,12 +10,12 @@ from preview.clock import now_ms
 from preview.logs.backlog import Backlog
 from preview.logs.batch import Batch
 from preview.logs.broadcast import Broadcast
+from preview.logs.coalescing import CoalescingDelay
 from preview.logs.cursor import Cursor
 from preview.logs.events import End, Level, LogLine, StatusChange
 from preview.logs.framing import LineFramer
-from preview.logs.gather import Gather
 from preview.logs.marks import STARTUP_PHASE, system_mark
-from preview.logs.pace import OutputPace
+from preview.logs.rate_limit import OutputRateLimiter
 from preview.logs.reader import read_lines
 from preview.logs.recognise import Recogniser
 from preview.logs.requests import Requests, take_requests
@@ -56,8 +56,8 @@ class PreviewLog:
         self._last_seq = 0
         self._ready = False
         # Of what is read now: one stream, or two while a process takes over from another.
-        self._paces: dict[trio.abc.ReceiveStream, OutputPace] = {}
-        self._gathers: set[Gather] = set()
+        self._paces: dict[trio.abc.ReceiveStream, OutputRateLimiter] = {}
+        self._gathers: set[CoalescingDelay] = set()
         self._status: StatusChange | None = None
         self._end: End | None = None
 
@@ -126,8 +126,8 @@ class PreviewLog:
             if published is not None and self._last_seq >= first:
                 published(range(first, self._last_seq + 1))
 
-        self._paces[stream] = pace = OutputPace(self._settings.output_bytes_per_s, held)
-        gather = Gather()
+        self._paces[stream] = pace = OutputRateLimiter(self._settings.output_bytes_per_s, held)
+        gather = CoalescingDelay()
         self._gathers.add(gather)
         try:
             await read_lines(stream, framer, publish, pace, gather)

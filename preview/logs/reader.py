@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import trio
 
+from preview.logs.coalescing import CoalescingDelay
 from preview.logs.framing import LineFramer
-from preview.logs.gather import Gather
-from preview.logs.pace import OutputPace
+from preview.logs.rate_limit import OutputRateLimiter
 
 __all__ = ["read_lines"]
 
@@ -28,8 +28,8 @@ async def read_lines(
     stream: trio.abc.ReceiveStream,
     framer: LineFramer,
     publish: Callable[[list[str]], None],
-    pace: OutputPace | None = None,
-    gather: Gather | None = None,
+    pace: OutputRateLimiter | None = None,
+    gather: CoalescingDelay | None = None,
 ) -> None:
     """Pass the lines of ``stream`` to ``publish``, at most those of one read at a time, until it ends or breaks.
 
@@ -44,7 +44,7 @@ async def read_lines(
 
     Cancellation: what was read is published, the unfinished line too.
     """
-    pending_since, gather = trio.current_time(), gather or Gather()
+    pending_since, gather = trio.current_time(), gather or CoalescingDelay()
     lines: list[str] = []
     read_bytes = _CHUNK_BYTES if pace is None else min(_CHUNK_BYTES, pace.read_bytes)
     try:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from preview.errors import PreviewError
 
-__all__ = ["Admitted", "Again", "Doorman", "Fields", "OwnAnswer", "RequestHead"]
+__all__ = ["AccessGate", "Admitted", "Fields", "OwnAnswer", "Reauthorize", "RequestHead"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields in their order: names in lower case, values without white space around them."""
@@ -58,7 +58,7 @@ class Admitted(NamedTuple):
         answer_fields: Added to each answer (security headers of the path form).
         hides_authorization: The request's ``Authorization`` was for the service (the owner's bearer token), and is not
             for the preview to see.
-        again: See ``Again``; None where each such request has to be asked for anew.
+        again: See ``Reauthorize``; None where each such request has to be asked for anew.
     """
 
     preview_id: str
@@ -69,16 +69,16 @@ class Admitted(NamedTuple):
     hold: Callable[[], AbstractContextManager[None]]
     answer_fields: Fields = ()
     hides_authorization: bool = False
-    again: Again | None = None
+    again: Reauthorize | None = None
 
     def target_of(self, target: bytes) -> bytes:
         """What the preview is asked for where this is the request's target."""
         return target[self.cut :] or b"/"
 
 
-Again = Callable[[bytes], Admitted | None]
+Reauthorize = Callable[[bytes], Admitted | None]
 """Admits, at once, a request that differs from an admitted one in nothing but its target, which is given: by what
-holds now, as ``Doorman.admit`` would; ``process`` of the admission may be another. None: ask the doorman."""
+holds now, as ``AccessGate.admit`` would; ``process`` of the admission may be another. None: ask the doorman."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class OwnAnswer:
     body: bytes
 
 
-class Doorman(Protocol):
+class AccessGate(Protocol):
     """Knows which requests are for previews, and who may make them."""
 
     def is_for_preview(self, host: str, target: bytes) -> bool:

@@ -5,7 +5,6 @@ from preview.runtime.ending import end_tree
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
-    Begun,
     Excess,
     Exit,
     Held,
@@ -16,10 +15,11 @@ from preview.runtime.interface import (
     RunningProcess,
     Runtime,
     Snapshot,
+    SpeculativeProcess,
     Usage,
     WarmStart,
 )
-from preview.runtime.ladder import Ladder, Rung, open_ladder
+from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, open_ladder
 from preview.runtime.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.plain import PlainRuntime
@@ -29,23 +29,23 @@ from preview.runtime.sandbox.view import interpreter_paths
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
-    "Begun",
     "ColdStarts",
     "Excess",
     "Exit",
     "Held",
-    "Ladder",
+    "IsolationLevel",
+    "IsolationSupport",
     "Limits",
     "NoSnapshot",
     "PlainRuntime",
     "ProcessIdentity",
     "ProcessSpec",
     "Refusal",
-    "Rung",
     "RunningProcess",
     "Runtime",
     "SandboxRuntime",
     "Snapshot",
+    "SpeculativeProcess",
     "Usage",
     "WarmStart",
     "bind_in_range",

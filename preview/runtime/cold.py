@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.runtime.interface import Begun, NoSnapshot, ProcessSpec, Snapshot
+from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot, SpeculativeProcess
 
 __all__ = ["ColdStarts"]
 
@@ -23,7 +23,7 @@ class ColdStarts:
         yield gone
 
     @asynccontextmanager
-    async def begin(self, _spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+    async def begin(self, _spec: ProcessSpec) -> AsyncIterator[SpeculativeProcess | None]:
         """See ``Runtime``: nothing is reserved. Cancellation: nothing changes."""
         yield None
 

@@ -17,7 +17,6 @@ from preview.isolation import Network
 __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
-    "Begun",
     "Excess",
     "Exit",
     "Held",
@@ -28,6 +27,7 @@ __all__ = [
     "RunningProcess",
     "Runtime",
     "Snapshot",
+    "SpeculativeProcess",
     "Usage",
     "WarmStart",
 ]
@@ -245,7 +245,7 @@ class Snapshot(Protocol):
         """
 
 
-class Begun(Protocol):
+class SpeculativeProcess(Protocol):
     """A process that runs already, as what its start is likely to be; see ``Runtime.begin``."""
 
     async def wait(self) -> bool:
@@ -304,7 +304,7 @@ class Runtime(Protocol):
             Set once there is nothing to be taken, or not any more.
         """
 
-    def begin(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Begun | None]:
+    def begin(self, spec: ProcessSpec) -> AbstractAsyncContextManager[SpeculativeProcess | None]:
         """Let what was reserved for this preview run already: it was not decided yet that this is its start.
 
         ``open_process`` of the same start goes on with it, and ends it; who asks for another one is to leave this

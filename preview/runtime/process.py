@@ -13,7 +13,7 @@ import psutil
 import structlog
 import trio
 
-from preview.descriptors import is_want_of_descriptors, patiently, wait_readable, waited_on
+from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime import linux, proctree
 from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup
@@ -104,7 +104,7 @@ class TreeProcess:
 
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: nothing changes."""
-        return await patiently(self._wait)
+        return await retry_on_fd_exhaustion(self._wait)
 
     async def _wait(self) -> Exit:
         # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
@@ -193,9 +193,9 @@ class TreeProcess:
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
         # When the leader has gone, its place in the tree is no mark any more.
-        self._tree.look(await patiently(self._adopted.look))
+        self._tree.look(await retry_on_fd_exhaustion(self._adopted.look))
         with trio.move_on_after(grace_s):
-            await patiently(self._ask)
+            await retry_on_fd_exhaustion(self._ask)
             await self.wait()
             with trio.move_on_after(_STRAGGLERS_S):
                 while await self._orphans():  # noqa: ASYNC110  the kernel has no event for "tree empty"
@@ -239,7 +239,7 @@ async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
         yield process
     finally:
         with trio.move_on_after(_KILL_BUDGET_S, shield=True) as scope:
-            await patiently(process.kill)
+            await retry_on_fd_exhaustion(process.kill)
         await trio.aclose_forcefully(process.output)
         if scope.cancelled_caught:
             log.error("processes survived SIGKILL", preview_id=spec.preview_id, pid=process.identity.pid)

@@ -1,32 +1,32 @@
 """The life of previews: one supervisor each, a manager that owns them all, reconciliation after a crash."""
 
-from preview.supervisor.active import ActivePreview, hash_token
 from preview.supervisor.ahead import PushQueue, run_builder
 from preview.supervisor.cleanup import clean_once, run_cleanup
+from preview.supervisor.confinement import Confinement
 from preview.supervisor.disk import check_free_disk
-from preview.supervisor.holding import Holding
 from preview.supervisor.interface import FilesChange, Launched, LaunchRequest, Reloaded, User
 from preview.supervisor.manager import PreviewManager
+from preview.supervisor.preview import LivePreview, hash_token
+from preview.supervisor.project_analysis import AnalysisCache
 from preview.supervisor.reconcile import Reconciled, reconcile
-from preview.supervisor.run import House, run_preview
+from preview.supervisor.run import SupervisorContext, run_preview
 from preview.supervisor.service_log import EVENTS, log_call
-from preview.supervisor.study import Studies
-from preview.supervisor.turns import Turns
+from preview.supervisor.start_queue import StartQueue
 
 __all__ = [
     "EVENTS",
-    "ActivePreview",
+    "AnalysisCache",
+    "Confinement",
     "FilesChange",
-    "Holding",
-    "House",
     "LaunchRequest",
     "Launched",
+    "LivePreview",
     "PreviewManager",
     "PushQueue",
     "Reconciled",
     "Reloaded",
-    "Studies",
-    "Turns",
+    "StartQueue",
+    "SupervisorContext",
     "User",
     "check_free_disk",
     "clean_once",

@@ -15,11 +15,11 @@ import trio
 from preview.errors import GenerationNotFound, PreviewError, StartupTimeout
 from preview.generations import Generation
 from preview.settings import Settings
+from preview.supervisor.context import SupervisorContext
 from preview.supervisor.disk import check_free_disk
-from preview.supervisor.house import House
-from preview.supervisor.known_starts import Start
 from preview.supervisor.planning import hold_environment, is_shareable
-from preview.supervisor.study import Study
+from preview.supervisor.project_analysis import ProjectAnalysis
+from preview.supervisor.start_history import StartRecord
 from preview.supervisor.warming import Whose, prepare_template
 from preview.supervisor.workspace import make_roots, remove_tree
 
@@ -66,7 +66,7 @@ class PushQueue:
 
 
 async def run_builder(
-    queue: PushQueue, house: House, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    queue: PushQueue, context: SupervisorContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Build the environments of what is pushed, one at a time, until cancelled. One task, in the service's nursery.
 
@@ -75,13 +75,13 @@ async def run_builder(
 
     Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins anew.
     """
-    await remove_tree(_root(house.settings))  # of a service that was killed
-    make_roots(_root(house.settings))
+    await remove_tree(_root(context.settings))  # of a service that was killed
+    make_roots(_root(context.settings))
     task_status.started()
     while True:
         generation = await queue.get()
         try:
-            await _build(generation, house)
+            await _build(generation, context)
         except GenerationNotFound:
             continue
         except PreviewError as error:
@@ -93,33 +93,35 @@ async def run_builder(
             log.exception("environment not built ahead", generation_id=generation.id)
 
 
-async def _build(generation: Generation, house: House) -> None:
-    check_free_disk(house.settings)
-    async with _open_files(generation, house) as project:
-        study = await _decide(project, house)
-        if study is None or not await is_shareable(house, study, project):
+async def _build(generation: Generation, context: SupervisorContext) -> None:
+    check_free_disk(context.settings)
+    async with _open_files(generation, context) as project:
+        study = await _decide(project, context)
+        if study is None or not await is_shareable(context, study, project):
             return
-        async with hold_environment(house, study, project, _silent) as environment:
+        async with hold_environment(context, study, project, _silent) as environment:
             if environment.how == "built":
                 log.info(
                     "environment built ahead",
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
-            house.known.note(Start(generation.id, generation.project_id, generation.user_id, environment, study))
+            context.known.note(
+                StartRecord(generation.id, generation.project_id, generation.user_id, environment, study)
+            )
             whose = Whose(generation.user_id, generation.project_id)
-            prepare_template(house.settings, house.runtime, study, environment, project, whose)
-            if house.door is not None:
-                house.door.expect()
+            prepare_template(context.settings, context.runtime, study, environment, project, whose)
+            if context.door is not None:
+                context.door.expect()
 
 
 @asynccontextmanager
-async def _open_files(generation: Generation, house: House) -> AsyncIterator[Path]:
+async def _open_files(generation: Generation, context: SupervisorContext) -> AsyncIterator[Path]:
     """The generation's files in a folder of their own, which is gone afterwards."""
-    folder = _root(house.settings) / secrets.token_hex(8)
+    folder = _root(context.settings) / secrets.token_hex(8)
     try:
         folder.mkdir(mode=0o700, parents=True)
-        with trio.move_on_after(house.settings.startup_timeout_s) as scope:
-            await house.source.write_files(generation.id, folder)
+        with trio.move_on_after(context.settings.startup_timeout_s) as scope:
+            await context.source.write_files(generation.id, folder)
         if scope.cancelled_caught:
             raise StartupTimeout("The generation's files did not come in time.")
         yield folder
@@ -128,9 +130,9 @@ async def _open_files(generation: Generation, house: House) -> AsyncIterator[Pat
             await remove_tree(folder)
 
 
-async def _decide(project: Path, house: House) -> Study | None:
-    with trio.move_on_after(house.settings.startup_timeout_s):
-        return await house.studies.study(project, None)
+async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis | None:
+    with trio.move_on_after(context.settings.startup_timeout_s):
+        return await context.analyses.study(project, None)
     return None
 
 

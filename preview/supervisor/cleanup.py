@@ -9,7 +9,7 @@ import trio
 
 from preview.clock import now_ms
 from preview.errors import PreviewError
-from preview.supervisor.house import House
+from preview.supervisor.context import SupervisorContext
 from preview.supervisor.manager import PreviewManager
 from preview.supervisor.reconcile import remove_leftover_folders
 
@@ -24,7 +24,10 @@ _ENDS_S = 1.0
 
 
 async def run_cleanup(
-    manager: PreviewManager, house: House, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    manager: PreviewManager,
+    context: SupervisorContext,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Clean each ``cleanup_interval_s`` seconds, until cancelled. One task, in the service's nursery.
 
@@ -32,19 +35,19 @@ async def run_cleanup(
     """
     task_status.started()
     # The first soon: a killed service left things half done, and a short run would never see the end of the interval.
-    pause_s = min(_FIRST_S, house.settings.cleanup_interval_s)
+    pause_s = min(_FIRST_S, context.settings.cleanup_interval_s)
     while True:
         with trio.move_on_after(pause_s):
-            await _follow_up(manager, house)
-        await clean_once(manager, house)
-        pause_s = house.settings.cleanup_interval_s
+            await _follow_up(manager, context)
+        await clean_once(manager, context)
+        pause_s = context.settings.cleanup_interval_s
 
 
-async def _follow_up(manager: PreviewManager, house: House) -> None:
+async def _follow_up(manager: PreviewManager, context: SupervisorContext) -> None:
     """Do soon what nobody waits for: rows that the database did not take, previews whose generation was deleted."""
     while True:
         await trio.sleep(_ENDS_S)
-        if house.pending:
+        if context.pending:
             await _try("ends not stored yet", manager.store_pending)
         await _try("previews of deleted generations not deleted yet", manager.delete_disowned)
 
@@ -59,17 +62,17 @@ async def _try(what: str, step: Callable[[], Awaitable[int]]) -> None:
         log.exception(what)
 
 
-async def clean_once(manager: PreviewManager, house: House) -> None:
+async def clean_once(manager: PreviewManager, context: SupervisorContext) -> None:
     """Take each step; one that fails is logged and does not keep the others from being taken.
 
     Cancellation: as ``run_cleanup``.
     """
     steps: tuple[Callable[[], Awaitable[int]], ...] = (
         manager.store_pending,
-        house.store.delete_disowned,
-        lambda: remove_leftover_folders(house.settings, is_live=manager.is_held),
-        lambda: house.store.delete_ended_before(now_ms() - int(house.settings.log_retention_s * 1000)),
-        house.environments.evict,
+        context.store.delete_disowned,
+        lambda: remove_leftover_folders(context.settings, is_live=manager.is_held),
+        lambda: context.store.delete_ended_before(now_ms() - int(context.settings.log_retention_s * 1000)),
+        context.environments.evict,
     )
     for name, step in zip(
         ("rows", "deleted generations' previews", "folders", "ended previews", "environments"), steps, strict=True

@@ -9,16 +9,16 @@ import trio
 from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnose import is_own_mistake, last_error
-from preview.supervisor.needs import blame, explain, explain_accused, find_unreached
+from preview.supervisor.needs import as_launch_error, explain, explain_missing_service, find_unreached
 from preview.supervisor.own_modules import name_own_module
+from preview.supervisor.preview import LivePreview
 
 __all__ = ["explain_exit"]
 
 
 async def explain_exit(
-    preview: ActivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool
+    preview: LivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool
 ) -> LaunchFailed:
     """The failure.
 
@@ -36,14 +36,14 @@ async def explain_exit(
     if found is not None:
         if preview.directory is not None:
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
-        return blame(found, **exit_facts)
+        return as_launch_error(found, **exit_facts)
     error = last_error(lines)
     said = f": {error}" if error else "."
     if served:
         return LaunchFailed(f"The process ended with {ended} while it ran{said}", **exit_facts)
     missing = [need for need in await find_unreached(preview, needs) if need.at_startup]
     if missing and not is_own_mistake(error):
-        return blame(await explain_accused(preview, missing[0], needs), **exit_facts)
+        return as_launch_error(await explain_missing_service(preview, missing[0], needs), **exit_facts)
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
         return LaunchFailed(sentence, **exit_facts)

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from preview.runtime import ProcessIdentity
 from preview.runtime.priority import give_way
-from preview.supervisor.active import ActivePreview
+from preview.supervisor.preview import LivePreview
 
-__all__ = ["let_service_go_first"]
+__all__ = ["lower_preview_priority"]
 
 
-def let_service_go_first(previews: Iterable[ActivePreview]) -> None:
+def lower_preview_priority(previews: Iterable[LivePreview]) -> None:
     """Let previews that are about to end have processor time after the service.
 
     Where control groups divide it, the service has its share already.
@@ -19,9 +19,9 @@ def let_service_go_first(previews: Iterable[ActivePreview]) -> None:
     give_way(leader for one in previews if (leader := _leader_without_group(one)) is not None)
 
 
-def _leader_without_group(preview: ActivePreview) -> ProcessIdentity | None:
-    record, holding = preview.record, preview.holding
-    if preview.exit is not None or holding is None or "cpu" in holding.held:
+def _leader_without_group(preview: LivePreview) -> ProcessIdentity | None:
+    record, confinement = preview.record, preview.confinement
+    if preview.exit is not None or confinement is None or "cpu" in confinement.held:
         return None
     if record.pid is None or record.pid_start_ticks is None or record.boot_id is None:
         return None

@@ -17,8 +17,8 @@ from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.holding import Limit, Reached, cores
+from preview.supervisor.confinement import Limit, Reached, cores
+from preview.supervisor.preview import LivePreview
 
 __all__ = [
     "Excesses",
@@ -46,27 +46,27 @@ class _Watched(Protocol):
     def excess(self) -> Excess: ...
 
 
-def tell(preview: ActivePreview, limit: Limit, message: str, level: Level = Level.WARNING) -> bool:
+def tell(preview: LivePreview, limit: Limit, message: str, level: Level = Level.WARNING) -> bool:
     """Say that a limit was reached: in the log and in the status; once for each limit. Whether this was the first time.
 
     Nothing is said of a preview that is on its way out.
     """
-    holding = preview.holding
-    if preview.outcome is not None or (holding is not None and holding.has_reached(limit)):
+    confinement = preview.confinement
+    if preview.outcome is not None or (confinement is not None and confinement.has_reached(limit)):
         return False
-    if holding is not None:
-        holding.reached.append(Reached(limit, message))
+    if confinement is not None:
+        confinement.reached.append(Reached(limit, message))
     preview.log.say(message, level)
     return True
 
 
-def stop_for(preview: ActivePreview, limit: Limit, message: str, **details: object) -> None:
+def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object) -> None:
     """End the preview for a limit that it has reached; its status keeps the sentence as the reason."""
     if tell(preview, limit, message, Level.ERROR):
         preview.fail(LaunchFailed(message, reason="limit_reached", limit=limit, **details))
 
 
-def tell_output(preview: ActivePreview, settings: Settings) -> None:
+def tell_output(preview: LivePreview, settings: Settings) -> None:
     """The preview prints faster than it may, and is slowed down by its own pipe."""
     mib_per_s = settings.output_bytes_per_s / _MIB
     tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: it waits whenever it prints more")
@@ -80,7 +80,7 @@ def memory_error(settings: Settings, *, is_step: bool = False, **details: object
     return LaunchFailed(message, reason="limit_reached", limit="memory", limit_bytes=limit_bytes, **details)
 
 
-def was_killed_for_memory(preview: ActivePreview, process: RunningProcess) -> bool:
+def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool:
     """Whether the kernel has killed any process of the tree because its memory was used up.
 
     Synchronous, for the moment at which the leader has ended: else a signal would be all that is known.
@@ -92,7 +92,7 @@ def was_killed_for_memory(preview: ActivePreview, process: RunningProcess) -> bo
         return False
 
 
-def stop_for_memory(preview: ActivePreview, error: LaunchFailed) -> None:
+def stop_for_memory(preview: LivePreview, error: LaunchFailed) -> None:
     """End the preview, of whose memory this is said."""
     if tell(preview, "memory", error.message, Level.ERROR):
         preview.fail(error)
@@ -107,7 +107,7 @@ class Excesses:
         settings: For the words.
     """
 
-    def __init__(self, preview: ActivePreview, process: _Watched, settings: Settings) -> None:
+    def __init__(self, preview: LivePreview, process: _Watched, settings: Settings) -> None:
         self._preview = preview
         self._process = process
         self._settings = settings
@@ -143,7 +143,7 @@ class Excesses:
 
 
 async def watch_usage(
-    preview: ActivePreview,
+    preview: LivePreview,
     process: RunningProcess,
     settings: Settings,
     *,

@@ -24,18 +24,18 @@ from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.previews import NOBODY
 from preview.storage.records import PreviewRecord
-from preview.supervisor.active import ActivePreview, new_record
 from preview.supervisor.changes import Change
+from preview.supervisor.context import SupervisorContext
 from preview.supervisor.disk import check_free_disk
-from preview.supervisor.giving_way import let_service_go_first
-from preview.supervisor.house import House
+from preview.supervisor.giving_way import lower_preview_priority
 from preview.supervisor.interface import FilesChange, Launched, LaunchRequest, Reloaded, User
 from preview.supervisor.launch_rate import LaunchRate
-from preview.supervisor.lookup import PreviewLookup
-from preview.supervisor.place import Place
-from preview.supervisor.places import Places
-from preview.supervisor.roster import Roster, no_active_preview
+from preview.supervisor.preview import LivePreview, new_record
+from preview.supervisor.preview_slot import PreviewSlot
+from preview.supervisor.queries import PreviewQueries
+from preview.supervisor.registry import PreviewRegistry, no_active_preview
 from preview.supervisor.run import run_preview
+from preview.supervisor.spare_slots import SpareSlots
 from preview.supervisor.warming import Whose
 
 __all__ = ["PreviewManager"]
@@ -47,7 +47,7 @@ _LAST_LINES = 20
 _MAX_REMEMBERED = 1000
 
 
-class PreviewManager(PreviewLookup):
+class PreviewManager(PreviewQueries):
     """Launches, finds and stops previews.
 
     Owned by ``open_service``, whose nursery runs every preview: a caller that goes away (a closed connection) cancels
@@ -58,14 +58,20 @@ class PreviewManager(PreviewLookup):
     """
 
     def __init__(
-        self, nursery: trio.Nursery, house: House, *, users: UserStore, log_store: LogStore, draining: trio.Event
+        self,
+        nursery: trio.Nursery,
+        context: SupervisorContext,
+        *,
+        users: UserStore,
+        log_store: LogStore,
+        draining: trio.Event,
     ) -> None:
-        super().__init__(house, Roster(house.settings.max_previews), log_store)
+        super().__init__(context, PreviewRegistry(context.settings.max_previews), log_store)
         self._nursery = nursery
         self._users = users
         self._draining = draining
-        self._places = Places(house, self._roster, self._start)
-        self._rate = LaunchRate(house.settings.launches_per_minute)
+        self._places = SpareSlots(context, self._registry, self._start)
+        self._rate = LaunchRate(context.settings.launches_per_minute)
         # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
         self._has_disowned = True
         # By user and generation. Bounded by ``_remember``; the oldest first.
@@ -73,19 +79,19 @@ class PreviewManager(PreviewLookup):
 
     @property
     def _settings(self) -> Settings:
-        return self._house.settings
+        return self._context.settings
 
     async def store_pending(self) -> int:
         """Store the ends that the database did not take at once; how many. Cancellation: the rest is kept for later."""
         stored = 0
-        for record in list(self._house.pending.values()):
+        for record in list(self._context.pending.values()):
             try:
-                await self._house.store.update(record)
+                await self._context.store.update(record)
             except PreviewNotFound:
                 log.warning("end of a preview whose row is gone", preview_id=record.id)
             else:
                 stored += 1
-            self._house.pending.pop(record.id, None)
+            self._context.pending.pop(record.id, None)
         return stored
 
     # Deletion
@@ -101,11 +107,11 @@ class PreviewManager(PreviewLookup):
             # Launched while the generation was deleted: nobody could reach it any more, so nobody could stop it.
             preview.request_stop(StopCause.USER)
             await preview.over.wait()
-            await self._house.store.disown(generation_id, user_id)
+            await self._context.store.disown(generation_id, user_id)
             self._has_disowned = True
-        for record in list(self._house.pending.values()):
+        for record in list(self._context.pending.values()):
             if record.generation_id == generation_id:
-                self._house.pending[record.id] = replace(record, user_id=NOBODY)
+                self._context.pending[record.id] = replace(record, user_id=NOBODY)
 
     async def delete_disowned(self) -> int:
         """Delete what is left of deleted generations' previews, in short transactions; how many there were.
@@ -119,7 +125,7 @@ class PreviewManager(PreviewLookup):
             return 0
         self._has_disowned, total = False, 0
         try:
-            while count := await self._house.store.delete_disowned():
+            while count := await self._context.store.delete_disowned():
                 total += count
         except BaseException:
             self._has_disowned = True
@@ -158,7 +164,7 @@ class PreviewManager(PreviewLookup):
                 await preview.over.wait()
 
     async def _own_generation(self, request: LaunchRequest) -> Generation:
-        generation = await self._house.source.get(request.generation_id)
+        generation = await self._context.source.get(request.generation_id)
         if generation.user_id != request.user.id:
             raise Forbidden("This generation belongs to somebody else.")
         if request.project_id is not None and request.project_id != generation.project_id:
@@ -168,11 +174,11 @@ class PreviewManager(PreviewLookup):
             )
         return generation
 
-    def _claim(self, request: LaunchRequest, generation: Generation, tier: Tier) -> tuple[ActivePreview, str]:
+    def _claim(self, request: LaunchRequest, generation: Generation, tier: Tier) -> tuple[LivePreview, str]:
         """Check and take, in one step: no await in here (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
-        self._roster.check_free(request.user, generation.id, tier)
+        self._registry.check_free(request.user, generation.id, tier)
         settings = self._settings
         self._check_launch(request.user)
         place = self._places.claim(generation.id, Whose(request.user.id, generation.project_id))
@@ -185,24 +191,24 @@ class PreviewManager(PreviewLookup):
             generation_id=generation.id,
             project_id=generation.project_id,
             port=place.port,
-            runtime=self._house.runtime.name,
+            runtime=self._context.runtime.name,
         )
-        preview = ActivePreview(
+        preview = LivePreview(
             record,
             settings=settings,
             tier=tier,
-            log=PreviewLog(record.id, settings=settings, writer=self._house.writer, store=self._log_store),
+            log=PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store),
             listener=place.listener,
             scope=place.scope,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
         )
-        self._roster.add(preview)
+        self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)
         place.take(preview)
         return preview, token
 
-    def _start(self, place: Place) -> None:
+    def _start(self, place: PreviewSlot) -> None:
         self._nursery.start_soon(self._run, place, name=place.id)
 
     def _check_launch(self, user: User) -> None:
@@ -218,15 +224,15 @@ class PreviewManager(PreviewLookup):
             while len(self._overrides) > _MAX_REMEMBERED:
                 del self._overrides[next(iter(self._overrides))]
 
-    async def _run(self, place: Place) -> None:
+    async def _run(self, place: PreviewSlot) -> None:
         """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""
         try:
-            await run_preview(place, self._house)
+            await run_preview(place, self._context)
         finally:
             if place.preview is None:
                 self._places.forget(place)
             else:
-                self._roster.remove(place.preview)
+                self._registry.remove(place.preview)
                 place.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:
@@ -234,7 +240,7 @@ class PreviewManager(PreviewLookup):
         return preview_id in self.all_active or self._places.holds(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """See ``Places.keep``. Cancellation: they end with the nursery."""
+        """See ``SpareSlots.keep``. Cancellation: they end with the nursery."""
         await self._places.keep(task_status=task_status)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
@@ -325,7 +331,7 @@ class PreviewManager(PreviewLookup):
         change = await self._change(preview, user, files)
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
 
-    async def _change(self, preview: ActivePreview, user: User, files: FilesChange | None) -> Change:
+    async def _change(self, preview: LivePreview, user: User, files: FilesChange | None) -> Change:
         change = preview.changes.put(files)
         self._rate.take(user.id)
         preview.touch()
@@ -339,7 +345,7 @@ class PreviewManager(PreviewLookup):
         previews = list(self.all_active.values())
         if cause is StopCause.SHUTDOWN:
             self._places.close()
-            let_service_go_first(previews)
+            lower_preview_priority(previews)
         for preview in previews:
             preview.request_stop(cause)
         for preview in previews:
@@ -357,13 +363,13 @@ class PreviewManager(PreviewLookup):
         preview = self.require(generation_id)
         preview.extend(seconds)
         try:
-            await self._house.store.update(preview.record)
+            await self._context.store.update(preview.record)
         except PreviewNotFound as error:  # it ended meanwhile
             raise no_active_preview(generation_id) from error
         return preview.record
 
 
-def _with_story(cause: PreviewError, preview: ActivePreview) -> PreviewError:
+def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
     """The same error, with the preview's name and last lines for whoever waited for it."""
     details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
     return type(cause)(cause.message, **details)

@@ -10,15 +10,23 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.lifecycle import State
 from preview.logs import Level
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
 from preview.supervisor.diagnose_network import diagnose_network, with_network
 from preview.supervisor.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis import Diagnosis, missing_service
-from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.network import Reach
+from preview.supervisor.preview import LivePreview
+from preview.supervisor.wrong_port import find_wrong_port
 
-__all__ = ["accuse", "blame", "explain", "explain_accused", "find_unanswered", "find_unreached", "watch_needs"]
+__all__ = [
+    "as_launch_error",
+    "explain",
+    "explain_missing_service",
+    "find_unanswered",
+    "find_unreached",
+    "unreachable_service",
+    "watch_needs",
+]
 
 # On this machine a connection is a millisecond, in its network a few; a name that nobody knows may take longer.
 _CONNECT_S = 1.5
@@ -57,7 +65,7 @@ async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = No
     return [need for need in needs if need.address in silent]
 
 
-async def find_unreached(preview: ActivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
+async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
     """Those that the preview cannot connect to: they answer nobody, or its network keeps it from them.
 
     Cancellation: connections are closed.
@@ -70,7 +78,7 @@ async def find_unreached(preview: ActivePreview, needs: Sequence[ServiceNeed]) -
     return [need for need in needs if need in silent or need in blocked]
 
 
-async def explain(preview: ActivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
     """What a program's last lines say, and what its network has to do with it; None where nothing is known.
 
     Args:
@@ -89,12 +97,15 @@ async def explain(preview: ActivePreview, lines: Sequence[str], needs: Sequence[
     return diagnose_network(lines, preview.reach)
 
 
-async def explain_accused(preview: ActivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """As ``accuse``, with what the preview's network has to do with it. Cancellation: connections are closed."""
-    return await _explain_missing(preview, accuse(need, needs))
+async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """As ``unreachable_service``, with the part of the preview's network in it.
+
+    Cancellation: connections are closed.
+    """
+    return await _explain_missing(preview, unreachable_service(need, needs))
 
 
-async def _explain_missing(preview: ActivePreview, found: Diagnosis) -> Diagnosis:
+async def _explain_missing(preview: LivePreview, found: Diagnosis) -> Diagnosis:
     """Of a server that is missing: whether it runs, and the network keeps the preview from it."""
     host, port, reach = found.details.get("host"), found.details.get("port"), preview.reach
     if found.reason != "missing_service" or reach is None or not isinstance(host, str):
@@ -114,17 +125,17 @@ async def _answers(address: tuple[str, int]) -> bool:
     return False
 
 
-def blame(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
+def as_launch_error(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
     """The diagnosis as the failure of a launch."""
     return LaunchFailed(diagnosis.message, reason=diagnosis.reason, **{**diagnosis.details, **details})
 
 
-def accuse(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
+def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
     """What is said of a server that does not answer."""
     return missing_service(need.kind, need.address, [need, *needs])
 
 
-async def watch_needs(preview: ActivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
+async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
     """End a launch that waits in vain for a server, or listens elsewhere, in seconds; say which servers are missing.
 
     Args:
@@ -148,23 +159,23 @@ async def watch_needs(preview: ActivePreview, needs: Sequence[ServiceNeed], *, s
             found = await _waits_for(preview, needs, since_seq)
             if found is None and trio.current_time() >= look_at:
                 look_at = trio.current_time() + _ELSEWHERE_S
-                found = await find_elsewhere(preview)
+                found = await find_wrong_port(preview)
             if found is not None and preview.record.state is State.STARTING:
-                preview.fail(blame(found))
+                preview.fail(as_launch_error(found))
                 return
         await trio.sleep(_LOOK_S)
 
 
-def _is_busy(preview: ActivePreview) -> bool:
+def _is_busy(preview: LivePreview) -> bool:
     return preview.usage is None or preview.usage.cpu_percent > _BUSY_PERCENT
 
 
-async def _waits_for(preview: ActivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
+async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
     said = diagnose_services(preview.output_since(since_seq, _LAST_LINES), needs)
     if said is not None:
         return await _explain_missing(preview, said)
     likely = sorted(await find_unreached(preview, needs), key=lambda need: not need.at_startup)
-    return await explain_accused(preview, likely[0], needs) if likely else None
+    return await explain_missing_service(preview, likely[0], needs) if likely else None
 
 
 def _remark(need: ServiceNeed) -> str:

@@ -14,15 +14,17 @@ from preview.detection import Toolchain
 from preview.environments import Environment, EnvironmentRequest, Report
 from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
-from preview.supervisor.house import House
-from preview.supervisor.study import Study
+from preview.supervisor.context import SupervisorContext
+from preview.supervisor.project_analysis import ProjectAnalysis
 from preview.worker import request_of
 
 __all__ = ["environment_key", "hold_environment", "is_shareable", "open_environment"]
 
 
 @asynccontextmanager
-async def open_environment(house: House, study: Study, project: Path, report: Report) -> AsyncIterator[Environment]:
+async def open_environment(
+    context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+) -> AsyncIterator[Environment]:
     """The environment of a launch, held until the context is left; a Node project has its packages then.
 
     Raises:
@@ -31,14 +33,16 @@ async def open_environment(house: House, study: Study, project: Path, report: Re
     Cancellation: as the caches': a build under way leaves nothing.
     """
     plan = study.plan
-    async with hold_environment(house, study, project, report) as environment:
+    async with hold_environment(context, study, project, report) as environment:
         if plan.toolchain is not Toolchain.PYTHON:
             await _place_modules(environment, project / plan.manifests)
         yield environment
 
 
 @asynccontextmanager
-async def hold_environment(house: House, study: Study, project: Path, report: Report) -> AsyncIterator[Environment]:
+async def hold_environment(
+    context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+) -> AsyncIterator[Environment]:
     """The environment that the plan wants, held until the context is left.
 
     Raises:
@@ -46,12 +50,12 @@ async def hold_environment(house: House, study: Study, project: Path, report: Re
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    cache = house.environments if study.plan.toolchain is Toolchain.PYTHON else house.node_environments
+    cache = context.environments if study.plan.toolchain is Toolchain.PYTHON else context.node_environments
     async with cache.open_environment(_request(study, project), report) as environment:
         yield environment
 
 
-async def environment_key(house: House, study: Study, project: Path) -> str | None:
+async def environment_key(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> str | None:
     """The name of the environment that the plan wants, whether there is one or not; None for a Node project.
 
     Raises:
@@ -61,10 +65,10 @@ async def environment_key(house: House, study: Study, project: Path) -> str | No
     """
     if study.plan.toolchain is not Toolchain.PYTHON:
         return None
-    return await house.environments.key_of(_request(study, project))
+    return await context.environments.key_of(_request(study, project))
 
 
-async def is_shareable(house: House, study: Study, project: Path) -> bool:
+async def is_shareable(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> bool:
     """Whether another copy of the project would get the same environment: not where a package of it lies in there.
 
     Raises:
@@ -74,7 +78,7 @@ async def is_shareable(house: House, study: Study, project: Path) -> bool:
     """
     if study.plan.toolchain is not Toolchain.PYTHON:
         return True
-    return await house.environments.is_shareable(_request(study, project))
+    return await context.environments.is_shareable(_request(study, project))
 
 
 async def _place_modules(environment: Environment, folder: Path) -> None:
@@ -88,7 +92,7 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
         ) from error
 
 
-def _request(study: Study, project: Path) -> EnvironmentRequest:
+def _request(study: ProjectAnalysis, project: Path) -> EnvironmentRequest:
     """The environment that the study says; its files are not read again.
 
     Raises:

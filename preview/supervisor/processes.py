@@ -12,13 +12,13 @@ from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Exit, NoSnapshot, Usage
 from preview.settings import Settings
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.exits import explain_exit
 from preview.supervisor.limits import memory_error, stop_for_memory, tell, was_killed_for_memory
-from preview.supervisor.serving import Serving, UnderWay, run_serving
+from preview.supervisor.preparation import EnvironmentLeases
+from preview.supervisor.preview import LivePreview
+from preview.supervisor.server_process import ServerProcess, StartedProcess, run_server_process
 from preview.supervisor.snapshots import KeptSnapshot, Snapshots
-from preview.supervisor.staging import Holds
-from preview.supervisor.steps import Stage
+from preview.supervisor.steps import PreparedLaunch
 from preview.waiting import wait_any
 
 __all__ = ["Processes"]
@@ -48,14 +48,14 @@ class Processes:
         changing: Whether another is being made ready: then the end of the current one is not the preview's yet.
     """
 
-    current: Serving
+    current: ServerProcess
 
     def __init__(
         self,
-        preview: ActivePreview,
+        preview: LivePreview,
         settings: Settings,
         nursery: trio.Nursery,
-        holds: Holds,
+        holds: EnvironmentLeases,
         snapshots: Snapshots,
     ) -> None:
         self.changing = False
@@ -65,10 +65,10 @@ class Processes:
         self._settings = settings
         self._nursery = nursery
         self._has_begun = False
-        self._candidate: Serving | None = None
-        self._draining: list[Serving] = []
+        self._candidate: ServerProcess | None = None
+        self._draining: list[ServerProcess] = []
         # On their way out at once.
-        self._leaving: list[Serving] = []
+        self._leaving: list[ServerProcess] = []
         # Set when another process has become the current one, or a change is over.
         self._moved = trio.Event()
 
@@ -78,7 +78,7 @@ class Processes:
         return self.current.exit if self._has_begun else None
 
     @property
-    def _all(self) -> list[Serving]:
+    def _all(self) -> list[ServerProcess]:
         every = [self.current if self._has_begun else None, self._candidate, *self._draining, *self._leaving]
         return [one for one in every if one is not None and not one.over.is_set()]
 
@@ -86,7 +86,7 @@ class Processes:
         """Pids of them all, as ``RunningProcess.members``."""
         return [pid for one in self._all for pid in one.process.members()]
 
-    def note_usage(self, serving: Serving, usage: Usage) -> None:
+    def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
         """See ``Keeper``: the preview uses what all its processes use."""
         serving.usage = usage
         known = [one.usage for one in {*self._all, serving} if one.usage is not None]
@@ -96,7 +96,7 @@ class Processes:
             sum(one.processes for one in known),
         )
 
-    def end_for_memory(self, serving: Serving, error: LaunchFailed) -> None:
+    def end_for_memory(self, serving: ServerProcess, error: LaunchFailed) -> None:
         """See ``Keeper``: the preview ends with the process that serves, and with no other."""
         if not self._has_begun or serving is self.current:
             stop_for_memory(self._preview, error)
@@ -107,11 +107,11 @@ class Processes:
 
     # In
 
-    async def start(self, stage: Stage, under_way: UnderWay | None = None) -> Serving:
+    async def start(self, prepared: PreparedLaunch, under_way: StartedProcess | None = None) -> ServerProcess:
         """Start a process, which is the candidate until it is taken or dropped.
 
         Args:
-            stage: What it is started from.
+            prepared: What it is started from.
             under_way: It, where it was begun already.
 
         Raises:
@@ -119,26 +119,28 @@ class Processes:
 
         Cancellation: nothing of it is left.
         """
-        kept = self._snapshots.of(stage)
+        kept = self._snapshots.of(prepared)
         if kept is not None:
             try:
-                return await self._begin(stage, kept)
+                return await self._begin(prepared, kept)
             except NoSnapshot as error:
                 self._preview.log.say(f"started anew: {error}")
                 self._snapshots.retire()
-        return await self._begin(stage, None, under_way)
+        return await self._begin(prepared, None, under_way)
 
-    async def _begin(self, stage: Stage, kept: KeptSnapshot | None, under_way: UnderWay | None = None) -> Serving:
-        start = partial(run_serving, self._preview, stage, self, kept, under_way)
+    async def _begin(
+        self, prepared: PreparedLaunch, kept: KeptSnapshot | None, under_way: StartedProcess | None = None
+    ) -> ServerProcess:
+        start = partial(run_server_process, self._preview, prepared, self, kept, under_way)
         self._candidate = candidate = await self._nursery.start(start)
-        started: Serving = candidate
+        started: ServerProcess = candidate
         return started
 
     def keep_snapshot(self) -> None:
         """The code that serves now is restarted once, and may be again: have it ready for that."""
-        self._snapshots.keep(self.current.stage, self.current.spec)
+        self._snapshots.keep(self.current.prepared, self.current.spec)
 
-    def take(self, serving: Serving) -> None:
+    def take(self, serving: ServerProcess) -> None:
         """From here on this one is the preview's process."""
         identity = serving.process.identity
         self.current, self._candidate, self._has_begun = serving, None, True
@@ -176,7 +178,7 @@ class Processes:
                 await self._fail(serving)
                 return
 
-    async def _fail(self, serving: Serving) -> None:
+    async def _fail(self, serving: ServerProcess) -> None:
         preview, ended = self._preview, serving.exit or Exit()
         if preview.outcome is None and was_killed_for_memory(preview, serving.process):
             stop_for_memory(preview, memory_error(self._settings))
@@ -185,9 +187,9 @@ class Processes:
         preview.log.say(f"process ended with {ended} after {preview.uptime_s:.1f} s", Level.ERROR)
         served = preview.record.state is State.RUNNING
         lines = serving.output(preview)
-        preview.fail(await explain_exit(preview, ended, serving.stage.plan.services, lines, served=served))
+        preview.fail(await explain_exit(preview, ended, serving.prepared.plan.services, lines, served=served))
 
-    async def end(self, serving: Serving) -> None:
+    async def end(self, serving: ServerProcess) -> None:
         """Stop it. Cancellation: it is stopped all the same."""
         serving.scope.cancel()
         await serving.over.wait()
@@ -205,7 +207,7 @@ class Processes:
             await self._draining[0].over.wait()
             self._draining = [one for one in self._draining if not one.over.is_set()]
 
-    def retire(self, old: Serving) -> None:
+    def retire(self, old: ServerProcess) -> None:
         """It is to drain (``drain``); those that do already have had some time."""
         self._hurry_draining()
         self._draining.append(old)
@@ -216,7 +218,7 @@ class Processes:
             if one.draining is not None:
                 one.draining.deadline = min(one.draining.deadline, latest)
 
-    async def drain(self, old: Serving) -> float:
+    async def drain(self, old: ServerProcess) -> float:
         """Tell it to let go of the socket, and end it when it has, or when its time is over; how many seconds it took.
 
         Cancellation: nothing more is waited for; the process ends with the preview.
@@ -242,4 +244,4 @@ class Processes:
 
     def release(self) -> None:
         """Let go of environments that nothing runs in any more."""
-        self.holds.release(one.stage for one in self._all)
+        self.holds.release(one.prepared for one in self._all)

@@ -7,30 +7,30 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.house import House
-from preview.supervisor.known_starts import Start, early_spec
-from preview.supervisor.place import Place
+from preview.supervisor.context import SupervisorContext
+from preview.supervisor.preview import LivePreview
+from preview.supervisor.preview_slot import PreviewSlot
+from preview.supervisor.start_history import StartRecord, early_spec
 from preview.supervisor.workspace import Workspace
 
-__all__ = ["expect_door", "made_ahead", "reserving"]
+__all__ = ["keep_cgroup_lock_warm", "made_ahead", "reserving"]
 
 
-def expect_door(house: House) -> None:
+def keep_cgroup_lock_warm(context: SupervisorContext) -> None:
     """By the time that a process enters its group the kernel has done its waiting."""
-    if house.door is not None:
-        house.door.expect()
+    if context.door is not None:
+        context.door.expect()
 
 
 @asynccontextmanager
 async def reserving(
-    preview: ActivePreview, house: House, workspace: Workspace, known: Start | None
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace, known: StartRecord | None
 ) -> AsyncIterator[None]:
     """A fork is made ready for as long as this is open, or its start has it.
 
     Args:
         preview: Whose.
-        house: For what all previews share.
+        context: For what all previews share.
         workspace: The preview's.
         known: What its start is likely to be.
 
@@ -39,17 +39,17 @@ async def reserving(
     spec = None
     if known is not None:
         spec = early_spec(
-            house.settings, known, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
+            context.settings, known, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
         )
     if spec is None:
         yield
         return
-    async with house.runtime.reserve(spec):
+    async with context.runtime.reserve(spec):
         yield
 
 
 @asynccontextmanager
-async def made_ahead(place: Place, house: House, workspace: Workspace) -> AsyncIterator[trio.Event]:
+async def made_ahead(place: PreviewSlot, context: SupervisorContext, workspace: Workspace) -> AsyncIterator[trio.Event]:
     """What is expected to be launched there is begun.
 
     Yields:
@@ -59,8 +59,8 @@ async def made_ahead(place: Place, house: House, workspace: Workspace) -> AsyncI
     """
     expected = place.expected
     assert expected is not None, "else it is taken at once"  # noqa: S101
-    expect_door(house)
-    spec = early_spec(house.settings, expected, workspace, preview_id=place.id, listener=place.listener)
+    keep_cgroup_lock_warm(context)
+    spec = early_spec(context.settings, expected, workspace, preview_id=place.id, listener=place.listener)
     assert spec is not None, "else nothing is made ahead"  # noqa: S101
-    async with house.runtime.reserve(spec, stays=True) as gone:
+    async with context.runtime.reserve(spec, stays=True) as gone:
         yield gone

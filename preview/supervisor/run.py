@@ -1,7 +1,7 @@
 """The life of one preview, in one task: leaving it, for whatever reason, tears all of it down.
 
 Two sorts of endings meet here. What ends a preview from outside or from a watcher (stop, expiry, exit) is decided
-synchronously on ``ActivePreview`` and cancels its scope; what goes wrong on the way to a running process is raised.
+synchronously on ``LivePreview`` and cancels its scope; what goes wrong on the way to a running process is raised.
 Both are settled in ``conclude``, under a bounded shield.
 """
 
@@ -20,37 +20,37 @@ from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.lifecycle import State
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.conclude import conclude
-from preview.supervisor.early import Early, open_early
-from preview.supervisor.handover import Handover
-from preview.supervisor.holding import holding_of
-from preview.supervisor.house import House
-from preview.supervisor.known_starts import Start
+from preview.supervisor.confinement import confinement_for
+from preview.supervisor.context import SupervisorContext
+from preview.supervisor.finalize import conclude
 from preview.supervisor.needs import watch_needs
 from preview.supervisor.network import choose_network
-from preview.supervisor.place import Place
 from preview.supervisor.planning import open_environment
+from preview.supervisor.preparation import EnvironmentLeases, decide, prepare_launch, report_to, tell_plan, whose
+from preview.supervisor.preview import LivePreview
+from preview.supervisor.preview_slot import PreviewSlot
+from preview.supervisor.process_replacement import ProcessReplacer
 from preview.supervisor.processes import Processes
-from preview.supervisor.reserving import expect_door, made_ahead, reserving
+from preview.supervisor.project_analysis import ProjectAnalysis
+from preview.supervisor.reserving import keep_cgroup_lock_warm, made_ahead, reserving
 from preview.supervisor.saving import FLUSH_S, STORE_S, save, save_stopping
+from preview.supervisor.server_process import StartedProcess
 from preview.supervisor.service_log import log_transition
-from preview.supervisor.serving import UnderWay
 from preview.supervisor.snapshots import Snapshots
-from preview.supervisor.staging import Holds, decide, make_stage, report_to, tell_plan, whose
-from preview.supervisor.steps import Stage, run_steps
-from preview.supervisor.study import Study
-from preview.supervisor.turns import Turn
+from preview.supervisor.speculative_start import SpeculativeStart, open_speculative_start
+from preview.supervisor.start_history import StartRecord
+from preview.supervisor.start_queue import StartSlot
+from preview.supervisor.steps import PreparedLaunch, run_steps
 from preview.supervisor.watch import watch_deadlines, watch_health
 from preview.supervisor.watch_disk import watch_disk
 from preview.supervisor.workspace import Workspace, open_workspace, put_aside
 
-__all__ = ["House", "run_preview"]
+__all__ = ["SupervisorContext", "run_preview"]
 
 log = structlog.get_logger(__name__)
 
 
-async def run_preview(place: Place, house: House) -> None:
+async def run_preview(place: PreviewSlot, context: SupervisorContext) -> None:
     """Hold a place until it is taken, and live its preview to the end; nothing more, where nobody takes it.
 
     One task in the service's nursery; ``place.scope`` is the stop button. Errors of the preview are its own state and
@@ -61,7 +61,7 @@ async def run_preview(place: Place, house: House) -> None:
     """
     try:
         with place.listener, place.scope:
-            await _hold(place, house)
+            await _hold(place, context)
     except (PreviewError, OSError) as error:
         _fail(place, error)
     except Exception as error:
@@ -75,35 +75,35 @@ async def run_preview(place: Place, house: House) -> None:
     finally:
         if place.preview is not None:
             with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
-                await conclude(place.preview, house)
+                await conclude(place.preview, context)
 
 
-async def _hold(place: Place, house: House) -> None:
-    async with open_workspace(house.settings, place.id) as workspace:
+async def _hold(place: PreviewSlot, context: SupervisorContext) -> None:
+    async with open_workspace(context.settings, place.id) as workspace:
         if place.preview is not None:
-            await _live(place.preview, house, workspace)
+            await _live(place.preview, context, workspace)
             return
-        async with made_ahead(place, house, workspace) as gone:
+        async with made_ahead(place, context, workspace) as gone:
             preview = await place.wait_taken(gone)
             if preview is not None:
-                await _live(preview, house, workspace)
+                await _live(preview, context, workspace)
 
 
-async def _live(preview: ActivePreview, house: House, workspace: Workspace) -> None:
-    expect_door(house)
+async def _live(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
+    keep_cgroup_lock_warm(context)
     preview.directory = workspace.project
     began = trio.current_time()
     try:
-        why = await _start(preview, house, workspace, began)
+        why = await _start(preview, context, workspace, began)
         if why is not None:
             await put_aside(workspace)
-            await _start(preview, house, workspace, began, anew=why)
+            await _start(preview, context, workspace, began, anew=why)
     finally:
         preview.directory = None
 
 
 async def _start(
-    preview: ActivePreview, house: House, workspace: Workspace, began: float, *, anew: str | None = None
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace, began: float, *, anew: str | None = None
 ) -> str | None:
     """The preview, from its files to its end; or why what was begun early is not what these files want.
 
@@ -111,27 +111,27 @@ async def _start(
 
     Args:
         preview: Whose.
-        house: For what all previews share.
+        context: For what all previews share.
         workspace: Its folders are empty.
         began: When the first attempt did.
         anew: Why it was not that; then nothing is begun early.
     """
-    known = house.known.find(preview.record.generation_id, whose(preview))
-    async with reserving(preview, house, workspace, known):
-        await _write_files(preview, house, workspace)
-        async with nullcontext() if anew else open_early(preview, house, workspace, known) as early:
-            study = await _decide(preview, house, workspace, early)
+    known = context.known.find(preview.record.generation_id, whose(preview))
+    async with reserving(preview, context, workspace, known):
+        await _write_files(preview, context, workspace)
+        async with nullcontext() if anew else open_speculative_start(preview, context, workspace, known) as early:
+            study = await _decide(preview, context, workspace, early)
             if isinstance(study, str):
                 return study
-            await _accept(preview, house, workspace, study.plan, began)
+            await _accept(preview, context, workspace, study.plan, began)
             if anew:
                 preview.log.say(f"begun like the last one, and now anew: {anew}")
-            return await _in_environment(preview, house, workspace, study, early)
+            return await _in_environment(preview, context, workspace, study, early)
 
 
-async def _write_files(preview: ActivePreview, house: House, workspace: Workspace) -> None:
+async def _write_files(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
     with trio.move_on_after(preview.startup_timeout_s) as scope:
-        await house.source.write_files(preview.record.generation_id, workspace.project)
+        await context.source.write_files(preview.record.generation_id, workspace.project)
     if scope.cancelled_caught:
         raise StartupTimeout(
             f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
@@ -139,11 +139,15 @@ async def _write_files(preview: ActivePreview, house: House, workspace: Workspac
         )
 
 
-async def _decide(preview: ActivePreview, house: House, workspace: Workspace, early: Early | None) -> Study | str:
+async def _decide(
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace, early: SpeculativeStart | None
+) -> ProjectAnalysis | str:
     """How it starts; or why that is not what was begun. What it reaches is decided too."""
     try:
-        study = await decide(preview, house, workspace, is_still=early is None)
-        preview.holding = holding_of(house.settings, house.runtime, choose_network(house.settings, study.plan))
+        study = await decide(preview, context, workspace, is_still=early is None)
+        preview.confinement = confinement_for(
+            context.settings, context.runtime, choose_network(context.settings, study.plan)
+        )
         why = None if early is None else await early.differs(study)
     except Exception as error:
         if early is None or isinstance(error, StartupTimeout):
@@ -156,67 +160,77 @@ async def _decide(preview: ActivePreview, house: House, workspace: Workspace, ea
     return why or study
 
 
-async def _accept(preview: ActivePreview, house: House, workspace: Workspace, plan: StartPlan, began: float) -> None:
+async def _accept(
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace, plan: StartPlan, began: float
+) -> None:
     """Store the row: from here on the preview exists for everybody. A second time only what it says is set."""
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
     if preview.stored:
         return
-    await house.store.insert(preview.record)
+    await context.store.insert(preview.record)
     preview.stored = True
     # From here on the service's log owes it an end: after a crash its row tells the next start.
     log_transition(preview.record)
     preview.accepted.set()
-    if preview.holding is not None:
-        preview.log.say(preview.holding.sentence())
+    if preview.confinement is not None:
+        preview.log.say(preview.confinement.sentence())
     preview.log.say(f"files ready in {trio.current_time() - began:.2f} s")
     preview.progress.finish(FILES)
     tell_plan(preview, plan)
 
 
 async def _in_environment(
-    preview: ActivePreview, house: House, workspace: Workspace, study: Study, early: Early | None
+    preview: LivePreview,
+    context: SupervisorContext,
+    workspace: Workspace,
+    study: ProjectAnalysis,
+    early: SpeculativeStart | None,
 ) -> str | None:
     """As ``_start``: the preview's life, or why what was begun early does not go on."""
     preview.progress.start(ENVIRONMENT)
-    async with open_environment(house, study, workspace.project, report_to(preview)) as environment:
+    async with open_environment(context, study, workspace.project, report_to(preview)) as environment:
         if early is not None and early.runs:
             why = early.go_on(environment)
             if why is None:
-                _note(preview, house, environment, study)
-                await _serve(preview, house, early.stage, early.turn, early.under_way)
+                _note(preview, context, environment, study)
+                await _serve(preview, context, early.prepared, early.turn, early.under_way)
             return why
-        _note(preview, house, environment, study)
-        stage = make_stage(preview, house, workspace, study, environment)
-        async with house.starting.open_turn(partial(_tell_waiting, preview)) as turn:
-            await run_steps(preview, stage)
-            await _serve(preview, house, stage, turn)
+        _note(preview, context, environment, study)
+        prepared = prepare_launch(preview, context, workspace, study, environment)
+        async with context.starting.open_turn(partial(_tell_waiting, preview)) as turn:
+            await run_steps(preview, prepared)
+            await _serve(preview, context, prepared, turn)
     return None
 
 
-def _note(preview: ActivePreview, house: House, environment: Environment, study: Study) -> None:
+def _note(preview: LivePreview, context: SupervisorContext, environment: Environment, study: ProjectAnalysis) -> None:
     preview.log.say(environment.said)
     how = f"{environment.how}, {environment.language}" if environment.language else environment.how
     preview.progress.finish(ENVIRONMENT, how, reused=environment.how != "built")
     record = preview.record
-    house.known.note(Start(record.generation_id, record.project_id, record.user_id, environment, study))
+    context.known.note(StartRecord(record.generation_id, record.project_id, record.user_id, environment, study))
 
 
-def _tell_waiting(preview: ActivePreview, ahead: int) -> None:
+def _tell_waiting(preview: LivePreview, ahead: int) -> None:
     preview.log.say(f"it waits for its turn: {ahead} {'start is' if ahead == 1 else 'starts are'} ahead")
 
 
 async def _serve(
-    preview: ActivePreview, house: House, stage: Stage, turn: Turn, under_way: UnderWay | None = None
+    preview: LivePreview,
+    context: SupervisorContext,
+    prepared: PreparedLaunch,
+    turn: StartSlot,
+    under_way: StartedProcess | None = None,
 ) -> None:
     """The preview's nurseries: environments end after the processes that run in them, these after their watchers."""
     async with trio.open_nursery() as holders:
-        holds, snapshots = Holds(holders), Snapshots(preview, holders)
+        holds, snapshots = EnvironmentLeases(holders), Snapshots(preview, holders)
         served: list[Processes] = []
         try:
             async with trio.open_nursery() as servings:
-                processes = Processes(preview, house.settings, servings, holds, snapshots)
+                processes = Processes(preview, context.settings, servings, holds, snapshots)
                 served.append(processes)
-                await _supervise(preview, house, stage, processes, servings, turn, under_way)
+                await _supervise(preview, context, prepared, processes, servings, turn, under_way)
         finally:
             snapshots.retire()
             holds.release()
@@ -224,19 +238,19 @@ async def _serve(
 
 
 async def _supervise(
-    preview: ActivePreview,
-    house: House,
-    stage: Stage,
+    preview: LivePreview,
+    context: SupervisorContext,
+    prepared: PreparedLaunch,
     processes: Processes,
     servings: trio.Nursery,
-    turn: Turn,
-    under_way: UnderWay | None,
+    turn: StartSlot,
+    under_way: StartedProcess | None,
 ) -> None:
     """Start the first process, then watch over the preview, whichever of its processes serves."""
-    services, since_seq = stage.plan.services, preview.log.last_seq
+    services, since_seq = prepared.plan.services, preview.log.last_seq
     preview.progress.start(PROCESS)
     try:
-        first = await processes.start(stage, under_way)
+        first = await processes.start(prepared, under_way)
         processes.take(first)
     except (PreviewError, OSError) as error:
         # Out of a nursery it would come in a group.
@@ -249,32 +263,32 @@ async def _supervise(
         async with trio.open_nursery() as watchers:
             watchers.start_soon(_give_back, turn, preview)
             watchers.start_soon(watch_deadlines, preview)
-            watchers.start_soon(watch_disk, preview, processes.members, stage.disk)
+            watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
             # The pid is in the row before the app can do much: a crash of the service finds it there.
-            watchers.start_soon(save, preview, house)
+            watchers.start_soon(save, preview, context)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq))
             watchers.start_soon(processes.watch_exits)
-            watchers.start_soon(Handover(preview, house, processes, watchers).obey)
-            await watch_health(preview, house, stage.plan.health_path)
+            watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
+            await watch_health(preview, context, prepared.plan.health_path)
     finally:
         if preview.record.state is State.STOPPING:
-            servings.start_soon(save_stopping, preview, house)
+            servings.start_soon(save_stopping, preview, context)
 
 
-async def _give_back(turn: Turn, preview: ActivePreview) -> None:
+async def _give_back(turn: StartSlot, preview: LivePreview) -> None:
     """It has come up: what it does from here on is its own matter. Cancellation: nothing changes."""
     await preview.settled.wait()
     turn.give_back()
 
 
-def _fail(place: Place, error: PreviewError | OSError) -> None:
+def _fail(place: PreviewSlot, error: PreviewError | OSError) -> None:
     if place.preview is None:
         log.info("a place made ahead has failed", preview_id=place.id, why=str(error))
     else:
         place.preview.fail(_as_failure(place.preview, error))
 
 
-def _as_failure(preview: ActivePreview, error: PreviewError | OSError) -> PreviewError:
+def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewError:
     if isinstance(error, PreviewError):
         return error
     why = error.strerror or str(error)

@@ -6,8 +6,8 @@ import structlog
 import trio
 
 from preview.errors import PreviewError
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.house import House
+from preview.supervisor.context import SupervisorContext
+from preview.supervisor.preview import LivePreview
 
 __all__ = ["FLUSH_S", "STORE_S", "save", "save_stopping", "store_end"]
 
@@ -19,37 +19,37 @@ FLUSH_S = 0.3
 STORE_S = 2.0
 
 
-async def save(preview: ActivePreview, house: House) -> None:
+async def save(preview: LivePreview, context: SupervisorContext) -> None:
     """Bring the row up to date; a database that is away is no reason to end a preview that runs.
 
     Cancellation: the row may be one change behind; the end brings it up to date.
     """
     try:
-        await house.store.update(preview.record)
+        await context.store.update(preview.record)
     except PreviewError as error:
         log.warning("row not updated", preview_id=preview.id, code=error.code, error=error.message)
 
 
-async def save_stopping(preview: ActivePreview, house: House) -> None:
+async def save_stopping(preview: LivePreview, context: SupervisorContext) -> None:
     """Beside the stop itself: a service killed in the middle of it finds ``stopping`` in the row, not ``running``.
 
     Cancellation: shielded from it, within bounds.
     """
     with trio.move_on_after(STORE_S, shield=True):
-        await save(preview, house)
+        await save(preview, context)
 
 
-async def store_end(preview: ActivePreview, house: House) -> None:
+async def store_end(preview: LivePreview, context: SupervisorContext) -> None:
     """Last lines, then the row; what the database does not take in time is kept for the cleanup.
 
     Cancellation: as if the time were over.
     """
-    house.pending[preview.id] = preview.record
+    context.pending[preview.id] = preview.record
     with trio.move_on_after(FLUSH_S):
-        await house.writer.flush(preview.id)
+        await context.writer.flush(preview.id)
     with trio.move_on_after(STORE_S):
         try:
-            await house.store.update(preview.record)
+            await context.store.update(preview.record)
         except PreviewError as error:
             log.warning("end not stored yet", preview_id=preview.id, code=error.code, error=error.message)
         except Exception:
@@ -57,4 +57,4 @@ async def store_end(preview: ActivePreview, house: House) -> None:
             log.exception("end not stored yet", preview_id=preview.id)
         else:
             # The cleanup may have stored it meanwhile.
-            house.pending.pop(preview.id, None)
+            context.pending.pop(preview.id, None)

@@ -14,8 +14,8 @@ import trio
 
 from preview.logs import Level
 from preview.runtime import NoSnapshot, ProcessSpec, Snapshot
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.steps import Stage
+from preview.supervisor.preview import LivePreview
+from preview.supervisor.steps import PreparedLaunch
 
 __all__ = ["KeptSnapshot", "Snapshots", "using"]
 
@@ -25,7 +25,7 @@ class KeptSnapshot:
     """One snapshot, and for how long it is needed.
 
     Attributes:
-        stage: What it was made from: it is of this stage's code alone.
+        prepared: What it was made from: it is of this stage's code alone.
         snapshot: None until it is ready, and where it cannot be had.
         uses: Processes that were started from it and are not over.
         is_retired: Whether nothing more is started from it.
@@ -33,7 +33,7 @@ class KeptSnapshot:
         scope: Cancelled, it ends.
     """
 
-    stage: Stage
+    prepared: PreparedLaunch
     snapshot: Snapshot | None = None
     uses: int = 0
     is_retired: bool = False
@@ -68,27 +68,33 @@ class Snapshots:
         nursery: Ends after all processes of the preview.
     """
 
-    def __init__(self, preview: ActivePreview, nursery: trio.Nursery) -> None:
+    def __init__(self, preview: LivePreview, nursery: trio.Nursery) -> None:
         self._preview = preview
         self._nursery = nursery
         self._kept: list[KeptSnapshot] = []
 
-    def of(self, stage: Stage) -> KeptSnapshot | None:
+    def of(self, prepared: PreparedLaunch) -> KeptSnapshot | None:
         """The one to start a process of this stage from, if it is ready."""
-        found = (one for one in self._kept if one.stage is stage and one.snapshot is not None and not one.is_retired)
+        found = (
+            one for one in self._kept if one.prepared is prepared and one.snapshot is not None and not one.is_retired
+        )
         return next(found, None)
 
-    def keep(self, stage: Stage, spec: ProcessSpec) -> None:
+    def keep(self, prepared: PreparedLaunch, spec: ProcessSpec) -> None:
         """Have one of this stage, soon; those of others are retired.
 
         Args:
-            stage: What serves now.
+            prepared: What serves now.
             spec: What started it.
         """
-        if not stage.settings.warm_snapshots or spec.warm is None or any(one.stage is stage for one in self._kept):
+        if (
+            not prepared.settings.warm_snapshots
+            or spec.warm is None
+            or any(one.prepared is prepared for one in self._kept)
+        ):
             return
         self.retire()
-        kept = KeptSnapshot(stage)
+        kept = KeptSnapshot(prepared)
         self._kept = [*(one for one in self._kept if not one.is_over), kept]
         self._nursery.start_soon(self._keep, kept, spec)
 
@@ -102,7 +108,7 @@ class Snapshots:
         """Cancellation: it is gone, unless it is ready: then its scope alone ends it."""
         began = trio.current_time()
         try:
-            async with kept.stage.runtime.open_snapshot(spec) as snapshot:
+            async with kept.prepared.runtime.open_snapshot(spec) as snapshot:
                 kept.snapshot = snapshot
                 took_s = trio.current_time() - began
                 self._preview.log.say(

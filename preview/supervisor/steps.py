@@ -18,10 +18,9 @@ from preview.logs import Level
 from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.command import resolve_command
+from preview.supervisor.confinement import limits_of
 from preview.supervisor.control import Control
-from preview.supervisor.holding import limits_of
 from preview.supervisor.limits import (
     memory_error,
     tell,
@@ -30,17 +29,18 @@ from preview.supervisor.limits import (
     watch_usage,
 )
 from preview.supervisor.needs import explain
+from preview.supervisor.preview import LivePreview
 from preview.supervisor.watch_disk import DiskWatch, watch_disk
 from preview.supervisor.workspace import Workspace
 
-__all__ = ["Stage", "readable_in", "run_steps"]
+__all__ = ["PreparedLaunch", "readable_in", "run_steps"]
 
 _DRAIN_S = 0.5
 _LAST_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PreparedLaunch:
     """All that is ready when a preview's processes begin.
 
     Attributes:
@@ -69,7 +69,7 @@ class Stage:
 
     def spec(
         self,
-        preview: ActivePreview,
+        preview: LivePreview,
         argv: list[str],
         directory: Path,
         variables: Mapping[str, str],
@@ -115,7 +115,7 @@ def readable_in(environment: Environment) -> tuple[Path, ...]:
     return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
 
 
-async def run_steps(preview: ActivePreview, stage: Stage) -> None:
+async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
     """Run the plan's steps in their order, each to its end; the log tells of each.
 
     Raises:
@@ -123,20 +123,20 @@ async def run_steps(preview: ActivePreview, stage: Stage) -> None:
 
     Cancellation: the step under way is gone with all that it started.
     """
-    preview.progress.plan([planned_name(step.name) for step in stage.plan.steps])
-    for step in stage.plan.steps:
-        await _run_step(preview, stage, step)
+    preview.progress.plan([planned_name(step.name) for step in prepared.plan.steps])
+    for step in prepared.plan.steps:
+        await _run_step(preview, prepared, step)
 
 
-async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
+async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> None:
     preview.log.say(f"step {step.name}: running ({' '.join(step.argv)}), {step.why}")
     preview.progress.start(planned_name(step.name))
     started, before = trio.current_time(), preview.log.last_seq
-    limit_s = stage.settings.step_timeout_s
+    limit_s = prepared.settings.step_timeout_s
     ended: Exit | None = None
     try:
         with trio.move_on_after(limit_s):
-            ended = await _carry_out(preview, stage, step)
+            ended = await _carry_out(preview, prepared, step)
     except LaunchFailed as error:
         if error.details.get("limit") == "memory":
             # Whatever the step was for: the application would want more.
@@ -151,7 +151,7 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
         said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
     else:
-        found = await explain(preview, preview.output_since(before, _LAST_LINES), stage.plan.services)
+        found = await explain(preview, preview.output_since(before, _LAST_LINES), prepared.plan.services)
         meaning = found.message if found else "its output above says why"
         failure = LaunchFailed(
             found.message if found else f"The step {step.name} failed with {ended}; its output says why.",
@@ -164,7 +164,7 @@ async def _run_step(preview: ActivePreview, stage: Stage, step: Step) -> None:
         _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
 
 
-def _tell_failure(preview: ActivePreview, step: Step, said: str, error: LaunchFailed) -> None:
+def _tell_failure(preview: LivePreview, step: Step, said: str, error: LaunchFailed) -> None:
     preview.log.say(f"step {step.name}: {said}", Level.ERROR if step.required else Level.WARNING)
     preview.progress.fail(planned_name(step.name), said)
     if step.required:
@@ -172,17 +172,17 @@ def _tell_failure(preview: ActivePreview, step: Step, said: str, error: LaunchFa
     preview.log.say(f"the application is started without the step {step.name}", Level.WARNING)
 
 
-async def _carry_out(preview: ActivePreview, stage: Stage, step: Step) -> Exit:
-    directory = stage.workspace.project / step.directory
-    argv = resolve_command(list(step.argv), stage.environment, directory)
-    variables = {**stage.variables, **(step.variables or {})}
-    async with stage.runtime.open_process(stage.spec(preview, argv, directory, variables)) as process:
-        return await _read_to_end(preview, process, stage)
+async def _carry_out(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> Exit:
+    directory = prepared.workspace.project / step.directory
+    argv = resolve_command(list(step.argv), prepared.environment, directory)
+    variables = {**prepared.variables, **(step.variables or {})}
+    async with prepared.runtime.open_process(prepared.spec(preview, argv, directory, variables)) as process:
+        return await _read_to_end(preview, process, prepared)
 
 
-async def _read_to_end(preview: ActivePreview, process: RunningProcess, stage: Stage) -> Exit:
+async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: PreparedLaunch) -> Exit:
     """Its exit; what it printed is in the log by then, as far as nothing that it left behind keeps the pipe open."""
-    settings = stage.settings
+    settings = prepared.settings
     over: list[LaunchFailed] = []
     ended = Exit()
     async with trio.open_nursery() as nursery:
@@ -192,7 +192,7 @@ async def _read_to_end(preview: ActivePreview, process: RunningProcess, stage: S
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(partial(watch_usage, preview, process, settings, is_step=True, end=end))
-        nursery.start_soon(partial(watch_disk, preview, process.members, stage.disk, is_step=True))
+        nursery.start_soon(partial(watch_disk, preview, process.members, prepared.disk, is_step=True))
         drained = trio.Event()
 
         async def read() -> None:

@@ -16,9 +16,9 @@ from preview.environments import Environment
 from preview.runtime import ProcessSpec, Runtime, WarmStart
 from preview.settings import Settings
 from preview.supervisor.command import launcher_of
-from preview.supervisor.holding import limits_of
+from preview.supervisor.confinement import limits_of
+from preview.supervisor.project_analysis import ProjectAnalysis
 from preview.supervisor.steps import readable_in
-from preview.supervisor.study import Study
 from preview.supervisor.workspace import workspace_root
 
 __all__ = ["Whose", "prepare_template", "template_key", "template_spec", "warm_start"]
@@ -110,7 +110,7 @@ def template_key(environment: Environment, whose: Whose) -> str:
 
 
 def warm_start(
-    settings: Settings, study: Study, environment: Environment, whose: Whose, tell: Callable[[str], None]
+    settings: Settings, study: ProjectAnalysis, environment: Environment, whose: Whose, tell: Callable[[str], None]
 ) -> WarmStart | None:
     """What a project's process may be forked from; None where its kind has no templates.
 
@@ -135,7 +135,7 @@ def warm_start(
 
 
 def prepare_template(
-    settings: Settings, runtime: Runtime, study: Study, environment: Environment, project: Path, whose: Whose
+    settings: Settings, runtime: Runtime, study: ProjectAnalysis, environment: Environment, project: Path, whose: Whose
 ) -> None:
     """Have a template made of an environment, before anything is launched in it. Returns at once."""
     warm = warm_start(settings, study, environment, whose, tell=log.debug)

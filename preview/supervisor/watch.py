@@ -10,26 +10,26 @@ from preview.errors import StartupTimeout
 from preview.launch_steps import ANSWERS, FirstAnswer
 from preview.lifecycle import Health, State
 from preview.logs import Level
-from preview.supervisor.active import ActivePreview
-from preview.supervisor.elsewhere import find_elsewhere
-from preview.supervisor.house import House
+from preview.supervisor.context import SupervisorContext
+from preview.supervisor.preview import LivePreview
 from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.saving import save
+from preview.supervisor.wrong_port import find_wrong_port
 
 __all__ = ["watch_deadlines", "watch_health"]
 
 
-async def watch_deadlines(preview: ActivePreview) -> None:
+async def watch_deadlines(preview: LivePreview) -> None:
     """Stop it when its time is over, or when nobody asked it for too long. Cancellation: nothing changes."""
     preview.request_stop(await preview.deadlines.wait())
 
 
-async def watch_health(preview: ActivePreview, house: House, health_path: str | None) -> None:
+async def watch_health(preview: LivePreview, context: SupervisorContext, health_path: str | None) -> None:
     """Readiness once, then liveness for ever.
 
     Args:
         preview: Its process runs.
-        house: For the row and the bounds.
+        context: For the row and the bounds.
         health_path: The project's own route, or None.
 
     Cancellation: nothing changes.
@@ -41,7 +41,7 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     with trio.move_on_after(timeout_s):
         answer = await find_answer(preview.socket_address, health_path)
     if answer is None:
-        elsewhere = await find_elsewhere(preview)
+        elsewhere = await find_wrong_port(preview)
         sentence = f"The preview did not answer within {timeout_s:g} s of its start."
         if elsewhere is not None:
             sentence = f"{sentence} {elsewhere.message}"
@@ -58,14 +58,14 @@ async def watch_health(preview: ActivePreview, house: House, health_path: str | 
     )
     preview.log.mark_ready()
     preview.move(State.RUNNING)
-    await save(preview, house)
+    await save(preview, context)
     while True:
-        await trio.sleep(house.settings.liveness_interval_s)
+        await trio.sleep(context.settings.liveness_interval_s)
         if not preview.is_replaced:
-            await _probe(preview, house)
+            await _probe(preview, context)
 
 
-def _take(preview: ActivePreview, answer: Answer, health_path: str | None) -> None:
+def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None:
     """What is asked from here on, and what the first answer means."""
     preview.record = replace(preview.record, health_path=answer.path)
     preview.any_answer = health_path is None or not answer.well or answer.path != health_path
@@ -79,11 +79,11 @@ def _take(preview: ActivePreview, answer: Answer, health_path: str | None) -> No
         preview.log.say(f"GET / says {answer.status}: it serves, but its first page fails", Level.WARNING)
 
 
-async def _probe(preview: ActivePreview, house: House) -> None:
+async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
     """One liveness question. An unhealthy preview keeps running: its owner reads why in the log, and may stop it."""
-    why = f"no answer in {house.settings.liveness_timeout_s:g} s"
+    why = f"no answer in {context.settings.liveness_timeout_s:g} s"
     health = Health.UNHEALTHY
-    with trio.move_on_after(house.settings.liveness_timeout_s):
+    with trio.move_on_after(context.settings.liveness_timeout_s):
         try:
             status = await ask(preview.socket_address, preview.record.health_path)
         except ProbeFailed as error:
@@ -93,4 +93,4 @@ async def _probe(preview: ActivePreview, house: House) -> None:
             health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
     if preview.set_health(health):
         preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
-        await save(preview, house)
+        await save(preview, context)

@@ -13,9 +13,9 @@ import structlog
 import trio
 
 from preview.settings import Settings
-from preview.supervisor.active import ActivePreview
 from preview.supervisor.disk import DiskUse, Free, free_by, measure
 from preview.supervisor.limits import stop_for
+from preview.supervisor.preview import LivePreview
 
 __all__ = ["DiskWatch", "Pace", "Watchers", "watch_disk"]
 
@@ -122,7 +122,7 @@ class Pace:
 
 
 async def watch_disk(
-    preview: ActivePreview, members: Callable[[], Iterable[int]], disk: DiskWatch, *, is_step: bool = False
+    preview: LivePreview, members: Callable[[], Iterable[int]], disk: DiskWatch, *, is_step: bool = False
 ) -> None:
     """End the preview when its folders hold more than they may.
 
@@ -162,7 +162,7 @@ async def _look(pids: list[int], disk: DiskWatch, pace: Pace, free: Free) -> Dis
     return found
 
 
-def _judge(preview: ActivePreview, found: DiskUse, settings: Settings, *, is_step: bool) -> None:
+def _judge(preview: LivePreview, found: DiskUse, settings: Settings, *, is_step: bool) -> None:
     limit_bytes = settings.disk_limit_mb * _MIB
     if found.used_bytes > limit_bytes:
         who = "a step used" if is_step else "used"

@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 from pydantic_core import to_jsonable_python
 
 from preview.errors import PreviewError
-from preview.worker.confine import Confinement
+from preview.worker.confine import WorkerConfinement
 from preview.worker.progress import Progress
 from preview.worker.wire import MAX_FDS, Header, receive_exactly
 
@@ -69,7 +69,7 @@ def run_worker(
     connection: socket.socket,
     progress: Progress,
     jobs: Mapping[str, Job],
-    confinement: Confinement,
+    confinement: WorkerConfinement,
     *,
     warm_up: Job | None,
     parent: int,
@@ -104,7 +104,9 @@ def _close_others(*kept: int) -> None:
     os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _work(connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: Confinement) -> None:
+def _work(
+    connection: socket.socket, progress: Progress, jobs: Mapping[str, Job], confinement: WorkerConfinement
+) -> None:
     raw, files, _, _ = socket.recv_fds(connection, Header.SIZE, MAX_FDS)
     if not raw:
         return

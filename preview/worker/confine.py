@@ -19,7 +19,7 @@ import struct
 import sysconfig
 from typing import Final
 
-__all__ = ["Confinement", "landlock_version"]
+__all__ = ["WorkerConfinement", "landlock_version"]
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -83,7 +83,7 @@ def landlock_version() -> int:
     return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)))
 
 
-class Confinement:
+class WorkerConfinement:
     """Built once by the worker server, before it forks; a worker then takes it on in two steps.
 
     Attributes:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from preview.worker.child import Job, JobContext, run_worker
-from preview.worker.confine import Confinement
+from preview.worker.confine import WorkerConfinement
 from preview.worker.progress import Progress
 from preview.worker.wire import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY, SPARE
 
@@ -38,7 +38,7 @@ def serve(descriptor: int, module: str) -> None:
     connection = socket.socket(fileno=descriptor)
     jobs: Mapping[str, Job] = importlib.import_module(module).JOBS
     warm_up = jobs["warm_up"]
-    confinement = Confinement()
+    confinement = WorkerConfinement()
     confinement.give_up_privileges()
     progress = Progress()
     for _ in range(_WARM_UPS):
@@ -55,7 +55,7 @@ def serve(descriptor: int, module: str) -> None:
 
 class _Server:
     def __init__(
-        self, connection: socket.socket, jobs: Mapping[str, Job], warm_up: Job, confinement: Confinement
+        self, connection: socket.socket, jobs: Mapping[str, Job], warm_up: Job, confinement: WorkerConfinement
     ) -> None:
         self._connection = connection
         self._jobs = jobs

@@ -22,7 +22,15 @@ from preview.cli.isolation_checks import isolation_checks
 from preview.environments.installed import Installed
 from preview.environments.interpreter import Interpreter
 from preview.isolation import Isolation, Network
-from preview.runtime import ColdStarts, Held, Ladder, PlainRuntime, ProcessSpec, Rung, RunningProcess
+from preview.runtime import (
+    ColdStarts,
+    Held,
+    IsolationLevel,
+    IsolationSupport,
+    PlainRuntime,
+    ProcessSpec,
+    RunningProcess,
+)
 from preview.settings import Settings
 
 
@@ -56,11 +64,13 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
-def found(settings: Settings, machine: Machine, monkeypatch: pytest.MonkeyPatch, *rungs: Rung) -> dict[str, Check]:
+def found(
+    settings: Settings, machine: Machine, monkeypatch: pytest.MonkeyPatch, *rungs: IsolationLevel
+) -> dict[str, Check]:
     @asynccontextmanager
-    async def ladder(_settings: Settings, *, check: bool) -> AsyncIterator[Ladder]:
+    async def ladder(_settings: Settings, *, check: bool) -> AsyncIterator[IsolationSupport]:
         assert not check
-        yield Ladder(machine, rungs)
+        yield IsolationSupport(machine, rungs)
 
     monkeypatch.setattr(checked, "open_ladder", ladder)
     return {check.name: check for check in isolation_checks(settings)}
@@ -70,7 +80,7 @@ def changed(settings: Settings, **values: object) -> Settings:
     return settings.model_copy(update=values)
 
 
-MISSING = Rung("sandbox", holds=False, found="the program bwrap is not installed", advice="install it")
+MISSING = IsolationLevel("sandbox", holds=False, found="the program bwrap is not installed", advice="install it")
 
 
 def test_a_rung_that_is_missing_is_a_warning_with_its_advice(
@@ -292,7 +302,7 @@ def test_the_plain_runtime_is_described_as_it_is(settings: Settings, monkeypatch
 
 
 def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    sandbox = Rung("sandbox", holds=True, found="own namespaces")
+    sandbox = IsolationLevel("sandbox", holds=True, found="own namespaces")
     jailed = found(settings, Machine(), monkeypatch, sandbox)["builds"].found
     assert "in a sandbox whose network leads to the package indexes alone" in jailed
     assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found

@@ -19,7 +19,7 @@ from preview.environments.companions import with_companions
 from preview.environments.environment import EnvironmentRequest
 from preview.environments.explain import Explanation
 from preview.environments.imports.offered import read_offered
-from preview.environments.imports.relics import Relic, find_relics
+from preview.environments.imports.removed_apis import RemovedApiUse, find_relics
 from preview.environments.install import Installation
 from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
 from preview.environments.layout import Layout, measure_and_protect
@@ -547,7 +547,10 @@ def test_relics_and_modules_are_found_in_what_is_recorded(tmp_path: Path) -> Non
     installed(tmp_path, "old", "from collections import Mapping\n")
     installed(tmp_path, "res", "import pkg_resources\n")
     (tmp_path / "lib" / "python3.11" / "site-packages" / "norecord-1.0.dist-info").mkdir()
-    assert find_relics(tmp_path, "3.11.7") == [Relic("old", "collections.Mapping"), Relic("res", "pkg_resources")]
+    assert find_relics(tmp_path, "3.11.7") == [
+        RemovedApiUse("old", "collections.Mapping"),
+        RemovedApiUse("res", "pkg_resources"),
+    ]
     offered = read_offered(tmp_path)
     assert offered.has("old.module", "")
     assert offered.has("", "norecord>=1")

@@ -18,7 +18,7 @@ from test_environment_jail import write_source_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments import uv as uv_module
-from preview.environments.imports.relics import find_relics
+from preview.environments.imports.removed_apis import find_relics
 from preview.environments.interpreter import find_interpreter
 from preview.environments.node.modules import place_modules
 from preview.environments.output import Output

@@ -24,7 +24,7 @@ from preview.runtime import Refusal, SandboxRuntime, probe_sandbox
 from preview.runtime.warm import WarmRuntime
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import LaunchRequest, LivePreview, User
 
 PROGRAMS = Path(__file__).with_name("programs")
 ANN = User("ann", "enterprise")
@@ -59,11 +59,11 @@ class Rig:
     service: Service
     projects: Projects
 
-    async def running(self, generation_id: str, *programs: str) -> ActivePreview:
+    async def running(self, generation_id: str, *programs: str) -> LivePreview:
         """A preview of the first program; the others lie beside it. Forked, where the rung has templates."""
         preview = await self._launched(generation_id, *programs)
         if self.service.settings.warm_templates and not is_warm(preview):
-            runtime = self.service.previews._house.runtime
+            runtime = self.service.previews._context.runtime
             assert isinstance(runtime, WarmRuntime)
             with trio.fail_after(20):
                 while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody
@@ -73,7 +73,7 @@ class Rig:
             assert is_warm(preview), preview.last_lines(20)
         return preview
 
-    async def _launched(self, generation_id: str, *programs: str) -> ActivePreview:
+    async def _launched(self, generation_id: str, *programs: str) -> LivePreview:
         first, *others = programs
         texts = {"main.py": (PROGRAMS / f"{first}.py").read_text()}
         texts |= {f"{name}.py": (PROGRAMS / f"{name}.py").read_text() for name in others}
@@ -85,7 +85,7 @@ class Rig:
         return preview
 
 
-def is_warm(preview: ActivePreview) -> bool:
+def is_warm(preview: LivePreview) -> bool:
     return any(line.startswith("started warm") for line in preview.last_lines(50))
 
 
@@ -104,7 +104,7 @@ async def open_hostile_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) 
         yield Rig(service, projects)
 
 
-async def request(preview: ActivePreview, name: str = "", world: Mapping[str, object] | None = None) -> Any:
+async def request(preview: LivePreview, name: str = "", world: Mapping[str, object] | None = None) -> Any:
     host, port = preview.socket_address
     async with httpx2.AsyncClient(timeout=20) as client:
         if world is None:

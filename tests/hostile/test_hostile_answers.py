@@ -9,7 +9,7 @@ from hostile_kit import MIB, Rig, request
 from preview.errors import PreviewError
 from preview.lifecycle import State
 from preview.proxy import make_request, open_preview_client
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 pytestmark = pytest.mark.parametrize("rung", ["sandbox"], indirect=True)
 
@@ -18,7 +18,7 @@ _ERRORS = ["nothing", "garbage", "half", "two-lengths", "bad-chunks", "long-head
 _BOUNDED = ["folded-header", "length-and-chunks", "two-answers", "bomb", "many-informations"]
 
 
-async def asked(rig: Rig, preview: ActivePreview, *names: str) -> list[str]:
+async def asked(rig: Rig, preview: LivePreview, *names: str) -> list[str]:
     """What the proxy makes of each answer: the error's code, or the status and how many bytes came."""
     settings = rig.service.settings.model_copy(update={"proxy_timeout_s": 5, "proxy_response_bytes": _LIMIT_BYTES})
     assert preview.address is not None

@@ -13,12 +13,12 @@ from hostile_kit import MIB, Rig, open_hostile_rig, request
 from preview.lifecycle import State
 from preview.logs import Batch, End
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 MakeSettings = Callable[..., Settings]
 
 
-async def ended(preview: ActivePreview) -> State:
+async def ended(preview: LivePreview) -> State:
     with preview.log.subscribe() as subscription:
         while preview.record.state not in (State.FAILED, State.STOPPED):
             events = await subscription.receive()
@@ -27,7 +27,7 @@ async def ended(preview: ActivePreview) -> State:
     return preview.record.state
 
 
-async def bombed(rig: Rig, program: str) -> ActivePreview:
+async def bombed(rig: Rig, program: str) -> LivePreview:
     """A preview in which the bomb went off while its neighbour served; whatever its own answer was."""
     neighbour = await rig.running("neighbour", "hostile_app")
     preview = await rig.running("bomb", "hostile_app", program)
@@ -85,8 +85,8 @@ async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_cou
             with preview.log.subscribe() as events:
                 while sentence not in preview.last_lines(1000):
                     await events.receive()
-            assert preview.holding is not None
-            assert [(one.limit, one.message) for one in preview.holding.reached] == [("processes", sentence)]
+            assert preview.confinement is not None
+            assert [(one.limit, one.message) for one in preview.confinement.reached] == [("processes", sentence)]
             assert preview.last_lines(1000).count(sentence) == 1
 
 

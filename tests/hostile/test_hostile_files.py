@@ -13,7 +13,7 @@ from pathological import PATHOLOGICAL, project_with
 
 from preview.errors import PreviewError
 from preview.settings import Settings
-from preview.supervisor.study import Studies
+from preview.supervisor.project_analysis import AnalysisCache
 from preview.worker import WorkerReader, open_worker_pool
 
 LIMIT_S = 20
@@ -60,7 +60,7 @@ async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp
     said: dict[str, str] = {}
     async with open_worker_pool(settings) as pool:
         reader = WorkerReader(pool)
-        studies = Studies(reader)
+        studies = AnalysisCache(reader)
         await reader.endpoints(_plain(tmp_path / "plain"))
         before = process.memory_info().rss
         for number, name in enumerate(PATHOLOGICAL):

@@ -21,7 +21,7 @@ from preview.lifecycle import State
 from preview.runtime import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange, LaunchRequest
+from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 
 FAMILIES = ("words", "descriptors", "linger", "fork", "name")
 # How it is started: by a program, by a fork of a template, by one of a template whose packages lie.
@@ -131,7 +131,7 @@ def counted(preview_id: str) -> set[int]:
     return found
 
 
-async def launched(rig: Rig, name: str, files: dict[str, str]) -> ActivePreview | None:
+async def launched(rig: Rig, name: str, files: dict[str, str]) -> LivePreview | None:
     """A preview of these files that serves; None where it does not come so far, which is its own affair."""
     rig.projects.files[name] = files
     preview = rig.service.previews.find((await rig.service.previews.launch(LaunchRequest(ANN, name))).record.id)
@@ -142,7 +142,7 @@ async def launched(rig: Rig, name: str, files: dict[str, str]) -> ActivePreview 
 
 async def template_is_there(rig: Rig, *, or_not: bool) -> None:
     """Wait for it: what is launched from here on is forked. One that lies may never come so far."""
-    runtime = rig.service.previews._house.runtime
+    runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
     with trio.move_on_after(5 if or_not else 30) as scope:
         while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody
@@ -213,7 +213,7 @@ async def test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speake
                 await memory_is_counted_under_any_name(neighbour)
 
 
-async def memory_is_counted_under_any_name(preview: ActivePreview) -> None:
+async def memory_is_counted_under_any_name(preview: LivePreview) -> None:
     told = await request(preview, "forge_the_protocol", {"families": ["name"]})
     assert told["done"], told
     while preview.usage is None or preview.usage.memory_bytes < 60 * MIB:  # noqa: ASYNC110  a look at an interval

@@ -63,7 +63,7 @@ def _attack_all(rung: str, folder: Path, cache_dir: Path) -> Told:
                     "other answers": await request(other) is not None,
                     "bystander": proctree.is_zombie(world["bystander"]),
                     "victim": proctree.is_zombie(world["victim"]),
-                    "isolation": rig.service.previews._house.runtime.name,
+                    "isolation": rig.service.previews._context.runtime.name,
                     "project": str(preview.directory),
                 }
 

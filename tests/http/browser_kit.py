@@ -21,8 +21,8 @@ from preview.auth import issue_token
 from preview.ids import new_preview_id
 from preview.lifecycle import Health, State
 from preview.logs import PreviewLog
-from preview.supervisor import ActivePreview
-from preview.supervisor.active import Outcome, new_record
+from preview.supervisor import LivePreview
+from preview.supervisor.preview import Outcome, new_record
 from preview.user import User
 
 FILES = {"main.py": "app = None\n"}
@@ -76,7 +76,7 @@ class Door:
 
     edge: Edge
     generation: str
-    preview: ActivePreview
+    preview: LivePreview
     client: httpx2.AsyncClient
     streams: list[trio.SocketStream] = field(default_factory=list)
 
@@ -162,19 +162,19 @@ async def open_door(
         generation = kept.json()["id"]
         preview = await _live_preview(edge, generation, upstream.address[1], state)
         manager = edge.app.backend.previews
-        manager._roster.add(preview)
+        manager._registry.add(preview)
         door = Door(edge, generation, preview, client)
         try:
             yield door
         finally:
             for stream in door.streams:
                 stream.socket.close()
-            manager._roster.remove(preview)
+            manager._registry.remove(preview)
             preview.over.set()
             preview.listener.close()
 
 
-async def _live_preview(edge: Edge, generation: str, port: int, state: State) -> ActivePreview:
+async def _live_preview(edge: Edge, generation: str, port: int, state: State) -> LivePreview:
     service = edge.app.backend.service
     user = User("ann")
     settings = edge.settings
@@ -189,12 +189,12 @@ async def _live_preview(edge: Edge, generation: str, port: int, state: State) ->
         port=port,
         runtime="plain",
     )
-    house = service.previews._house
-    preview = ActivePreview(
+    context = service.previews._context
+    preview = LivePreview(
         replace(record, state=state, health=Health.HEALTHY, pid=1),
         settings=settings,
         tier=tier,
-        log=PreviewLog(record.id, settings=settings, writer=house.writer, store=service.log_store),
+        log=PreviewLog(record.id, settings=settings, writer=context.writer, store=service.log_store),
         listener=socket.socket(),
         startup_timeout_s=1,
     )

@@ -18,7 +18,17 @@ from preview.http.direct import DirectStream, DirectStreams
 from preview.http.farewell import Farewell
 from preview.http.sends import Sends
 from preview.http.streams import Waits
-from preview.logs import PREAMBLE, Contract, Encoding, Format, LogStore, LogWriter, PreviewLog, Sender, run_log_writer
+from preview.logs import (
+    PREAMBLE,
+    Contract,
+    Encoding,
+    Format,
+    LogStore,
+    LogWriter,
+    PreviewLog,
+    StreamEncoder,
+    run_log_writer,
+)
 from preview.settings import Settings
 from preview.storage.database import open_database
 from preview.storage.tables import metadata, preview_instances
@@ -101,7 +111,7 @@ class Direct:
         made = DirectStream(
             resources.enter_context(self.streams.group(self.log, encoding)),
             self.log.cursor(after=after),
-            Sender(encoding, start_seq=after or 0),
+            StreamEncoder(encoding, start_seq=after or 0),
             waits=self.waits,
             farewell=Farewell(PREVIEW, encoding, expires_at),
             preamble=PREAMBLE if encoding.format is Format.SSE else b"",

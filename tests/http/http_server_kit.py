@@ -10,7 +10,7 @@ from functools import partial
 import trio
 from hypercorn.config import Config
 
-from preview.http.crowd import Crowd
+from preview.http.connection_limit import ConnectionLimiter
 from preview.http.sends import Sends
 from preview.http.server import serve_app
 
@@ -29,7 +29,7 @@ class Running:
 
 @asynccontextmanager
 async def open_server(
-    app: object, sends: Sends | None = None, *, crowd: Crowd | None = None, **settings: object
+    app: object, sends: Sends | None = None, *, crowd: ConnectionLimiter | None = None, **settings: object
 ) -> AsyncIterator[Running]:
     config = Config.from_mapping({"bind": ["127.0.0.1:0"], "graceful_timeout": 0.5, **settings})
     stop, stopped = trio.Event(), trio.Event()

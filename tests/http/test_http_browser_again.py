@@ -15,10 +15,10 @@ from browser_kit import Door, open_door
 
 from preview.auth import Identity
 from preview.http.browser.places import Place
-from preview.http.browser.standing import StandingAdmission
+from preview.http.browser.standing import CachedAuthorization
 from preview.http.browser.visitors import Visitor
-from preview.proxy.admission import Admitted, Again
-from preview.supervisor import ActivePreview
+from preview.proxy.admission import Admitted, Reauthorize
+from preview.supervisor import LivePreview
 
 _LAST = b"0\r\n\r\n"
 
@@ -129,7 +129,7 @@ async def test_what_a_request_asked_for_is_not_kept_with_its_admission(tmp_path:
         reached: list[object] = [standing]
         for one in reached:
             # What the door itself has (clients, settings, the preview) is not gone into.
-            if isinstance(one, tuple | partial | StandingAdmission):
+            if isinstance(one, tuple | partial | CachedAuthorization):
                 reached += gc.get_referents(one)
         assert door.preview in reached
         assert all(b"secret" not in one for one in reached if isinstance(one, bytes))
@@ -241,10 +241,10 @@ class _Again:
     def __init__(self, door: Door) -> None:
         doorman = door.edge.app.doorman
         self.admitted = self.refused = 0
-        self.standing: list[Again] = []
+        self.standing: list[Reauthorize] = []
         inner = doorman._again
 
-        def new(preview: ActivePreview, visitor: Visitor, place: Place) -> Again:
+        def new(preview: LivePreview, visitor: Visitor, place: Place) -> Reauthorize:
             standing = inner(preview, visitor, place)
             self.standing.append(standing)
 

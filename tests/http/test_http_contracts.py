@@ -17,8 +17,8 @@ from preview.proxy import ProxyResponse
 from preview.runtime import Held, Limits, Usage
 from preview.settings import load_settings
 from preview.storage.records import PreviewRecord
-from preview.supervisor import Holding
-from preview.supervisor.holding import Reached
+from preview.supervisor import Confinement
+from preview.supervisor.confinement import Reached
 from preview.supervisor.interface import Launched
 
 AT = datetime(2025, 10, 20, 12, 30, 0, 123000, UTC)
@@ -133,16 +133,16 @@ def test_v1_status() -> None:
     shapes_v1.Status.model_validate(shown)
 
 
-def holding() -> Holding:
+def confinement() -> Confinement:
     limits = Limits(512 * 2**20, 1024, 256, 2**30, cpu_cores=0.5, temp_bytes=64 * 2**20)
     held: frozenset[Held] = frozenset({"memory", "cpu"})
-    made = Holding("sandbox", Network.NONE, ("files: its own",), held, limits, 2**30, 1000)
+    made = Confinement("sandbox", Network.NONE, ("files: its own",), held, limits, 2**30, 1000)
     made.reached.append(Reached("cpu", "held to 0.5 cores"))
     return made
 
 
 def test_both_contracts_name_what_holds_a_preview_in_and_to() -> None:
-    in_v1 = v1.status(Facts(record(), holding=holding()))
+    in_v1 = v1.status(Facts(record(), confinement=confinement()))
     assert in_v1["isolation"] == {"runtime": "sandbox", "network": "none", "holds": ["files: its own"]}
     assert in_v1["limits"] == {
         "memory_mb": 512,
@@ -156,8 +156,8 @@ def test_both_contracts_name_what_holds_a_preview_in_and_to() -> None:
     }
     assert in_v1["reached"] == [{"limit": "cpu", "message": "held to 0.5 cores"}]
     shapes_v1.Status.model_validate(in_v1)
-    shapes_v1.WatchedInstance.model_validate(v1.watched_instance(record(), holding(), 3))
-    in_plan = plan.status(Facts(record(), holding=holding()))
+    shapes_v1.WatchedInstance.model_validate(v1.watched_instance(record(), confinement(), 3))
+    in_plan = plan.status(Facts(record(), confinement=confinement()))
     shapes_plan.PlanStatus.model_validate(in_plan)
     assert camel_keys(in_v1["limits"]) == in_plan["limits"]
     assert in_plan["reached"] == in_v1["reached"]

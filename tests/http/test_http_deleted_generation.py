@@ -88,7 +88,7 @@ async def test_lines_that_come_after_the_deletion_are_kept_nowhere(tmp_path: Pat
         await world.ask("DELETE", f"/api/v1/generations/{generation}")
         await gone(world, preview)
         late = [Batch(one, 900, [0], bytes([0]), ["late"]) for one in (preview, kept)]
-        writer = world.service.previews._house.writer
+        writer = world.service.previews._context.writer
         for batch in late:
             writer.offer(batch)
         for batch in late:

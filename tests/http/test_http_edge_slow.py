@@ -14,9 +14,9 @@ from http_server_kit import ask, connect, open_server, read_to_end, read_until
 from hypercorn.config import Config
 from quart_trio import QuartTrio
 
-from preview.http import crowd as crowd_module
+from preview.http import connection_limit as crowd_module
 from preview.http.connection import RequestConnection
-from preview.http.crowd import Crowd, connection_limit
+from preview.http.connection_limit import ConnectionLimiter, connection_limit
 from preview.http.server import _open_listeners
 from preview.settings import load_settings
 
@@ -160,7 +160,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 async def test_one_connection_too_many_is_told_so_and_closed(app: QuartTrio) -> None:
-    bounds = [Crowd(2, 100), Crowd(100, 2)]
+    bounds = [ConnectionLimiter(2, 100), ConnectionLimiter(100, 2)]
     for crowd in bounds:
         with trio.fail_after(20):
             async with open_server(app, crowd=crowd) as server:
@@ -186,7 +186,7 @@ async def test_one_connection_too_many_is_told_so_and_closed(app: QuartTrio) -> 
 
 async def test_of_many_that_are_turned_away_most_are_just_closed(app: QuartTrio) -> None:
     with trio.fail_after(20):
-        async with open_server(app, crowd=Crowd(1, 1)) as server, await connect(server.address):
+        async with open_server(app, crowd=ConnectionLimiter(1, 1)) as server, await connect(server.address):
             streams = [await connect(server.address) for _ in range(crowd_module._GOODBYES + 20)]
             for stream in streams:
                 with suppress(trio.BrokenResourceError):
@@ -195,7 +195,7 @@ async def test_of_many_that_are_turned_away_most_are_just_closed(app: QuartTrio)
 
 
 def test_addresses_that_are_exempt_count_in_all_but_not_for_themselves() -> None:
-    crowd = Crowd(3, 1, exempt=lambda address: address == "10.0.0.1")
+    crowd = ConnectionLimiter(3, 1, exempt=lambda address: address == "10.0.0.1")
     with crowd.counted("10.0.0.1"), crowd.counted("10.0.0.1"):
         assert crowd.has_room_for("10.0.0.1")
         with crowd.counted("10.0.0.2"):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from preview.http.exports import ExportBody, ExportKind, ExportStyle
 from preview.http.streams import Waits
-from preview.logs import EVERYTHING, Contract, LogLine, LogStore, LookBack, Range
+from preview.logs import EVERYTHING, Contract, LogLine, LogPager, LogStore, Range
 from preview.storage.database import open_database
 from preview.storage.tables import metadata, preview_instances
 
@@ -37,7 +37,7 @@ async def test_an_export_of_very_many_lines_holds_a_page_of_them_at_a_time(tmp_p
         metadata.create_all(database.engine)
         await database.write(put_lines)
         body = ExportBody(
-            LookBack(LogStore(database), PREVIEW, live=None, last_seq=LINES, settle=settle),
+            LogPager(LogStore(database), PREVIEW, live=None, last_seq=LINES, settle=settle),
             ExportKind.TEXT,
             ExportStyle(Contract.V1, colours=True),
             asked=Range(),

@@ -12,7 +12,7 @@ import pytest
 from http_kit import open_world
 
 from preview.runtime import bind_in_range
-from preview.runtime.sandbox.fence import fence
+from preview.runtime.sandbox.socket_filter import restrict_to_accept
 
 # 2,000 were half open before, and the service's answers late.
 ATTEMPTS = 2000
@@ -37,7 +37,7 @@ async def test_a_preview_opens_no_connection_of_the_service_by_half(tmp_path: Pa
     async with open_world(tmp_path) as world:
         with bind_in_range("127.0.0.1", 20_000, 32_000) as listener:
             listener.settimeout(5)
-            fence(listener)
+            restrict_to_accept(listener)
             with socket.create_connection(listener.getsockname(), timeout=5):
                 accepted, _ = listener.accept()
             with accepted:

@@ -19,8 +19,8 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from preview.http.connection import RequestConnection, request_resources
-from preview.http.handover import LAST_CHUNK, HandedBody, Job, chunk_of, handover_in
 from preview.http.sends import Sends
+from preview.http.takeover import LAST_CHUNK, Job, TakeoverBody, chunk_of, handover_in
 from preview.http.tcp import BoundedTCPServer
 
 
@@ -42,7 +42,7 @@ class App(QuartTrio):
         if handover is None or not handover.is_possible:
             return Response("ordinary")
         request_resources().callback(self.left.set)
-        response = Response(HandedBody(handover, self.job), headers={"Connection": "close"})
+        response = Response(TakeoverBody(handover, self.job), headers={"Connection": "close"})
         response.timeout = None
         return response
 

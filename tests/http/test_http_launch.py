@@ -138,23 +138,23 @@ async def test_a_second_launch_is_409_and_names_the_preview_that_runs(tmp_path: 
 @pytest.mark.parametrize("contract", ["plan", "v1"])
 async def test_a_tier_without_a_preview_left_is_409_and_says_what_frees_the_way(tmp_path: Path, contract: str) -> None:
     async with open_world(tmp_path) as world:
-        holding, wanted = await world.keep(FILES), await world.keep(FILES)
-        first = await world.launch(holding, wait_s=None)
+        confinement, wanted = await world.keep(FILES), await world.keep(FILES)
+        first = await world.launch(confinement, wait_s=None)
         answer = await world.ask("POST", LAUNCH[contract].format(wanted), {})
         assert answer.status_code == 409
         held = answer.json()["details"]["previews"]
         if contract == "plan":
-            assert held == [{"previewId": first["id"], "generationId": holding}]
+            assert held == [{"previewId": first["id"], "generationId": confinement}]
         else:
-            assert held == [{"preview_id": first["id"], "generation_id": holding}]
+            assert held == [{"preview_id": first["id"], "generation_id": confinement}]
             assert answer.json()["code"] == "preview_limit_reached"
 
 
 @pytest.mark.parametrize(("contract", "status"), [("plan", 500), ("v1", 503)])
 async def test_no_port_free_is_said_as_each_document_does(tmp_path: Path, contract: str, status: int) -> None:
     async with open_world(tmp_path, port_min=23900, port_max=23900) as world:
-        holding = await world.keep(FILES, user="bob", project="proj_bob")
-        await world.launch(holding, user="bob", wait_s=None)
+        confinement = await world.keep(FILES, user="bob", project="proj_bob")
+        await world.launch(confinement, user="bob", wait_s=None)
         generation = await world.keep(FILES)
         answer = await world.ask("POST", LAUNCH[contract].format(generation), {})
         assert answer.status_code == status

@@ -10,7 +10,7 @@ from http_server_kit import connect
 
 from preview.http.openapi import shapes_v1
 from preview.lifecycle import State, StopCause
-from preview.logs import LineFilter, LookBack, Range
+from preview.logs import LineFilter, LogPager, Range
 
 CHATTY = {
     "main.py": "import time\nfor number in range(300):\n    print('line', number, flush=True)\ntime.sleep(60)\n"
@@ -255,14 +255,14 @@ async def test_errors_before_the_stream_are_ordinary_answers(tmp_path: Path) -> 
 async def test_too_many_streams_are_429_until_one_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
 
-    async def look(look_back: LookBack, asked: Range, chosen: LineFilter) -> None:
+    async def look(look_back: LogPager, asked: Range, chosen: LineFilter) -> None:
         looked.append(asked.limit)
 
     async with open_world(tmp_path, max_streams_per_user=1) as world:
         generation = await launch(world, NEVER_READY)
         async with open_events(world, generation) as stream:
             await stream.until_message("sleeping")
-            monkeypatch.setattr(LookBack, "page", look)
+            monkeypatch.setattr(LogPager, "page", look)
             # Refused ahead of the search for the last lines that pass a filter.
             for query in ("", "?tail=1&q=sleeping"):
                 async with open_events(world, generation, query=query) as refused:

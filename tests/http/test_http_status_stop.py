@@ -184,7 +184,7 @@ async def test_a_preview_is_stopped_while_the_database_is_away_and_its_row_follo
             assert (await world.ask("DELETE", path, user="bob")).status_code == 403
             assert (await world.ask("DELETE", path)).status_code == 204
             assert not world.service.previews.all_active
-        while world.service.previews._house.pending:  # noqa: ASYNC110  the cleanup's own time
+        while world.service.previews._context.pending:  # noqa: ASYNC110  the cleanup's own time
             await trio.sleep(0.05)
         stored = await world.ask("GET", f"/api/v1/previews/{launched['id']}")
     assert stored.json()["status"] == "stopped"

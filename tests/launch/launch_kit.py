@@ -20,7 +20,7 @@ from preview.generations import Generation
 from preview.runtime import proctree
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import LaunchRequest, LivePreview, User
 
 __all__ = ["ANN", "Rig", "ask", "command", "listening_ports", "open_rig", "says", "story", "target"]
 
@@ -54,7 +54,7 @@ class Rig:
 
     async def begin(
         self, files: Mapping[str, str], plan: StartPlan, *, overrides: Overrides | None = None
-    ) -> ActivePreview:
+    ) -> LivePreview:
         """Launch the project by this plan; it is still starting."""
         self.source.projects["g1"] = files
         give_plan(self.monkeypatch, plan)
@@ -63,7 +63,7 @@ class Rig:
         assert preview is not None
         return preview
 
-    async def start(self, files: Mapping[str, str], plan: StartPlan) -> ActivePreview:
+    async def start(self, files: Mapping[str, str], plan: StartPlan) -> LivePreview:
         """As ``begin``; it runs, or has failed."""
         preview = await self.begin(files, plan)
         await preview.settled.wait()
@@ -90,25 +90,25 @@ def command(*words: str, **more: object) -> StartPlan:
     return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None, command=words, **more)  # type: ignore[arg-type]  # fields of the plan
 
 
-def story(preview: ActivePreview) -> list[str]:
+def story(preview: LivePreview) -> list[str]:
     """Its log so far."""
     return preview.last_lines(1000)
 
 
-async def says(preview: ActivePreview, text: str) -> None:
+async def says(preview: LivePreview, text: str) -> None:
     """Wait until its log has this line."""
     with preview.log.subscribe() as events:
         while text not in story(preview):
             await events.receive()
 
 
-async def ask(preview: ActivePreview, path: str = "/") -> httpx2.Response:
+async def ask(preview: LivePreview, path: str = "/") -> httpx2.Response:
     host, port = preview.socket_address
     async with httpx2.AsyncClient() as client:
         return await client.get(f"http://{host}:{port}{path}")
 
 
-def listening_ports(preview: ActivePreview) -> set[int]:
+def listening_ports(preview: LivePreview) -> set[int]:
     """Ports that any process of the preview listens on, whichever network it is in."""
     pid = preview.record.pid
     assert pid is not None

@@ -19,7 +19,7 @@ from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox import SandboxRuntime
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 ASGI = {
     "requirements.txt": "fastapi\n",
@@ -85,7 +85,7 @@ KINDS = {
 
 
 @asynccontextmanager
-async def asked(preview: ActivePreview) -> AsyncIterator[None]:
+async def asked(preview: LivePreview) -> AsyncIterator[None]:
     """A connection that is kept behind its first answer."""
     assert preview.record.state is State.RUNNING, story(preview)
     async with await trio.open_tcp_stream(*preview.socket_address) as stream:
@@ -99,12 +99,12 @@ async def asked(preview: ActivePreview) -> AsyncIterator[None]:
         yield
 
 
-def leader(preview: ActivePreview) -> int:
+def leader(preview: LivePreview) -> int:
     assert preview.record.pid is not None
     return preview.record.pid
 
 
-async def assert_nothing_is_held_back(preview: ActivePreview) -> None:
+async def assert_nothing_is_held_back(preview: LivePreview) -> None:
     async with asked(preview):
         found = connections_of(leader(preview), *proctree.descendants(leader(preview)))
         assert found, "nobody has the connection"
@@ -124,7 +124,7 @@ async def test_what_accepts_on_the_inherited_socket(rig: Rig, kind: str) -> None
 async def test_what_accepts_for_a_sandbox_that_the_socket_may_not_enter(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    runtime = rig.service.previews._house.runtime
+    runtime = rig.service.previews._context.runtime
     if not isinstance(runtime, SandboxRuntime):
         pytest.skip("no sandbox on this machine")
     monkeypatch.setattr(runtime, "_fences", False)
@@ -157,7 +157,7 @@ async def warm_rig(
     settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, warm_templates=3)
     with trio.fail_after(150):
         async with open_rig(settings, monkeypatch) as opened:
-            if not isinstance(opened.service.previews._house.runtime, WarmRuntime):
+            if not isinstance(opened.service.previews._context.runtime, WarmRuntime):
                 pytest.skip("no template can be made on this machine")
             yield opened
 

@@ -14,7 +14,7 @@ from launch_projects import PLAIN
 from preview.detection import Server, StartPlan, Toolchain
 from preview.errors import LaunchFailed
 from preview.lifecycle import State
-from preview.supervisor import ActivePreview, FilesChange
+from preview.supervisor import FilesChange, LivePreview
 
 FASTAPI_APP = """
 import asyncio
@@ -97,7 +97,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def start(rig: Rig, kind: str) -> ActivePreview:
+async def start(rig: Rig, kind: str) -> LivePreview:
     name, app, others, plan = KINDS[kind]
     preview = await rig.start({name: app.replace("{version}", "one"), **others}, plan)
     assert preview.record.state is State.RUNNING, story(preview)
@@ -144,7 +144,7 @@ class Kept:
 
 
 @asynccontextmanager
-async def under_load(preview: ActivePreview) -> AsyncIterator[list[str]]:
+async def under_load(preview: LivePreview) -> AsyncIterator[list[str]]:
     """New connections and a kept one ask without a pause that is worth it; yields what has failed."""
     failed: list[str] = []
     kept = Kept(preview.socket_address)

@@ -14,7 +14,7 @@ from launch_projects import PLAIN
 from preview.detection import StartPlan, Step
 from preview.lifecycle import State
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
 
@@ -52,7 +52,7 @@ def step(code: str) -> Step:
     return Step("build", ("python", "-c", code), ".", "because", required=False)
 
 
-async def ended(rig: Rig, plan: StartPlan, project: dict[str, str]) -> ActivePreview:
+async def ended(rig: Rig, plan: StartPlan, project: dict[str, str]) -> LivePreview:
     preview = await rig.begin(project, plan)
     await preview.over.wait()
     assert preview.record.state is State.FAILED
@@ -91,8 +91,8 @@ async def test_what_prints_faster_than_it_may_still_serves(limited: OpenRig) -> 
             await preview.settled.wait()
         assert preview.record.state is State.RUNNING
         assert (await ask(preview)).status_code == 200
-        assert preview.holding is not None
+        assert preview.confinement is not None
         with trio.fail_after(30):
-            while not preview.holding.reached:  # noqa: ASYNC110  it is told in the log, among the flood
+            while not preview.confinement.reached:  # noqa: ASYNC110  it is told in the log, among the flood
                 await trio.sleep(0.05)
-        assert [one.limit for one in preview.holding.reached] == ["output"]
+        assert [one.limit for one in preview.confinement.reached] == ["output"]

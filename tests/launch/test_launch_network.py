@@ -20,7 +20,7 @@ from preview.isolation import Network
 from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import needs as needs_module
-from preview.supervisor.elsewhere import find_elsewhere, listening_sockets
+from preview.supervisor.wrong_port import find_wrong_port, listening_sockets
 
 SERVE = """
 import http.server, os, socket, sys
@@ -98,7 +98,7 @@ async def test_a_command_that_listens_at_its_port_is_not_elsewhere(open_network_
         preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", "$PORT"))
         assert preview.record.state is State.RUNNING, story(preview)
         assert (await ask(preview)).text == "well"
-        assert await find_elsewhere(preview) is None
+        assert await find_wrong_port(preview) is None
 
 
 async def test_a_database_that_runs_but_is_out_of_reach_is_explained_by_the_network(
@@ -107,7 +107,7 @@ async def test_a_database_that_runs_but_is_out_of_reach_is_explained_by_the_netw
     async with database() as port, open_network_rig() as rig:
         plan = needing(command("python", "ask.py", str(port)), port)
         preview = await rig.start({"ask.py": ASKS_A_DATABASE}, plan)
-        if preview.holding is not None and preview.holding.network is not Network.NONE:
+        if preview.confinement is not None and preview.confinement.network is not Network.NONE:
             pytest.skip("no sandbox holds its network here")
         warning = next(line for line in story(preview) if "is out of reach" in line)
         assert warning.startswith(f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, db.py:1) is out of reach")

@@ -10,7 +10,7 @@ from launch_kit import Rig, ask, story
 
 from preview.detection import detect
 from preview.lifecycle import State
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 START = "require('http').createServer((_, answer) => answer.end('made by a build')).listen(process.env.PORT);\n"
 MAKE = "const fs = require('fs');\nfs.mkdirSync('dist');\nfs.copyFileSync('src/shop/start.txt', 'dist/bundle.js');\n"
@@ -37,7 +37,7 @@ def with_script(name: str, text: str) -> Mapping[str, str]:
     return {**PROJECT, "package.json": json.dumps(package)}
 
 
-async def started(rig: Rig, folder: Path, files: Mapping[str, str]) -> ActivePreview:
+async def started(rig: Rig, folder: Path, files: Mapping[str, str]) -> LivePreview:
     """As it is found, without a word from outside."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,7 @@ class Owners:
     @property
     def ready(self) -> list[str]:
         """Keys of the templates."""
-        runtime = self.service.previews._house.runtime
+        runtime = self.service.previews._context.runtime
         assert isinstance(runtime, WarmRuntime)
         return runtime.templates.ready
 
@@ -114,7 +114,7 @@ async def open_owners(
     source = OwnedSource()
     with trio.fail_after(LIMIT_S):
         async with open_service(settings, generations=source) as service:
-            if not isinstance(service.previews._house.runtime, WarmRuntime):
+            if not isinstance(service.previews._context.runtime, WarmRuntime):
                 pytest.skip("no template can be made on this machine")
             yield lambda files: Owners(service, source, files)
 

@@ -15,7 +15,7 @@ from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.lifecycle import State
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 # Two requests meet in here: each prints, waits until the other one has, and prints again.
 MEET = """
@@ -104,25 +104,25 @@ async def rig(
             yield opened
 
 
-async def ask_as(preview: ActivePreview, path: str, request: str | None) -> int:
+async def ask_as(preview: LivePreview, path: str, request: str | None) -> int:
     host, port = preview.socket_address
     headers = {} if request is None else {"X-Request-Id": request}
     async with httpx2.AsyncClient(timeout=30) as client:
         return (await client.get(f"http://{host}:{port}{path}", headers=headers)).status_code
 
 
-async def ask_both(preview: ActivePreview, path: str) -> None:
+async def ask_both(preview: LivePreview, path: str) -> None:
     async with trio.open_nursery() as nursery:
         for name in ("a", "b"):
             nursery.start_soon(ask_as, preview, f"{path}/{name}", f"request-{name}")
 
 
-def lines_of(preview: ActivePreview, request: str | None, *, after: int) -> list[str]:
+def lines_of(preview: LivePreview, request: str | None, *, after: int) -> list[str]:
     lines = preview.log.backlog.last_lines(1000)
     return [line.message for line in lines if line.seq > after and line.request_id == request]
 
 
-async def said_for(preview: ActivePreview, request: str | None, count: int, *, after: int) -> list[str]:
+async def said_for(preview: LivePreview, request: str | None, count: int, *, after: int) -> list[str]:
     """What it has said for a request, once it is so many lines."""
     with preview.log.subscribe(after=after) as events:
         while len(lines_of(preview, request, after=after)) < count:
@@ -130,7 +130,7 @@ async def said_for(preview: ActivePreview, request: str | None, count: int, *, a
     return lines_of(preview, request, after=after)
 
 
-async def requests_that_meet_have_their_own_lines(preview: ActivePreview) -> None:
+async def requests_that_meet_have_their_own_lines(preview: LivePreview) -> None:
     before = preview.log.last_seq
     await ask_both(preview, "/meet")
     for name in ("a", "b"):
@@ -144,7 +144,7 @@ async def test_requests_that_meet_have_their_own_lines_however_the_project_was_s
     preview = await rig.start(kind.files, kind.plan)
     assert preview.record.state is State.RUNNING, story(preview)
     await requests_that_meet_have_their_own_lines(preview)
-    runtime = rig.service.previews._house.runtime
+    runtime = rig.service.previews._context.runtime
     if not isinstance(runtime, WarmRuntime):
         pytest.skip("no template can be made on this machine")
     await rig.service.previews.stop("g1")

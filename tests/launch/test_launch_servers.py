@@ -13,7 +13,7 @@ from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE
 from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
 from preview.lifecycle import State
 from preview.runtime import proctree
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 DJANGO_VARIABLES = {
     "SECRET_KEY": Variable("SECRET_KEY", "{secret}", Origin.MADE_UP, "config/settings.py:5", secret=True),
@@ -35,7 +35,7 @@ def django_plan(server: Server) -> StartPlan:
     )
 
 
-def assert_it_serves_on_the_services_socket(preview: ActivePreview) -> None:
+def assert_it_serves_on_the_services_socket(preview: LivePreview) -> None:
     assert preview.record.state is State.RUNNING, story(preview)
     assert listening_ports(preview) == {preview.record.port}
     assert preview.listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1

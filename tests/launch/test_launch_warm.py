@@ -17,9 +17,9 @@ from preview.lifecycle import State
 from preview.runtime.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange, run
-from preview.supervisor.place import Place
-from preview.supervisor.staging import decide
+from preview.supervisor import FilesChange, LivePreview, run
+from preview.supervisor.preparation import decide
+from preview.supervisor.preview_slot import PreviewSlot
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """
@@ -113,25 +113,25 @@ async def rig(
     settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, warm_templates=3)
     with trio.fail_after(150):
         async with open_rig(settings, monkeypatch) as opened:
-            if not isinstance(opened.service.previews._house.runtime, WarmRuntime):
+            if not isinstance(opened.service.previews._context.runtime, WarmRuntime):
                 pytest.skip("no template can be made on this machine")
             yield opened
 
 
-async def start(rig: Rig, kind: Kind, version: str) -> ActivePreview:
+async def start(rig: Rig, kind: Kind, version: str) -> LivePreview:
     preview = await rig.start(kind.files(version), kind.plan)
     assert preview.record.state is State.RUNNING, story(preview)
     return preview
 
 
 async def template_is_ready(rig: Rig) -> None:
-    runtime = rig.service.previews._house.runtime
+    runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
     while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody that a template is ready
         await trio.sleep(0.01)
 
 
-async def seen(preview: ActivePreview) -> dict[str, Any]:
+async def seen(preview: LivePreview) -> dict[str, Any]:
     """What the program finds, but for what is the preview's own."""
     found = await looked(preview)
     # The connection of an earlier request may not be closed yet.
@@ -140,7 +140,7 @@ async def seen(preview: ActivePreview) -> dict[str, Any]:
     return found
 
 
-async def looked(preview: ActivePreview) -> dict[str, Any]:
+async def looked(preview: LivePreview) -> dict[str, Any]:
     answer = await ask(preview)
     assert answer.status_code == 200, story(preview)
     text = answer.text.replace(preview.id, "ID").replace(str(preview.record.port), "PORT")
@@ -150,7 +150,7 @@ async def looked(preview: ActivePreview) -> dict[str, Any]:
     return found
 
 
-async def kept_is_said(preview: ActivePreview) -> None:
+async def kept_is_said(preview: LivePreview) -> None:
     while not any(line.startswith("the application is kept") for line in story(preview)):  # noqa: ASYNC110
         await trio.sleep(0.01)
 
@@ -209,7 +209,7 @@ async def test_new_code_takes_the_place_that_was_made_ahead_and_finds_what_a_col
     assert await seen(preview) == {**cold, "version": "two"}
 
 
-async def place_made_ahead(rig: Rig) -> Place:
+async def place_made_ahead(rig: Rig) -> PreviewSlot:
     places = rig.service.previews._places
     while not (ready := [one for one in places._places.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
         await trio.sleep(0.01)
@@ -220,14 +220,14 @@ async def place_made_ahead(rig: Rig) -> Place:
 RUNS = "open('runs', 'a').write('x')\n"
 
 
-async def started_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, plan: StartPlan) -> ActivePreview:
+async def started_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, plan: StartPlan) -> LivePreview:
     """Start code that was never seen, by this plan, which is known only once it runs."""
     kind = KINDS["fastapi"]
     await start(rig, kind, "one")
     await rig.service.previews.stop("g1")
     await place_made_ahead(rig)
 
-    async def late(preview: ActivePreview, *arguments: Any, is_still: bool) -> Any:
+    async def late(preview: LivePreview, *arguments: Any, is_still: bool) -> Any:
         while not is_still and not runs_file(preview).exists():  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.002)
         return await decide(preview, *arguments, is_still=is_still)
@@ -236,7 +236,7 @@ async def started_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, plan: StartPl
     return await rig.start({**kind.files("two"), kind.file: RUNS + kind.app}, plan)
 
 
-def runs_file(preview: ActivePreview) -> Path:
+def runs_file(preview: LivePreview) -> Path:
     assert preview.directory is not None
     return preview.directory / "runs"
 
@@ -258,6 +258,6 @@ async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_fir
     assert (found["version"], found["variables"]["COLOUR"]) == ("two", "red")
     assert runs_file(preview).read_text() == "x"
     assert sum("now anew" in line for line in story(preview)) == 1
-    runtime = rig.service.previews._house.runtime
+    runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
     assert runtime._begun == {}

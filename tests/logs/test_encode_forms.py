@@ -20,9 +20,9 @@ from preview.logs import (
     Level,
     LineFilter,
     Received,
-    Sender,
     Source,
     StatusChange,
+    StreamEncoder,
     encode,
     expired,
     messages,
@@ -193,20 +193,20 @@ def test_websocket_messages_hold_every_event_once_and_are_bounded(sizes: list[in
 
 
 def test_a_filter_that_matches_nothing_says_now_and_then_how_far_it_is() -> None:
-    sender = Sender(Encoding(Contract.V1, filter=ERRORS))
+    sender = StreamEncoder(Encoding(Contract.V1, filter=ERRORS))
     quiet = [sender.encode([batch_of(*["x"] * 100, first=1 + 100 * turn)]) for turn in range(20)]
     assert [chunk for chunk in quiet if chunk] == [b"id: 1000\n\n", b"id: 2000\n\n"]
 
 
 def test_a_pause_says_how_far_a_filter_is_and_then_only_that_it_is_alive() -> None:
-    sender = Sender(Encoding(Contract.V1, filter=ERRORS))
+    sender = StreamEncoder(Encoding(Contract.V1, filter=ERRORS))
     assert sender.encode([batch_of("x", "y")]) == b""
     assert sender.idle() == b"id: 2\n\n"
     assert sender.idle() == KEEP_ALIVE
 
 
 def test_a_client_that_was_sent_the_last_line_needs_no_more_to_be_told() -> None:
-    sender = Sender(Encoding(Contract.V1, filter=ERRORS))
+    sender = StreamEncoder(Encoding(Contract.V1, filter=ERRORS))
     sender.encode([batch_of("x")])
     sender.encode([batch_of("bad", first=2, level=Level.ERROR)])
     assert not sender.is_ahead
@@ -216,5 +216,5 @@ def test_a_client_that_was_sent_the_last_line_needs_no_more_to_be_told() -> None
 
 
 def test_what_keeps_ndjson_alive_says_how_far_it_is() -> None:
-    sender = Sender(LINES, start_seq=4)
+    sender = StreamEncoder(LINES, start_seq=4)
     assert objects(sender.idle()) == [{"type": "progress", "seq": 4}]

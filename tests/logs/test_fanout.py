@@ -15,8 +15,8 @@ from preview.logs import (
     Level,
     LineFilter,
     PreviewLog,
-    Sender,
     StatusChange,
+    StreamEncoder,
     encode,
     run_log_writer,
 )
@@ -75,7 +75,7 @@ def framed(chunk: bytes, is_last: bool) -> bytes:
 
 
 def open_group(log: PreviewLog, nursery: trio.Nursery, *, keep_alive_s: float = 60, pending: int = 2**20) -> FanOut:
-    sender = Sender(ENCODING, start_seq=log.last_seq)
+    sender = StreamEncoder(ENCODING, start_seq=log.last_seq)
     group = FanOut(log, sender, framed, keep_alive_s=keep_alive_s, pending_bytes=pending)
     log.broadcast.add(group)
     nursery.start_soon(group.run)
@@ -193,7 +193,7 @@ async def test_lines_that_nobody_wants_to_see_are_silence(
 ) -> None:
     monkeypatch.setattr(fanout_module, "_LEAST_INTERVAL_S", 0.0)
     errors = Encoding(Contract.V1, filter=LineFilter(level=Level.ERROR))
-    group = FanOut(log, Sender(errors), framed, keep_alive_s=0.05, pending_bytes=2**20)
+    group = FanOut(log, StreamEncoder(errors), framed, keep_alive_s=0.05, pending_bytes=2**20)
     reader = Reader(log, 0)
     group.join(reader)
     log.broadcast.add(group)

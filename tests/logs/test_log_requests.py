@@ -12,7 +12,7 @@ from log_room import Room
 
 from preview.http.contracts.log_pages import log_page
 from preview.ids import REQUEST_ID
-from preview.logs import Batch, Contract, LookedAt, encode_found
+from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.backlog import Backlog
 from preview.logs.encoding import Encoding, Format
 from preview.logs.filtering import LineFilter
@@ -207,7 +207,7 @@ async def test_pages_of_memory_and_database_name_requests_alike(room: Room, cont
     )
     in_memory = [made().line_at(index) for index in range(3)]
     assert list(stored.lines) == in_memory == made().lines
-    page = LookedAt(list(stored.lines), [], 1, 3, 1, 3)
+    page = LogSlice(list(stored.lines), [], 1, 3, 1, 3)
     lines = log_page(page, contract, colours=False, following=None, previous=None)["lines"]
     key = "requestId" if contract is Contract.PLAN else "request_id"
     assert [line.get(key, "none") for line in lines] == ["none", "r2", "none"]

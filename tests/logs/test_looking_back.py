@@ -8,9 +8,9 @@ from log_room import MakeRoom, Room, end_of
 from sqlalchemy import Connection, insert
 
 from preview.errors import DatabaseUnavailable
-from preview.logs import EVERYTHING, Batch, Gap, Level, LineFilter, LookBack, PreviewLog, Range, Source, run_log_writer
+from preview.logs import EVERYTHING, Batch, Gap, Level, LineFilter, LogPager, PreviewLog, Range, Source, run_log_writer
 from preview.logs import pages as pages_module
-from preview.logs.looking_back import _WINDOW_LINES
+from preview.logs.log_pages import _WINDOW_LINES
 from preview.logs.marks import MARKS
 from preview.logs.pages import read_events
 from preview.logs.searching import find_lines
@@ -27,18 +27,18 @@ FILTERS = st.builds(
 )
 
 
-def stored(room: Room, *, last_seq: int | None = None, preview_id: str = "preview_a") -> LookBack:
+def stored(room: Room, *, last_seq: int | None = None, preview_id: str = "preview_a") -> LogPager:
     async def settle(seq: int | None) -> None:
         await room.writer.flush(preview_id, up_to=seq)
 
-    return LookBack(room.store, preview_id, live=None, last_seq=last_seq, settle=settle)
+    return LogPager(room.store, preview_id, live=None, last_seq=last_seq, settle=settle)
 
 
-def living(room: Room, log: PreviewLog) -> LookBack:
+def living(room: Room, log: PreviewLog) -> LogPager:
     async def settle(seq: int | None) -> None:
         await room.writer.flush(log.preview_id, up_to=seq)
 
-    return LookBack(room.store, log.preview_id, live=log, last_seq=None, settle=settle)
+    return LogPager(room.store, log.preview_id, live=log, last_seq=None, settle=settle)
 
 
 async def put(room: Room, *seqs: int) -> None:
@@ -47,7 +47,7 @@ async def put(room: Room, *seqs: int) -> None:
     await room.writer.flush("preview_a")
 
 
-async def seqs(look: LookBack, asked: Range, chosen: LineFilter = EVERYTHING) -> list[int]:
+async def seqs(look: LogPager, asked: Range, chosen: LineFilter = EVERYTHING) -> list[int]:
     return [line.seq for line in (await look.page(asked, chosen)).lines]
 
 
@@ -181,7 +181,7 @@ async def test_a_page_ends_where_lines_left_memory_while_the_database_was_asked(
         await room.writer.flush("preview_a", up_to=seq)
         say(10)
 
-    page = await LookBack(room.store, "preview_a", live=log, last_seq=None, settle=settle).page(Range(), EVERYTHING)
+    page = await LogPager(room.store, "preview_a", live=log, last_seq=None, settle=settle).page(Range(), EVERYTHING)
     assert (page.first, page.last) == (1, 5)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from log_room import Room
 
 from preview.logs.framing import LineFramer
-from preview.logs.pace import OutputPace
+from preview.logs.rate_limit import OutputRateLimiter
 from preview.logs.reader import read_lines
 
 RATE = 100_000
@@ -31,7 +31,7 @@ class Endless(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
 
-async def read(total_bytes: int, pace: OutputPace) -> tuple[int, float]:
+async def read(total_bytes: int, pace: OutputRateLimiter) -> tuple[int, float]:
     """How much was published, and how long that took."""
     published: list[str] = []
     started = trio.current_time()
@@ -42,14 +42,14 @@ async def read(total_bytes: int, pace: OutputPace) -> tuple[int, float]:
 async def test_five_seconds_worth_is_read_at_once(autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
     held: list[int] = []
-    assert await read(5 * RATE, OutputPace(RATE, lambda: held.append(1))) == (5 * RATE, 0.0)
+    assert await read(5 * RATE, OutputRateLimiter(RATE, lambda: held.append(1))) == (5 * RATE, 0.0)
     assert held == []
 
 
 async def test_more_is_read_at_the_rate_and_told_once(autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
     held: list[int] = []
-    count, took_s = await read(25 * RATE, OutputPace(RATE, lambda: held.append(1)))
+    count, took_s = await read(25 * RATE, OutputRateLimiter(RATE, lambda: held.append(1)))
     assert count == 25 * RATE
     assert 19.5 <= took_s <= 20.5
     assert held == [1]
@@ -59,7 +59,7 @@ async def test_what_is_left_of_a_child_that_has_ended_is_read_without_a_pause(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     del autojump_clock
-    pace = OutputPace(RATE)
+    pace = OutputRateLimiter(RATE)
     async with trio.open_nursery() as nursery:
 
         async def end() -> None:
@@ -75,7 +75,7 @@ async def test_what_is_left_of_a_child_that_has_ended_is_read_without_a_pause(
 @given(reads=st.lists(st.tuples(st.floats(0, 20), st.integers(1, 3 * RATE)), max_size=30))
 def test_no_stretch_of_time_has_more_than_the_rate_and_five_seconds_worth(reads: list[tuple[float, int]]) -> None:
     async def run() -> None:
-        pace, taken, started = OutputPace(RATE), 0, trio.current_time()
+        pace, taken, started = OutputRateLimiter(RATE), 0, trio.current_time()
         for idle_s, count in reads:
             await trio.sleep(idle_s)
             taken += count

@@ -12,7 +12,8 @@ from limit_kit import no_descriptor_free
 
 from preview.isolation import Isolation
 from preview.runtime import child_subreaper, open_ladder
-from preview.runtime.cgroups import Door, door, files, open_door
+from preview.runtime.cgroups import MigrationLockWarmer, files, open_door
+from preview.runtime.cgroups import migration_lock as door
 from preview.settings import Settings
 
 
@@ -56,7 +57,7 @@ def test_whoever_is_expected_and_does_not_come_is_not_waited_for(
     written: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "_OPEN_S", 0.02)
-    one = Door()
+    one = MigrationLockWarmer()
     one.expect()
     one._hold()
     written.clear()

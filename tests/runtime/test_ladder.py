@@ -11,7 +11,7 @@ import pytest
 
 from preview.errors import ConfigurationError, RootWithoutSandbox
 from preview.isolation import Isolation, Network
-from preview.runtime import Rung, child_subreaper, open_ladder, spawning
+from preview.runtime import IsolationLevel, child_subreaper, open_ladder, spawning
 from preview.runtime.sandbox import command
 from preview.runtime.sandbox.filter import compile_filter
 from preview.settings import Settings
@@ -22,7 +22,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, cache_dir=tmp_path)
 
 
-async def rungs(settings: Settings) -> dict[str, Rung]:
+async def rungs(settings: Settings) -> dict[str, IsolationLevel]:
     with child_subreaper():
         async with open_ladder(settings, check=False) as ladder:
             return {rung.name: rung for rung in ladder.rungs}

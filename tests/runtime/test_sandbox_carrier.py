@@ -16,8 +16,8 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, Start, open_driver, read_li
 from preview.errors import LaunchFailed
 from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, ProcessSpec, SandboxRuntime, bind_in_range
-from preview.runtime.sandbox import fence as fences
 from preview.runtime.sandbox import runtime as sandbox_runtime
+from preview.runtime.sandbox import socket_filter as fences
 
 ECHO = """
 import os, socket, sys, threading

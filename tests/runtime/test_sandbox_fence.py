@@ -13,7 +13,7 @@ from runtime_kit import Start
 
 from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, bind_in_range
-from preview.runtime.sandbox.fence import MARK, fence
+from preview.runtime.sandbox.socket_filter import MARK, restrict_to_accept
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mark sockets")
 
@@ -48,8 +48,8 @@ async def test_with_the_machines_network_there_is_no_fence(start_sandboxed: Star
 def test_a_fenced_socket_serves(host: str) -> None:
     with bind_in_range(host, 20_000, 32_000) as listener:
         listener.settimeout(5)
-        fence(listener)
-        fence(listener)  # the second time nothing happens
+        restrict_to_accept(listener)
+        restrict_to_accept(listener)  # the second time nothing happens
         with socket.create_connection(listener.getsockname()[:2], timeout=5) as client:
             accepted, _ = listener.accept()
             with accepted:
@@ -65,7 +65,7 @@ def test_a_fenced_socket_serves(host: str) -> None:
 def test_nothing_of_a_fenced_socket_on_loopback_leaves_the_machine(host: str) -> None:
     with bind_in_range(host, 20_000, 32_000) as listener:
         listener.settimeout(5)
-        fence(listener)
+        restrict_to_accept(listener)
         with socket.create_connection(listener.getsockname()[:2], timeout=5):
             accepted, _ = listener.accept()
         with accepted:
@@ -76,7 +76,7 @@ def test_nothing_of_a_fenced_socket_on_loopback_leaves_the_machine(host: str) ->
 def test_an_accepted_socket_of_a_fenced_one_takes_nothing_on_another_port() -> None:
     with bind_in_range("127.0.0.1", 20_000, 32_000) as listener:
         listener.settimeout(5)
-        fence(listener)
+        restrict_to_accept(listener)
         with socket.create_connection(listener.getsockname(), timeout=5):
             accepted, _ = listener.accept()
         with accepted:
@@ -104,7 +104,7 @@ def test_what_a_fenced_socket_asks_of_another_preview_leaves_nothing_half_open(h
     with bind_in_range(host, 20_000, 32_000) as attacker, bind_in_range(host, 20_000, 32_000) as other:
         for one in (attacker, other):
             one.settimeout(5)
-            fence(one)
+            restrict_to_accept(one)
         with socket.create_connection(attacker.getsockname()[:2], timeout=5):
             accepted, _ = attacker.accept()
         with accepted:

@@ -16,8 +16,9 @@ import trio.testing
 from runtime_kit import CancelAtStep, open_descriptors, read_all
 from runtime_warm import Environment, make_environment, open_leaving_nothing, settled
 
-from preview.runtime import Begun, Exit, ProcessSpec, RunningProcess, SandboxRuntime, proctree
-from preview.runtime.warm import WarmRuntime, begun
+from preview.runtime import Exit, ProcessSpec, RunningProcess, SandboxRuntime, SpeculativeProcess, proctree
+from preview.runtime.warm import WarmRuntime
+from preview.runtime.warm import speculative as begun
 from preview.runtime.warm.process import ForkedProcess
 
 # Says by a file of its own that it runs; nobody reads its output yet.
@@ -48,7 +49,7 @@ class Start:
     project: Path
 
     @asynccontextmanager
-    async def begin(self, text: str = RUNS, **values: object) -> AsyncIterator[tuple[Begun, ProcessSpec]]:
+    async def begin(self, text: str = RUNS, **values: object) -> AsyncIterator[tuple[SpeculativeProcess, ProcessSpec]]:
         """Begun as this program; it runs already."""
         spec = replace(self.spec, argv=[*self.spec.argv[:2], text], **values)  # type: ignore[arg-type]  # its fields
         async with self.warm.reserve(spec), self.warm.begin(spec) as begun_one:

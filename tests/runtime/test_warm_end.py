@@ -35,7 +35,7 @@ from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
 from preview.runtime.verified import verify
 from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
-from preview.runtime.warm.reserved import HeldIn, Reserved
+from preview.runtime.warm.reservation import ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import Template
 
 READS = "import os; found = os.environ.get('COLOUR')"
@@ -501,9 +501,9 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
     spec = replace(spec, warm=replace(spec.warm, own=frozenset({"shadowed"})))
     assert await settled(warm, spec)
     (slot,) = warm.templates._slots.values()
-    take = Reserved.take
+    take = ForkReservation.take
 
-    async def replaced(self: Reserved, spec: ProcessSpec, template: Template) -> HeldIn | None:
+    async def replaced(self: ForkReservation, spec: ProcessSpec, template: Template) -> ConfinedFork | None:
         """Meanwhile the template is replaced, by one that has loaded a module of the project's name."""
         assert slot.live is not None
         old = slot.live.template
@@ -512,7 +512,7 @@ async def test_a_fork_of_a_template_that_came_meanwhile_is_looked_at_anew(
         await take(self, spec, template)
         return None
 
-    monkeypatch.setattr(Reserved, "take", replaced)
+    monkeypatch.setattr(ForkReservation, "take", replaced)
     async with warm.reserve(spec), warm.open_process(spec) as process:
         assert await process.wait() == Exit(code=0)
     assert told[-1] == "started cold: the project has a module of its own named shadowed, as a package has"

@@ -8,7 +8,7 @@ import trio
 from supervisor_kit import ANN, Rig, ask
 
 from preview.runtime import proctree
-from preview.supervisor import ActivePreview, FilesChange, Reloaded
+from preview.supervisor import FilesChange, LivePreview, Reloaded
 
 __all__ = ["body_of", "pids_of", "reload", "says", "served", "speaking", "story"]
 
@@ -58,15 +58,15 @@ async def reload(rig: Rig, behave: str, **files: str) -> Reloaded:
     return await rig.service.previews.reload(ANN, "g1", FilesChange(written))
 
 
-async def body_of(preview: ActivePreview, path: str = "/") -> str:
+async def body_of(preview: LivePreview, path: str = "/") -> str:
     return (await ask(preview, path)).partition(b"\r\n\r\n")[2].decode()
 
 
-def story(preview: ActivePreview) -> list[str]:
+def story(preview: LivePreview) -> list[str]:
     return preview.last_lines(1000)
 
 
-async def says(preview: ActivePreview, text: str) -> str:
+async def says(preview: LivePreview, text: str) -> str:
     """Wait until its log has a line that begins so."""
     with preview.log.subscribe() as events:
         while True:
@@ -76,12 +76,12 @@ async def says(preview: ActivePreview, text: str) -> str:
             await events.receive()
 
 
-def pids_of(preview: ActivePreview, seen: Mapping[int, str]) -> set[int]:
+def pids_of(preview: LivePreview, seen: Mapping[int, str]) -> set[int]:
     """Processes of the preview, of those of the service."""
     return {pid for pid in seen if (proctree.read_marker(pid) or "").partition("-")[0] == preview.id}
 
 
-async def served(preview: ActivePreview, version: str) -> None:
+async def served(preview: LivePreview, version: str) -> None:
     """Wait until the preview answers so."""
     while await body_of(preview) != version:
         await trio.lowlevel.checkpoint()

@@ -27,7 +27,7 @@ from preview.runtime import (
 from preview.runtime.cgroups import CgroupTree
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, Launched, LaunchRequest, User
+from preview.supervisor import Launched, LaunchRequest, LivePreview, User
 
 ANN, BOB = User("ann", "enterprise"), User("bob", "free")
 
@@ -135,14 +135,14 @@ class Rig:
     async def launch(self, generation_id: str, user: User = ANN, **options: float) -> Launched:
         return await self.service.previews.launch(LaunchRequest(user, generation_id, **options))  # type: ignore[arg-type]  # numbers only
 
-    async def running(self, behave: str = SERVER, generation_id: str = "g1", **more: str) -> ActivePreview:
+    async def running(self, behave: str = SERVER, generation_id: str = "g1", **more: str) -> LivePreview:
         self.source.add(generation_id, behave, **more)  # type: ignore[arg-type]  # texts only
         launched = await self.launch(generation_id)
         preview = self.preview(launched)
         await preview.settled.wait()
         return preview
 
-    def preview(self, launched: Launched) -> ActivePreview:
+    def preview(self, launched: Launched) -> LivePreview:
         preview = self.service.previews.find(launched.record.id)
         assert preview is not None
         return preview
@@ -157,14 +157,14 @@ async def open_rig(
         yield Rig(service, source, runtime)
 
 
-async def ask(preview: ActivePreview, path: str = "/") -> bytes:
+async def ask(preview: LivePreview, path: str = "/") -> bytes:
     """One raw request to the child."""
     async with await trio.open_tcp_stream(*preview.socket_address) as stream:
         await stream.send_all(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         return b"".join([chunk async for chunk in stream])
 
 
-async def read_to_end(preview: ActivePreview) -> tuple[list[LogLine], list[StatusChange | Gap | End]]:
+async def read_to_end(preview: LivePreview) -> tuple[list[LogLine], list[StatusChange | Gap | End]]:
     lines: list[LogLine] = []
     others: list[StatusChange | Gap | End] = []
     with preview.log.subscribe() as subscription:

@@ -25,7 +25,7 @@ from preview.runtime import ProcessSpec
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage import PreviewStore
-from preview.supervisor import House, LaunchRequest, PushQueue, Studies, run_builder
+from preview.supervisor import AnalysisCache, LaunchRequest, PushQueue, SupervisorContext, run_builder
 from preview.worker import InProcess
 
 LIMIT_S = 60
@@ -234,7 +234,7 @@ async def build(settings: Settings, source: MemorySource, *names: str, count: in
     """Have these built ahead, until templates of ``count`` environments are asked for."""
     queue = PushQueue(settings)
     send, receive = trio.open_memory_channel[Ready](len(names))
-    house = House(
+    context = SupervisorContext(
         settings=settings.model_copy(update={"warm_templates": 1}),
         source=source,
         environments=EnvironmentCache(settings),
@@ -242,13 +242,13 @@ async def build(settings: Settings, source: MemorySource, *names: str, count: in
         runtime=NotingRuntime(send.send_nowait),
         store=cast("PreviewStore", None),
         writer=cast("LogWriter", None),
-        studies=Studies(InProcess()),
+        analyses=AnalysisCache(InProcess()),
     )
     for name in names:
         queue.put(Generation(name, "project", ANN.id, utc_now()))
     with trio.fail_after(LIMIT_S):
         async with trio.open_nursery() as nursery:
-            await nursery.start(run_builder, queue, house)
+            await nursery.start(run_builder, queue, context)
             found = [await receive.receive() for _ in range(count)]
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()

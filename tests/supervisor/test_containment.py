@@ -21,7 +21,7 @@ from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.storage.previews import to_row
-from preview.supervisor import ActivePreview, LaunchRequest, User, clean_once, run, run_cleanup
+from preview.supervisor import LaunchRequest, LivePreview, User, clean_once, run, run_cleanup
 
 MakeSettings = Callable[..., Settings]
 ANN = User("ann", "enterprise")
@@ -81,14 +81,14 @@ async def test_a_mistake_while_an_end_is_stored_reaches_no_other_preview(
     assert record.state is State.STOPPED
     assert other.record.state is State.RUNNING
     assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
-    await clean_once(rig.service.previews, rig.service.previews._house)
-    stored = await rig.service.previews._house.store.get(preview.id)
+    await clean_once(rig.service.previews, rig.service.previews._context)
+    stored = await rig.service.previews._context.store.get(preview.id)
     assert stored is not None
     assert stored.state is State.STOPPED
 
 
 async def test_the_cleanup_spares_what_was_launched_since_it_began(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched: list[ActivePreview] = []
+    launched: list[LivePreview] = []
 
     def launch_then_list(settings: Settings) -> frozenset[str]:
         launched.append(trio.from_thread.run(rig.running))
@@ -99,7 +99,7 @@ async def test_the_cleanup_spares_what_was_launched_since_it_began(rig: Rig, mon
     module = sys.modules["preview.supervisor.reconcile"]
     folder_names = module._folder_names
     monkeypatch.setattr(module, "_folder_names", launch_then_list)
-    await clean_once(rig.service.previews, rig.service.previews._house)
+    await clean_once(rig.service.previews, rig.service.previews._context)
     directory = launched[0].directory
     assert directory is not None
     assert directory.is_dir()
@@ -123,7 +123,7 @@ async def test_a_mistake_in_the_cleanup_ends_nothing(
 
         monkeypatch.setattr(PreviewStore, "delete_ended_before", broken)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_cleanup, rig.service.previews, rig.service.previews._house)
+            nursery.start_soon(run_cleanup, rig.service.previews, rig.service.previews._context)
             await twice.wait()
             nursery.cancel_scope.cancel()
         assert preview.record.state is State.RUNNING
@@ -132,7 +132,7 @@ async def test_a_mistake_in_the_cleanup_ends_nothing(
 async def test_an_end_whose_row_is_gone_holds_up_no_other(rig: Rig) -> None:
     await rig.running()
     record = await rig.service.previews.stop("g1")
-    pending = rig.service.previews._house.pending
+    pending = rig.service.previews._context.pending
     pending["preview_gone"] = replace(record, id="preview_gone")
     pending[record.id] = record
     assert await rig.service.previews.store_pending() == 1
@@ -144,7 +144,7 @@ async def test_a_late_save_of_a_live_preview_does_not_revive_its_row(rig: Rig) -
     live = preview.record
     await rig.service.previews.stop("g1")
     with pytest.raises(PreviewNotFound):
-        await rig.service.previews._house.store.update(live)
+        await rig.service.previews._context.store.update(live)
     assert (await rig.service.previews.get(preview.id)).state is State.STOPPED
 
 
@@ -195,7 +195,7 @@ async def test_the_row_of_an_ended_preview_is_what_was_known_of_it(rig: Rig) -> 
     record = await rig.service.previews.stop("g1")
     assert record == preview.record
     assert record.last_health_check == checked_at is not None
-    stored = await rig.service.previews._house.store.get(preview.id)
+    stored = await rig.service.previews._context.store.get(preview.id)
     assert stored is not None
     # The database keeps milliseconds.
     assert to_row(stored) == to_row(record)
@@ -234,15 +234,15 @@ async def test_an_end_that_the_cleanup_stores_meanwhile_ends_nothing_else(
 ) -> None:
     other = await rig.running(generation_id="other")
     await rig.running()
-    house, update = rig.service.previews._house, PreviewStore.update
+    context, update = rig.service.previews._context, PreviewStore.update
 
     async def update_beside_the_cleanup(self: PreviewStore, record: PreviewRecord) -> None:
         await update(self, record)
-        if record.id in house.pending and not record.is_active:
+        if record.id in context.pending and not record.is_active:
             monkeypatch.undo()
             assert await rig.service.previews.store_pending() == 1
 
     monkeypatch.setattr(PreviewStore, "update", update_beside_the_cleanup)
     await rig.service.previews.stop("g1")
-    assert house.pending == {}
+    assert context.pending == {}
     assert other.record.state is State.RUNNING

@@ -20,11 +20,12 @@ from preview.errors import DatabaseUnavailable, InvalidGeneration, LaunchFailed,
 from preview.generations import Generation
 from preview.isolation import Network
 from preview.lifecycle import State
-from preview.runtime import Begun, ProcessSpec, RunningProcess
+from preview.runtime import ProcessSpec, RunningProcess, SpeculativeProcess
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, early, run
+from preview.supervisor import LaunchRequest, LivePreview, run
+from preview.supervisor import speculative_start as early
 from preview.supervisor.planning import open_environment
-from preview.supervisor.staging import decide
+from preview.supervisor.preparation import decide
 from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import workspace_root
 from preview.worker import Analysis, InProcess
@@ -75,7 +76,7 @@ class EarlyRuntime(LightRuntime):
         return wanted
 
     @asynccontextmanager
-    async def begin(self, spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+    async def begin(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeProcess | None]:
         if not self.begins:
             yield None
             return
@@ -107,26 +108,26 @@ class EarlyRig(Rig):
         self.source.projects[name] = Generation(name, project, ANN.id, utc_now()), self.source.projects[name][1]
         return name
 
-    async def start(self, name: str, overrides: Overrides | None = None) -> ActivePreview:
+    async def start(self, name: str, overrides: Overrides | None = None) -> LivePreview:
         launched = await self.service.previews.launch(LaunchRequest(ANN, name, overrides=overrides))
         preview = self.preview(launched)
         await preview.settled.wait()
         await preview.log.read_on()
         return preview
 
-    async def next(self, name: str = "g2", behave: str = TELLS, **files: Any) -> ActivePreview:
+    async def next(self, name: str = "g2", behave: str = TELLS, **files: Any) -> LivePreview:
         """Start the next generation; the one before has shown how."""
         return await self.start(self.put(name, behave, **files))
 
 
-def told(preview: ActivePreview) -> dict[str, Any]:
+def told(preview: LivePreview) -> dict[str, Any]:
     """What the process that serves has told of itself; only one has."""
     (line,) = (line for line in preview.last_lines(100) if line.startswith("{"))
     found: dict[str, Any] = json.loads(line)
     return found
 
 
-def anew(preview: ActivePreview) -> list[str]:
+def anew(preview: LivePreview) -> list[str]:
     return [line.partition("anew: ")[2] for line in preview.last_lines(100) if "now anew" in line]
 
 
@@ -169,10 +170,10 @@ async def test_its_log_begins_as_any_other(rig: EarlyRig) -> None:
 
 
 async def test_nothing_is_remembered_of_files_that_were_read_while_it_ran(rig: EarlyRig) -> None:
-    studies = rig.service.previews._house.studies
-    before = len(studies._known)
+    analyses = rig.service.previews._context.analyses
+    before = len(analyses._known)
     await rig.next()
-    assert len(studies._known) == before
+    assert len(analyses._known) == before
 
 
 async def test_what_its_files_want_otherwise_is_done_in_a_new_folder(rig: EarlyRig) -> None:
@@ -200,9 +201,9 @@ async def test_nothing_is_begun_early_where_something_runs_ahead_of_it(
     assert len(rig.runtime.begun) == 1
 
 
-async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> ActivePreview:
+async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> LivePreview:
     """Start a generation whose plan is the one before, but for this."""
-    start = rig.service.previews._house.known.find("g1", Whose(ANN.id, ""))
+    start = rig.service.previews._context.known.find("g1", Whose(ANN.id, ""))
     assert start is not None
     plan: StartPlan = replace(start.study.plan, **changed)
     analyse = InProcess.analyse
@@ -231,7 +232,7 @@ async def test_what_is_another_one_by_the_time_that_it_is_held_ends_it_and_the_p
     """The row is there already; an environment may be removed, or its template replaced, at any moment before."""
     accept = run._accept
 
-    async def late(preview: ActivePreview, *arguments: Any) -> None:
+    async def late(preview: LivePreview, *arguments: Any) -> None:
         await accept(preview, *arguments)
         rig.runtime.begun[0].fits = False
 
@@ -264,7 +265,7 @@ async def test_what_has_not_come_to_run_is_no_reason_to_begin_anew(rig: EarlyRig
     rig.runtime.comes_to_run = False
     second = await rig.next()
     assert (second.record.state, anew(second)) == (State.RUNNING, [])
-    assert rig.service.previews._house.starting._held == {}
+    assert rig.service.previews._context.starting._held == {}
 
 
 async def test_what_may_have_run_and_does_not_is_undone(rig: EarlyRig) -> None:
@@ -275,7 +276,7 @@ async def test_what_may_have_run_and_does_not_is_undone(rig: EarlyRig) -> None:
 
 async def test_it_is_begun_as_what_its_fork_was_reserved_for(rig: EarlyRig) -> None:
     """Its user may launch something else meanwhile."""
-    known = rig.service.previews._house.known
+    known = rig.service.previews._context.known
     start = known.find("g1", Whose(ANN.id, ""))
     assert start is not None
     write_files = rig.source.write_files
@@ -300,7 +301,7 @@ async def test_what_stands_in_the_way_of_reading_is_not_the_project_s_fault(
 ) -> None:
     """It runs while its files are read, and may do anything to them."""
 
-    async def late(preview: ActivePreview, *arguments: Any, is_still: bool) -> Any:
+    async def late(preview: LivePreview, *arguments: Any, is_still: bool) -> Any:
         if not is_still:
             assert preview.directory is not None
             (preview.directory / "main.py").unlink()
@@ -365,7 +366,7 @@ async def test_without_a_row_nothing_runs_on(rig: EarlyRig, monkeypatch: pytest.
         await trio.lowlevel.checkpoint()
         raise DatabaseUnavailable("away")
 
-    monkeypatch.setattr(rig.service.previews._house.store, "insert", insert)
+    monkeypatch.setattr(rig.service.previews._context.store, "insert", insert)
     rig.put("g2")
     with pytest.raises(DatabaseUnavailable):
         await rig.start("g2")
@@ -380,7 +381,7 @@ async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: p
         reached.set()
         await trio.sleep_forever()
 
-    monkeypatch.setattr(early.Early if moment == "differs" else run, moment, wait)
+    monkeypatch.setattr(early.SpeculativeStart if moment == "differs" else run, moment, wait)
     await rig.service.previews.stop("g1")
     before = open_descriptors()
     rig.put("g2")
@@ -399,7 +400,7 @@ async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: p
     assert len(rig.runtime.begun) == 1
     assert rig.runtime.adopted == []
     assert open_descriptors() <= before
-    assert rig.service.previews._house.starting._held == {}
+    assert rig.service.previews._context.starting._held == {}
 
 
 async def test_a_secret_that_was_made_up_for_it_stays_its_own(rig: EarlyRig) -> None:
@@ -526,7 +527,7 @@ async def test_what_is_not_reserved_is_started_as_ever(rig: EarlyRig) -> None:
 
 
 async def test_nothing_is_begun_while_it_is_others_turn(rig: EarlyRig) -> None:
-    starting = rig.service.previews._house.starting
+    starting = rig.service.previews._context.starting
     starting._most = 1
     async with starting.open_turn():
         second = await rig.next()
@@ -534,7 +535,7 @@ async def test_nothing_is_begun_while_it_is_others_turn(rig: EarlyRig) -> None:
 
 
 async def test_it_has_one_turn_and_gives_it_back(rig: EarlyRig) -> None:
-    starting = rig.service.previews._house.starting
+    starting = rig.service.previews._context.starting
     starting._most = 1
     second = await rig.next()
     assert len(rig.runtime.adopted) == 1

@@ -17,7 +17,8 @@ from preview.errors import InvalidGeneration, LaunchFailed, PreviewError, Startu
 from preview.lifecycle import State
 from preview.runtime import proctree
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, FilesChange, handover
+from preview.supervisor import FilesChange, LivePreview
+from preview.supervisor import process_replacement as handover
 
 MakeSettings = Callable[..., Settings]
 
@@ -29,7 +30,7 @@ async def restart(rig: Rig) -> None:
     await rig.service.previews.restart(ANN, "g1")
 
 
-def processes(preview: ActivePreview) -> set[int]:
+def processes(preview: LivePreview) -> set[int]:
     found = proctree.descendants(os.getpid())
     return {pid for pid in found if (proctree.read_marker(pid) or "").partition("-")[0] == preview.id}
 
@@ -74,7 +75,7 @@ async def test_the_row_names_the_new_process(rig: Rig) -> None:
     preview = await rig.running(speaking())
     await restart(rig)
     await says(preview, "restarted in ")
-    store = rig.service.previews._house.store
+    store = rig.service.previews._context.store
     with trio.fail_after(20):
         while (row := await store.get(preview.id)) is None or row.pid != preview.record.pid:
             await trio.lowlevel.checkpoint()

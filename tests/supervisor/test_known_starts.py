@@ -10,9 +10,9 @@ import pytest
 
 from preview.environments import Environment
 from preview.settings import Settings
-from preview.supervisor import known_starts
-from preview.supervisor.known_starts import KnownStarts, Start, early_spec
-from preview.supervisor.study import Study
+from preview.supervisor import start_history as known_starts
+from preview.supervisor.project_analysis import ProjectAnalysis
+from preview.supervisor.start_history import StartHistory, StartRecord, early_spec
 from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import Workspace
 from preview.worker import analyse
@@ -21,13 +21,13 @@ APP = "from fastapi import FastAPI\napp = FastAPI()\n"
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> ProjectAnalysis:
     (tmp_path / "main.py").write_text(APP)
     found = analyse(tmp_path, None)
-    return Study(found.plan, found.own, found.imports, found.asked)
+    return ProjectAnalysis(found.plan, found.own, found.imports, found.asked)
 
 
-def key_of(known: KnownStarts, tmp_path: Path, generation_id: str, user_id: str, project_id: str = "p") -> str | None:
+def key_of(known: StartHistory, tmp_path: Path, generation_id: str, user_id: str, project_id: str = "p") -> str | None:
     start = known.find(generation_id, Whose(user_id, project_id))
     if start is None:
         return None
@@ -45,44 +45,44 @@ def environment(folder: Path, name: str, *, is_own: bool = False) -> Environment
 
 
 async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(
-    tmp_path: Path, study: Study
+    tmp_path: Path, study: ProjectAnalysis
 ) -> None:
-    known = KnownStarts()
+    known = StartHistory()
     assert key_of(known, tmp_path, "g1", "ann") is None
-    known.note(Start("g1", "p", "ann", environment(tmp_path, "one"), study))
-    known.note(Start("g2", "p", "ann", environment(tmp_path, "two"), study))
+    known.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one"), study))
+    known.note(StartRecord("g2", "p", "ann", environment(tmp_path, "two"), study))
     assert key_of(known, tmp_path, "g1", "ann") == "one"
     assert key_of(known, tmp_path, "never seen", "ann") == "two"
     assert key_of(known, tmp_path, "never seen", "bob") is None
 
 
 async def test_what_was_used_longest_ago_is_forgotten(
-    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, study: ProjectAnalysis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known_starts, "_MOST_KNOWN", 2)
-    known = KnownStarts()
+    known = StartHistory()
     for name in ("one", "two", "three"):
-        known.note(Start(f"of {name}", "p", f"user {name}", environment(tmp_path, name), study))
+        known.note(StartRecord(f"of {name}", "p", f"user {name}", environment(tmp_path, name), study))
     assert key_of(known, tmp_path, "of one", "user one") is None
     assert key_of(known, tmp_path, "of two", "user two") == "two"
     assert key_of(known, tmp_path, "x", "user three") == "three"
 
 
-async def test_nothing_is_known_of_another_user_s_start_by_the_same_ids(tmp_path: Path, study: Study) -> None:
-    known = KnownStarts()
-    known.note(Start("g1", "shop", "ann", environment(tmp_path, "one"), study))
+async def test_nothing_is_known_of_another_user_s_start_by_the_same_ids(tmp_path: Path, study: ProjectAnalysis) -> None:
+    known = StartHistory()
+    known.note(StartRecord("g1", "shop", "ann", environment(tmp_path, "one"), study))
     assert known.find("g1", Whose("bob", "shop")) is None
-    known.note(Start("g1", "shop", "bob", environment(tmp_path, "two"), study))
+    known.note(StartRecord("g1", "shop", "bob", environment(tmp_path, "two"), study))
     assert key_of(known, tmp_path, "g1", "ann") == "one"
     assert key_of(known, tmp_path, "g1", "bob") == "two"
 
 
 async def test_what_has_imported_a_projects_own_packages_is_for_that_owners_project_alone(
-    tmp_path: Path, study: Study
+    tmp_path: Path, study: ProjectAnalysis
 ) -> None:
-    known = KnownStarts()
-    known.note(Start("g1", "p", "ann", environment(tmp_path, "one", is_own=True), study))
-    known.note(Start("g2", "p", "bob", environment(tmp_path, "one", is_own=True), study))
+    known = StartHistory()
+    known.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one", is_own=True), study))
+    known.note(StartRecord("g2", "p", "bob", environment(tmp_path, "one", is_own=True), study))
     keys = [key_of(known, tmp_path, "g1", "ann"), key_of(known, tmp_path, "g2", "bob")]
     assert None not in keys
     assert len({*keys, "one"}) == 3

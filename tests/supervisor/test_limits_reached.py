@@ -21,7 +21,7 @@ from preview.lifecycle import State
 from preview.runtime import Excess
 from preview.runtime.cgroups import NoCgroups, open_cgroups
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 from preview.supervisor.launch_rate import LaunchRate
 from preview.supervisor.limits import Excesses
 
@@ -73,16 +73,16 @@ async def open_held(make_settings: MakeSettings, **limits: object) -> AsyncItera
             yield rig
 
 
-def story(preview: ActivePreview) -> list[str]:
+def story(preview: LivePreview) -> list[str]:
     return preview.last_lines(1000)
 
 
-def reached(preview: ActivePreview) -> list[tuple[str, str]]:
-    assert preview.holding is not None
-    return [(one.limit, one.message) for one in preview.holding.reached]
+def reached(preview: LivePreview) -> list[tuple[str, str]]:
+    assert preview.confinement is not None
+    return [(one.limit, one.message) for one in preview.confinement.reached]
 
 
-async def ends(rig: Rig, behave: str, limit: str, sentence: str) -> ActivePreview:
+async def ends(rig: Rig, behave: str, limit: str, sentence: str) -> LivePreview:
     """It ends for this limit alone: in its reason, its status and, once, in its log."""
     rig.source.add("g1", behave)
     preview = rig.preview(await rig.launch("g1"))
@@ -92,11 +92,11 @@ async def ends(rig: Rig, behave: str, limit: str, sentence: str) -> ActivePrevie
     assert reached(preview) == [(limit, sentence)]
     said = [line for line in story(preview) if "used more than" in line]
     assert said == [sentence, f"failed: {sentence.removeprefix('stopped: ')}"]
-    assert rig.service.previews.holding(preview.id) is preview.holding
+    assert rig.service.previews.confinement(preview.id) is preview.confinement
     return preview
 
 
-async def is_told(preview: ActivePreview, start: str) -> None:
+async def is_told(preview: LivePreview, start: str) -> None:
     """Its log has one line that begins so; it runs on."""
     with trio.fail_after(60), preview.log.subscribe() as events:
         while not any(line.startswith(start) for line in story(preview)):
@@ -136,7 +136,7 @@ async def test_refused_processes_are_told_once_and_the_preview_runs_on(make_sett
 async def test_processor_time_that_it_goes_on_wanting_is_told_once(make_settings: MakeSettings) -> None:
     async with open_held(make_settings, cpu_limit=0.2) as rig:
         preview = await rig.running(BUSY)
-        if preview.holding is None or preview.holding.cpu_cores is None:
+        if preview.confinement is None or preview.confinement.cpu_cores is None:
             pytest.skip("processor time is not limited here")
         await is_told(preview, "held to 0.2 cores: it wants more processor time than it may have, and waits")
         assert [limit for limit, _ in reached(preview)] == ["cpu"]
@@ -257,12 +257,12 @@ async def test_only_processor_time_that_is_missing_for_long_is_news(
     said: list[str] = []
     stand_in = SimpleNamespace(
         outcome=None,
-        holding=SimpleNamespace(reached=[], has_reached=lambda _limit: bool(said)),
+        confinement=SimpleNamespace(reached=[], has_reached=lambda _limit: bool(said)),
         record=SimpleNamespace(state=state),
         log=SimpleNamespace(say=lambda line, _level: said.append(line)),
     )
     counted = Counted()
-    excesses = Excesses(cast("ActivePreview", stand_in), counted, cast("Settings", SimpleNamespace(cpu_limit=1.0)))
+    excesses = Excesses(cast("LivePreview", stand_in), counted, cast("Settings", SimpleNamespace(cpu_limit=1.0)))
     for more_s in throttled:
         counted.now = Excess(throttled_s=counted.now.throttled_s + more_s)
         excesses.look()

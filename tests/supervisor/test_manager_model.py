@@ -25,7 +25,7 @@ from preview.lifecycle import ACTIVE, State
 from preview.runtime import Exit
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, LaunchRequest, User
+from preview.supervisor import LaunchRequest, LivePreview, User
 
 GENERATIONS = ("a1", "a2", "a3", "a4", "b1")
 TIERS = {"a": "pro", "b": "free"}
@@ -81,7 +81,7 @@ class World:
     def owner(self, name: str) -> User:
         return self.owners[name[0]]
 
-    def preview(self, name: str) -> ActivePreview:
+    def preview(self, name: str) -> LivePreview:
         return self.service.previews.require(self.ids[name])
 
     async def process(self, name: str) -> FakeProcess:

@@ -16,10 +16,10 @@ from preview.detection import ServiceKind, ServiceNeed
 from preview.isolation import Network
 from preview.runtime import PlainRuntime
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
+from preview.supervisor.confinement import confinement_for
 from preview.supervisor.diagnose_network import diagnose_network
-from preview.supervisor.holding import holding_of
-from preview.supervisor.needs import explain, explain_accused, find_unanswered, find_unreached
+from preview.supervisor.needs import explain, explain_missing_service, find_unanswered, find_unreached
 from preview.supervisor.network import Reach, reach_of, tell_unreachable
 
 
@@ -49,9 +49,9 @@ AIOHTTP = (
 )
 
 
-def preview(reach: Reach | None) -> ActivePreview:
+def preview(reach: Reach | None) -> LivePreview:
     """As much of one as is asked."""
-    return cast("ActivePreview", SimpleNamespace(reach=reach))
+    return cast("LivePreview", SimpleNamespace(reach=reach))
 
 
 def asked_addresses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
@@ -164,7 +164,7 @@ async def test_a_server_that_runs_is_not_said_not_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         need = replace(POSTGRES, address=address)
-        found = await explain_accused(preview(NONE), need, [need])
+        found = await explain_missing_service(preview(NONE), need, [need])
     assert found.reason == "network"
     assert "One runs there, but its network is" in found.message
     assert "nothing answers" not in found.message
@@ -176,10 +176,10 @@ async def test_a_server_that_does_not_run_is_told_with_the_network_besides() -> 
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         need = replace(POSTGRES, address=bound.getsockname())
-        found = await explain_accused(preview(NONE), need, [need])
+        found = await explain_missing_service(preview(NONE), need, [need])
         assert found.reason == "missing_service"
         assert "nothing answers there. Start one or set DATABASE_URL. Besides, its network is" in found.message
-        in_reach = await explain_accused(preview(HOST), need, [need])
+        in_reach = await explain_missing_service(preview(HOST), need, [need])
     assert "network" not in in_reach.message
 
 
@@ -231,7 +231,7 @@ async def test_an_address_that_is_none_is_one_where_nobody_answers(address: str)
 
 async def test_the_logs_first_line_names_the_ports_that_it_reaches() -> None:
     settings = Settings(loopback_ports=(5432, 6379))
-    reaches = holding_of(settings, Anywhere(), Network.LOOPBACK_ONLY).sentence()
-    keeps = holding_of(settings, Anywhere(), Network.NONE).sentence()
+    reaches = confinement_for(settings, Anywhere(), Network.LOOPBACK_ONLY).sentence()
+    keeps = confinement_for(settings, Anywhere(), Network.NONE).sentence()
     assert ", network loopback-only (ports 5432, 6379); up to " in reaches
     assert ", network none; up to " in keeps

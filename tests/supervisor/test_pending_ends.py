@@ -11,7 +11,7 @@ from preview.lifecycle import State
 async def test_an_end_the_database_did_not_take_is_stored_as_soon_as_it_is_back(rig: Rig) -> None:
     await rig.running()
     record = await rig.service.previews.stop("g1")
-    pending = rig.service.previews._house.pending
+    pending = rig.service.previews._context.pending
     pending[record.id] = record
     with trio.fail_after(10):
         while pending:  # noqa: ASYNC110  the cleanup's own time
@@ -20,12 +20,12 @@ async def test_an_end_the_database_did_not_take_is_stored_as_soon_as_it_is_back(
 
 async def test_a_list_by_state_holds_nothing_that_is_known_to_be_in_another(rig: Rig) -> None:
     previews = rig.service.previews
-    house = previews._house
+    context = previews._context
     live = (await rig.running()).record
     # That it runs is known ahead of its row, which follows in a moment; here it is the other one that is behind.
-    await house.store.update(live)
+    await context.store.update(live)
     behind = replace(live, id="preview_behind", generation_id="g2")
-    await house.store.insert(behind)
-    house.pending[behind.id] = replace(behind, state=State.STOPPED)
+    await context.store.insert(behind)
+    context.pending[behind.id] = replace(behind, state=State.STOPPED)
     found, _ = await previews.list_for_user(ANN.id, state=State.RUNNING)
     assert [one.id for one in found] == [live.id]

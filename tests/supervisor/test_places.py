@@ -18,12 +18,12 @@ from preview.errors import NoPortFree
 from preview.lifecycle import State
 from preview.runtime import ProcessSpec, bind_in_range
 from preview.settings import Settings
-from preview.supervisor import place as place_module
-from preview.supervisor import places as places_module
+from preview.supervisor import preview_slot as place_module
+from preview.supervisor import spare_slots as places_module
 from preview.supervisor.cleanup import clean_once
-from preview.supervisor.known_starts import KnownStarts, Start
-from preview.supervisor.place import Place
-from preview.supervisor.places import Places
+from preview.supervisor.preview_slot import PreviewSlot
+from preview.supervisor.spare_slots import SpareSlots
+from preview.supervisor.start_history import StartHistory, StartRecord
 from preview.supervisor.warming import Whose
 from preview.supervisor.workspace import workspace_root
 
@@ -31,7 +31,7 @@ MakeSettings = Callable[..., Settings]
 
 
 @dataclass
-class Begun:
+class SpeculativeProcess:
     """What was begun of a start."""
 
     spec: ProcessSpec
@@ -44,7 +44,7 @@ class BeginningRuntime(LightRuntime):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[Begun] = []
+        self.open: list[SpeculativeProcess] = []
         self.asked = 0
         self.fails: Exception | None = None
 
@@ -57,7 +57,7 @@ class BeginningRuntime(LightRuntime):
         self.asked += 1
         if self.fails is not None and stays:
             raise self.fails
-        begun = Begun(spec, stays, trio.Event())
+        begun = SpeculativeProcess(spec, stays, trio.Event())
         self.open.append(begun)
         try:
             yield begun.gone
@@ -77,23 +77,23 @@ class PlacesRig(Rig):
     runtime: BeginningRuntime
 
     @property
-    def places(self) -> Places:
+    def places(self) -> SpareSlots:
         return self.service.previews._places
 
-    async def ahead(self, count: int = 1) -> list[Place]:
+    async def ahead(self, count: int = 1) -> list[PreviewSlot]:
         """Those that can be taken, once there are so many."""
         await until(lambda: len(self._ready) == count)
         return self._ready
 
     @property
-    def _ready(self) -> list[Place]:
+    def _ready(self) -> list[PreviewSlot]:
         return [one for one in self.places._places.values() if one.is_ready]
 
     @property
-    def known(self) -> KnownStarts:
-        return self.service.previews._house.known
+    def known(self) -> StartHistory:
+        return self.service.previews._context.known
 
-    def start_of(self, generation_id: str) -> Start:
+    def start_of(self, generation_id: str) -> StartRecord:
         start = self.known.find(generation_id, Whose(ANN.id, ""))
         assert start is not None
         return start
@@ -101,11 +101,11 @@ class PlacesRig(Rig):
     async def is_made(self, key: str) -> None:
         await until(lambda: key in self.places._places and self.places._places[key].is_ready)
 
-    async def gone(self, place: Place) -> None:
+    async def gone(self, place: PreviewSlot) -> None:
         await until(lambda: not self.places.holds(place.id) and not folder_of(self, place).exists())
 
 
-def folder_of(rig: Rig, place: Place) -> Path:
+def folder_of(rig: Rig, place: PreviewSlot) -> Path:
     return workspace_root(rig.service.settings) / place.id
 
 
@@ -236,8 +236,8 @@ async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: PlacesRi
     await rig.running()
     (place,) = await rig.ahead()
     port = place.port
-    rig.places._house = replace(
-        rig.places._house, settings=rig.service.settings.model_copy(update={"port_min": port, "port_max": port})
+    rig.places._context = replace(
+        rig.places._context, settings=rig.service.settings.model_copy(update={"port_min": port, "port_max": port})
     )
     rig.source.add("bobs", owner=BOB)
     launched = await rig.launch("bobs", BOB)
@@ -293,7 +293,7 @@ async def test_a_service_that_is_being_stopped_makes_no_more(rig: PlacesRig) -> 
 async def test_the_cleanup_leaves_its_folder_alone(rig: PlacesRig) -> None:
     await rig.running()
     (place,) = await rig.ahead()
-    await clean_once(rig.service.previews, rig.service.previews._house)
+    await clean_once(rig.service.previews, rig.service.previews._context)
     assert folder_of(rig, place).is_dir()
 
 

@@ -49,7 +49,7 @@ from preview.logs import End, StatusChange
 from preview.settings import Settings
 from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
-from preview.supervisor.run import House
+from preview.supervisor.run import SupervisorContext
 
 MakeSettings = Callable[..., Settings]
 
@@ -112,7 +112,7 @@ async def test_the_row_says_running_too(rig: Rig) -> None:
 
 
 async def preview_row_is(rig: Rig, preview_id: str, state: State) -> None:
-    store = rig.service.previews._house.store
+    store = rig.service.previews._context.store
     while True:
         record = await store.get(preview_id)
         assert record is not None
@@ -350,7 +350,7 @@ async def test_a_mistake_of_the_service_is_contained_in_the_preview(rig: Rig, mo
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("preview.supervisor.serving.server_argv", broken)
+    monkeypatch.setattr("preview.supervisor.server_process.server_argv", broken)
     preview = await rig.running()
     await preview.over.wait()
     assert preview.record.state is State.FAILED
@@ -637,18 +637,18 @@ async def test_cleanup_removes_folders_nobody_owns_and_spares_live_ones(rig: Rig
     assert preview.directory.is_dir()
 
 
-def house_of(rig: Rig) -> House:
-    return rig.service.previews._house
+def house_of(rig: Rig) -> SupervisorContext:
+    return rig.service.previews._context
 
 
 async def test_an_end_the_database_did_not_take_is_stored_by_the_cleanup(rig: Rig) -> None:
     preview = await rig.running(app=APP, behave=SERVER)
     record = await rig.service.previews.stop("g1")
-    house = house_of(rig)
-    assert house.pending == {}
-    house.pending[record.id] = record
-    await clean_once(rig.service.previews, house)
-    assert house.pending == {}
+    context = house_of(rig)
+    assert context.pending == {}
+    context.pending[record.id] = record
+    await clean_once(rig.service.previews, context)
+    assert context.pending == {}
     assert preview.over.is_set()
 
 

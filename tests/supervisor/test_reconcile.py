@@ -44,8 +44,8 @@ async def main():
     settings = Settings(data_dir={data!r}, cache_dir={cache!r}, port_min={low}, port_max={high})
     async with open_rig(settings) as rig:
         preview = await rig.running({behave!r})
-        await rig.service.previews._house.store.update(preview.record)
-        await rig.service.previews._house.writer.flush(preview.id)
+        await rig.service.previews._context.store.update(preview.record)
+        await rig.service.previews._context.writer.flush(preview.id)
         print(preview.id, preview.record.pid, preview.log.last_seq, flush=True)
         await trio.sleep_forever()
 trio.run(main)
@@ -104,7 +104,7 @@ async def test_another_services_rows_are_left_alone(make_settings: Callable[...,
     async with open_rig(settings) as rig:
         preview = await rig.running()
         elsewhere = replace(preview.record, id="preview_elsewhere", directory="/somewhere/else/preview_elsewhere")
-        await rig.service.previews._house.store.insert(elsewhere)
+        await rig.service.previews._context.store.insert(elsewhere)
     async with open_service(settings, generations=MemorySource(), runtime=LightRuntime()) as service:
         assert (await service.previews.get("preview_elsewhere")).state is State.RUNNING
 

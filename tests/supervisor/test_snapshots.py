@@ -13,7 +13,7 @@ from supervisor_kit import ANN, LightRuntime, Rig, ask, open_rig
 from preview.lifecycle import State
 from preview.runtime import NoSnapshot, ProcessSpec, RunningProcess, Snapshot
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 KEPT = "the application is kept as it is after its import"
 REFUSED = "restarts import the application anew: starts a thread"
@@ -91,7 +91,7 @@ async def restart(rig: Rig) -> None:
     await rig.service.previews.restart(ANN, "g1")
 
 
-async def kept_after_a_restart(rig: Rig, more: str = "") -> tuple[ActivePreview, FakeSnapshot]:
+async def kept_after_a_restart(rig: Rig, more: str = "") -> tuple[LivePreview, FakeSnapshot]:
     preview = await rig.running(speaking(more=more))
     await restart(rig)
     await says(preview, KEPT)

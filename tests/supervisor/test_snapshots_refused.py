@@ -12,9 +12,9 @@ import trio
 import trio.testing
 
 from preview.runtime import NoSnapshot, ProcessSpec, Snapshot
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 from preview.supervisor.snapshots import Snapshots
-from preview.supervisor.steps import Stage
+from preview.supervisor.steps import PreparedLaunch
 
 
 class Said:
@@ -60,22 +60,22 @@ SPEC = cast("ProcessSpec", WarmSpec())
 
 async def test_a_stage_that_was_refused_is_not_tried_again(nursery: trio.Nursery) -> None:
     said, stage = Said(), RefusingStage()
-    snapshots = Snapshots(cast("ActivePreview", said), nursery)
+    snapshots = Snapshots(cast("LivePreview", said), nursery)
     for _ in range(2):
-        snapshots.keep(cast("Stage", stage), SPEC)
+        snapshots.keep(cast("PreparedLaunch", stage), SPEC)
         await trio.testing.wait_all_tasks_blocked()
     assert stage.tries == 1
     assert said.lines == ["restarts import the application anew: it has threads"]
 
 
 async def test_stages_of_before_are_forgotten_where_they_were_refused(nursery: trio.Nursery) -> None:
-    snapshots = Snapshots(cast("ActivePreview", Said()), nursery)
+    snapshots = Snapshots(cast("LivePreview", Said()), nursery)
     first = RefusingStage()
     gone = weakref.ref(first)
-    snapshots.keep(cast("Stage", first), SPEC)
+    snapshots.keep(cast("PreparedLaunch", first), SPEC)
     await trio.testing.wait_all_tasks_blocked()
     del first
-    snapshots.keep(cast("Stage", RefusingStage()), SPEC)
+    snapshots.keep(cast("PreparedLaunch", RefusingStage()), SPEC)
     await trio.testing.wait_all_tasks_blocked()
     gc.collect()
     assert gone() is None

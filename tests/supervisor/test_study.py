@@ -10,8 +10,8 @@ import pytest
 
 from preview.detection import Overrides
 from preview.errors import PreviewError
-from preview.supervisor import study as study_module
-from preview.supervisor.study import Studies
+from preview.supervisor import project_analysis as study_module
+from preview.supervisor.project_analysis import AnalysisCache
 from preview.worker import Analysis, InProcess, analyse
 from preview.worker import reader as reader_module
 
@@ -50,7 +50,7 @@ def project(make: Callable[[str], Path]) -> Path:
 
 
 async def test_it_says_how_the_project_starts_and_what_it_imports_besides_its_own_modules(project: Path) -> None:
-    found = await Studies(InProcess()).study(project, None)
+    found = await AnalysisCache(InProcess()).study(project, None)
     assert str(found.plan.target) == "main:app"
     assert "main" in found.own
     assert {"httpx", "fastapi"} <= set(found.imports)
@@ -62,20 +62,20 @@ async def test_a_folder_goes_before_a_package_of_its_name_only_where_it_is_a_pac
     (project / "json").mkdir()
     (project / "json" / "__init__.py").touch()
     (project / "csv.py").touch()
-    own = (await Studies(InProcess()).study(project, None)).own
+    own = (await AnalysisCache(InProcess()).study(project, None)).own
     assert {"json", "csv"} <= own
     assert not {"locale", "shop"} & own
 
 
 async def test_the_same_files_are_read_once(project: Path, reads: list[Path]) -> None:
-    studies = Studies(InProcess())
-    assert await studies.study(project, None) == await studies.study(project, None)
+    analyses = AnalysisCache(InProcess())
+    assert await analyses.study(project, None) == await analyses.study(project, None)
     assert reads == [project]
 
 
 async def test_the_same_files_in_another_folder_are_the_same(make: Callable[[str], Path], reads: list[Path]) -> None:
-    studies = Studies(InProcess())
-    assert await studies.study(make("one"), None) == await studies.study(make("other"), None)
+    analyses = AnalysisCache(InProcess())
+    assert await analyses.study(make("one"), None) == await analyses.study(make("other"), None)
     assert len(reads) == 1
 
 
@@ -135,41 +135,41 @@ def replace_a_folder_by_a_file(project: Path) -> None:
     ],
 )
 async def test_other_files_are_read_again(project: Path, reads: list[Path], change: Callable[[Path], None]) -> None:
-    studies = Studies(InProcess())
-    await studies.study(project, None)
+    analyses = AnalysisCache(InProcess())
+    await analyses.study(project, None)
     change(project)
-    await studies.study(project, None)
+    await analyses.study(project, None)
     assert len(reads) == 2
 
 
 @pytest.mark.parametrize("targets", [("main.py", "shop/names.py"), ("shop", "../project/shop")])
 async def test_a_link_to_elsewhere_is_another(project: Path, reads: list[Path], targets: tuple[str, str]) -> None:
-    studies, link = Studies(InProcess()), project / "link.py"
+    analyses, link = AnalysisCache(InProcess()), project / "link.py"
     for target in targets:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        await studies.study(project, None)
+        await analyses.study(project, None)
     assert len(reads) == 2
 
 
 async def test_what_a_launch_request_decides_is_part_of_it(project: Path, reads: list[Path]) -> None:
-    studies = Studies(InProcess())
+    analyses = AnalysisCache(InProcess())
     other = Overrides(framework="fastapi")
-    assert await studies.study(project, None) != await studies.study(project, other)
-    assert await studies.study(project, other) == await studies.study(project, Overrides(framework="fastapi"))
+    assert await analyses.study(project, None) != await analyses.study(project, other)
+    assert await analyses.study(project, other) == await analyses.study(project, Overrides(framework="fastapi"))
     assert len(reads) == 2
 
 
 async def test_what_is_read_where_something_runs_is_not_remembered(project: Path, reads: list[Path]) -> None:
-    studies = Studies(InProcess())
-    await studies.study(project, None, is_still=False)
-    await studies.study(project, None)
+    analyses = AnalysisCache(InProcess())
+    await analyses.study(project, None, is_still=False)
+    await analyses.study(project, None)
     assert len(reads) == 2
 
 
 async def test_what_is_remembered_serves_a_project_that_runs_too(project: Path, reads: list[Path]) -> None:
-    studies = Studies(InProcess())
-    assert await studies.study(project, None) == await studies.study(project, None, is_still=False)
+    analyses = AnalysisCache(InProcess())
+    assert await analyses.study(project, None) == await analyses.study(project, None, is_still=False)
     assert len(reads) == 1
 
 
@@ -178,17 +178,17 @@ async def test_a_project_that_is_too_large_is_read_each_time(
 ) -> None:
     monkeypatch.setattr(study_module, "_MOST_BYTES", 10_000)
     (project / "data.bin").write_bytes(bytes(10_000))
-    studies = Studies(InProcess())
-    await studies.study(project, None)
-    await studies.study(project, None)
+    analyses = AnalysisCache(InProcess())
+    await analyses.study(project, None)
+    await analyses.study(project, None)
     assert len(reads) == 2
 
 
 async def test_a_project_that_cannot_be_started_is_read_each_time(tmp_path: Path, reads: list[Path]) -> None:
-    studies = Studies(InProcess())
+    analyses = AnalysisCache(InProcess())
     for _ in range(2):
         with pytest.raises(PreviewError):
-            await studies.study(tmp_path, None)
+            await analyses.study(tmp_path, None)
     assert len(reads) == 2
 
 
@@ -196,12 +196,12 @@ async def test_the_projects_used_last_are_remembered(
     make: Callable[[str], Path], reads: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_module, "_MOST_REMEMBERED", 2)
-    studies = Studies(InProcess())
+    analyses = AnalysisCache(InProcess())
     one, two, three = (make(name) for name in ("one", "two", "three"))
     for number, project in enumerate((one, two, three)):
         (project / "main.py").write_text(f"{APP}# {number}\n")
     for project in (one, two, one, three, one):
-        await studies.study(project, None)
+        await analyses.study(project, None)
     assert reads == [one, two, three]
-    await studies.study(two, None)
+    await analyses.study(two, None)
     assert reads[-1] == two

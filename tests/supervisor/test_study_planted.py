@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.supervisor.study import Studies, Study
+from preview.supervisor.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.worker import InProcess
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -22,9 +22,9 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-async def study(project: Path) -> Study:
+async def study(project: Path) -> ProjectAnalysis:
     with trio.fail_after(20):
-        return await Studies(InProcess()).study(project, None, is_still=False)
+        return await AnalysisCache(InProcess()).study(project, None, is_still=False)
 
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.py"])
@@ -42,9 +42,9 @@ async def test_a_link_to_a_pipe_is_not_followed(project: Path, tmp_path: Path) -
 
 
 async def test_a_project_of_very_many_files_is_not_remembered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.supervisor.study._MOST_BYTES", 8 * 1024)
+    monkeypatch.setattr("preview.supervisor.project_analysis._MOST_BYTES", 8 * 1024)
     for number in range(10):
         (project / f"empty{number}").touch()
-    studies = Studies(InProcess())
-    first = await studies.study(project, None)
-    assert await studies.study(project, None) is not first
+    analyses = AnalysisCache(InProcess())
+    first = await analyses.study(project, None)
+    assert await analyses.study(project, None) is not first

@@ -22,16 +22,16 @@ from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings
-from preview.supervisor import elsewhere as elsewhere_module
 from preview.supervisor import needs as needs_module
 from preview.supervisor import watch
-from preview.supervisor.active import ActivePreview
+from preview.supervisor import wrong_port as elsewhere_module
 from preview.supervisor.diagnosis import Diagnosis
-from preview.supervisor.elsewhere import find_elsewhere
 from preview.supervisor.limits import watch_usage
 from preview.supervisor.needs import find_unanswered
 from preview.supervisor.own_modules import name_own_module
+from preview.supervisor.preview import LivePreview
 from preview.supervisor.probe import Answer
+from preview.supervisor.wrong_port import find_wrong_port
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Log:
         self.said.append(line)
 
 
-def preview(record: Record, log: Log | None = None) -> ActivePreview:
+def preview(record: Record, log: Log | None = None) -> LivePreview:
     """As much of one as is looked at."""
     parts = SimpleNamespace(record=record, log=log or Log(), any_answer=True, listener=socket.socket(), reach=None)
     parts.listener.close()
-    return cast("ActivePreview", parts)
+    return cast("LivePreview", parts)
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ async def test_a_server_that_lets_wait_does_not_answer(
 async def test_a_program_that_listens_elsewhere_is_told_where(listener: socket.socket) -> None:
     with listener:
         port = listener.getsockname()[1]
-        found = await find_elsewhere(preview(Record(os.getpid(), 1)))
+        found = await find_wrong_port(preview(Record(os.getpid(), 1)))
         assert found is not None
         assert found.reason == "port_in_use"
         assert "is asked on 1." in found.message
-        assert await find_elsewhere(preview(Record(os.getpid(), port))) is None
+        assert await find_wrong_port(preview(Record(os.getpid(), port))) is None
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_a_network_is_read_once_however_many_processes_are_in_it(
 
     monkeypatch.setattr(elsewhere_module, "_listening_in", count)
     with listener:
-        assert await find_elsewhere(preview(Record(os.getpid(), 1))) is not None
+        assert await find_wrong_port(preview(Record(os.getpid(), 1))) is not None
     # Each process below this one that is in a network of its own (a template that tests keep) is another.
     assert read[0] == os.getpid()
     assert len({Path(f"/proc/{pid}/ns/net").readlink() for pid in read}) == len(read)  # noqa: ASYNC240
@@ -120,7 +120,7 @@ async def test_a_network_is_read_once_however_many_processes_are_in_it(
 
 @pytest.mark.parametrize("record", [Record(), Record(2**22 + 1, 80), Record(None, 80)])
 async def test_a_program_that_is_gone_listens_nowhere(record: Record) -> None:
-    assert await find_elsewhere(preview(record)) is None
+    assert await find_wrong_port(preview(record)) is None
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ class Process:
     ],
 )
 async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
-    look: Callable[[ActivePreview, RunningProcess, Settings], Awaitable[None]], sentence: str
+    look: Callable[[LivePreview, RunningProcess, Settings], Awaitable[None]], sentence: str
 ) -> None:
     log = Log()
     failed: list[str] = []
@@ -198,10 +198,10 @@ async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
             fail=fail,
             usage=None,
             outcome=None,
-            holding=None,
+            confinement=None,
             record=SimpleNamespace(state=State.RUNNING),
         )
         settings = SimpleNamespace(memory_limit_mb=2, usage_interval_s=0)
-        await look(cast("ActivePreview", stand_in), cast("RunningProcess", Process()), cast("Settings", settings))
+        await look(cast("LivePreview", stand_in), cast("RunningProcess", Process()), cast("Settings", settings))
     assert log.said == failed == [sentence]
     assert [one["error"] for one in logs] == ["[Errno 24] Too many open files"]

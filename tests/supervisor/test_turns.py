@@ -13,23 +13,23 @@ from supervisor_kit import NEVER_ANSWERS, SERVER, Rig, open_rig
 
 from preview.lifecycle import State
 from preview.settings import Settings
-from preview.supervisor import ActivePreview
-from preview.supervisor import turns as turns_module
-from preview.supervisor.turns import Turn, Turns
+from preview.supervisor import LivePreview
+from preview.supervisor import start_queue as turns_module
+from preview.supervisor.start_queue import StartQueue, StartSlot
 
 # The longest that a turn counts.
 LONGEST_S = 1.0
 MakeSettings = Callable[..., Settings]
 
 
-def said(preview: ActivePreview) -> list[str]:
+def said(preview: LivePreview) -> list[str]:
     return [line.message for line in preview.log.last_lines(50)]
 
 
 class Worker:
     """Takes turns, and notes when each begins and ends."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: StartQueue) -> None:
         self.turns = turns
         self.begun: list[str] = []
         self.ended: list[str] = []
@@ -51,7 +51,7 @@ class Worker:
 
 
 async def test_so_many_work_at_a_time_in_the_order_in_which_they_came(autojump_clock: trio.testing.MockClock) -> None:
-    worker = Worker(Turns(2))
+    worker = Worker(StartQueue(2))
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
         for name in "abcdef":
@@ -64,7 +64,7 @@ async def test_so_many_work_at_a_time_in_the_order_in_which_they_came(autojump_c
 
 
 async def test_who_takes_long_stands_in_nobodys_way(autojump_clock: trio.testing.MockClock) -> None:
-    worker = Worker(Turns(2))
+    worker = Worker(StartQueue(2))
     async with trio.open_nursery() as nursery:
         for name, seconds in (("hangs", 60), ("too", 60), ("quick", 0.1), ("next", 0.1)):
             nursery.start_soon(worker.work, name, seconds)
@@ -75,7 +75,7 @@ async def test_who_takes_long_stands_in_nobodys_way(autojump_clock: trio.testing
 
 
 async def test_a_turn_that_is_given_back_is_the_next_ones() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = StartQueue(1), list[str]()
 
     async def second() -> None:
         async with turns.open_turn():
@@ -94,7 +94,7 @@ async def test_a_turn_that_is_given_back_is_the_next_ones() -> None:
 
 @pytest.mark.parametrize("who", ["the first that waits", "another one"])
 async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> None:
-    turns = Turns(1)
+    turns = StartQueue(1)
     worker, scopes = Worker(turns), {name: trio.CancelScope() for name in ("one", "two", "three")}
 
     async def work(name: str) -> None:
@@ -115,7 +115,7 @@ async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> 
 async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
     seconds: float, autojump_clock: trio.testing.MockClock
 ) -> None:
-    turns = Turns(1)
+    turns = StartQueue(1)
     worker = Worker(turns)
     async with trio.open_nursery() as nursery:
         for name in ("one", "two"):
@@ -132,11 +132,11 @@ async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
 
 async def test_nobody_is_waited_for_where_none_has_a_turn() -> None:
     with trio.fail_after(20):
-        await Turns(1).wait_idle()
+        await StartQueue(1).wait_idle()
 
 
 async def test_a_turn_ends_with_a_failure() -> None:
-    turns = Turns(1)
+    turns = StartQueue(1)
     with pytest.raises(ZeroDivisionError):
         async with turns.open_turn():
             raise ZeroDivisionError
@@ -146,7 +146,7 @@ async def test_a_turn_ends_with_a_failure() -> None:
 
 
 async def test_as_many_as_two_for_each_processor_start_unless_said_otherwise() -> None:
-    worker = Worker(Turns())
+    worker = Worker(StartQueue())
     expected = 2 * len(os.sched_getaffinity(0))
     async with trio.open_nursery() as nursery:
         for number in range(expected + 3):
@@ -167,16 +167,16 @@ async def test_a_preview_that_does_not_come_up_keeps_nobody_from_starting(make_s
 @pytest.fixture
 async def waiting(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Rig, ActivePreview, Turn]]:
+) -> AsyncIterator[tuple[Rig, LivePreview, StartSlot]]:
     """A preview that was launched while somebody else had the only turn, which lasts."""
     monkeypatch.setattr(turns_module, "_LONGEST_S", 60.0)
     async with open_rig(make_settings(starts_at_once=1)) as rig:
         rig.source.add("g1", SERVER)
-        async with rig.service.previews._house.starting.open_turn() as turn:
+        async with rig.service.previews._context.starting.open_turn() as turn:
             yield rig, rig.preview(await rig.launch("g1")), turn
 
 
-async def test_a_preview_that_waits_for_its_turn_says_so(waiting: tuple[Rig, ActivePreview, Turn]) -> None:
+async def test_a_preview_that_waits_for_its_turn_says_so(waiting: tuple[Rig, LivePreview, StartSlot]) -> None:
     _, preview, turn = waiting
     with preview.log.subscribe() as subscription:
         while "it waits for its turn: 1 start is ahead" not in said(preview):
@@ -188,7 +188,7 @@ async def test_a_preview_that_waits_for_its_turn_says_so(waiting: tuple[Rig, Act
 
 
 async def test_a_preview_that_is_stopped_while_it_waits_is_gone_at_once(
-    waiting: tuple[Rig, ActivePreview, Turn],
+    waiting: tuple[Rig, LivePreview, StartSlot],
 ) -> None:
     rig, preview, _ = waiting
     await rig.service.previews.stop("g1")
@@ -212,7 +212,7 @@ async def test_whatever_comes_goes_and_is_cancelled_nobody_is_forgotten_and_neve
     most: int, work: list[tuple[float, float, float | None]]
 ) -> None:
     async def main() -> None:
-        worker = Worker(Turns(most))
+        worker = Worker(StartQueue(most))
         over: set[str] = set()
 
         async def one(name: str, comes_s: float, works_s: float, goes_s: float | None) -> None:

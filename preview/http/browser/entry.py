@@ -11,7 +11,7 @@ from preview.http.browser.pages import empty_answer, json_answer, redirect_answe
 from preview.http.browser.places import RESERVED, Place
 from preview.http.browser.visitors import Visitor, access_cookie, may_look
 from preview.proxy.admission import OwnAnswer, RequestHead
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 if TYPE_CHECKING:
     from preview.http.backend import Backend
@@ -40,7 +40,7 @@ async def answer_reserved(
     head: RequestHead,
     place: Place,
     preview_id: str,
-    preview: ActivePreview | None,
+    preview: LivePreview | None,
     visitor: Visitor,
     backend: Backend,
 ) -> OwnAnswer:
@@ -69,7 +69,7 @@ def _enter(
     head: RequestHead,
     place: Place,
     preview_id: str,
-    preview: ActivePreview | None,
+    preview: LivePreview | None,
     visitor: Visitor,
     backend: Backend,
 ) -> OwnAnswer:
@@ -90,14 +90,14 @@ def _enter(
     return redirect_answer(303, f"{place.prefix}{wanted}".encode(), fields)
 
 
-def _live_share(token: str, preview_id: str, preview: ActivePreview | None, backend: Backend) -> Share:
+def _live_share(token: str, preview_id: str, preview: LivePreview | None, backend: Backend) -> Share:
     share = backend.access.redeem_share(token, preview_id)
     if preview is None:
         raise PreviewNotFound("The preview behind this link is over; ask whoever sent it for a new one.")
     return share
 
 
-async def _state(preview: ActivePreview | None, visitor: Visitor, backend: Backend) -> OwnAnswer:
+async def _state(preview: LivePreview | None, visitor: Visitor, backend: Backend) -> OwnAnswer:
     """``{"state"}``, as soon as it is no longer ``starting``."""
     if preview is None or not may_look(visitor, preview, backend.access):
         raise PreviewNotFound("There is no such preview here, or it is over.")

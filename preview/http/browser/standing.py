@@ -8,13 +8,13 @@ from preview.auth import AccessBook
 from preview.http.browser.places import RESERVED, Place
 from preview.http.browser.visitors import Visitor, may_look
 from preview.proxy.admission import Admitted
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
-__all__ = ["StandingAdmission"]
+__all__ = ["CachedAuthorization"]
 
 
-class StandingAdmission:
-    """See ``preview.proxy.admission.Again``: for a request that was admitted, by nothing that others can take back.
+class CachedAuthorization:
+    """See ``preview.proxy.admission.Reauthorize``: for a request whose admission nobody else can take back.
 
     Each request to a preview comes by here, so it is not asked anew who may see what: it is only looked at whether any
     of the preview, the book of access and the time is another than when that was asked. Then it is asked, at once.
@@ -35,7 +35,7 @@ class StandingAdmission:
 
     def __init__(
         self,
-        preview: ActivePreview,
+        preview: LivePreview,
         visitor: Visitor,
         place: Place,
         admit: Callable[[], Admitted],

@@ -13,7 +13,7 @@ from preview.http.browser.pages import Field
 from preview.http.browser.places import Place
 from preview.proxy.admission import RequestHead
 from preview.proxy.headers import ACCESS_COOKIE
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 __all__ = ["Visitor", "access_cookie", "has_bearer", "identify", "may_look"]
 
@@ -133,7 +133,7 @@ def _is_of_own_origin(head: RequestHead) -> bool:
     return origin == f"{head.scheme}://{head.host.lower()}"
 
 
-def may_look(visitor: Visitor, preview: ActivePreview, book: AccessBook) -> bool:
+def may_look(visitor: Visitor, preview: LivePreview, book: AccessBook) -> bool:
     """Whether the visitor may look at the preview, which lives."""
     is_owner = visitor.user_id == preview.record.user_id
     return is_owner or visitor.statement is not None or book.of(preview.id).public

@@ -15,7 +15,7 @@ from preview.endpoints import Endpoint
 from preview.proxy import ProxyResponse
 from preview.runtime import Usage
 from preview.storage.records import PreviewRecord
-from preview.supervisor import Holding
+from preview.supervisor import Confinement
 
 __all__ = ["Call", "Content", "Facts", "Json", "camel", "camel_keys", "content_of", "folded", "time_of", "whole"]
 
@@ -42,7 +42,7 @@ class Facts:
     usage: Usage | None = None
     uptime_s: float = 0.0
     endpoints: Sequence[Endpoint] = ()
-    holding: Holding | None = None
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from preview.http.contracts.facts import Json
-from preview.supervisor import Holding
+from preview.supervisor import Confinement
 
 __all__ = ["held"]
 
 
-def held(holding: Holding | None) -> Json:
+def held(confinement: Confinement | None) -> Json:
     """``isolation``, ``limits`` and ``reached``; the first two are null where they are not known (any more)."""
-    if holding is None:
+    if confinement is None:
         return {"isolation": None, "limits": None, "reached": []}
-    limits = holding.limits
+    limits = confinement.limits
     return {
         "isolation": {
-            "runtime": holding.runtime,
-            "network": holding.network.value,
-            "holds": list(holding.described),
+            "runtime": confinement.runtime,
+            "network": confinement.network.value,
+            "holds": list(confinement.described),
         },
         "limits": {
-            "memory_mb": holding.memory_mb,
-            "cpu_cores": holding.cpu_cores,
-            "processes": holding.processes,
+            "memory_mb": confinement.memory_mb,
+            "cpu_cores": confinement.cpu_cores,
+            "processes": confinement.processes,
             "open_files": limits.open_files,
-            "disk_mb": holding.disk_mb,
+            "disk_mb": confinement.disk_mb,
             "file_bytes": limits.file_bytes,
-            "temp_bytes": None if holding.runtime == "plain" else limits.temp_bytes,
-            "output_bytes_per_s": holding.output_bytes_per_s,
+            "temp_bytes": None if confinement.runtime == "plain" else limits.temp_bytes,
+            "output_bytes_per_s": confinement.output_bytes_per_s,
         },
-        "reached": [{"limit": one.limit, "message": one.message} for one in holding.reached],
+        "reached": [{"limit": one.limit, "message": one.message} for one in confinement.reached],
     }

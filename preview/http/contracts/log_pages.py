@@ -5,12 +5,12 @@ from __future__ import annotations
 from preview.clock import rfc3339_ms
 from preview.escapes import without_escapes
 from preview.http.contracts.facts import Json
-from preview.logs import Contract, LookedAt
+from preview.logs import Contract, LogSlice
 
 __all__ = ["log_page"]
 
 
-def log_page(page: LookedAt, contract: Contract, *, colours: bool, following: str | None, previous: str | None) -> Json:
+def log_page(page: LogSlice, contract: Contract, *, colours: bool, following: str | None, previous: str | None) -> Json:
     """Lines in the words of the stream, what is missing among them, and where to go on.
 
     Args:

@@ -72,7 +72,7 @@ def status(facts: Facts) -> Json:
             for one in facts.endpoints
         ],
         "steps": [step_fields(one, camel=True) for one in record.steps],
-    } | camel_keys(held(facts.holding))
+    } | camel_keys(held(facts.confinement))
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exitCode": record.exit_code, "exitSignal": record.exit_signal}
     return view

@@ -17,7 +17,7 @@ from preview.lifecycle import State, cause_of
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
-from preview.supervisor import Holding
+from preview.supervisor import Confinement
 from preview.supervisor.interface import Launched
 
 __all__ = [
@@ -84,7 +84,7 @@ def status(facts: Facts) -> Json:
         "health": record.health.value,
         "started_at": time_of(record.started_at),
         "steps": [step_fields(one, camel=False) for one in record.steps],
-    } | held(facts.holding)
+    } | held(facts.confinement)
     if record.state is State.FAILED:
         view |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
     return view
@@ -112,10 +112,10 @@ def instance(record: PreviewRecord) -> Json:
     }
 
 
-def watched_instance(record: PreviewRecord, holding: Holding | None, watchers: int) -> Json:
+def watched_instance(record: PreviewRecord, confinement: Confinement | None, watchers: int) -> Json:
     """One preview: as ``instance``, with its isolation, the steps of its launch and its watchers."""
     steps = [step_fields(one, camel=False) for one in record.steps]
-    return instance(record) | held(holding) | {"steps": steps, "watchers": watchers}
+    return instance(record) | held(confinement) | {"steps": steps, "watchers": watchers}
 
 
 def stopped(record: PreviewRecord) -> Json | None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from preview.errors import InvalidRequest, PreviewError, ServiceShort, UpstreamTimeout
-from preview.http.relay.errand import Errand
 from preview.http.relay.exchange import Exchange, NotCarried
+from preview.http.relay.fast_path import FastPath
 from preview.http.relay.known import block_of, is_worth_keeping
-from preview.http.relay.quick import Quick
+from preview.http.relay.proxied_request import ProxiedRequest
 from preview.http.relay.reading import HEAD_END, RECEIVE_BYTES, head_of, next_head, read_head
 from preview.http.relay.words import answer_instead, linger, say, say_at_last
 from preview.proxy.admission import OwnAnswer, RequestHead
@@ -29,7 +29,7 @@ __all__ = ["Connection"]
 class Connection:
     """Relays the requests of one connection, one at a time: the next is read when answer and content are over.
 
-    Its task rests while ``Quick`` carries them, and goes on with what that leaves to it.
+    Its task rests while ``FastPath`` carries them, and goes on with what that leaves to it.
 
     Attributes:
         relay: Whose it is.
@@ -48,7 +48,7 @@ class Connection:
         self.peer = peer
         self.deadline = inf
         self.is_tunnel = False
-        self.errand: Errand | None = None
+        self.errand: ProxiedRequest | None = None
         self.is_behind_proxy = relay.proxies.trusts(peer)
         self._scope = trio.CancelScope()
         self._is_gone = False
@@ -56,7 +56,7 @@ class Connection:
         # The request that the doorman is asked about; ``errand`` from then on.
         self._asked: RequestHead | None = None
         self._exchange: Exchange | None = None
-        self._quick = Quick(self)
+        self._quick = FastPath(self)
         self._resting: trio.lowlevel.Task | None = None
         # Something has come that was not read, while a request was under way.
         self._has_more = False
@@ -129,7 +129,7 @@ class Connection:
             # A stream that says nothing has no end of its own.
             self.deadline = min(self.deadline, monotonic() + self.relay.idle_s)
 
-    # What ``Quick`` tells
+    # What ``FastPath`` tells
 
     def wake(self) -> None:
         """Let the task go on, where it rests."""
@@ -138,11 +138,11 @@ class Connection:
             self.deadline = inf  # what it goes on with has a time of its own
             trio.lowlevel.reschedule(task)
 
-    def begun(self, errand: Errand) -> None:
+    def begun(self, errand: ProxiedRequest) -> None:
         """This one is under way."""
         self.errand = errand
 
-    def done(self, errand: Errand) -> None:
+    def done(self, errand: ProxiedRequest) -> None:
         """This one is over, and well."""
         self._over(errand)
         self.deadline = monotonic() + self.relay.keep_alive_s
@@ -173,8 +173,8 @@ class Connection:
             if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
                 return None
 
-    async def _rest(self) -> Errand | None:
-        """Wait until there is something to do that ``Quick`` does not: a request it has begun, or one to be read."""
+    async def _rest(self) -> ProxiedRequest | None:
+        """Wait until there is something to do that ``FastPath`` does not: a request it has begun, or one to be read."""
         if self.link.rest:
             # A client may have sent hundreds that none has to be waited for.
             await trio.lowlevel.checkpoint()
@@ -222,14 +222,16 @@ class Connection:
             if status:
                 self._asked = None
             raise
-        errand = self.errand = Errand(self, ask, target, head, admitted, b"", begun, admitted.hold(), closes=ask.closes)
+        errand = self.errand = ProxiedRequest(
+            self, ask, target, head, admitted, b"", begun, admitted.hold(), closes=ask.closes
+        )
         self._asked = None
         errand.enter()
         errand.block = block if is_worth_keeping(ask, admitted, block) else b""
         self._exchange = Exchange(errand)
         return await self._finish(errand, self._exchange.run)
 
-    async def _finish(self, errand: Errand, run: Callable[[], Awaitable[bool]]) -> bool:
+    async def _finish(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
         """Carry an admitted request to its end; whether the next may come."""
         try:
             is_kept = await self._carried(errand, run)
@@ -239,11 +241,11 @@ class Connection:
         self._over(errand)
         return is_kept
 
-    def _over(self, errand: Errand) -> None:
+    def _over(self, errand: ProxiedRequest) -> None:
         self._cut(errand)
         self._exchange = self.errand = None
 
-    def _cut(self, errand: Errand) -> None:
+    def _cut(self, errand: ProxiedRequest) -> None:
         """However it ended, it is told of; of an answer that was late it is told elsewhere."""
         errand.release()
         if errand.status or not self._is_late:
@@ -265,7 +267,7 @@ class Connection:
     def _is_busy(self) -> bool:
         return self.errand is not None or self._asked is not None
 
-    async def _carried(self, errand: Errand, run: Callable[[], Awaitable[bool]]) -> bool:
+    async def _carried(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
         try:
             is_kept = await run()
         except NotCarried as failure:

@@ -6,8 +6,8 @@ from time import monotonic
 
 import trio
 
-from preview.http.relay.errand import Answering, Errand
 from preview.http.relay.heads import Returned, lines, returned
+from preview.http.relay.proxied_request import Answering, ProxiedRequest
 from preview.http.relay.tunnel import run_tunnel
 from preview.proxy.carriage import Field, answer_fields, trailer_fields
 from preview.proxy.relay import (
@@ -41,7 +41,7 @@ _CONTINUE, _SWITCHING, _FINAL = 100, 101, 200
 # What is done without waiting
 
 
-def begin(errand: Errand, found: Returned, came: memoryview) -> Answering:
+def begin(errand: ProxiedRequest, found: Returned, came: memoryview) -> Answering:
     """Send the answer's head, and what has come of its content; what the socket does not take is ``errand.unsent``.
 
     Raises:
@@ -66,7 +66,7 @@ def begin(errand: Errand, found: Returned, came: memoryview) -> Answering:
     return answering
 
 
-def feed(errand: Errand, answering: Answering, size: int) -> None:
+def feed(errand: ProxiedRequest, answering: Answering, size: int) -> None:
     """Send on what has come into the buffer; what the socket does not take is ``errand.unsent``.
 
     Args:
@@ -90,13 +90,13 @@ def feed(errand: Errand, answering: Answering, size: int) -> None:
         errand.unsent = errand.connection.link.send_now(framed)
 
 
-def is_clean(errand: Errand, answering: Answering) -> bool:
+def is_clean(errand: ProxiedRequest, answering: Answering) -> bool:
     """Whether the preview's connection can take the next request behind an answer that is over."""
     # More than one answer would be taken for that of the next request (response queue poisoning).
     return answering.returned.answer.is_kept and not answering.body.rest and errand.ask.method != b"HEAD"
 
 
-def _framed(errand: Errand, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
+def _framed(errand: ProxiedRequest, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
     """Content as the client reads it."""
     body = answering.body
     for piece in pieces:
@@ -118,7 +118,7 @@ class Delivery:
 
     __slots__ = ("_connection", "_errand", "_relay")
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: ProxiedRequest) -> None:
         self._errand = errand
         self._connection = errand.connection
         self._relay = errand.connection.relay

@@ -10,9 +10,9 @@ import trio
 
 from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamFailed
 from preview.http.relay.delivery import Delivery
-from preview.http.relay.errand import Errand
 from preview.http.relay.heads import request_head, request_lines
 from preview.http.relay.known import known_of
+from preview.http.relay.proxied_request import ProxiedRequest
 from preview.proxy.carriage import standing_fields
 from preview.proxy.relay import (
     CHUNKED,
@@ -59,7 +59,7 @@ class Exchange:
         errand: The request. What it holds is released by whoever made it.
     """
 
-    def __init__(self, errand: Errand) -> None:
+    def __init__(self, errand: ProxiedRequest) -> None:
         self._errand = errand
         self._connection = errand.connection
         self._client = errand.connection.link
@@ -98,7 +98,7 @@ class Exchange:
         return self._is_sent and not errand.closes
 
     async def go_on(self) -> bool:
-        """Carry on with what ``Quick`` has begun. As ``run``, also when cancelled."""
+        """Carry on with what ``FastPath`` has begun. As ``run``, also when cancelled."""
         errand = self._errand
         with self._translated():
             if errand.failure is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from preview.proxy.admission import Admitted, Again, RequestHead
+from preview.proxy.admission import Admitted, Reauthorize, RequestHead
 from preview.proxy.relay import Ask, Memo
 
 if TYPE_CHECKING:
-    from preview.http.relay.errand import Errand
     from preview.http.relay.heads import Returned
+    from preview.http.relay.proxied_request import ProxiedRequest
 
 __all__ = ["MAX_BLOCK", "MAX_KNOWN", "Known", "block_of", "is_worth_keeping", "known_of"]
 
@@ -38,7 +38,7 @@ class Known:
     ask: Ask
     head: RequestHead
     admitted: Admitted
-    again: Again
+    again: Reauthorize
     standing: bytes
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
@@ -59,7 +59,7 @@ class Known:
             self.answers.put(raw, found)
 
 
-def known_of(errand: Errand, again: Again, standing: bytes) -> Known:
+def known_of(errand: ProxiedRequest, again: Reauthorize, standing: bytes) -> Known:
     """What is kept of this one. Its target is not: it may be long, and hold what is nobody else's business."""
     return Known(errand.ask, errand.head._replace(target=b""), errand.admitted, again, standing)
 

@@ -13,7 +13,7 @@ from preview.http.relay.connection import Connection
 from preview.http.relay.heads import Dates
 from preview.http.relay.known import MAX_KNOWN, Known
 from preview.http.relay.watch import Watch
-from preview.proxy.admission import Doorman, RequestHead
+from preview.proxy.admission import AccessGate, RequestHead
 from preview.proxy.forwarded import TrustedProxies
 from preview.proxy.relay import Memo, Pool
 from preview.proxy.request_id import RequestIds
@@ -56,7 +56,7 @@ class Relay:
 
     def __init__(
         self,
-        doorman: Doorman,
+        doorman: AccessGate,
         settings: Settings,
         *,
         watch: Watch,
@@ -118,7 +118,7 @@ class Relay:
 
 @asynccontextmanager
 async def open_relay(
-    doorman: Doorman, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
+    doorman: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
 ) -> AsyncIterator[Relay]:
     """A relay, for as long as connections are served within it.
 

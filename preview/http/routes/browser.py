@@ -17,7 +17,7 @@ from preview.http.contracts.facts import Json
 from preview.http.identity import own_generation
 from preview.http.reading import read_json
 from preview.quoting import quoted
-from preview.supervisor import ActivePreview
+from preview.supervisor import LivePreview
 
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
@@ -86,7 +86,7 @@ def browser_routes() -> Blueprint:
     return routes
 
 
-async def _own_preview(generation_id: str) -> ActivePreview:
+async def _own_preview(generation_id: str) -> LivePreview:
     """The generation's preview, which lives; it may be starting."""
     await own_generation(generation_id)
     active = backend().previews.active(generation_id)
@@ -95,16 +95,16 @@ async def _own_preview(generation_id: str) -> ActivePreview:
     return active
 
 
-def _address(preview: ActivePreview) -> str:
+def _address(preview: LivePreview) -> str:
     places = cast("PreviewApp", current_app).doorman.places
     return places.address(preview.id, request.scheme, request.host, request.root_path.rstrip("/"))
 
 
-def _share_url(preview: ActivePreview, share: Share) -> str:
+def _share_url(preview: LivePreview, share: Share) -> str:
     return f"{_address(preview)}{share_path(backend().access.share_token(preview.id, share))}"
 
 
-def _shown(preview: ActivePreview) -> Json:
+def _shown(preview: LivePreview) -> Json:
     book = backend().access
     shares = [(one, _share_url(preview, one)) for one in book.shares(preview.id)]
     return v1.access(f"{_address(preview)}/", book.of(preview.id).public, shares)

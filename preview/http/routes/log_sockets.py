@@ -14,7 +14,7 @@ from preview.http.log_socket import LogSocket
 from preview.http.peer import peer_in
 from preview.http.reading import checked_query
 from preview.http.streams import LogStreamBody
-from preview.http.watching import first_lines, one_stream, watcher_of, watching
+from preview.http.subscriptions import first_lines, one_stream, watcher_of, watching
 from preview.logs import Contract, Encoding, Format
 
 __all__ = ["log_socket_routes"]

@@ -16,12 +16,12 @@ from preview.http.connection import request_resources
 from preview.http.contracts import VIEWS
 from preview.http.direct import DirectStream
 from preview.http.farewell import Farewell
-from preview.http.handover import HandedBody, handover_in
 from preview.http.identity import own_generation
 from preview.http.reading import checked_query
 from preview.http.streams import LogStreamBody
-from preview.http.watching import Watcher, first_lines, one_stream, watcher_of, watching
-from preview.logs import PREAMBLE, Contract, Encoding, Format, Sender
+from preview.http.subscriptions import StreamRequester, first_lines, one_stream, watcher_of, watching
+from preview.http.takeover import TakeoverBody, handover_in
+from preview.logs import PREAMBLE, Contract, Encoding, Format, StreamEncoder
 
 __all__ = ["log_routes"]
 
@@ -88,7 +88,9 @@ def _accepted_format() -> Format:
     return Format.NDJSON if best == _MEDIA_TYPES[Format.NDJSON] else Format.SSE
 
 
-def _open_direct(encoding: Encoding, watcher: Watcher, *, after: int | None, tail: int | None) -> HandedBody | None:
+def _open_direct(
+    encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
+) -> TakeoverBody | None:
     """The stream as one that leaves Hypercorn; None where it cannot, or the preview is over, and so the stream soon."""
     made, handover = backend(), handover_in(request.scope)
     preview = made.previews.find(watcher.record.id)
@@ -99,16 +101,16 @@ def _open_direct(encoding: Encoding, watcher: Watcher, *, after: int | None, tai
     stream = DirectStream(
         resources.enter_context(made.direct.group(preview.log, encoding)),
         preview.log.cursor(after=after, tail=tail),
-        Sender(encoding, start_seq=after or 0),
+        StreamEncoder(encoding, start_seq=after or 0),
         waits=made.waits,
         farewell=Farewell(watcher.record.id, encoding, watcher.expires_at),
         preamble=PREAMBLE if encoding.format is Format.SSE else b"",
     )
-    return HandedBody(handover, stream.run)
+    return TakeoverBody(handover, stream.run)
 
 
 def _open_body(
-    encoding: Encoding, watcher: Watcher, *, after: int | None, tail: int | None, follow: bool
+    encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None, follow: bool
 ) -> LogStreamBody:
     """Subscribe, until the request is over."""
     watched = request_resources().enter_context(watching(watcher, after=after, tail=tail))

@@ -166,7 +166,7 @@ async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
     found: Any = ()
     if with_endpoints:
         found = await backend().endpoints.find(generation, previews.active(generation.id))
-    active, holding = previews.find(record.id), previews.holding(record.id)
+    active, confinement = previews.find(record.id), previews.confinement(record.id)
     if active is None:
-        return Facts(record, endpoints=found, holding=holding)
-    return Facts(active.record, active.usage, active.uptime_s, found, holding)
+        return Facts(record, endpoints=found, confinement=confinement)
+    return Facts(active.record, active.usage, active.uptime_s, found, confinement)

@@ -44,7 +44,7 @@ def previews_routes() -> Blueprint:
             raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
         active = backend().previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
-        return json_answer(v1.watched_instance(record, backend().previews.holding(record.id), watchers))
+        return json_answer(v1.watched_instance(record, backend().previews.confinement(record.id), watchers))
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(generation_id: str) -> Response:

@@ -27,7 +27,7 @@ from preview.logs import Contract
 from preview.proxy import ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
-from preview.supervisor import ActivePreview, log_call
+from preview.supervisor import LivePreview, log_call
 
 __all__ = ["proxy_routes"]
 
@@ -101,7 +101,7 @@ async def _read_envelope(settings: Settings) -> EnvelopeBody:
         raise BodyTooLarge(f"At most {limit} bytes may be sent to a preview; send less.", limit_bytes=limit) from error
 
 
-async def _running(generation_id: str) -> ActivePreview:
+async def _running(generation_id: str) -> LivePreview:
     """The generation's preview, which answers.
 
     Raises:
@@ -125,7 +125,7 @@ async def _last_reason(generation_id: str) -> str | None:
     return None if record.is_active else record.reason
 
 
-def _reason(preview: ActivePreview) -> str | None:
+def _reason(preview: LivePreview) -> str | None:
     return None if preview.outcome is None else preview.outcome.reason
 
 
@@ -139,7 +139,7 @@ def _shown(reason: str) -> str:
     return reason.removeprefix("stopped: ").rstrip(".")
 
 
-async def _carry(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
+async def _carry(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
     """As ``_send``, with a line in the service's own log however it ends. Cancellation: as there."""
     began = trio.current_time()
     status: int | None = None
@@ -166,7 +166,7 @@ async def _carry(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
     return answer
 
 
-async def _send(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
+async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
     """As ``PreviewClient.send``; an answer that broke off because the preview ended says why it did.
 
     Cancellation: as there.
@@ -191,7 +191,7 @@ async def _send(preview: ActivePreview, asked: ProxyRequest) -> ProxyResponse:
     raise type(failed)(f"The preview ended before it had answered: {_shown(reason)}.", **failed.details) from failed
 
 
-def _check_token(preview: ActivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
+def _check_token(preview: LivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
     """The token in our own header, or (``plan``) among the envelope's."""
     token = request.headers.get(TOKEN_HEADER)
     if token is None and contract is Contract.PLAN:

@@ -1,16 +1,16 @@
 """Limits of a preview's whole tree by control groups, version 2 or 1."""
 
-from preview.runtime.cgroups.door import Door, open_door
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage, enter_prefix
+from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_door
 from preview.runtime.cgroups.probe import NoCgroups, open_cgroups
 from preview.runtime.cgroups.tree import CgroupTree
 
 __all__ = [
     "Cgroup",
     "CgroupTree",
-    "Door",
     "GroupLimits",
     "GroupUsage",
+    "MigrationLockWarmer",
     "NoCgroups",
     "enter_prefix",
     "open_cgroups",

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import retry_on_fd_exhaustion
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
@@ -88,7 +88,7 @@ class CgroupTree:
                 yield group
             finally:
                 with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True) as scope:
-                    await patiently(partial(self._end, group))
+                    await retry_on_fd_exhaustion(partial(self._end, group))
                 if scope.cancelled_caught:
                     log.error("a control group could not be ended", name=name, directories=group.directories)
         finally:

@@ -10,7 +10,7 @@ from functools import partial
 
 import trio
 
-from preview.descriptors import patiently
+from preview.descriptors import retry_on_fd_exhaustion
 from preview.runtime import proctree
 from preview.runtime.ending import ask_group_to_end, end_all
 from preview.runtime.interface import Exit
@@ -78,9 +78,9 @@ class SandboxedProcess(TreeProcess):
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
-        await patiently(self._noted)
+        await retry_on_fd_exhaustion(self._noted)
         with trio.move_on_after(grace_s):
-            await patiently(self._ask)
+            await retry_on_fd_exhaustion(self._ask)
             await self.wait()
         await self.kill()
         return await self.wait()

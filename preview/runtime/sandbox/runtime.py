@@ -23,11 +23,11 @@ from preview.runtime.proctree import MARKER
 from preview.runtime.sandbox.bridge import bridge_needs, bridge_prefix
 from preview.runtime.sandbox.carrier import open_carrier
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
-from preview.runtime.sandbox.fence import can_fence, fence
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.loopback import open_loopback
 from preview.runtime.sandbox.owner import FIRST_UID, NOBODY, give
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
+from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.view import View
 from preview.runtime.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
 
@@ -183,7 +183,7 @@ class SandboxRuntime(ColdStarts):
         if spec.listener is None or spec.network is Network.HOST:
             yield spec.listener
         elif self._fences:
-            fence(spec.listener)
+            restrict_to_accept(spec.listener)
             yield spec.listener
         else:
             async with open_carrier(spec.listener) as local:

@@ -19,7 +19,7 @@ from preview.runtime.proctree import MARKER
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.runtime import owned
 from preview.runtime.verified import NotVerified, OpenProcess
-from preview.runtime.warm.held_in import find_fault
+from preview.runtime.warm.confinement_check import find_fault
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.origin import claim_application

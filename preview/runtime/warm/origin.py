@@ -17,7 +17,7 @@ from preview.runtime.cgroups import Cgroup
 from preview.runtime.cgroups.files import pids as pids_in
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.verified import NotVerified, OpenProcess, verify
-from preview.runtime.warm.held_in import namespaces_of, read_status
+from preview.runtime.warm.confinement_check import namespaces_of, read_status
 
 __all__ = ["SnapshotOrigin", "TemplateOrigin", "claim_application", "open_world"]
 

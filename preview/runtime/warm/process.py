@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import trio
 
-from preview.descriptors import patiently, wait_readable, waited_on
+from preview.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.ending import ask_group_to_end
@@ -138,7 +138,7 @@ class ForkedProcess(TreeProcess):
 
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: nothing changes."""
-        return await patiently(self._wait)
+        return await retry_on_fd_exhaustion(self._wait)
 
     async def _wait(self) -> Exit:
         while self._fork.poll() is None:
@@ -165,7 +165,7 @@ class ForkedProcess(TreeProcess):
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
         with trio.move_on_after(grace_s):
-            await patiently(self._ask)
+            await retry_on_fd_exhaustion(self._ask)
             await self.wait()
         await self.kill()
         return await self.wait()

@@ -14,7 +14,7 @@ from preview.errors import LaunchFailed
 from preview.runtime.beside import beside
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.warm.forking import NotForked
-from preview.runtime.warm.reserved import BEFORE_ANY, BEFORE_ANY_STAYING, HeldIn, Reserved
+from preview.runtime.warm.reservation import BEFORE_ANY, BEFORE_ANY_STAYING, ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import NoTemplate, Template
 from preview.waiting import wait_any
 
@@ -42,7 +42,7 @@ class Reservations:
 
     def __init__(
         self,
-        fork: Callable[[ProcessSpec, AsyncExitStack], Awaitable[HeldIn]],
+        fork: Callable[[ProcessSpec, AsyncExitStack], Awaitable[ConfinedFork]],
         *,
         can_reserve: Callable[[ProcessSpec], bool],
         retired: Callable[[Template], trio.Event],
@@ -51,9 +51,9 @@ class Reservations:
         self._can_reserve = can_reserve
         self._retired = retired
         # By preview; each is in there only while its ``reserve`` is open, and unused.
-        self._unused: dict[str, Reserved] = {}
+        self._unused: dict[str, ForkReservation] = {}
 
-    def take(self, preview_id: str) -> Reserved | None:
+    def take(self, preview_id: str) -> ForkReservation | None:
         """This preview's; the caller closes it."""
         reserved = self._unused.pop(preview_id, None)
         if reserved is not None:
@@ -76,7 +76,7 @@ class Reservations:
         number = BEFORE_ANY_STAYING if stays else BEFORE_ANY
         if before is not None:
             before.unwanted.set()
-        self._unused[spec.preview_id] = reserved = Reserved(replace(spec, number=number), stays=stays)
+        self._unused[spec.preview_id] = reserved = ForkReservation(replace(spec, number=number), stays=stays)
         try:
             async with beside(partial(self._hold_ready, reserved)):
                 yield reserved.gone
@@ -89,7 +89,7 @@ class Reservations:
         """Of many that wait for their turn to start, most would hold memory for nothing."""
         return sum(not one.stays for one in self._unused.values()) < _MOST_RESERVED
 
-    def _drop(self, reserved: Reserved) -> bool:
+    def _drop(self, reserved: ForkReservation) -> bool:
         """Let nobody take it any more; whether somebody could have."""
         reserved.gone.set()
         is_free = self._unused.get(reserved.spec.preview_id) is reserved
@@ -97,7 +97,7 @@ class Reservations:
             del self._unused[reserved.spec.preview_id]
         return is_free
 
-    async def _hold_ready(self, reserved: Reserved) -> None:
+    async def _hold_ready(self, reserved: ForkReservation) -> None:
         """Have a fork held in, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
         await self._make_ready(reserved)
         if reserved.fork is not None:
@@ -106,7 +106,7 @@ class Reservations:
         if self._drop(reserved) or reserved.unwanted.is_set():
             await reserved.close()
 
-    async def _wait_useless(self, reserved: Reserved, fork: HeldIn) -> None:
+    async def _wait_useless(self, reserved: ForkReservation, fork: ConfinedFork) -> None:
         """Wait until it is taken, or of no use to anybody. Cancellation: nothing changes."""
         ends = (reserved.taken, reserved.unwanted, self._retired(fork.template))
         async with beside(partial(_note_end, fork, reserved.unwanted)):
@@ -114,7 +114,7 @@ class Reservations:
             with trio.move_on_after(_UNUSED_S):
                 await wait_any(*ends)
 
-    async def _make_ready(self, reserved: Reserved) -> None:
+    async def _make_ready(self, reserved: ForkReservation) -> None:
         """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
         # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
         with reserved.making():
@@ -129,7 +129,7 @@ class Reservations:
                 log.exception("a start was not begun ahead", preview_id=reserved.spec.preview_id)
 
 
-async def _note_end(fork: HeldIn, ended: trio.Event) -> None:
+async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
     """Set the event when one of its processes has ended by itself. Cancellation: nothing changes."""
     try:
         await fork.request.wait_ended()

@@ -23,9 +23,8 @@ from preview.isolation import Network
 from preview.runtime.groups import open_group
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
 from preview.runtime.process import open_tree
-from preview.runtime.sandbox.fence import fence
 from preview.runtime.sandbox.runtime import SandboxRuntime
-from preview.runtime.warm.begun import Begun, open_begun
+from preview.runtime.sandbox.socket_filter import restrict_to_accept
 from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.command import user_of
 from preview.runtime.warm.forking import NotForked, request_fork
@@ -33,9 +32,10 @@ from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
 from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.remembered import RememberedTemplates
+from preview.runtime.warm.reservation import ConfinedFork
 from preview.runtime.warm.reservations import Reservations
-from preview.runtime.warm.reserved import HeldIn
 from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
+from preview.runtime.warm.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import NoTemplate, Template
 from preview.runtime.warm.wanted import Wanted, wanted_by
@@ -59,7 +59,7 @@ class WarmRuntime:
         self._pool = pool
         self._timeout_s = timeout_s
         # By preview; each is in there for as long as its ``begin`` is open, or until its start has it.
-        self._begun: dict[str, Begun] = {}
+        self._begun: dict[str, SpeculativeFork] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
         self._why_never = why_never(cold.parts)
         if self._why_never is not None:
@@ -148,14 +148,14 @@ class WarmRuntime:
         return self._reservations.reserve(spec, stays=stays)
 
     @asynccontextmanager
-    async def begin(self, spec: ProcessSpec) -> AsyncIterator[Begun | None]:
+    async def begin(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
         """See ``Runtime``. Cancellation: what has begun is gone, unless its start has it."""
         template = self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:
             yield None
             return
-        begun = Begun(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
+        begun = SpeculativeFork(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
         self._begun[spec.preview_id] = begun
         try:
             async with open_begun(begun, reserved, self._cold.give_files):
@@ -182,14 +182,14 @@ class WarmRuntime:
             return False
         return spec.warm is not None and self._pool.is_ready(spec.warm.key)
 
-    async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> HeldIn:
+    async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> ConfinedFork:
         """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self._pool.use(wanted_by(spec, warm)))
         # It is of the machine's network; a snapshot's forks get the very same one.
         if spec.listener is not None:
-            fence(spec.listener)
+            restrict_to_accept(spec.listener)
         asking = request_fork(
             template,
             spec,
@@ -203,7 +203,7 @@ class WarmRuntime:
         group = await held.enter_async_context(open_group(self._cold.parts.groups, spec, wrappers=1))
         with self._blaming(template):
             await request.enter(spec, group)
-        return HeldIn(template, request, group)
+        return ConfinedFork(template, request, group)
 
     @asynccontextmanager
     async def _open_fork(self, spec: ProcessSpec, *, parks: bool = False) -> AsyncIterator[tuple[ForkedProcess, str]]:

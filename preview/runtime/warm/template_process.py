@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.descriptors import patiently, wait_readable, waited_on
+from preview.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.ending import end_all
@@ -23,7 +23,7 @@ from preview.runtime.groups import enter
 from preview.runtime.inbound import close_inbound
 from preview.runtime.verified import VerifiedProcess, find_living
 from preview.runtime.warm.command import TemplateBox, template_command
-from preview.runtime.warm.held_in import namespaces_of
+from preview.runtime.warm.confinement_check import namespaces_of
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
@@ -162,7 +162,7 @@ async def open_template(
                 yield Template(ours, told, origin)
         finally:
             with trio.move_on_after(_END_S, shield=True) as scope:
-                await patiently(partial(_end, popen, letting_go))
+                await retry_on_fd_exhaustion(partial(_end, popen, letting_go))
             if scope.cancelled_caught:
                 log.error("a template could not be ended", pid=popen.pid)
 

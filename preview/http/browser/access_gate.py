@@ -1,0 +1,252 @@
+"""The doorman of all previews: who may pass, what is shown to whoever may not, and to whoever has to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+from preview.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    PreviewError,
+    PreviewNotFound,
+    PreviewUnavailable,
+    Unauthenticated,
+    UpstreamFailed,
+)
+from preview.http.browser.entry import answer_reserved
+from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
+from preview.http.browser.places import RESERVED, Place, Places
+from preview.http.browser.standing import CachedAuthorization
+from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
+from preview.http.errors import problem_of
+from preview.lifecycle import State
+from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
+from preview.settings import Settings
+from preview.storage.records import PreviewRecord
+from preview.supervisor import LivePreview
+
+if TYPE_CHECKING:
+    from preview.http.backend import Backend
+
+__all__ = ["PreviewDoorman"]
+
+_LAST_LINES = 20
+_RETRY_AFTER_S = 2
+_LOOK_S = 0.02
+# A process that has ended is known to have within milliseconds; why it did, once its last words are read.
+_EXIT_S = 0.1
+_REASON_S = 1.0
+# In the path form a preview's documents have an origin of their own, without the page's session, storage and API;
+# pages that they open have it too.
+_SANDBOX: Fields = (
+    (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class PreviewDoorman:
+    """See ``preview.proxy.admission.AccessGate``.
+
+    Args:
+        settings: Where previews are found.
+        backend: What the service is now; raises ``ServiceStopping`` where it does not run.
+        check_host: Raises where the service is not to be reached by this host.
+    """
+
+    def __init__(self, settings: Settings, backend: Callable[[], Backend], check_host: Callable[[str], None]) -> None:
+        self.places = Places(settings)
+        self._settings = settings
+        self._backend = backend
+        self._check_host = check_host
+
+    def is_for_preview(self, host: str, target: bytes) -> bool:
+        """Whether the request is for a preview, or for an address where only a preview could be."""
+        return self.places.find(host, target) is not None
+
+    async def admit(self, head: RequestHead, mount: str = "") -> Admitted | OwnAnswer:
+        """Let the request pass, or answer in the preview's place.
+
+        Args:
+            head: The request.
+            mount: The path at which a host application has mounted us.
+
+        Cancellation: nothing changes.
+        """
+        place = self._place(head, mount)
+        try:
+            if place.shares_origin:
+                self._check_host(head.host)
+            if place.redirect is not None:
+                return redirect_answer(308, place.redirect)
+            return await self._admit(head, place)
+        except Exception as error:  # noqa: BLE001  one that nobody raised on purpose is logged, and shown by an id
+            return self.refuse(head, error)
+
+    async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
+        """The answer to a request that was let pass, and that the preview has not answered.
+
+        Args:
+            head: The request.
+            admitted: Its admission.
+            error: What went wrong; where the preview has ended, why it did is said instead.
+
+        Cancellation: nothing changes.
+        """
+        try:
+            backend = self._backend()
+            preview = backend.previews.find(admitted.preview_id)
+            if preview is not None:
+                with trio.move_on_after(_EXIT_S):
+                    await preview.over.wait()
+                if preview.exit is not None or preview.outcome is not None:
+                    with trio.move_on_after(_REASON_S):
+                        await preview.over.wait()
+            if preview is None or preview.outcome is not None:
+                place = self._place(head, _mount_in(admitted))
+                return await self._past(head, place, await self._identify(head, place))
+        except Exception as other:  # noqa: BLE001  as above
+            return self.refuse(head, other)
+        return self.refuse(head, error)
+
+    def refuse(self, head: RequestHead, error: Exception) -> OwnAnswer:
+        """Any error as a page or a document."""
+        soon = isinstance(error, PreviewUnavailable)
+        fields = [(b"retry-after", str(_RETRY_AFTER_S).encode())] if soon else []
+        return error_answer(problem_of(error), head, fields=fields)
+
+    def _place(self, head: RequestHead, mount: str) -> Place:
+        return self.places.find(head.host, head.target, mount) or Place(None, head.target)
+
+    async def _identify(self, head: RequestHead, place: Place) -> Visitor:
+        backend = self._backend()
+        return await identify(head, place, backend.access, backend.authenticate)
+
+    async def _admit(self, head: RequestHead, place: Place) -> Admitted | OwnAnswer:
+        backend = self._backend()
+        visitor = await self._identify(head, place)
+        preview = None if place.preview_id is None else backend.previews.find(place.preview_id)
+        if place.preview_id is not None and place.target.startswith(RESERVED):
+            return await answer_reserved(head, place, place.preview_id, preview, visitor, backend)
+        if preview is None:
+            return await self._past(head, place, visitor)
+        if not may_look(visitor, preview, backend.access):
+            _turn_away(visitor)
+        if preview.address is None and preview.outcome is None:
+            if is_navigation(head):
+                return waiting_page(f"{place.prefix}{RESERVED.decode()}state", _RETRY_AFTER_S)
+            with backend.waits.until(self._settings.browser_wait_s):
+                await preview.settled.wait()
+        if preview.is_replaced:
+            await self._until_replaced(preview)
+        if preview.outcome is not None:
+            return await self._past(head, place, visitor)
+        stands = not has_bearer(head) or self._is_own_token(visitor)
+        return self._admitted(preview, place, visitor, self._again(preview, visitor, place) if stands else None)
+
+    def _is_own_token(self, visitor: Visitor) -> bool:
+        """Whether its bearer token is good until it expires: made with this process's own secret, which stays.
+
+        A host, or the publisher of the keys, may revoke one: those are verified with each request.
+        """
+        return visitor.user_id is not None and self._backend().secret is not None
+
+    def _again(self, preview: LivePreview, visitor: Visitor, place: Place) -> Reauthorize:
+        """Admits further requests like the one that was let pass."""
+        previews = self._backend().previews
+        # The target may be long, and hold what is nobody else's business.
+        place = place._replace(target=b"")
+        return CachedAuthorization(
+            preview,
+            visitor,
+            place,
+            partial(self._admitted, preview, place, visitor, None),
+            self._backend().access,
+            lambda: previews.find(preview.id) is preview,
+        )
+
+    async def _until_replaced(self, preview: LivePreview) -> None:
+        """Wait while one process has ended ahead of the next, so that no request meets the gap."""
+        with trio.move_on_after(self._settings.browser_wait_s):
+            while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  nothing tells, and it is rare
+                await trio.sleep(_LOOK_S)
+
+    def _admitted(self, preview: LivePreview, place: Place, visitor: Visitor, again: Reauthorize | None) -> Admitted:
+        address = preview.address
+        if address is None:
+            raise PreviewUnavailable("The preview is still starting; try again in a moment.")
+        return Admitted(
+            preview.id,
+            address,
+            preview.record.pid or 0,
+            place.cut,
+            place.prefix,
+            preview.streaming,
+            _SANDBOX if place.shares_origin else (),
+            visitor.user_id is not None,
+            again,
+        )
+
+    async def _past(self, head: RequestHead, place: Place, visitor: Visitor) -> OwnAnswer:
+        """The answer where no preview serves any more: its owner learns why, nobody else that there was one.
+
+        Raises:
+            Unauthenticated, Forbidden, PreviewNotFound: As where there never was one.
+        """
+        if not visitor.is_known or place.preview_id is None:
+            _turn_away(visitor)
+        try:
+            record = await self._backend().previews.get(place.preview_id)
+        except PreviewNotFound:
+            _turn_away(visitor)
+        is_owner = visitor.user_id == record.user_id or (visitor.grant is not None and visitor.grant.is_owner)
+        if not is_owner:
+            _turn_away(visitor)
+        lines = await self._last_lines(record)
+        error: PreviewError
+        if record.state is State.FAILED:
+            error = UpstreamFailed(
+                f"The preview has failed: {_sentence(record.reason)} Launch it again.", last_lines=lines
+            )
+        elif record.is_active:
+            error = PreviewUnavailable(f"The preview is ending: {_sentence(record.reason)}")
+        else:
+            error = PreviewNotFound(f"The preview is over: {_sentence(record.reason)} Launch it again.")
+        return error_answer(problem_of(error), head, lines=lines if record.state is State.FAILED else ())
+
+    async def _last_lines(self, record: PreviewRecord) -> list[str]:
+        active = self._backend().previews.find(record.id)
+        if active is not None:
+            return active.last_lines(_LAST_LINES)
+        try:
+            stored = await self._backend().service.log_store.tail(record.id, _LAST_LINES)
+        except DatabaseUnavailable:
+            return []
+        return [line.message for line in stored]
+
+
+def _turn_away(visitor: Visitor) -> NoReturn:
+    """The same for a preview that is somebody else's, over, or never was: nobody learns of another's."""
+    if visitor.is_led:
+        raise Forbidden(
+            "A page of another origin may not act on this preview with your access to it.", reason="cross_origin"
+        )
+    if visitor.is_known:
+        raise PreviewNotFound("There is no such preview here, or it is over.")
+    raise Unauthenticated(
+        "This address is open to whoever was let in: open the preview from the page of the service or with "
+        "`preview open`, or ask whoever runs it for a link. It may be over as well.",
+        reason="missing",
+    )
+
+
+def _mount_in(admitted: Admitted) -> str:
+    return admitted.prefix.removesuffix(f"/p/{admitted.preview_id}")
+
+
+def _sentence(reason: str | None) -> str:
+    text = (reason or "for no known reason").removeprefix("stopped: ")
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

@@ -1,0 +1,163 @@
+"""Which rung of isolation this machine holds: each is really tried, and says what the next one would need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from preview.errors import ConfigurationError, RootWithoutSandbox
+from preview.isolation import Isolation
+from preview.runtime.cgroups import CgroupTree, MigrationLockWarmer, NoCgroups, open_cgroups, open_door
+from preview.runtime.interface import Runtime
+from preview.runtime.plain import PlainRuntime
+from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, probe_sandbox
+from preview.runtime.warm import Bounds, RememberedTemplates, open_warm_runtime
+from preview.settings import Settings
+
+__all__ = ["IsolationLevel", "IsolationSupport", "open_ladder"]
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationLevel:
+    """One step of isolation.
+
+    Attributes:
+        name: ``plain``, ``sandbox`` or ``control groups``.
+        holds: Whether previews get it.
+        found: Half a sentence: what it does, or why it does not hold.
+        advice: What to install or set, where it does not hold; else empty.
+    """
+
+    name: str
+    holds: bool
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationSupport:
+    """What previews of this service are held in by.
+
+    Attributes:
+        runtime: The best that holds, or that the operator wants.
+        rungs: All, from the lowest.
+        groups: This service's control groups, where the machine has them; for what runs beside previews.
+        door: To these groups, for whoever is about to start something.
+    """
+
+    runtime: Runtime
+    rungs: tuple[IsolationLevel, ...]
+    groups: CgroupTree | None = None
+    door: MigrationLockWarmer | None = None
+
+
+@asynccontextmanager
+async def open_ladder(
+    settings: Settings, *, name: Path | None = None, check: bool = True
+) -> AsyncIterator[IsolationSupport]:
+    """Try each rung, and have the best; control groups of an earlier run are ended first.
+
+    Args:
+        settings: How much isolation is wanted; the data folder, which exists and is this process's.
+        name: Names the control groups in place of the data folder: for whoever only looks.
+        check: Whether less than the operator requires is an error.
+
+    Raises:
+        RootWithoutSandbox: ``PREVIEW_ISOLATION=auto``, and previews would be root on this machine.
+        ConfigurationError: ``PREVIEW_ISOLATION=require``, and this machine offers less; or a system call that is to be
+            allowed is not one that may be.
+
+    Cancellation: what was tried is gone.
+    """
+    if settings.isolation is Isolation.PLAIN:
+        yield IsolationSupport(PlainRuntime(), (_PLAIN, *_not_wanted()))
+        return
+    async with open_cgroups(name or settings.data_dir) as groups:
+        limited = None if isinstance(groups, NoCgroups) else groups
+        if limited is not None:
+            await limited.remove_leftovers()
+        # Ahead of the trial: there what is wrong would be a reason for less isolation.
+        calls = check_extra_calls(settings.syscalls_allowed)
+        sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited, calls)
+        rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
+        if check and settings.isolation is Isolation.REQUIRE:
+            _require(rungs)
+        if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
+            raise _root_without(sandbox)
+        async with _open_best(settings, sandbox, limited) as runtime:
+            if limited is None:
+                yield IsolationSupport(runtime, rungs)
+                return
+            async with open_door() as door:
+                yield IsolationSupport(runtime, rungs, limited, door)
+
+
+@asynccontextmanager
+async def _open_best(
+    settings: Settings, sandbox: SandboxRuntime | Refusal, groups: CgroupTree | None
+) -> AsyncIterator[Runtime]:
+    if isinstance(sandbox, Refusal):
+        yield PlainRuntime(groups)
+        return
+    if not settings.warm_templates:
+        yield sandbox
+        return
+    bounds = Bounds(settings.warm_templates, settings.warm_memory_mb << 20, settings.warm_max_age_s)
+    remembered = RememberedTemplates(settings.data_dir.absolute() / "templates")
+    async with open_warm_runtime(
+        sandbox, bounds, remembered=remembered, startup_timeout_s=settings.startup_timeout_s
+    ) as runtime:
+        yield runtime
+
+
+_PLAIN = IsolationLevel("plain", holds=True, found="own session, clean environment, rlimits, no new privileges")
+
+
+def _sandbox_rung(sandbox: Runtime | Refusal, allowed: frozenset[str]) -> IsolationLevel:
+    if isinstance(sandbox, Refusal):
+        return IsolationLevel("sandbox", holds=False, found=sandbox.reason, advice=sandbox.advice)
+    found = f"own namespaces, files and network; {sandbox.describe()['privileges']}"
+    if allowed:
+        found += f"; system calls allowed besides: {', '.join(sorted(allowed))}"
+    return IsolationLevel("sandbox", holds=True, found=found)
+
+
+def _groups_rung(groups: CgroupTree | NoCgroups) -> IsolationLevel:
+    if isinstance(groups, NoCgroups):
+        reason, _, advice = groups.reason.partition("; ")
+        return IsolationLevel("control groups", holds=False, found=reason.rstrip("."), advice=advice.rstrip("."))
+    found = f"version {groups.version}, for the whole tree: memory, processes"
+    if groups.without_cpu is None:
+        return IsolationLevel("control groups", holds=True, found=f"{found}, processor time")
+    reason, _, advice = groups.without_cpu.partition("; ")
+    return IsolationLevel(
+        "control groups", holds=True, found=f"{found}; not processor time: {reason}", advice=advice.rstrip(".")
+    )
+
+
+def _not_wanted() -> tuple[IsolationLevel, ...]:
+    found, advice = "not wanted: PREVIEW_ISOLATION=plain", "set PREVIEW_ISOLATION=auto"
+    return tuple(
+        IsolationLevel(name, holds=False, found=found, advice=advice) for name in ("sandbox", "control groups")
+    )
+
+
+def _root_without(sandbox: Refusal) -> RootWithoutSandbox:
+    return RootWithoutSandbox(
+        f"The service runs as root, and would give previews all of root's rights: no sandbox, because {sandbox.reason} "
+        f"(to do: {sandbox.advice}). Or start it as an ordinary user, or set PREVIEW_ISOLATION=trusted where all code "
+        "that is launched is your own."
+    )
+
+
+def _require(rungs: tuple[IsolationLevel, ...]) -> None:
+    missing = [rung for rung in rungs if not rung.holds]
+    if missing:
+        said = "; ".join(f"no {rung.name}, because {rung.found} (to do: {rung.advice})" for rung in missing)
+        raise ConfigurationError(
+            f"PREVIEW_ISOLATION=require, and this machine does not hold previews in as that wants: {said}. "
+            "`preview doctor` shows all of it; PREVIEW_ISOLATION=auto takes what there is."
+        )

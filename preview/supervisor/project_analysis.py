@@ -1,0 +1,115 @@
+"""What is read off a project's files before it starts: how it starts and what it imports; once for the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from preview.descriptors import raise_want, walk
+from preview.detection import Overrides, StartPlan
+from preview.environments.asked import Asked
+from preview.environments.memory import is_shareable
+from preview.sources.plain_files import read_plain
+from preview.worker import ProjectReader, Unreadable
+
+__all__ = ["AnalysisCache", "ProjectAnalysis"]
+
+_MOST_REMEMBERED = 256
+# To read more than that takes as long as to think about it.
+_MOST_BYTES = 16 << 20
+# What opening one more file costs, in bytes that could have been read meanwhile.
+_FILE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAnalysis:
+    """What a project's files say.
+
+    Attributes:
+        plan: How it starts.
+        own: Names of its own modules at the top level, which go before packages of the same name.
+        imports: What it imports besides; see ``WarmStart.modules``.
+        asked: What it requires of Python packages; None for a Node project.
+        unreadable: Why that cannot be told.
+    """
+
+    plan: StartPlan
+    own: frozenset[str]
+    imports: tuple[str, ...]
+    asked: Asked | None = None
+    unreadable: Unreadable | None = None
+
+
+class AnalysisCache:
+    """Has projects read, and remembers the last of them by what their files hold.
+
+    Nothing of a project but these findings is kept, and who has the same files could read the same off them.
+
+    Args:
+        reader: Reads them.
+    """
+
+    def __init__(self, reader: ProjectReader) -> None:
+        self._reader = reader
+        # The least recently used first.
+        self._known: OrderedDict[bytes, ProjectAnalysis] = OrderedDict()
+
+    async def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
+        """What the project's files say.
+
+        Args:
+            project: Its folder.
+            overrides: What a launch request decides.
+            is_still: Whether nothing can write there meanwhile. Else nothing is remembered: what somebody's running
+                code changes between two looks must not become what is known of somebody else's files.
+
+        Raises:
+            TooComplex, AnalysisFailed: They cannot be read.
+            PreviewError: As ``detect``.
+
+        Cancellation: what reads them is killed.
+        """
+        key = await trio.to_thread.run_sync(_digest, project, overrides, abandon_on_cancel=True)
+        known = self._known.get(key) if key is not None else None
+        if known is not None and key is not None:
+            self._known.move_to_end(key)
+            return known
+        found = await self._reader.analyse(project, overrides)
+        study = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
+        # A package that lies in the project is named by where it lies now: that is no other copy's.
+        if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
+            self._known[key] = study
+            while len(self._known) > _MOST_REMEMBERED:
+                self._known.popitem(last=False)
+        return study
+
+
+def _digest(project: Path, overrides: Overrides | None) -> bytes | None:
+    """Names, kinds and contents of all files; None for a project that is too large for it."""
+    said = hashlib.sha256(repr(overrides).encode())
+    left = _MOST_BYTES
+    for folder, names, files in walk(project):
+        names.sort()
+        said.update(f"\0{os.path.relpath(folder, project)}\0{names}\0".encode("utf-8", "surrogateescape"))
+        # Links to folders are among the folders, and are not gone into.
+        for name in sorted((*files, *(one for one in names if os.path.islink(os.path.join(folder, one))))):  # noqa: PTH114, PTH118
+            path = os.path.join(folder, name)  # noqa: PTH118  hundreds of files
+            if os.path.islink(path):  # noqa: PTH114
+                content = os.fsencode(os.readlink(path))  # noqa: PTH115
+            else:
+                try:
+                    content = read_plain(path, left + 1)
+                except OSError as error:
+                    raise_want(error)
+                    return None
+            left -= len(content) + _FILE_BYTES
+            if left < 0:
+                return None
+            said.update(f"\0{name}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
+            said.update(content)
+    return said.digest()

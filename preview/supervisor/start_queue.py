@@ -1,0 +1,135 @@
+"""Whose turn it is: work that wants a processor for a moment, and done all at once each waits for all others.
+
+Fifty starts that share two processors all come up at the end; a few at a time the first are there at once, and the last
+one is earlier too, as less is fetched from memory again and again (``benchmarks/launch.py --many 50``).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+__all__ = ["StartQueue", "StartSlot"]
+
+# A start works on several things at once (namespaces, files, its import): two for each processor keep all of them busy.
+_EACH_PROCESSOR = 2
+# Whoever has not ended by then waits for something else than a processor, most likely; others are not to wait for it.
+_LONGEST_S = 1.0
+
+
+class StartSlot:
+    """One of those that are under way. ``give_back`` may be called again."""
+
+    def __init__(self, give_back: Callable[[StartSlot], None]) -> None:
+        self._give_back = give_back
+
+    def give_back(self) -> None:
+        """Let the next one begin."""
+        self._give_back(self)
+
+
+class _Waiter:
+    """One who waits; woken when it may be its turn."""
+
+    def __init__(self) -> None:
+        self.woken = trio.Event()
+
+
+class StartQueue:
+    """So many at a time, in the order in which they came; whoever takes long stands in nobody's way.
+
+    Args:
+        most: How many; None are two for each processor that this process may use.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most or _EACH_PROCESSOR * len(os.sched_getaffinity(0))
+        # Until when each counts; the one that ends first comes first.
+        self._held: dict[StartSlot, float] = {}
+        self._waiting: deque[_Waiter] = deque()
+        self._idle = trio.Event()
+
+    @asynccontextmanager
+    async def open_turn(self, waits: Callable[[int], None] | None = None) -> AsyncIterator[StartSlot]:
+        """Wait for a turn, which lasts until it is given back, a second has passed, or this is left.
+
+        Args:
+            waits: Is told how many are ahead, where it is not one's turn at once.
+
+        Cancellation: the turn is the next one's.
+        """
+        await self._wait(waits)
+        with self._begin() as turn:
+            # There may be room for the next one, too.
+            self._wake_first()
+            yield turn
+
+    @contextmanager
+    def open_turn_now(self) -> Iterator[StartSlot | None]:
+        """A turn as from ``open_turn``, where it is one's at once."""
+        if self._waiting or not self._has_room():
+            yield None
+            return
+        with self._begin() as turn:
+            yield turn
+
+    @contextmanager
+    def _begin(self) -> Iterator[StartSlot]:
+        turn = StartSlot(self._end)
+        self._held[turn] = trio.current_time() + _LONGEST_S
+        try:
+            yield turn
+        finally:
+            self._end(turn)
+
+    async def wait_idle(self) -> None:
+        """Wait until nobody has a turn, or waits for one. Cancellation: nothing changes."""
+        while self._held or self._waiting:
+            self._idle = trio.Event()
+            # Whoever takes long gives nothing back.
+            with trio.move_on_after(_LONGEST_S):
+                await self._idle.wait()
+            self._has_room()
+        await trio.lowlevel.checkpoint()
+
+    async def _wait(self, waits: Callable[[int], None] | None) -> None:
+        """Cancellation: the place in the row is given up."""
+        if not self._waiting and self._has_room():
+            await trio.lowlevel.checkpoint()
+            if not self._waiting and self._has_room():
+                return
+        if waits is not None:
+            waits(len(self._held) + len(self._waiting))
+        waiter = _Waiter()
+        self._waiting.append(waiter)
+        try:
+            while self._waiting[0] is not waiter or not self._has_room():
+                waiter.woken = trio.Event()
+                # Only the first one looks at the clock.
+                ends_at = next(iter(self._held.values())) if self._waiting[0] is waiter else math.inf
+                with trio.move_on_at(ends_at):
+                    await waiter.woken.wait()
+        finally:
+            self._waiting.remove(waiter)
+            self._wake_first()
+
+    def _has_room(self) -> bool:
+        now = trio.current_time()
+        for turn in [turn for turn, ends_at in self._held.items() if ends_at <= now]:
+            del self._held[turn]
+        return len(self._held) < self._most
+
+    def _end(self, turn: StartSlot) -> None:
+        if self._held.pop(turn, None) is not None:
+            self._wake_first()
+
+    def _wake_first(self) -> None:
+        if self._waiting:
+            self._waiting[0].woken.set()
+        elif not self._held:
+            self._idle.set()
