@@ -25,7 +25,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS: Final = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 REPEATS = 50_000
-# A text of 20,000 characters takes a linear one a millisecond; a quadratic one takes seconds.
+# A text of 50,000 characters takes a linear one a millisecond; a quadratic one takes seconds.
 LIMIT_S = 0.4
 
 # Run by workers alone (docs/security.md): their time is bounded, whatever they take.
