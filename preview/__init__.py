@@ -50,7 +50,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a name of ``__all__`` from the room where it lives (PEP 562)."""
+    """Import a name of ``__all__`` from the package where it lives (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'preview' has no attribute {name!r}")

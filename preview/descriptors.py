@@ -62,7 +62,7 @@ async def retry_on_fd_exhaustion(act: Callable[[], Awaitable[T]]) -> T:
     """Do what must be done although no descriptor may be free: again and again, until it is not for want of one.
 
     Args:
-        act: May be begun anew at any point; whatever else it raises goes on.
+        act: May be started again at any point; whatever else it raises goes on.
 
     Cancellation: what ``act`` says of its own; under a bounded shield this ends with its bound.
     """

@@ -242,7 +242,7 @@ class TooManyLaunches(PreviewError):
 
 
 class DiskFull(PreviewError):
-    """The service's own disk has too little room for another preview."""
+    """The service's own disk has too little space for another preview."""
 
     code = "disk_full"
 

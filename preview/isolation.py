@@ -8,7 +8,7 @@ __all__ = ["Isolation", "Network"]
 
 
 class Isolation(StrEnum):
-    """How much a preview is held in."""
+    """How much a preview is confined."""
 
     AUTO = "auto"
     """The best that this machine offers; but a service that is root starts nothing without a sandbox."""

@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def remove_folder(directory: Path) -> None:
     """Remove a folder and all below it; links are removed, never followed. Nothing happens where there is none.
 
-    What somebody has mounted in there is not in there: it is let go of first, and where that cannot be nothing is
+    What somebody has mounted in there is not in there: it is released first, and where that cannot be nothing is
     removed. What cannot be removed is logged and left. Blocks: call it in a thread.
     """
     if not _let_go_of_mounts(directory):
@@ -51,7 +51,7 @@ def remove_folder(directory: Path) -> None:
 def _let_go_of_mounts(directory: Path) -> bool:
     """Whether nothing is mounted at the folder or below it any more.
 
-    A program of root's that is not held in can mount another folder on its own: whoever removed that one would remove
+    A program of root's that is not confined can mount another folder on its own: whoever removed that one would remove
     the other.
     """
     try:

@@ -53,7 +53,7 @@ class Service:
         log_store: Stored lines, for previews that are over.
         log_writer: Stores the lines of all previews.
         users: The users table.
-        rungs: What previews are held in by, from the lowest rung; empty when a host brings its own runtime.
+        rungs: What previews are isolated by, from the lowest rung; empty when a host brings its own runtime.
         reader: Reads projects' files.
         draining: Set when the shutdown begins: streams say goodbye, nothing new is launched.
     """
@@ -102,7 +102,7 @@ async def open_service(
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database)
             store = PreviewStore(database)
-            # Ahead of the rows: whoever sees that a preview is over sees all of its lines.
+            # Before the rows: whoever sees that a preview is over sees all of its lines.
             await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
             pushed = PushQueue(settings)
@@ -160,7 +160,7 @@ async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIter
 
 
 async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | None:
-    """Packages are built in a sandbox where previews are held in by one."""
+    """Packages are built in a sandbox where previews are isolated by one."""
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
@@ -169,20 +169,20 @@ async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | Non
 def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
     """One line where all holds; one more for each reason why something does not, with what to do about it."""
     held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
-    log.info("previews are held in", by=held_by, network=network)
+    log.info("previews are isolated", by=held_by, network=network)
     missing: dict[tuple[str, str], list[str]] = {}
     for rung in ladder.rungs:
         if not rung.holds:
             missing.setdefault((rung.found, rung.advice), []).append(rung.name)
     for (why, advice), names in missing.items():
-        log.warning(f"previews are held in by no {' and no '.join(names)}", why=why, advice=advice)
+        log.warning(f"previews are isolated by no {' and no '.join(names)}", why=why, advice=advice)
 
 
 @contextmanager
 def _private_data_folder(settings: Settings) -> Iterator[None]:
     """Hold the data folder: what lies there and belongs to no preview of this process is a leftover.
 
-    The kernel lets go of the lock when the process ends, however it ends (flock(2)).
+    The kernel releases the lock when the process ends, however it ends (flock(2)).
     """
     try:
         if not make_private_folder(settings.data_dir):

@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     starts_at_once: Count | None = None
     min_free_disk_bytes: int = Field(256 * _MIB, ge=0, validation_alias=_env("MIN_FREE_DISK"))
 
-    # What holds a preview in
+    # What isolates a preview
     isolation: Isolation = Isolation.AUTO
     network: Network = Network.NONE
     network_allowed: Network = Network.NONE

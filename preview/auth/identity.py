@@ -1,4 +1,4 @@
-"""Who a request comes from, and the one question that this room answers."""
+"""Who a request comes from, and the one question that this package answers."""
 
 from __future__ import annotations
 

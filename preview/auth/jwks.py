@@ -76,7 +76,7 @@ class KeyBook:
         Raises:
             Unauthenticated: There is none of that name, or the keys cannot be had now.
 
-        Cancellation: a fetch that has begun is finished first, within ``FETCH_TIMEOUT_S``: others wait for it too.
+        Cancellation: a fetch that has started is finished first, within ``FETCH_TIMEOUT_S``: others wait for it too.
         """
         key = self._lookup(kid)
         if key is not None and (self._is_fresh() or self._fetching.locked()):

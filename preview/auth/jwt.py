@@ -72,7 +72,7 @@ class JwtAuthenticator:
                 ``algorithm``, ``signature``, ``unknown_key``, ``keys_unavailable``, ``expired``, ``not_yet_valid``,
                 ``audience``, ``issuer``, ``subject`` or ``claims``.
 
-        Cancellation: nothing changes; a fetch of keys that has begun is finished first, within 5 s.
+        Cancellation: nothing changes; a fetch of keys that has started is finished first, within 5 s.
         """
         kid = self._named_key(token)
         key = await self._keys.find(kid)

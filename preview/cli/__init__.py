@@ -1,4 +1,4 @@
-"""Room: the command line. Parse, print, exit codes; what the commands do stands in the rooms below."""
+"""Room: the command line. Parse, print, exit codes; what the commands do stands in the packages below."""
 
 from preview.cli.start import main
 

@@ -30,7 +30,7 @@ LoopbackPortOption = Annotated[
 ]
 IsolationOption = Annotated[
     Isolation | None,
-    typer.Option("--isolation", help="How the backend is held in; else PREVIEW_ISOLATION, then auto."),
+    typer.Option("--isolation", help="How the backend is isolated; else PREVIEW_ISOLATION, then auto."),
 ]
 
 

@@ -68,7 +68,7 @@ class ServiceNote:
 
 @contextmanager
 def hold_data_folder(data_dir: Path) -> Iterator[None]:
-    """Hold the folder (made if needed, mode 0700) for this process alone; the kernel lets go even after kill -9.
+    """Hold the folder (made if needed, mode 0700) for this process alone; the kernel releases it even after kill -9.
 
     Raises:
         DataFolderInUse: Another process holds it; the sentence names it.

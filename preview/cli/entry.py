@@ -59,7 +59,7 @@ COMMANDS: dict[str, Entry] = {
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),
     "open": Entry("open", "Open a generation's preview in the browser.", _CLIENT),
     "share": Entry("share", "Share a generation's preview: make a link that opens it for whoever has it.", _CLIENT),
-    "restart": Entry("restart", "Start a generation's preview anew.", _CLIENT),
+    "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
     "token": Entry("token", "Issue a token for the API.", _CARE),

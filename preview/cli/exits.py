@@ -80,7 +80,7 @@ _STATUSES = {
     504: ExitCode.TOO_LATE,
 }
 
-# For errors of the rooms below, met in-process (``run``, ``serve``, ``db``). The first match counts.
+# For errors of the packages below, met in-process (``run``, ``serve``, ``db``). The first match counts.
 _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
     (UsageMistake, ExitCode.USAGE),
     (NoService, ExitCode.NO_SERVICE),

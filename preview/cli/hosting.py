@@ -107,7 +107,7 @@ def settle_interpreter() -> None:
     gc.freeze()
     # To look for cycles after each 700 objects is to go through a project's syntax trees while its launch waits.
     gc.set_threshold(_COLLECT_OBJECTS)
-    # The event loop lets go of the interpreter's lock at each write to a socket. A thread that runs Python then has
+    # The event loop releases the interpreter's lock at each write to a socket. A thread that runs Python then has
     # it for so long, 5 ms unless told otherwise: two such writes would take as long as a line to its readers may.
     sys.setswitchinterval(_SWITCH_S)
 

@@ -22,7 +22,7 @@ _MARKS = {"DEBUG": "2", "INFO": "34", "WARNING": "33", "ERROR": "31"}
 _TEXTS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31"}
 _SYSTEM = "36"
 
-# In a terminal with less room for the text, rows begin with the mark alone.
+# In a terminal with less space for the text, rows begin with the mark alone.
 _LEAST_COLUMNS = 20
 _TAB_COLUMNS = 8
 # Colours that go over to the next row: the last ones since a reset. More of them open at once say nothing new.

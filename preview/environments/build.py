@@ -80,7 +80,7 @@ async def build_environment(
         report: Is told the installer's output line by line, and each decision.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no single requirement is loosened any more.
-        jail: What the installer and the code of packages are held in by, where this machine has it.
+        jail: What the installer and the code of packages are isolated by, where this machine has it.
         skeletons: Empty environments of before.
 
     Raises:
@@ -118,7 +118,7 @@ async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: J
         recipe: For which interpreter.
         layout: Where; nothing stays there.
         skeletons: Is given the environment.
-        jail: What uv is held in by, where this machine has it.
+        jail: What uv is isolated by, where this machine has it.
 
     Raises:
         EnvironmentFailed: There is none to be had.

@@ -38,7 +38,7 @@ class Compiler:
 
     Args:
         layout: Where environments lie.
-        jail: What the compiler is held in by; it runs no code of packages all the same.
+        jail: What the compiler is isolated by; it runs no code of packages all the same.
         timeout_s: Seconds for one environment; what is not compiled by then is left as it is.
     """
 

@@ -43,7 +43,7 @@ class EnvironmentCache:
 
     Args:
         settings: ``cache_dir`` and the ``environment_*`` bounds.
-        jail: What installers and the code of packages are held in by; None runs them as any program of the service.
+        jail: What installers and the code of packages are isolated by; None runs them as any program of the service.
     """
 
     def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
@@ -78,7 +78,7 @@ class EnvironmentCache:
             ConfigurationError: There is no Python as configured, or no installer.
 
         Cancellation: a build under way is killed and leaves nothing, unless others wait for it: then one of them
-        begins anew.
+        begins again.
         """
         started = trio.current_time()
         asked = await self._read(request, report)
@@ -144,7 +144,7 @@ class EnvironmentCache:
             await self.warm_up()
 
     async def warm_up(self) -> None:
-        """Do what each first build would do besides, ahead of it; what fails here is for a build to tell.
+        """Do what each first build would do besides, before it; what fails here is for a build to tell.
 
         Cancellation: the programs are killed and nothing is left.
         """

@@ -63,7 +63,7 @@ class HeldEnvironments:
         Raises:
             EnvironmentFailed: It cannot be had.
 
-        Cancellation: a build under way is cancelled, unless others wait for it: then one of them begins anew.
+        Cancellation: a build under way is cancelled, unless others wait for it: then one of them begins again.
         """
         with self._entry(key) as entry:
             how = await self._acquire(entry, key, build, report)

@@ -68,7 +68,7 @@ def named_paths(environment: Mapping[str, str]) -> list[Path]:
 
 def _paths(value: str) -> Iterator[Path]:
     for word in (value, *_SEPARATORS.split(value)):
-        # An index may have a name ahead of its address.
+        # An index may have a name before its address.
         text = word.partition("=")[2] if re.match(r"^[A-Za-z0-9_.-]+=", word) else word
         text = text.removeprefix("file://").removeprefix("localhost")
         if text.startswith("/") and "\0" not in text:

@@ -1,4 +1,4 @@
-"""Requirements that name where they come from: refused ahead of a build that could not reach it."""
+"""Requirements that name where they come from: refused before a build that could not reach it."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: I
         asked.server,
         sorted((one.module, one.distribution) for one in asked.wanted),
         *(() if runs_code else ("no code",)),
-        *(() if ahead_of is None else (f"ahead of {'.'.join(ahead_of.version.split('.')[:2])}",)),
+        *(() if ahead_of is None else (f"before {'.'.join(ahead_of.version.split('.')[:2])}",)),
     ]
     # 128 bits of it: the name stands in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Choosing versions ahead of installing them: what turns out to have wheels alone is installed without any build."""
+"""Choosing versions before installing them: what turns out to have wheels alone is installed without any build."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
     for one, following in itertools.pairwise(ordered):
         # 30 bytes: the fixed part of a local header, before the name.
         if one.header_offset + 30 + one.compress_size > following.header_offset:
-            raise InvalidGeneration("The zip archive's files overlap; pack it anew with an ordinary tool.")
+            raise InvalidGeneration("The zip archive's files overlap; pack it again with an ordinary tool.")
 
 
 # tar.gz

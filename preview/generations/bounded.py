@@ -42,14 +42,14 @@ class BoundedReads:
             size = self._left()
         if size > self._limit:
             raise InvalidGeneration(
-                f"The {self._kind} archive has a header of {size} bytes, more than any honest one; pack it anew with "
+                f"The {self._kind} archive has a header of {size} bytes, more than any honest one; pack it again with "
                 "an ordinary tool.",
                 format=self._kind,
             )
         found = self._file.read(size)
         if self._refused is not None and not self._in_content and self._refused.search(found):
             raise InvalidGeneration(
-                f"The {self._kind} archive has a header that no honest one has; pack it anew with an ordinary tool.",
+                f"The {self._kind} archive has a header that no honest one has; pack it again with an ordinary tool.",
                 format=self._kind,
             )
         return found

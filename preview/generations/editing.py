@@ -125,7 +125,7 @@ def edit_files(
     if expected is not None and not expected(row.revision):
         raise PreconditionFailed(
             f"The generation's files have changed since you read them (they are at revision {row.revision} now); read "
-            "them again, and send your change anew.",
+            "them again, and send your change again.",
             revision=row.revision,
         )
     sizes = _sizes(generation.id, connection)

@@ -79,7 +79,7 @@ def connection_limit(settings: Settings) -> int:
 
 
 async def reject(stream: trio.abc.Stream, crowd: ConnectionLimiter) -> None:
-    """Say that there is no room, where somebody can read it, and close. Cancellation: it is closed at once."""
+    """Say that there is no space, where somebody can read it, and close. Cancellation: it is closed at once."""
     try:
         crowd.goodbyes.acquire_nowait()
     except trio.WouldBlock:

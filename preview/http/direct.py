@@ -131,7 +131,7 @@ class DirectStream:
         self._farewell = farewell
         self._preamble = preamble
         self._descriptor = -1
-        # What the socket has not taken yet of the chunk that was begun. Invariant: empty while it is a member.
+        # What the socket has not taken yet of the chunk that was started. Invariant: empty while it is a member.
         self._rest = memoryview(b"")
         self._is_over = False
         self._unasked_bytes = 0
@@ -212,7 +212,7 @@ class DirectStream:
             self.put(framed(chunk, self.cursor.ended))
 
     async def _finish_rest(self, sends: Sends) -> None:
-        """Write what is left of the chunk that was begun, within the time that readers have."""
+        """Write what is left of the chunk that was started, within the time that readers have."""
         with sends.bounded(shield=False) as scope:
             while self._rest and not self._is_over:
                 await trio.lowlevel.wait_writable(self._descriptor)

@@ -34,7 +34,7 @@ class Sends:
                 self._open.discard(scope)
 
     def renew(self, scope: trio.CancelScope) -> None:
-        """Give the write its time anew."""
+        """Give the write its time again."""
         scope.deadline = trio.current_time() + self._limit_s
 
     def hurry(self) -> None:

@@ -94,7 +94,7 @@ class StrictH2Protocol(H2Protocol):
     _inboxes: dict[int, Inbox]
 
     def begin(self) -> None:
-        """Take up what Hypercorn has begun, before anything comes."""
+        """Take up what Hypercorn has started, before anything comes."""
         self.task_group = self._tasks = StreamTasks(self.task_group)  # type: ignore[assignment]  # what streams need
         self._inboxes = {}
         # Enough for all streams at a time: one whose upload is not read takes nothing from the others.
@@ -244,7 +244,7 @@ class StrictH2Protocol(H2Protocol):
         return self._spare >= 0
 
     def _let_go(self, event: h2.events.DataReceived) -> None:
-        """Give the room in the connection's window back, and tell the client to stop where the answer is out."""
+        """Give the space in the connection's window back, and tell the client to stop where the answer is out."""
         with suppress(h2.exceptions.ProtocolError):
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             if event.stream_id not in self.stream_buffers:

@@ -69,7 +69,7 @@ async def watcher_of(generation_id: str, ticket: str | None, asked: Request | We
 
 
 def one_stream(watcher: StreamRequester) -> AbstractContextManager[None]:
-    """One of the streams that the user may have; to be held ahead of all work for it.
+    """One of the streams that the user may have; to be held before all work for it.
 
     Raises:
         TooManyStreams: The user has as many as allowed.

@@ -102,11 +102,11 @@ class Takeover:
         self._job = job
 
     def give(self, resources: ExitStack) -> None:
-        """The request is over; its resources are the job's now, which is not begun otherwise."""
+        """The request is over; its resources are the job's now, which is not started otherwise."""
         self._resources = resources
 
     def abandon(self) -> None:
-        """The connection has failed behind the request: the job is not begun, and its resources are given back."""
+        """The connection has failed behind the request: the job is not started, and its resources are given back."""
         if self._resources is not None:
             self._resources.close()
 
@@ -173,6 +173,6 @@ class HandingH11Protocol(StrictH11Protocol):
     async def stream_send(self, event: StreamEvent) -> None:
         """Send an event of the answer. Cancellation: see ``BoundedTCPServer.protocol_send``."""
         taken = self.handover is not None and self.handover.is_taken
-        # Left unfinished, the answer makes Hypercorn close the connection: that is when it is let go of.
+        # Left unfinished, the answer makes Hypercorn close the connection: that is when it is released.
         if not (taken and isinstance(event, Body | EndBody)):
             await super().stream_send(event)

@@ -44,7 +44,7 @@ class BoundedTCPServer(TCPServer):
         super().__init__(app, config, context, state, stream)
         self._sends = sends
         self._relay = relay
-        # Read from the connection ahead of Hypercorn.
+        # Read from the connection before Hypercorn.
         self._came = b""
         # The peer has closed, or is gone: nothing comes any more.
         self._ended = False
@@ -79,7 +79,7 @@ class BoundedTCPServer(TCPServer):
         await super().run()
 
     async def protocol_send(self, event: Event) -> None:
-        """Send bytes, or close, or note idleness. Cancellation: a write that has begun is ended, or the stream is."""
+        """Send bytes, or close, or note idleness. Cancellation: a write that has started is ended, or the stream is."""
         if isinstance(event, RawData):
             if not await self._write(event.data):
                 await trio.aclose_forcefully(self.stream)

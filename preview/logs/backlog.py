@@ -44,7 +44,7 @@ class Backlog:
         return self._batches[0].first_seq if self._batches else 1
 
     def append(self, batch: Batch) -> None:
-        """Take the next batch, whose numbers follow the last one's; let go of the oldest that are too many."""
+        """Take the next batch, whose numbers follow the last one's; release the oldest that are too many."""
         self._batches.append(batch)
         self._lines += len(batch)
         self._bytes += batch.held_bytes
@@ -54,7 +54,7 @@ class Backlog:
             self._bytes -= oldest.held_bytes
 
     def after(self, seq: int, *, max_bytes: int) -> list[Batch]:
-        """The batches behind line ``seq`` (which must not be ahead of ``first_seq - 1``), oldest first.
+        """The batches behind line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
 
         Args:
             seq: The last line that is known already.

@@ -76,7 +76,7 @@ class Batch:
         self.size_bytes = sum(map(getsizeof, messages)) + _LINE_BYTES * len(messages)
         if requests is not None:
             self.size_bytes += _REQUEST_BYTES * len(requests)
-        # Invariant: together no longer than ``_room_bytes``; those without a filter are let go of last.
+        # Invariant: together no longer than ``_room_bytes``; those without a filter are released last.
         self._encoded: dict[Encoding, bytes] = {}
         # No message has an escape sequence; None until somebody wants to know.
         self._is_plain: bool | None = None
@@ -167,7 +167,7 @@ class Batch:
         )
 
     def _keep(self, encoding: Encoding, form: bytes) -> None:
-        """Keep the form where there is room, or where there is after letting go of others."""
+        """Keep the form where there is space, or where there is after releasing others."""
         forms, room = self._encoded, self._room_bytes
         forms[encoding] = form
         while len(forms) > _MOST_FORMS or sum(map(len, forms.values())) > room:

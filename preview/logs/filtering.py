@@ -15,7 +15,7 @@ from preview.logs.requests import Requests
 __all__ = ["EVERYTHING", "LineFilter"]
 
 _ALL_MARKS = len(MARKS)
-# One per filter that somebody uses now; what has left is computed anew.
+# One per filter that somebody uses now; what has left is computed again.
 _KEPT_FILTERS = 256
 
 

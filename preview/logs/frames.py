@@ -25,11 +25,11 @@ class _Pieces:
     """What stands around a line's values, in this order: number, time, level, message, source.
 
     Attributes:
-        number: Ahead of the number.
-        time: Ahead of the time.
-        levels: By mark: the level, and what stands ahead of the message.
+        number: Before the number.
+        time: Before the time.
+        levels: By mark: the level, and what stands before the message.
         sources: By mark: the source with what stands around it, and the end of the frame.
-        request: Ahead of a request's id, where there is one.
+        request: Before a request's id, where there is one.
         close: The end of the frame.
     """
 

@@ -101,7 +101,7 @@ class Journal:
         segment.last_seqs[batch.preview_id] = batch.last_seq
 
     def release(self, is_settled: Callable[[str, int], bool]) -> None:
-        """Let go of what is in the database.
+        """Release what is in the database.
 
         Args:
             is_settled: Whether no line of this preview up to this number is still on its way.

@@ -45,7 +45,7 @@ async def read_events(
         store: Where the lines are.
         preview_id: Whose lines.
         expected: Number of the line wanted next.
-        below: Where the database's part ends: what it lacks ahead of this number is gone, and a gap.
+        below: Where the database's part ends: what it lacks before this number is gone, and a gap.
 
     Raises:
         DatabaseUnavailable: The database did not answer.

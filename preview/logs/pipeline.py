@@ -63,7 +63,7 @@ class PreviewLog:
 
     @property
     def last_seq(self) -> int:
-        """Number of the newest line; 0 ahead of the first."""
+        """Number of the newest line; 0 before the first."""
         return self._last_seq
 
     @property

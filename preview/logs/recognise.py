@@ -28,10 +28,10 @@ _PART_CHARACTERS = 256  # a part of an overlong line has at least this many: 102
 
 
 class _Block(Enum):
-    """What the lines before have begun."""
+    """What the lines before have started."""
 
     NONE = 0
-    FRAMES = 1  # in a traceback, ahead of its exception line
+    FRAMES = 1  # in a traceback, before its exception line
     GROUP = 2  # in an exception group, drawn with | and +
     RAISED = 3  # behind an exception line: its message may go on, indented
     MESSAGE = 4  # behind an exception line whose message goes on unindented

@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 async def recover_lines(folder: Path, database: Database) -> int:
     """Store what is in the journal; how many lines it held, those among them that had been stored already.
 
-    To be called ahead of everything that reads or writes lines, under the lock of the data folder.
+    To be called before everything that reads or writes lines, under the lock of the data folder.
 
     Args:
         folder: See ``journal_folder``.

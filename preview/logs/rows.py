@@ -1,4 +1,4 @@
-"""Batches to rows of ``preview_logs`` and back: the SQL of this room.
+"""Batches to rows of ``preview_logs`` and back: the SQL of this package.
 
 Lines go in as ONE parameter per run: a JSON array that the database itself takes apart. With ``executemany``, SQLite's
 driver releases and takes the interpreter's lock once per row; beside a busy event loop that drops the rate from 340,000
@@ -6,10 +6,10 @@ rows/s to under 1,000 (each return waits for a 5 ms switch interval). One statem
 and PostgreSQL needs one round trip.
 
 Each array element is the mark as one character, the milliseconds since the run's first line as another, then the text.
-In a run with requests there is a third character, how long the request's id is, and the id ahead of the text.
+In a run with requests there is a third character, how long the request's id is, and the id before the text.
 
 The array is written in the caller's task, not in the thread that talks to the database. Two threads that both run
-Python hand over the interpreter's lock only each 5 ms, and the event loop lets go of it at every system call: beside a
+Python hand over the interpreter's lock only each 5 ms, and the event loop releases it at every system call: beside a
 thread that encodes, each of them would take that long. So threads here do nothing but wait for the database.
 """
 

@@ -105,7 +105,7 @@ class Subscription:
         return [self._receive.receive_nowait() for _ in range(self._receive.statistics().current_buffer_used)]
 
     def _fall_behind(self) -> None:
-        """Let go of what waits: it is replayed by number. Only the newest of several changes of state is kept."""
+        """Release what waits: it is replayed by number. Only the newest of several changes of state is kept."""
         self._pending()
         self._waiting_bytes = 0
         self._behind = True

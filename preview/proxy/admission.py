@@ -52,13 +52,13 @@ class Admitted(NamedTuple):
         address: Host and port of its socket; nothing else is ever connected to.
         process: Number of the process that serves there now: connections to the one before are not used again.
         cut: Bytes ahead in the request's target that the preview is not asked for: the prefix's.
-        prefix: Path ahead of the preview's own (``/p/preview_…``), or empty: it goes into ``X-Forwarded-Prefix``, and
+        prefix: Path before the preview's own (``/p/preview_…``), or empty: it goes into ``X-Forwarded-Prefix``, and
             in front of ``Location`` and cookie paths on the way back.
         hold: Counts the exchange as activity for as long as what it gives is open.
         answer_fields: Added to each answer (security headers of the path form).
         hides_authorization: The request's ``Authorization`` was for the service (the owner's bearer token), and is not
             for the preview to see.
-        again: See ``Reauthorize``; None where each such request has to be asked for anew.
+        again: See ``Reauthorize``; None where each such request has to be asked for again.
     """
 
     preview_id: str

@@ -27,7 +27,7 @@ Header = tuple[str, str]
 
 # The length is said of the content that is really sent.
 _NOT_SENT = NEVER_CARRIED | {b"content-length"}
-# The client undoes the content coding and counts the bytes anew.
+# The client undoes the content coding and counts the bytes again.
 _NOT_RETURNED = frozenset(name.encode() for name in HOP_BY_HOP) | {b"content-encoding", b"content-length"}
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -32,7 +32,7 @@ __all__ = [
 Field = tuple[bytes, bytes]
 
 _HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
-# Said anew from what is known of the connection: what the client wrote there it may have invented.
+# Said again from what is known of the connection: what the client wrote there it may have invented.
 _ANEW = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
      b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-scheme", b"x-real-ip"}
@@ -45,7 +45,7 @@ _DROPPED = NEVER_CARRIED | _ANEW | {REQUEST_ID_FIELD}
 _NEVER_NAMED = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"cookie"}
 )
-# RFC 9110 section 6.5.1, and what this service would have changed or refused among the fields ahead of the content.
+# RFC 9110 section 6.5.1, and what this service would have changed or refused among the fields before the content.
 _NO_TRAILERS = _HOP_BY_HOP | frozenset(
     {b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-location", b"content-range",
      b"content-security-policy", b"content-type", b"cookie", b"date", b"expires", b"host", b"location", b"refresh",
@@ -62,7 +62,7 @@ def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], 
 
     ``Host`` is what the browser sees: links, redirects, cookies and checks of ``Origin`` are made from it. Hop-by-hop
     fields, those that ``Connection`` names, ``Expect`` and the service's own secrets (its cookies, the preview's token,
-    a bearer token that was used for access) are left out; who asks, and how, is said anew.
+    a bearer token that was used for access) are left out; who asks, and how, is said again.
     """
     kept, number = standing_fields(head, admitted)
     number = number or new_request_id()
@@ -152,7 +152,7 @@ def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tu
 
 
 def trailer_fields(fields: Fields) -> list[Field]:
-    """The trailers of an answer that come back: none that would have meant something ahead of the content."""
+    """The trailers of an answer that come back: none that would have meant something before the content."""
     return [field for field in fields if field[0] not in _NO_TRAILERS and not is_powerful(*field)]
 
 

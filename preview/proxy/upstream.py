@@ -116,7 +116,7 @@ class Upstream:
             raise InvalidRequest("The request's content is longer than its Content-Length says.")
         self._left -= len(piece)
         went = await self._write((piece,))
-        # The answer may come ahead of whoever says that this was all.
+        # The answer may come before whoever says that this was all.
         self._is_sent = went and not self._left
         return went
 
@@ -196,7 +196,7 @@ class Upstream:
         return self._body.trailers
 
     def release(self) -> None:
-        """Let go of the connection: it is closed where it was not given back."""
+        """Release the connection: it is closed where it was not given back."""
         self._give()
         link, self._kept = self._kept, None
         if link is not None:

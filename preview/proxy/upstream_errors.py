@@ -1,4 +1,4 @@
-"""What a broken connection and an answer that is none are called above this room."""
+"""What a broken connection and an answer that is none are called above this package."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ async def open_group(
 
 
 def enter(group: Cgroup | None) -> list[str]:
-    """What stands ahead of a program that is started in the group."""
+    """What stands before a program that is started in the group."""
     return [] if group is None else enter_prefix(group.entry_files)
 
 

@@ -79,7 +79,7 @@ def receive_now(ours: socket.socket, most_bytes: int) -> Word:
         elif (level, kind) == (socket.SOL_SOCKET, _SCM_CREDENTIALS) and len(content) >= _CREDENTIALS.size:
             sender = _CREDENTIALS.unpack_from(content)[0]
     discard(descriptors)
-    # Cut short: this process had no room for all descriptors, and the kernel has closed the others.
+    # Cut short: this process had no space for all descriptors, and the kernel has closed the others.
     return Word(data, sender, had_descriptors=bool(descriptors) or bool(flags & socket.MSG_CTRUNC))
 
 

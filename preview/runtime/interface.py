@@ -256,7 +256,7 @@ class SpeculativeProcess(Protocol):
         """Whether any of its code may have run by now."""
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Whether this start would have been the very same one, and ``open_process`` gives what has begun."""
+        """Whether this start would have been the very same one, and ``open_process`` gives what has started."""
 
 
 class Runtime(Protocol):
@@ -291,7 +291,7 @@ class Runtime(Protocol):
         """
 
     def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:
-        """Begin what can be begun of a start while the rest is made ready; ends unused where it does not come to it.
+        """Begin what can be started of a start while the rest is made ready; ends unused where it does not come to it.
 
         What was reserved before for the same preview counts where it is the same, and else ends.
 

@@ -39,7 +39,7 @@ class IsolationLevel:
 
 @dataclass(frozen=True, slots=True)
 class IsolationSupport:
-    """What previews of this service are held in by.
+    """What previews of this service are isolated by.
 
     Attributes:
         runtime: The best that holds, or that the operator wants.
@@ -79,7 +79,7 @@ async def open_ladder(
         limited = None if isinstance(groups, NoCgroups) else groups
         if limited is not None:
             await limited.remove_leftovers()
-        # Ahead of the trial: there what is wrong would be a reason for less isolation.
+        # Before the trial: there what is wrong would be a reason for less isolation.
         calls = check_extra_calls(settings.syscalls_allowed)
         sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited, calls)
         rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))

@@ -87,7 +87,7 @@ def read_stat(pid: int) -> Stat | None:
         text = _read(f"/proc/{pid}/stat").decode("utf-8", "replace")
     except GONE:
         return None
-    # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name ahead of them may hold spaces.
+    # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name before them may hold spaces.
     end = text.rindex(")")
     fields = text[end + 2 :].split()
     identity = ProcessIdentity(pid, int(fields[19]), boot_id())

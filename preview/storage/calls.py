@@ -18,7 +18,7 @@ __all__ = ["Wire", "current_call", "run_call"]
 
 T = TypeVar("T")
 
-# A cancelled caller waits this long for a call that runs, so that a change is mostly made and known, or not begun.
+# A cancelled caller waits this long for a call that runs, so that a change is mostly made and known, or not started.
 _CANCEL_GRACE_S = 0.5
 
 

@@ -36,7 +36,7 @@ _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
 # Whose it is never changes with the record; a deletion may have changed it in the row alone, see ``disown_previews``.
 _FIXED = frozenset({"id", "generation_id", "project_id", "user_id", "created_at"})
-# Compiled once: made anew for each change it takes longer than the change. The row's ``created_at`` may be later than
+# Compiled once: made again for each change it takes longer than the change. The row's ``created_at`` may be later than
 # the record's, see ``insert``.
 _CHANGED = tuple(name for field in _FIELDS if (name := _RENAMED.get(field, field)) not in _FIXED)
 _OVERWRITE = (

@@ -1,4 +1,4 @@
-"""What the rows say, as plain values for the rooms above."""
+"""What the rows say, as plain values for the packages above."""
 
 from __future__ import annotations
 

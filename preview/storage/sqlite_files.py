@@ -9,7 +9,7 @@ then are lost with the process: nobody finds the write-ahead log (``-wal``) agai
    it is an outage until the file is back.
 
 A connection that is opened before 1. is done would see a new, empty log. So all connections are opened at once, before
-the first call, and the files are looked at ahead of each call: three calls of stat(2).
+the first call, and the files are looked at before each call: three calls of stat(2).
 """
 
 from __future__ import annotations

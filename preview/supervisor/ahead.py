@@ -1,4 +1,4 @@
-"""Environments built ahead of the launch: as soon as a generation is kept, by one builder, while nobody waits."""
+"""Environments built before the launch: as soon as a generation is kept, by one builder, while nobody waits."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def run_builder(
     A launch finds the environment in the cache, or waits for the build under way. What fails here is for the launch
     to tell, which tries again.
 
-    Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins anew.
+    Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins again.
     """
     await remove_tree(_root(context.settings))  # of a service that was killed
     make_roots(_root(context.settings))

@@ -1,4 +1,4 @@
-"""What one preview is held in by, and to; and which of it it has reached so far."""
+"""What one preview is isolated by, and limited to; and which of it it has reached so far."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ _NOT_HELD = ("network", "starts")
 
 
 def confinement_for(settings: Settings, runtime: Runtime, network: Network) -> Confinement:
-    """What a preview is held in by that starts now.
+    """What a preview is isolated by that starts now.
 
     Args:
         settings: The operator's bounds.

@@ -56,7 +56,7 @@ class Deadlines:
         return self._hold
 
     def begin(self) -> None:
-        """Something that counts as activity has begun."""
+        """Something that counts as activity has started."""
         self._held += 1
 
     def end(self) -> None:

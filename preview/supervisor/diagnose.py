@@ -1,7 +1,7 @@
 """Why did it end? The last lines of a program, read as a person would who has seen them before. Pure.
 
 Each rule is a pattern and a sentence; the newest line that a rule knows decides. Patterns are bounded, and so is what
-is read: a program that prints megabytes ahead of its end costs no more than one that prints ten lines.
+is read: a program that prints megabytes before its end costs no more than one that prints ten lines.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
     return diagnose_services(lines, needs)
 
 
-# These end a program ahead of its asking for anything.
+# These end a program before it asks for anything.
 _CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
 
 

@@ -72,7 +72,7 @@ def free_by(found: Sequence[os.statvfs_result]) -> Free:
 
 
 def check_free_disk(settings: Settings) -> None:
-    """Make sure that the service's own disks have room for one more preview. Takes microseconds.
+    """Make sure that the service's own disks have space for one more preview. Takes microseconds.
 
     Raises:
         DiskFull: They have less than the operator wants to be kept free.

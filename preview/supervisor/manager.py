@@ -143,7 +143,7 @@ class PreviewManager(PreviewQueries):
             AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: Something is taken; ``details`` says what. A
                 preview of the generation that ends is waited for.
             TooManyLaunches: Not so often; a restart is a launch.
-            DiskFull: The service's own disk has no room.
+            DiskFull: The service's own disk has no space.
 
         Cancellation: before the claim nothing has happened; after it the preview lives on without this caller.
         """
@@ -236,7 +236,7 @@ class PreviewManager(PreviewQueries):
                 place.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:
-        """Whether what has this id is a live preview's, or made ahead for one."""
+        """Whether what has this id is a live preview's, or made in advance for one."""
         return preview_id in self.all_active or self._places.holds(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -287,7 +287,7 @@ class PreviewManager(PreviewQueries):
     # Change
 
     async def restart(self, user: User, generation_id: str) -> Launched:
-        """Start the generation's preview anew: one that runs in place, else a new preview with a log of its own.
+        """Start the generation's preview again: one that runs in place, else a new preview with a log of its own.
 
         In place the preview stays what it is, with its id, port, tokens, folder and log; its process serves on until
         the new one does, and answers when that serves. What the last launch request decided about the start counts
@@ -297,7 +297,7 @@ class PreviewManager(PreviewQueries):
             LaunchFailed: The new process does not serve; the one from before does.
             As ``launch``.
 
-        Cancellation: what had begun is carried out; the launch only if it had begun.
+        Cancellation: what had started is carried out; the launch only if it had started.
         """
         await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.active(generation_id)
@@ -322,7 +322,7 @@ class PreviewManager(PreviewQueries):
             GenerationNotFound, Forbidden: It is not this user's.
             TooManyLaunches, DiskFull: As for a launch.
 
-        Cancellation: what had begun is carried out.
+        Cancellation: what had started is carried out.
         """
         await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.require(generation_id)

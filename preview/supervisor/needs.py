@@ -141,7 +141,7 @@ async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, sin
     Args:
         preview: Its process runs.
         needs: What its source says.
-        since_seq: The last line ahead of the process's own.
+        since_seq: The last line before the process's own.
 
     Cancellation: nothing changes.
     """

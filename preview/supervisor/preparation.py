@@ -168,7 +168,7 @@ class EnvironmentLeases:
         self._scopes.discard(scope)
 
     def release(self, used: Iterable[PreparedLaunch] = ()) -> None:
-        """Let go of all but those of the stages in use."""
+        """Release all but those of the stages in use."""
         kept = [prepared.held for prepared in used]
         for scope in self._scopes:
             if scope not in kept:
@@ -182,7 +182,7 @@ async def prepare_again(
     changed: Sequence[str],
     holds: EnvironmentLeases,
 ) -> PreparedLaunch:
-    """The stage after files have changed: decided anew, its steps done.
+    """The stage after files have changed: decided again, its steps done.
 
     Args:
         preview: Whose.

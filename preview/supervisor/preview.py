@@ -1,4 +1,4 @@
-"""One live preview as the rooms above see it: what it is now, its log, its token, and the one way to end it."""
+"""One live preview as the packages above see it: what it is now, its log, its token, and the one way to end it."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ class LivePreview:
         settled: Set when it is running, or over.
         over: Set when nothing of it is left and its place is free.
         usage: What its processes used at the last look, or None.
-        holding: What it is held in by, and to; None until its files are read.
+        holding: What it is isolated by, and limited to; None until its files are read.
         directory: Its project's files, while it has them.
         startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come. Neither the
             environment's building nor the steps count: each has a bound of its own.
         overrides: What the launch request decides about its start; a restart does so again.
         changes: What is asked of it while it runs.
-        is_replaced: Nothing serves for the moment, as one process ends ahead of the next: it is not asked how it is.
+        is_replaced: Nothing serves for the moment, as one process ends before the next: it is not asked how it is.
         restarts: How often a new process has taken over.
         progress: The steps of its launch.
     """

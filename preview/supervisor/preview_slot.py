@@ -1,4 +1,4 @@
-"""A preview's place: what it needs before anything is known of it, which can be made ahead of its launch.
+"""A preview's place: what it needs before anything is known of it, which can be made before its launch.
 
 Whoever launches takes it in one step; its task, which was waiting for that, goes on as the preview's.
 """
@@ -25,11 +25,11 @@ class PreviewSlot:
     Args:
         preview_id: Which the preview will have.
         listener: Bound to its port. Owned by the task.
-        expected: What the start is likely to be, where it is made ahead of a launch.
+        expected: What the start is likely to be, where it is made before a launch.
 
     Attributes:
         scope: Cancelling it tears all of it down.
-        is_ready: Whether it can be taken: all that can be made ahead is, or is being made by tasks of its own.
+        is_ready: Whether it can be taken: all that can be made in advance is, or is being made by tasks of its own.
         preview: Who has taken it.
     """
 

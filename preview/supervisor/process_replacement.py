@@ -32,7 +32,7 @@ from preview.waiting import wait_any
 __all__ = ["ProcessReplacer"]
 
 _SHOWN_NAMES = 1
-# A process lets go of the socket within a millisecond of being told, where the machine has time for it; one whose own
+# A process releases the socket within a millisecond of being told, where the machine has time for it; one whose own
 # code keeps it busy is not waited for any longer, and answers nobody meanwhile.
 _LETS_GO_S = 1.0
 
@@ -56,7 +56,7 @@ class ProcessReplacer:
         self._nursery = nursery
         # Paths that have changed since the stage that is in use was decided, each once.
         self._changed: dict[str, None] = {}
-        # Was told to let go of the socket a moment ago.
+        # Was told to release the socket a moment ago.
         self._letting_go: ServerProcess | None = None
         # Set when the log tells of the change: what it tells of the old process comes after that.
         self._told = trio.Event()
@@ -99,7 +99,7 @@ class ProcessReplacer:
             changes += self._preview.changes.take()
 
     async def _finish(self, change: Change) -> None:
-        """Tell the log that the new code answers, once the old process has let go of the socket.
+        """Tell the log that the new code answers, once the old process has released the socket.
 
         Until then a new connection may be the old one's: whoever asked for the change, or asks for something when the
         log tells of it, would meet old code. Cancellation: it is not told.
@@ -167,7 +167,7 @@ class ProcessReplacer:
     def _tell_failure(self, changes: Sequence[Change], error: PreviewError) -> PreviewError:
         current, what = self._processes.current, changes[-1].what
         if current.is_told_to_end:
-            # It is stopped ahead of the new one.
+            # It is stopped before the new one.
             self._preview.fail(error)
         elif self._preview.outcome is None:
             self._preview.log.say(f"{what} failed: {error.message}", Level.ERROR)
@@ -176,7 +176,7 @@ class ProcessReplacer:
         return error
 
     def _can_share(self, prepared: PreparedLaunch) -> bool:
-        """Whether the process that serves has the socket itself, and can be told to let go of it."""
+        """Whether the process that serves has the socket itself, and can be told to release it."""
         current = self._processes.current
         is_there = not current.ended.is_set() and not current.is_told_to_end
         can_tell = is_there and current.control.ready.is_set()

@@ -112,7 +112,7 @@ class Processes:
 
         Args:
             prepared: What it is started from.
-            under_way: It, where it was begun already.
+            under_way: It, where it was started already.
 
         Raises:
             LaunchFailed, OSError: It could not be started.
@@ -124,7 +124,7 @@ class Processes:
             try:
                 return await self._begin(prepared, kept)
             except NoSnapshot as error:
-                self._preview.log.say(f"started anew: {error}")
+                self._preview.log.say(f"started again: {error}")
                 self._snapshots.retire()
         return await self._begin(prepared, None, under_way)
 
@@ -219,7 +219,7 @@ class Processes:
                 one.draining.deadline = min(one.draining.deadline, latest)
 
     async def drain(self, old: ServerProcess) -> float:
-        """Tell it to let go of the socket, and end it when it has, or when its time is over; how many seconds it took.
+        """Tell it to release the socket, and end it when it has, or when its time is over; how many seconds it took.
 
         Cancellation: nothing more is waited for; the process ends with the preview.
         """
@@ -243,5 +243,5 @@ class Processes:
         return trio.current_time() - began
 
     def release(self) -> None:
-        """Let go of environments that nothing runs in any more."""
+        """Release environments that nothing runs in any more."""
         self.holds.release(one.prepared for one in self._all)

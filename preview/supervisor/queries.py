@@ -56,7 +56,7 @@ class PreviewQueries:
     # Live or over
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """What the preview is held in by and what it has reached; None for one that ended long ago."""
+        """What the preview is isolated by and what it has reached; None for one that ended long ago."""
         return self._registry.confinement(preview_id)
 
     async def latest(self, generation_id: str) -> PreviewRecord:

@@ -1,4 +1,4 @@
-"""Who is alive: every live preview by generation and by id, and whether there is room for one more."""
+"""Who is alive: every live preview by generation and by id, and whether there is space for one more."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class PreviewRegistry:
                 del self._held[next(iter(self._held))]
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """What a preview is held in by, or was; None where that is not known (any more)."""
+        """What a preview is isolated by, or was; None where that is not known (any more)."""
         preview = self._by_id.get(preview_id)
         return self._held.get(preview_id) if preview is None else preview.confinement
 

@@ -1,4 +1,4 @@
-"""What of a start is known already is under way while the rest of it is made ready, or even ahead of its launch."""
+"""What of a start is known already is under way while the rest of it is made ready, or even before its launch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def reserving(
         workspace: The preview's.
         known: What its start is likely to be.
 
-    Cancellation: what was begun is gone, unless its start has it.
+    Cancellation: what was started is gone, unless its start has it.
     """
     spec = None
     if known is not None:
@@ -50,17 +50,17 @@ async def reserving(
 
 @asynccontextmanager
 async def made_ahead(place: PreviewSlot, context: SupervisorContext, workspace: Workspace) -> AsyncIterator[trio.Event]:
-    """What is expected to be launched there is begun.
+    """What is expected to be launched there is started.
 
     Yields:
         Set once that is of no use any more.
 
-    Cancellation: what was begun is gone, unless a start has it.
+    Cancellation: what was started is gone, unless a start has it.
     """
     expected = place.expected
     assert expected is not None, "else it is taken at once"  # noqa: S101
     keep_cgroup_lock_warm(context)
     spec = early_spec(context.settings, expected, workspace, preview_id=place.id, listener=place.listener)
-    assert spec is not None, "else nothing is made ahead"  # noqa: S101
+    assert spec is not None, "else nothing is made in advance"  # noqa: S101
     async with context.runtime.reserve(spec, stays=True) as gone:
         yield gone

@@ -105,7 +105,7 @@ async def _live(preview: LivePreview, context: SupervisorContext, workspace: Wor
 async def _start(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, began: float, *, anew: str | None = None
 ) -> str | None:
-    """The preview, from its files to its end; or why what was begun early is not what these files want.
+    """The preview, from its files to its end; or why what was started early is not what these files want.
 
     Then nothing of it runs, and the folders are as it has left them.
 
@@ -114,7 +114,7 @@ async def _start(
         context: For what all previews share.
         workspace: Its folders are empty.
         began: When the first attempt did.
-        anew: Why it was not that; then nothing is begun early.
+        anew: Why it was not that; then nothing is started early.
     """
     known = context.known.find(preview.record.generation_id, whose(preview))
     async with reserving(preview, context, workspace, known):
@@ -125,7 +125,7 @@ async def _start(
                 return study
             await _accept(preview, context, workspace, study.plan, began)
             if anew:
-                preview.log.say(f"begun like the last one, and now anew: {anew}")
+                preview.log.say(f"started like the last one, and now again: {anew}")
             return await _in_environment(preview, context, workspace, study, early)
 
 
@@ -142,7 +142,7 @@ async def _write_files(preview: LivePreview, context: SupervisorContext, workspa
 async def _decide(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, early: SpeculativeStart | None
 ) -> ProjectAnalysis | str:
-    """How it starts; or why that is not what was begun. What it reaches is decided too."""
+    """How it starts; or why that is not what was started. What it reaches is decided too."""
     try:
         study = await decide(preview, context, workspace, is_still=early is None)
         preview.confinement = confinement_for(
@@ -152,10 +152,10 @@ async def _decide(
     except Exception as error:
         if early is None or isinstance(error, StartupTimeout):
             raise
-        # It may be what has begun that stands in the way: with nothing beside it they are read again.
+        # It may be what has started that stands in the way: with nothing beside it they are read again.
         if isinstance(error, PreviewError):
             return error.message
-        log.warning("a project could not be read beside what was begun", preview_id=preview.id, exc_info=True)
+        log.warning("a project could not be read beside what was started", preview_id=preview.id, exc_info=True)
         return "its files could not be read beside it"
     return why or study
 
@@ -186,7 +186,7 @@ async def _in_environment(
     study: ProjectAnalysis,
     early: SpeculativeStart | None,
 ) -> str | None:
-    """As ``_start``: the preview's life, or why what was begun early does not go on."""
+    """As ``_start``: the preview's life, or why what was started early does not go on."""
     preview.progress.start(ENVIRONMENT)
     async with open_environment(context, study, workspace.project, report_to(preview)) as environment:
         if early is not None and early.runs:
@@ -283,7 +283,7 @@ async def _give_back(turn: StartSlot, preview: LivePreview) -> None:
 
 def _fail(place: PreviewSlot, error: PreviewError | OSError) -> None:
     if place.preview is None:
-        log.info("a place made ahead has failed", preview_id=place.id, why=str(error))
+        log.info("a spare slot has failed", preview_id=place.id, why=str(error))
     else:
         place.preview.fail(_as_failure(place.preview, error))
 

@@ -98,7 +98,7 @@ class ServerProcess:
 
 @dataclass(frozen=True, slots=True)
 class StartedProcess:
-    """A process that was begun before it was decided to start it so.
+    """A process that was started before it was decided to start it so.
 
     Attributes:
         spec: What it runs as.
@@ -133,7 +133,7 @@ async def run_server_process(
         prepared: What it is started from.
         keeper: Is told what it does.
         kept: A snapshot of this stage that it is started from.
-        under_way: The process, where it was begun already.
+        under_way: The process, where it was started already.
         task_status: Gets the process.
 
     Raises:

@@ -1,7 +1,7 @@
 """A preview's imported application, kept for restarts of the same code, which are forks of it then.
 
 It costs the memory of one more process, and its import is done once more; so it is made when a preview is restarted for
-the first time, and not ahead of that.
+the first time, and not before that.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Snapshots:
                     kept.end_if_unused()
                     await trio.sleep_forever()
         except NoSnapshot as error:
-            self._preview.log.say(f"restarts import the application anew: {error}", Level.INFO)
+            self._preview.log.say(f"restarts import the application again: {error}", Level.INFO)
         finally:
             kept.snapshot, kept.is_retired, kept.is_over = None, True, True
             # A stage that was refused once is not tried again, while it is the one that serves.

@@ -1,7 +1,8 @@
-"""The places of previews: made at their launch, or ahead of it with a fork that is held in and waits for its code.
+"""The places of previews: made at their launch, or before it with a fork that is confined and waits for its code.
 
-Of one made ahead all is there that a launch would make first: folders, a port, a process in its sandbox that has made
-its own the memory that it will write to. The next launch of the same environment takes it (``benchmarks/launch.py``).
+Of one made in advance all is there that a launch would make first: folders, a port, a process in its sandbox that has
+made its own the memory that it will write to. The next launch of the same environment takes it
+(``benchmarks/launch.py``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PAUSE_S = 0.05
 
 
 class SpareSlots:
-    """Hands them out; one is made ahead for each environment that was started in last, of ``PREVIEW_SPARES`` at most.
+    """Hands them out. One is made in advance for each environment that was started in last, up to ``PREVIEW_SPARES``.
 
     Invariant: each is taken once, or ends by its task, which the manager's nursery holds.
 
@@ -47,12 +48,12 @@ class SpareSlots:
         self._context = context
         self._registry = registry
         self._run = run
-        # Those made ahead, by the key of the template; the least recently used first.
+        # Those made in advance, by the key of the template; the least recently used first.
         self._places: dict[str, PreviewSlot] = {}
         self._is_closed = False
 
     def holds(self, preview_id: str) -> bool:
-        """Whether this is the id of one that is made ahead."""
+        """Whether this is the id of one that is made in advance."""
         return any(place.id == preview_id for place in self._places.values())
 
     def claim(self, generation_id: str, whose: Whose) -> PreviewSlot:
@@ -93,7 +94,7 @@ class SpareSlots:
         try:
             listen_at_last(place.listener)
         except OSError as error:
-            log.info("a place made ahead cannot listen", preview_id=place.id, why=error.strerror or str(error))
+            log.info("a spare slot cannot listen", preview_id=place.id, why=error.strerror or str(error))
             place.scope.cancel()
             return None
         return place
@@ -107,7 +108,7 @@ class SpareSlots:
         return True
 
     def close(self) -> None:
-        """End all that are made ahead, and make no more."""
+        """End all that are made in advance, and make no more."""
         self._is_closed = True
         while self._give_way():
             pass
@@ -128,10 +129,10 @@ class SpareSlots:
             try:
                 await self._have(start)
             except (PreviewError, OSError) as error:
-                log.debug("no place is made ahead", why=str(error))
+                log.debug("no place is made in advance", why=str(error))
             except Exception:
                 # A mistake here would leave this task for the nursery that all previews share.
-                log.exception("no place is made ahead")
+                log.exception("no place is made in advance")
 
     async def _have(self, start: StartRecord) -> None:
         """Cancellation: there is one, or not."""

@@ -1,7 +1,7 @@
-"""A start that is begun like the last one of its project, while the files are read that decide how it goes.
+"""A start that is started like the last one of its project, while the files are read that decide how it goes.
 
 From one generation to the next a project's code changes, and how it starts mostly does not. Where it does, what has
-begun is ended, and the start begins anew in empty folders: nothing of what it did or printed is the preview's.
+started is ended, and the start begins again in empty folders: nothing of what it did or printed is the preview's.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class SpeculativeStart:
             return self._give_up()
         before, workspace = self.prepared, self.prepared.workspace
         if study.plan.steps:
-            return "something runs ahead of it"
+            return "something runs before it"
         if await environment_key(self._context, study, workspace.project) != before.environment.key:
             return "its environment is another one"
         prepared = prepare_launch(self._preview, self._context, workspace, study, before.environment)
@@ -96,7 +96,7 @@ class SpeculativeStart:
     def _give_up(self) -> str | None:
         """It did not come to it: where none of its code has run, the start is as any other."""
         if self._begun.has_run:
-            return "it could not be begun"
+            return "it could not be started"
         self.runs = False
         self.turn.give_back()
         self.under_way.held.close()
@@ -105,7 +105,7 @@ class SpeculativeStart:
     def go_on(self, environment: Environment) -> str | None:
         """It is the preview's in this environment, which is held now; or why that was another when it began."""
         if environment.key != self.prepared.environment.key or environment.how == "built":
-            return "its environment was made anew"
+            return "its environment was made again"
         if not self._begun.is_for(self.under_way.spec):
             return "its template was replaced"
         # Only now it is one of the preview's processes.
@@ -129,7 +129,7 @@ async def open_speculative_start(
     Yields:
         None where nothing is known, nothing is ready for it, or it is not its turn: then nothing runs.
 
-    Cancellation: what has begun is gone, unless the preview has gone on with it.
+    Cancellation: what has started is gone, unless the preview has gone on with it.
     """
     with ExitStack() as held:
         if known is not None and not _is_possible(preview, context, known):
@@ -159,12 +159,12 @@ def _prepare(
         control = channel.enter_context(open_control())
         return prepared, StartedProcess(serving_spec(preview, prepared, control, number=_FIRST), control, channel)
     except (PreviewError, OSError) as error:
-        log.debug("a start is not begun early", preview_id=preview.id, why=str(error))
+        log.debug("a start is not started early", preview_id=preview.id, why=str(error))
         return None
 
 
 def _is_possible(preview: LivePreview, context: SupervisorContext, known: StartRecord) -> bool:
-    """Whether it can be begun, as far as its files do not count, and is for this code to see."""
+    """Whether it can be started, as far as its files do not count, and is for this code to see."""
     plan = known.study.plan
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False

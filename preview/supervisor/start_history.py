@@ -110,7 +110,7 @@ def early_spec(
     listener: socket.socket,
     tell: Callable[[str], None] = log.debug,
 ) -> ProcessSpec | None:
-    """What a start can be begun with, for ``Runtime.reserve``; None where its kind has no templates.
+    """What a start can be started with, for ``Runtime.reserve``; None where its kind has no templates.
 
     Args:
         settings: The service's.

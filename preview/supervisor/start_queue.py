@@ -65,7 +65,7 @@ class StartQueue:
         """
         await self._wait(waits)
         with self._begin() as turn:
-            # There may be room for the next one, too.
+            # There may be space for the next one, too.
             self._wake_first()
             yield turn
 

@@ -92,7 +92,7 @@ class Pace:
 
     Attributes:
         limit_bytes: What the preview may hold.
-        looked_at: When the last look was over; -inf ahead of the first.
+        looked_at: When the last look was over; -inf before the first.
         took_s: How long it took.
         used_bytes: What it found.
         free: What was free then.

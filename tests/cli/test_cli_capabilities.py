@@ -71,7 +71,7 @@ def test_builds_are_held_in_with_what_is_kept(folders: dict[str, str]) -> None:
         assert process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
-    assert "previews are held in" in said
+    assert "previews are isolated" in said
     assert "without a sandbox" not in said
 
 

@@ -191,7 +191,7 @@ async def test_an_application_that_cannot_be_kept_leaves_the_template_to_others(
     preview = await rig.start(files, kind.plan)
     await template_is_ready(rig)
     await rig.service.previews.restart(ANN, "g1")
-    refused = "restarts import the application anew: starts a thread"
+    refused = "restarts import the application again: starts a thread"
     await says(preview, refused)
     await rig.service.previews.restart(ANN, "g1")
     told = [line.partition(":")[0] for line in story(preview) if line.startswith("started ")]
@@ -257,7 +257,7 @@ async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_fir
     found = await looked(preview)
     assert (found["version"], found["variables"]["COLOUR"]) == ("two", "red")
     assert runs_file(preview).read_text() == "x"
-    assert sum("now anew" in line for line in story(preview)) == 1
+    assert sum("now again" in line for line in story(preview)) == 1
     runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
     assert runtime._begun == {}

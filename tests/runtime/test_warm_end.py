@@ -138,7 +138,7 @@ async def test_an_environment_that_was_built_anew_has_another_template(
     shutil.rmtree(environment.python.parents[1])
     make_environment(tmp_path / "environment", {"packaged": "VERSION = 2"})
     assert "hello" in await printed(warm, make())
-    assert told == ["started cold: its environment was built anew"]
+    assert told == ["started cold: its environment was built again"]
     assert await settled(warm, make())
     assert await printed(warm, make("import packaged; print(packaged.VERSION)")) == "2\n"
 
@@ -149,7 +149,7 @@ async def test_of_an_environment_that_is_gone_the_cold_start_tells(
     assert await settled(warm, make())
     shutil.rmtree(environment.python.parents[1])
     assert str(environment.python.parents[1]) in await printed(warm, make())
-    assert told == ["started cold: its environment was built anew"]
+    assert told == ["started cold: its environment was built again"]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def told(preview: LivePreview) -> dict[str, Any]:
 
 
 def anew(preview: LivePreview) -> list[str]:
-    return [line.partition("anew: ")[2] for line in preview.last_lines(100) if "now anew" in line]
+    return [line.partition("again: ")[2] for line in preview.last_lines(100) if "now again" in line]
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ async def test_nothing_is_begun_early_where_something_runs_ahead_of_it(
     del step
 
     second = await with_plan(rig, monkeypatch, "g2", steps=(Step("seed", ("python", "-c", "pass"), ".", "asked"),))
-    assert anew(second) == ["something runs ahead of it"]
+    assert anew(second) == ["something runs before it"]
     await with_plan(rig, monkeypatch, "g3", steps=())
     assert len(rig.runtime.begun) == 1
 
@@ -258,7 +258,7 @@ async def test_an_environment_that_had_to_be_made_is_not_the_one_that_it_began_i
 
     monkeypatch.setattr(run, "open_environment", built)
     second = await rig.next()
-    assert (second.record.state, anew(second)) == (State.RUNNING, ["its environment was made anew"])
+    assert (second.record.state, anew(second)) == (State.RUNNING, ["its environment was made again"])
 
 
 async def test_what_has_not_come_to_run_is_no_reason_to_begin_anew(rig: EarlyRig) -> None:
@@ -271,7 +271,7 @@ async def test_what_has_not_come_to_run_is_no_reason_to_begin_anew(rig: EarlyRig
 async def test_what_may_have_run_and_does_not_is_undone(rig: EarlyRig) -> None:
     rig.runtime.runs = False
     second = await rig.next()
-    assert (second.record.state, anew(second)) == (State.RUNNING, ["it could not be begun"])
+    assert (second.record.state, anew(second)) == (State.RUNNING, ["it could not be started"])
 
 
 async def test_it_is_begun_as_what_its_fork_was_reserved_for(rig: EarlyRig) -> None:

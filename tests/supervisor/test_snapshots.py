@@ -16,7 +16,7 @@ from preview.settings import Settings
 from preview.supervisor import LivePreview
 
 KEPT = "the application is kept as it is after its import"
-REFUSED = "restarts import the application anew: starts a thread"
+REFUSED = "restarts import the application again: starts a thread"
 # The old process ends when the test says so.
 DRAINS_LONG = """
 def drained():
@@ -205,7 +205,7 @@ async def test_where_nothing_can_be_started_from_it_the_restart_is_an_ordinary_o
     preview, snapshot = await kept_after_a_restart(keeping)
     snapshot.fails = True
     await restart(keeping)
-    assert "started anew: the snapshot has ended" in story(preview)
+    assert "started again: the snapshot has ended" in story(preview)
     assert preview.record.state is State.RUNNING
     assert await body_of(preview) == "one"
     await snapshot.ended.wait()

@@ -1,4 +1,4 @@
-"""``preview restart``: starts a generation's preview anew, in place where it runs."""
+"""``preview restart``: starts a generation's preview again, in place where it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def restart(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a generation's preview anew.
+    """Start a generation's preview again.
 
     One that runs keeps its address, its log and its id, and answers all the while: the new process takes over when it
     serves. One that does not run is launched.

@@ -56,7 +56,7 @@ async def build_node_environment(
         report: Is told npm's output line by line.
         offline: Use nothing but npm's cache.
         reader: Reads the lock files of other package managers.
-        jail: What npm and the code of packages are held in by, where this machine has it.
+        jail: What npm and the code of packages are isolated by, where this machine has it.
 
     Raises:
         EnvironmentFailed: It cannot be built; nothing is left of it.

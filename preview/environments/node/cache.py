@@ -32,7 +32,7 @@ class NodeEnvironmentCache:
 
     Args:
         settings: ``cache_dir`` and the ``environment_*`` bounds.
-        jail: What npm and the code of packages are held in by; None runs them as any program of the service.
+        jail: What npm and the code of packages are isolated by; None runs them as any program of the service.
         reader: Reads manifests and lock files; None reads them in threads.
     """
 
@@ -66,7 +66,7 @@ class NodeEnvironmentCache:
             ConfigurationError: There is no Node or npm.
 
         Cancellation: a build under way is killed and leaves nothing, unless others wait for it: then one of them
-        begins anew.
+        begins again.
         """
         started = trio.current_time()
         recipe = await self._recipe(request)

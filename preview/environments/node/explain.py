@@ -96,7 +96,7 @@ _CASES: Final = (
         frozenset({"EINTEGRITY"}),
         "hash",
         (),
-        lambda _: "A package does not have the hash that the lock file names; make the lock file anew (npm install)",
+        lambda _: "A package does not have the hash that the lock file names; make the lock file again (npm install)",
     ),
     _Case(
         frozenset({"EACCES", "EPERM", "EROFS"}),

@@ -42,7 +42,7 @@ def modules_variables(environment: Path) -> dict[str, str]:
 
 
 def place_modules(environment: Path, directory: Path) -> int:
-    """Give the package in ``directory`` its ``node_modules``; what the project brings of them gives way.
+    """Give the package in ``directory`` its ``node_modules``; what the project brings of them is left out.
 
     Blocks on the disk: call it in a thread.
 

@@ -202,7 +202,7 @@ async def _next(stream: trio.SocketStream, connection: h11.Connection) -> object
 
 
 async def _answer(stream: trio.SocketStream, connection: h11.Connection, status: int, sentence: str) -> None:
-    """Answer instead of the host, and end the connection; nothing where an answer has begun already."""
+    """Answer instead of the host, and end the connection; nothing where an answer has started already."""
     body = sentence.encode("utf-8", "replace") + b"\n"
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),

@@ -169,7 +169,7 @@ class PreviewDoorman:
         )
 
     async def _until_replaced(self, preview: LivePreview) -> None:
-        """Wait while one process has ended ahead of the next, so that no request meets the gap."""
+        """Wait while one process has ended before the next, so that no request meets the gap."""
         with trio.move_on_after(self._settings.browser_wait_s):
             while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  nothing tells, and it is rare
                 await trio.sleep(_LOOK_S)

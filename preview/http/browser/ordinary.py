@@ -103,7 +103,7 @@ class _Exchange:
         self._body_s = app.settings.body_timeout_s
         # How long the head of the answer may take; renewed as long as the request is still being sent.
         self._patience = trio.CancelScope()
-        # How long nothing may come from either side once the answer has begun.
+        # How long nothing may come from either side once the answer has started.
         self._idle_s = app.settings.proxy_idle_timeout_s
         self._quiet = trio.CancelScope()
 
@@ -111,7 +111,7 @@ class _Exchange:
         """Carry it. Cancellation: the connection to the preview is closed."""
         with self._noted():
             await self._run(self._app.backend)
-        # An answer that has begun and broke off is left without its end, for its reader to see.
+        # An answer that has started and broke off is left without its end, for its reader to see.
         if self._failed and not self._begun:
             own = await self._app.doorman.explain(self._head, self._admitted, self._failed[0])
             await send_answer(own, self._head, self._send)
@@ -181,7 +181,7 @@ class _Exchange:
         first = await self._next_piece()
         if first["type"] != "http.request":
             # Without its content it is another request.
-            raise InvalidRequest("The request was taken back ahead of its content.")
+            raise InvalidRequest("The request was taken back before its content.")
         return (CHUNKED if first.get("body") or first.get("more_body") else None), first
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
@@ -229,7 +229,7 @@ class _Exchange:
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
     async def _final_head(self, upstream: Upstream) -> Answer:
-        """The head of the final answer. Of those ahead of it early hints pass, where the server can say them."""
+        """The head of the final answer. Of those before it early hints pass, where the server can say them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)

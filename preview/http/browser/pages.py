@@ -99,7 +99,7 @@ def error_answer(
 
 
 def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
-    """A page that opens the preview by itself when it is there; without scripts it loads itself anew.
+    """A page that opens the preview by itself when it is there; without scripts it loads itself again.
 
     Args:
         state_path: What it asks; see ``RESERVED``.

@@ -37,7 +37,7 @@ class Place(NamedTuple):
     Attributes:
         preview_id: The preview that is meant, whether there is one or not; None where the host could be nobody's.
         target: What the preview is asked for, without the prefix: it begins with a slash.
-        prefix: Path ahead of it: ``/p/preview_…``, or empty.
+        prefix: Path before it: ``/p/preview_…``, or empty.
         cut: Bytes at the beginning of the request's target that are not the preview's.
         shares_origin: Its origin is the service's own, page and API included.
         redirect: Where the request should have gone, as a path with its query; None where it is right.

@@ -16,7 +16,7 @@ __all__ = ["CachedAuthorization"]
 class CachedAuthorization:
     """See ``preview.proxy.admission.Reauthorize``: for a request whose admission nobody else can take back.
 
-    Each request to a preview comes by here, so it is not asked anew who may see what: it is only looked at whether any
+    Each request to a preview comes by here, so it is not asked again who may see what: it is only looked at whether any
     of the preview, the book of access and the time is another than when that was asked. Then it is asked, at once.
 
     Args:

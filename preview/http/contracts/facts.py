@@ -35,7 +35,7 @@ class Facts:
         usage: What its processes use, or None.
         uptime_s: Seconds since its launch; 0 when it is over.
         endpoints: The generation's endpoints.
-        holding: What it is held in by, and to; None where that is not known (any more).
+        holding: What it is isolated by, and limited to; None where that is not known (any more).
     """
 
     record: PreviewRecord

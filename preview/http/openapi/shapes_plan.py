@@ -45,7 +45,7 @@ class PlanListedEndpoint(_Shape):
 
 
 class PlanIsolation(_Shape):
-    """What a preview is held in by."""
+    """What a preview is isolated by."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
     network: Literal["none", "loopback-only", "host"] = Field(description="What it reaches.")

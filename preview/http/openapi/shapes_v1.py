@@ -57,7 +57,7 @@ class Launched(_Shape):
 
 
 class Isolation(_Shape):
-    """What a preview is held in by."""
+    """What a preview is isolated by."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
     network: NetworkWord = Field(description="What it reaches.")

@@ -174,7 +174,7 @@ class Connection:
                 return None
 
     async def _rest(self) -> ProxiedRequest | None:
-        """Wait until there is something to do that ``FastPath`` does not: a request it has begun, or one to be read."""
+        """Wait until there is something to do that ``FastPath`` does not: a started request, or one to be read."""
         if self.link.rest:
             # A client may have sent hundreds that none has to be waited for.
             await trio.lowlevel.checkpoint()
@@ -295,7 +295,7 @@ class Connection:
         return False
 
     async def _say_late(self) -> None:
-        """What a client gets whose request took too long; nothing where an answer has begun."""
+        """What a client gets whose request took too long; nothing where an answer has started."""
         errand = self.errand
         head = self._asked if errand is None else errand.head
         if head is None:

@@ -147,7 +147,7 @@ class Delivery:
         return is_clean(errand, answering)
 
     async def _answer(self, upstream: Upstream) -> tuple[Answer, memoryview]:
-        """The head of the final answer, and what has come behind it; those ahead of it are passed on."""
+        """The head of the final answer, and what has come behind it; those before it are passed on."""
         ask = self._errand.ask
         for _ in range(_MAX_INTERIM):
             answer, came = await self._one_head(upstream)

@@ -98,7 +98,7 @@ class Exchange:
         return self._is_sent and not errand.closes
 
     async def go_on(self) -> bool:
-        """Carry on with what ``FastPath`` has begun. As ``run``, also when cancelled."""
+        """Carry on with what ``FastPath`` has started. As ``run``, also when cancelled."""
         errand = self._errand
         with self._translated():
             if errand.failure is not None:
@@ -120,7 +120,7 @@ class Exchange:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Failures as what the client gets in place of an answer, or as the end of one that has begun."""
+        """Failures as what the client gets in place of an answer, or as the end of one that has started."""
         error: PreviewError
         try:
             yield

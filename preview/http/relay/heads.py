@@ -43,7 +43,7 @@ def lines(fields: Iterable[Field]) -> bytes:
 
 
 def request_lines(ask: Ask, fields: list[Field]) -> bytes:
-    """The lines of a request to a preview, its framing said anew; without the first, and without its number.
+    """The lines of a request to a preview, its framing said again; without the first, and without its number.
 
     Args:
         ask: As the client wrote it.

@@ -1,4 +1,4 @@
-"""Requests that were read, admitted and written anew a moment ago: the next one often differs in its target alone."""
+"""Requests that were read, admitted and written again a moment ago: the next one often differs in its target alone."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
     Args:
         peer: The address at the other end of its connection.
         method: Of the request.
-        head: Its head; may begin anywhere ahead of the version.
+        head: Its head; may begin anywhere before the version.
     """
-    # Neither the address nor the method holds a space, and the first one ahead of a version is behind the target.
+    # Neither the address nor the method holds a space, and the first one before a version is behind the target.
     return b"%b %b %b" % (peer.encode() if peer else b"", method, head.partition(b" HTTP/1.")[2])
 
 

@@ -47,10 +47,10 @@ class ProxiedRequest:
         hold: From its admission; None once it has been left.
         closes: Whether the client's connection ends behind the answer.
         block: By which it is known again (``known.block_of``); empty where it is not to be.
-        known: What was known of it, where ``FastPath`` has begun it.
+        known: What was known of it, where ``FastPath`` has started it.
         message: As it goes up; all of it where it came in one piece.
         upstream: On which it went up; None where it has not.
-        unsent: What a socket has not taken yet: of the message, or of the answer where that has begun.
+        unsent: What a socket has not taken yet: of the message, or of the answer where that has started.
         has_begun: Whether anything of an answer has come.
         answering: The answer; None until its head is being sent.
         status: Of the answer; 0 likewise.

@@ -25,11 +25,11 @@ __all__ = ["Relay", "Relayed", "open_relay"]
 _BUFFER_BYTES = 256 * 1024
 # 4 s, at four ticks a second: what is known of a request is forgotten within 8 s of its last use.
 _AGE_TICKS = 16
-# How long an answer that has begun may be quiet once the service goes down.
+# How long an answer that has started may be quiet once the service goes down.
 _QUIET_AT_DRAIN_S = 1.0
 
 Relayed = Callable[[str, Callable[[], RequestHead], int, int, float], None]
-"""Told of each relayed request: its method, its head, the status (0: it was cut ahead of an answer), bytes of content,
+"""Told of each relayed request: its method, its head, the status (0: it was cut before an answer), bytes of content,
 seconds."""
 
 

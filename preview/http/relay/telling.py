@@ -26,7 +26,7 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
     log: Any = config.log
 
     def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
-        # As on the ordinary way, a request that was cut ahead of its answer has a line in the log and counts as none.
+        # As on the ordinary way, a request that was cut before its answer has a line in the log and counts as none.
         if status:
             app.count_preview_answer(method, status, elapsed_s, is_relayed=True)
         if log.access_logger is not None:

@@ -61,7 +61,7 @@ class Watch:
     """Tells connections what happens to them. A context manager that holds one descriptor.
 
     Invariant: whatever is in ``_clients`` or ``_upstreams`` has an open descriptor, registered with the epoll instance.
-    While events are seen to connections are closed but none is opened: a number is not used anew among them.
+    While events are seen to connections are closed but none is opened: a number is not used again among them.
 
     Args:
         each_tick: Called now and then, for what has no hurry.

@@ -65,7 +65,7 @@ def previews_routes() -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/restart")
     async def restart(generation_id: str) -> Response:
-        """Start the generation's preview anew: one that runs keeps its id, port, tokens and log.
+        """Start the generation's preview again: one that runs keeps its id, port, tokens and log.
 
         Its process serves until the new one does, which is when the answer comes, and serves on where the new one
         does not: then the error says why. Where none runs this is a launch: a new preview with a log of its own.

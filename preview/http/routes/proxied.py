@@ -71,7 +71,7 @@ def proxy_routes(contract: Contract) -> Blueprint:
             # What it has printed until then is found by this.
             error.details["request_id"] = asked.request_id
             raise
-        # What it has printed ahead of its answer is in the pipe by now.
+        # What it has printed before its answer is in the pipe by now.
         await preview.log.read_on()
         lines = range(before + 1, preview.log.last_seq + 1)
         return json_answer(view.proxied(Call(answer, asked.request_id, lines)))

@@ -1,4 +1,4 @@
-"""Content as it is framed on the wire, read piece by piece and framed anew. Nothing here touches a socket.
+"""Content as it is framed on the wire, read piece by piece and framed again. Nothing here touches a socket.
 
 Source: RFC 9112 sections 6.2, 6.3 and 7.1.
 """

@@ -138,7 +138,7 @@ def read_fields(block: bytes) -> list[Field]:
 
 
 def read_request(head: bytes) -> tuple[bytes, Ask]:
-    """The target (in origin form) and the head of a request; ``head`` ends ahead of the empty line.
+    """The target (in origin form) and the head of a request; ``head`` ends before the empty line.
 
     Raises:
         Unclean: It is not one that can be relayed.
@@ -182,7 +182,7 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
 
 
 def read_answer(head: bytes, *, is_head: bool) -> Answer:
-    """The head of an answer; ``head`` ends ahead of the empty line.
+    """The head of an answer; ``head`` ends before the empty line.
 
     Args:
         head: Bytes as they came.

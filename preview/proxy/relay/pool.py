@@ -15,7 +15,7 @@ from preview.proxy.relay.links import Link, UpstreamGone
 
 __all__ = ["Pool", "Reader", "Refused", "Upstream", "connect"]
 
-# Of servers that close idle connections on their own uvicorn and Node do so after 5 s: be ahead of them.
+# Of servers that close idle connections on their own uvicorn and Node do so after 5 s: be before them.
 _IDLE_S = 4.0
 # gunicorn closes after 2 s. A request that must not be sent twice goes on a connection that was in use a moment ago.
 _FRESH_S = 1.0
@@ -48,7 +48,7 @@ class Upstream(Link):
         key: The preview and the number of its process.
         idle_since: When it was last given back.
         reader: Who is told of what comes; None while somebody waits for it.
-        forget: Called ahead of its closing; None where nobody looks at it.
+        forget: Called before its closing; None where nobody looks at it.
     """
 
     __slots__ = ("forget", "idle_since", "key", "reader")

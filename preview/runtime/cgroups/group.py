@@ -80,7 +80,7 @@ def enter_prefix(entry_files: Sequence[str]) -> list[str]:
 
 
 async def remove_groups(directories: Iterable[str], deadline_s: float) -> list[str]:
-    """Remove empty groups and what is below them; the kernel may take a moment to let go of one (EBUSY).
+    """Remove empty groups and what is below them; the kernel may take a moment to release one (EBUSY).
 
     Returns:
         Those that are still there after ``deadline_s`` seconds.

@@ -15,7 +15,7 @@ __all__ = ["Home", "Refused", "home_name", "named_below", "why_refused"]
 
 # Twelve hexadecimal digits, 48 bits: two data folders of one machine never share them.
 _HASH_LENGTH = 12
-# For letting go of the groups at the end; the kernel takes milliseconds.
+# For releasing the groups at the end; the kernel takes milliseconds.
 _RELEASE_S = 1.0
 
 

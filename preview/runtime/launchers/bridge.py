@@ -1,4 +1,4 @@
-"""Goes ahead of a program in a network of its own: brings connections in to its port, or out to ports of the machine.
+"""Goes before a program in a network of its own: brings connections in to its port, or out to ports of the machine.
 
 Usage: ``bridge.py [--serve FD PORT | --stand-in FD PORT] [--reach FD PORT,PORT…] -- PROGRAM ARGUMENT…``
 
@@ -20,7 +20,7 @@ import sys
 __all__ = ["main"]
 
 _BACKLOG = 128
-# As the service itself listens with: to listen again is to set it anew (listen(2)).
+# As the service itself listens with: to listen again is to set it again (listen(2)).
 _SERVE_BACKLOG = 512
 _READ_BYTES = 64 * 1024
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))

@@ -1,4 +1,4 @@
-"""Lets uvicorn tell that it serves, and let go of the socket without losing a request.
+"""Lets uvicorn tell that it serves, and release the socket without losing a request.
 
 Runs in the child, on the project's own interpreter and with its version of uvicorn.
 """
@@ -115,7 +115,7 @@ async def _drain(server: Any, control: Any, silent_s: float) -> None:
 
 
 def _stop_accepting(listening: Any) -> None:
-    # Other loops than asyncio's own have no reader there, or do not let go of it; they make the transport at once.
+    # Other loops than asyncio's own have no reader there, or do not release it; they make the transport at once.
     with suppress(RuntimeError, NotImplementedError):
         asyncio.get_running_loop().remove_reader(listening.fileno())
 

@@ -29,7 +29,7 @@ class Request:
     """A request that is handled.
 
     Attributes:
-        mark: Ahead of each of its lines.
+        mark: Before each of its lines.
     """
 
     def __init__(self, name: str) -> None:

@@ -26,7 +26,7 @@ def become_main(app_dir: str, target: str) -> None:
     from preview_aged import give_back  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_requests import mark_output  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    # Ahead of the project, whose loggers take the streams as they find them.
+    # Before the project, whose loggers take the streams as they find them.
     mark_output()
     give_back(say)
     sys.path[0] = app_dir

@@ -1,4 +1,4 @@
-"""Serves a WSGI application by waitress on the inherited socket, and lets go of it without losing a request.
+"""Serves a WSGI application by waitress on the inherited socket, and releases it without losing a request.
 
 Runs in the child, on the project's own interpreter: the standard library, waitress, and nothing else.
 """

@@ -15,7 +15,7 @@ __all__ = ["bridge_needs", "bridge_prefix", "handout_prefix"]
 
 
 def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
-    """What stands ahead of the program; nothing, where it takes the listening socket and asks for no port.
+    """What stands before the program; nothing, where it takes the listening socket and asks for no port.
 
     Args:
         spec: What is started.
@@ -35,7 +35,7 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
 
 
 def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
-    """What stands ahead of a program whose network hands out sockets that listen on these ports, and nothing else.
+    """What stands before a program whose network hands out sockets that listen on these ports, and nothing else.
 
     Args:
         way_out: The number of the socket that hands them out.

@@ -5,7 +5,7 @@ programs look for and do without. What is known and denied is refused (EPERM). S
 their arguments: new namespaces, terminal input, sockets of other families than the usual ones, another personality.
 
 Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end
-with it, and outlast neither the machine nor a loss of power anyway. A database that is made anew waits for the disk
+with it, and outlast neither the machine nor a loss of power anyway. A database that is made again waits for the disk
 with each of its tables; and one ``sync`` would have everybody wait (as systemd-nspawn(1), ``--suppress-sync``).
 
 libseccomp compiles two programs, one of arguments and one of names, as a rule of it is of one answer where it matches

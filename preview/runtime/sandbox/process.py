@@ -37,7 +37,7 @@ def find_application(leader: int) -> int | None:
 
 
 def _orphaned_heads() -> list[VerifiedProcess]:
-    """First processes of namespaces whose bubblewrap has ended ahead of them: they die of that, and are ours to reap.
+    """First processes of namespaces whose bubblewrap has ended before them: they die of that, and are ours to reap.
 
     What we have started ourselves is never the first of a namespace; a fork may be, and is not called so.
     """

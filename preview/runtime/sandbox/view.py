@@ -117,7 +117,7 @@ def interpreter_paths(program: Path) -> list[Path]:
     Args:
         program: Absolute; a link or the program itself.
     """
-    # Texts: asked for some times in each launch, ahead of its process.
+    # Texts: asked for some times in each launch, before its process.
     found: dict[str, None] = {}
     for link in _links(str(program)):
         prefix = link.rsplit("/", 2)[0]

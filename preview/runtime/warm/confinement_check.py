@@ -1,4 +1,4 @@
-"""Whether a fork is held in as it should be, seen from outside: packages' code ran in what has forked it.
+"""Whether a fork is confined as it should be, seen from outside: packages' code ran in what has forked it.
 
 What the kernel says of a process is true, whatever the process says: none gets out of its namespaces, or gets back a
 right that it has given up. (Which calls its filter refuses the kernel tells nobody; that of the template stays on it in
@@ -50,7 +50,7 @@ def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int
         fault = next(_faults(first, application, uid, outside), None)
         has_ended = fault is not None and any(map(_is_over, (first, application)))
     except OSError as error:
-        # What cannot be looked at is not held in.
+        # What cannot be looked at is not confined.
         raise_want(error)
         return None
     # What has ended is in no namespace any more; whatever it was, nothing of it is left.

@@ -62,7 +62,7 @@ class NotForked(Exception):
 class ForkRequest:
     """A fork that is on its way: asked for, and not told yet what to be. Made by ``request_fork``; to be closed.
 
-    It needs some milliseconds to be held in, and some to make its own what it will write to; what else the process
+    It needs some milliseconds to be confined, and some to make its own what it will write to; what else the process
     needs can be made meanwhile.
     """
 
@@ -79,16 +79,16 @@ class ForkRequest:
             raise
         self._unread = self._held.enter_context(ExitStack())
         self._unread.callback(os.close, self._output)
-        # Its first process and the application-to-be, once it is held in.
+        # Its first process and the application-to-be, once it is confined.
         self._both: tuple[OpenProcess, OpenProcess] | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether one of its processes is gone, by whatever has ended it, once it was held in."""
+        """Whether one of its processes is gone, by whatever has ended it, once it was confined."""
         return self._both is not None and any(one.has_ended for one in self._both)
 
     async def wait_ended(self) -> None:
-        """Wait until one of its processes is gone, once it was held in. Cancellation: nothing changes.
+        """Wait until one of its processes is gone, once it was confined. Cancellation: nothing changes.
 
         Raises:
             OSError: No descriptor is free.
@@ -112,7 +112,7 @@ class ForkRequest:
         self._held.close()
 
     async def enter(self, spec: ProcessSpec, group: Cgroup | None) -> None:
-        """Put it into its control group, see that it is held in, and let it make itself ready meanwhile.
+        """Put it into its control group, see that it is confined, and let it make itself ready meanwhile.
 
         Args:
             spec: As for ``request_fork``.
@@ -121,7 +121,7 @@ class ForkRequest:
         Raises:
             NotForked: It could not be had.
 
-        Cancellation: what was begun ends with ``close``.
+        Cancellation: what was started ends with ``close``.
         """
         with as_not_forked("the template"), trio.fail_after(_PATIENCE_S):
             sender = await expect_word(self.ours, b"here")
@@ -153,7 +153,7 @@ class ForkRequest:
         Raises:
             NotForked: It could not be had.
 
-        Cancellation: what was begun ends with ``close``.
+        Cancellation: what was started ends with ``close``.
         """
         # It was all well with it: what happens now is no reason to do without the template.
         with as_not_forked("the fork", is_its_fault=False):
@@ -192,7 +192,7 @@ async def request_fork(
     Raises:
         NotForked: It could not be asked for; nothing is left.
 
-    Cancellation: what was begun is gone.
+    Cancellation: what was started is gone.
     """
     with as_not_forked("the template"):
         order = _order(spec, user, processes, filter_)

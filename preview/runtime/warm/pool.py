@@ -140,7 +140,7 @@ class TemplatePool:
         now = slot.used_at = trio.current_time()
         live = slot.live
         if live is not None and (_folder(wanted.python) != live.folder or not wanted.sees_as(live.wanted)):
-            self._retire(slot, "its environment was built anew")
+            self._retire(slot, "its environment was built again")
             live = None
         is_young = live is not None and now - live.template.started_at < self._bounds.max_age_s
         # What all projects of this environment import: an import may change what is there already, and is in effect
@@ -192,7 +192,7 @@ class TemplatePool:
                 return
 
     def _put_off(self, slot: _Slot, template: Template) -> None:
-        """A template that did well for a while is made anew at once; others later and later."""
+        """A template that did well for a while is made again at once; others later and later."""
         now = trio.current_time()
         if now - template.started_at > slot.pause_s:
             slot.pause_s = _FIRST_PAUSE_S
@@ -259,7 +259,7 @@ class TemplatePool:
         if slot.live is live:
             log.warning("a template has ended by itself", key=slot.wanted.key)
             self._put_off(slot, live.template)
-            self._retire(slot, "its template has ended, and is made anew")
+            self._retire(slot, "its template has ended, and is made again")
         live.retired.set()
 
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
@@ -300,7 +300,7 @@ class TemplatePool:
 
 
 def _folder(python: Path) -> tuple[int, ...]:
-    """Which folder it is: the name of one that was removed and built anew is the same, and its number may be."""
+    """Which folder it is: the name of one that was removed and built again is the same, and its number may be."""
     try:
         status, link = python.parent.stat(), python.lstat()
     except OSError:

@@ -104,7 +104,7 @@ class Fork:
             self.first.kill()
 
     def close(self) -> None:
-        """Look at its end once more, and let go of the descriptors; nothing else is done."""
+        """Look at its end once more, and release the descriptors; nothing else is done."""
         if self._is_closed:
             return
         self.poll()
@@ -149,7 +149,7 @@ class ForkedProcess(TreeProcess):
         return self._read_exit(self._fork.poll() or 0)
 
     def close(self) -> None:
-        """Let go of the descriptors it is known by; its exit can be told still."""
+        """Release the descriptors it is known by; its exit can be told still."""
         self._fork.close()
 
     def members(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""A fork that is made ready ahead of its start, while the rest of the preview is."""
+"""A fork that is made ready before its start, while the rest of the preview is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from preview.runtime.warm.template_process import Template
 
 __all__ = ["BEFORE_ANY", "BEFORE_ANY_STAYING", "ConfinedFork", "ForkReservation"]
 
-# In place of a process's number, which is known when it starts: there may be steps ahead of it, whose groups are named
-# by theirs. One that stays may be on its way out when another is begun.
+# In place of a process's number, which is known when it starts: there may be steps before it, whose groups are named
+# by theirs. One that stays may be on its way out when another is started.
 BEFORE_ANY, BEFORE_ANY_STAYING = 0, -1
 
 
 @dataclass(frozen=True, slots=True)
 class ConfinedFork:
-    """A fork that is held in, and waits for what it is to be.
+    """A fork that is confined, and waits for what it is to be.
 
     Attributes:
         template: Of what.
@@ -39,7 +39,7 @@ class ForkReservation:
     """The place of one: it is being made by one task, and used by another, or ends unused.
 
     Args:
-        spec: As far as it was known when it was begun.
+        spec: As far as it was known when it was started.
         stays: Whether it waits for as long as it is of use, and not for a moment.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Forks that are made ready ahead of their starts: by which preview, for how long, and how many."""
+"""Forks that are made ready before their starts: by which preview, for how long, and how many."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 _END_S = 5.0
 # From then on it is likely that nobody will: the project is of another kind, or has packages to install.
 _UNUSED_S = 5.0
-# As many as start at once on two processors; each may hold some 25 MiB ahead of its start. Those that stay are bounded
+# As many as start at once on two processors; each may hold some 25 MiB before its start. Those that stay are bounded
 # by whoever wants them.
 _MOST_RESERVED = 4
 
@@ -35,7 +35,7 @@ class Reservations:
     """One a preview, held by the task that has ``reserve`` open until its start takes it.
 
     Args:
-        fork: Has a fork held in, kept by the stack.
+        fork: Has a fork confined, kept by the stack.
         can_reserve: Whether there is something to fork from now.
         retired: Set when nothing is forked from this template any more.
     """
@@ -62,7 +62,7 @@ class Reservations:
 
     @asynccontextmanager
     async def reserve(self, spec: ProcessSpec, *, stays: bool) -> AsyncIterator[trio.Event]:
-        """See ``Runtime``. Cancellation: what was begun and not used ends."""
+        """See ``Runtime``. Cancellation: what was started and not used ends."""
         before = self._unused.get(spec.preview_id)
         if before is not None and before.is_for(spec):
             before.awaited.set()
@@ -98,7 +98,7 @@ class Reservations:
         return is_free
 
     async def _hold_ready(self, reserved: ForkReservation) -> None:
-        """Have a fork held in, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
+        """Have a fork confined, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
         await self._make_ready(reserved)
         if reserved.fork is not None:
             await self._wait_useless(reserved, reserved.fork)
@@ -115,7 +115,7 @@ class Reservations:
                 await wait_any(*ends)
 
     async def _make_ready(self, reserved: ForkReservation) -> None:
-        """Have a fork held in, ahead of its start. Cancellation: what was begun ends."""
+        """Have a fork confined, before its start. Cancellation: what was started ends."""
         # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
         with reserved.making():
             try:
@@ -123,10 +123,10 @@ class Reservations:
                     fork = await self._fork(reserved.spec, held)
                     reserved.keep(fork, held.pop_all())
             except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
-                log.debug("a start was not begun ahead", preview_id=reserved.spec.preview_id, why=str(error))
+                log.debug("a fork was not made ready early", preview_id=reserved.spec.preview_id, why=str(error))
             except Exception:
                 # A mistake here would end the preview that goes on beside it.
-                log.exception("a start was not begun ahead", preview_id=reserved.spec.preview_id)
+                log.exception("a fork was not made ready early", preview_id=reserved.spec.preview_id)
 
 
 async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:

@@ -1,7 +1,7 @@
 """The warm runtime: a process is forked from a template where that can be had, and started in the sandbox where not.
 
-A fork is held in as what the sandbox starts: its own user, namespaces, files, limits and filter. Where anything of that
-cannot be given to a fork, or the project wants what a template cannot know, the start is a cold one, and says why.
+A fork is confined as what the sandbox starts: its own user, namespaces, files, limits and filter. Where anything of
+that cannot be given to a fork, or the project wants what a template cannot know, the start is a cold one, and says why.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class WarmRuntime:
     """See ``Runtime``. Made by ``open_warm_runtime``.
 
     Args:
-        cold: Starts what cannot be forked, and says how a process is held in.
+        cold: Starts what cannot be forked, and says how a process is confined.
         pool: Has the templates.
         timeout_s: Seconds for a snapshot to import its application.
     """
@@ -149,7 +149,7 @@ class WarmRuntime:
 
     @asynccontextmanager
     async def begin(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
-        """See ``Runtime``. Cancellation: what has begun is gone, unless its start has it."""
+        """See ``Runtime``. Cancellation: what has started is gone, unless its start has it."""
         template = self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:

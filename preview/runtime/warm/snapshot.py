@@ -89,7 +89,7 @@ class _Waiting:
 
 
 class Snapshot:
-    """See ``interface.Snapshot``. Made by ``open_forking``, which has one fork ready ahead of each restart.
+    """See ``interface.Snapshot``. Made by ``open_forking``, which has one fork ready before each restart.
 
     Args:
         process: Parked.
@@ -132,7 +132,8 @@ class Snapshot:
         """
         with suppress(NotForked, LaunchFailed):
             while True:
-                # The process that has just begun needs the processor first; and it is to have written what they all do.
+                # The process that has just started needs the processor first; and it is to have written what they all
+                # do.
                 await trio.sleep(_CALM_S)
                 name = f"{self._spec.preview_id}-{next(self._numbers)}"
                 waiting = await self._fork(replace(self._spec, preview_id=name), is_ahead=True)
@@ -184,7 +185,7 @@ class Snapshot:
 
 @asynccontextmanager
 async def open_forking(process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
-    """A snapshot that has a fork ready ahead of each restart. Args: see ``Snapshot``.
+    """A snapshot that has a fork ready before each restart. Args: see ``Snapshot``.
 
     Cancellation: no fork waits any more; those in use are their own contexts' to end.
     """

@@ -77,7 +77,7 @@ class SpeculativeFork:
         return self._process, self._template, self._held.pop_all()
 
     async def run(self, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]) -> None:
-        """Let the fork go on, once it is ready. Cancellation: ``close`` ends what has begun."""
+        """Let the fork go on, once it is ready. Cancellation: ``close`` ends what has started."""
         self._held.push_async_callback(reserved.close)
         spec = self._spec
         try:
@@ -89,10 +89,10 @@ class SpeculativeFork:
                 self._held.callback(process.close)
                 self._process = await self._held.enter_async_context(open_tree(process, spec))
         except (NotForked, LaunchFailed, OSError) as error:
-            log.debug("a process was not begun", preview_id=spec.preview_id, why=str(error))
+            log.debug("a process was not started", preview_id=spec.preview_id, why=str(error))
         except Exception:
             # A mistake here would end the preview that goes on beside it.
-            log.exception("a process was not begun", preview_id=spec.preview_id)
+            log.exception("a process was not started", preview_id=spec.preview_id)
         finally:
             self._is_settled.set()
 

@@ -199,13 +199,13 @@ def _start(
 async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
     """Let its keeper go, which ends with all in its world; killed, where it does not.
 
-    Called under a bounded shield, and anew where no descriptor was free.
+    Called under a bounded shield, and again where no descriptor was free.
 
     Cancellation: what was found has been sent SIGKILL, or ends by itself.
     """
 
     def of_its_session() -> list[int]:
-        # Bubblewrap ends ahead of the first process of its namespace, which is in the session still, and then ours.
+        # Bubblewrap ends before the first process of its namespace, which is in the session still, and then ours.
         stats = map(proctree.read_stat, proctree.children(os.getpid()))
         return [one.identity.pid for one in stats if one is not None and one.session == popen.pid]
 

@@ -201,7 +201,7 @@ export class PreviewClient {
     });
   }
 
-  /** Send a request to the running preview. A token that is missing or over is fetched anew, once. */
+  /** Send a request to the running preview. A token that is missing or over is fetched again, once. */
   async request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {
     const send = (token: string): Promise<ProxyResponse> =>
       this.#json(of(generationId, "/preview/request"), {

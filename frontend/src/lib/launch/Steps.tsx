@@ -5,7 +5,7 @@ import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
 
-/** What of the launch is known: nothing has begun, it is under way, it is over and did not get there. */
+/** What of the launch is known: nothing has started, it is under way, it is over and did not get there. */
 export type StepsPhase = "ahead" | "launching" | "broken";
 
 /** The steps of a launch: what is done and when, what is under way, where it broke. */

@@ -1,5 +1,5 @@
 /**
- * Deeper JSON is not drawn, and not written anew: what does that calls itself once a level, and a browser's stack holds
+ * Deeper JSON is not drawn, and not written again: what does that calls itself once a level, and a browser's stack holds
  * some 7,000 calls. Nobody reads more than some tens of levels.
  */
 export const MAX_DEPTH = 200;

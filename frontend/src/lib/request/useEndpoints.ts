@@ -10,7 +10,7 @@ export interface Endpoints {
   problem: Problem | null;
 }
 
-/** A generation's endpoints; asked for anew when `revision` changes (a running preview knows more of itself). */
+/** A generation's endpoints; asked for again when `revision` changes (a running preview knows more of itself). */
 export function useEndpoints(generationId: string, revision: unknown, given?: PreviewClient): Endpoints {
   const client = usePreviewClient(given);
   const [found, setFound] = useState<Endpoints & { of: string }>({ endpoints: null, problem: null, of: generationId });

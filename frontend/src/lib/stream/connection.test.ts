@@ -157,7 +157,7 @@ describe("a log connection", () => {
     expect(watched.asked).toHaveLength(1);
   });
 
-  test("begins anew when another preview speaks than the one it knows the number of", async () => {
+  test("begins again when another preview speaks than the one it knows the number of", async () => {
     const wrong = new Stream();
     const right = new Stream();
     watched = new Watched([() => wrong.response, () => right.response], { previewId: "p1", lastSeq: 5 });

@@ -20,7 +20,7 @@ export type StreamEvent =
   | { kind: "gap"; gap: GapEvent }
   | { kind: "status"; status: StatusEvent }
   | { kind: "end"; end: EndEvent }
-  /** Another preview than before speaks: numbers begin anew. */
+  /** Another preview than before speaks: numbers begin again. */
   | { kind: "reset"; previewId: string };
 
 export interface ConnectionOptions {
@@ -221,7 +221,7 @@ export class LogConnection {
     this.#options.onEvent({ kind: "status", status });
   }
 
-  /** Whether another preview than before speaks, and then all begins anew: our number was the other one's. */
+  /** Whether another preview than before speaks, and then all begins again: our number was the other one's. */
   #isOther(previewId: string): boolean {
     if (this.#previewId === undefined || this.#previewId === previewId) return false;
     const resumed = this.#lastSeq !== undefined;

@@ -3,7 +3,7 @@ import type { Terminal } from "@xterm/xterm";
 
 import { resize } from "./size";
 
-/** A window that is being dragged is not written anew at each step. */
+/** A window that is being dragged is not written again at each step. */
 const REWRAP_MS = 80;
 
 export interface SizeOwner {
@@ -43,7 +43,7 @@ export class ScreenSize {
     if (this.#host.clientWidth === 0 || this.#host.clientHeight === 0) return;
     const before = this.#terminal.cols;
     this.fitColumns();
-    // xterm.js does not wrap the last line anew; written again, all of them are whole.
+    // xterm.js does not wrap the last line again; written again, all of them are whole.
     if (this.#terminal.cols !== before && this.#owner.hasLines()) this.#rewrapSoon();
     this.#owner.onFit();
   }

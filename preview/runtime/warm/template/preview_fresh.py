@@ -152,11 +152,11 @@ def _set_environment(variables: dict[str, str]) -> None:
 def forget() -> None:
     """What the template has remembered, and a program that was just started would not have yet."""
     tempfile.tempdir = None
-    # Two forks have the same number in their namespaces, by which it would tell that it has to be seeded anew.
+    # Two forks have the same number in their namespaces, by which it would tell that it has to be seeded again.
     tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    # Its own generator is seeded anew by the fork (``random`` registers that); those of packages are not.
+    # Its own generator is seeded again by the fork (``random`` registers that); those of packages are not.
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

@@ -20,7 +20,7 @@ from typing import Any
 
 __all__ = ["count_no_more"]
 
-# The lower half of the count; what is negative as a signed number is not counted. From 3.14 on there is room above, as
+# The lower half of the count; what is negative as a signed number is not counted. From 3.14 on there is space above, as
 # extensions of an older stable ABI count all the same.
 _ALL_BITS, _WITH_ROOM = 0xFFFFFFFF, 3 << 30
 _BY_VERSION = {(3, 12): _ALL_BITS, (3, 13): _ALL_BITS, (3, 14): _WITH_ROOM}
@@ -34,7 +34,7 @@ _count_of = ctypes.c_uint32.from_address
 def count_no_more() -> int:
     """Make all objects immortal that can be found from those that the collector knows; how many there were.
 
-    0 where this interpreter has no such objects. Takes a microsecond each. Call it ahead of ``gc.freeze``, whose
+    0 where this interpreter has no such objects. Takes a microsecond each. Call it before ``gc.freeze``, whose
     objects the collector does not tell of.
     """
     if not _is_possible():

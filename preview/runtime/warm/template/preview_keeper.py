@@ -31,7 +31,7 @@ _MOST_DESCRIPTORS = 1 << 20
 
 
 def main(arguments: list[str]) -> None:
-    """Make the namespaces, start the template, and stay until the service lets go."""
+    """Make the namespaces, start the template, and stay until the service releases it."""
     life, filter_fd, users, _, *program = arguments
     descriptor = int(life)
     if users != "-":

@@ -2,7 +2,7 @@
 
 A fork of an application writes to the same pages as the one before it, as good as: Python counts references in the
 objects themselves. Each such page is an interrupt, some microseconds, when it is written to; many at a time cost half
-of that, and nothing at all of a restart's time where it is done ahead of it.
+of that, and nothing at all of a restart's time where it is done before it.
 
 Sources: proc(5) for maps; the kernel's documentation, admin-guide/mm/pagemap; madvise(2).
 """

@@ -28,7 +28,7 @@ __all__ = ["park"]
 
 _MOST_DESCRIPTORS = 16
 _PACKET_BYTES = 64
-# Orders: fork for a start that waits for it, or ahead of one.
+# Orders: fork for a start that waits for it, or before one.
 _AHEAD = b"a"
 _OWN = "@OWN_FD@"
 

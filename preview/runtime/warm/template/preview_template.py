@@ -14,7 +14,7 @@ Who says these words the kernel tells the service (SCM_CREDENTIALS, unix(7)), wh
 application makes pages its own that it will write to, until ``go``, which brings what to run and what that inherits; at
 the end ``{"status": N}`` as waitpid(2) has it. Where it cannot be made: ``{"error": sentence}``.
 
-One thread, always: a fork of a process with threads is one with locks that nobody lets go of.
+One thread, always: a fork of a process with threads is one with locks that nobody releases.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PACKET_BYTES = 64
 
 
 def main(control_fd: int, order_fd: int) -> int:
-    """Import, then fork until the service lets go; in a fork: the application's exit code."""
+    """Import, then fork until the service releases it; in a fork: the application's exit code."""
     control = socket.socket(fileno=control_fd)
     order = _read_order(os.dup(order_fd))
     found = preview_imports.import_all(order["modules"], order["launchers"], order["warm_ups"], order_fd)

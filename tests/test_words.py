@@ -1,0 +1,76 @@
+"""Words that this project does not use, as each of them made readers read twice: see CONTRIBUTING.md, "Prose"."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# The word, and what stands in its place.
+WORDS = {
+    r"anew": "again",
+    r"begun": "started",
+    r"ahead of": "before",
+    r"lets? go of|letting go of": "releases",
+    r"rooms": "packages",
+    r"in other clothes": "in other forms",
+    r"gives way|giving way": "yields",
+    r"made ahead": "made in advance, a spare slot",
+    r"held in|holds in": "isolated by, confined; kept in",
+}
+PATTERN = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
+# Code in prose: names of functions and files keep theirs.
+CODE = re.compile(r"``[^`]*``|`[^`\n]*`|\{[^{}]*\}|\b\w+\.\w+\b|^\s*anew: |^\s*begun: ", re.MULTILINE)
+
+
+def prose_of_python(file: Path) -> Iterator[tuple[int, str]]:
+    """Comments, docstrings and sentences."""
+    for token in tokenize.generate_tokens(io.StringIO(file.read_text("utf-8")).readline):
+        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
+            yield token.start[0], token.string
+
+
+def prose_of(file: Path) -> Iterator[tuple[int, str]]:
+    if file.suffix == ".py":
+        yield from prose_of_python(file)
+    elif file.suffix == ".md":
+        yield from enumerate(file.read_text("utf-8").splitlines(), 1)
+    else:
+        # Comments and texts: a line of code without either has no space between two words of one.
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            if "//" in line or "*" in line or '"' in line or ">" in line:
+                yield number, line
+
+
+def found_in(file: Path) -> list[str]:
+    return [
+        f"{file.relative_to(ROOT)}:{number}: {match.group(0)}"
+        for number, text in prose_of(file)
+        for match in PATTERN.finditer(CODE.sub("", text))
+    ]
+
+
+def files() -> list[Path]:
+    pages = [one for one in (ROOT / "frontend" / "src").rglob("*.ts*") if ".test." not in one.name]
+    texts = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return [*(ROOT / "preview").rglob("*.py"), *texts, *pages]
+
+
+def test_no_text_of_ours_has_such_a_word() -> None:
+    assert len(files()) > 600
+    found = [one for file in files() for one in found_in(file)]
+    assert found == [], f"use instead: {WORDS}"
+
+
+@pytest.mark.parametrize(
+    "text", ['"""Made anew."""', "# Ahead of the first.", 'log.say("it is held in by nothing")', "x = 1  # begun early"]
+)
+def test_a_word_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "one.py").write_text(text)
+    assert found_in(tmp_path / "one.py")
