@@ -171,7 +171,7 @@ def test_whether_a_fence_can_be_put_up_is_tried(monkeypatch: pytest.MonkeyPatch)
     def refuse(_listener: socket.socket) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(fences, "fence", refuse)
+    monkeypatch.setattr(fences, "restrict_to_accept", refuse)
     assert fences.can_fence() is False
 
 
