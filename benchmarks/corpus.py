@@ -23,7 +23,7 @@ from preview.errors import PreviewError
 from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor.probe import ProbeFailed, ask
+from preview.supervisor.process.probe import ProbeFailed, ask
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from _measure import compare, interleave, percentile, report, save
 
 from preview.clock import now_ms, rfc3339_ms
 from preview.logs import Batch, Contract, Encoding, End, LogStore, LogWriter, PreviewLog, encode
-from preview.logs.recognise import Recogniser
+from preview.logs.ingest.recognise import Recogniser
 from preview.settings import Settings
 from preview.storage.database import open_database
 

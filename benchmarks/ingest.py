@@ -27,8 +27,8 @@ from _measure import compare, interleave, percentile, report, save
 from sqlalchemy import insert
 
 from preview.logs import Batch, Contract, Encoding, LogStore, LogWriter, PreviewLog, run_log_writer
-from preview.logs.framing import LineFramer
-from preview.logs.recognise import Recogniser
+from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.recognise import Recogniser
 from preview.settings import Settings
 from preview.storage.database import Database, open_database
 from preview.storage.tables import metadata, preview_instances

@@ -43,7 +43,7 @@ from preview.logs import Batch
 from preview.runtime import Refusal, bind_in_range, probe_sandbox
 from preview.service import Service
 from preview.supervisor import LaunchRequest
-from preview.supervisor.probe import wait_until_ready
+from preview.supervisor.process.probe import wait_until_ready
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TARGETS = {"hello": "main:app", "bookshop": "app.main:app"}

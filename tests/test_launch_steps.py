@@ -15,7 +15,7 @@ from preview.launch_steps import (
     store_steps,
     waiting_steps,
 )
-from preview.supervisor.launch_progress import LaunchProgress
+from preview.supervisor.preview.launch_progress import LaunchProgress
 
 
 def test_what_ran_when_the_service_was_killed_has_failed() -> None:

@@ -39,12 +39,14 @@ IN_WORKERS: Final = (
 # Not written as text: where, and why that is linear.
 MADE: Final = {
     "preview/environments/relax.py": "parts of sentences, each a text above, over a build's last lines",
-    "preview/http/line_query.py": "the form of a request id, which preview/logs/sanitise.py has too",
-    "preview/logs/filtering.py": "a text that is looked for, escaped",
+    "preview/http/line_query.py": "the form of a request id, which preview/logs/model/sanitise.py has too",
+    "preview/logs/model/filtering.py": "a text that is looked for, escaped",
 }
 # Put together by functions; found in what the modules have.
 IN_TABLES: Final = (
-    "preview.supervisor.diagnose", "preview.supervisor.diagnose_network", "preview.supervisor.diagnose_services",
+    "preview.supervisor.diagnosis.diagnose",
+    "preview.supervisor.diagnosis.diagnose_network",
+    "preview.supervisor.diagnosis.diagnose_services",
 )  # fmt: skip
 
 

@@ -7,21 +7,21 @@ from collections.abc import Callable
 import trio
 
 from preview.clock import now_ms
-from preview.logs.backlog import Backlog
-from preview.logs.batch import Batch
-from preview.logs.broadcast import Broadcast
-from preview.logs.coalescing import CoalescingDelay
-from preview.logs.cursor import Cursor
-from preview.logs.events import End, Level, LogLine, StatusChange
-from preview.logs.framing import LineFramer
-from preview.logs.marks import STARTUP_PHASE, system_mark
-from preview.logs.rate_limit import OutputRateLimiter
-from preview.logs.reader import read_lines
-from preview.logs.recognise import Recogniser
-from preview.logs.requests import Requests, take_requests
-from preview.logs.store import LogStore
-from preview.logs.subscription import Subscription
-from preview.logs.writer import LogWriter
+from preview.logs.delivery.backlog import Backlog
+from preview.logs.delivery.broadcast import Broadcast
+from preview.logs.delivery.cursor import Cursor
+from preview.logs.delivery.subscription import Subscription
+from preview.logs.ingest.coalescing import CoalescingDelay
+from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.rate_limit import OutputRateLimiter
+from preview.logs.ingest.reader import read_lines
+from preview.logs.ingest.recognise import Recogniser
+from preview.logs.model.batch import Batch
+from preview.logs.model.events import End, Level, LogLine, StatusChange
+from preview.logs.model.marks import STARTUP_PHASE, system_mark
+from preview.logs.model.requests import Requests, take_requests
+from preview.logs.storage.store import LogStore
+from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
 
 __all__ = ["PreviewLog"]

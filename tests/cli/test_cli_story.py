@@ -9,7 +9,7 @@ import pytest
 
 from preview.cli.story import Addresses, Freed, JsonStory, TextStory
 from preview.logs import Batch, End, Gap, Level, Source, StatusChange
-from preview.logs.batch import batches_of
+from preview.logs.model.batch import batches_of
 
 ROWS = [
     (1, 1_700_000_000_123, Level.INFO.value, Source.SYSTEM_STARTUP.value, "environment ready", None),

@@ -13,7 +13,7 @@ from pathological import PATHOLOGICAL, project_with
 
 from preview.errors import PreviewError
 from preview.settings import Settings
-from preview.supervisor.project_analysis import AnalysisCache
+from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.worker import WorkerReader, open_worker_pool
 
 LIMIT_S = 20

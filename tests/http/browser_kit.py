@@ -22,7 +22,7 @@ from preview.ids import new_preview_id
 from preview.lifecycle import Health, State
 from preview.logs import PreviewLog
 from preview.supervisor import LivePreview
-from preview.supervisor.preview import Outcome, new_record
+from preview.supervisor.preview.live_preview import Outcome, new_record
 from preview.user import User
 
 FILES = {"main.py": "app = None\n"}

@@ -18,8 +18,8 @@ from preview.runtime import Held, Limits, Usage
 from preview.settings import load_settings
 from preview.storage.records import PreviewRecord
 from preview.supervisor import Confinement
-from preview.supervisor.confinement import Reached
-from preview.supervisor.interface import Launched
+from preview.supervisor.preview.confinement import Reached
+from preview.supervisor.preview.interface import Launched
 
 AT = datetime(2025, 10, 20, 12, 30, 0, 123000, UTC)
 LATER = datetime(2025, 10, 20, 13, 30, tzinfo=UTC)

@@ -8,9 +8,9 @@ from http_kit import FILES, NEVER_READY, World, open_world
 
 from preview.generations import GenerationLibrary
 from preview.logs import journal_folder, open_journal
-from preview.logs.batch import Batch
+from preview.logs.model.batch import Batch
 from preview.storage import PreviewStore
-from preview.supervisor import cleanup
+from preview.supervisor.manager import cleanup
 
 
 async def test_a_preview_launched_while_its_generation_is_deleted_is_stopped(

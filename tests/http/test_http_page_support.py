@@ -7,7 +7,7 @@ import trio
 from http_kit import FILES, NEVER_READY, open_events, open_world
 
 from preview.http.openapi import shapes_logs, shapes_v1
-from preview.supervisor.preview import MAX_FURTHER_TOKENS
+from preview.supervisor.preview.live_preview import MAX_FURTHER_TOKENS
 
 ECHO = {"method": "GET", "path": "/echo"}
 

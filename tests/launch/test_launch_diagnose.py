@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed
-from preview.supervisor.diagnose import diagnose, is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
 
 POSTGRESQL = ServiceNeed(
     ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup=True, address=("localhost", 5432)

@@ -19,8 +19,8 @@ from preview.errors import InvalidGeneration
 from preview.isolation import Network
 from preview.lifecycle import State
 from preview.settings import Settings
-from preview.supervisor import needs as needs_module
-from preview.supervisor.wrong_port import find_wrong_port, listening_sockets
+from preview.supervisor.diagnosis import needs as needs_module
+from preview.supervisor.diagnosis.wrong_port import find_wrong_port, listening_sockets
 
 SERVE = """
 import http.server, os, socket, sys

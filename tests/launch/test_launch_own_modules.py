@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from preview.supervisor.diagnose import diagnose
-from preview.supervisor.own_modules import name_own_module
+from preview.supervisor.diagnosis.diagnose import diagnose
+from preview.supervisor.diagnosis.own_modules import name_own_module
 
 
 def explain(project: Path, module: str, file: str = "app/main.py") -> str:

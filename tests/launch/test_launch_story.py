@@ -77,7 +77,7 @@ async def test_a_step_that_may_fail_is_told_and_the_start_goes_on(rig: Rig) -> N
 
 
 async def test_a_step_that_takes_too_long_is_ended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.supervisor.steps._DRAIN_S", 0.1)
+    monkeypatch.setattr("preview.supervisor.launch.steps._DRAIN_S", 0.1)
     object.__setattr__(rig.service.settings, "step_timeout_s", 0.5)
     preview = await rig.start(PLAIN, serve(steps=(step("import time; time.sleep(600)", required=True),)))
     assert preview.record.state is State.FAILED
@@ -205,7 +205,7 @@ async def test_a_health_route_that_says_no_holds_the_launch_for_seconds_only(rig
 async def test_a_program_that_listens_elsewhere_is_told_where_it_is_asked(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("preview.supervisor.needs._LONG_PATIENCE_S", 0.5)
+    monkeypatch.setattr("preview.supervisor.diagnosis.needs._LONG_PATIENCE_S", 0.5)
     port = nobodys_port()
     preview = await rig.start(PLAIN, command("python", "serve.py", str(port)))
     assert preview.record.state is State.FAILED

@@ -17,9 +17,10 @@ from preview.lifecycle import State
 from preview.runtime.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import FilesChange, LivePreview, run
-from preview.supervisor.preparation import decide
-from preview.supervisor.preview_slot import PreviewSlot
+from preview.supervisor import FilesChange, LivePreview
+from preview.supervisor.launch.preparation import decide
+from preview.supervisor.life import run
+from preview.supervisor.life.preview_slot import PreviewSlot
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """

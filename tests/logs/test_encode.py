@@ -24,9 +24,9 @@ from preview.logs import (
     expired,
     progress,
 )
-from preview.logs.batch import batches_of
-from preview.logs.events import Level
-from preview.logs.marks import MARKS, STARTUP_PHASE, mark_of, system_mark
+from preview.logs.model.batch import batches_of
+from preview.logs.model.events import Level
+from preview.logs.model.marks import MARKS, STARTUP_PHASE, mark_of, system_mark
 
 MESSAGES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))
 LINES = st.lists(st.tuples(st.integers(0, 4_000_000_000_000), st.sampled_from(range(len(MARKS))), MESSAGES), min_size=1)

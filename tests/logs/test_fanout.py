@@ -20,7 +20,7 @@ from preview.logs import (
     encode,
     run_log_writer,
 )
-from preview.logs import fanout as fanout_module
+from preview.logs.delivery import fanout as fanout_module
 
 A = "preview_a"
 ENCODING = Encoding(Contract.V1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.logs.fanout import _rest_s
+from preview.logs.delivery.fanout import _rest_s
 
 
 @pytest.mark.parametrize(

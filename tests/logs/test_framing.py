@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.escapes import without_colours
-from preview.logs.framing import CONTINUES, LineFramer
-from preview.logs.sanitise import to_text
+from preview.logs.ingest.framing import CONTINUES, LineFramer
+from preview.logs.model.sanitise import to_text
 
 LIMIT = 1024
 

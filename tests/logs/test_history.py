@@ -6,7 +6,7 @@ from log_room import MakeRoom, Room, end_of
 from sqlalchemy import insert
 
 from preview.logs import Batch, Gap, Level, Received, Source, history, run_log_writer
-from preview.logs.history import History
+from preview.logs.delivery.history import History
 from preview.storage.tables import preview_logs
 
 A = "preview_a"

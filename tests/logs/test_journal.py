@@ -16,8 +16,8 @@ from log_room import MakeRoom
 from structlog.testing import capture_logs
 
 from preview.logs import Batch, Journal, LogWriter, open_journal, recover_lines, run_log_writer
-from preview.logs import journal as journal_module
-from preview.logs.journal import read_segments
+from preview.logs.storage import journal as journal_module
+from preview.logs.storage.journal import read_segments
 
 A, B = "preview_a", "preview_b"
 
@@ -165,7 +165,7 @@ async def test_lines_that_the_database_did_not_take_at_the_end_wait_for_the_next
         pytest.skip("the lock is SQLite's")
     await room.add_preview(A)
     with closing(sqlite3.connect(str(room.database.engine.url.database), isolation_level=None)) as rival:
-        monkeypatch.setattr("preview.logs.writer._LAST_WRITE_S", 0.1)
+        monkeypatch.setattr("preview.logs.storage.writer._LAST_WRITE_S", 0.1)
         with open_journal(folder) as journal:
             rival.execute("BEGIN IMMEDIATE")
             writer = LogWriter(room.database, room.settings, journal)

@@ -13,14 +13,14 @@ from log_room import Room
 from preview.http.contracts.log_pages import log_page
 from preview.ids import REQUEST_ID
 from preview.logs import Batch, Contract, LogSlice, encode_found
-from preview.logs.backlog import Backlog
-from preview.logs.encoding import Encoding, Format
-from preview.logs.filtering import LineFilter
-from preview.logs.framing import CONTINUES, LineFramer
-from preview.logs.journal import Journal, read_segments
-from preview.logs.requests import take_requests
-from preview.logs.rows import encode_batches, insert_rows
-from preview.logs.searching import find_lines
+from preview.logs.delivery.backlog import Backlog
+from preview.logs.ingest.framing import CONTINUES, LineFramer
+from preview.logs.model.encoding import Encoding, Format
+from preview.logs.model.filtering import LineFilter
+from preview.logs.model.requests import take_requests
+from preview.logs.storage.journal import Journal, read_segments
+from preview.logs.storage.rows import encode_batches, insert_rows
+from preview.logs.storage.searching import find_lines
 
 A = "preview_a"
 

@@ -14,8 +14,8 @@ import trio.testing
 from log_room import MakeRoom, Room
 
 from preview.logs import Batch, PreviewLog
-from preview.logs.framing import LineFramer
-from preview.logs.reader import read_lines
+from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.reader import read_lines
 
 
 @asynccontextmanager

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.logs.framing import CONTINUES
-from preview.logs.levels import DEBUG, ERROR, INFO, WARNING
-from preview.logs.marks import ACCESS
-from preview.logs.recognise import Recogniser
+from preview.logs.ingest.framing import CONTINUES
+from preview.logs.ingest.recognise import Recogniser
+from preview.logs.model.levels import DEBUG, ERROR, INFO, WARNING
+from preview.logs.model.marks import ACCESS
 
 CASES = [
     # uvicorn

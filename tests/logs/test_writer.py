@@ -9,10 +9,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import ProgrammingError
 
 from preview.logs import Batch, run_log_writer
-from preview.logs import rows as rows_module
-from preview.logs import writer as writer_module
-from preview.logs.queue import WriteQueue
-from preview.logs.rows import Rows, encode_batches, insert_rows
+from preview.logs.storage import rows as rows_module
+from preview.logs.storage import writer as writer_module
+from preview.logs.storage.queue import WriteQueue
+from preview.logs.storage.rows import Rows, encode_batches, insert_rows
 
 A = "preview_a"
 

@@ -15,7 +15,7 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
 from preview.isolation import Network
 from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime
-from preview.supervisor.probe import find_answer
+from preview.supervisor.process.probe import find_answer
 
 # Each connection has a thread; ``serve`` says what it does with it.
 LISTENS = """

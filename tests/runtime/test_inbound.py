@@ -17,7 +17,7 @@ from runtime_kit import open_descriptors
 
 from preview.runtime import inbound
 from preview.runtime.inbound import Word, close_inbound, receive_now, seal
-from preview.supervisor.control import open_control
+from preview.supervisor.preview.control import open_control
 
 # No option of a socket has this number: as on a kernel that cannot refuse descriptors at the sender.
 NO_OPTION = 9999

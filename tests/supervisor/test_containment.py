@@ -21,7 +21,8 @@ from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore
 from preview.storage.previews import to_row
-from preview.supervisor import LaunchRequest, LivePreview, User, clean_once, run, run_cleanup
+from preview.supervisor import LaunchRequest, LivePreview, User, clean_once, run_cleanup
+from preview.supervisor.life import run
 
 MakeSettings = Callable[..., Settings]
 ANN = User("ann", "enterprise")
@@ -96,7 +97,7 @@ async def test_the_cleanup_spares_what_was_launched_since_it_began(rig: Rig, mon
         return names
 
     # The package exports a function of the module's name.
-    module = sys.modules["preview.supervisor.reconcile"]
+    module = sys.modules["preview.supervisor.manager.reconcile"]
     folder_names = module._folder_names
     monkeypatch.setattr(module, "_folder_names", launch_then_list)
     await clean_once(rig.service.previews, rig.service.previews._context)

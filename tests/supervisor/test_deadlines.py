@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from preview.lifecycle import StopCause
-from preview.supervisor.deadlines import Deadlines
+from preview.supervisor.preview.deadlines import Deadlines
 
 
 async def test_expiry_comes_exactly_then(autojump_clock: MockClock) -> None:

@@ -22,12 +22,13 @@ from preview.isolation import Network
 from preview.lifecycle import State
 from preview.runtime import ProcessSpec, RunningProcess, SpeculativeProcess
 from preview.settings import Settings
-from preview.supervisor import LaunchRequest, LivePreview, run
-from preview.supervisor import speculative_start as early
-from preview.supervisor.planning import open_environment
-from preview.supervisor.preparation import decide
-from preview.supervisor.warming import Whose
-from preview.supervisor.workspace import workspace_root
+from preview.supervisor import LaunchRequest, LivePreview
+from preview.supervisor.launch.planning import open_environment
+from preview.supervisor.launch.preparation import decide
+from preview.supervisor.launch.warming import Whose
+from preview.supervisor.launch.workspace import workspace_root
+from preview.supervisor.life import run
+from preview.supervisor.life import speculative_start as early
 from preview.worker import Analysis, InProcess
 
 MakeSettings = Callable[..., Settings]

@@ -18,7 +18,7 @@ from preview.lifecycle import State
 from preview.runtime import proctree
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview
-from preview.supervisor import process_replacement as handover
+from preview.supervisor.process import process_replacement as handover
 
 MakeSettings = Callable[..., Settings]
 

@@ -10,11 +10,11 @@ import pytest
 
 from preview.environments import Environment
 from preview.settings import Settings
-from preview.supervisor import start_history as known_starts
-from preview.supervisor.project_analysis import ProjectAnalysis
-from preview.supervisor.start_history import StartHistory, StartRecord, early_spec
-from preview.supervisor.warming import Whose
-from preview.supervisor.workspace import Workspace
+from preview.supervisor.launch import start_history as known_starts
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.start_history import StartHistory, StartRecord, early_spec
+from preview.supervisor.launch.warming import Whose
+from preview.supervisor.launch.workspace import Workspace
 from preview.worker import analyse
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"

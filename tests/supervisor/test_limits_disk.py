@@ -14,9 +14,9 @@ from limit_kit import no_descriptor_free
 from preview.errors import DiskFull
 from preview.settings import Settings
 from preview.supervisor import check_free_disk
-from preview.supervisor import disk as disk_module
-from preview.supervisor.disk import DiskUse, Free, measure
-from preview.supervisor.watch_disk import Pace, Watchers
+from preview.supervisor.limits import disk as disk_module
+from preview.supervisor.limits.disk import DiskUse, Free, measure
+from preview.supervisor.limits.watch_disk import Pace, Watchers
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

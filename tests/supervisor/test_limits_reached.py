@@ -22,8 +22,8 @@ from preview.runtime import Excess
 from preview.runtime.cgroups import NoCgroups, open_cgroups
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor.launch_rate import LaunchRate
-from preview.supervisor.limits import Excesses
+from preview.supervisor.limits.limits import Excesses
+from preview.supervisor.manager.launch_rate import LaunchRate
 
 MakeSettings = Callable[..., Settings]
 
@@ -198,7 +198,7 @@ async def test_a_restart_that_is_refused_stops_nothing(
     async with open_rig(make_settings(**change)) as rig:
         preview = await rig.running()
         if refusal is DiskFull:
-            monkeypatch.setattr("preview.supervisor.manager.check_free_disk", full)
+            monkeypatch.setattr("preview.supervisor.manager.manager.check_free_disk", full)
         with pytest.raises(refusal):
             await rig.service.previews.restart(ANN, "g1")
         assert preview.record.state is State.RUNNING

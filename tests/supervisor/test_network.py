@@ -17,10 +17,10 @@ from preview.isolation import Network
 from preview.runtime import PlainRuntime
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor.confinement import confinement_for
-from preview.supervisor.diagnose_network import diagnose_network
-from preview.supervisor.needs import explain, explain_missing_service, find_unanswered, find_unreached
-from preview.supervisor.network import Reach, reach_of, tell_unreachable
+from preview.supervisor.diagnosis.diagnose_network import diagnose_network
+from preview.supervisor.diagnosis.needs import explain, explain_missing_service, find_unanswered, find_unreached
+from preview.supervisor.preview.confinement import confinement_for
+from preview.supervisor.preview.network import Reach, reach_of, tell_unreachable
 
 
 class Anywhere(PlainRuntime):

@@ -18,14 +18,14 @@ from preview.errors import NoPortFree
 from preview.lifecycle import State
 from preview.runtime import ProcessSpec, bind_in_range
 from preview.settings import Settings
-from preview.supervisor import preview_slot as place_module
-from preview.supervisor import spare_slots as places_module
-from preview.supervisor.cleanup import clean_once
-from preview.supervisor.preview_slot import PreviewSlot
-from preview.supervisor.spare_slots import SpareSlots
-from preview.supervisor.start_history import StartHistory, StartRecord
-from preview.supervisor.warming import Whose
-from preview.supervisor.workspace import workspace_root
+from preview.supervisor.launch.start_history import StartHistory, StartRecord
+from preview.supervisor.launch.warming import Whose
+from preview.supervisor.launch.workspace import workspace_root
+from preview.supervisor.life import preview_slot as place_module
+from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.manager import spare_slots as places_module
+from preview.supervisor.manager.cleanup import clean_once
+from preview.supervisor.manager.spare_slots import SpareSlots
 
 MakeSettings = Callable[..., Settings]
 

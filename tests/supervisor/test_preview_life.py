@@ -49,7 +49,7 @@ from preview.logs import End, StatusChange
 from preview.settings import Settings
 from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
-from preview.supervisor.run import SupervisorContext
+from preview.supervisor.life.run import SupervisorContext
 
 MakeSettings = Callable[..., Settings]
 
@@ -350,7 +350,7 @@ async def test_a_mistake_of_the_service_is_contained_in_the_preview(rig: Rig, mo
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("preview.supervisor.server_process.server_argv", broken)
+    monkeypatch.setattr("preview.supervisor.process.server_process.server_argv", broken)
     preview = await rig.running()
     await preview.over.wait()
     assert preview.record.state is State.FAILED

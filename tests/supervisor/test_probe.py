@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.supervisor.probe import Answer, ProbeFailed, ask, find_answer, wait_until_ready
+from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer, wait_until_ready
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 

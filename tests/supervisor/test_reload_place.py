@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.errors import LaunchFailed
-from preview.supervisor.interface import FilesChange
-from preview.supervisor.place_files import place_files
+from preview.supervisor.preview.interface import FilesChange
+from preview.supervisor.process.place_files import place_files
 
 
 @pytest.fixture

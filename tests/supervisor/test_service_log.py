@@ -21,7 +21,7 @@ from preview.generations import Generation
 from preview.lifecycle import State, StopCause
 from preview.settings import Settings
 from preview.storage import PreviewStore, open_database
-from preview.supervisor.service_log import EVENTS, log_transition
+from preview.supervisor.preview.service_log import EVENTS, log_transition
 
 MakeSettings = Callable[..., Settings]
 Line = MutableMapping[str, Any]

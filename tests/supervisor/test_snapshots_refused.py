@@ -13,8 +13,8 @@ import trio.testing
 
 from preview.runtime import NoSnapshot, ProcessSpec, Snapshot
 from preview.supervisor import LivePreview
-from preview.supervisor.snapshots import Snapshots
-from preview.supervisor.steps import PreparedLaunch
+from preview.supervisor.launch.steps import PreparedLaunch
+from preview.supervisor.process.snapshots import Snapshots
 
 
 class Said:

@@ -10,8 +10,8 @@ import pytest
 
 from preview.detection import Overrides
 from preview.errors import PreviewError
-from preview.supervisor import project_analysis as study_module
-from preview.supervisor.project_analysis import AnalysisCache
+from preview.supervisor.launch import project_analysis as study_module
+from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.worker import Analysis, InProcess, analyse
 from preview.worker import reader as reader_module
 

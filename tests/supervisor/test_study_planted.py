@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.supervisor.project_analysis import AnalysisCache, ProjectAnalysis
+from preview.supervisor.launch.project_analysis import AnalysisCache, ProjectAnalysis
 from preview.worker import InProcess
 
 APP = "from fastapi import FastAPI\napp = FastAPI()\n"
@@ -42,7 +42,7 @@ async def test_a_link_to_a_pipe_is_not_followed(project: Path, tmp_path: Path) -
 
 
 async def test_a_project_of_very_many_files_is_not_remembered(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.supervisor.project_analysis._MOST_BYTES", 8 * 1024)
+    monkeypatch.setattr("preview.supervisor.launch.project_analysis._MOST_BYTES", 8 * 1024)
     for number in range(10):
         (project / f"empty{number}").touch()
     analyses = AnalysisCache(InProcess())

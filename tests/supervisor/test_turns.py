@@ -14,8 +14,8 @@ from supervisor_kit import NEVER_ANSWERS, SERVER, Rig, open_rig
 from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor import start_queue as turns_module
-from preview.supervisor.start_queue import StartQueue, StartSlot
+from preview.supervisor.launch import start_queue as turns_module
+from preview.supervisor.launch.start_queue import StartQueue, StartSlot
 
 # The longest that a turn counts.
 LONGEST_S = 1.0

@@ -12,7 +12,7 @@ import trio.testing
 from limit_kit import no_descriptor_free
 
 from preview.settings import Settings
-from preview.supervisor.workspace import open_workspace, remove_tree
+from preview.supervisor.launch.workspace import open_workspace, remove_tree
 
 
 def is_there(path: Path) -> bool:
@@ -57,7 +57,7 @@ async def test_folders_without_permissions_are_removed_as_an_ordinary_user_too(t
     code = """
 import os, sys, trio
 from pathlib import Path
-from preview.supervisor.workspace import remove_tree
+from preview.supervisor.launch.workspace import remove_tree
 tree = Path(sys.argv[1]) / "tree"
 (tree / "locked" / "deep").mkdir(parents=True)
 (tree / "locked" / "deep" / "file").touch()

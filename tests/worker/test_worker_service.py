@@ -15,7 +15,7 @@ from preview import sources
 from preview.errors import TooComplex
 from preview.settings import Settings
 from preview.sources import files as files_module
-from preview.supervisor.project_analysis import AnalysisCache
+from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.worker import WorkerReader, open_worker_pool
 
 HEAVY = 'x=f"' + "{a}" * 100_000 + '"\n'

@@ -18,7 +18,7 @@ from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
 from preview.supervisor import Confinement
-from preview.supervisor.interface import Launched
+from preview.supervisor.preview.interface import Launched
 
 __all__ = [
     "LAUNCH_STATUS",

@@ -14,7 +14,7 @@ from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
-from preview.supervisor.interface import Launched
+from preview.supervisor.preview.interface import Launched
 
 __all__ = ["VIEWS", "Facts", "View"]
 

@@ -1,0 +1,111 @@
+"""The log of a preview that is over, read page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from preview.logs.model.encode import Received
+from preview.logs.model.events import End
+from preview.logs.storage.pages import read_events, settled
+from preview.logs.storage.store import LogStore
+
+__all__ = ["History", "history"]
+
+
+async def _nothing_under_way() -> None:
+    await trio.lowlevel.checkpoint()
+
+
+class History:
+    """Looks like a ``Subscription``: ``with`` and ``receive()``."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        end: End,
+        preview_id: str,
+        *,
+        after: int | None,
+        tail: int | None,
+        last_seq: int | None,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._end = end
+        self._preview_id = preview_id
+        self._after = after
+        self._tail = tail
+        self._last_seq = last_seq
+        self._settle = settle
+        self._next: int | None = None
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended = True
+
+    async def receive(self) -> list[Received]:
+        """The next page of lines, with gaps named; behind the last one the ``End``.
+
+        Raises:
+            trio.EndOfChannel: ``End`` was given, or the context was left.
+            DatabaseUnavailable: The database did not answer; a later call goes on at the same line.
+
+        Cancellation: nothing is lost; a later call goes on at the same line.
+        """
+        if self._ended:
+            await trio.lowlevel.checkpoint()
+            raise trio.EndOfChannel
+        if self._next is None:
+            await settled(self._settle(), self._preview_id)
+            self._next = await self._start()
+        below = None if self._last_seq is None else self._last_seq + 1
+        events = await read_events(self._store, self._preview_id, expected=self._next, below=below)
+        if not events:
+            self._ended = True
+            return [self._end]
+        self._next = events[-1].last_seq + 1
+        return list(events)
+
+    async def _start(self) -> int:
+        first, stored = await self._store.bounds(self._preview_id)
+        last = stored if self._last_seq is None else self._last_seq
+        if self._after is not None:
+            # A number past the end is from an earlier preview: this one is read from its start.
+            return self._after + 1 if 0 <= self._after <= last else 1
+        if self._tail is not None:
+            return max(first, last - self._tail + 1, 1)
+        return 1
+
+
+def history(
+    store: LogStore,
+    record_end: End,
+    preview_id: str,
+    *,
+    after: int | None = None,
+    tail: int | None = None,
+    last_seq: int | None = None,
+    settle: Callable[[], Awaitable[None]] = _nothing_under_way,
+) -> History:
+    """What is stored of a preview that is over, then its end.
+
+    Args:
+        store: Where the lines are.
+        record_end: How it ended, from its row.
+        preview_id: Which preview.
+        after: The last line known already: goes on right behind it.
+        tail: Only the last so many lines.
+        last_seq: Number of the last line it ever had: what is not stored up to there is named as a gap. None where
+            nobody knows (the service crashed): then the last stored one counts.
+        settle: Waits until none of its lines is on the way to the database any more.
+    """
+    return History(store, record_end, preview_id, after=after, tail=tail, last_seq=last_seq, settle=settle)

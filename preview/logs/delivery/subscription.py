@@ -1,0 +1,111 @@
+"""One subscriber's view of a preview's log: each line once and in order, or an explicit gap."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from preview.logs.delivery.cursor import Cursor, Feed
+from preview.logs.model.batch import Batch
+from preview.logs.model.encode import Received
+
+__all__ = ["Subscription"]
+
+
+class Subscription:
+    """Used as ``with log.subscribe(...) as subscription:``; one task receives.
+
+    It is *behind* at first, and again whenever its channel was full: then ``receive()`` replays by number, from the
+    backlog or the database. Caught up, it is *live*: events come through its channel. A switch between the two happens
+    without an await, so nothing can fall between.
+
+    Invariant: live, the channel's lines begin with the cursor's.
+    """
+
+    watchers = 1
+
+    def __init__(self, feed: Feed, cursor: Cursor, *, channel_batches: int, channel_bytes: int) -> None:
+        self._feed = feed
+        self._cursor = cursor
+        self._behind = True
+        self._send, self._receive = trio.open_memory_channel[Received](channel_batches)
+        # What waits in the channel may not outgrow the backlog: a stalled subscriber must not keep alive what the
+        # backlog has let go.
+        self._channel_bytes = channel_bytes
+        self._waiting_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._feed.broadcast.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._feed.broadcast.remove(self)
+        self._cursor.ended = True
+        self._send.close()
+        self._receive.close()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next ``receive()`` replays."""
+        return self._behind
+
+    def offer(self, event: Received) -> None:
+        """Called by the broadcast for each event; never waits. A full channel makes the subscription fall behind."""
+        if self._behind:
+            return
+        size = event.held_bytes if isinstance(event, Batch) else 0
+        if self._waiting_bytes + size > self._channel_bytes and self._waiting_bytes:
+            self._fall_behind()
+            return
+        try:
+            self._send.send_nowait(event)
+        except trio.WouldBlock:
+            self._fall_behind()
+        else:
+            self._waiting_bytes += size
+
+    async def receive(self) -> list[Received]:
+        """Everything pending, in order, at least one event: waits until there is one.
+
+        Raises:
+            trio.EndOfChannel: ``End`` was given, or the context was left.
+            DatabaseUnavailable: Lines that have left memory cannot be read now; a later call goes on at the same line.
+
+        Cancellation: nothing is lost; a later call goes on at the same line.
+        """
+        if self._cursor.ended:
+            await trio.lowlevel.checkpoint()
+            raise trio.EndOfChannel
+        while self._behind:
+            events = await self._catch_up()
+            if events:
+                return events
+        return self._given([await self._receive.receive(), *self._pending()])
+
+    async def _catch_up(self) -> list[Received]:
+        """The next part of what was missed; the subscription is live again once nothing is left."""
+        events = await self._cursor.catch_up(self._feed)
+        self._behind = self._cursor.next_seq <= self._feed.last_seq
+        return events
+
+    def _given(self, events: list[Received]) -> list[Received]:
+        """Note what is about to be given out."""
+        for event in events:
+            self._cursor.note(event)
+            if isinstance(event, Batch):
+                self._waiting_bytes = max(0, self._waiting_bytes - event.held_bytes)
+        return events
+
+    def _pending(self) -> list[Received]:
+        """What the channel holds now, taken out."""
+        return [self._receive.receive_nowait() for _ in range(self._receive.statistics().current_buffer_used)]
+
+    def _fall_behind(self) -> None:
+        """Release what waits: it is replayed by number. Only the newest of several changes of state is kept."""
+        self._pending()
+        self._waiting_bytes = 0
+        self._behind = True

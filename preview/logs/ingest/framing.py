@@ -1,0 +1,163 @@
+r"""Chunks of bytes to lines, whatever the chunks' borders.
+
+A line ends at ``\n`` or ``\r\n``. A lone ``\r`` ends one too (a progress bar's states are lines of their own), but
+leaves no empty line: only ``\n`` after nothing is a blank line.
+"""
+
+from __future__ import annotations
+
+from preview.logs.model.requests import MARK_BYTES, mark_of_line, marked
+from preview.logs.model.sanitise import to_text
+
+__all__ = ["CONTINUES", "LineFramer"]
+
+CONTINUES = " …[continues]"
+"""Ends each part but the last of a line that was longer than the limit."""
+
+
+class LineFramer:
+    """The framing of one output; the same bytes give the same lines, however they were cut into chunks.
+
+    Args:
+        max_line_bytes: A longer line is split at this many bytes (at a character's border), each part but the last
+            marked with ``CONTINUES``. It bounds what is held back.
+        marks: Keep the marks of requests in front of lines (see ``requests``); each part of a line has its mark.
+
+    Attributes:
+        has_marks: Whether any line was marked so far.
+    """
+
+    def __init__(self, max_line_bytes: int, *, marks: bool = False) -> None:
+        self.has_marks = False
+        self._max = max_line_bytes
+        self._marks = marks
+        # Of the present physical line.
+        self._mark = ""
+        # Invariant: holds no \n and no \r, and at most max_line_bytes between calls.
+        self._pending = bytearray()
+        # Whether something of the present physical line (up to \n) was given out already.
+        self._begun = False
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether the beginning of a line waits for its end."""
+        return bool(self._pending)
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The lines that ``chunk`` completes, as text without line ends."""
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n")
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if not end:
+            self._pending += chunk
+            return self._take_overlong()
+        head = bytes(self._pending) + chunk[:end]
+        self._pending = bytearray(chunk[end:])
+        lines = self._split_carefully(head) if b"\r" in head or not self._fits(head) else self._split(head)
+        if len(self._pending) > self._max:
+            lines += self._take_overlong()
+        return lines
+
+    def flush(self, *, final: bool = True) -> list[str]:
+        """The unfinished line as it is now, if there is one.
+
+        Args:
+            final: Nothing follows. Else a character that is only half there stays behind for the next chunk.
+        """
+        keep = 0 if final else _unfinished_character(self._pending)
+        data = self._pending[: len(self._pending) - keep]
+        del self._pending[: len(data)]
+        if not data:
+            return []
+        self._begun = not final
+        return [self._part(data)]
+
+    def _fits(self, head: bytes) -> bool:
+        """Whether no line of ``head`` is over the limit: leaps from a line end to the last one within reach."""
+        position = 0
+        while len(head) - position > self._max:
+            position = head.rfind(b"\n", position, position + self._max + 1) + 1
+            if not position:
+                return False
+        return True
+
+    def _split(self, head: bytes) -> list[str]:
+        """The common case: no lone carriage return, no overlong line, a newline at the end."""
+        lines = self._text(head).split("\n")
+        lines.pop()
+        if self._begun:
+            if lines[0]:
+                lines[0] = marked(lines[0], self._mark)
+            else:
+                del lines[0]
+        self._begun = False
+        self._mark = ""
+        return lines
+
+    def _split_carefully(self, head: bytes) -> list[str]:
+        *physical, tail = head.split(b"\n")
+        lines: list[str] = []
+        for content in physical:
+            self._segments(content, lines)
+            if not self._begun:
+                lines.append("")
+            self._begun = False
+            self._mark = ""
+        self._segments(tail, lines)
+        return lines
+
+    def _segments(self, content: bytes, lines: list[str]) -> None:
+        for segment in content.split(b"\r"):
+            if segment:
+                self._begun = True
+                rest = self._parts(segment, lines)
+                lines.append(self._part(segment[rest:]))
+
+    def _take_overlong(self) -> list[str]:
+        lines: list[str] = []
+        taken = self._parts(self._pending, lines)
+        if taken:
+            self._begun = True
+            del self._pending[:taken]
+        return lines
+
+    def _parts(self, data: bytes | bytearray, lines: list[str]) -> int:
+        """Append the full parts of an overlong line; returns where the last part begins."""
+        start = 0
+        while len(data) - start > self._max:
+            end = _character_border(data, start + self._max)
+            lines.append(self._part(data[start:end]) + CONTINUES)
+            start = end
+        return start
+
+    def _part(self, data: bytes | bytearray) -> str:
+        """A part of a physical line, with the mark that its first part has."""
+        text = self._text(data)
+        if self.has_marks:
+            text = marked(text, self._mark)
+            self._mark = mark_of_line(text)
+        return text
+
+    def _text(self, data: bytes | bytearray) -> str:
+        if self._marks and not self.has_marks and MARK_BYTES in data:
+            self.has_marks = True
+        return to_text(data, marks=self.has_marks)
+
+
+def _character_border(data: bytes | bytearray, position: int) -> int:
+    """The nearest position at or before ``position`` where a UTF-8 character begins (RFC 3629 section 3)."""
+    for back in range(4):
+        if data[position - back] & 0xC0 != 0x80:
+            return position - back
+    return position
+
+
+def _unfinished_character(data: bytes | bytearray) -> int:
+    """How many bytes at the end are the beginning of a character whose rest is missing."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return back if length > back else 0
+    return 0

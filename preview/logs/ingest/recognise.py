@@ -1,0 +1,173 @@
+"""Level and source of each line, with the memory that keeps a traceback together.
+
+What one line looks like is ``heads``' knowledge; here is what its neighbours mean: the lines of a traceback (Python,
+chained, exception groups, syntax errors, Node's stack) all carry ERROR, the source line below a Python warning carries
+WARNING, and the parts of an overlong line carry the first part's level.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from preview.escapes import without_colours
+from preview.logs.ingest.framing import CONTINUES
+from preview.logs.ingest.heads import mark_by_looks
+from preview.logs.model.levels import ERROR, INFO, WARNING
+
+__all__ = ["Recogniser"]
+
+_TRACEBACK = "Traceback (most recent call last)"
+_CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+_FILE_LINE = re.compile(r'\s{0,64}File "[^"]{1,4096}", line \d')
+# The exception's own line at the end of a traceback: a dotted name, then nothing or a colon and its message.
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]{0,300}(?::|$)")
+# Pydantic's message goes on over unindented lines.
+_MANY_LINES = re.compile(r"\d{1,9} validation errors? for ")
+_PART_CHARACTERS = 256  # a part of an overlong line has at least this many: 1024 bytes (least limit), 4 a character
+
+
+class _Block(Enum):
+    """What the lines before have started."""
+
+    NONE = 0
+    FRAMES = 1  # in a traceback, before its exception line
+    GROUP = 2  # in an exception group, drawn with | and +
+    RAISED = 3  # behind an exception line: its message may go on, indented
+    MESSAGE = 4  # behind an exception line whose message goes on unindented
+    SPACE = 5  # behind the empty line after a traceback: a chained one may follow
+    WARNED = 6  # behind a Python warning: its source line follows
+    PART = 7  # behind a part of an overlong line
+
+
+# Looking up a member of an enum costs as much as two substring checks.
+_NONE = _Block.NONE
+_SERIOUS = frozenset((WARNING, ERROR))
+
+
+class Recogniser:
+    """Recognises the lines of one preview, in their order. Any text is fine, and the time is linear in its length."""
+
+    def __init__(self) -> None:
+        self._block = _NONE
+        self._part_mark = INFO
+        self._belongs = {
+            _Block.FRAMES: self._in_frames,
+            _Block.GROUP: self._in_group,
+            _Block.RAISED: self._in_raised,
+            _Block.MESSAGE: self._in_message,
+            _Block.SPACE: self._in_space,
+        }
+
+    def marks(self, lines: list[str]) -> bytes:
+        """One mark per line, as of the ``running`` phase: level, and whether it is an access line."""
+        return bytes(map(self.mark, lines))
+
+    def mark(self, line: str) -> int:
+        """The mark of the next line."""
+        text = without_colours(line) if "\x1b" in line else line
+        if self._block is not _NONE:
+            mark = self._within(text)
+            if mark is not None:
+                return mark
+        mark = mark_by_looks(text)
+        # Only lines that could begin a block are looked at again: serious ones, indented ones, very long ones.
+        if mark in _SERIOUS or text[:2] == "  " or len(text) >= _PART_CHARACTERS:
+            mark = self._begin(text, mark)
+        return mark
+
+    def _begin(self, text: str, mark: int) -> int:
+        """Begin a block where ``text`` does; returns the line's mark, which a traceback's head changes."""
+        if _is_part(text):
+            self._block, self._part_mark = _Block.PART, mark
+        elif _opens_traceback(text):
+            self._block = _Block.GROUP if text.lstrip()[0] in "+|" else _Block.FRAMES
+            return ERROR
+        elif text.startswith("  File ") and _FILE_LINE.match(text):
+            self._block = _Block.FRAMES
+            return ERROR
+        elif mark == INFO or _is_log_head(text):
+            return mark
+        elif mark == ERROR and _EXCEPTION.match(text):
+            self._block = _Block.RAISED
+        elif mark == WARNING and "Warning: " in text:
+            self._block = _Block.WARNED
+        return mark
+
+    def _within(self, text: str) -> int | None:
+        """The mark of a line that belongs to the present block; None, and the block is over, if it does not."""
+        block = self._block
+        if block is _Block.PART:
+            if not _is_part(text):
+                self._block = _NONE
+            return self._part_mark
+        if block is _Block.WARNED:
+            self._block = _NONE
+            return WARNING if text.startswith("  ") else None
+        if self._belongs[block](text):
+            return ERROR
+        self._block = _NONE
+        return None
+
+    def _in_frames(self, text: str) -> bool:
+        # "> File" and empty lines: loguru's annotated tracebacks.
+        if not text or text[0] in " \t>":
+            return True
+        if _TRACEBACK in text:
+            return True
+        if not _EXCEPTION.match(text) or mark_by_looks(text) not in (INFO, ERROR) or _is_log_head(text):
+            return False
+        self._block = _Block.MESSAGE if _MANY_LINES.search(text, 0, 400) else _Block.RAISED
+        return True
+
+    def _in_group(self, text: str) -> bool:
+        stripped = text.lstrip()
+        if not stripped:
+            self._block = _Block.SPACE
+            return True
+        return (text[0] in " \t" and stripped[0] in "|+") or self._chained(text)
+
+    def _in_raised(self, text: str) -> bool:
+        if not text.strip():
+            self._block = _Block.SPACE
+            return True
+        return text[0] in " \t" or text == "}" or self._chained(text)
+
+    def _in_message(self, text: str) -> bool:
+        if not text.strip():
+            self._block = _Block.SPACE
+            return True
+        return (mark_by_looks(text) == INFO and not _is_log_head(text)) or self._chained(text)
+
+    def _in_space(self, text: str) -> bool:
+        return not text.strip() or self._chained(text)
+
+    def _chained(self, text: str) -> bool:
+        bare = text.lstrip(" |+")
+        if bare.startswith(_CHAINED):
+            self._block = _Block.SPACE
+            return True
+        if _opens_traceback(text):
+            self._block = _Block.GROUP if bare != text else _Block.FRAMES
+            return True
+        return False
+
+
+_LOG_HEAD = re.compile(r"[\[(<]?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b|\d{4}-\d\d-\d\d|\[?\d\d:\d\d")
+
+
+def _is_log_head(text: str) -> bool:
+    """Whether a new log record begins here."""
+    return _LOG_HEAD.match(text) is not None
+
+
+def _opens_traceback(text: str) -> bool:
+    """Whether the line is a traceback's head and does not merely speak of one."""
+    if _TRACEBACK not in text:
+        return False
+    head = text.lstrip(" |+")
+    return head.startswith((_TRACEBACK, "Exception Group " + _TRACEBACK))
+
+
+def _is_part(text: str) -> bool:
+    return len(text) >= _PART_CHARACTERS and text.endswith(CONTINUES)

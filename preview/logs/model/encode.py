@@ -1,0 +1,126 @@
+"""What a subscriber received, as bytes: Server-Sent Events (WHATWG HTML, section 9.2) or JSON, one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from preview.clock import rfc3339_ms
+from preview.launch_steps import step_fields
+from preview.logs.model.batch import Batch
+from preview.logs.model.encoding import Encoding, Format
+from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange
+from preview.logs.model.frames import encode_lines
+from preview.logs.model.marks import mark_of
+
+__all__ = [
+    "KEEP_ALIVE",
+    "MESSAGE_BYTES",
+    "PREAMBLE",
+    "Received",
+    "encode",
+    "encode_found",
+    "expired",
+    "messages",
+    "progress",
+]
+
+Received = Batch | StatusChange | Gap | End
+"""One item of what ``receive()`` gives."""
+
+PREAMBLE = b"retry: 2000\n\n"
+"""Begins each stream of Server-Sent Events: a client that lost it comes back after 2 s."""
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment, sent when nothing else was for a while."""
+MESSAGE_BYTES = 256 * 1024
+"""A WebSocket message is no longer, but for a single line that is: clients often take 1 MiB and no more."""
+
+
+def encode(events: Iterable[Received], encoding: Encoding) -> bytes:
+    """The events as one chunk; empty where none passes the encoding's filter.
+
+    A ``gap`` has the last missing number as its ``id``, so that a client that reconnects is not told of it again.
+    """
+    return b"".join(
+        [event.encoded(encoding) if isinstance(event, Batch) else _other(event, encoding) for event in events]
+    )
+
+
+def encode_found(lines: Sequence[LogLine], contract: Contract) -> bytes:
+    """Lines that were looked up, as ``NDJSON`` in the words of ``contract``."""
+    return encode_lines(
+        [line.seq for line in lines],
+        [line.timestamp_ms for line in lines],
+        bytes([mark_of(line.level.value, line.source.value) for line in lines]),
+        [line.message for line in lines],
+        contract,
+        Format.NDJSON,
+        {position: line.request_id for position, line in enumerate(lines) if line.request_id is not None},
+    )
+
+
+def progress(seq: int, form: Format) -> bytes:
+    """Says that everything up to line ``seq`` was looked at, where the last lines did not pass a filter.
+
+    In SSE a block with an ``id`` and no ``data``: it dispatches no event, but is what a browser sends as
+    ``Last-Event-ID`` when it comes back (section 9.2.6).
+    """
+    return f"id: {seq}\n\n".encode() if form is Format.SSE else _line("progress", {"seq": seq})
+
+
+def expired(form: Format) -> bytes:
+    """The token that opened the stream has ended."""
+    return _frame("expired", {}, "") if form is Format.SSE else _line("expired", {})
+
+
+def messages(lines: bytes) -> Iterator[str]:
+    """What ``encode`` gave as ``NDJSON``, as WebSocket messages: each a JSON array of one or more events.
+
+    No string of JSON holds a bare line end, so each of them stands between two objects.
+    """
+    start = 0
+    while start < len(lines):
+        stop = len(lines)
+        if stop - start > MESSAGE_BYTES:
+            stop = lines.rfind(b"\n", start, start + MESSAGE_BYTES) + 1 or lines.index(b"\n", start) + 1
+        objects = lines[start : stop - 1].replace(b"\n", b",")
+        yield f"[{objects.decode()}]"
+        start = stop
+
+
+def _other(event: StatusChange | Gap | End, encoding: Encoding) -> bytes:
+    kind, data = _described(event, encoding.contract)
+    if encoding.format is Format.NDJSON:
+        return _line(kind, data)
+    return _frame(kind, data, f"id: {event.last_seq}\n" if isinstance(event, Gap) else "")
+
+
+def _described(event: StatusChange | Gap | End, contract: Contract) -> tuple[str, dict[str, object]]:
+    """Its type, and its facts in the words of ``contract``."""
+    if isinstance(event, Gap):
+        return "gap", {"first": event.first_seq, "last": event.last_seq, "reason": event.reason}
+    plan = contract is Contract.PLAN
+    named: dict[str, object] = {
+        "previewInstanceId" if plan else "id": event.preview_id,
+        "status": "launching" if plan and event.state == "starting" else event.state,
+    }
+    if isinstance(event, StatusChange):
+        named["healthStatus" if plan else "health"] = event.health
+    named["reason"] = event.reason
+    if isinstance(event, End):
+        named["exitCode" if plan else "exit_code"] = event.exit_code
+        named["exitSignal" if plan else "exit_signal"] = event.exit_signal
+        named["cause"] = event.cause
+    named["timestamp"] = rfc3339_ms(event.timestamp_ms)
+    named["steps"] = [step_fields(one, camel=plan) for one in event.steps]
+    if isinstance(event, StatusChange):
+        named["restarts"] = event.restarts
+    return "end" if isinstance(event, End) else "status", named
+
+
+def _frame(kind: str, data: dict[str, object], head: str) -> bytes:
+    return f"{head}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def _line(kind: str, data: dict[str, object]) -> bytes:
+    return f"{json.dumps({'type': kind, **data})}\n".encode()

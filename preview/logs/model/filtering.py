@@ -1,0 +1,96 @@
+"""Which lines somebody wants to see: by level, source, words, request. The same in memory and in SQL (``search``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from preview.escapes import without_colours
+from preview.logs.model.events import Level, LogLine, Source
+from preview.logs.model.marks import MARKS
+from preview.logs.model.requests import Requests
+
+__all__ = ["EVERYTHING", "LineFilter"]
+
+_ALL_MARKS = len(MARKS)
+# One per filter that somebody uses now; what has left is computed again.
+_KEPT_FILTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Lines that pass all that is given. Numbers are not touched: a line keeps its own, whatever passes beside it.
+
+    Attributes:
+        level: Lines at least this severe.
+        sources: Lines said by one of these; None is any.
+        q: Lines whose message has this text, in its form without colours, whichever form is sent; a text with an ESC
+            is looked for among the colours. Case is ignored for the letters A to Z and for no others, as SQLite and
+            PostgreSQL's "C" collation do it: one rule wherever a line is. Other characters must be the same code
+            points; nothing is normalised.
+        request_id: Lines that are known to be printed for this request; empty is any line.
+    """
+
+    level: Level = Level.DEBUG
+    sources: frozenset[Source] | None = None
+    q: str = ""
+    request_id: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all lines pass."""
+        return not self.q and not self.request_id and len(_passing(self.level, self.sources)) == _ALL_MARKS
+
+    def positions(self, marks: bytes, messages: Sequence[str], requests: Requests | None = None) -> Sequence[int]:
+        """Which lines of a batch pass, oldest first.
+
+        Args:
+            marks: One per line (see ``marks``).
+            messages: One per line.
+            requests: The ids of requests, by position; None where no line has one.
+        """
+        passing = _passing(self.level, self.sources)
+        if not marks.translate(None, passing):
+            found: Sequence[int] = range(len(marks))
+        else:
+            found = [index for index, mark in enumerate(marks) if mark in passing]
+        if self.request_id:
+            found = [index for index in found if requests is not None and requests.get(index) == self.request_id]
+        if not self.q:
+            return found
+        has_text = _finder(self.q)
+        return [index for index in found if has_text(messages[index])]
+
+    def passes(self, line: LogLine) -> bool:
+        """Whether this line does."""
+        return (
+            line.level >= self.level
+            and (self.sources is None or line.source in self.sources)
+            and (not self.request_id or line.request_id == self.request_id)
+            and (not self.q or _finder(self.q)(line.message))
+        )
+
+
+EVERYTHING = LineFilter()
+"""Lets every line pass."""
+
+
+@lru_cache(_KEPT_FILTERS)
+def _passing(level: Level, sources: frozenset[Source] | None) -> bytes:
+    """The marks that pass."""
+    return bytes(
+        mark
+        for mark, (has_level, source) in enumerate(MARKS)
+        if has_level >= level and (sources is None or source in sources)
+    )
+
+
+@lru_cache(_KEPT_FILTERS)
+def _finder(q: str) -> Callable[[str], bool]:
+    # ASCII: else it would fold what SQL's lower() does not, a Kelvin sign to a k for instance.
+    search = re.compile(re.escape(q), re.IGNORECASE | re.ASCII).search
+    if "\x1b" in q:
+        return lambda message: search(message) is not None
+    return lambda message: search(without_colours(message) if "\x1b" in message else message) is not None

@@ -1,0 +1,282 @@
+"""Why did it end? The last lines of a program, read as a person would who has seen them before. Pure.
+
+Each rule is a pattern and a sentence; the newest line that a rule knows decides. Patterns are bounded, and so is what
+is read: a program that prints megabytes before its end costs no more than one that prints ten lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from preview.detection import ServiceNeed
+from preview.supervisor.diagnosis.diagnose_services import diagnose_services
+from preview.supervisor.diagnosis.diagnosis import Diagnosis
+
+__all__ = ["diagnose", "is_own_mistake", "last_error"]
+
+_MAX_LINES = 200
+_MAX_CHARACTERS = 1000
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
+
+Tell = Callable[[re.Match[str]], Diagnosis | None]
+Rule = tuple[re.Pattern[str], Tell]
+
+
+def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnosis | None:
+    """What these last lines say about why the program could not go on; None where nothing in them is known.
+
+    Args:
+        lines: Its output, oldest first; colours and overlong lines are fine.
+        needs: What the project's source says about the servers beside it.
+    """
+    read = [_COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
+    # A library that is missing, say, is the end of every other way; but what asks for a server often tries until the
+    # last, and then fails with something that only follows from it.
+    return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
+
+
+_ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|Exit|Warning)|Error)\b.{0,300}")
+
+
+def last_error(lines: Sequence[str]) -> str | None:
+    """The newest line that is an exception's own, for when nothing more is known of an end."""
+    for line in reversed(lines[-_MAX_LINES:]):
+        if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
+            return match[0].strip()
+    return None
+
+
+# What no server's absence raises: the program is wrong in itself, or what it was given is.
+_OWN_MISTAKES = re.compile(
+    r"^(?:[\w.]{1,100}\.)?(?:Attribute|Name|Type|Key|Index|Import|ModuleNotFound|FileNotFound|Syntax|Indentation|"
+    r"Assertion|Validation|Value|Reference)Error\b"
+)
+
+
+def is_own_mistake(error: str | None) -> bool:
+    """Whether an exception's line speaks of the program itself, so that no missing server is to blame for it."""
+    return error is not None and _OWN_MISTAKES.match(error) is not None
+
+
+def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    newest = _newest(lines, _RULES)
+    if newest is not None and newest.reason in _CERTAIN:
+        return None
+    return diagnose_services(lines, needs)
+
+
+# These end a program before it asks for anything.
+_CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
+
+
+def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
+    for number in range(len(lines) - 1, -1, -1):
+        for pattern, tell in rules:
+            match = pattern.search(lines[number])
+            if match is not None and (found := tell(match)) is not None:
+                return found
+        if _SYNTAX.match(lines[number]) and (found := _bad_syntax(lines, number)) is not None:
+            return found
+    return None
+
+
+# Settings
+
+
+_PYDANTIC_HEAD = re.compile(
+    r"\d{1,4} validation errors? for (?P<model>\w{0,40}(?:[Ss]ettings|[Cc]onfig|[Ee]nv)\w{0,40})"
+)
+_PYDANTIC_MISSING = re.compile(r"^\s{1,8}(?:F|f)ield required")
+_FIELD = re.compile(r"^[A-Za-z_]\w{0,80}$")
+
+
+def _missing_settings(lines: Sequence[str]) -> Diagnosis | None:
+    """Pydantic's settings: a head, then a field's name and ``Field required`` below it, for each that is missing."""
+    heads = [number for number, line in enumerate(lines) if _PYDANTIC_HEAD.search(line)]
+    if not heads:
+        return None
+    names = [
+        name.upper()
+        for name, said in zip(lines[heads[-1] + 1 :], lines[heads[-1] + 2 :], strict=False)
+        if _FIELD.match(name) and _PYDANTIC_MISSING.match(said)
+    ]
+    return _missing_variables(*dict.fromkeys(names)) if names else None
+
+
+def _missing_variables(*names: str) -> Diagnosis:
+    some, it = ("variable {} is", "it") if len(names) == 1 else ("variables {} are", "them")
+    return Diagnosis(
+        "missing_variable",
+        f"The environment {some.format(', '.join(names))} not set. Set {it} under [env] in preview.toml or in the "
+        "launch request.",
+        {"variables": list(names)},
+    )
+
+
+def _variable(match: re.Match[str]) -> Diagnosis:
+    return _missing_variables(match["name"])
+
+
+# Modules and files
+
+
+def _said(reason: str, sentence: str, **facts: str) -> Tell:
+    """Tells a sentence with the pattern's groups in it; ``facts`` says which detail is which group."""
+    return lambda match: Diagnosis(
+        reason, sentence.format(**match.groupdict()), {fact: match[group] for fact, group in facts.items()}
+    )
+
+
+_python_module = _said(
+    "missing_module",
+    "There is no Python module {name!r}. Add the package that brings it to the project's requirements, or correct "
+    "the import.",
+    module="name",
+)
+_newer_python = _said(
+    "python_version",
+    "{name!r} is not in this Python's {module!r}: the project wants another Python. Set "
+    "PREVIEW_ENVIRONMENT_PYTHON to it.",
+    module="module",
+)
+_other_version = _said(
+    "missing_module",
+    "{name!r} is not in the Python module {module!r}: the project was written for another version of it. Pin the "
+    "version in the requirements, or correct the import.",
+    module="module",
+)
+_node_package = _said(
+    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
+)
+_node_file = _said(
+    "missing_file",
+    "The module {name} is not there. Where a build makes it, add the build as a step in preview.toml; else "
+    "correct the import.",
+    file="name",
+)
+_file = _said(
+    "missing_file",
+    "The file {name} is not there. Add it to the project, or correct the path: it counts from the folder "
+    "that the application is started in.",
+    file="name",
+)
+_table = _said(
+    "missing_table",
+    "The database has no table {name!r}: what makes the tables has not run. Add it as a step in preview.toml.",
+    table="name",
+)
+
+_STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
+
+
+def _python_name(match: re.Match[str]) -> Diagnosis | None:
+    return _newer_python(match) if match["module"] in _STANDARD else _other_version(match)
+
+
+def _node_module(match: re.Match[str]) -> Diagnosis | None:
+    return _node_file(match) if match["name"].startswith((".", "/")) else _node_package(match)
+
+
+_SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
+_PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
+_NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
+
+
+def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Python names file and line a few lines above the error."""
+    said = _SYNTAX.match(lines[number])
+    if said is None or said["said"].startswith(_NODE_SYNTAX):
+        return None
+    for line in reversed(lines[max(0, number - 6) : number]):
+        if place := _PLACE.search(line):
+            file = place["file"].rpartition("/project/")[2]
+            return Diagnosis(
+                "syntax_error",
+                f"{file}, line {place['line']}, is not valid for this Python ({said['said']}). Correct it, or set "
+                "PREVIEW_ENVIRONMENT_PYTHON to the Python it is written for.",
+                {"file": file, "line": int(place["line"])},
+            )
+    return None
+
+
+# Ports
+
+
+def _port(match: re.Match[str]) -> Diagnosis:
+    port = match.groupdict().get("port")
+    named = f"port {port}" if port else "a port"
+    return Diagnosis(
+        "port_in_use",
+        f"It wants to listen on {named}, which is taken. Let it listen on the port in the environment variable PORT.",
+        {"port": int(port) if port else None},
+    )
+
+
+_UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
+# In free text a word in capitals is often just loud.
+_NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
+_LACKS = r"(?i:missing|required|undefined|not (?:set|defined|found|provided)|must be)"
+_ENV = r"(?i:env(?:ironment)?[ -]?var(?:iable)?s?\b|\.env\b|process\.env)"
+
+
+def _rule(pattern: str, tell: Tell) -> Rule:
+    return re.compile(pattern), tell
+
+
+_RULES: tuple[Rule, ...] = (
+    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, and what people write
+    _rule(rf"^KeyError: ['\"]{_UPPER}['\"]$", _variable),
+    _rule(r"UndefinedValueError: (?P<name>\w{1,80}) not found", _variable),
+    _rule(r"ImproperlyConfigured: Set the (?P<name>\w{1,80}) environment variable", _variable),
+    _rule(r'Environment variable "(?P<name>\w{1,80})" not set', _variable),
+    _rule(r"Config '(?P<name>\w{1,80})' is missing, and has no default", _variable),
+    _rule(r"Environment variable not found: (?P<name>\w{1,80})", _variable),
+    _rule(rf'"{_UPPER}" is (?:required|not allowed to be empty)', _variable),
+    _rule(rf"{_NAME}.{{0,40}}{_LACKS}.{{0,60}}{_ENV}", _variable),
+    _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
+    _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),
+    _rule(rf"{_LACKS}.{{0,30}}{_ENV}.{{0,10}}?{_NAME}", _variable),
+    # Modules
+    _rule(r"ModuleNotFoundError: No module named '(?P<name>[\w.]{1,200})'", _python_module),
+    _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
+    _rule(r"Cannot find (?:module|package) '(?P<name>[^']{1,300})'", _node_module),
+    _rule(
+        r"@prisma/client did not initialize yet",
+        _said("missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."),
+    ),
+    _rule(
+        r"Cannot use import statement outside a module",
+        _said("syntax_error", 'A file says `import` and is read as CommonJS. Set "type": "module" in package.json.'),
+    ),
+    # Ports, tables, files, memory
+    _rule(r"EADDRINUSE.{0,60}?:(?P<port>\d{1,5})\b", _port),
+    _rule(r"\[Errno 98\].{0,80}?, (?P<port>\d{1,5})\)", _port),
+    _rule(r"\[Errno 98\]|[Aa]ddress already in use", _port),
+    _rule(r"no such table: (?P<name>[\w.]{1,100})", _table),
+    _rule(r'relation "(?P<name>[\w.]{1,100})" does not exist', _table),
+    _rule(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<name>[^']{1,300})'", _file),
+    _rule(r"FileNotFoundError: .{0,40}?'(?P<name>[^']{1,300})' not found", _file),
+    _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),
+    _rule(
+        r"JavaScript heap out of memory|^MemoryError\b",
+        _said("out_of_memory", "It ran out of memory. Let it need less, or raise PREVIEW_MEMORY_LIMIT_MB."),
+    ),
+)
+
+# Said of whatever lies behind them: they count where no other rule does.
+_VAGUE_RULES: tuple[Rule, ...] = (
+    # errno(3): ENOSYS, as Python, Node, and strerror(3) write it. A sandbox answers so to calls that its list lacks.
+    _rule(
+        r"\[Errno 38\]|\bENOSYS\b|Function not implemented|function not implemented",
+        _said(
+            "system_call_refused",
+            "It needs a system call that the sandbox does not allow. Do without it, or have the operator name it in "
+            "PREVIEW_SYSCALLS_ALLOWED.",
+        ),
+    ),
+    _rule(
+        r"ImproperlyConfigured: (?P<said>.{1,300})",
+        _said("wrong_setting", "Django's settings are not complete: {said}"),
+    ),
+)

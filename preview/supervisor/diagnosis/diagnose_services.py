@@ -1,0 +1,171 @@
+"""Reading in a program's last lines that a server beside it is missing. Pure; bounded by the lines' own bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from preview.detection import ServiceKind, ServiceNeed
+from preview.supervisor.diagnosis.diagnosis import DEFAULT_PORTS, Address, Diagnosis, missing_service, refused_service
+
+__all__ = ["diagnose_services"]
+
+_KINDS_BY_PORT = {port: kind for kind, port in DEFAULT_PORTS.items()}
+_HOST = r"(?P<host>[\w.:-]{1,253}?)"
+_PORT = r"(?P<port>\d{1,5})(?!\d|:\d)"
+
+_POSTGRESQL, _MYSQL = ServiceKind.POSTGRESQL, ServiceKind.MYSQL
+_REDIS, _MONGODB = ServiceKind.REDIS, ServiceKind.MONGODB
+
+# Words of the libraries that speak to one kind of server; looked for in the lines around an error that names none.
+_LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
+    ("asyncpg", _POSTGRESQL), ("psycopg", _POSTGRESQL), ("aiopg", _POSTGRESQL), ("pg-pool", _POSTGRESQL),
+    ("node_modules/pg/", _POSTGRESQL), ("postgres", _POSTGRESQL),
+    ("pymysql", _MYSQL), ("mysqldb", _MYSQL), ("aiomysql", _MYSQL), ("asyncmy", _MYSQL), ("mysql", _MYSQL),
+    ("mongo", _MONGODB), ("motor", _MONGODB), ("beanie", _MONGODB),
+    ("redis", _REDIS),
+    ("aio_pika", ServiceKind.RABBITMQ), ("pika", ServiceKind.RABBITMQ), ("amqp", ServiceKind.RABBITMQ),
+    ("elastic", ServiceKind.ELASTICSEARCH),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    """A pattern that says a server did not answer; the kind is told by the port or by the lines around where None."""
+
+    pattern: re.Pattern[str]
+    kind: ServiceKind | None = None
+
+
+def _sign(pattern: str, kind: ServiceKind | None = None) -> _Sign:
+    return _Sign(re.compile(pattern), kind)
+
+
+# What the machine itself says, with the address that was asked.
+_WITH_ADDRESS = (
+    re.compile(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
+    re.compile(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
+    re.compile(rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}(?::{_PORT})?(?=\s|$)"),
+)
+
+_MISSING: tuple[_Sign, ...] = (
+    # libpq, of two ages
+    _sign(rf'connection to server at "{_HOST}"(?: \([^)]{{1,60}}\))?, port {_PORT} failed: (?!FATAL)', _POSTGRESQL),
+    _sign(rf'[Ii]s the server running on host "{_HOST}".{{0,80}}TCP/IP connections on port {_PORT}', _POSTGRESQL),
+    _sign(rf'could not translate host name "{_HOST}" to address', _POSTGRESQL),
+    _sign(r'connection to server on socket "[^"]{1,200}" failed: No such file', _POSTGRESQL),
+    _sign(rf"psycopg\S{{0,40}}OperationalError.{{0,40}}failed to resolve host '{_HOST}'", _POSTGRESQL),
+    _sign(r"psycopg\S{0,40}OperationalError.{0,80}(?:[Cc]onnection refused|timeout expired)", _POSTGRESQL),
+    # MySQL's errors 2002, 2003 and 2005
+    _sign(rf"Can't connect to (?:MySQL|MariaDB) server on '{_HOST}(?::{_PORT})?'", _MYSQL),
+    _sign(r"Can't connect to local (?:MySQL|MariaDB) server through socket|Can't connect to local server", _MYSQL),
+    _sign(rf"Unknown (?:MySQL|MariaDB)? ?server host '{_HOST}'", _MYSQL),
+    # MongoDB's drivers
+    _sign(rf"ServerSelectionTimeoutError:? .{{0,80}}?{_HOST}:{_PORT}", _MONGODB),
+    _sign(r"ServerSelection(?:Timeout)?Error|MongoNetworkError|buffering timed out after", _MONGODB),
+    _sign(r"querySrv E\w{3,20} _mongodb\._tcp\.(?P<host>[\w.-]{1,253})", _MONGODB),
+    _sign(r"pymongo.{0,40}ConfigurationError: (?:The DNS|The resolution|All nameservers|None of DNS)", _MONGODB),
+    # Redis's
+    _sign(rf"Error -?\d{{1,3}} (?:while )?connecting to {_HOST}:{_PORT}", _REDIS),
+    _sign(rf"[Rr]edis connection to {_HOST}:{_PORT} failed", _REDIS),
+    _sign(r"MaxRetriesPerRequestError|redis\.exceptions\.(?:Connection|Timeout)Error", _REDIS),
+    # RabbitMQ's and Elasticsearch's
+    _sign(r"AMQPConnectionError|aio_?pika\S{0,60}ConnectionError|aiormq\S{0,60}ConnectionError", ServiceKind.RABBITMQ),
+    _sign(r"elastic(?:search|_transport)\S{0,60}ConnectionError", ServiceKind.ELASTICSEARCH),
+    # Prisma; the kind is that of the port
+    _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
+    _sign(r"\bP1001\b"),
+    # What the machine itself says
+    *(_Sign(pattern) for pattern in _WITH_ADDRESS),
+    _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error|Unable to connect to the database"),
+    _sign(r"ECONNREFUSED|ConnectionRefusedError|\[Errno 111\]|socket\.gaierror"),
+)  # fmt: skip
+
+# They answered: the server is there, its database or the right to it is not.
+_REFUSED: tuple[tuple[re.Pattern[str], ServiceKind], ...] = (
+    (re.compile(r'(?:FATAL: +|error: )?(?P<said>password authentication failed for user "[^"]{1,80}")'), _POSTGRESQL),
+    (re.compile(r'(?P<said>(?:database|role) "[^"]{1,80}" does not exist)'), _POSTGRESQL),
+    (re.compile(r"(?P<said>no password supplied|SASL: SCRAM-SERVER-FIRST-MESSAGE: .{1,80})"), _POSTGRESQL),
+    (re.compile(r"(?P<said>Access denied for user '[^']{0,80}'@'[^']{0,80}')"), _MYSQL),
+    (re.compile(r"(?P<said>Unknown database '[^']{1,80}')"), _MYSQL),
+    (re.compile(r"(?P<said>NOAUTH Authentication required|WRONGPASS .{1,80})"), _REDIS),
+    (re.compile(r"MongoServerError: (?P<said>Authentication failed|bad auth.{0,60})"), _MONGODB),
+)  # fmt: skip
+
+# How far around an error the library that raised it is looked for.
+_AROUND_LINES = 40
+
+
+def diagnose_services(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    """The server that these lines speak of; None where they speak of none.
+
+    Args:
+        lines: The program's output, oldest first, without colours.
+        needs: What the project's source says about its servers.
+    """
+    return _first(range(len(lines) - 1, -1, -1), lambda number: _at_line(lines, number, needs))
+
+
+def _first(numbers: Sequence[int], read: Callable[[int], Diagnosis | None]) -> Diagnosis | None:
+    for number in numbers:
+        found = read(number)
+        if found is not None:
+            return found
+    return None
+
+
+def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    line = lines[number]
+    for pattern, kind in _REFUSED:
+        if refused := pattern.search(line):
+            return refused_service(kind, refused["said"], needs)
+    for sign in _MISSING:
+        match = sign.pattern.search(line)
+        if match is None:
+            continue
+        address = _address(match)
+        around = lines[max(0, number - _AROUND_LINES) : number + _AROUND_LINES]
+        if address is None and sign.kind is not None:
+            address = _refused_nearby(around)
+        known = sign.kind or _kind(address, around, needs)
+        if known is not None:
+            return missing_service(known, _with_port(address, known), needs)
+    return None
+
+
+def _address(match: re.Match[str]) -> Address | None:
+    groups = match.groupdict()
+    if not groups.get("host"):
+        return None
+    return groups["host"], int(groups["port"]) if groups.get("port") else None
+
+
+def _refused_nearby(around: Sequence[str]) -> Address | None:
+    """An error without an address often has one in the line that caused it."""
+    for line in reversed(around):
+        for pattern in _WITH_ADDRESS:
+            if match := pattern.search(line):
+                return _address(match)
+    return None
+
+
+def _kind(address: Address | None, around: Sequence[str], needs: Sequence[ServiceNeed]) -> ServiceKind | None:
+    """By the address that the source gives, the port, the library in the lines around, or because there is but one."""
+    for need in needs:
+        if address is not None and need.address == address:
+            return need.kind
+    if address is not None and address[1] in _KINDS_BY_PORT:
+        return _KINDS_BY_PORT[address[1]]
+    text = "\n".join(around).lower()
+    found = [kind for word, kind in _LIBRARIES if word in text]
+    if found:
+        return found[0]
+    kinds = {need.kind for need in needs}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _with_port(address: Address | None, kind: ServiceKind) -> Address | None:
+    if address is None or address[1] is not None:
+        return address
+    return address[0], DEFAULT_PORTS[kind]

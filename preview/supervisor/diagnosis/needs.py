@@ -1,0 +1,184 @@
+"""Servers that a project expects beside it: which of them do not answer, and what that means for a launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from preview.detection import ServiceNeed
+from preview.errors import LaunchFailed
+from preview.lifecycle import State
+from preview.logs import Level
+from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnose_network import diagnose_network, with_network
+from preview.supervisor.diagnosis.diagnose_services import diagnose_services
+from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
+from preview.supervisor.diagnosis.wrong_port import find_wrong_port
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.network import Reach
+
+__all__ = [
+    "as_launch_error",
+    "explain",
+    "explain_missing_service",
+    "find_unanswered",
+    "find_unreached",
+    "unreachable_service",
+    "watch_needs",
+]
+
+# On this machine a connection is a millisecond, in its network a few; a name that nobody knows may take longer.
+_CONNECT_S = 1.5
+# A program that waits for a server it cannot do without: many libraries try for half a minute before they say so.
+_PATIENCE_S = 4.0
+# One that the source does not show to wait: it may have other work to do first.
+_LONG_PATIENCE_S = 10.0
+# It computes (imports, compiles): it is not waiting for anybody yet. But nobody computes for ever.
+_BUSY_PERCENT = 15.0
+_LONGEST_S = 20.0
+_LOOK_S = 1.0
+# Looking at sockets costs the kernel milliseconds.
+_ELSEWHERE_S = 5.0
+_LAST_LINES = 100
+
+
+async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = None) -> list[ServiceNeed]:
+    """Those whose address is known and takes no connection, in their order; all are asked at once.
+
+    Args:
+        needs: Servers that a project names.
+        reach: Of its preview: nobody is asked for it whom it may not ask, see ``Reach.may_be_asked``. None: all are.
+
+    Cancellation: connections are closed.
+    """
+    silent: set[tuple[str, int]] = set()
+
+    async def ask(address: tuple[str, int]) -> None:
+        if not await _answers(address):
+            silent.add(address)
+
+    async with trio.open_nursery() as nursery:
+        for address in {need.address for need in needs if need.address is not None}:
+            if reach is None or reach.may_be_asked(*address):
+                nursery.start_soon(ask, address)
+    return [need for need in needs if need.address in silent]
+
+
+async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
+    """Those that the preview cannot connect to: they answer nobody, or its network keeps it from them.
+
+    Cancellation: connections are closed.
+    """
+    reach = preview.reach
+    silent = await find_unanswered(needs, reach)
+    blocked = [
+        need for need in needs if reach is not None and need.address is not None and not reach.reaches(*need.address)
+    ]
+    return [need for need in needs if need in silent or need in blocked]
+
+
+async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
+    """What a program's last lines say, and what its network has to do with it; None where nothing is known.
+
+    Args:
+        preview: Whose program; its network is decided.
+        lines: Its output, oldest first.
+        needs: What its source says about the servers beside it.
+
+    Cancellation: connections are closed.
+    """
+    found = diagnose(lines, needs)
+    if found is not None:
+        return await _explain_missing(preview, found)
+    # A program that is wrong in itself may have asked for the network before, and done without.
+    if preview.reach is None or is_own_mistake(last_error(lines)):
+        return None
+    return diagnose_network(lines, preview.reach)
+
+
+async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """As ``unreachable_service``, with the part of the preview's network in it.
+
+    Cancellation: connections are closed.
+    """
+    return await _explain_missing(preview, unreachable_service(need, needs))
+
+
+async def _explain_missing(preview: LivePreview, found: Diagnosis) -> Diagnosis:
+    """Of a server that is missing: whether it runs, and the network keeps the preview from it."""
+    host, port, reach = found.details.get("host"), found.details.get("port"), preview.reach
+    if found.reason != "missing_service" or reach is None or not isinstance(host, str):
+        return found
+    answers = isinstance(port, int) and reach.may_be_asked(host, port) and await _answers((host, port))
+    return with_network(found, reach, answers_outside=answers)
+
+
+async def _answers(address: tuple[str, int]) -> bool:
+    with trio.move_on_after(_CONNECT_S):
+        try:
+            stream = await trio.open_tcp_stream(*address)
+        except (OSError, ValueError, OverflowError):  # what a program prints may be no name (IDNA), and no port
+            return False
+        await trio.aclose_forcefully(stream)
+        return True
+    return False
+
+
+def as_launch_error(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
+    """The diagnosis as the failure of a launch."""
+    return LaunchFailed(diagnosis.message, reason=diagnosis.reason, **{**diagnosis.details, **details})
+
+
+def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
+    """What is said of a server that does not answer."""
+    return missing_service(need.kind, need.address, [need, *needs])
+
+
+async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
+    """End a launch that waits in vain for a server, or listens elsewhere, in seconds; say which servers are missing.
+
+    Args:
+        preview: Its process runs.
+        needs: What its source says.
+        since_seq: The last line before the process's own.
+
+    Cancellation: nothing changes.
+    """
+    silent = await find_unanswered(needs, preview.reach)
+    for need in silent:
+        preview.log.say(_remark(need), Level.WARNING)
+    unreached = await find_unreached(preview, needs)
+    patience_s = _PATIENCE_S if any(need.at_startup for need in unreached) else _LONG_PATIENCE_S
+    began = trio.current_time()
+    look_at = began + _LONG_PATIENCE_S
+    await trio.sleep(patience_s)
+    while preview.record.state is State.STARTING and preview.outcome is None:
+        waited_s = trio.current_time() - began
+        if waited_s >= _LONGEST_S or not _is_busy(preview):
+            found = await _waits_for(preview, needs, since_seq)
+            if found is None and trio.current_time() >= look_at:
+                look_at = trio.current_time() + _ELSEWHERE_S
+                found = await find_wrong_port(preview)
+            if found is not None and preview.record.state is State.STARTING:
+                preview.fail(as_launch_error(found))
+                return
+        await trio.sleep(_LOOK_S)
+
+
+def _is_busy(preview: LivePreview) -> bool:
+    return preview.usage is None or preview.usage.cpu_percent > _BUSY_PERCENT
+
+
+async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
+    said = diagnose_services(preview.output_since(since_seq, _LAST_LINES), needs)
+    if said is not None:
+        return await _explain_missing(preview, said)
+    likely = sorted(await find_unreached(preview, needs), key=lambda need: not need.at_startup)
+    return await explain_missing_service(preview, likely[0], needs) if likely else None
+
+
+def _remark(need: ServiceNeed) -> str:
+    host, port = need.address or ("?", 0)
+    source = ", ".join(part for part in (f"setting {need.setting}" if need.setting else "", need.where) if part)
+    return f"{need.kind} at {host}:{port} ({source}) does not answer; what needs it will fail"

@@ -1,0 +1,125 @@
+"""From a start plan to a command line: what puts the application on the preview's socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from preview.detection import Server, StartPlan, Toolchain
+from preview.endpoints import AppTarget
+from preview.environments import Environment
+from preview.errors import InvalidGeneration, LaunchFailed
+from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
+from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.supervisor.launch.variables import SYSTEM_PATH
+
+__all__ = ["launcher_of", "listens_itself", "resolve_command", "server_argv", "server_variables"]
+
+# ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` as shells read them, and the plan's own ``{port}``.
+_PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
+
+
+def listens_itself(plan: StartPlan) -> bool:
+    """Whether the program binds its port by itself: nothing hands it the socket."""
+    return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
+
+
+def launcher_of(plan: StartPlan) -> Path | None:
+    """The launcher that serves the plan's application; None where it is started by a command, or is Node's."""
+    if plan.server in (Server.NODE, Server.COMMAND):
+        return None
+    if plan.framework == "django":
+        return SERVE_DJANGO
+    return SERVE_WSGI if plan.server is Server.WSGI else SERVE_ASGI
+
+
+def server_argv(plan: StartPlan, environment: Environment, project: Path, *, port: int, origin: str) -> list[str]:
+    """The command line of the application's server.
+
+    Args:
+        plan: What was decided.
+        environment: Its interpreter runs the launcher.
+        project: The project's folder.
+        port: For a command that says on its command line where it listens.
+        origin: The preview's own address, ``http://localhost:3001``.
+
+    Raises:
+        LaunchFailed: A command's program is nowhere.
+    """
+    if plan.server is Server.NODE:
+        return [str(environment.program), *plan.command]
+    if plan.server is Server.COMMAND:
+        words = [_PORT.sub(str(port), word) for word in plan.command]
+        return resolve_command(words, environment, project / plan.directory)
+    launcher, target = launcher_of(plan), _target(plan)
+    app_dir = str((project / target.app_dir).resolve())
+    python = str(environment.program)
+    control = ["--control", CONTROL_PLACEHOLDER]
+    if plan.framework == "django":
+        asgi = ["--asgi"] if plan.server is Server.ASGI else []
+        settings = target.module
+        return [python, str(launcher), FD_PLACEHOLDER, app_dir, settings, origin, *asgi, *control]
+    factory = ["--factory"] if target.factory else []
+    return [python, str(launcher), FD_PLACEHOLDER, app_dir, str(target), *factory, *control]
+
+
+def server_variables(
+    plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
+) -> Mapping[str, str]:
+    """What the server's environment holds besides that of the steps: for Node the hook that gives it the socket.
+
+    Args:
+        plan: What was decided.
+        listener: The listening socket.
+        control: The child's end of the control channel.
+        variables: Those of the steps.
+    """
+    if plan.server is not Server.NODE and (plan.server is not Server.COMMAND or plan.toolchain is not Toolchain.NODE):
+        return variables
+    given = variables.get("NODE_OPTIONS", "")
+    # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may have blanks in it.
+    options = f"{given} --require {json.dumps(str(LISTEN_HOOK))}".strip()
+    return {
+        **variables,
+        "NODE_OPTIONS": options,
+        "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{os.fstat(listener.fileno()).st_ino}",
+        "PREVIEW_CONTROL": f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}",
+    }
+
+
+def resolve_command(words: list[str], environment: Environment, directory: Path) -> list[str]:
+    """The command with its program as an absolute path: the environment's own, else the machine's.
+
+    Raises:
+        LaunchFailed: It is nowhere.
+    """
+    name, *arguments = words
+    if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
+        return [str(environment.program), *arguments]
+    if "/" in name:
+        path = directory / name
+        found = str(path) if os.access(path, os.X_OK) else None
+    else:
+        found = shutil.which(name, path=f"{environment.binaries}:{environment.program.parent}:{SYSTEM_PATH}")
+    if found is None:
+        raise LaunchFailed(
+            f"The program {name!r} is neither in the project's environment nor on this machine; add the package that "
+            "brings it to the requirements, or name another command in preview.toml.",
+            reason="missing_program",
+            program=name,
+        )
+    return [found, *arguments]
+
+
+def _target(plan: StartPlan) -> AppTarget:
+    if plan.target is None:
+        raise InvalidGeneration(
+            f"Cannot launch: it is not known which application to serve ({plan.server}). Name it in preview.toml: "
+            '[start] app = "module:name".'
+        )
+    return plan.target

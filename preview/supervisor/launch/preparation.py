@@ -1,0 +1,234 @@
+"""All that is ready before a preview's processes begin: decided and made once, and again when its files change."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import trio
+
+from preview.detection import StartPlan, Step
+from preview.environments import Environment, Report
+from preview.errors import StartupTimeout
+from preview.isolation import Network
+from preview.logs import Level
+from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.planning import open_environment
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.steps import PreparedLaunch, run_steps
+from preview.supervisor.launch.variables import child_environment, keep_made_up, tell_variables
+from preview.supervisor.launch.warming import Whose, warm_start
+from preview.supervisor.launch.workspace import Workspace
+from preview.supervisor.limits.watch_disk import DiskWatch
+from preview.supervisor.preview.confinement import confinement_for
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.network import choose_network, tell_unreachable
+
+__all__ = ["EnvironmentLeases", "decide", "prepare_again", "prepare_launch", "report_to", "tell_plan", "whose"]
+
+# What was told of an environment is told once.
+_TOLD_LINES = 1000
+
+# What a step that changes a database is given: where one of these has changed, it has to run again.
+_DATABASE_STEPS = frozenset({"migrations", "tables"})
+_DATABASE_FOLDERS = frozenset({"migrations", "versions", "alembic", "migrate", "prisma", "seeders"})
+_DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
+
+
+async def decide(
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace, *, is_still: bool
+) -> ProjectAnalysis:
+    """Read the project, within the start-up time; one at a time, as long as none takes long.
+
+    Args:
+        preview: Whose.
+        context: Remembers what was read before.
+        workspace: Where its files are.
+        is_still: Whether nothing of it runs yet; see ``AnalysisCache.study``.
+
+    Raises:
+        StartupTimeout: It took longer.
+        TooComplex, AnalysisFailed: Its files cannot be read.
+
+    Cancellation: what reads them is killed.
+    """
+    async with context.reading.open_turn():
+        with trio.move_on_after(preview.startup_timeout_s):
+            return await context.analyses.study(workspace.project, preview.overrides, is_still=is_still)
+    raise StartupTimeout(
+        f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
+        timeout_s=preview.startup_timeout_s,
+    )
+
+
+def tell_plan(preview: LivePreview, plan: StartPlan, before: StartPlan | None = None) -> None:
+    """Say what was decided; with ``before``, only what was not said of that one."""
+    told = () if before is None else before.decisions
+    for decision in plan.decisions:
+        if decision not in told:
+            preview.log.say(decision)
+    told = () if before is None else (*before.warnings, *tell_unreachable(preview.reach, before.services))
+    for warning in (*plan.warnings, *tell_unreachable(preview.reach, plan.services)):
+        if warning not in told:
+            preview.log.say(warning, Level.WARNING)
+    if before is None or tell_variables(plan) != tell_variables(before):
+        for line in tell_variables(plan):
+            preview.log.say(line)
+
+
+def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:
+    """Takes what a builder has to say, in whatever thread; what was ``told`` is not told again."""
+
+    def report(line: str, severity: int) -> None:
+        if line in told:
+            return
+        say = partial(preview.log.say, line, Level(severity))
+        # A builder's disk work, with what it has to say, is done in threads.
+        if trio.lowlevel.in_trio_run():
+            say()
+        else:
+            trio.from_thread.run_sync(say)
+
+    return report
+
+
+def whose(preview: LivePreview) -> Whose:
+    """The project that a preview is of."""
+    return Whose(preview.record.user_id, preview.record.project_id)
+
+
+def prepare_launch(
+    preview: LivePreview,
+    context: SupervisorContext,
+    workspace: Workspace,
+    study: ProjectAnalysis,
+    environment: Environment,
+) -> PreparedLaunch:
+    """The stage of these; call it once for a launch: what it makes up (secrets) is to stay."""
+    settings, plan = context.settings, study.plan
+    return PreparedLaunch(
+        settings=settings,
+        runtime=context.runtime,
+        plan=plan,
+        workspace=workspace,
+        environment=environment,
+        variables=child_environment(settings, plan, environment, workspace, preview.record.port or 0),
+        network=Network.NONE if preview.confinement is None else preview.confinement.network,
+        disk=DiskWatch(workspace.folders, settings, context.disk_watchers),
+        warm=warm_start(settings, study, environment, whose(preview), preview.log.say),
+    )
+
+
+class EnvironmentLeases:
+    """The environments that reloads have opened, each held by a task until nothing runs in it any more.
+
+    Args:
+        nursery: Ends after all that runs in them.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._scopes: set[trio.CancelScope] = set()
+
+    async def open(
+        self, context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+    ) -> tuple[Environment, trio.CancelScope]:
+        """An environment, and the scope that holds it.
+
+        Raises:
+            EnvironmentFailed: It cannot be had; says why.
+
+        Cancellation: it may be held until ``release``.
+        """
+        opened: tuple[Environment, trio.CancelScope] = await self._nursery.start(
+            self._hold, context, study, project, report
+        )
+        return opened
+
+    async def _hold(
+        self,
+        context: SupervisorContext,
+        study: ProjectAnalysis,
+        project: Path,
+        report: Report,
+        *,
+        task_status: trio.TaskStatus[tuple[Environment, trio.CancelScope]],
+    ) -> None:
+        async with open_environment(context, study, project, report) as environment:
+            scope = trio.CancelScope(shield=True)
+            self._scopes.add(scope)
+            task_status.started((environment, scope))
+            # Who asked for it may have been cancelled: then this task is not in the nursery, and ends here.
+            await trio.lowlevel.checkpoint()
+            # From here on only the scope ends it: what runs in it ends first.
+            with scope:
+                await trio.sleep_forever()
+        self._scopes.discard(scope)
+
+    def release(self, used: Iterable[PreparedLaunch] = ()) -> None:
+        """Release all but those of the stages in use."""
+        kept = [prepared.held for prepared in used]
+        for scope in self._scopes:
+            if scope not in kept:
+                scope.cancel()
+
+
+async def prepare_again(
+    preview: LivePreview,
+    context: SupervisorContext,
+    before: PreparedLaunch,
+    changed: Sequence[str],
+    holds: EnvironmentLeases,
+) -> PreparedLaunch:
+    """The stage after files have changed: decided again, its steps done.
+
+    Args:
+        preview: Whose.
+        context: For the environments.
+        before: The stage that is in use.
+        changed: Relative paths.
+        holds: Holds the environment.
+
+    Raises:
+        LaunchFailed, InvalidGeneration: It cannot be started so; says why.
+
+    Cancellation: the step under way is gone; the environment is held until ``EnvironmentLeases.release``.
+    """
+    workspace = before.workspace
+    study = await decide(preview, context, workspace, is_still=False)
+    plan = study.plan
+    _choose_network(preview, context, plan, before)
+    tell_plan(preview, plan, before.plan)
+    told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
+    environment, held = await holds.open(context, study, workspace.project, report_to(preview, told))
+    if environment.directory != before.environment.directory:
+        preview.log.say(environment.said)
+    prepared = prepare_launch(preview, context, workspace, study, environment)
+    variables = keep_made_up(plan, prepared.variables, before.plan, before.variables)
+    prepared = replace(prepared, variables=variables, held=held)
+    steps = tuple(step for step in plan.steps if _is_due(step, before.plan.steps, changed))
+    await run_steps(preview, replace(prepared, plan=replace(plan, steps=steps)))
+    return prepared
+
+
+def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan, before: PreparedLaunch) -> None:
+    """Let its processes reach what the files ask for now; say so, where that is something else."""
+    network = choose_network(context.settings, plan)
+    confinement = confinement_for(context.settings, context.runtime, network)
+    if preview.confinement is None or confinement.network is before.network:
+        return
+    confinement.reached.extend(preview.confinement.reached)
+    preview.confinement = confinement
+    preview.log.say(confinement.sentence())
+
+
+def _is_due(step: Step, before: tuple[Step, ...], changed: Sequence[str]) -> bool:
+    """Whether a step has to run (again): builds and generators read any file, migrations only their own."""
+    if step not in before or step.name not in _DATABASE_STEPS:
+        return True
+    return any(
+        path.suffix in _DATABASE_SUFFIXES or not _DATABASE_FOLDERS.isdisjoint(path.parts[:-1])
+        for path in map(PurePosixPath, changed)
+    )

@@ -1,0 +1,211 @@
+"""What runs before the application: migrations, builds, generators; each a process like the application's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.detection import StartPlan, Step
+from preview.environments import Environment
+from preview.errors import LaunchFailed
+from preview.isolation import Network
+from preview.launch_steps import planned_name
+from preview.logs import Level
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
+from preview.runtime.launchers import LAUNCHERS
+from preview.settings import Settings
+from preview.supervisor.diagnosis.needs import explain
+from preview.supervisor.launch.command import resolve_command
+from preview.supervisor.launch.workspace import Workspace
+from preview.supervisor.limits.limits import (
+    memory_error,
+    tell,
+    tell_output,
+    was_killed_for_memory,
+    watch_usage,
+)
+from preview.supervisor.limits.watch_disk import DiskWatch, watch_disk
+from preview.supervisor.preview.confinement import limits_of
+from preview.supervisor.preview.control import Control
+from preview.supervisor.preview.live_preview import LivePreview
+
+__all__ = ["PreparedLaunch", "readable_in", "run_steps"]
+
+_DRAIN_S = 0.5
+_LAST_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLaunch:
+    """All that is ready when a preview's processes begin.
+
+    Attributes:
+        settings: The service's.
+        runtime: Starts them.
+        plan: What was decided.
+        workspace: Where the preview lives.
+        environment: What it runs in.
+        variables: What steps and application find in their environment.
+        network: What they reach.
+        disk: How their folders are watched.
+        warm: What the application may be forked from.
+        held: Cancelled when nothing runs in the environment any more; None: it is held for as long as the preview.
+    """
+
+    settings: Settings
+    runtime: Runtime
+    plan: StartPlan
+    workspace: Workspace
+    environment: Environment
+    variables: Mapping[str, str]
+    network: Network
+    disk: DiskWatch
+    warm: WarmStart | None = None
+    held: trio.CancelScope | None = None
+
+    def spec(
+        self,
+        preview: LivePreview,
+        argv: list[str],
+        directory: Path,
+        variables: Mapping[str, str],
+        *,
+        control: Control | None = None,
+        port: int | None = None,
+        number: int | None = None,
+    ) -> ProcessSpec:
+        """One process of this preview.
+
+        Args:
+            preview: Whose.
+            argv: Program and arguments.
+            directory: Where it works.
+            variables: Its environment.
+            control: Its channel, if it serves: then it inherits the listening socket, too.
+            port: Where it listens by itself.
+            number: Which process of the preview it is; None: the next one.
+        """
+        settings = self.settings
+        return ProcessSpec(
+            preview_id=preview.id,
+            argv=argv,
+            directory=directory,
+            environment=variables,
+            listener=None if control is None else preview.listener,
+            limits=limits_of(settings),
+            readable=readable_in(self.environment),
+            writable=self.workspace.folders,
+            network=self.network,
+            loopback_ports=settings.loopback_ports,
+            port=port,
+            slot=preview.record.port or 0,
+            number=preview.next_number() if number is None else number,
+            control=None if control is None else control.theirs,
+            # Steps are programs of their own.
+            warm=None if control is None else self.warm,
+        )
+
+
+def readable_in(environment: Environment) -> tuple[Path, ...]:
+    """What a process of an environment has to be shown besides its own folders."""
+    return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
+
+
+async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
+    """Run the plan's steps in their order, each to its end; the log tells of each.
+
+    Raises:
+        LaunchFailed: A step that is required has failed.
+
+    Cancellation: the step under way is gone with all that it started.
+    """
+    preview.progress.plan([planned_name(step.name) for step in prepared.plan.steps])
+    for step in prepared.plan.steps:
+        await _run_step(preview, prepared, step)
+
+
+async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> None:
+    preview.log.say(f"step {step.name}: running ({' '.join(step.argv)}), {step.why}")
+    preview.progress.start(planned_name(step.name))
+    started, before = trio.current_time(), preview.log.last_seq
+    limit_s = prepared.settings.step_timeout_s
+    ended: Exit | None = None
+    try:
+        with trio.move_on_after(limit_s):
+            ended = await _carry_out(preview, prepared, step)
+    except LaunchFailed as error:
+        if error.details.get("limit") == "memory":
+            # Whatever the step was for: the application would want more.
+            preview.progress.fail(planned_name(step.name), error.message)
+            raise
+        _tell_failure(preview, step, f"failed to start; {error.message}", error)
+        return
+    if ended == Exit(code=0):
+        preview.log.say(f"step {step.name}: done in {trio.current_time() - started:.2f} s")
+        preview.progress.finish(planned_name(step.name))
+    elif ended is None:
+        said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
+        _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
+    else:
+        found = await explain(preview, preview.output_since(before, _LAST_LINES), prepared.plan.services)
+        meaning = found.message if found else "its output above says why"
+        failure = LaunchFailed(
+            found.message if found else f"The step {step.name} failed with {ended}; its output says why.",
+            **(found.details if found else {}),
+            reason=found.reason if found else "step",
+            step=step.name,
+            exit_code=ended.code,
+            exit_signal=ended.signal,
+        )
+        _tell_failure(preview, step, f"failed with {ended}; {meaning}", failure)
+
+
+def _tell_failure(preview: LivePreview, step: Step, said: str, error: LaunchFailed) -> None:
+    preview.log.say(f"step {step.name}: {said}", Level.ERROR if step.required else Level.WARNING)
+    preview.progress.fail(planned_name(step.name), said)
+    if step.required:
+        raise error
+    preview.log.say(f"the application is started without the step {step.name}", Level.WARNING)
+
+
+async def _carry_out(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> Exit:
+    directory = prepared.workspace.project / step.directory
+    argv = resolve_command(list(step.argv), prepared.environment, directory)
+    variables = {**prepared.variables, **(step.variables or {})}
+    async with prepared.runtime.open_process(prepared.spec(preview, argv, directory, variables)) as process:
+        return await _read_to_end(preview, process, prepared)
+
+
+async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: PreparedLaunch) -> Exit:
+    """Its exit; what it printed is in the log by then, as far as nothing that it left behind keeps the pipe open."""
+    settings = prepared.settings
+    over: list[LaunchFailed] = []
+    ended = Exit()
+    async with trio.open_nursery() as nursery:
+
+        def end(error: LaunchFailed) -> None:
+            over.append(error)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(partial(watch_usage, preview, process, settings, is_step=True, end=end))
+        nursery.start_soon(partial(watch_disk, preview, process.members, prepared.disk, is_step=True))
+        drained = trio.Event()
+
+        async def read() -> None:
+            await preview.log.read_output(process.output, held=partial(tell_output, preview, settings))
+            drained.set()
+
+        nursery.start_soon(read)
+        ended = await process.wait()
+        if was_killed_for_memory(preview, process):
+            end(memory_error(settings, is_step=True))
+        await preview.log.read_rest(process.output, drained, _DRAIN_S)
+        nursery.cancel_scope.cancel()
+    if over:
+        tell(preview, "memory", over[0].message, Level.ERROR)
+        raise over[0]
+    return ended

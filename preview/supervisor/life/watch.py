@@ -1,0 +1,96 @@
+"""What watches over one running preview, whichever of its processes serves: its deadlines, and whether it answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import trio
+
+from preview.errors import StartupTimeout
+from preview.launch_steps import ANSWERS, FirstAnswer
+from preview.lifecycle import Health, State
+from preview.logs import Level
+from preview.supervisor.diagnosis.wrong_port import find_wrong_port
+from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.saving import save
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
+
+__all__ = ["watch_deadlines", "watch_health"]
+
+
+async def watch_deadlines(preview: LivePreview) -> None:
+    """Stop it when its time is over, or when nobody asked it for too long. Cancellation: nothing changes."""
+    preview.request_stop(await preview.deadlines.wait())
+
+
+async def watch_health(preview: LivePreview, context: SupervisorContext, health_path: str | None) -> None:
+    """Readiness once, then liveness for ever.
+
+    Args:
+        preview: Its process runs.
+        context: For the row and the bounds.
+        health_path: The project's own route, or None.
+
+    Cancellation: nothing changes.
+    """
+    timeout_s = preview.startup_timeout_s
+    started = trio.current_time()
+    answer: Answer | None = None
+    preview.progress.start(ANSWERS)
+    with trio.move_on_after(timeout_s):
+        answer = await find_answer(preview.socket_address, health_path)
+    if answer is None:
+        elsewhere = await find_wrong_port(preview)
+        sentence = f"The preview did not answer within {timeout_s:g} s of its start."
+        if elsewhere is not None:
+            sentence = f"{sentence} {elsewhere.message}"
+        preview.log.say(sentence, Level.ERROR)
+        preview.fail(StartupTimeout(sentence, timeout_s=timeout_s))
+        return
+    if preview.outcome is not None:
+        return
+    _take(preview, answer, health_path)
+    elapsed_s = trio.current_time() - started
+    preview.log.say(f"ready in {elapsed_s:.2f} s (GET {answer.path} -> {answer.status})")
+    preview.progress.finish(
+        ANSWERS, f"GET {answer.path} -> {answer.status}", answer=FirstAnswer(answer.path, answer.status)
+    )
+    preview.log.mark_ready()
+    preview.move(State.RUNNING)
+    await save(preview, context)
+    while True:
+        await trio.sleep(context.settings.liveness_interval_s)
+        if not preview.is_replaced:
+            await _probe(preview, context)
+
+
+def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None:
+    """What is asked from here on, and what the first answer means."""
+    preview.record = replace(preview.record, health_path=answer.path)
+    preview.any_answer = health_path is None or not answer.well or answer.path != health_path
+    if health_path is not None and answer.path != health_path:
+        preview.log.say(f"GET {health_path} does not answer, GET / does: it serves", Level.WARNING)
+    elif health_path is not None and not answer.well:
+        preview.log.say(
+            f"GET {health_path} says {answer.status}: it serves, but not all that it needs is there", Level.WARNING
+        )
+    elif not answer.well:
+        preview.log.say(f"GET / says {answer.status}: it serves, but its first page fails", Level.WARNING)
+
+
+async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
+    """One liveness question. An unhealthy preview keeps running: its owner reads why in the log, and may stop it."""
+    why = f"no answer in {context.settings.liveness_timeout_s:g} s"
+    health = Health.UNHEALTHY
+    with trio.move_on_after(context.settings.liveness_timeout_s):
+        try:
+            status = await ask(preview.socket_address, preview.record.health_path)
+        except ProbeFailed as error:
+            why = str(error)
+        else:
+            why = f"GET {preview.record.health_path} -> {status}"
+            health = Health.HEALTHY if preview.any_answer or status < 500 else Health.UNHEALTHY
+    if preview.set_health(health):
+        preview.log.say(f"{health}: {why}", Level.INFO if health is Health.HEALTHY else Level.WARNING)
+        await save(preview, context)

@@ -1,0 +1,185 @@
+"""What happens when a preview reaches a limit: it ends, or goes on held to it; either way it is told once, in words.
+
+Memory and disk end it, because what asked for more has not got it and would fail in ways nobody could explain.
+Processes, processor time and output hold it: it goes on, slower or with less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from preview.errors import LaunchFailed
+from preview.lifecycle import State
+from preview.logs import Level
+from preview.runtime import Excess, RunningProcess, Usage
+from preview.settings import Settings
+from preview.supervisor.preview.confinement import Limit, Reached, cores
+from preview.supervisor.preview.live_preview import LivePreview
+
+__all__ = [
+    "Excesses",
+    "memory_error",
+    "stop_for",
+    "stop_for_memory",
+    "tell",
+    "tell_output",
+    "was_killed_for_memory",
+    "watch_usage",
+]
+
+log = structlog.get_logger(__name__)
+
+_MIB = 1024 * 1024
+# Held back for two fifths of the time: it wants well more than it may have …
+_THROTTLED_SHARE = 0.4
+# … in two looks one after the other: a moment's work is no news.
+_THROTTLED_LOOKS = 2
+
+
+class _Watched(Protocol):
+    """What ``Excesses`` needs of a running process."""
+
+    def excess(self) -> Excess: ...
+
+
+def tell(preview: LivePreview, limit: Limit, message: str, level: Level = Level.WARNING) -> bool:
+    """Say that a limit was reached: in the log and in the status; once for each limit. Whether this was the first time.
+
+    Nothing is said of a preview that is on its way out.
+    """
+    confinement = preview.confinement
+    if preview.outcome is not None or (confinement is not None and confinement.has_reached(limit)):
+        return False
+    if confinement is not None:
+        confinement.reached.append(Reached(limit, message))
+    preview.log.say(message, level)
+    return True
+
+
+def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object) -> None:
+    """End the preview for a limit that it has reached; its status keeps the sentence as the reason."""
+    if tell(preview, limit, message, Level.ERROR):
+        preview.fail(LaunchFailed(message, reason="limit_reached", limit=limit, **details))
+
+
+def tell_output(preview: LivePreview, settings: Settings) -> None:
+    """The preview prints faster than it may, and is slowed down by its own pipe."""
+    mib_per_s = settings.output_bytes_per_s / _MIB
+    tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: it waits whenever it prints more")
+
+
+def memory_error(settings: Settings, *, is_step: bool = False, **details: object) -> LaunchFailed:
+    """What is said of a process tree that wanted more memory than it may have."""
+    who = "a step used" if is_step else "used"
+    message = f"stopped: {who} more than {settings.memory_limit_mb} MB of memory"
+    limit_bytes = settings.memory_limit_mb * _MIB
+    return LaunchFailed(message, reason="limit_reached", limit="memory", limit_bytes=limit_bytes, **details)
+
+
+def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool:
+    """Whether the kernel has killed any process of the tree because its memory was used up.
+
+    Synchronous, for the moment at which the leader has ended: else a signal would be all that is known.
+    """
+    try:
+        return process.excess().killed_for_memory > 0
+    except OSError as error:
+        log.warning("limits not read", preview_id=preview.id, error=str(error))
+        return False
+
+
+def stop_for_memory(preview: LivePreview, error: LaunchFailed) -> None:
+    """End the preview, of whose memory this is said."""
+    if tell(preview, "memory", error.message, Level.ERROR):
+        preview.fail(error)
+
+
+class Excesses:
+    """Reads what the kernel counts of one process tree, and tells what is news.
+
+    Args:
+        preview: Whose tree.
+        process: The tree.
+        settings: For the words.
+    """
+
+    def __init__(self, preview: LivePreview, process: _Watched, settings: Settings) -> None:
+        self._preview = preview
+        self._process = process
+        self._settings = settings
+        self._throttled_s = 0.0
+        # None until it runs: what a start-up wants is not what it will go on wanting.
+        self._since: float | None = None
+        self._looks = 0
+
+    def look(self) -> Excess:
+        """Count once more.
+
+        Raises:
+            OSError: The counts cannot be read now.
+        """
+        excess = self._process.excess()
+        if excess.refused_processes:
+            limit = self._settings.max_processes
+            tell(self._preview, "processes", f"held to {limit} processes: it asked for more, which it did not get")
+        self._look_at_cpu(excess.throttled_s)
+        return excess
+
+    def _look_at_cpu(self, throttled_s: float) -> None:
+        now, before, since = trio.current_time(), self._throttled_s, self._since
+        self._throttled_s, self._since = throttled_s, now
+        if self._preview.record.state is not State.RUNNING:
+            self._since = None
+        if since is None or now <= since:
+            return
+        self._looks = self._looks + 1 if (throttled_s - before) / (now - since) > _THROTTLED_SHARE else 0
+        if self._looks >= _THROTTLED_LOOKS:
+            limit = cores(self._settings.cpu_limit)
+            tell(self._preview, "cpu", f"held to {limit}: it wants more processor time than it may have, and waits")
+
+
+async def watch_usage(
+    preview: LivePreview,
+    process: RunningProcess,
+    settings: Settings,
+    *,
+    is_step: bool = False,
+    note: Callable[[Usage], None] | None = None,
+    end: Callable[[LaunchFailed], None] | None = None,
+) -> None:
+    """Measure at an interval; a tree that uses more memory than it may is ended, and what else it is held to is told.
+
+    Where control groups count, the kernel has killed a process of the tree by then; elsewhere the tree is measured.
+
+    Args:
+        preview: Whose tree.
+        process: The tree.
+        settings: For the limits and the interval.
+        is_step: For the words.
+        note: Is told each reading; None: it is the preview's own.
+        end: Ends the tree; None: the preview ends.
+
+    Cancellation: nothing changes.
+    """
+    limit_bytes = settings.memory_limit_mb * _MIB
+    excesses = Excesses(preview, process, settings)
+    while True:
+        try:
+            usage = await process.usage()
+            excess = excesses.look()
+        except OSError as error:
+            # The service itself is short of something (descriptors): that is no fault of this preview.
+            log.warning("preview not measured", preview_id=preview.id, error=str(error))
+        else:
+            if note is None:
+                preview.usage = usage
+            else:
+                note(usage)
+            if excess.killed_for_memory or usage.memory_bytes > limit_bytes:
+                reached = memory_error(settings, is_step=is_step, memory_bytes=usage.memory_bytes)
+                stop_for_memory(preview, reached) if end is None else end(reached)
+        await trio.sleep(settings.usage_interval_s)

@@ -1,0 +1,144 @@
+"""Environments built before the launch: as soon as a generation is kept, by one builder, while nobody waits."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from preview.errors import GenerationNotFound, PreviewError, StartupTimeout
+from preview.generations import Generation
+from preview.settings import Settings
+from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.planning import hold_environment, is_shareable
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.start_history import StartRecord
+from preview.supervisor.launch.warming import Whose, prepare_template
+from preview.supervisor.launch.workspace import make_roots, remove_tree
+from preview.supervisor.limits.disk import check_free_disk
+
+__all__ = ["PushQueue", "run_builder"]
+
+log = structlog.get_logger(__name__)
+
+_REMOVE_S: Final = 5.0
+
+
+class PushQueue:
+    """Generations that were kept and whose environment nobody has looked at yet, in the order of their arrival.
+
+    Args:
+        settings: ``build_queue``: how many wait at most.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = settings.build_queue
+        # By id: one that is pushed again while it waits keeps its place.
+        self._waiting: dict[str, Generation] = {}
+        self._arrived = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, generation: Generation) -> None:
+        """Take one more; where all places are taken, the oldest of whoever has most of them goes."""
+        self._waiting[generation.id] = generation
+        if len(self._waiting) > self._most:
+            (user_id, _), *_ = Counter(one.user_id for one in self._waiting.values()).most_common(1)
+            oldest = next(one for one in self._waiting.values() if one.user_id == user_id)
+            del self._waiting[oldest.id]
+            log.info("environment is not built ahead: too many wait", generation_id=oldest.id, most=self._most)
+        self._arrived.set()
+
+    async def get(self) -> Generation:
+        """The one that waits longest. Cancellation: nothing is taken."""
+        await trio.lowlevel.checkpoint()
+        while not self._waiting:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        return self._waiting.pop(next(iter(self._waiting)))
+
+
+async def run_builder(
+    queue: PushQueue, context: SupervisorContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Build the environments of what is pushed, one at a time, until cancelled. One task, in the service's nursery.
+
+    A launch finds the environment in the cache, or waits for the build under way. What fails here is for the launch
+    to tell, which tries again.
+
+    Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins again.
+    """
+    await remove_tree(_root(context.settings))  # of a service that was killed
+    make_roots(_root(context.settings))
+    task_status.started()
+    while True:
+        generation = await queue.get()
+        try:
+            await _build(generation, context)
+        except GenerationNotFound:
+            continue
+        except PreviewError as error:
+            log.info("environment not built ahead", generation_id=generation.id, why=error.message)
+        except OSError as error:
+            log.info("environment not built ahead", generation_id=generation.id, why=error.strerror or str(error))
+        except Exception:
+            # A mistake here would leave this task for the nursery that all previews share.
+            log.exception("environment not built ahead", generation_id=generation.id)
+
+
+async def _build(generation: Generation, context: SupervisorContext) -> None:
+    check_free_disk(context.settings)
+    async with _open_files(generation, context) as project:
+        study = await _decide(project, context)
+        if study is None or not await is_shareable(context, study, project):
+            return
+        async with hold_environment(context, study, project, _silent) as environment:
+            if environment.how == "built":
+                log.info(
+                    "environment built ahead",
+                    generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
+                )  # fmt: skip
+            context.known.note(
+                StartRecord(generation.id, generation.project_id, generation.user_id, environment, study)
+            )
+            whose = Whose(generation.user_id, generation.project_id)
+            prepare_template(context.settings, context.runtime, study, environment, project, whose)
+            if context.door is not None:
+                context.door.expect()
+
+
+@asynccontextmanager
+async def _open_files(generation: Generation, context: SupervisorContext) -> AsyncIterator[Path]:
+    """The generation's files in a folder of their own, which is gone afterwards."""
+    folder = _root(context.settings) / secrets.token_hex(8)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        with trio.move_on_after(context.settings.startup_timeout_s) as scope:
+            await context.source.write_files(generation.id, folder)
+        if scope.cancelled_caught:
+            raise StartupTimeout("The generation's files did not come in time.")
+        yield folder
+    finally:
+        with trio.move_on_after(_REMOVE_S, shield=True):
+            await remove_tree(folder)
+
+
+async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis | None:
+    with trio.move_on_after(context.settings.startup_timeout_s):
+        return await context.analyses.study(project, None)
+    return None
+
+
+def _silent(_line: str, _severity: int) -> None:
+    """The launch has it said again."""
+
+
+def _root(settings: Settings) -> Path:
+    return settings.data_dir / "pushed"

@@ -1,0 +1,375 @@
+"""The manager owns every preview of the service: it decides synchronously, then acts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+import trio
+
+from preview.detection import Overrides
+from preview.errors import (
+    Forbidden,
+    PreviewError,
+    PreviewNotFound,
+    ProjectMismatch,
+    ServiceStopping,
+    StartupTimeout,
+)
+from preview.generations import Generation
+from preview.lifecycle import State, StopCause
+from preview.logs import LogStore, PreviewLog
+from preview.quoting import quoted
+from preview.settings import Settings, Tier
+from preview.storage import UserStore
+from preview.storage.previews import NOBODY
+from preview.storage.records import PreviewRecord
+from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.warming import Whose
+from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.life.run import run_preview
+from preview.supervisor.limits.disk import check_free_disk
+from preview.supervisor.manager.giving_way import lower_preview_priority
+from preview.supervisor.manager.launch_rate import LaunchRate
+from preview.supervisor.manager.queries import PreviewQueries
+from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
+from preview.supervisor.manager.spare_slots import SpareSlots
+from preview.supervisor.preview.changes import Change
+from preview.supervisor.preview.interface import FilesChange, Launched, LaunchRequest, Reloaded, User
+from preview.supervisor.preview.live_preview import LivePreview, new_record
+
+__all__ = ["PreviewManager"]
+
+log = structlog.get_logger(__name__)
+
+# More last lines than fit on a screen help nobody; the log has them all.
+_LAST_LINES = 20
+_MAX_REMEMBERED = 1000
+
+
+class PreviewManager(PreviewQueries):
+    """Launches, finds and stops previews.
+
+    Owned by ``open_service``, whose nursery runs every preview: a caller that goes away (a closed connection) cancels
+    only its own waiting.
+
+    Invariant: a preview is in the roster from its claim until nothing of it is left. Between a check and its claim
+    there is no await.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        context: SupervisorContext,
+        *,
+        users: UserStore,
+        log_store: LogStore,
+        draining: trio.Event,
+    ) -> None:
+        super().__init__(context, PreviewRegistry(context.settings.max_previews), log_store)
+        self._nursery = nursery
+        self._users = users
+        self._draining = draining
+        self._places = SpareSlots(context, self._registry, self._start)
+        self._rate = LaunchRate(context.settings.launches_per_minute)
+        # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
+        self._has_disowned = True
+        # By user and generation. Bounded by ``_remember``; the oldest first.
+        self._overrides: dict[tuple[str, str], Overrides] = {}
+
+    @property
+    def _settings(self) -> Settings:
+        return self._context.settings
+
+    async def store_pending(self) -> int:
+        """Store the ends that the database did not take at once; how many. Cancellation: the rest is kept for later."""
+        stored = 0
+        for record in list(self._context.pending.values()):
+            try:
+                await self._context.store.update(record)
+            except PreviewNotFound:
+                log.warning("end of a preview whose row is gone", preview_id=record.id)
+            else:
+                stored += 1
+            self._context.pending.pop(record.id, None)
+        return stored
+
+    # Deletion
+
+    async def forget(self, generation_id: str, user_id: str) -> None:
+        """Stop and forget the previews of a generation that was deleted; their logs are deleted soon after.
+
+        Cancellation: what runs is stopped all the same; the cleanup does the rest.
+        """
+        self._has_disowned = True
+        self._overrides.pop((user_id, generation_id), None)
+        if (preview := self.active(generation_id)) is not None:
+            # Launched while the generation was deleted: nobody could reach it any more, so nobody could stop it.
+            preview.request_stop(StopCause.USER)
+            await preview.over.wait()
+            await self._context.store.disown(generation_id, user_id)
+            self._has_disowned = True
+        for record in list(self._context.pending.values()):
+            if record.generation_id == generation_id:
+                self._context.pending[record.id] = replace(record, user_id=NOBODY)
+
+    async def delete_disowned(self) -> int:
+        """Delete what is left of deleted generations' previews, in short transactions; how many there were.
+
+        Raises:
+            DatabaseUnavailable: A later call goes on.
+
+        Cancellation: a later call goes on.
+        """
+        if not self._has_disowned:
+            return 0
+        self._has_disowned, total = False, 0
+        try:
+            while count := await self._context.store.delete_disowned():
+                total += count
+        except BaseException:
+            self._has_disowned = True
+            raise
+        return total
+
+    # Launch
+
+    async def launch(self, request: LaunchRequest) -> Launched:
+        """Launch a generation; answers when the preview exists and its log can be watched.
+
+        Raises:
+            GenerationNotFound, Forbidden, ProjectMismatch: It cannot be this user's launch.
+            InvalidGeneration: Its files cannot be run; no preview was made.
+            AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: Something is taken; ``details`` says what. A
+                preview of the generation that ends is waited for.
+            TooManyLaunches: Not so often; a restart is a launch.
+            DiskFull: The service's own disk has no space.
+
+        Cancellation: before the claim nothing has happened; after it the preview lives on without this caller.
+        """
+        generation = await self._own_generation(request)
+        tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id))
+        await self._until_ended(generation.id)
+        preview, token = self._claim(request, generation, tier)
+        await preview.accepted.wait()
+        if not preview.stored:
+            raise preview.cause
+        return Launched(preview.record, token)
+
+    async def _until_ended(self, generation_id: str) -> None:
+        """Wait while the generation's preview ends: its last event may have been told, and its files still be there."""
+        preview = self.active(generation_id)
+        if preview is not None and preview.outcome is not None:
+            with trio.move_on_after(self._settings.stop_budget_s):
+                await preview.over.wait()
+
+    async def _own_generation(self, request: LaunchRequest) -> Generation:
+        generation = await self._context.source.get(request.generation_id)
+        if generation.user_id != request.user.id:
+            raise Forbidden("This generation belongs to somebody else.")
+        if request.project_id is not None and request.project_id != generation.project_id:
+            raise ProjectMismatch(
+                f"The generation {generation.id!r} does not belong to the project {quoted(request.project_id)}; "
+                "send the project it was made for, or leave it out."
+            )
+        return generation
+
+    def _claim(self, request: LaunchRequest, generation: Generation, tier: Tier) -> tuple[LivePreview, str]:
+        """Check and take, in one step: no await in here (guarantee 7)."""
+        if self._draining.is_set():
+            raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
+        self._registry.check_free(request.user, generation.id, tier)
+        settings = self._settings
+        self._check_launch(request.user)
+        place = self._places.claim(generation.id, Whose(request.user.id, generation.project_id))
+        self._rate.take(request.user.id)
+        record, token = new_record(
+            settings,
+            preview_id=place.id,
+            user=request.user,
+            tier=tier,
+            generation_id=generation.id,
+            project_id=generation.project_id,
+            port=place.port,
+            runtime=self._context.runtime.name,
+        )
+        preview = LivePreview(
+            record,
+            settings=settings,
+            tier=tier,
+            log=PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store),
+            listener=place.listener,
+            scope=place.scope,
+            startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
+            overrides=request.overrides,
+        )
+        self._registry.add(preview)
+        self._remember((request.user.id, generation.id), request.overrides)
+        place.take(preview)
+        return preview, token
+
+    def _start(self, place: PreviewSlot) -> None:
+        self._nursery.start_soon(self._run, place, name=place.id)
+
+    def _check_launch(self, user: User) -> None:
+        """What stands in the way of any launch of this user, whatever runs."""
+        check_free_disk(self._settings)
+        self._rate.check(user.id)
+
+    def _remember(self, key: tuple[str, str], overrides: Overrides | None) -> None:
+        """For the next restart. In memory only: variables may hold secrets."""
+        self._overrides.pop(key, None)
+        if overrides is not None:
+            self._overrides[key] = overrides
+            while len(self._overrides) > _MAX_REMEMBERED:
+                del self._overrides[next(iter(self._overrides))]
+
+    async def _run(self, place: PreviewSlot) -> None:
+        """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""
+        try:
+            await run_preview(place, self._context)
+        finally:
+            if place.preview is None:
+                self._places.forget(place)
+            else:
+                self._registry.remove(place.preview)
+                place.preview.over.set()
+
+    def is_held(self, preview_id: str) -> bool:
+        """Whether what has this id is a live preview's, or made in advance for one."""
+        return preview_id in self.all_active or self._places.holds(preview_id)
+
+    async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See ``SpareSlots.keep``. Cancellation: they end with the nursery."""
+        await self._places.keep(task_status=task_status)
+
+    async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
+        """Wait until the preview answers.
+
+        Raises:
+            StartupTimeout: Not within ``timeout_s`` seconds; ``details["last_lines"]`` says what it printed.
+            LaunchFailed: It ended instead; likewise.
+            PreviewNotFound: There is no live preview with this id.
+
+        Cancellation: the preview is not touched.
+        """
+        preview = self.find(preview_id)
+        if preview is None:
+            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+        with trio.move_on_after(timeout_s) as scope:
+            await preview.settled.wait()
+        if scope.cancelled_caught:
+            raise StartupTimeout(
+                f"The preview was not healthy within {timeout_s:g} s; it is still starting.",
+                preview_id=preview_id,
+                last_lines=preview.last_lines(_LAST_LINES),
+            )
+        if preview.record.state is State.RUNNING:
+            return preview.record
+        await preview.over.wait()
+        raise _with_story(preview.cause, preview)
+
+    # Stop
+
+    async def stop(self, generation_id: str, cause: StopCause = StopCause.USER) -> PreviewRecord:
+        """Stop the generation's preview; answers when processes, port and files are gone.
+
+        Raises:
+            NoActivePreview: There is none.
+
+        Cancellation: the preview stops all the same.
+        """
+        preview = self.require(generation_id)
+        preview.request_stop(cause)
+        await preview.over.wait()
+        return preview.record
+
+    # Change
+
+    async def restart(self, user: User, generation_id: str) -> Launched:
+        """Start the generation's preview again: one that runs in place, else a new preview with a log of its own.
+
+        In place the preview stays what it is, with its id, port, tokens, folder and log; its process serves on until
+        the new one does, and answers when that serves. What the last launch request decided about the start counts
+        again, for as long as this service runs.
+
+        Raises:
+            LaunchFailed: The new process does not serve; the one from before does.
+            As ``launch``.
+
+        Cancellation: what had started is carried out; the launch only if it had started.
+        """
+        await self._own_generation(LaunchRequest(user, generation_id))
+        preview = self.active(generation_id)
+        if preview is not None:
+            # What cannot be launched again is not stopped.
+            self._check_launch(user)
+            if preview.address is not None:
+                await self._change(preview, user, None)
+                return Launched(preview.record, preview.further_token())
+            await self.stop(generation_id)
+        overrides = self._overrides.get((user.id, generation_id))
+        return await self.launch(LaunchRequest(user, generation_id, overrides=overrides))
+
+    async def reload(self, user: User, generation_id: str, files: FilesChange) -> Reloaded:
+        """Change files where the generation's preview runs, and restart it in place; answers when that serves.
+
+        One that is still starting is waited for. The changed files stay, whether they start or not.
+
+        Raises:
+            NoActivePreview: There is none.
+            LaunchFailed: With these files it does not start; the process from before serves on.
+            GenerationNotFound, Forbidden: It is not this user's.
+            TooManyLaunches, DiskFull: As for a launch.
+
+        Cancellation: what had started is carried out.
+        """
+        await self._own_generation(LaunchRequest(user, generation_id))
+        preview = self.require(generation_id)
+        await preview.settled.wait()
+        self._check_launch(user)
+        change = await self._change(preview, user, files)
+        return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
+
+    async def _change(self, preview: LivePreview, user: User, files: FilesChange | None) -> Change:
+        change = preview.changes.put(files)
+        self._rate.take(user.id)
+        preview.touch()
+        await change.settled.wait()
+        if change.error is not None:
+            raise _with_story(change.error, preview)
+        return change
+
+    async def stop_all(self, cause: StopCause = StopCause.SHUTDOWN) -> None:
+        """Stop every preview and wait until nothing of any is left. Cancellation: they stop all the same."""
+        previews = list(self.all_active.values())
+        if cause is StopCause.SHUTDOWN:
+            self._places.close()
+            lower_preview_priority(previews)
+        for preview in previews:
+            preview.request_stop(cause)
+        for preview in previews:
+            await preview.over.wait()
+
+    async def extend(self, generation_id: str, seconds: float) -> PreviewRecord:
+        """Move the expiry.
+
+        Raises:
+            NoActivePreview: There is none.
+            InvalidRequest: The tier's longest life is reached.
+
+        Cancellation: the expiry is moved; the row follows with the next change.
+        """
+        preview = self.require(generation_id)
+        preview.extend(seconds)
+        try:
+            await self._context.store.update(preview.record)
+        except PreviewNotFound as error:  # it ended meanwhile
+            raise no_active_preview(generation_id) from error
+        return preview.record
+
+
+def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
+    """The same error, with the preview's name and last lines for whoever waited for it."""
+    details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
+    return type(cause)(cause.message, **details)

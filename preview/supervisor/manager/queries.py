@@ -1,0 +1,169 @@
+"""Previews and their logs, live or over: what is known of them now. Nothing here changes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from preview.clock import to_ms
+from preview.errors import PreviewNotFound
+from preview.lifecycle import State, cause_of
+from preview.logs import End, History, LogPager, LogStore, Subscription, history
+from preview.quoting import quoted
+from preview.storage.records import PreviewRecord
+from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
+from preview.supervisor.preview.confinement import Confinement
+from preview.supervisor.preview.live_preview import LivePreview
+
+__all__ = ["PreviewQueries"]
+
+
+class PreviewQueries:
+    """Finds previews: the live ones in the roster, the rows that the database has not taken yet, the rows it has.
+
+    The live one counts before its row, and a pending end before a stored one.
+    """
+
+    def __init__(self, context: SupervisorContext, registry: PreviewRegistry, log_store: LogStore) -> None:
+        self._context = context
+        self._registry = registry
+        self._log_store = log_store
+
+    # The live ones
+
+    @property
+    def all_active(self) -> Mapping[str, LivePreview]:
+        """Every live preview by its id; a view, not a copy."""
+        return self._registry.by_id
+
+    def active(self, generation_id: str) -> LivePreview | None:
+        """The generation's live preview."""
+        return self._registry.of(generation_id)
+
+    def find(self, preview_id: str) -> LivePreview | None:
+        """The live preview with this id."""
+        return self._registry.by_id.get(preview_id)
+
+    def require(self, generation_id: str) -> LivePreview:
+        """As ``active``.
+
+        Raises:
+            NoActivePreview: There is none.
+        """
+        return self._registry.require(generation_id)
+
+    # Live or over
+
+    def confinement(self, preview_id: str) -> Confinement | None:
+        """What the preview is isolated by and what it has reached; None for one that ended long ago."""
+        return self._registry.confinement(preview_id)
+
+    async def latest(self, generation_id: str) -> PreviewRecord:
+        """The generation's newest preview, in whatever state.
+
+        Raises:
+            NoActivePreview: It never had one (that is still kept).
+
+        Cancellation: nothing changes.
+        """
+        preview = self._registry.of(generation_id)
+        if preview is not None and preview.stored:
+            return preview.record
+        record = await self._context.store.latest(generation_id)
+        if record is None:
+            raise no_active_preview(generation_id)
+        return self._newest(record)
+
+    async def current(self, generation_id: str) -> PreviewRecord:
+        """The generation's preview as its status shows it: the live one, or the one that failed last.
+
+        Raises:
+            NoActivePreview: The newest one was stopped or has expired, or there never was one.
+
+        Cancellation: nothing changes.
+        """
+        record = await self.latest(generation_id)
+        if record.state is State.STOPPED:
+            raise no_active_preview(generation_id)
+        return record
+
+    async def get(self, preview_id: str) -> PreviewRecord:
+        """The preview with this id, live or over.
+
+        Raises:
+            PreviewNotFound: There is none (any more).
+
+        Cancellation: nothing changes.
+        """
+        preview = self.find(preview_id)
+        record = self._context.pending.get(preview_id)
+        if preview is not None and preview.stored:
+            record = preview.record
+        elif record is None:
+            record = await self._context.store.get(preview_id)
+        if record is None:
+            raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
+        return record
+
+    async def list_for_user(
+        self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[PreviewRecord], str | None]:
+        """A page of the user's previews, newest first, and the next page's cursor. Cancellation: nothing changes."""
+        records, following = await self._context.store.list_for_user(user_id, state=state, cursor=cursor, limit=limit)
+        newest = [self._newest(one) for one in records]
+        # A row may be behind what is known of its preview.
+        return [one for one in newest if state is None or one.state is state], following
+
+    def _newest(self, stored: PreviewRecord) -> PreviewRecord:
+        """What is known of a preview beyond its row: it lives, or has ended without the database's knowing."""
+        preview = self.find(stored.id)
+        return preview.record if preview is not None else self._context.pending.get(stored.id, stored)
+
+    # Logs
+
+    def open_log(
+        self, record: PreviewRecord, *, after: int | None = None, tail: int | None = None
+    ) -> Subscription | History:
+        """The preview's log, live or stored, to be used with ``with``; both are read by ``receive()``."""
+        preview = self.find(record.id)
+        if preview is not None:
+            return preview.log.subscribe(after=after, tail=tail)
+        end = End(
+            record.id,
+            record.state,
+            record.reason,
+            record.exit_code,
+            record.exit_signal,
+            to_ms(record.stopped_at or record.created_at),
+            cause_of(record.state, record.reason),
+            record.steps,
+        )
+        return history(
+            self._log_store,
+            end,
+            record.id,
+            after=after,
+            tail=tail,
+            last_seq=record.last_seq,
+            settle=partial(self._context.writer.flush, record.id),
+        )
+
+    def look_back(self, record: PreviewRecord) -> LogPager:
+        """Pages of the preview's log, live or over."""
+        preview = self.find(record.id)
+
+        async def settle(seq: int | None) -> None:
+            await self._context.writer.flush(record.id, up_to=seq)
+
+        live = None if preview is None else preview.log
+        return LogPager(self._log_store, record.id, live=live, last_seq=record.last_seq, settle=settle)
+
+    async def has_all(self, record: PreviewRecord, after: int) -> bool:
+        """Whether line ``after`` is the last that this preview will ever have. Cancellation: nothing changes."""
+        if record.is_active:
+            return False
+        if record.last_seq is not None:
+            return after == record.last_seq
+        _, stored = await self._log_store.bounds(record.id)
+        return after == stored

@@ -1,0 +1,344 @@
+"""One live preview as the packages above see it: what it is now, its log, its token, and the one way to end it."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from preview.clock import now_ms, utc_now
+from preview.detection import Overrides
+from preview.errors import InvalidRequest, LaunchFailed, PreviewError
+from preview.ids import new_token
+from preview.launch_steps import FILES, LaunchStep, StepState
+from preview.lifecycle import STOP_REASONS, Health, State, StopCause, advance
+from preview.logs import Level, PreviewLog, Source, StatusChange
+from preview.runtime import Exit, Usage
+from preview.settings import Settings, Tier
+from preview.storage.records import PreviewRecord
+from preview.supervisor.preview.changes import Changes
+from preview.supervisor.preview.confinement import Confinement
+from preview.supervisor.preview.deadlines import Deadlines, Hold
+from preview.supervisor.preview.interface import User
+from preview.supervisor.preview.launch_progress import LaunchProgress
+from preview.supervisor.preview.network import Reach, reach_of
+from preview.supervisor.preview.service_log import log_transition
+from preview.supervisor.preview.socket_release import SocketRelease
+
+__all__ = ["LivePreview", "Outcome", "hash_token", "new_record"]
+
+# One per browser tab that sends requests; who has more open gets a new one by asking again.
+MAX_FURTHER_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a preview ends; decided once, by whoever comes first.
+
+    Attributes:
+        state: ``stopped`` or ``failed``.
+        reason: One sentence.
+        cause: Why it was told to stop; None when it failed.
+        error: The failure, for whoever waits for the launch; None when it was told to stop.
+    """
+
+    state: State
+    reason: str
+    cause: StopCause | None = None
+    error: PreviewError | None = None
+
+
+def hash_token(token: str) -> str:
+    """What is kept of a preview token: SHA-256, hex. The token has 256 random bits, so no salt or stretching."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def new_record(
+    settings: Settings,
+    *,
+    preview_id: str,
+    user: User,
+    tier: Tier,
+    generation_id: str,
+    project_id: str,
+    port: int,
+    runtime: str,
+) -> tuple[PreviewRecord, str]:
+    """The record of a preview that begins now, and its token in clear."""
+    token = new_token()
+    now = utc_now()
+    expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
+    record = PreviewRecord(
+        id=preview_id,
+        generation_id=generation_id,
+        project_id=project_id,
+        user_id=user.id,
+        state=State.STARTING,
+        health=Health.UNKNOWN,
+        created_at=now,
+        expires_at=expires_at,
+        token_hash=hash_token(token),
+        token_expires_at=min(expires_at, now + timedelta(seconds=settings.session_timeout_s)),
+        log_level=settings.log_level,
+        port=port,
+        base_url=f"http://{settings.preview_public_host}:{port}",
+        runtime=runtime,
+    )
+    return record, token
+
+
+class LivePreview:
+    """A preview that holds something. Owned by the manager's table and by its own task (``run_preview``).
+
+    Attributes:
+        record: What the row says, or will say in a moment.
+        log: Its lines and events.
+        listener: The socket it serves on; closed when the preview is over.
+        scope: The stop button: cancelling it tears the preview down.
+        accepted: Set when the row is stored, or when that has failed (see ``outcome``).
+        settled: Set when it is running, or over.
+        over: Set when nothing of it is left and its place is free.
+        usage: What its processes used at the last look, or None.
+        holding: What it is isolated by, and limited to; None until its files are read.
+        directory: Its project's files, while it has them.
+        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come. Neither the
+            environment's building nor the steps count: each has a bound of its own.
+        overrides: What the launch request decides about its start; a restart does so again.
+        changes: What is asked of it while it runs.
+        is_replaced: Nothing serves for the moment, as one process ends before the next: it is not asked how it is.
+        restarts: How often a new process has taken over.
+        progress: The steps of its launch.
+    """
+
+    def __init__(
+        self,
+        record: PreviewRecord,
+        *,
+        settings: Settings,
+        tier: Tier,
+        log: PreviewLog,
+        listener: socket.socket,
+        startup_timeout_s: float,
+        overrides: Overrides | None = None,
+        scope: trio.CancelScope | None = None,
+    ) -> None:
+        self.record = record
+        self.log: PreviewLog = log
+        self.listener = listener
+        self.tier = tier
+        self.startup_timeout_s = startup_timeout_s
+        self.overrides = overrides
+        self.scope = scope or trio.CancelScope()
+        self.accepted = trio.Event()
+        self.settled = trio.Event()
+        self.over = trio.Event()
+        self.stored = False
+        self.outcome: Outcome | None = None
+        self.exit: Exit | None = None
+        self.usage: Usage | None = None
+        self.confinement: Confinement | None = None
+        self.directory: Path | None = None
+        self.any_answer = True
+        self.changes = Changes()
+        self.is_replaced = False
+        self.succession = SocketRelease()
+        self.restarts = 0
+        self.progress = LaunchProgress(self._take_steps)
+        self.record = replace(record, steps=self.progress.steps)
+        self._numbers = count(1)
+        self.deadlines = Deadlines(
+            life_s=(record.expires_at - record.created_at).total_seconds(), inactive_s=settings.inactive_timeout_s
+        )
+        self._settings = settings
+        self._tokens_until = min(self.deadlines.expires_at, trio.current_time() + settings.session_timeout_s)
+        self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
+        self._created = trio.current_time()
+        # Publishes the first of all states too: a subscriber who is there from the launch on sees it.
+        self.progress.start(FILES)
+
+    @property
+    def id(self) -> str:
+        """``preview_…``."""
+        return self.record.id
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it is asked: host and port; None unless it is running."""
+        return self.socket_address if self.record.state is State.RUNNING else None
+
+    @property
+    def socket_address(self) -> tuple[str, int]:
+        """Host and port of its socket, from the claim on."""
+        return self._settings.preview_host, self.record.port or 0
+
+    @property
+    def reach(self) -> Reach | None:
+        """What its network reaches; None until that is decided."""
+        if self.confinement is None:
+            return None
+        return reach_of(self._settings, self.confinement.network, self.record.port)
+
+    def next_number(self) -> int:
+        """For its next process: no two of them have one."""
+        return next(self._numbers)
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the launch."""
+        return trio.current_time() - self._created
+
+    # Changes of state
+
+    def move(self, state: State, reason: str | None = None) -> None:
+        """Change the state by the table; tell the log's subscribers and the service's own log.
+
+        Raises:
+            IllegalTransition: A mistake of the supervisor.
+        """
+        following = advance(self.record.state, state)
+        if following is State.STOPPING:
+            self.progress.end(StepState.STOPPED, reason or "stopped")
+        elif following is State.FAILED:
+            self.progress.end(StepState.FAILED, reason or "failed")
+        changes: dict[str, Any] = {"state": following, "reason": reason, "steps": self.progress.steps}
+        if following is State.RUNNING:
+            changes |= {"started_at": utc_now(), "health": Health.HEALTHY, "last_health_check": utc_now()}
+        elif following in (State.STOPPED, State.FAILED):
+            changes |= {"stopped_at": utc_now(), "health": Health.UNKNOWN}
+        self.record = replace(self.record, **changes)
+        self._publish()
+        log_transition(self.record, uptime_s=self.uptime_s)
+        if following is State.RUNNING:
+            self.settled.set()
+
+    def set_health(self, health: Health) -> bool:
+        """Note what a probe found; whether that is news."""
+        changed = health is not self.record.health
+        self.record = replace(self.record, health=health, last_health_check=utc_now())
+        if changed:
+            self._publish()
+        return changed
+
+    def note_restart(self) -> None:
+        """A new process has taken over."""
+        self.restarts += 1
+        self._publish()
+
+    def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:
+        self.record = replace(self.record, steps=steps)
+        self._publish()
+
+    def _publish(self) -> None:
+        record = self.record
+        self.log.publish_status(
+            StatusChange(record.id, record.state, record.health, record.reason, now_ms(), record.steps, self.restarts)
+        )
+
+    # The end
+
+    def request_stop(self, cause: StopCause) -> None:
+        """Tell it to stop. Synchronous, and the same however often: the first outcome counts."""
+        if self.outcome is not None:
+            return
+        reason = STOP_REASONS[cause]
+        self.outcome = Outcome(State.STOPPED, reason, cause=cause)
+        self.move(State.STOPPING, reason)
+        if self.stored:
+            self.log.say(reason)
+        self.scope.cancel()
+
+    def fail(self, error: PreviewError) -> None:
+        """Tell it that it has failed. As ``request_stop``: the first outcome counts."""
+        if self.outcome is not None:
+            return
+        self.outcome = Outcome(State.FAILED, error.message, error=error)
+        self.scope.cancel()
+
+    @property
+    def cause(self) -> PreviewError:
+        """The error for whoever waited for a preview that has ended."""
+        if self.outcome is not None and self.outcome.error is not None:
+            return self.outcome.error
+        reason = self.outcome.reason if self.outcome else "unknown"
+        return LaunchFailed(f"The preview has ended: {reason}.", preview_id=self.id)
+
+    def last_lines(self, count: int = 10) -> list[str]:
+        """The last of what is in its log, the service's own lines among them, oldest first."""
+        return [line.message for line in self.log.last_lines(count)]
+
+    def output_since(self, seq: int, count: int) -> list[str]:
+        """The last ``count`` lines behind line ``seq`` that its own processes printed, oldest first."""
+        own = (Source.SYSTEM, Source.SYSTEM_STARTUP)
+        return [line.message for line in self.log.last_lines(count) if line.seq > seq and line.source not in own]
+
+    # Activity and token
+
+    def touch(self) -> None:
+        """Note a request: the preview is not inactive."""
+        self.deadlines.touch()
+
+    def streaming(self) -> Hold:
+        """Count an open stream as activity for as long as this is open."""
+        return self.deadlines.hold()
+
+    def further_token(self) -> str:
+        """A token as good as that of the launch, in clear: it is kept as a hash, in memory.
+
+        The oldest of more than ``MAX_FURTHER_TOKENS`` is forgotten.
+        """
+        token = new_token()
+        if not self._tokens_hold:
+            # Renewing would bring the dead ones back.
+            self._further_hashes.clear()
+            self.record = replace(self.record, token_hash=hash_token(token))
+        self._further_hashes.append(hash_token(token))
+        self._renew_tokens()
+        return token
+
+    def accept_token(self, token: str) -> bool:
+        """Whether this is a token of the preview and it is still good; a good one is renewed, never past the end."""
+        given = hash_token(token)
+        matches = any(compare_digest(given, known) for known in (self.record.token_hash, *self._further_hashes))
+        if not matches or not self._tokens_hold:
+            return False
+        self._renew_tokens()
+        self.touch()
+        return True
+
+    @property
+    def _tokens_hold(self) -> bool:
+        return trio.current_time() < self._tokens_until
+
+    def _renew_tokens(self) -> None:
+        """By trio's clock, which never jumps; the record's times are for people and follow the wall clock."""
+        now = trio.current_time()
+        self._tokens_until = min(self.deadlines.expires_at, now + self._settings.session_timeout_s)
+        until = min(self.record.expires_at, utc_now() + timedelta(seconds=self._tokens_until - now))
+        self.record = replace(self.record, token_expires_at=until)
+
+    def extend(self, seconds: float) -> None:
+        """Move the expiry by ``seconds``, up to the tier's longest life counted from the launch.
+
+        Raises:
+            InvalidRequest: Nothing is left to give; ``details`` holds the limit.
+        """
+        longest = self.record.created_at + timedelta(seconds=self.tier.max_life_s)
+        if self.record.expires_at >= longest:
+            raise InvalidRequest(
+                f"The preview already has the longest life of the {self.tier.name} tier "
+                f"({self.tier.max_life_s:g} s); launch it again when it has ended.",
+                limit_s=self.tier.max_life_s,
+            )
+        expires_at = min(longest, self.record.expires_at + timedelta(seconds=seconds))
+        moved_s = (expires_at - self.record.expires_at).total_seconds()
+        self.record = replace(self.record, expires_at=expires_at)
+        self.deadlines.extend_to(self.deadlines.expires_at + moved_s)
+        self.log.say(f"extended by {moved_s:g} s", Level.INFO)
