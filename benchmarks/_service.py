@@ -18,7 +18,7 @@ import trio
 from _caches import use_usual_caches
 
 from preview.auth import issue_token, load_or_create_secret
-from preview.cli.hosting import settle_interpreter
+from preview.cli.local.hosting import settle_interpreter
 from preview.clock import utc_now
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http import create_app, serve

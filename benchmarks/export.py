@@ -23,8 +23,8 @@ import trio
 from _measure import compare, interleave, report, save
 from sqlalchemy import Connection, insert, text
 
-from preview.http.exports import ExportBody, ExportKind, ExportStyle
-from preview.http.streams import Waits
+from preview.http.streams.exports import ExportBody, ExportKind, ExportStyle
+from preview.http.streams.log_streams import Waits
 from preview.logs import EVERYTHING, Contract, LogPager, LogStore, Range
 from preview.storage.database import Database, open_database
 from preview.storage.tables import metadata, preview_instances

@@ -26,7 +26,7 @@ from _service import USER, Folders, open_bench
 
 from preview.generations import Generation
 from preview.lifecycle import StopCause
-from preview.runtime import proctree
+from preview.runtime.process import proctree
 from preview.service import Service
 from preview.supervisor import LaunchRequest
 

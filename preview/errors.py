@@ -2,7 +2,7 @@
 
 Each class has a stable ``code`` (part of the public contract: clients switch on it) and carries ``details``, a
 JSON-ready mapping for machines. The message is for people: one sentence that says what is wrong, with what, and
-what to do. The mapping to status codes stands in ``preview.http.errors`` alone.
+what to do. The mapping to status codes stands in ``preview.http.core.errors`` alone.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
 from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
 from preview.detection import detect
-from preview.detection.overrides_reading import read_preview_file
+from preview.detection.overrides.reading import read_preview_file
 from preview.detection.project_imports import find_imports
 from preview.environments import EnvironmentRequest
-from preview.environments.memory import RequestMemory
+from preview.environments.store.memory import RequestMemory
 from preview.generations import Limits
 from preview.generations.folder import kept_folders, scan_folder
 from preview.sources import Sources

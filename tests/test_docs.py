@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from preview.cli.entry import COMMANDS
 from preview.cli.exits import ExitCode
-from preview.http.errors import HTTP_CODES, STATUSES
+from preview.http.core.errors import HTTP_CODES, STATUSES
 from preview.settings import Settings
 from preview.supervisor import EVENTS
 

@@ -2,9 +2,9 @@
 
 from preview.detection.describe import describe_plan, shown_value
 from preview.detection.detect import detect
-from preview.detection.overrides import Overrides, merge
-from preview.detection.overrides_reading import PREVIEW_FILE, overrides_from_request, read_preview_file
-from preview.detection.own_endpoints import read_endpoints
+from preview.detection.overrides.given import Overrides, merge
+from preview.detection.overrides.own_endpoints import read_endpoints
+from preview.detection.overrides.reading import PREVIEW_FILE, overrides_from_request, read_preview_file
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 
 __all__ = [

@@ -7,15 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from preview.detection.database import choose_database
+from preview.detection.databases.database import choose_database
+from preview.detection.databases.needs import find_needs
+from preview.detection.databases.sql import find_engine
 from preview.detection.facts import read_facts
 from preview.detection.layout import find_layout
-from preview.detection.needs import find_needs
 from preview.detection.nodes import Nodes
 from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.reach import is_aside, reachable
 from preview.detection.settings import collect
-from preview.detection.sql import find_engine
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand

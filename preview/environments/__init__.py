@@ -1,10 +1,10 @@
 """What a project requires, as a ready interpreter environment from a cache."""
 
-from preview.environments.cache import EnvironmentCache
-from preview.environments.choosing import find_newer
-from preview.environments.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
-from preview.environments.find_jail import find_jail
-from preview.environments.jail import Jail
+from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
+from preview.environments.python.choosing import find_newer
+from preview.environments.sandbox.find_jail import find_jail
+from preview.environments.sandbox.jail import Jail
+from preview.environments.store.cache import EnvironmentCache
 
 __all__ = [
     "Environment",

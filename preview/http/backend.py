@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from quart import current_app
 
 from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_token
-from preview.http.direct import DirectStreams
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
-from preview.http.streams import StreamSlots, Waits
+from preview.http.streams.direct import DirectStreams
+from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
 from preview.service import Service
 from preview.settings import Settings

@@ -9,11 +9,11 @@ import trio
 from quart import Quart, Request, Response, Websocket, current_app, g, has_request_context, request, websocket
 
 from preview.errors import ServiceStopping
-from preview.http.access_log import without_secrets
-from preview.http.answers import no_content
 from preview.http.backend import backend
 from preview.http.contracts import VIEWS
-from preview.http.errors import problem_of
+from preview.http.core.access_log import without_secrets
+from preview.http.core.answers import no_content
+from preview.http.core.errors import problem_of
 from preview.logs import Contract
 
 if TYPE_CHECKING:

@@ -20,16 +20,16 @@ from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
-from preview.http.access_log import AccessLogger
-from preview.http.connection_limit import ConnectionLimiter, connection_limit, reject
-from preview.http.hosts import host_names
-from preview.http.listening import PatientListener
+from preview.http.core.access_log import AccessLogger
+from preview.http.core.hosts import host_names
+from preview.http.protocol.connection_limit import ConnectionLimiter, connection_limit, reject
+from preview.http.protocol.listening import PatientListener
+from preview.http.protocol.sends import Sends
+from preview.http.protocol.takeover import TakenConnection
+from preview.http.protocol.tcp import BoundedTCPServer
+from preview.http.protocol.tls import check_certificate
 from preview.http.relay import Relay, open_relay
 from preview.http.relay.telling import telling
-from preview.http.sends import Sends
-from preview.http.takeover import TakenConnection
-from preview.http.tcp import BoundedTCPServer
-from preview.http.tls import check_certificate
 from preview.proxy.forwarded import TrustedProxies
 from preview.runtime import refuse_fenced
 from preview.settings import Settings

@@ -1,7 +1,6 @@
 """One running process tree behind one interface."""
 
 from preview.runtime.cold import ColdStarts
-from preview.runtime.ending import end_tree
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
@@ -20,9 +19,10 @@ from preview.runtime.interface import (
     WarmStart,
 )
 from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, open_ladder
-from preview.runtime.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.plain import PlainRuntime
+from preview.runtime.process.ending import end_tree
+from preview.runtime.process.linux import child_subreaper, many_open_files
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.view import interpreter_paths
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from preview.isolation import Network
-from preview.runtime.adopted import Adopted
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
-from preview.runtime.groups import described_limits, enter, held_by, open_group
 from preview.runtime.interface import Held, Limits, ProcessSpec
-from preview.runtime.process import TreeProcess, open_tree
-from preview.runtime.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
+from preview.runtime.process.adopted import Adopted
+from preview.runtime.process.groups import described_limits, enter, held_by, open_group
+from preview.runtime.process.process import TreeProcess, open_tree
+from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
 
 __all__ = ["PlainRuntime"]
 

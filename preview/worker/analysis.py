@@ -11,8 +11,8 @@ from preview.detection import Overrides, Server, StartPlan, Toolchain, detect
 from preview.detection.project_imports import find_imports
 from preview.endpoints import Endpoint, endpoints_from_openapi
 from preview.environments import EnvironmentRequest, SuppliedServer
-from preview.environments.asked import Asked
-from preview.environments.recipe import read_request
+from preview.environments.manifests.asked import Asked
+from preview.environments.python.recipe import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources
 

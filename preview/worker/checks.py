@@ -14,10 +14,10 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from preview.detection import StartPlan
-from preview.environments.asked import Asked
+from preview.environments.manifests.asked import Asked
 from preview.environments.manifests.requirements_file import PASSED_OPTIONS
-from preview.environments.recipe import SERVERS
-from preview.environments.requirements import ProjectRequirement, parse_requirement
+from preview.environments.python.recipe import SERVERS
+from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
 from preview.worker.analysis import Analysis
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.cli import installing
+from preview.cli.doctor import installing
 from preview.cli.entry import run
 
 Say = Callable[[str, int], None]

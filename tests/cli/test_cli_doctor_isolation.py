@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from cli_service import PROGRAM
 
-from preview.cli import isolation_checks as checked
-from preview.cli.check import Check, Result
 from preview.cli.commands import doctor
-from preview.cli.isolation_checks import isolation_checks
-from preview.environments.installed import Installed
-from preview.environments.interpreter import Interpreter
+from preview.cli.doctor import isolation_checks as checked
+from preview.cli.doctor.check import Check, Result
+from preview.cli.doctor.isolation_checks import isolation_checks
+from preview.environments.sandbox.installed import Installed
+from preview.environments.sandbox.interpreter import Interpreter
 from preview.isolation import Isolation, Network
 from preview.runtime import (
     ColdStarts,

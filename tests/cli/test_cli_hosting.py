@@ -14,8 +14,8 @@ import trio
 
 from preview.cli.commands.run import _listen
 from preview.cli.exits import CommandFailed
-from preview.cli.hosting import configure_logging, run_async
-from preview.cli.ports import can_bind
+from preview.cli.local.hosting import configure_logging, run_async
+from preview.cli.local.ports import can_bind
 from preview.errors import ConfigurationError, LaunchFailed, PreviewError
 
 
@@ -98,7 +98,7 @@ def test_a_taken_port_cannot_be_bound() -> None:
 FROZEN = """
 import gc, sys, trio
 from pathlib import Path
-from preview.cli.hosting import open_host
+from preview.cli.local.hosting import open_host
 from preview.settings import Settings
 async def main():
     settings = Settings(data_dir=Path(sys.argv[1]), cache_dir=Path(sys.argv[1]) / "cache")

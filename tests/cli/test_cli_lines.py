@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.cells import cell_len
 
-from preview.cli.lines import LinePrinter, ShownLine
+from preview.cli.local.lines import LinePrinter, ShownLine
 
 
 @pytest.fixture(autouse=True)

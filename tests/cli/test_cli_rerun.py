@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from preview.cli.rerun import Rerun
-from preview.cli.watching import FolderWatch
+from preview.cli.local.rerun import Rerun
+from preview.cli.local.watching import FolderWatch
 from preview.clock import now_ms
 from preview.errors import LaunchFailed, PreviewError, UpstreamFailed
 from preview.generations import FolderChange, FolderGenerations

@@ -16,7 +16,7 @@ from cli_service import PROGRAM, Started, serving, write_project
 
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode
-from preview.cli.hosting import reachable
+from preview.cli.local.hosting import reachable
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from preview.cli.story import Addresses, Freed, JsonStory, TextStory
+from preview.cli.local.story import Addresses, Freed, JsonStory, TextStory
 from preview.logs import Batch, End, Gap, Level, Source, StatusChange
 from preview.logs.model.batch import batches_of
 

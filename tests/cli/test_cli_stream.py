@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preview.cli import stream
 from preview.cli.client import open_api
 from preview.cli.data_folder import ServiceNote, publish_note
 from preview.cli.entry import run
 from preview.cli.exits import ApiRefused, NoService
-from preview.cli.stream import LogReader, shown_line
+from preview.cli.local import stream
+from preview.cli.local.stream import LogReader, shown_line
 from preview.logs import PREAMBLE
 
 END = ('event: end\ndata: {"status": "stopped"}\n\n',)

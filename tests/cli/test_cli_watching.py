@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from preview.cli.exits import CommandFailed
-from preview.cli.watching import FolderWatch
+from preview.cli.local.watching import FolderWatch
 from preview.generations import FolderChange
 
 PATIENCE_S = 30

@@ -8,7 +8,7 @@ from typing import Any
 from schemathesis import Case, CheckContext, CheckFunction, Response
 
 from preview import errors
-from preview.http.errors import HTTP_CODES
+from preview.http.core.errors import HTTP_CODES
 
 __all__ = ["CHECKS", "sentence_problem"]
 

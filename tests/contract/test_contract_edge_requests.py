@@ -18,8 +18,8 @@ from quart_trio import QuartTrio
 
 from preview.cli.commands.request import _read_body, _split_header, _split_query
 from preview.errors import PreviewError
-from preview.http.bodies import EnvelopeBody, HistoryQuery, ListQuery, StreamQuery, V1LaunchBody
-from preview.http.reading import checked_query, preferred_wait_s, read_json
+from preview.http.core.bodies import EnvelopeBody, HistoryQuery, ListQuery, StreamQuery, V1LaunchBody
+from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 from preview.http.routes.logs import _resume_after
 from preview.proxy import ProxyRequest, make_request, returned_headers
 from preview.proxy.client import _fields

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from preview.cli.overrides import overrides_from_options
 from preview.detection import Overrides, overrides_from_request
-from preview.detection.overrides_reading import PREVIEW_FILE, read_preview_file
+from preview.detection.overrides.reading import PREVIEW_FILE, read_preview_file
 from preview.errors import ConfigurationError
-from preview.http.bodies import PlanLaunchBody, V1LaunchBody
+from preview.http.core.bodies import PlanLaunchBody, V1LaunchBody
 from preview.settings import Settings, load_settings
 
 KEYS = [

@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from preview.errors import PreviewError
 from preview.generations import Limits, parse_files_json, unpack_tar_gz, unpack_zip
-from preview.http.uploads import read_upload
+from preview.http.core.uploads import read_upload
 from preview.settings import Settings
 from preview.worker import InProcess
 

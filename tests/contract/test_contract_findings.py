@@ -14,9 +14,9 @@ from preview.cli.commands.request import _read_body, _split_query
 from preview.cli.exits import UsageMistake
 from preview.detection import overrides_from_request
 from preview.errors import ConfigurationError, Forbidden, InvalidRequest
-from preview.http.bodies import HistoryQuery, StreamQuery
+from preview.http.core.bodies import HistoryQuery, StreamQuery
+from preview.http.core.reading import checked_query
 from preview.http.identity import TokenAuthenticate
-from preview.http.reading import checked_query
 from preview.proxy import ProxyRequest, make_request, open_preview_client
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.settings import load_settings

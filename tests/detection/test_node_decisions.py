@@ -11,7 +11,7 @@ import pytest
 from preview.detection import detect
 from preview.detection.node import detect_node
 from preview.detection.node.environment_reads import environment_reads
-from preview.detection.overrides import Overrides
+from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan
 from preview.detection.settings.model import Kind, Need
 from preview.sources import Sources

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from preview.detection.node import detect_node
-from preview.detection.overrides import Overrides
+from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain
 from preview.sources import Sources
 

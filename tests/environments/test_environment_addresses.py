@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preview.environments.manifests.search import read_project
-from preview.environments.requirements import parse_requirement
+from preview.environments.requirements.requirements import parse_requirement
 from preview.errors import EnvironmentFailed
 
 

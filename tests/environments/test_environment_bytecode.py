@@ -12,7 +12,7 @@ from environment_kit import Said, write_wheel
 from jail_kit import make_jail
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
-from preview.environments.layout import Layout
+from preview.environments.folders.layout import Layout
 from preview.runtime import child_subreaper
 from preview.settings import Settings
 
@@ -110,7 +110,7 @@ async def test_a_cancelled_compiler_leaves_no_process_and_its_environment_is_com
 
     with trio.fail_after(LIMIT_S):
         with monkeypatch.context() as patched:
-            patched.setattr("preview.environments.bytecode.run_program", hang)
+            patched.setattr("preview.environments.store.bytecode.run_program", hang)
             async with trio.open_nursery() as nursery:
                 await nursery.start(cache.run_compiler)
                 async with cache.open_environment(request_tiny, Said()) as environment:

@@ -16,10 +16,10 @@ import trio.testing
 from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
-from preview.environments.layout import Layout
-from preview.environments.locks import lock, try_lock
-from preview.environments.program import run_program
-from preview.environments.uv import program_environment, run_uv
+from preview.environments.folders.layout import Layout
+from preview.environments.folders.locks import lock, try_lock
+from preview.environments.sandbox.program import run_program
+from preview.environments.sandbox.uv import program_environment, run_uv
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings, load_settings
 
@@ -572,7 +572,7 @@ async def test_an_environment_that_cannot_be_removed_stays_and_is_no_loss(
     def refuse(path: Path) -> None:
         raise PermissionError(1, "not permitted")
 
-    monkeypatch.setattr("preview.environments.eviction.remove_tree", refuse)
+    monkeypatch.setattr("preview.environments.store.eviction.remove_tree", refuse)
     assert await cache.evict() == 0
     assert f".building-{B}-1-ab" in left_behind(root)
 

@@ -15,20 +15,14 @@ import trio
 from environment_kit import Said
 
 from preview.environments import EnvironmentCache
-from preview.environments.companions import with_companions
-from preview.environments.environment import EnvironmentRequest
-from preview.environments.explain import Explanation
+from preview.environments.folders.environment import EnvironmentRequest
+from preview.environments.folders.layout import Layout, measure_and_protect
+from preview.environments.folders.locks import lock, try_lock
 from preview.environments.imports.offered import read_offered
 from preview.environments.imports.removed_apis import RemovedApiUse, find_relics
-from preview.environments.install import Installation
-from preview.environments.interpreter import Interpreter, allows, find_interpreter, find_other
-from preview.environments.layout import Layout, measure_and_protect
-from preview.environments.locks import lock, try_lock
 from preview.environments.manifests.lockfile import read_lock
 from preview.environments.manifests.reading import read_text
 from preview.environments.manifests.search import read_project
-from preview.environments.markers import as_for
-from preview.environments.memory import RequestMemory
 from preview.environments.node.addresses import is_safe_lock
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.explain import explain_npm
@@ -37,9 +31,15 @@ from preview.environments.node.modules import modules_variables, place_modules
 from preview.environments.node.reading import InThread
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.node.toolchain import NodeToolchain, find_node
-from preview.environments.program import ProgramResult
-from preview.environments.relax import Loosening
-from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.python.explain import Explanation
+from preview.environments.python.install import Installation
+from preview.environments.python.relax import Loosening
+from preview.environments.requirements.companions import with_companions
+from preview.environments.requirements.markers import as_for
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.sandbox.interpreter import Interpreter, allows, find_interpreter, find_other
+from preview.environments.sandbox.program import ProgramResult
+from preview.environments.store.memory import RequestMemory
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
@@ -608,7 +608,7 @@ UNREACHABLE = "error: Failed to fetch: `https://h.example/simple/six/`: dns erro
 async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Said:
     said = Said()
     python = Interpreter("/usr/bin/python3", "3.11.7", "")
-    monkeypatch.setattr("preview.environments.install.run_uv", uv)
+    monkeypatch.setattr("preview.environments.python.install.run_uv", uv)
     await Installation(
         tmp_path, required(*lines), None, said, interpreter=python, offline=False, patience_s=LIMIT_S
     ).run(())

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from preview.environments.explain import explain
-from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.environments.python.explain import explain
+from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 
 REQUIRED = RequirementSet(
     (

@@ -12,7 +12,7 @@ import trio
 from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
-from preview.environments.program import run_program
+from preview.environments.sandbox.program import run_program
 from preview.errors import EnvironmentFailed
 from preview.settings import load_settings
 
@@ -170,7 +170,7 @@ async def test_a_python_that_is_not_there_is_told_and_the_project_tried(
 GUARDED = """
 import os, sys, trio
 from pathlib import Path
-from preview.environments.program import run_program
+from preview.environments.sandbox.program import run_program
 code = "import os, pathlib, time; pathlib.Path(os.environ['FLAG']).write_text(str(os.getpid())); time.sleep(600)"
 trio.run(lambda: run_program([sys.executable, "-c", code], environment=dict(os.environ), directory=Path("/")))
 """

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.environments.manifests.search import read_project
-from preview.environments.requirements import RequirementSet
+from preview.environments.requirements.requirements import RequirementSet
 from preview.errors import EnvironmentFailed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import trio
 
-from preview.environments.program import run_program
+from preview.environments.sandbox.program import run_program
 from preview.runtime import child_subreaper
 
 _VARIABLES = {"PATH": "/usr/bin:/bin"}

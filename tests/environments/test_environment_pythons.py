@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import trio
 
-from preview.environments import installed
-from preview.environments.choosing import Choice, find_newer
-from preview.environments.installed import find_installed, look_at
-from preview.environments.layout import Layout
+from preview.environments.folders.layout import Layout
+from preview.environments.python.choosing import Choice, find_newer
+from preview.environments.sandbox import installed
+from preview.environments.sandbox.installed import find_installed, look_at
 from preview.errors import ConfigurationError
 from preview.settings import load_settings
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from preview.environments.companions import with_companions
-from preview.environments.explain import explain
-from preview.environments.floors import with_floors
-from preview.environments.markers import as_for
-from preview.environments.relax import Loosening
-from preview.environments.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.python.explain import explain
+from preview.environments.python.relax import Loosening
+from preview.environments.requirements.companions import with_companions
+from preview.environments.requirements.floors import with_floors
+from preview.environments.requirements.markers import as_for
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
 
 def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:

@@ -9,14 +9,14 @@ from environment_kit import write_wheel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.environments.build import Recipe
-from preview.environments.environment import EnvironmentRequest
-from preview.environments.interpreter import Interpreter, allows
+from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
-from preview.environments.memory import RequestMemory
-from preview.environments.recipe import make_recipe
-from preview.environments.requirements import RequirementSet, parse_requirement
+from preview.environments.python.build import Recipe
+from preview.environments.python.recipe import make_recipe
+from preview.environments.requirements.requirements import RequirementSet, parse_requirement
+from preview.environments.sandbox.interpreter import Interpreter, allows
+from preview.environments.store.memory import RequestMemory
 from preview.errors import EnvironmentFailed
 
 PYTHON = Interpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
@@ -295,7 +295,7 @@ def test_a_local_wheel_has_its_packages_name(tmp_path: Path) -> None:
 
 
 def test_a_huge_local_folder_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.environments.local_paths._MAX_FILES", 1)
+    monkeypatch.setattr("preview.environments.requirements.local_paths._MAX_FILES", 1)
     (tmp_path / "lib").mkdir()
     for name in "ab":
         (tmp_path / "lib" / name).write_text("")

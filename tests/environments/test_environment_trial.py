@@ -14,17 +14,19 @@ import trio
 from environment_kit import Said, write_wheel
 from jail_kit import make_jail
 
-from preview.environments import EnvironmentCache, EnvironmentRequest, Jail, choosing, eviction
-from preview.environments.eviction import evict
+from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
+from preview.environments.folders.layout import Layout
 from preview.environments.imports.scan import Wanted
-from preview.environments.install import Installation
-from preview.environments.installed import Installed
-from preview.environments.interpreter import Interpreter
-from preview.environments.layout import Layout
 from preview.environments.manifests.stated import StatedPython, find_stated
-from preview.environments.refusals import Refusals
-from preview.environments.requirements import ProjectRequirement, RequirementSet
-from preview.environments.trial import objection
+from preview.environments.python import choosing
+from preview.environments.python.install import Installation
+from preview.environments.python.refusals import Refusals
+from preview.environments.python.trial import objection
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
+from preview.environments.sandbox.installed import Installed
+from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.store import eviction
+from preview.environments.store.eviction import evict
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.settings import Settings, load_settings

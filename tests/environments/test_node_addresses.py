@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.environments.environment import EnvironmentRequest
+from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
 from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock
 from preview.environments.node.manifest import read_node_manifest

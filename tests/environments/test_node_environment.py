@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.environments.environment import Environment, EnvironmentRequest
+from preview.environments.folders.environment import Environment, EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache, place_modules
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.manifest import NodeManifest, read_node_manifest

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from registry_kit import open_registry
 
-from preview.environments.environment import EnvironmentRequest
+from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import read_node_manifest

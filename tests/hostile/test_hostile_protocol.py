@@ -18,7 +18,7 @@ from planned_kit import give_plan
 
 from preview.errors import PreviewError
 from preview.lifecycle import State
-from preview.runtime import proctree
+from preview.runtime.process import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LaunchRequest, LivePreview

@@ -14,10 +14,10 @@ from typing import Any
 import h11
 import trio
 
-from preview.http.direct import DirectStream, DirectStreams
-from preview.http.farewell import Farewell
-from preview.http.sends import Sends
-from preview.http.streams import Waits
+from preview.http.protocol.sends import Sends
+from preview.http.streams.direct import DirectStream, DirectStreams
+from preview.http.streams.farewell import Farewell
+from preview.http.streams.log_streams import Waits
 from preview.logs import (
     PREAMBLE,
     Contract,

@@ -21,8 +21,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from preview.clock import utc_now
 from preview.errors import DatabaseUnavailable
-from preview.http.sends import Sends
-from preview.http.streams import Waits
+from preview.http.protocol.sends import Sends
+from preview.http.streams.log_streams import Waits
 from preview.logs import Contract, Cursor, Encoding, End, Format, Level, LineFilter, StatusChange, encode
 
 # One in which the socket is readable, one in which its task runs; and as many again.

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preview.auth import issue_token
-from preview.cli.hosting import configure_logging
+from preview.cli.local.hosting import configure_logging
 from preview.errors import Unauthenticated
-from preview.http.access_log import without_secrets
-from preview.http.errors import problem_of
+from preview.http.core.access_log import without_secrets
+from preview.http.core.errors import problem_of
 from preview.user import User
 
 SECRET = "sesame-0123456789-sesame-0123456789-sesame"

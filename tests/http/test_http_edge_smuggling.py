@@ -8,8 +8,8 @@ from http_raw_kit import open_edge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preview.http.guard import MAX_FIELDS
-from preview.http.strict import _StrictBuffer
+from preview.http.core.guard import MAX_FIELDS
+from preview.http.protocol.strict import _StrictBuffer
 
 # What a smuggler would like to have answered as a request of its own.
 HIDDEN = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"

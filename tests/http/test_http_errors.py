@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest, InternalServerError, MethodNotAllowe
 from preview import errors
 from preview.errors import PreviewError
 from preview.http.contracts import plan, v1
-from preview.http.errors import STATUSES, problem_of
+from preview.http.core.errors import STATUSES, problem_of
 from preview.http.openapi import shapes_plan, shapes_v1
 from preview.logs import Contract
 

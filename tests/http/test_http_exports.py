@@ -9,8 +9,8 @@ import trio
 from http_direct_kit import PREVIEW, ROW
 from sqlalchemy import Connection, text
 
-from preview.http.exports import ExportBody, ExportKind, ExportStyle
-from preview.http.streams import Waits
+from preview.http.streams.exports import ExportBody, ExportKind, ExportStyle
+from preview.http.streams.log_streams import Waits
 from preview.logs import EVERYTHING, Contract, LogLine, LogPager, LogStore, Range
 from preview.storage.database import open_database
 from preview.storage.tables import metadata, preview_instances

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from http_kit import World, open_events, open_world
 
-from preview.http.exports import EXPORTS, ExportKind, ExportStyle
 from preview.http.openapi import shapes_logs
+from preview.http.streams.exports import EXPORTS, ExportKind, ExportStyle
 from preview.logs import Contract, Level, LogLine, Source
 
 TALKING = {

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from preview.http.listening import PatientListener
+from preview.http.protocol.listening import PatientListener
 
 
 class ShortListener(trio.abc.Listener[trio.abc.Stream]):

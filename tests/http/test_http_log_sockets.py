@@ -9,8 +9,8 @@ from http_kit import FILES, World, open_events, open_world
 from http_server_kit import connect
 from http_socket_kit import LogSocketClient, open_log_socket, shake_hands
 
-from preview.http.log_socket import CLOSE_CODES
-from preview.http.streams import Ending, StreamSlots
+from preview.http.streams.log_socket import CLOSE_CODES
+from preview.http.streams.log_streams import Ending, StreamSlots
 
 TALKING = {
     "main.py": """

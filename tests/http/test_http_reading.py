@@ -8,8 +8,8 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import RequestTimeout, UnsupportedMediaType
 
 from preview.errors import InvalidRequest, TooLarge
-from preview.http.bodies import EnvelopeBody, ExtendBody, ListQuery, StreamQuery, V1LaunchBody
-from preview.http.reading import checked_query, preferred_wait_s, read_json
+from preview.http.core.bodies import EnvelopeBody, ExtendBody, ListQuery, StreamQuery, V1LaunchBody
+from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypercorn.config import Config
 
-from preview.http.access_log import AccessLogger
+from preview.http.core.access_log import AccessLogger
 from preview.http.relay.telling import telling
 from preview.proxy.admission import RequestHead
 

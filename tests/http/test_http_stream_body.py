@@ -10,7 +10,7 @@ import trio.testing
 
 from preview.clock import utc_now
 from preview.errors import DatabaseUnavailable, TooManyStreams
-from preview.http.streams import LogStreamBody, StreamSlots, Waits
+from preview.http.streams.log_streams import LogStreamBody, StreamSlots, Waits
 from preview.logs import Batch, Contract, Encoding, End, Gap, Received
 
 LINE = Batch("preview_x", 1, [0], bytes([0]), ["hello"])

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
-from preview.http.access_log import AccessLogger
+from preview.http.core.access_log import AccessLogger
 from preview.http.metrics import Metrics
 from preview.http.openapi import shapes_v1
 from preview.http.server import serve_app

@@ -14,8 +14,8 @@ from preview.cli.client import _trust
 from preview.cli.exits import CommandFailed
 from preview.clock import utc_now
 from preview.errors import ConfigurationError
+from preview.http.protocol.tls import check_certificate
 from preview.http.server import load_config
-from preview.http.tls import check_certificate
 from preview.settings import Settings, load_settings
 
 

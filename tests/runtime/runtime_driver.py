@@ -30,8 +30,8 @@ from preview.runtime import (
     SandboxRuntime,
     child_subreaper,
     probe_sandbox,
-    proctree,
 )
+from preview.runtime.process import proctree
 from preview.runtime.warm.possible import why_never
 
 # Its output is read as JSON.

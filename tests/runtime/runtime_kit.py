@@ -28,8 +28,8 @@ from preview.runtime import (
     SandboxRuntime,
     interpreter_paths,
     probe_sandbox,
-    proctree,
 )
+from preview.runtime.process import proctree
 from preview.runtime.sandbox.process import find_application
 
 Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]

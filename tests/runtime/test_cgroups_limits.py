@@ -19,8 +19,8 @@ from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from structlog.testing import capture_logs
 
 from preview.errors import LaunchFailed
-from preview.runtime import proctree
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix, open_cgroups
+from preview.runtime.process import proctree
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 MEMORY_BOMB = "print('up', flush=True)\nheld = []\nwhile True: held.append(bytearray(b'x') * 1_000_000)"

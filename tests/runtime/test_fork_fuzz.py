@@ -25,9 +25,10 @@ import trio
 from cgroups_support import MIB, open_tree
 from runtime_kit import LIMITS, open_descriptors
 
-from preview.runtime import ProcessSpec, inbound, proctree
+from preview.runtime import ProcessSpec, inbound
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
-from preview.runtime.verified import NotVerified, OpenProcess, verify
+from preview.runtime.process import proctree
+from preview.runtime.process.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.forking import ForkRequest, NotForked
 from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
 from preview.runtime.warm.packets import open_pair

@@ -11,7 +11,8 @@ import pytest
 
 from preview.errors import ConfigurationError, RootWithoutSandbox
 from preview.isolation import Isolation, Network
-from preview.runtime import IsolationLevel, child_subreaper, open_ladder, spawning
+from preview.runtime import IsolationLevel, child_subreaper, open_ladder
+from preview.runtime.process import spawning
 from preview.runtime.sandbox import command
 from preview.runtime.sandbox.filter import compile_filter
 from preview.settings import Settings

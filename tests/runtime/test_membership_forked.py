@@ -15,10 +15,11 @@ import pytest
 import trio
 from runtime_kit import LIMITS, PYTHON
 
-from preview.runtime import PlainRuntime, ProcessSpec, child_subreaper, proctree
-from preview.runtime.adopted import Child, Look
-from preview.runtime.membership import Membership
-from preview.runtime.verified import as_known
+from preview.runtime import PlainRuntime, ProcessSpec, child_subreaper
+from preview.runtime.process import proctree
+from preview.runtime.process.adopted import Child, Look
+from preview.runtime.process.membership import Membership
+from preview.runtime.process.verified import as_known
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from preview.runtime import child_subreaper, end_tree, proctree
-from preview.runtime.ending import ask_group_to_end
-from preview.runtime.linux import boot_id, is_child_subreaper, many_open_files
-from preview.runtime.verified import as_known, find_living
+from preview.runtime import child_subreaper, end_tree
+from preview.runtime.process import proctree
+from preview.runtime.process.ending import ask_group_to_end
+from preview.runtime.process.linux import boot_id, is_child_subreaper, many_open_files
+from preview.runtime.process.verified import as_known, find_living
 
 # Tests that run beside this one have sleepers of their own.
 LEFT = f"preview_left{os.getpid()}"

@@ -10,7 +10,8 @@ import pytest
 import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
-from preview.runtime import CONTROL_PLACEHOLDER, ProcessSpec, Runtime, proctree
+from preview.runtime import CONTROL_PLACEHOLDER, ProcessSpec, Runtime
+from preview.runtime.process import proctree
 
 pytestmark = pytest.mark.usefixtures("nothing_left_of_it")
 

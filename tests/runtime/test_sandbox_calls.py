@@ -16,7 +16,8 @@ import sandbox_programs as programs
 import trio
 from runtime_kit import Start, application, open_driver, read_all, read_line, unprivileged_python
 
-from preview.runtime import Exit, SandboxRuntime, proctree
+from preview.runtime import Exit, SandboxRuntime
+from preview.runtime.process import proctree
 from preview.runtime.sandbox.calls import ANSWERED, REFUSED
 from preview.runtime.sandbox.filter import _FAMILIES, _NAMESPACES
 

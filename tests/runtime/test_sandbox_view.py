@@ -20,7 +20,8 @@ from runtime_fixtures import starter
 from runtime_kit import LIMITS, Start, outside, read_all, read_line
 
 from preview.isolation import Network
-from preview.runtime import FD_PLACEHOLDER, Runtime, SandboxRuntime, bind_in_range, proctree
+from preview.runtime import FD_PLACEHOLDER, Runtime, SandboxRuntime, bind_in_range
+from preview.runtime.process import proctree
 from preview.runtime.sandbox.owner import FIRST_UID, give
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only a service that runs as root gives users of their own")

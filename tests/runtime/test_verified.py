@@ -16,12 +16,12 @@ import pytest
 from runtime_kit import open_descriptors
 
 import preview
-from preview.runtime import proctree, verified
 from preview.runtime.cgroups import Cgroup
-from preview.runtime.ending import ask_group_to_end, end_all
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import TreeProcess
-from preview.runtime.verified import (
+from preview.runtime.process import proctree, verified
+from preview.runtime.process.ending import ask_group_to_end, end_all
+from preview.runtime.process.process import TreeProcess
+from preview.runtime.process.verified import (
     NotVerified,
     OpenProcess,
     VerifiedProcess,
@@ -41,12 +41,12 @@ MAKERS = {
     "find_living": {
         "runtime/cgroups/group.py",
         "runtime/cgroups/tree.py",
-        "runtime/ending.py",
+        "runtime/process/ending.py",
         "runtime/sandbox/process.py",
         "runtime/warm/template_process.py",
     },
     # What was found so before, by pid and start time: below a leader that was started here, or its orphan.
-    "as_known": {"runtime/membership.py", "runtime/sandbox/process.py", "runtime/warm/process.py"},
+    "as_known": {"runtime/process/membership.py", "runtime/sandbox/process.py", "runtime/warm/process.py"},
 }
 
 
@@ -71,13 +71,17 @@ def test_nothing_else_makes_a_verified_process() -> None:
     # A worker's comes from the process that forked it, in which no stranger's code runs and no stranger's file is read.
     assert modules_with("signal.pidfd_send_signal(") == {*home, "worker/forked.py"}
     # What has a number of its own, for as long as it is not reaped: a child that was started by this very module.
-    assert modules_with("os.killpg(") == {"environments/program.py", "runtime/ending.py", "runtime/process.py"}
-    assert modules_with("os.kill(") == {"runtime/ending.py", "runtime/warm/template/preview_pages.py"}
+    assert modules_with("os.killpg(") == {
+        "environments/sandbox/program.py",
+        "runtime/process/ending.py",
+        "runtime/process/process.py",
+    }
+    assert modules_with("os.kill(") == {"runtime/process/ending.py", "runtime/warm/template/preview_pages.py"}
     imports = [
         (module, alias.name)
         for module in modules_with("verified")
         for node in ast.walk(ast.parse((PACKAGE / module).read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module in ("preview.runtime", "preview.runtime.verified")
+        if isinstance(node, ast.ImportFrom) and node.module in ("preview.runtime", "preview.runtime.process.verified")
         for alias in node.names
     ]
     assert "verified" not in {name for _, name in imports}
@@ -111,7 +115,7 @@ async def refused_by_the_type_checker(group: Cgroup, pidfd: int, identity: Proce
 
 
 WRONG = """
-from preview.runtime.ending import ask_group_to_end, end_all
+from preview.runtime.process.ending import ask_group_to_end, end_all
 from preview.runtime.cgroups import Cgroup
 
 def pid(group: Cgroup) -> None:

@@ -16,8 +16,9 @@ from cgroups_support import open_tree
 from runtime_kit import none_but, open_descriptors, read_all, read_line
 from runtime_warm import Environment, make_environment, open_warm, settled
 
-from preview.runtime import Exit, NoSnapshot, ProcessSpec, SandboxRuntime, child_subreaper, proctree
+from preview.runtime import Exit, NoSnapshot, ProcessSpec, SandboxRuntime, child_subreaper
 from preview.runtime.cgroups import CgroupTree
+from preview.runtime.process import proctree
 from preview.runtime.warm import WarmRuntime, snapshot
 from preview.runtime.warm.snapshot import Snapshot
 

@@ -32,8 +32,9 @@ from runtime_kit import (
 from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_nothing, open_warm, settled
 
 from preview.errors import LaunchFailed
-from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper, proctree
-from preview.runtime.verified import verify
+from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper
+from preview.runtime.process import proctree
+from preview.runtime.process.verified import verify
 from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
 from preview.runtime.warm.reservation import ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import Template

@@ -15,9 +15,9 @@ from supervisor_kit import ANN, APP, SERVER, LightRuntime, MemorySource
 
 from preview.clock import utc_now
 from preview.environments import EnvironmentCache
-from preview.environments import cache as cache_module
-from preview.environments.build import build_environment
 from preview.environments.node import NodeEnvironmentCache
+from preview.environments.python.build import build_environment
+from preview.environments.store import cache as cache_module
 from preview.errors import GenerationNotFound
 from preview.generations import Edit, Generation, GenerationLibrary
 from preview.logs import LogWriter

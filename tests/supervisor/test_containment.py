@@ -16,7 +16,7 @@ from supervisor_kit import MemorySource, Rig, open_rig
 from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
 from preview.lifecycle import State
 from preview.runtime import Usage
-from preview.runtime.process import TreeProcess
+from preview.runtime.process.process import TreeProcess
 from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore

@@ -18,7 +18,7 @@ from supervisor_kit import ANN, SERVER, LightRuntime, MemorySource, open_rig
 from preview.errors import ConfigurationError
 from preview.lifecycle import State
 from preview.logs import Batch, End
-from preview.runtime import proctree
+from preview.runtime.process import proctree
 from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewStore, open_database

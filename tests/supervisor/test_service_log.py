@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from supervisor_kit import ANN, CRASHES_WHEN_ASKED, EXITS_3, NEVER_ANSWERS, MemorySource, Rig, ask, open_rig
 from test_reconcile import killed_service
 
-from preview.cli.hosting import configure_logging
+from preview.cli.local.hosting import configure_logging
 from preview.errors import InvalidGeneration
 from preview.generations import Generation
 from preview.lifecycle import State, StopCause

@@ -16,7 +16,7 @@ from supervisor_kit import FLOODS, IGNORES_TERM, NEVER_ANSWERS, SERVER, Rig, ask
 from preview.errors import NoActivePreview, PreviewError
 from preview.lifecycle import ACTIVE, State
 from preview.logs import Batch
-from preview.runtime import proctree
+from preview.runtime.process import proctree
 from preview.settings import Settings
 from preview.supervisor import User
 

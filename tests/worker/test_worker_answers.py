@@ -10,7 +10,7 @@ import pytest
 
 from preview.detection import Step
 from preview.environments.imports.scan import Wanted
-from preview.environments.requirements import ProjectRequirement, parse_requirement
+from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.worker import Analysis, analyse
 from preview.worker.checks import Forged, check_analysis
 

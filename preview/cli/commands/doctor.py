@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from preview.cli.check import Check, Result
-from preview.cli.checks import run_checks
+from preview.cli.doctor.check import Check, Result
+from preview.cli.doctor.checks import run_checks
+from preview.cli.doctor.installing import find_missing, install_commands
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
-from preview.cli.installing import find_missing, install_commands
 from preview.cli.options import JsonOption
 from preview.cli.terminal import paint, print_json, progress, say, show, wants_colour
 from preview.settings import load_settings

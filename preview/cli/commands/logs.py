@@ -11,9 +11,9 @@ from httpx2 import ServerSentEvent
 
 from preview.cli.client import open_api
 from preview.cli.exits import ExitCode
-from preview.cli.lines import LinePrinter, columns_of
+from preview.cli.local.lines import LinePrinter, columns_of
+from preview.cli.local.stream import LogReader, shown_line
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.stream import LogReader, shown_line
 from preview.cli.terminal import print_json, wants_colour
 from preview.visible import visible
 

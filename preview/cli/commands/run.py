@@ -22,11 +22,11 @@ from preview.cli.confinement import (
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.env_file import settings_line, warn_of_skipped
 from preview.cli.exits import CommandFailed
-from preview.cli.hosting import configure_logging, run_async
+from preview.cli.local.hosting import configure_logging, run_async
+from preview.cli.local.running import run_folder
+from preview.cli.local.story import JsonStory, Story, TextStory
 from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
 from preview.cli.overrides import overrides_from_options
-from preview.cli.running import run_folder
-from preview.cli.story import JsonStory, Story, TextStory
 from preview.cli.terminal import say, wants_colour
 from preview.env_file import EnvFile, find_env_file_beside
 from preview.isolation import Isolation

@@ -15,9 +15,9 @@ from preview.cli.confinement import IsolationOption, LoopbackPortOption, Network
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.env_file import settings_line, warn_of_skipped
 from preview.cli.exits import ExitCode
-from preview.cli.hosting import Host, configure_logging, open_host, run_async
+from preview.cli.local.hosting import Host, configure_logging, open_host, run_async
+from preview.cli.local.signals import hurried_by_signals
 from preview.cli.options import JsonOption
-from preview.cli.signals import hurried_by_signals
 from preview.cli.terminal import paint, print_json, say, wants_colour
 from preview.env_file import find_env_file
 from preview.settings import Settings, load_settings

@@ -8,9 +8,9 @@ import typer
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.exits import ExitCode
-from preview.cli.hosting import run_async
+from preview.cli.local.hosting import run_async
+from preview.cli.local.syncing import Mirror, follow_folder
 from preview.cli.options import CaOption, DirectoryArgument, GenerationArgument, JsonOption, UrlOption, existing_folder
-from preview.cli.syncing import Mirror, follow_folder
 
 __all__ = ["app"]
 

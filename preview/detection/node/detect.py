@@ -13,7 +13,7 @@ from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_project
 from preview.detection.node.services import ADDRESSES, find_services
 from preview.detection.node.variables import choose_variables
-from preview.detection.overrides import Overrides
+from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.errors import InvalidGeneration

@@ -10,8 +10,8 @@ from typing import Final
 
 from packaging.utils import canonicalize_name
 
-from preview.environments.local_paths import local_requirement, looks_local
-from preview.environments.requirements import OwnIndex, ProjectRequirement, Unfollowed, parse_requirement
+from preview.environments.requirements.local_paths import local_requirement, looks_local
+from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, Unfollowed, parse_requirement
 from preview.errors import EnvironmentFailed
 
 __all__ = ["LineReader"]

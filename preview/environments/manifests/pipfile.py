@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
-from preview.environments.requirements import OwnIndex
+from preview.environments.requirements.requirements import OwnIndex
 
 __all__ = ["read_pipfile"]
 

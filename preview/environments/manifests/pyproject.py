@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from preview.environments.manifests.poetry import poetry_groups, read_poetry
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
-from preview.environments.requirements import OwnIndex
+from preview.environments.requirements.requirements import OwnIndex
 
 __all__ = ["read_pyproject"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.requirements import OwnIndex
+from preview.environments.requirements.requirements import OwnIndex
 from preview.errors import EnvironmentFailed
 
 __all__ = ["Line", "Manifest", "as_table", "as_texts", "load_toml", "read_bytes", "read_text"]

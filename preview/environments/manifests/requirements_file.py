@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.local_paths import looks_local, resolve_inside
 from preview.environments.manifests.lines import LineReader
 from preview.environments.manifests.reading import read_text
-from preview.environments.requirements import OwnIndex, ProjectRequirement, RequirementSet
+from preview.environments.requirements.local_paths import looks_local, resolve_inside
+from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet
 from preview.errors import EnvironmentFailed
 
 __all__ = ["PASSED_OPTIONS", "read_requirements_file"]

@@ -17,7 +17,12 @@ from preview.environments.manifests.pyproject import read_pyproject
 from preview.environments.manifests.reading import Line, Manifest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.setuptools_files import read_setup_cfg, read_setup_py
-from preview.environments.requirements import OwnIndex, ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.requirements.requirements import (
+    OwnIndex,
+    ProjectRequirement,
+    RequirementSet,
+    parse_requirement,
+)
 from preview.errors import EnvironmentFailed
 
 __all__ = ["read_project"]

@@ -14,9 +14,9 @@ from typing import Final
 import trio
 
 from preview.clock import rfc3339, utc_now
-from preview.environments.environment import Report
-from preview.environments.jail import Cage, Jail
-from preview.environments.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.folders.environment import Report
+from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.folders.unfinished import open_scratch, open_unfinished
 from preview.environments.node.cages import make_npm_cage
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins
@@ -24,7 +24,7 @@ from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import NO_ENGINE, RECORD
 from preview.environments.node.reading import NodeReader
 from preview.environments.node.recipe import NodeRecipe
-from preview.environments.unfinished import open_scratch, open_unfinished
+from preview.environments.sandbox.jail import Cage, Jail
 
 __all__ = ["build_node_environment"]
 

@@ -10,17 +10,17 @@ from functools import partial
 
 import trio
 
-from preview.environments.environment import Environment, EnvironmentRequest, Report
-from preview.environments.held import HeldEnvironments
-from preview.environments.jail import Jail
-from preview.environments.layout import Layout
-from preview.environments.naming import check_names
+from preview.environments.folders.environment import Environment, EnvironmentRequest, Report
+from preview.environments.folders.layout import Layout
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.modules import RECORD, modules_variables
 from preview.environments.node.reading import InThread, NodeReader
 from preview.environments.node.recipe import NodeRecipe, make_node_recipe
 from preview.environments.node.toolchain import NodeToolchain, find_node, npm_environment
+from preview.environments.sandbox.jail import Jail
+from preview.environments.store.held import HeldEnvironments
+from preview.environments.store.naming import check_names
 from preview.environments.way_out import read_allowed
 from preview.settings import Settings
 

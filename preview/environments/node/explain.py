@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.environments.explain import Explanation
 from preview.environments.node.manifest import NodeManifest
+from preview.environments.python.explain import Explanation
 
 __all__ = ["explain_npm", "failed_package"]
 

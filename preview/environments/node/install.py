@@ -13,15 +13,15 @@ from typing import Final, NoReturn
 
 import trio
 
-from preview.environments.environment import Report
-from preview.environments.explain import with_refused
-from preview.environments.jail import Cage
+from preview.environments.folders.environment import Report
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
 from preview.environments.node.manifest import BUILT_IN, NodeManifest
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.node.toolchain import NodeToolchain, run_npm
-from preview.environments.program import ProgramResult
+from preview.environments.python.explain import with_refused
+from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.program import ProgramResult
 from preview.errors import EnvironmentFailed
 
 __all__ = ["Npm", "install"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from preview.descriptors import walk
-from preview.environments.layout import remove_tree
+from preview.environments.folders.layout import remove_tree
 
 __all__ = ["NO_ENGINE", "RECORD", "modules_variables", "place_modules"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from preview.environments.public_indexes import NODE_REGISTRIES
-from preview.environments.requirements import OwnIndex
+from preview.environments.requirements.public_indexes import NODE_REGISTRIES
+from preview.environments.requirements.requirements import OwnIndex
 
 __all__ = ["Registries", "find_registries"]
 

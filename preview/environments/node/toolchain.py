@@ -13,8 +13,8 @@ from typing import Final
 
 import trio
 
-from preview.environments.jail import Cage
-from preview.environments.program import ProgramResult, run_program
+from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.program import ProgramResult, run_program
 from preview.errors import ConfigurationError
 
 __all__ = ["NodeToolchain", "find_node", "npm_environment", "run_npm"]

@@ -22,7 +22,7 @@ from preview.http.browser.pages import error_answer, is_navigation, redirect_ans
 from preview.http.browser.places import RESERVED, Place, Places
 from preview.http.browser.standing import CachedAuthorization
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
-from preview.http.errors import problem_of
+from preview.http.core.errors import problem_of
 from preview.lifecycle import State
 from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
 from preview.settings import Settings

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
 from preview.http.browser.heads import Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
-from preview.http.guard import check_request
+from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
 from preview.proxy.relay import CHUNKED, Answer

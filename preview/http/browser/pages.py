@@ -11,7 +11,7 @@ from html import escape
 
 from preview.escapes import without_colours
 from preview.http.contracts import v1
-from preview.http.errors import Problem
+from preview.http.core.errors import Problem
 from preview.proxy.admission import Fields, OwnAnswer, RequestHead
 
 __all__ = ["Field", "empty_answer", "error_answer", "is_navigation", "json_answer", "redirect_answer", "waiting_page"]

@@ -8,7 +8,7 @@ from preview.clock import rfc3339, utc_now
 from preview.endpoints import Endpoint
 from preview.http.contracts.facts import Call, Facts, Json, camel_keys, content_of, folded, time_of, whole
 from preview.http.contracts.held import held
-from preview.http.errors import Problem
+from preview.http.core.errors import Problem
 from preview.launch_steps import step_fields
 from preview.lifecycle import State
 from preview.logs import Contract

@@ -10,8 +10,8 @@ from preview.endpoints import Endpoint
 from preview.generations import Generation, StoredFile
 from preview.http.contracts.facts import Call, Facts, Json, content_of, folded, time_of, whole
 from preview.http.contracts.held import held
+from preview.http.core.errors import Problem, problem_of
 from preview.http.edits import Saved
-from preview.http.errors import Problem, problem_of
 from preview.launch_steps import step_fields
 from preview.lifecycle import State, cause_of
 from preview.logs import Contract

@@ -9,7 +9,7 @@ from typing import Protocol
 from preview.endpoints import Endpoint
 from preview.http.contracts import plan, v1
 from preview.http.contracts.facts import Call, Facts, Json
-from preview.http.errors import Problem
+from preview.http.core.errors import Problem
 from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier

@@ -8,9 +8,9 @@ from pathlib import Path
 from quart import Quart, Response, render_template_string, send_from_directory
 from quart_schema import APIKeySecurityScheme, HttpSecurityScheme, Info, QuartSchema
 
+from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.openapi.page import operations_of
 from preview.http.openapi.provider import Provider
-from preview.http.page_policy import new_nonce, page_policy
 from preview.proxy.headers import SERVICE_COOKIE
 
 __all__ = ["install_openapi"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http import bodies
+from preview.http.core import bodies
 from preview.http.openapi import shapes_logs as logs
 from preview.http.openapi import shapes_plan as plan
 from preview.http.openapi import shapes_v1 as v1

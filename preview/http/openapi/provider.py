@@ -14,7 +14,7 @@ from werkzeug.routing.rules import Rule
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http.errors import HTTP_CODES, problem_of
+from preview.http.core.errors import HTTP_CODES, problem_of
 from preview.http.openapi import shapes_plan, shapes_v1
 from preview.http.openapi.operations import OPERATIONS, Operation, Reply
 from preview.logs import Contract

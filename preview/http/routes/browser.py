@@ -8,14 +8,14 @@ from quart import Blueprint, Response, current_app, request
 
 from preview.auth import OpenLink, Share
 from preview.errors import NoActivePreview, ShareNotFound
-from preview.http.answers import json_answer, no_content
 from preview.http.backend import backend
-from preview.http.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.browser.entry import open_path, share_path
 from preview.http.contracts import v1
 from preview.http.contracts.facts import Json
+from preview.http.core.answers import json_answer, no_content
+from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
+from preview.http.core.reading import read_json
 from preview.http.identity import own_generation
-from preview.http.reading import read_json
 from preview.quoting import quoted
 from preview.supervisor import LivePreview
 

@@ -12,15 +12,15 @@ from werkzeug.exceptions import NotFound
 from preview.auth import Identity
 from preview.errors import FileNotKept, GenerationReadOnly
 from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
-from preview.http.answers import json_answer
 from preview.http.backend import backend
-from preview.http.bodies import FilesPatch, file_contents
-from preview.http.conditions import etag_of, expected_revision, is_known
 from preview.http.contracts import v1
+from preview.http.core.answers import json_answer
+from preview.http.core.bodies import FilesPatch, file_contents
+from preview.http.core.conditions import etag_of, expected_revision, is_known
+from preview.http.core.reading import read_json
+from preview.http.core.uploads import read_upload
 from preview.http.edits import FileEdits, Saved
 from preview.http.identity import own_generation
-from preview.http.reading import read_json
-from preview.http.uploads import read_upload
 from preview.quoting import quoted
 from preview.settings import Settings
 

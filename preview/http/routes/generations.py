@@ -7,13 +7,13 @@ from werkzeug.exceptions import NotFound
 
 from preview.errors import AlreadyRunning
 from preview.generations import GenerationLibrary
-from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import backend
-from preview.http.bodies import PageQuery
 from preview.http.contracts import v1
+from preview.http.core.answers import json_answer, link, no_content
+from preview.http.core.bodies import PageQuery
+from preview.http.core.reading import checked_query
+from preview.http.core.uploads import read_upload
 from preview.http.identity import own_generation, require_identity
-from preview.http.reading import checked_query
-from preview.http.uploads import read_upload
 
 __all__ = ["generation_routes"]
 

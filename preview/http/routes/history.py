@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 from quart import Blueprint, Response, request
 
 from preview.errors import PreviewNotFound
-from preview.http.answers import json_answer, link
 from preview.http.backend import backend
-from preview.http.bodies import HistoryQuery
-from preview.http.connection import request_resources
 from preview.http.contracts.log_pages import log_page
-from preview.http.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
+from preview.http.core.answers import json_answer, link
+from preview.http.core.bodies import HistoryQuery
+from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
-from preview.http.reading import checked_query
+from preview.http.protocol.connection import request_resources
+from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
 from preview.logs import Contract, Range
 from preview.quoting import quoted
 from preview.storage.records import PreviewRecord

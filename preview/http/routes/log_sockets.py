@@ -8,13 +8,13 @@ from quart import Blueprint, Response, websocket
 
 from preview.errors import UpgradeRequired
 from preview.http.backend import backend
-from preview.http.bodies import StreamQuery
+from preview.http.core.bodies import StreamQuery
+from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
-from preview.http.log_socket import LogSocket
-from preview.http.peer import peer_in
-from preview.http.reading import checked_query
-from preview.http.streams import LogStreamBody
-from preview.http.subscriptions import first_lines, one_stream, watcher_of, watching
+from preview.http.protocol.peer import peer_in
+from preview.http.streams.log_socket import LogSocket
+from preview.http.streams.log_streams import LogStreamBody
+from preview.http.streams.subscriptions import first_lines, one_stream, watcher_of, watching
 from preview.logs import Contract, Encoding, Format
 
 __all__ = ["log_socket_routes"]

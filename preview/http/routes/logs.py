@@ -9,18 +9,18 @@ from types import MappingProxyType
 from quart import Blueprint, Response, request
 from quart.wrappers.response import ResponseBody
 
-from preview.http.answers import json_answer, no_content
 from preview.http.backend import backend
-from preview.http.bodies import StreamQuery
-from preview.http.connection import request_resources
 from preview.http.contracts import VIEWS
-from preview.http.direct import DirectStream
-from preview.http.farewell import Farewell
+from preview.http.core.answers import json_answer, no_content
+from preview.http.core.bodies import StreamQuery
+from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
-from preview.http.reading import checked_query
-from preview.http.streams import LogStreamBody
-from preview.http.subscriptions import StreamRequester, first_lines, one_stream, watcher_of, watching
-from preview.http.takeover import TakeoverBody, handover_in
+from preview.http.protocol.connection import request_resources
+from preview.http.protocol.takeover import TakeoverBody, handover_in
+from preview.http.streams.direct import DirectStream
+from preview.http.streams.farewell import Farewell
+from preview.http.streams.log_streams import LogStreamBody
+from preview.http.streams.subscriptions import StreamRequester, first_lines, one_stream, watcher_of, watching
 from preview.logs import PREAMBLE, Contract, Encoding, Format, StreamEncoder
 
 __all__ = ["log_routes"]

@@ -9,7 +9,7 @@ import trio
 from quart import Blueprint, Response, send_from_directory
 from werkzeug.exceptions import NotFound
 
-from preview.http.page_policy import new_nonce, page_policy
+from preview.http.core.page_policy import new_nonce, page_policy
 
 __all__ = ["STATIC", "page_routes"]
 

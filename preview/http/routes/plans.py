@@ -8,9 +8,9 @@ import trio
 from quart import Blueprint, Response
 
 from preview.detection import describe_plan, detect
-from preview.http.answers import json_answer
 from preview.http.backend import backend
-from preview.http.generation_files import open_files
+from preview.http.core.answers import json_answer
+from preview.http.core.generation_files import open_files
 from preview.http.identity import own_generation
 
 __all__ = ["plan_routes"]

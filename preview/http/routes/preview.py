@@ -14,12 +14,12 @@ from preview.auth import Identity
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, ProjectMismatch
 from preview.generations import Generation
-from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import backend
-from preview.http.bodies import PlanLaunchBody, V1LaunchBody
 from preview.http.contracts import VIEWS, Facts
+from preview.http.core.answers import json_answer, link, no_content
+from preview.http.core.bodies import PlanLaunchBody, V1LaunchBody
+from preview.http.core.reading import preferred_wait_s, read_json
 from preview.http.identity import own_generation, owned_by, require_identity
-from preview.http.reading import preferred_wait_s, read_json
 from preview.logs import Contract
 from preview.quoting import quoted
 from preview.supervisor import Launched, LaunchRequest

@@ -5,12 +5,12 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 
 from preview.errors import NoActivePreview, PreviewNotFound
-from preview.http.answers import json_answer
 from preview.http.backend import backend
-from preview.http.bodies import ExtendBody, ListQuery
 from preview.http.contracts import v1
+from preview.http.core.answers import json_answer
+from preview.http.core.bodies import ExtendBody, ListQuery
+from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import own_generation, require_identity
-from preview.http.reading import checked_query, read_json
 from preview.http.routes.preview import answer_launch
 from preview.logs import Contract
 from preview.quoting import quoted

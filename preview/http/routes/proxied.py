@@ -16,13 +16,13 @@ from preview.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from preview.http.answers import json_answer
 from preview.http.backend import backend
-from preview.http.bodies import EnvelopeBody
 from preview.http.contracts import VIEWS
 from preview.http.contracts.facts import Call
+from preview.http.core.answers import json_answer
+from preview.http.core.bodies import EnvelopeBody
+from preview.http.core.reading import read_json
 from preview.http.identity import owned_by, require_identity
-from preview.http.reading import read_json
 from preview.logs import Contract
 from preview.proxy import ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER

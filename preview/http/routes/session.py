@@ -8,9 +8,9 @@ from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.clock import utc_now
 from preview.errors import Unauthenticated
-from preview.http.answers import json_answer, link, no_content
 from preview.http.backend import SESSION_S, backend
 from preview.http.contracts import v1
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.identity import require_identity
 
 __all__ = ["session_routes"]

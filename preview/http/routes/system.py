@@ -5,8 +5,8 @@ from __future__ import annotations
 from quart import Blueprint, Response
 
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
-from preview.http.answers import json_answer
 from preview.http.backend import backend
+from preview.http.core.answers import json_answer
 from preview.http.metrics import METRICS_TYPE
 from preview.supervisor import check_free_disk
 

@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.runtime.beside import beside
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.places import read_places
+from preview.runtime.process.beside import beside
 
 __all__ = ["MigrationLockWarmer", "open_door"]
 

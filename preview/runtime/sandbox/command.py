@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preview.isolation import Network
+from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.view import View, view_arguments
-from preview.runtime.spawning import tool
 
 __all__ = ["Sandbox", "sandbox_command"]
 

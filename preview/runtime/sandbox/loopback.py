@@ -16,8 +16,8 @@ import structlog
 import trio
 
 from preview.descriptors import wait_readable
-from preview.runtime.beside import beside
 from preview.runtime.inbound import close_inbound, discard
+from preview.runtime.process.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
 __all__ = ["open_handout", "open_loopback"]

@@ -11,11 +11,11 @@ from functools import partial
 import trio
 
 from preview.descriptors import retry_on_fd_exhaustion
-from preview.runtime import proctree
-from preview.runtime.ending import ask_group_to_end, end_all
 from preview.runtime.interface import Exit
-from preview.runtime.process import TreeProcess
-from preview.runtime.verified import VerifiedProcess, as_known, find_living
+from preview.runtime.process import proctree
+from preview.runtime.process.ending import ask_group_to_end, end_all
+from preview.runtime.process.process import TreeProcess
+from preview.runtime.process.verified import VerifiedProcess, as_known, find_living
 
 __all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application"]
 

@@ -15,11 +15,12 @@ from preview.errors import LaunchFailed
 from preview.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
-from preview.runtime.groups import described_limits, enter, held_by, open_group
 from preview.runtime.interface import Held, ProcessSpec
-from preview.runtime.linux import kernel_version
-from preview.runtime.process import open_tree
-from preview.runtime.proctree import MARKER
+from preview.runtime.process.groups import described_limits, enter, held_by, open_group
+from preview.runtime.process.linux import kernel_version
+from preview.runtime.process.process import open_tree
+from preview.runtime.process.proctree import MARKER
+from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
 from preview.runtime.sandbox.bridge import bridge_needs, bridge_prefix
 from preview.runtime.sandbox.carrier import open_carrier
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
@@ -29,7 +30,6 @@ from preview.runtime.sandbox.owner import FIRST_UID, NOBODY, give
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.view import View
-from preview.runtime.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
 
 __all__ = ["SandboxParts", "SandboxRuntime", "owned"]
 

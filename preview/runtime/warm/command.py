@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
-from preview.runtime.spawning import tool
 from preview.runtime.warm.memory import memory_file
 
 __all__ = ["TEMPLATE", "TemplateBox", "template_command", "template_view_paths", "user_of"]

@@ -15,10 +15,10 @@ from preview.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
-from preview.runtime.proctree import MARKER
+from preview.runtime.process.proctree import MARKER
+from preview.runtime.process.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.runtime import owned
-from preview.runtime.verified import NotVerified, OpenProcess
 from preview.runtime.warm.confinement_check import find_fault
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.mounts import detached_mount

@@ -20,9 +20,9 @@ import structlog
 import trio
 
 from preview.isolation import Network
-from preview.runtime.groups import open_group
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
-from preview.runtime.process import open_tree
+from preview.runtime.process.groups import open_group
+from preview.runtime.process.process import open_tree
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import restrict_to_accept
 from preview.runtime.warm.cold_cases import check_project, check_start

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import trio
 
 from preview.errors import LaunchFailed
-from preview.runtime.beside import beside
 from preview.runtime.cgroups import Cgroup, CgroupTree
-from preview.runtime.groups import open_group
 from preview.runtime.interface import NoSnapshot, ProcessSpec
-from preview.runtime.process import open_tree
-from preview.runtime.verified import OpenProcess
+from preview.runtime.process.beside import beside
+from preview.runtime.process.groups import open_group
+from preview.runtime.process.process import open_tree
+from preview.runtime.process.verified import OpenProcess
 from preview.runtime.warm.forking import (
     NotForked,
     as_not_forked,

@@ -11,9 +11,9 @@ import structlog
 import trio
 
 from preview.errors import LaunchFailed
-from preview.runtime.beside import beside
 from preview.runtime.interface import ProcessSpec
-from preview.runtime.process import open_tree
+from preview.runtime.process.beside import beside
+from preview.runtime.process.process import open_tree
 from preview.runtime.warm.forking import NotForked
 from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.reservation import ForkReservation

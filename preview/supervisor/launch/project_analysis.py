@@ -12,8 +12,8 @@ import trio
 
 from preview.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan
-from preview.environments.asked import Asked
-from preview.environments.memory import is_shareable
+from preview.environments.manifests.asked import Asked
+from preview.environments.store.memory import is_shareable
 from preview.sources.plain_files import read_plain
 from preview.worker import ProjectReader, Unreadable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from preview.runtime import ProcessIdentity
-from preview.runtime.priority import give_way
+from preview.runtime.process.priority import give_way
 from preview.supervisor.preview.live_preview import LivePreview
 
 __all__ = ["lower_preview_priority"]

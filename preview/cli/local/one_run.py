@@ -1,0 +1,152 @@
+"""One launch from a folder, in this process, told as it goes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.cli.client import LOCAL_USER
+from preview.cli.confinement import name_option
+from preview.cli.local.hosting import Host
+from preview.cli.local.leftovers import Holdings
+from preview.cli.local.story import Addresses, Story
+from preview.detection import Overrides
+from preview.endpoints import extract_endpoints, find_health_path
+from preview.errors import InvalidGeneration, NoActivePreview
+from preview.lifecycle import State
+from preview.logs import End, StatusChange
+from preview.storage.records import PreviewRecord
+from preview.supervisor import LaunchRequest, PreviewManager, User
+
+__all__ = ["Run"]
+
+_TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
+
+
+class Run:
+    """A folder's launch and its story; it can be told again when it is over.
+
+    Attributes:
+        user: Who runs it.
+        generation_id: The folder's.
+    """
+
+    def __init__(self, host: Host, folder: Path, generation_id: str, story: Story, overrides: Overrides | None) -> None:
+        self.user = User(LOCAL_USER, _TIER)
+        self._host = host
+        self._folder = folder
+        self.generation_id = generation_id
+        self._story = story
+        self._overrides = overrides
+        self._holdings: Holdings | None = None
+        self._ready = False
+        self._writing = trio.Lock()
+
+    async def tell(self, told: trio.Event) -> End:
+        """Launch and tell until the end, which ``told`` brings about.
+
+        Raises:
+            PreviewError: It cannot be launched.
+
+        Cancellation: the service's end stops it.
+        """
+        self._holdings, self._ready = None, False
+        asked = LaunchRequest(self.user, self.generation_id, overrides=self._overrides)
+        try:
+            launched = await self.previews.launch(asked)
+        except InvalidGeneration as error:
+            named = name_option(error)
+            if named is None:
+                raise
+            raise named from error
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_when, told)
+            end = await self._tell_log(launched.record)
+            nursery.cancel_scope.cancel()
+        await self._tell_freed(end, by_user=told.is_set())
+        return end
+
+    async def _tell_log(self, record: PreviewRecord) -> End:
+        with self.previews.open_log(record, after=None, tail=None) as log:
+            while True:
+                events = await log.receive()
+                await self._in_thread(partial(self._story.events, events))
+                for event in events:
+                    if isinstance(event, End):
+                        return event
+                    if isinstance(event, StatusChange) and event.state == State.RUNNING and not self._ready:
+                        self._ready = True
+                        await self._tell_ready()
+
+    async def _stop_when(self, told: trio.Event) -> None:
+        await told.wait()
+        await self._in_thread(self._story.stopping)
+        await self._note_holdings()
+        try:
+            await self.previews.stop(self.generation_id)
+        except NoActivePreview:
+            return
+
+    async def _tell_ready(self) -> None:
+        active = self.previews.active(self.generation_id)
+        if active is None or active.record.base_url is None:
+            return
+        await self._note_holdings()
+        path = await trio.to_thread.run_sync(_example_path, self._folder)
+        base_url = active.record.base_url
+        addresses = Addresses(
+            page=self._host.login_link(_TIER),
+            browser=self._host.open_link(active.record),
+            preview=base_url,
+            example=f"curl {shlex.quote(base_url + path)}",
+        )
+        await self._in_thread(partial(self._story.ready, addresses))
+
+    async def _note_holdings(self) -> None:
+        """What it holds now, so that its end can be checked. The process table is read in a thread."""
+        active = self.previews.active(self.generation_id)
+        if active is None:
+            return
+        record = active.record
+        self._holdings = await trio.to_thread.run_sync(
+            lambda: Holdings(
+                pid=record.pid,
+                host=self._host.service.settings.preview_host,
+                port=record.port,
+                folder=Path(record.directory) if record.directory else active.directory,
+            )
+        )
+
+    async def _tell_freed(self, end: End, *, by_user: bool) -> None:
+        if self._holdings is None:
+            return
+        freed = await trio.to_thread.run_sync(self._holdings.freed)
+        head = "failed" if end.state == State.FAILED else None if by_user else end.reason
+        await self._in_thread(partial(self._story.freed, freed, head))
+
+    @property
+    def previews(self) -> PreviewManager:
+        """Of the service that it is launched by."""
+        return self._host.service.previews
+
+    async def say(self, tell: Callable[[Story], None]) -> None:
+        """Add to the story. Cancellation: it may be told all the same."""
+        await self._in_thread(partial(tell, self._story))
+
+    async def _in_thread(self, tell: Callable[[], None]) -> None:
+        """Write from a thread: a terminal that is held (Ctrl-S) or a slow pipe must not hold up the service."""
+        async with self._writing:
+            await trio.to_thread.run_sync(tell, abandon_on_cancel=True)
+
+
+def _example_path(folder: Path) -> str:
+    """The most telling thing to ask without knowing anything: a plain GET of the project's own, else its health."""
+    endpoints = extract_endpoints(folder)
+    plain = [one.path for one in endpoints if one.method == "GET" and "{" not in one.path]
+    health = find_health_path(endpoints)
+    telling = [path for path in plain if path not in {health, "/"}]
+    return (telling or plain or [health or "/"])[0]

@@ -1,0 +1,270 @@
+"""What ``preview run`` tells: the launch, the output, where to look, the end. For people, or as JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from preview.cli.local.lines import LinePrinter, ShownLine, columns_of
+from preview.cli.terminal import json_line, paint
+from preview.clock import from_ms, rfc3339_ms
+from preview.errors import PreviewError
+from preview.launch_steps import step_fields
+from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
+from preview.visible import visible
+
+__all__ = ["Addresses", "Freed", "JsonStory", "Reload", "Story", "TextStory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where to look once the preview answers.
+
+    Attributes:
+        page: The page, with its one-time login.
+        browser: The preview in a browser, on a host of its own, by a link that works once.
+        preview: The preview itself.
+        example: A command line that calls it.
+    """
+
+    page: str
+    browser: str
+    preview: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was taken while the preview ran, and looked for again after its end.
+
+    Attributes:
+        processes: How many processes it had, all gone.
+        port: Its port, free again.
+        folders: How many folders it had, removed.
+        left: What is still there, in words; empty when all is well.
+    """
+
+    processes: int
+    port: int | None
+    folders: int
+    left: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        parts = [_count(self.processes, "process", "processes")]
+        parts += [f"port {self.port}"] if self.port is not None else []
+        parts += [_count(self.folders, "folder", "folders")]
+        return f"{', '.join(parts[:-1])} and {parts[-1]} freed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What became of a saved change.
+
+    Attributes:
+        changed: Paths that were written.
+        removed: Paths that are gone.
+        elapsed_s: Until the new process served, or failed.
+        error: Why it failed: the process from before serves on.
+    """
+
+    changed: Sequence[str]
+    removed: Sequence[str]
+    elapsed_s: float
+    error: PreviewError | None = None
+
+
+class Story(Protocol):
+    """Writes to one stream; every method may block on it, so callers use a thread."""
+
+    def events(self, events: Iterable[Received]) -> None:
+        """What came from the preview's log, in order."""
+
+    def ready(self, addresses: Addresses) -> None:
+        """It answers for the first time."""
+
+    def reloaded(self, reload: Reload) -> None:
+        """A saved change was brought to the preview, or was not to be."""
+
+    def refused(self, error: PreviewError) -> None:
+        """The folder cannot be taken as it was saved."""
+
+    def waiting(self) -> None:
+        """The preview has failed, and is launched again when something is saved."""
+
+    def stopping(self) -> None:
+        """The person has asked for the end."""
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """It is over and cleaned up; ``reason`` where it was not the person who stopped it."""
+
+
+class TextStory:
+    """For people.
+
+    Args:
+        stream: Where to.
+        colour: Whether it shows colours.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool) -> None:
+        self._stream = stream
+        self._printer = LinePrinter(colour, columns_of(stream))
+        self._colour = colour
+
+    def events(self, events: Iterable[Received]) -> None:
+        """One line for each line; a gap says what is missing."""
+        out: list[str] = []
+        for event in events:
+            if isinstance(event, Batch):
+                out += [self._printer.text(_shown(line)) for line in event.lines]
+            elif isinstance(event, Gap):
+                out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))
+        self._write(out)
+
+    def ready(self, addresses: Addresses) -> None:
+        """A quiet block between two empty lines."""
+        rows = (
+            ("Page", addresses.page, "logs you in once, within 10 min"),
+            ("Browser", addresses.browser, "opens it once"),
+            ("Preview", addresses.preview, ""),
+            ("Try", addresses.example, ""),
+            ("Stop", "Ctrl-C", ""),
+        )
+        self._write(["", *(self._row(*row) for row in rows), ""])
+
+    def reloaded(self, reload: Reload) -> None:
+        """Nothing: the preview's log has told it."""
+
+    def refused(self, error: PreviewError) -> None:
+        """One line."""
+        self._write([self._printer.note(f"not reloaded: {visible(error.message)}", style="33")])
+
+    def waiting(self) -> None:
+        """One line."""
+        self._write([self._printer.note("waiting for a change; Ctrl-C ends")])
+
+    def stopping(self) -> None:
+        """One line; in a terminal in the place of the ``^C`` that it shows."""
+        self._write([f"\r\x1b[K{paint('stopping…', '2')}" if self._colour else "stopping…"])
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """One line that says what is gone, and one for each thing that is not."""
+        head = visible(reason or "stopped")
+        self._write([f"{head}; {freed}", *(f"still there: {visible(what)}" for what in freed.left)])
+
+    def _row(self, label: str, value: str, remark: str) -> str:
+        label = f"  {label:<8}"
+        if not self._colour:
+            return f"{label} {value}{f'  ({remark})' if remark else ''}"
+        return f"{paint(label, '2')} {paint(value, '1')}{paint(f'  {remark}', '2') if remark else ''}"
+
+    def _write(self, lines: Sequence[str]) -> None:
+        if lines:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+
+
+class JsonStory:
+    """For programs: one JSON object on each line, its kind under ``event``.
+
+    Args:
+        stream: Where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def events(self, events: Iterable[Received]) -> None:
+        """``log``, ``status``, ``gap`` and ``end``."""
+        out: list[dict[str, Any]] = []
+        for event in events:
+            if isinstance(event, Batch):
+                out += map(_line_fields, event.lines)
+            else:
+                out.append(_event_fields(event))
+        self._write(out)
+
+    def ready(self, addresses: Addresses) -> None:
+        """``ready``."""
+        self._write(
+            [
+                {
+                    "event": "ready",
+                    "page": addresses.page,
+                    "browser": addresses.browser,
+                    "base_url": addresses.preview,
+                    "example": addresses.example,
+                }
+            ]
+        )
+
+    def reloaded(self, reload: Reload) -> None:
+        """``reload``."""
+        error = None if reload.error is None else _error_fields(reload.error)
+        fields = {"changed": list(reload.changed), "removed": list(reload.removed), "error": error}
+        status, elapsed_ms = "failed" if error else "reloaded", round(reload.elapsed_s * 1000, 1)
+        self._write([{"event": "reload", "status": status, "elapsed_ms": elapsed_ms, **fields}])
+
+    def refused(self, error: PreviewError) -> None:
+        """``refused``."""
+        self._write([{"event": "refused", "error": _error_fields(error)}])
+
+    def waiting(self) -> None:
+        """``waiting``."""
+        self._write([{"event": "waiting"}])
+
+    def stopping(self) -> None:
+        """``stopping``."""
+        self._write([{"event": "stopping"}])
+
+    def freed(self, freed: Freed, reason: str | None) -> None:
+        """``freed``."""
+        fields = {"processes": freed.processes, "port": freed.port, "folders": freed.folders, "left": list(freed.left)}
+        self._write([{"event": "freed", "reason": reason, **fields}])
+
+    def _write(self, objects: Sequence[dict[str, Any]]) -> None:
+        self._stream.write("".join(f"{json_line(one)}\n" for one in objects))
+        self._stream.flush()
+
+
+def _shown(line: LogLine) -> ShownLine:
+    system = line.source in {Source.SYSTEM, Source.SYSTEM_STARTUP}
+    return ShownLine(line.seq, from_ms(line.timestamp_ms), line.level.name, system, line.message)
+
+
+def _line_fields(line: LogLine) -> dict[str, Any]:
+    return {
+        "event": "log",
+        "seq": line.seq,
+        "timestamp": rfc3339_ms(line.timestamp_ms),
+        "level": line.level.word(Contract.V1),
+        "source": line.source.word(Contract.V1),
+        "message": line.message,
+    }
+
+
+def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
+    if isinstance(event, Gap):
+        return {"event": "gap", "first": event.first_seq, "last": event.last_seq, "reason": event.reason}
+    steps = [step_fields(one, camel=False) for one in event.steps]
+    kept: dict[str, Any] = {"timestamp": rfc3339_ms(event.timestamp_ms), "reason": event.reason, "steps": steps}
+    if isinstance(event, StatusChange):
+        facts = {"status": event.state, "health": event.health, "restarts": event.restarts}
+        return {"event": "status", **facts, **kept}
+    return {
+        "event": "end",
+        "status": event.state,
+        "exit_code": event.exit_code,
+        "exit_signal": event.exit_signal,
+        "cause": event.cause,
+        **kept,
+    }
+
+
+def _error_fields(error: PreviewError) -> dict[str, Any]:
+    return {"code": error.code, "detail": error.message}
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,111 @@
+"""A preview's log stream as a client reads it: resumed where it broke off, each line once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import httpx2
+from httpx2 import EventSource, ServerSentEvent
+
+from preview.cli.client import Api, find_target, generation_path, unreachable
+from preview.cli.local.lines import ShownLine
+
+__all__ = ["LogReader", "shown_line"]
+
+# Together about a minute: long enough for a restart of the service, short enough that a person sees the end of it.
+_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
+
+
+class LogReader:
+    """Reads ``GET …/preview/logs/stream`` until the preview is over.
+
+    A broken connection is resumed by ``Last-Event-ID``; a stream that ends with ``expired`` is opened again with a new
+    token. Only failures without any event between them count towards giving up.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        generation_id: str,
+        *,
+        tail: int | None = None,
+        follow: bool = True,
+        chosen: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._api = api
+        self._path = generation_path(generation_id, "/preview/logs/stream")
+        self._tail = tail
+        # Words of the stream's filter: level, source, q, request_id.
+        self._chosen = dict(chosen)
+        self._follow = follow
+        self._last_id = ""
+        self._failures = 0
+        self._token = api.target.token
+
+    def __iter__(self) -> Iterator[ServerSentEvent]:
+        """The events, in order, until ``end``.
+
+        Raises:
+            ApiRefused: The service does not give this stream.
+            NoService: The service went away and did not come back.
+        """
+        while True:
+            try:
+                over = yield from self._one_connection()
+            except httpx2.TransportError as error:
+                if self._failures >= len(_PAUSES_S):
+                    raise unreachable(self._api.target, error) from error
+                time.sleep(_PAUSES_S[self._failures])
+                self._failures += 1
+            else:
+                if over:
+                    return
+
+    def _one_connection(self) -> Generator[ServerSentEvent, None, bool]:
+        """The events of one connection; returns whether there is nothing more to come."""
+        with self._api.stream(self._path, self._params(), self._headers()) as response:
+            if response.status_code == 204:
+                return True
+            for event in EventSource(response):
+                if not event.data:
+                    continue  # the preamble: an event without data is none (WHATWG HTML, section 9.2.6)
+                self._failures = 0
+                self._last_id = event.id or self._last_id
+                if event.event == "expired":
+                    self._token = find_target(self._api.target.url).token
+                    return False
+                yield event
+                if event.event == "end":
+                    return True
+        if not self._follow:
+            return True
+        raise httpx2.RemoteProtocolError("the stream ended without saying that the preview is over")
+
+    def _params(self) -> dict[str, str | int]:
+        # What is shown decides about colours, not what is sent.
+        params: dict[str, str | int] = {**self._chosen, "ansi": "keep"}
+        if not self._follow:
+            params["follow"] = "false"
+        if self._tail is not None and not self._last_id:
+            params["tail"] = self._tail
+        return params
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self._token}"}
+        return headers | ({"Last-Event-ID": self._last_id} if self._last_id else {})
+
+
+def shown_line(event: ServerSentEvent) -> ShownLine:
+    """The line of a log event (contract ``v1``)."""
+    data: Any = event.json()
+    return ShownLine(
+        seq=int(event.id or 0),
+        time=datetime.fromisoformat(data["timestamp"]),
+        level=data["level"],
+        system=data["source"] == "system",
+        message=data["message"],
+    )

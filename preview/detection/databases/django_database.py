@@ -1,0 +1,123 @@
+"""What a Django project's ``DATABASES`` says: SQLite where variables choose the engine, else the server it names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from preview.detection.databases.database import DatabaseChoice
+from preview.detection.plan import Origin, ServiceKind, Variable
+from preview.detection.settings import Need, Settings, variable_for
+from preview.sources import Sources
+
+__all__ = ["choose_django_database"]
+
+_ENGINE: Final = "django.db.backends.sqlite3"
+_SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
+
+
+def choose_django_database(sources: Sources, files: Iterable[str], settings: Settings) -> DatabaseChoice:
+    """Decide from the ``DATABASES`` of the settings modules.
+
+    Args:
+        sources: The project's files.
+        files: The settings module and what it imports.
+        settings: What the project reads.
+    """
+    tables = [table for file in files for table in _tables(sources, file)]
+    engines = [value for table in tables for key, value in table if key == "ENGINE"]
+    constants = [text for node in engines for text in _texts(node)]
+    variables = [name for node in engines for name in _names(node, settings)]
+    server = next((kind for text in constants if (kind := _server(text))), None)
+    if variables:
+        return _by_variables(variables, tables, settings, server)
+    if any("sqlite" in text for text in constants) and server is None:
+        return DatabaseChoice(sqlite=True)
+    urls = [read for read in settings.reads.values() if read.name.upper().endswith(("DATABASE_URL", "DB_URL"))]
+    if urls and server is None:
+        return _by_urls([read.name for read in urls], settings)
+    if server is None:
+        return DatabaseChoice(sqlite=True)
+    flag = next((name for name in settings.reads if "SQLITE" in name.upper() or name.upper() == "DB_TYPE"), None)
+    if any("sqlite" in text for text in constants):
+        chosen = {flag: variable_for(settings.reads[flag])} if flag else {}
+        return DatabaseChoice(chosen, sqlite=True)
+    return DatabaseChoice(server=server, setting=_host(tables, settings))
+
+
+def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
+    """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; other names are given the same."""
+    chosen: dict[str, Variable] = {}
+    for name in names:
+        own = settings.own.get(name)
+        if own is not None and own.value.startswith("sqlite"):
+            chosen[name] = Variable(name, own.value, Origin.EXAMPLE, own.file)
+        else:
+            chosen[name] = _supplied(name, variable_for(settings.reads[name], "sqlite:///{database_path}"))
+    read = settings.reads[names[0]]
+    decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {read.name} can be set ({read.where})",)
+    return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=decisions)
+
+
+def _supplied(name: str, variable: Variable) -> Variable:
+    return replace(variable, origin=Origin.SUPPLIED) if name == "DATABASE_URL" else variable
+
+
+def _by_variables(
+    names: list[str], tables: list[list[tuple[str, ast.expr]]], settings: Settings, server: ServiceKind | None
+) -> DatabaseChoice:
+    read = settings.reads[names[0]]
+    default = read.default or (settings.own[read.name].value if read.name in settings.own else "")
+    if "sqlite" in default:
+        return DatabaseChoice(sqlite=True)
+    # Some write only the last part: f"django.db.backends.{os.getenv('DB_ENGINE')}"
+    whole = any(isinstance(value, ast.JoinedStr) for table in tables for key, value in table if key == "ENGINE")
+    chosen = {read.name: variable_for(read, "sqlite3" if whole else _ENGINE)}
+    for table in tables:
+        for key, value in table:
+            for name in _names(value, settings) if key == "NAME" else ():
+                chosen[name] = variable_for(settings.reads[name], "{database_path}")
+    # What else the table reads, SQLite has no use for; but where it is missing the settings may raise.
+    instead = f" instead of {server or _server(default)}" if server or _server(default) else ""
+    sentence = f"SQLite{instead}: {read.name} chooses the engine ({read.where})"
+    return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=(sentence,))
+
+
+def _tables(sources: Sources, file: str) -> Iterator[list[tuple[str, ast.expr]]]:
+    """The tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
+    tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
+    for node in ast.walk(tree) if tree else ():
+        if not isinstance(node, ast.Assign) or not any("DATABASES" in ast.dump(target) for target in node.targets):
+            continue
+        for inner in ast.walk(node.value):
+            if isinstance(inner, ast.Dict):
+                keys = [(key.value, value) for key, value in zip(inner.keys, inner.values, strict=True)
+                        if isinstance(key, ast.Constant) and isinstance(key.value, str)]  # fmt: skip
+                if any(key == "ENGINE" for key, _ in keys):
+                    yield keys
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+            yield inner.value.lower()
+
+
+def _names(node: ast.expr, settings: Settings) -> Iterator[str]:
+    """Variables that an expression reads."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in settings.reads:
+            yield inner.value
+
+
+def _server(text: str) -> ServiceKind | None:
+    if "sqlite" in text:
+        return None
+    return next((kind for part, kind in _SERVERS.items() if part in text or "postgis" in text), None)
+
+
+def _host(tables: list[list[tuple[str, ast.expr]]], settings: Settings) -> str | None:
+    names = [name for table in tables for key, value in table if key == "HOST" for name in _names(value, settings)]
+    return next((name for name in names if settings.reads[name].need is not Need.DEFAULTED), next(iter(names), None))

@@ -1,0 +1,95 @@
+"""Which application of a project is started: the one that a person named, else the first that was found."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+
+from preview.detection.overrides.given import Overrides
+from preview.endpoints import AppTarget, Found, FoundApp
+from preview.errors import InvalidGeneration
+from preview.sources import Sources
+
+__all__ = ["choose_app"]
+
+_MARKS = (("fastapi", b"fastapi"), ("flask", b"flask"), ("starlette", b"starlette"), ("fastapi", b"quart"))
+
+
+def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> FoundApp | None:
+    """The application to start, or None where there is none and none was named.
+
+    Raises:
+        InvalidGeneration: One was named that the project does not have.
+    """
+    wanted = [app for app in apps if _has_framework(app.target, given)]
+    if given.app is None:
+        return wanted[0] if wanted else None
+    for app in wanted:
+        if _is_named(app.target, given):
+            return app
+    return _named(sources, given)
+
+
+def _has_framework(target: AppTarget, given: Overrides) -> bool:
+    names = {"node": {"express", "node"}, "starlette": {"starlette", "fastapi"}, "fastapi": {"fastapi", "starlette"}}
+    return given.framework is None or target.framework in names.get(given.framework, {given.framework})
+
+
+def _is_named(target: AppTarget, given: Overrides) -> bool:
+    module, _, attribute = (given.app or "").partition(":")
+    attribute = attribute.removesuffix("()")
+    if given.directory is not None and posixpath.normpath(target.app_dir) != given.directory:
+        return False
+    return module in {target.module, target.file} and attribute in {"", target.attribute}
+
+
+def _named(sources: Sources, given: Overrides) -> FoundApp | None:
+    """An application that no reader found; it is served as named, without endpoints from its source."""
+    module, _, attribute = (given.app or "").partition(":")
+    if module.endswith((".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")):
+        return None
+    file = _file(sources, module, given.directory)
+    if file is None:
+        raise InvalidGeneration(
+            f'Cannot launch: there is no module "{module}" in the project, which is named as its application. '
+            'Write it as imports do, for instance "app.main:app", and give their folder as directory.',
+            missing_files=[module.removesuffix(".py").replace(".", "/") + ".py"],
+        )
+    path = module.removesuffix(".py").replace(".", "/").strip("/")
+    end = f"{path}/__init__.py" if file.endswith(f"{path}/__init__.py") else f"{path}.py"
+    app_dir = posixpath.normpath(file.removesuffix(end) or ".")
+    framework = given.framework or _framework(sources, file)
+    target = AppTarget(
+        module=path.replace("/", "."),
+        attribute="" if framework == "django" else attribute.removesuffix("()") or "app",
+        app_dir=app_dir,
+        factory=attribute.endswith("()") or bool(given.factory),
+        file=file,
+        reason=f'application "{given.app}" as named',
+        framework=framework,
+    )
+    return FoundApp(target, True, False, _nothing)
+
+
+def _nothing(_found: Found) -> None:
+    """The endpoints of an application that no reader knows."""
+
+
+def _file(sources: Sources, module: str, directory: str | None) -> str | None:
+    path = module.removesuffix(".py").replace(".", "/").strip("/")
+    ends = (f"{path}.py", f"{path}/__init__.py")
+    if directory is not None:
+        inside = [posixpath.normpath(f"{directory}/{end}") for end in ends]
+        found = next((name for name in inside if sources.has_file(name)), None)
+        if found is not None:
+            return found
+    return _first(name for name in sources.names if f"/{name}".endswith(tuple(f"/{end}" for end in ends)))
+
+
+def _first(names: Iterable[str]) -> str | None:
+    return next(iter(names), None)
+
+
+def _framework(sources: Sources, file: str) -> str:
+    text = sources.text(file).lower()
+    return next((name for name, mark in _MARKS if mark in text), "fastapi")

@@ -1,0 +1,211 @@
+"""Building one environment: into a folder beside its place, renamed when it is finished."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.clock import rfc3339, utc_now
+from preview.environments.folders.environment import Report
+from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
+from preview.environments.folders.unfinished import make_folder, open_scratch, open_unfinished
+from preview.environments.imports.scan import Wanted
+from preview.environments.python.explain import explain
+from preview.environments.python.install import Installation, fail
+from preview.environments.python.output import KeptReport
+from preview.environments.python.refusals import PYTHON, is_final
+from preview.environments.python.trial import objection_to_packages
+from preview.environments.requirements.locations import check_locations
+from preview.environments.requirements.requirements import RequirementSet
+from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.jail import Jail
+from preview.environments.sandbox.skeleton import Skeletons
+from preview.environments.sandbox.uv import program_environment, run_uv
+from preview.environments.sandbox.uv_cages import UvCages, make_uv_cages
+from preview.environments.way_out import read_allowed
+from preview.errors import EnvironmentFailed
+
+__all__ = ["Recipe", "build_environment", "learn"]
+
+# Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
+_VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
+# In a jail: what builds have left in the cache is not taken for settings of the project.
+_ANYWHERE = Path("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that determines an environment.
+
+    Attributes:
+        key: Its name: a hash over everything else.
+        required: What the project asks for.
+        interpreter: For which Python.
+        server: The server's requirement line, or None where the project brings its own.
+        wanted: What its files import and no manifest names: added where it is missing in the end.
+        runs_code: Whether code of packages may run while it is built.
+        ahead_of: The version of the Python that is taken where this one does not do (see ``trial``), or None.
+    """
+
+    key: str
+    required: RequirementSet
+    interpreter: Interpreter
+    server: str | None
+    wanted: tuple[Wanted, ...] = ()
+    runs_code: bool = True
+    ahead_of: str | None = None
+
+
+async def build_environment(
+    recipe: Recipe,
+    layout: Layout,
+    report: Report,
+    *,
+    offline: bool,
+    patience_s: float,
+    jail: Jail | None = None,
+    skeletons: Skeletons | None = None,
+) -> None:
+    """Build the environment; the caller holds its exclusive lock.
+
+    Args:
+        recipe: What to build.
+        layout: Where.
+        report: Is told the installer's output line by line, and each decision.
+        offline: Use nothing but the installer's cache.
+        patience_s: Seconds after which no single requirement is loosened any more.
+        jail: What the installer and the code of packages are isolated by, where this machine has it.
+        skeletons: Empty environments of before.
+
+    Raises:
+        EnvironmentFailed: It cannot be built; nothing is left of it.
+
+    Cancellation: the installer is killed and nothing is left.
+    """
+    if jail is not None and not offline:
+        allowed = await trio.to_thread.run_sync(read_allowed, program_environment(os.environ), jail.hosts)
+        check_locations(recipe.required, allowed)
+    async with open_unfinished(layout, recipe.key) as temporary:
+        await trio.to_thread.run_sync(make_folder, temporary)
+        async with _open_cages(jail, recipe, layout, temporary) as cages:
+            await _make_empty(recipe, temporary, cages, skeletons or Skeletons(), offline=offline)
+            decisions = await _fill(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
+        await trio.to_thread.run_sync(_finish, recipe, temporary, layout, decisions)
+
+
+@asynccontextmanager
+async def _open_cages(
+    jail: Jail | None, recipe: Recipe, layout: Layout, temporary: Path
+) -> AsyncIterator[UvCages | None]:
+    if jail is None:
+        yield None
+        return
+    async with open_scratch(layout, recipe.key) as scratch, jail.open_group(recipe.key) as group:
+        make = partial(make_uv_cages, jail, recipe.interpreter, recipe.required, temporary, scratch, group)
+        yield await trio.to_thread.run_sync(make)
+
+
+async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: Jail | None) -> None:
+    """Have uv make an empty environment, and look at its interpreter, so that no build has to wait for that.
+
+    Args:
+        recipe: For which interpreter.
+        layout: Where; nothing stays there.
+        skeletons: Is given the environment.
+        jail: What uv is isolated by, where this machine has it.
+
+    Raises:
+        EnvironmentFailed: There is none to be had.
+
+    Cancellation: uv is killed and nothing is left.
+    """
+    async with open_unfinished(layout, recipe.key) as temporary:
+        await trio.to_thread.run_sync(make_folder, temporary)
+        async with _open_cages(jail, recipe, layout, temporary) as cages:
+            await _make_empty(recipe, temporary, cages, skeletons, offline=True)
+            if cages is not None and cages.unpacking is not None:
+                look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
+                await run_uv(look, offline=True, cage=cages.unpacking)
+
+
+async def _make_empty(
+    recipe: Recipe, temporary: Path, cages: UvCages | None, skeletons: Skeletons, *, offline: bool
+) -> None:
+    """Give the folder its interpreter."""
+    if await trio.to_thread.run_sync(skeletons.write, recipe.interpreter, temporary):
+        return
+    result = await run_uv(
+        [*_VENV, "--python", recipe.interpreter.request, str(temporary)],
+        offline=offline,
+        directory=temporary.parent if cages is None else _ANYWHERE,
+        cage=None if cages is None else cages.unpacking or replace(cages.building, foreign=False),
+    )
+    if result.code != 0:
+        fail(result, explain(result.lines, recipe.required, offline=offline))
+    await trio.to_thread.run_sync(skeletons.keep, recipe.interpreter, temporary)
+
+
+async def _fill(
+    recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
+) -> list[str]:
+    if recipe.ahead_of is None:
+        return await _install(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
+    kept = KeptReport(report)
+    decisions: list[str] | None = None
+    try:
+        with trio.move_on_after(patience_s):
+            decisions = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
+    except EnvironmentFailed as error:
+        if is_final(error):
+            kept.release()
+        raise
+    if decisions is None:
+        raise EnvironmentFailed(f"it was not there within {patience_s:g} s", reason="slow")
+    why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)
+    if why is not None:
+        raise EnvironmentFailed(why, reason=PYTHON)
+    kept.release()
+    return decisions
+
+
+async def _install(
+    recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
+) -> list[str]:
+    installation = Installation(
+        temporary,
+        recipe.required,
+        recipe.server,
+        report,
+        interpreter=recipe.interpreter,
+        offline=offline,
+        patience_s=patience_s,
+        cages=None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters),
+        runs_code=recipe.runs_code,
+        is_trial=recipe.ahead_of is not None,
+    )
+    await installation.run(recipe.wanted)
+    return installation.decisions
+
+
+def _finish(recipe: Recipe, temporary: Path, layout: Layout, decisions: list[str]) -> None:
+    """Put the finished folder in its place; a broken one there goes first."""
+    facts = {
+        "requirements": [item.text for item in recipe.required.requirements],
+        "server": recipe.server,
+        "python": recipe.interpreter.identity,
+        "built_at": rfc3339(utc_now()),
+        "decisions": decisions,
+    }
+    measure_and_protect(temporary, facts)
+    place = layout.directory(recipe.key)
+    if place.exists():
+        broken = layout.temporary(recipe.key, "removing")
+        place.rename(broken)
+        remove_tree(broken)
+    temporary.rename(place)

@@ -1,0 +1,189 @@
+"""Which Python a project's environment is of.
+
+The one that is configured; else one that the project wants; else the nearest installed one from 3.12 on, in which
+previews share what their template has imported, where all of the project is had for it as it is written (``trial``);
+else the service's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from dataclasses import replace
+from typing import Final
+
+import trio
+
+from preview.environments.folders.environment import Report
+from preview.environments.folders.layout import Layout
+from preview.environments.manifests.asked import Asked
+from preview.environments.python.build import Recipe
+from preview.environments.python.recipe import make_recipe
+from preview.environments.python.refusals import Refusals
+from preview.environments.python.trial import objection
+from preview.environments.requirements.markers import as_for
+from preview.environments.sandbox.installed import Installed, find_installed
+from preview.environments.sandbox.interpreter import OWN, Interpreter, allows, find_interpreter, find_other
+from preview.errors import ConfigurationError, EnvironmentFailed
+from preview.settings import Settings
+
+__all__ = ["Choice", "find_newer"]
+
+# Since then a template's objects can be left uncounted (PEP 683), and its pages stay shared.
+_SHARES: Final = (3, 12)
+# The nearest first: the fewer versions between, the more packages have wheels for both.
+_NEWER: Final = range(12, 15)
+_ANY: Final = sorted(range(8, 20), key=lambda minor: abs(minor - sys.version_info.minor))
+_MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
+_OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
+
+
+async def find_newer() -> Installed | None:
+    """The nearest Python from 3.12 on that is installed; None where the service's own is such a one, or there is none.
+
+    Cancellation: the program that is asked is killed.
+    """
+    return None if sys.version_info >= _SHARES else await find_installed(_NEWER, whole=True)
+
+
+class Choice:
+    """Chooses, and remembers what is installed here and what did not work.
+
+    Args:
+        settings: ``environment_python``, ``uv_offline`` and ``build_code``.
+        layout: Where the environments are.
+        is_held: Installers run in a sandbox, as previews do: without one none of them shares anything.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout, *, is_held: bool) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._is_held = is_held
+        self._usual: Interpreter | None = None
+        self._newer: Installed | None = None
+        self._is_newer_known = False
+        # Two launches at once look once.
+        self._looking = trio.Lock()
+        # Others that were looked for, by what a project wants.
+        self._others: dict[str, Interpreter | None] = {}
+        self._refusals = Refusals(layout)
+
+    async def usual(self) -> list[Interpreter]:
+        """The Pythons that projects get which want none of their own, the likeliest first.
+
+        Raises:
+            ConfigurationError: There is none as configured.
+
+        Cancellation: nothing changes.
+        """
+        newer, usual = await self._find_newer(), await self._find_usual()
+        return [usual] if newer is None else [newer.interpreter, usual]
+
+    async def recipe(self, asked: Asked, report: Report) -> Recipe:
+        """What is asked for, for the Python that is best for it.
+
+        Raises:
+            ConfigurationError: There is none as configured.
+
+        Cancellation: nothing changes.
+        """
+        usual, newer = await self._find_usual(), await self._find_newer()
+        requires = asked.required.requires_python
+        if newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
+            tried = self._trial(asked, usual, newer, report)
+            if tried is not None:
+                return tried
+        interpreter = await self._wanted(asked, usual, report)
+        if requires is not None and not allows(requires, interpreter):
+            asked = replace(asked, required=as_for(asked.required, requires))
+        return make_recipe(asked, interpreter, runs_code=self._runs_code)
+
+    def _trial(self, asked: Asked, usual: Interpreter, newer: Installed, report: Report) -> Recipe | None:
+        """It for the newer Python; None where something speaks against that."""
+        if asked.standard is None:
+            # A command of the project's own: nobody knows what it imports.
+            return None
+        tried = make_recipe(asked, newer.interpreter, runs_code=self._runs_code, ahead_of=usual)
+        version = newer.interpreter.version
+        gone = _OWN_MODULES - newer.modules
+        why = _said_against(asked, newer) or objection(asked.required, asked.standard, gone, version, usual.version)
+        if why is None and self._layout.is_usable(tried.key):
+            return tried
+        why = why or self._refusals.why(tried.key)
+        if why is not None:
+            report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
+            return None
+        # What is there already is not waited for again, nor the network asked for it.
+        is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
+        return None if is_there else tried
+
+    def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
+        """Note that it could not be built; whether ``recipe`` chooses another Python now."""
+        return recipe.ahead_of is not None and self._refusals.note(recipe.key, error)
+
+    @property
+    def _runs_code(self) -> bool:
+        return self._settings.build_code == "allow"
+
+    async def _wanted(self, asked: Asked, usual: Interpreter, report: Report) -> Interpreter:
+        """The configured one, or another of this machine where the project wants that."""
+        requires = asked.required.requires_python
+        if requires is None or allows(requires, usual):
+            return usual
+        if self._settings.environment_python in {None, OWN} and requires not in self._others:
+            self._others[requires] = await _find_any(requires)
+        found = self._others.get(requires)
+        source = asked.required.source
+        if found is not None:
+            report(f"Python {found.version} is taken: the project wants {requires} ({source})", logging.INFO)
+            return found
+        report(
+            f"The project wants Python {requires} ({source}), which is not installed here: it is tried with "
+            f"{usual.version}",
+            logging.WARNING,
+        )
+        return usual
+
+    async def _find_usual(self) -> Interpreter:
+        if self._usual is None:
+            self._usual = await _find_configured(self._settings)
+        return self._usual
+
+    async def _find_newer(self) -> Installed | None:
+        if self._settings.environment_python is not None or not self._is_held:
+            return None
+        async with self._looking:
+            if not self._is_newer_known:
+                self._newer, self._is_newer_known = await find_newer(), True
+        return self._newer
+
+
+def _said_against(asked: Asked, newer: Installed) -> str | None:
+    """What the project's files say against it."""
+    minor = int(newer.interpreter.version.split(".")[1])
+    if asked.stated is not None and asked.stated.minor < minor:
+        return f"{asked.stated.file} names 3.{asked.stated.minor}"
+    use = next((use for use in asked.old_uses if (3, minor) >= use.since), None)
+    return None if use is None else f"{use.file} uses {use.uses}, which newer ones do not have"
+
+
+async def _find_configured(settings: Settings) -> Interpreter:
+    wanted = settings.environment_python
+    try:
+        return await find_interpreter(wanted, offline=settings.uv_offline)
+    except ConfigurationError as error:
+        not_found = error
+    match = _MINOR.fullmatch(wanted or "")
+    found = None if match is None else await find_installed([int(match["minor"])])
+    if found is None:
+        raise not_found
+    return found.interpreter
+
+
+async def _find_any(requires: str) -> Interpreter | None:
+    other = await find_other(requires)
+    if other is None:
+        found = await find_installed(_ANY, requires)
+        other = None if found is None else found.interpreter
+    return other

@@ -1,0 +1,256 @@
+"""What uv says when it fails, as one sentence that names the requirement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from packaging.utils import canonicalize_name
+
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
+
+__all__ = ["Explanation", "explain", "with_refused"]
+
+_NETWORK = re.compile(
+    r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
+    r"|failed to lookup address|Network is unreachable|operation timed out|connection (?:refused|reset)",
+    re.IGNORECASE,
+)
+_DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+_OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
+
+
+# A package that has to be built where that is not allowed.
+_DENIED = re.compile(
+    r"Building source distributions for `(?P<one>[A-Za-z0-9._-]+)` is disabled"
+    r"|Building source distributions is disabled, but attempted to build `(?P<two>[A-Za-z0-9._-]+)`"
+    r"|Wheels are required for `(?P<three>[A-Za-z0-9._-]+)` because building from source is disabled"
+)
+_ENDLESS = re.compile(r"\S{2000,}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an environment could not be built.
+
+    Attributes:
+        message: One sentence for a person.
+        reason: ``not_found``, ``no_version``, ``conflict``, ``build``, ``hash``, ``download``, ``network``, ``disk``,
+            ``offline``, ``denied``, ``host`` (one that builds may not reach) or ``other``.
+        requirement: The line at fault as the project writes it, or the package's name; None when not known.
+        origin: Where the line stands, likewise.
+        package: The package's normalised name, likewise.
+    """
+
+    message: str
+    reason: str
+    requirement: str | None = None
+    origin: str | None = None
+    package: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """How uv words one kind of failure; group ``name`` is the package."""
+
+    pattern: re.Pattern[str]
+    reason: str
+    sentence: Callable[[re.Match[str], str, str], str]
+
+
+def _python(match: re.Match[str], what: str, _text: str) -> str:
+    return f"{what} needs Python {match['python']}; choose a version that supports the Python of previews"
+
+
+def _build(_match: re.Match[str], what: str, text: str) -> str:
+    last = _last_words(text)
+    because = f" ({last})" if last else ""
+    return f"{what} could not be built{because}; choose a version that has a wheel for this Python"
+
+
+_CASES = (
+    _Case(
+        re.compile(r"Hash mismatch for `(?P<name>[A-Za-z0-9._-]+)"),
+        "hash",
+        lambda _match, what, _text: f"{what} does not have the hash that is written down; correct the hash",
+    ),
+    _Case(re.compile(r"Failed to (?:download and )?build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
+    _Case(re.compile(r"(?P<name>)The build backend returned an error"), "build", _build),
+    _Case(
+        re.compile(
+            r"(?<![A-Za-z0-9._-])(?P<name>[A-Za-z0-9._-]+) was not found in the (?:package registry|cache|provided)"
+        ),
+        "not_found",
+        lambda _match, what, _text: f"{what} was not found in the package index; check the spelling",
+    ),
+    _Case(
+        re.compile(
+            r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} depends on Python(?P<python>[<>=!~]\S{0,200}[^\s,.])"
+        ),
+        "python",
+        _python,
+    ),
+    _Case(
+        re.compile(
+            r"(?:there (?:is|are) no versions? of|[Oo]nly(?: the following versions of)?) (?P<name>[A-Za-z0-9._-]+)"
+        ),
+        "no_version",
+        lambda _match, what, _text: f"No version matches {what}; choose one that exists",
+    ),
+    _Case(
+        re.compile(
+            r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} has no (?:usable )?wheels?(?: with a matching)?"
+        ),
+        "no_version",
+        lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
+    ),
+    _Case(
+        re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"),
+        "build",
+        _build,
+    ),
+    _Case(
+        re.compile(r"(?:D|d)istribution not found at: (?P<name>\S*)"),
+        "not_found",
+        lambda _match, what, _text: f"{what} does not exist; correct the address",
+    ),
+)
+
+
+def explain(
+    lines: Sequence[str],
+    required: RequirementSet,
+    *,
+    offline: bool,
+    runs_code: bool = True,
+    refused: Sequence[str] = (),
+) -> Explanation:
+    """Read a failure off the installer's output.
+
+    Args:
+        lines: The last lines of the output.
+        required: What was to be installed.
+        offline: Whether the network was left out on purpose.
+        runs_code: Whether code of packages was allowed to run.
+        refused: One sentence for each host that was asked for and may not be reached.
+    """
+    why = _explain(lines, required, offline=offline, runs_code=runs_code)
+    return with_refused(why, refused)
+
+
+def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
+    """Say it, where a host that may not be reached is why, or may be."""
+    if not refused or why.reason not in {"network", "download", "build", "other"}:
+        return why
+    sentence = f"{refused[0]}; the service's operator can add it to PREVIEW_BUILD_HOSTS"
+    if why.reason == "build":
+        return replace(why, message=f"{why.message}. It asked for the network: {sentence}")
+    what = f"{why.requirement} ({why.origin}): " if why.requirement and why.origin else ""
+    return replace(why, message=f"{what}{sentence}", reason="host")
+
+
+def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, runs_code: bool) -> Explanation:
+    # No name is so long; the patterns below take the square of a word's length.
+    text = _ENDLESS.sub("…", "\n".join(lines))
+    if _DISK.search(text):
+        return Explanation("The disk is full: free some space on the service's machine and launch again", "disk")
+    if offline and _OFFLINE.search(text):
+        return _offline(text, required)
+    if _NETWORK.search(text):
+        return _network(text, required)
+    if not runs_code and (match := _DENIED.search(text)):
+        return _denied(next(name for name in match.groups() if name is not None), required)
+    for case in _CASES:
+        if match := case.pattern.search(text):
+            found = required.find(match["name"]) if match["name"] else _folder_in(text, required)
+            sentence = case.sentence(match, _name(found, match["name"]), text)
+            return _explanation(sentence, case.reason, found, match["name"])
+    return _conflict(text) or Explanation(
+        f"The environment could not be built: {_error_line(lines)}; the lines above say more", "other"
+    )
+
+
+def _name(found: ProjectRequirement | None, name: str) -> str:
+    if found is None:
+        return name or "A requirement"
+    if found.text.startswith("/"):  # where it lies in the project; the service's folders are nobody's business
+        return f"{found.text.rpartition('/')[2]} ({found.origin})"
+    return f"{found.text} ({found.origin})"
+
+
+def _folder_in(text: str, required: RequirementSet) -> ProjectRequirement | None:
+    """The folder that is spoken of: installers do not name what they build from one, only where it lies, if that."""
+    folders = [item for item in required.requirements if item.name is None]
+    spoken_of = [item for item in folders if item.location is not None and item.location in text]
+    return next(iter(spoken_of), folders[0] if len(folders) == 1 else None)
+
+
+def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, name: str) -> Explanation:
+    package = (found.name if found else None) or (canonicalize_name(name) if _PLAIN.fullmatch(name) else None)
+    return Explanation(
+        sentence, reason, found.text if found else name or None, found.origin if found else None, package
+    )
+
+
+def _offline(text: str, required: RequirementSet) -> Explanation:
+    match = re.search(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text)
+    name = match["name"] if match else ""
+    found = required.find(name) if name else None
+    return _explanation(
+        f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
+        "install it once with the network",
+        "offline",
+        found,
+        name,
+    )
+
+
+def _network(text: str, required: RequirementSet) -> Explanation:
+    match = re.search(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text)
+    name = match["name"] if match else ""
+    found = required.find(name) if name else None
+    sentence = (
+        f"{_name(found, name)} could not be downloaded, the network does not answer"
+        if name
+        else "The package index cannot be reached, and the package cache does not hold all that is required"
+    )
+    return _explanation(f"{sentence}; check the network and launch again", "network", found, name)
+
+
+def _denied(name: str, required: RequirementSet) -> Explanation:
+    found = required.find(name) or next(
+        (item for item in required.requirements if item.name is None and item.text.endswith(f"/{name}")), None
+    )
+    what, advice = _name(found, name), "choose a version that has a wheel for this Python"
+    if found is not None and (found.name is None or "file:" in found.text):
+        # Its path says nothing to a reader.
+        what, advice = f"{name} ({found.origin})", "leave it out of the requirements"
+    sentence = (
+        f"{what} would have to be built, which runs its code, and PREVIEW_BUILD_CODE=deny does not allow that; "
+        f"{advice}, or have the service set to PREVIEW_BUILD_CODE=allow"
+    )
+    return _explanation(sentence, "denied", found, name)
+
+
+def _conflict(text: str) -> Explanation | None:
+    flat = " ".join(text.split())
+    match = re.search(r"cause: (?:Because )?(?P<why>.*?)(?:,? we can conclude|$)", flat)
+    if "No solution found" not in flat or match is None:
+        return None
+    why = match["why"].removesuffix(",").strip()[:400]
+    return Explanation(f"The requirements contradict each other: {why}; loosen one of them", "conflict")
+
+
+def _error_line(lines: Sequence[str]) -> str:
+    said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "uv said nothing")
+    return (said[0] if said else last)[:400].rstrip(".:;")
+
+
+def _last_words(text: str) -> str:
+    """The last line a build backend printed, which is where Python names the exception."""
+    block = text.rpartition("[stderr]")[2] if "[stderr]" in text else ""
+    lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
+    return lines[-1][:200].rstrip(".;") if lines else ""

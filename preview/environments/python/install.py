@@ -1,0 +1,309 @@
+"""Installing what a project requires: as it is written, else loosened step by step, and what it imports besides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from preview.environments.folders.environment import Report
+from preview.environments.imports.offered import Offered, read_offered
+from preview.environments.imports.removed_apis import find_relics
+from preview.environments.imports.scan import Wanted
+from preview.environments.python.explain import Explanation, explain
+from preview.environments.python.output import Output
+from preview.environments.python.package_cache import may_be_cached
+from preview.environments.python.relax import Loosened, Loosening
+from preview.environments.python.resolve import can_be_resolved, read_names, resolve
+from preview.environments.requirements.arguments import write_arguments
+from preview.environments.requirements.floors import with_floors
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
+from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.program import ProgramResult
+from preview.environments.sandbox.uv import run_uv
+from preview.environments.sandbox.uv_cages import UvCages
+from preview.errors import EnvironmentFailed
+
+__all__ = ["Installation", "fail"]
+
+# A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
+_MAX_STEPS: Final = 25
+# A newer version may want a newer version of something else, which is looked at again.
+_MAX_RELIC_ROUNDS: Final = 3
+
+
+class Installation:
+    """One environment being filled.
+
+    Args:
+        temporary: The environment's folder, with an interpreter in it.
+        required: What the project asks for.
+        server: The server's requirement line, or None.
+        report: Is told the installer's output line by line, and each decision.
+        interpreter: The environment's.
+        offline: Use nothing but the installer's cache.
+        patience_s: Seconds after which no further single step is tried.
+        cages: The jails that the installer runs in, where this machine has them.
+        runs_code: Whether code of packages may run.
+        is_trial: Nothing is loosened or built: another Python is taken then.
+
+    Attributes:
+        decisions: What was changed and added, one sentence each.
+    """
+
+    def __init__(
+        self,
+        temporary: Path,
+        required: RequirementSet,
+        server: str | None,
+        report: Report,
+        *,
+        interpreter: Interpreter,
+        offline: bool,
+        patience_s: float,
+        cages: UvCages | None = None,
+        runs_code: bool = True,
+        is_trial: bool = False,
+    ) -> None:
+        self._temporary = temporary
+        self._server = server
+        self._report = report
+        self._offline = offline
+        self._until = trio.current_time() + patience_s
+        self._interpreter = interpreter
+        self._cages = cages
+        self._is_trial = is_trial
+        self._runs_code = runs_code
+        # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
+        self._unpacks = (runs_code or is_trial) and cages is not None and cages.unpacking is not None
+        self._resolves = False
+        self._has_setuptools = False
+        self._loosening = Loosening()
+        self._refused: set[str] = set()
+        self.decisions: list[str] = []
+        self._required, sentences = with_floors(required, interpreter.version)
+        for sentence in sentences:
+            self._decide(sentence)
+
+    async def run(self, wanted: Sequence[Wanted]) -> None:
+        """Install all, then what is imported and still missing.
+
+        Raises:
+            EnvironmentFailed: It cannot be done.
+
+        Cancellation: the installer is killed.
+        """
+        await self._install()
+        offered = await trio.to_thread.run_sync(read_offered, self._temporary)
+        self._tell_company(offered)
+        added = [self._added(one) for one in _missing(wanted, offered)]
+        if added:
+            self._require(added)
+            await self._install()
+        for _ in range(_MAX_RELIC_ROUNDS):
+            if not await self._mend("pkg_resources" in offered.modules):
+                break
+            await self._install()
+
+    def _tell_company(self, offered: Offered) -> None:
+        """Say which limits were set, of those that matter here."""
+        for item in dict.fromkeys(item for item, _ in self._required.company):
+            limits = [
+                limit.text for other, limit in self._required.company if other is item and offered.has("", limit.text)
+            ]
+            if limits:
+                self._decide(f"{item.text} ({item.origin}) goes with {', '.join(limits)}: so they are taken")
+
+    async def _mend(self, has_pkg_resources: bool) -> bool:
+        """Loosen what uses something that this Python lacks; whether anything changed."""
+        before = self._required
+        for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._interpreter.version):
+            if relic.uses != "pkg_resources" and not self._is_trial:
+                step = self._loosening.away_from(self._required, relic.package, relic.uses)
+                if step is not None:
+                    self._required = step.required
+                    self._decide(step.sentence)
+            elif relic.uses == "pkg_resources" and not has_pkg_resources and not self._has_setuptools:
+                self._has_setuptools = True
+                self._decide(f'setuptools<81 is added: {relic.package} imports "pkg_resources", which newer ones lack')
+                self._without("setuptools")
+                self._require([parse_requirement("setuptools<81", relic.package)])
+        return self._required is not before
+
+    def _require(self, added: Sequence[ProjectRequirement]) -> None:
+        requirements = (*self._required.requirements, *added)
+        self._required = replace(self._required, requirements=requirements)
+
+    def _added(self, one: Wanted) -> ProjectRequirement:
+        self._decide(f"{one.distribution} is added: {one.file} {one.why}, and no manifest names it")
+        return parse_requirement(one.distribution, one.file)
+
+    def _without(self, name: str) -> None:
+        rest = tuple(item for item in self._required.requirements if item.name != name)
+        limits = tuple(item for item in self._required.constraints if item.name != name)
+        self._required = replace(self._required, requirements=rest, constraints=limits)
+
+    def _decide(self, sentence: str) -> None:
+        self.decisions.append(sentence)
+        self._report(sentence, logging.INFO)
+
+    async def _install(self) -> None:
+        """Try, and loosen what is at fault, until it works."""
+        for steps in range(_MAX_STEPS + 2):
+            write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
+            arguments = await trio.to_thread.run_sync(write)
+            if arguments is None:
+                return
+            output = Output(self._report)
+            result = await self._attempt(arguments, output)
+            self._tell_refused(result)
+            if result.code == 0:
+                return
+            may_build = self._runs_code and not self._is_trial
+            why = explain(
+                result.lines, self._required, offline=self._offline, runs_code=may_build, refused=result.refused
+            )
+            if self._is_trial:
+                fail(result, why)
+            step = self._next(why, result, last=steps >= _MAX_STEPS)
+            if step is None:
+                output.release()
+                fail(result, why)
+            self._required = step.required
+            self._decide(step.sentence)
+
+    def _tell_refused(self, result: ProgramResult) -> None:
+        for sentence in result.refused:
+            if sentence not in self._refused:
+                self._refused.add(sentence)
+                self._report(f"{sentence} (PREVIEW_BUILD_HOSTS)", logging.WARNING)
+
+    def _next(self, why: Explanation, result: ProgramResult, *, last: bool) -> Loosened | None:
+        if last or trio.current_time() > self._until:
+            return self._loosening.all_at_once(self._required)
+        return self._loosening.after(self._required, why, result.lines)
+
+    async def _attempt(self, arguments: list[str], output: Output) -> ProgramResult:
+        pinned = self._required.all_pinned
+        cages = self._cages
+        if self._unpacks and cages is not None and cages.unpacking is not None:
+            result = await self._without_builds(arguments, cages, cages.unpacking, output)
+            if result is not None:
+                return result
+            if self._is_trial:
+                return ProgramResult()
+        directory = self._temporary.parent if cages is None else Path("/")
+        run = partial(run_uv, [*_into(self._temporary), *arguments], directory=directory, cage=self._cage())
+        if not self._offline and pinned:
+            # What is pinned cannot have changed in the index: half a second of asking it is saved when all is cached.
+            # Said only when it worked: a failure here just means that the network is needed.
+            result = await run(offline=True)
+            if result.code == 0:
+                output.replay(result)
+                return result
+        result = await run(offline=self._offline, say=output)
+        if result.code == 0 or self._offline or pinned:
+            return result
+        if self._is_cut_off(result):
+            cached = await run(offline=True)
+            if cached.code == 0:
+                output.replay(cached)
+                return cached
+        return result
+
+    async def _without_builds(
+        self, arguments: list[str], cages: UvCages, cage: Cage, output: Output
+    ) -> ProgramResult | None:
+        """Install what has wheels, linked from the cache; None where something has to be built."""
+        if "--no-binary" in self._required.options:
+            return None
+        if self._required.all_pinned and not self._resolves:
+            names = [item.name for item in self._required.requirements if item.name is not None and item.applies]
+            result = await self._unpack(arguments, names, cages, cage, output)
+            if result.code == 0:
+                output.replay(result)
+                return result
+            # Either something has no wheel, or there is no such version: which of them, choosing versions will tell.
+            self._resolves = True
+        self._unpacks = can_be_resolved(self._required)
+        if not self._unpacks:
+            return None
+        resolved, arguments = await self._resolve(arguments, cages)
+        if resolved.code != 0:
+            output.replay(resolved)
+            return resolved
+        result = await self._unpack(arguments, await read_names(self._temporary), cages, cage, output)
+        if result.code != 0 and not self._is_trial:
+            self._unpacks = False
+            return None
+        output.replay(result)
+        return result
+
+    def _cage(self) -> Cage | None:
+        if self._cages is None:
+            return None
+        unpacking = None if self._runs_code else self._cages.unpacking
+        return unpacking or self._cages.building
+
+    async def _resolve(self, arguments: list[str], cages: UvCages) -> tuple[ProgramResult, list[str]]:
+        run = partial(resolve, arguments, self._temporary, self._interpreter, cages.building)
+        resolved, chosen = await run(offline=self._offline)
+        if resolved.code == 0 or self._offline or not self._is_cut_off(resolved):
+            return resolved, chosen
+        cached, chosen = await run(offline=True)
+        return (cached if cached.code == 0 else resolved), chosen
+
+    def _is_cut_off(self, result: ProgramResult) -> bool:
+        """Whether it failed for the network, which is told."""
+        if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
+            return False
+        sentence = "the package index cannot be reached: trying with what is in the package cache"
+        self._report(sentence, logging.WARNING)
+        return True
+
+    async def _unpack(
+        self, arguments: list[str], names: list[str], cages: UvCages, cage: Cage, output: Output
+    ) -> ProgramResult:
+        """Install without any code of a package: what is in the cache, else what the index has wheels of."""
+        # --no-build, which stands there else, says the same, and uv does not take both.
+        wheels_only = ["--only-binary", ":all:"] if self._runs_code else []
+        command = [*_into(cages.place), *arguments, *wheels_only]
+        tries = (True,) if self._offline else (True, False)
+        if not self._offline and not await trio.to_thread.run_sync(may_be_cached, cage.jail.uv_cache, names):
+            tries = (False,)
+        for offline in tries:
+            say = None if offline else output.progress
+            result = await run_uv(command, offline=offline, directory=Path("/"), say=say, cage=cage)
+            if result.code == 0:
+                break
+        return result
+
+
+def _into(environment: Path) -> list[str]:
+    return ["pip", "install", "--python", str(environment / "bin" / "python")]
+
+
+def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
+    """What is not there, each package once."""
+    found: dict[str, Wanted] = {}
+    for one in wanted:
+        if not offered.has(one.module, one.distribution):
+            found.setdefault(one.distribution, one)
+    return list(found.values())
+
+
+def fail(result: ProgramResult, why: Explanation) -> NoReturn:
+    """Raise what the installer's failure means.
+
+    Raises:
+        EnvironmentFailed: Always.
+    """
+    raise EnvironmentFailed(
+        why.message, reason=why.reason, requirement=why.requirement, origin=why.origin, output=result.tail()
+    )

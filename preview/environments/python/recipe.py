@@ -1,0 +1,116 @@
+"""From a request to the name of the environment it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer
+from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
+from preview.environments.imports.removed_apis import find_old_uses
+from preview.environments.imports.scan import Wanted, find_imports
+from preview.environments.manifests.asked import Asked
+from preview.environments.manifests.search import read_project
+from preview.environments.manifests.stated import find_stated
+from preview.environments.python.build import Recipe
+from preview.environments.requirements.companions import with_companions
+from preview.environments.requirements.requirements import RequirementSet, parse_requirement
+from preview.environments.sandbox.interpreter import Interpreter
+from preview.sources import Sources
+
+__all__ = ["SERVERS", "make_recipe", "read_request"]
+
+# Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
+# are then left to eviction.
+_LAYOUT_VERSION = 3
+# Ranges, so that they fit whatever else the project pins.
+SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
+"""The servers that are added, as requirement lines."""
+
+
+def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
+    """Read the project's manifests and imports. Runs nothing; call it in a thread.
+
+    Args:
+        request: What is asked for.
+        sources: The project's files.
+
+    Raises:
+        EnvironmentFailed: A manifest cannot be read.
+    """
+    required = _with_extra(read_project(request.project, request.folder, request.entry), request.extra)
+    wanted = request.server
+    server = None if wanted is None or required.brings(wanted) else SERVERS[wanted]
+    if request.entry is None:
+        return Asked(with_companions(required), server, ())
+    found = find_imports(sources, request.entry)
+    return Asked(
+        with_companions(required),
+        server,
+        _undeclared(found.wanted, required),
+        found.standard,
+        find_stated(sources, request.entry),
+        tuple(find_old_uses(sources)),
+    )
+
+
+def make_recipe(
+    asked: Asked, interpreter: Interpreter, *, runs_code: bool = True, ahead_of: Interpreter | None = None
+) -> Recipe:
+    """What is asked for, for one Python, and its key.
+
+    Args:
+        asked: What.
+        interpreter: For which Python.
+        runs_code: Whether code of packages may run while it is built: without, other versions may be taken.
+        ahead_of: The Python that is taken where this one does not do, see ``trial``.
+    """
+    key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
+    own = None if ahead_of is None else ahead_of.version
+    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
+
+
+def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
+    added = [parse_requirement(line, f"extra requirement {number}") for number, line in enumerate(extra, start=1)]
+    new = [item for item in added if item.name is None or required.find(item.name) is None]
+    return replace(required, requirements=(*required.requirements, *new))
+
+
+def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
+    """What no requirement names or obviously brings; as the project writes it where a group names it."""
+    named = {item.name or "" for item in required.requirements if item.applies}
+    brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
+    spare = {item.name: item.text for item in required.spare if item.applies}
+    left = []
+    for one in found:
+        name = canonicalize_name(Requirement(one.distribution).name)
+        if name in required.withheld:
+            continue
+        if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
+            left.append(replace(one, distribution=spare.get(name, one.distribution)))
+    return tuple(left)
+
+
+def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: Interpreter | None) -> str:
+    # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
+    required = asked.required
+    facts = [
+        _LAYOUT_VERSION,
+        sorted(item.identity for item in required.requirements),
+        sorted(item.identity for item in required.constraints),
+        required.options,
+        required.prerelease,
+        interpreter.identity,
+        asked.server,
+        sorted((one.module, one.distribution) for one in asked.wanted),
+        *(() if runs_code else ("no code",)),
+        *(() if ahead_of is None else (f"before {'.'.join(ahead_of.version.split('.')[:2])}",)),
+    ]
+    # 128 bits of it: the name stands in every traceback.
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

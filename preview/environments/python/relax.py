@@ -1,0 +1,267 @@
+"""Loosen what a project requires where it cannot be had as it is written: one requirement at a time, each logged.
+
+A requirement keeps its name and its index. One that names a path, an address or a repository is never loosened: the
+package that an index has under that name, or under the folder's, may be a stranger's (dependency confusion).
+``_INSTEAD`` is the one exception, a fixed table of well-known names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from preview.environments.python.explain import Explanation
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
+
+__all__ = ["Loosened", "Loosening"]
+
+# Without these there is nothing to preview: they are loosened, never left out.
+_PROTECTED: Final = frozenset({"fastapi", "starlette", "flask", "django", "uvicorn", "waitress", "quart"})
+# The same package under a name that has wheels, or the one that was meant.
+_INSTEAD: Final = {
+    "psycopg2": "psycopg2-binary",
+    "sklearn": "scikit-learn",
+    "dotenv": "python-dotenv",
+    "crypto": "pycryptodome",
+    "pycrypto": "pycryptodome",
+    "mysql-python": "mysqlclient",
+    "bs4": "beautifulsoup4",
+    "opencv": "opencv-python",
+    "yaml": "pyyaml",
+    "pil": "pillow",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "multipart": "python-multipart",
+    "discord": "discord-py",
+    "attr": "attrs",
+}
+# Nothing that another version of a package could mend.
+_HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
+_WORDS: Final = {
+    "build": "cannot be built here",
+    "python": "needs another Python",
+    "no_version": "cannot be had for this Python",
+    "not_found": "is not in the package index",
+    "network": "cannot be fetched",
+    "download": "cannot be fetched",
+    "hash": "does not have the hash that is written down",
+    "conflict": "contradicts another requirement",
+    "denied": "would have to be built, which PREVIEW_BUILD_CODE=deny does not allow",
+}
+_NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class Loosened:
+    """One step.
+
+    Attributes:
+        required: What is required now.
+        sentence: What was changed and why.
+    """
+
+    required: RequirementSet
+    sentence: str
+
+
+@dataclass(slots=True)
+class Loosening:
+    """Which steps were taken already, so that each is taken once.
+
+    Attributes:
+        levels: How far each package has been loosened.
+    """
+
+    levels: dict[str, int] = field(default_factory=dict)
+    _all_taken: bool = False
+
+    def after(self, required: RequirementSet, why: Explanation, lines: Sequence[str]) -> Loosened | None:
+        """The next thing to try after a failure, or None when nothing is left.
+
+        Args:
+            required: What could not be installed.
+            why: Why.
+            lines: The installer's last lines.
+        """
+        text = "\n".join(lines)
+        if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
+            return None
+        culprits = _culprits(required, why, text)
+        # Nothing is left out while anything may still be loosened; what is not allowed is refused, not left out.
+        refused = why.reason == "denied"
+        for may_drop in (False,) if refused else (False, True):
+            for name in culprits:
+                if step := self._loosen(required, name, why.reason, may_drop=may_drop):
+                    return step
+        return None if refused else self.all_at_once(required)
+
+    def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
+        """The next thing to try for a package that uses something which the Python lacks, or None."""
+        known = any(item.name == name for item in (*required.requirements, *required.constraints))
+        if not known or name in self.levels:
+            return None
+        return self._loosen(required, name, f"uses {uses}, which this Python lacks")
+
+    def all_at_once(self, required: RequirementSet) -> Loosened | None:
+        """All pins as lower bounds, what a lock file says forgotten; once."""
+        if self._all_taken:
+            return None
+        self._all_taken = True
+        loose = tuple(_with(item, _lower(item)) if item.pinned else item for item in required.requirements)
+        located = tuple(item for item in required.constraints if item.location is not None)
+        if loose == required.requirements and located == required.constraints:
+            return None
+        return Loosened(
+            replace(required, requirements=loose, constraints=located),
+            "the versions that are written down do not go together here: each is taken as the oldest that will do",
+        )
+
+    def _loosen(self, required: RequirementSet, name: str, reason: str, *, may_drop: bool = False) -> Loosened | None:
+        for item in required.constraints:
+            if item.name == name and item.location is None:
+                rest = tuple(other for other in required.constraints if other.name != name)
+                sentence = f"{item.text} ({item.origin}) {_WORDS.get(reason, reason)}: another version is taken"
+                return Loosened(replace(required, constraints=rest), sentence)
+        found = required.find(name)
+        if found is None:
+            return self._from_wheels(required, name) if reason == "build" else None
+        if found.location is not None:
+            return None
+        while (level := self.levels.get(name, 0)) <= len(_LEVELS):
+            if level == len(_LEVELS):
+                return _left_out(required, found, reason) if may_drop else None
+            self.levels[name] = level + 1
+            new = _LEVELS[level](found, reason)
+            if new is not None and new != found.text:
+                return _changed(required, found, new, reason)
+        return None
+
+    def _from_wheels(self, required: RequirementSet, name: str) -> Loosened | None:
+        """A package that another one brings: some version of it that needs no building."""
+        if name in self.levels:
+            return None
+        self.levels[name] = 1
+        options = (*required.options, "--only-binary", name)
+        sentence = f"{name} cannot be built here: a version of it that needs no building is taken"
+        return Loosened(replace(required, options=options), sentence)
+
+
+def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str]:
+    """Names of packages, the likeliest first; what is protected last."""
+    known = {item.name for item in (*required.requirements, *required.constraints) if item.name}
+    named: list[str] = []
+    flat = " ".join(text.partition("No solution found")[2].split())
+    # What others depend on, in another version, before what depends on it.
+    for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(?<!\S)(\S{1,200}) depends? on"):
+        words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
+        named += [canonicalize_name(word[1]) for word in words if word]
+    if why.package:
+        named.append(why.package)
+    wanted = [name for name in dict.fromkeys(named) if name in known or name == why.package]
+    return sorted(wanted, key=lambda name: name in _PROTECTED)
+
+
+def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) -> bool:
+    """Whether a requirement that names where it comes from cannot be had from there; or may be the one."""
+    if why.reason in {"conflict", "no_version", "python"}:
+        return False  # it is there: what it goes together with may be another version
+    located = [item for item in (*required.requirements, *required.constraints) if item.location is not None]
+    if why.reason == "build" and not why.package:
+        # The installer does not name what is built from a folder.
+        return bool(located)
+    package = canonicalize_name(why.package) if why.package else None
+    return any(
+        (item.name is not None and item.name == package) or (item.location or "").partition("#")[0] in text
+        for item in located
+    )
+
+
+def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reason: str) -> Loosened:
+    requirements = tuple(_with(item, new) if item is found else item for item in required.requirements)
+    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: {new} is taken instead"
+    return Loosened(replace(required, requirements=requirements), sentence)
+
+
+def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) -> Loosened | None:
+    if found.name in _PROTECTED:
+        return None
+    rest = tuple(item for item in required.requirements if item is not found)
+    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out"
+    return Loosened(replace(required, requirements=rest), sentence)
+
+
+def _short(item: ProjectRequirement) -> str:
+    return item.text.partition(" --hash")[0]
+
+
+def _with(item: ProjectRequirement, text: str) -> ProjectRequirement:
+    return replace(parse_requirement(text, item.origin), origin=item.origin) if text != item.text else item
+
+
+def _parsed(item: ProjectRequirement) -> Requirement | None:
+    """The requirement of a package in an index; None for any other."""
+    if item.location is not None:
+        return None
+    try:
+        return Requirement(_short(item))
+    except InvalidRequirement:
+        return None
+
+
+def _written(parsed: Requirement, specifier: str, name: str = "") -> str:
+    extras = f"[{','.join(sorted(parsed.extras))}]" if parsed.extras else ""
+    marker = f" ; {parsed.marker}" if parsed.marker else ""
+    return f"{name or parsed.name}{extras}{specifier}{marker}"
+
+
+def _least(parsed: Requirement) -> Version | None:
+    """The lowest version that the specifier speaks of."""
+    found: list[Version] = []
+    for one in parsed.specifier:
+        if one.operator in {"==", "===", ">=", "~=", ">"}:
+            try:
+                found.append(Version(one.version.removesuffix(".*")))
+            except InvalidVersion:
+                continue
+    return max(found, default=None)
+
+
+def _other_name(item: ProjectRequirement, reason: str) -> str | None:
+    parsed = _parsed(item)
+    name = _INSTEAD.get(item.name or "", "")
+    if parsed is None or not name or reason not in {"build", "denied", "not_found", "no_version"}:
+        return None
+    least = _least(parsed)
+    return _written(parsed, f">={least}" if least and item.name == "psycopg2" else "", name)
+
+
+def _same_major(item: ProjectRequirement, reason: str) -> str | None:
+    parsed = _parsed(item)
+    least = _least(parsed) if parsed else None
+    if parsed is None or least is None or reason == "not_found":
+        return None
+    if reason == "python":  # it is too new for this Python, or far too old
+        return _written(parsed, f"<={least.public}" if item.pinned else "")
+    return _written(parsed, f">={least.public},<{least.major + 1}")
+
+
+def _lower(item: ProjectRequirement, reason: str = "") -> str:
+    parsed = _parsed(item)
+    least = _least(parsed) if parsed else None
+    if parsed is None or least is None or reason in {"not_found", "python"}:
+        return item.text
+    return _written(parsed, f">={least.public}")
+
+
+def _any_version(item: ProjectRequirement, reason: str) -> str | None:
+    parsed = _parsed(item)
+    return None if parsed is None or reason == "not_found" else _written(parsed, "")
+
+
+_LEVELS: Final = (_other_name, _same_major, _lower, _any_version)

@@ -1,0 +1,110 @@
+"""Whether a project runs as well in a newer Python than the service's own: tried with wheels alone, as it is written.
+
+Nothing is loosened, left out or built for the newer one: a project that would need that is better off in the Python
+that it had before. So is one of which any package does not name the newer Python among those that it runs on.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+
+from preview.environments.folders.layout import site_packages
+from preview.environments.imports.removed_apis import find_relics
+from preview.environments.requirements.floors import is_below, with_floors
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
+
+__all__ = ["objection", "objection_to_packages"]
+
+_LISTED: Final = re.compile(rb"^Classifier: Programming Language :: Python :: 3\.(\d+)\s*$", re.MULTILINE)
+# The fields come first; a long description behind them says nothing.
+_MOST_METADATA: Final = 64 * 1024
+# Small ones that have not changed in years, and run: so many projects have them that they would decide alone.
+_WELL_KNOWN: Final = frozenset({"h11", "mdurl", "outcome", "priority", "sortedcontainers", "tomlkit", "webencodings"})
+
+
+def objection(
+    required: RequirementSet, standard: frozenset[str], gone: frozenset[str], newer: str, own: str
+) -> str | None:
+    """Why a project is not even tried in a newer Python; None where nothing speaks against it.
+
+    Args:
+        required: What it asks for.
+        standard: What it imports of the standard library.
+        gone: Modules that the service's own Python brings and the newer one does not.
+        newer: The version of the newer one.
+        own: The version of the service's own.
+    """
+    if missing := sorted(standard & gone):
+        return f'it imports "{missing[0]}", which newer ones do not have'
+    for item in (*required.requirements, *required.constraints, *required.spare):
+        if _differs(item, newer, own):
+            return f"{_named(item)} is for some versions of Python only"
+    _, sentences = with_floors(required, newer)
+    return sentences[0].rpartition(": ")[0] if sentences else None
+
+
+def _differs(item: ProjectRequirement, newer: str, own: str) -> bool:
+    """Whether the line applies in one of them and not in the other."""
+    _, _, marker = item.text.partition(" --hash")[0].partition(";")
+    if not marker.strip():
+        return False
+    try:
+        parsed = Marker(marker)
+        found = {parsed.evaluate(_environment(version)) for version in (newer, own)}
+    except (InvalidMarker, UndefinedEnvironmentName, InvalidVersion):
+        return True
+    return len(found) > 1
+
+
+def _environment(version: str) -> dict[str, str]:
+    return {
+        "python_version": _short(version),
+        "python_full_version": version,
+        "implementation_version": version,
+        "extra": "",
+    }
+
+
+def objection_to_packages(environment: Path, newer: str) -> str | None:
+    """Why what was installed is not trusted in a newer Python; None where nothing speaks against it.
+
+    Args:
+        environment: Its folder; blocks on the disk.
+        newer: The version of its Python.
+    """
+    for relic in find_relics(environment, newer):
+        if relic.uses != "pkg_resources":
+            return f"{relic.package} uses {relic.uses}, which newer ones do not have"
+    for folder in site_packages(environment):
+        for info in sorted(folder.glob("*.dist-info")):
+            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+            package = canonicalize_name(name)
+            if is_below(package, version, newer):
+                return f"{package} {version} does not run on Python {_short(newer)}"
+            if package not in _WELL_KNOWN and _was_made_for_older(info / "METADATA", newer):
+                return f"{package} {version} does not say that it runs on Python {_short(newer)}"
+    return None
+
+
+def _was_made_for_older(metadata: Path, newer: str) -> bool:
+    """Whether the package names versions that it runs on, and none as new as this one."""
+    try:
+        with metadata.open("rb") as file:
+            minors = [int(minor) for minor in _LISTED.findall(file.read(_MOST_METADATA))]
+    except OSError:
+        return False
+    return bool(minors) and max(minors) < int(newer.split(".")[1])
+
+
+def _named(item: ProjectRequirement) -> str:
+    return f"{item.text.partition(' --hash')[0]} ({item.origin})"
+
+
+def _short(version: str) -> str:
+    return ".".join(version.split(".")[:2])

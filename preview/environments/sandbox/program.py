@@ -1,0 +1,218 @@
+"""Running one program: its own session, its output line by line, all of it gone when the caller is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from preview.descriptors import wait_readable, waited_on
+from preview.environments.sandbox.jail import Cage
+from preview.environments.way_out import WayOut, open_way_out, read_allowed
+
+__all__ = ["ProgramResult", "run_program"]
+
+# The end of the output is what explains a failure; a compiler's output before it may be huge.
+_KEPT_LINES = 400
+_MAX_LINE_BYTES = 16 * 1024
+# SIGKILL cannot be refused; a process in uninterruptible I/O may take a moment all the same.
+_REAP_S = 2.0
+_LOOK_S = 0.005
+# What the programs find that make a jail; the installer's own variables go in past them.
+_OUTSIDE: Final = {"LANG": "C.UTF-8"}
+
+
+@dataclass(slots=True)
+class ProgramResult:
+    """How a program ended and the last of what it said.
+
+    Attributes:
+        code: Exit status; negative for a signal.
+        lines: The last lines of stdout and stderr, without line ends.
+        refused: One sentence for each host that it asked for and may not reach.
+    """
+
+    code: int = -1
+    lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=_KEPT_LINES))
+    refused: Sequence[str] = ()
+
+    def tail(self, count: int = 20) -> list[str]:
+        """The last lines, ``count`` at most."""
+        return list(self.lines)[-count:]
+
+
+async def run_program(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: Path,
+    say: Callable[[str], None] | None = None,
+    cage: Cage | None = None,
+    reaches_out: bool = False,
+) -> ProgramResult:
+    """Run a program and wait until it has ended and its output is closed.
+
+    Args:
+        argv: Absolute path and arguments.
+        environment: All variables it sees.
+        directory: Working folder.
+        say: Is told each line of stdout and stderr as it comes, without its line end; empty lines are left out.
+        cage: The jail that it runs in; None runs it as any program of the service.
+        reaches_out: In a jail: whether it reaches package indexes; else it has no network at all.
+
+    Raises:
+        OSError: It cannot be started.
+        LaunchFailed: What makes the jail is missing.
+        EnvironmentFailed: It failed because the jail's memory is used up.
+
+    Cancellation: the program and its whole session are killed and reaped before this returns.
+    """
+    async with _open_way_out(cage, environment, reaches_out=reaches_out) as way_out:
+        with _entered(cage, argv, environment, directory, way_out) as prepared:
+            process, output = _start(prepared)
+        if way_out is not None:
+            # The program's side alone: the service learns by its end that nothing is handed out any more.
+            way_out.handed_out.close()
+        result = await _follow(process, output, say)
+    if way_out is not None:
+        result.refused = tuple(way_out.proxy.refused)
+    if cage is not None:
+        await trio.to_thread.run_sync(cage.sweep)
+        if result.code != 0:
+            cage.check_memory()
+    return result
+
+
+@asynccontextmanager
+async def _open_way_out(
+    cage: Cage | None, environment: Mapping[str, str], *, reaches_out: bool
+) -> AsyncIterator[WayOut | None]:
+    if cage is None or not reaches_out:
+        yield None
+        return
+    allowed = await trio.to_thread.run_sync(read_allowed, environment, cage.jail.hosts)
+    async with open_way_out(allowed) as way_out:
+        yield way_out
+
+
+async def _follow(
+    process: subprocess.Popen[bytes], output: trio.lowlevel.FdStream, say: Callable[[str], None] | None
+) -> ProgramResult:
+    """Read its output, and wait for its end.
+
+    Cancellation: its whole session is killed and reaped before this returns.
+    """
+    result = ProgramResult()
+    try:
+        await _read_lines(output, result, say)
+        await _wait_for_exit(process)
+    finally:
+        with trio.move_on_after(_REAP_S, shield=True):
+            result.code = await _end(process)
+            await _reap_others(process.pid)
+        await trio.aclose_forcefully(output)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    descriptors: Sequence[int] = ()
+
+
+@contextmanager
+def _entered(
+    cage: Cage | None, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None
+) -> Iterator[_Prepared]:
+    """What is to be started; in a jail, that which makes it."""
+    if cage is None:
+        yield _Prepared(argv, environment, directory)
+        return
+    with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
+        yield _Prepared(command, _OUTSIDE, Path("/"), descriptors)
+
+
+def _start(prepared: _Prepared) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+    """Fork from trio's own thread: a parent-death signal follows the thread that forked (prctl(2)).
+
+    Should the service be killed, the kernel kills the program at once.
+    """
+    argv = prepared.argv
+    guard = shutil.which("setpriv")
+    if guard is not None and shutil.which(argv[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    try:
+        process = subprocess.Popen(
+            [*([guard, "--pdeathsig=KILL", "--"] if guard else []), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=write_end,
+            cwd=prepared.directory,
+            env=dict(prepared.environment),
+            start_new_session=True,
+            pass_fds=prepared.descriptors,
+        )
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    return process, trio.lowlevel.FdStream(read_end)
+
+
+async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the leader's end without reaping it: until then nobody else can be given its session's id."""
+    with waited_on(os.pidfd_open(process.pid)) as descriptor:
+        await wait_readable(descriptor)
+
+
+async def _read_lines(output: trio.lowlevel.FdStream, result: ProgramResult, say: Callable[[str], None] | None) -> None:
+    pending = b""
+    async for chunk in output:
+        *complete, pending = (pending + chunk).split(b"\n")
+        if len(pending) > _MAX_LINE_BYTES:
+            complete, pending = [*complete, pending], b""
+        for line in complete:
+            _take(line, result, say)
+    if pending:
+        _take(pending, result, say)
+
+
+def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) -> None:
+    line = raw[:_MAX_LINE_BYTES].decode("utf-8", "replace").rstrip()
+    result.lines.append(line)
+    if say is not None and line:
+        say(line)
+
+
+async def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kill the whole session and reap its leader, which may have ended and left others; under the caller's shield."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await _wait_for_exit(process)
+    return process.wait()
+
+
+async def _reap_others(session: int) -> None:
+    """Reap what the leader left behind: its orphans are the service's children, which adopts them."""
+    while True:
+        try:
+            # No await between the leader's end and the first look: others keep the id from being given away.
+            pid, _ = os.waitpid(-session, os.WNOHANG)  # noqa: ASYNC222  it does not block
+        except ChildProcessError:
+            return
+        if pid == 0:  # killed, and dying
+            await trio.sleep(_LOOK_S)

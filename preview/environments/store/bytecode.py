@@ -1,0 +1,124 @@
+"""Compiling an environment's modules when nobody waits for it: after it was handed out, and at the lowest priority.
+
+A launch compiles what it imports, in memory, and only once: from then on it finds what was compiled here. Compiling all
+first would take longer than the whole rest of a build.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from preview.environments.folders.layout import Layout, finish_compiling, prepare_compiling, site_packages
+from preview.environments.folders.locks import try_lock
+from preview.environments.folders.unfinished import open_scratch
+from preview.environments.sandbox.jail import Cage, Jail
+from preview.environments.sandbox.program import run_program
+from preview.environments.sandbox.uv import BUILDER, program_environment
+from preview.errors import PreviewError
+from preview.runtime.sandbox import interpreter_paths
+
+__all__ = ["Compiler"]
+
+_log = structlog.get_logger(__name__)
+
+# What does not fit is compiled when it is used again.
+_MAX_WAITING: Final = 64
+_MAX_TRIED: Final = 10_000
+
+
+class Compiler:
+    """Compiles one environment after the other.
+
+    Args:
+        layout: Where environments lie.
+        jail: What the compiler is isolated by; it runs no code of packages all the same.
+        timeout_s: Seconds for one environment; what is not compiled by then is left as it is.
+    """
+
+    def __init__(self, layout: Layout, jail: Jail | None, *, timeout_s: float) -> None:
+        self._layout = layout
+        self._jail = jail
+        self._timeout_s = timeout_s
+        # Once in this process: what fails would fail again.
+        self._tried: set[str] = set()
+        self._send, self._receive = trio.open_memory_channel[str](_MAX_WAITING)
+
+    def want(self, key: str) -> None:
+        """Ask for an environment's modules to be compiled, unless they are; never waits."""
+        if key in self._tried or self._layout.is_compiled(key):
+            return
+        try:
+            self._send.send_nowait(key)
+        except trio.WouldBlock:
+            return
+        if len(self._tried) >= _MAX_TRIED:
+            self._tried.clear()
+        self._tried.add(key)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Compile what is asked for, until cancelled. One task, in the service's nursery.
+
+        Cancellation: the compiler is killed; what it has compiled whole stays, the rest is done at the next use.
+        """
+        task_status.started()
+        while True:
+            key = await self._receive.receive()
+            try:
+                with trio.move_on_after(self._timeout_s):
+                    await self.compile(key)
+            except (OSError, PreviewError) as error:
+                _log.info("environment not compiled", key=key, why=str(error))
+
+    async def compile(self, key: str) -> None:
+        """Compile an environment's modules, in the jail; nothing where somebody is just removing it.
+
+        Raises:
+            OSError: The disk did not take it.
+            PreviewError: There is no process or no memory for it.
+
+        Cancellation: as ``run``.
+        """
+        held = try_lock(self._layout.lock(key), exclusive=False)
+        if held is None:
+            return
+        try:
+            if not self._layout.is_usable(key) or self._layout.is_compiled(key):
+                return
+            directory, python = self._layout.directory(key), self._layout.python(key)
+            await trio.to_thread.run_sync(prepare_compiling, directory)
+            async with self._open_cage(key) as cage:
+                folders = await trio.to_thread.run_sync(site_packages, directory)
+                # By an interpreter that runs nothing of what is installed.
+                ended = await run_program(
+                    [str(python), "-I", "-S", str(BUILDER / "compile_modules.py"), *map(str, folders)],
+                    environment=program_environment(os.environ),
+                    directory=Path("/"),
+                    cage=cage,
+                )
+            if ended.code != 0:
+                _log.info("environment not compiled", key=key, why=" ".join(ended.tail(1)))
+            await trio.to_thread.run_sync(finish_compiling, directory)
+        finally:
+            held.release()
+
+    @asynccontextmanager
+    async def _open_cage(self, key: str) -> AsyncIterator[Cage | None]:
+        if self._jail is None:
+            yield None
+            return
+        async with open_scratch(self._layout, key) as scratch, self._jail.open_group(key) as group:
+            directory = self._layout.directory(key)
+            outside = [
+                path for path in interpreter_paths(self._layout.python(key)) if not path.is_relative_to(directory)
+            ]
+            readable = (*outside, self._jail.pythons, BUILDER)
+            cage = Cage(self._jail, directory, scratch, readable=readable, foreign=False, group=group)
+            await trio.to_thread.run_sync(cage.prepare)
+            yield cage

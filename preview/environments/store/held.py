@@ -1,0 +1,154 @@
+"""Environments that are built once, however many ask, in this process and in others, and held while they are used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from preview.environments.folders.environment import How, Report
+from preview.environments.folders.layout import Layout, remove_tree
+from preview.environments.folders.locks import FileLock, lock
+from preview.errors import EnvironmentFailed
+
+__all__ = ["HeldEnvironments"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What this process knows of one environment while somebody asks for it or holds it.
+
+    Invariants: ``shared`` is a held lock exactly while ``holders`` > 0 or the asker that has ``turn`` is about to
+    become one; an entry without askers and holders is not kept.
+    """
+
+    turn: trio.Lock = field(default_factory=trio.Lock)
+    askers: int = 0
+    holders: int = 0
+    shared: FileLock | None = None
+    failure: EnvironmentFailed | None = None
+
+
+class HeldEnvironments:
+    """Who holds which environment of one folder.
+
+    Args:
+        layout: Where they lie.
+        timeout_s: Seconds that finding or building one may take.
+        is_usable: Whether the environment of a key is finished.
+        threads: For removing what killed builds have left.
+    """
+
+    def __init__(
+        self, layout: Layout, *, timeout_s: float, is_usable: Callable[[str], bool], threads: trio.CapacityLimiter
+    ) -> None:
+        self._layout = layout
+        self._timeout_s = timeout_s
+        self._is_usable = is_usable
+        self._threads = threads
+        self._entries: dict[str, _Entry] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: str, build: Callable[[], Awaitable[None]], report: Report) -> AsyncIterator[How]:
+        """Hold an environment until the context is left; it is built where there is none.
+
+        Args:
+            key: Which.
+            build: Builds it; called under its exclusive lock.
+            report: Is told that somebody else's build is waited for.
+
+        Raises:
+            EnvironmentFailed: It cannot be had.
+
+        Cancellation: a build under way is cancelled, unless others wait for it: then one of them begins again.
+        """
+        with self._entry(key) as entry:
+            how = await self._acquire(entry, key, build, report)
+            try:
+                yield how
+            finally:
+                _let_go(entry)
+
+    @contextmanager
+    def _entry(self, key: str) -> Iterator[_Entry]:
+        entry = self._entries.setdefault(key, _Entry())
+        entry.askers += 1
+        try:
+            yield entry
+        finally:
+            entry.askers -= 1
+            if entry.askers == 0:
+                del self._entries[key]
+
+    async def _acquire(self, entry: _Entry, key: str, build: Callable[[], Awaitable[None]], report: Report) -> How:
+        """Become a holder. The first asker builds; a cancelled builder's turn goes to the next who waits."""
+        waited = entry.turn.locked()
+        if waited and entry.holders == 0:
+            report("waiting for the same environment, which is being prepared already", logging.INFO)
+        async with entry.turn:
+            if waited and entry.failure is not None:
+                # It failed while this one waited for exactly that: trying again at once would fail again.
+                raise EnvironmentFailed(entry.failure.message, **entry.failure.details)
+            how: How = "reused"
+            if entry.shared is None:
+                try:
+                    entry.shared, how = await self._prepare(key, build)
+                except EnvironmentFailed as error:
+                    entry.failure = error
+                    raise
+            entry.failure = None
+            # No await from here to the caller's try: the holder cannot be lost.
+            entry.holders += 1
+        return how
+
+    async def _prepare(self, key: str, build: Callable[[], Awaitable[None]]) -> tuple[FileLock, How]:
+        with trio.move_on_after(self._timeout_s):
+            try:
+                return await self._find_or_build(key, build)
+            except OSError as error:
+                raise EnvironmentFailed(
+                    f"The environment cache cannot be used: {error.strerror or error} ({error.filename}); "
+                    "look at PREVIEW_CACHE_DIR",
+                    reason="disk",
+                ) from error
+        raise EnvironmentFailed(
+            f"The environment was not ready within {self._timeout_s:g} s; require less, or raise "
+            "PREVIEW_ENVIRONMENT_BUILD_TIMEOUT",
+            reason="timeout",
+            limit=f"{self._timeout_s:g} s",
+        )
+
+    async def _find_or_build(self, key: str, build: Callable[[], Awaitable[None]]) -> tuple[FileLock, How]:
+        layout = self._layout
+        layout.root.mkdir(parents=True, exist_ok=True)
+        how: How = "cached"
+        while True:
+            held = await lock(layout.lock(key), exclusive=False)
+            if self._is_usable(key):
+                held.touch()
+                return held, how
+            held.release()
+            held = await lock(layout.lock(key), exclusive=True)
+            try:
+                if not self._is_usable(key):
+                    for _, path in layout.leftovers(key):
+                        await trio.to_thread.run_sync(remove_tree, path, limiter=self._threads)
+                    await build()
+                    how = "built"
+            except BaseException:
+                if not layout.directory(key).exists():
+                    held.remove()
+                raise
+            finally:
+                held.release()
+
+
+def _let_go(entry: _Entry) -> None:
+    entry.holders -= 1
+    if entry.holders == 0 and entry.shared is not None:
+        entry.shared.touch()
+        entry.shared.release()
+        entry.shared = None

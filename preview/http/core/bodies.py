@@ -1,0 +1,201 @@
+"""The bodies and queries that are understood. Types are strict: ``"30"`` is not a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from preview.http.core.line_query import LineQuery
+from preview.lifecycle import State
+from preview.proxy import METHODS
+
+__all__ = [
+    "MAX_SEQ",
+    "AccessBody",
+    "Base64File",
+    "EnvelopeBody",
+    "ExtendBody",
+    "FilesPatch",
+    "GenerationBody",
+    "HistoryQuery",
+    "ListQuery",
+    "OpenBody",
+    "PageQuery",
+    "PlanLaunchBody",
+    "ShareBody",
+    "StreamQuery",
+    "V1LaunchBody",
+    "file_contents",
+]
+
+_MAX_START_S = 3600
+_MAX_EXTENSION_S = 7 * 24 * 3600
+# The setting says how long it may be; this is a mistake in the unit.
+_MAX_SHARE_S = 10 * 365 * 24 * 3600
+# No preview says more lines; within what a database's integer holds.
+MAX_SEQ = 10**18 - 1
+
+
+_START: Any = Field(
+    default=None,
+    description="As the table `[start]` of `preview.toml`, which it wins over: `app`, `command`, `directory`, …",
+    examples=[{"app": "app.main:app"}],
+)
+_ENV: Any = Field(default=None, description="Variables for the backend.", examples=[{"DEBUG": "true"}])
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class PlanLaunchBody(_Body):
+    """Launch in contract ``plan``; what is given must agree with the path and the generation."""
+
+    generationId: str | None = None  # noqa: N815  the contract's word
+    projectId: str | None = None  # noqa: N815  the contract's word
+    start: dict[str, Any] | None = _START
+    env: dict[str, Any] | None = _ENV
+
+
+class V1LaunchBody(_Body):
+    """Launch in contract ``v1``; ``timeout``: seconds allowed for start-up."""
+
+    project_id: str | None = None
+    timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
+    start: dict[str, Any] | None = _START
+    env: dict[str, Any] | None = _ENV
+
+
+class EnvelopeBody(_Body):
+    """A request for the preview."""
+
+    method: str = Field(
+        max_length=32,
+        examples=["GET"],
+        description="In any case.",
+        json_schema_extra={"enum": [*sorted(METHODS)]},
+    )
+    path: str = Field(
+        examples=["/books?limit=10"],
+        description="Absolute path on the preview.",
+        json_schema_extra={"pattern": "^/(?!/)"},
+    )
+    query: dict[str, Any] = Field(default_factory=dict, description="Text, numbers, booleans or lists of these.")
+    body: Any = Field(default=None, description="Any JSON, or text; null sends no content.")
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class ExtendBody(_Body):
+    """How much longer a preview shall live, in seconds."""
+
+    seconds: Annotated[float, Field(gt=0, le=_MAX_EXTENSION_S)]
+
+
+class OpenBody(_Body):
+    """Where on the preview a link leads; never to another host."""
+
+    path: str = Field(
+        default="/",
+        max_length=2000,
+        # A slash, behind which no second one and no backslash: either could be another host to somebody.
+        pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$",
+        examples=["/docs"],
+    )
+
+
+class ShareBody(_Body):
+    """How long a share link is to be good for, in seconds."""
+
+    expires_in: Annotated[float, Field(gt=0, le=_MAX_SHARE_S)] = 24 * 3600.0
+
+
+class AccessBody(_Body):
+    """Who may look at a preview in a browser."""
+
+    public: bool = Field(description="Anybody who knows its address, for as long as it lives.")
+
+
+class Base64File(_Body):
+    """A file that is not text."""
+
+    base64: str
+
+
+class GenerationBody(_Body):
+    """A generation's files by path."""
+
+    project_id: str | None = None
+    name: str = Field(default="", max_length=256)
+    files: dict[str, str | Base64File] = Field(json_schema_extra={"minProperties": 1})
+
+
+class FilesPatch(_Body):
+    """Files to write and files to remove; at least one."""
+
+    files: dict[str, str | Base64File] = Field(default_factory=dict, description="Content by path, as in a creation.")
+    remove: list[str] = Field(default_factory=list, description="Paths; one that is not there is passed over.")
+
+
+def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
+    """The files as ``parse_files_json`` takes them."""
+    return {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in files.items()}
+
+
+class PageQuery(BaseModel):
+    """A page of a list."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    cursor: str | None = Field(default=None, max_length=512, description="``next_cursor`` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class ListQuery(PageQuery):
+    """A page of the user's previews."""
+
+    status: State | None = None
+
+
+class _AnsiQuery(LineQuery):
+    """Whether messages keep their colours."""
+
+    ansi: Literal["keep", "strip"] = Field(
+        default="strip", description="`keep`: messages keep their ANSI colours; else they are plain text."
+    )
+
+    @property
+    def colours(self) -> bool:
+        """Whether they do."""
+        return self.ansi == "keep"
+
+
+class HistoryQuery(_AnsiQuery):
+    """Lines of the past."""
+
+    preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
+    after: int = Field(default=0, ge=0, le=MAX_SEQ, description="Only lines behind this number.")
+    before: int | None = Field(
+        default=None, ge=1, le=MAX_SEQ, description="Only lines before this number: the last of these."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=1000, description="Most lines; without it 500 on a page, and all in a file."
+    )
+    format: Literal["json", "jsonl", "text", "csv"] | None = Field(
+        default=None, description="A page (`json`), or a file; else what `Accept` says."
+    )
+
+
+class StreamQuery(_AnsiQuery):
+    """Where a log stream begins, and which lines it has."""
+
+    last_event_id: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="As ``Last-Event-ID``, which wins.")
+    after: int | None = Field(
+        default=None, ge=0, le=MAX_SEQ, description="Go on right behind this line; ``last_event_id`` wins."
+    )
+    tail: int | None = Field(
+        default=None, ge=0, le=1_000_000, description="Only the last so many lines; of those that pass the filter."
+    )
+    ticket: str | None = Field(default=None, max_length=256, description="From ``POST …/preview/logs/ticket``.")
+    follow: bool = Field(default=True, description="``false``: end with the newest line.")

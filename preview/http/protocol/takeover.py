@@ -1,0 +1,178 @@
+"""A connection that leaves Hypercorn behind the head of its last answer, and goes on as one small task.
+
+Only where the connection is plain HTTP/1.1 with our own server: there, and nowhere else, the ASGI scope has the
+extension. The body that says how the answer goes on (``TakeoverBody``) is ended at once; Hypercorn's and Quart's tasks
+of the connection end, and what remains writes to the socket itself: chunks as in RFC 9112 section 7.1, and the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import h11
+import trio
+from hypercorn.protocol.events import Body, EndBody
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGISendCallable, Scope
+
+from preview.http.core.piecewise import PiecewiseBody
+from preview.http.protocol.sends import Sends
+from preview.http.protocol.strict import StrictH11Protocol
+
+__all__ = [
+    "LAST_CHUNK",
+    "HandingH11Protocol",
+    "Job",
+    "TakenConnection",
+    "Takeover",
+    "TakeoverBody",
+    "chunk_of",
+    "handover_in",
+]
+
+Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
+"""What a connection does behind the head. It does not close the stream."""
+
+LAST_CHUNK = b"0\r\n\r\n"
+_EXTENSION = "preview.handover"
+
+
+def chunk_of(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112 section 7.1); not the last one, which is empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenConnection:
+    """What a connection goes on with when Hypercorn has left it.
+
+    Attributes:
+        job: Writes the rest of the answer.
+        resources: Of the request; left when the job is over, or never begins.
+        sends: Bounds its writes.
+    """
+
+    job: Job
+    resources: ExitStack
+    sends: Sends
+
+    async def run(self, stream: trio.SocketStream) -> None:
+        """Do it, and close. Cancellation: the connection is cut, the resources are given back."""
+        with self.resources:
+            await self.job(stream, self.sends)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await stream.send_eof()
+        await stream.aclose()
+
+
+class Takeover:
+    """How one connection leaves Hypercorn.
+
+    The job is taken by the body once the head was sent; its resources follow when the request is over.
+    """
+
+    __slots__ = ("_job", "_protocol", "_resources")
+
+    def __init__(self, protocol: HandingH11Protocol) -> None:
+        self._protocol = protocol
+        self._job: Job | None = None
+        self._resources: ExitStack | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether the request that is served now is complete, and nothing came behind it."""
+        connection = self._protocol.connection
+        # A connection that has become a WebSocket's is none of h11's.
+        return (
+            isinstance(connection, h11.Connection)
+            and connection.their_state in {h11.DONE, h11.MUST_CLOSE}
+            and not connection.trailing_data[0]
+        )
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the body is the job's: nothing else may write to the connection."""
+        return self._job is not None
+
+    def take(self, job: Job) -> None:
+        """The head was sent; what follows is the job's."""
+        self._job = job
+
+    def give(self, resources: ExitStack) -> None:
+        """The request is over; its resources are the job's now, which is not started otherwise."""
+        self._resources = resources
+
+    def abandon(self) -> None:
+        """The connection has failed behind the request: the job is not started, and its resources are given back."""
+        if self._resources is not None:
+            self._resources.close()
+
+    def following(self, sends: Sends) -> TakenConnection | None:
+        """What is to be run now that all tasks of the connection are over."""
+        if self._job is None or self._resources is None:
+            return None
+        return TakenConnection(self._job, self._resources, sends)
+
+
+def handover_in(scope: Mapping[str, Any]) -> Takeover | None:
+    """The handover of the connection that this request came on; None where there cannot be one."""
+    extensions = scope.get("extensions") or {}
+    return cast("Takeover | None", extensions.get(_EXTENSION))
+
+
+class TakeoverBody(PiecewiseBody):
+    """A body that somebody else sends. The answer's head must say ``Connection: close``."""
+
+    def __init__(self, handover: Takeover, job: Job) -> None:
+        self._handover = handover
+        self._job = job
+
+    async def __anext__(self) -> bytes:
+        """Ends at once: it is asked when the head was sent. Cancellation: not waited for."""
+        self._handover.take(self._job)
+        raise StopAsyncIteration
+
+
+class _OfferingApp:
+    """The application, which is told of the handover."""
+
+    __slots__ = ("_app", "_handover")
+
+    def __init__(self, app: AppWrapper, handover: Takeover) -> None:
+        self._app = app
+        self._handover = handover
+
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        sync_spawn: Callable[..., Any],
+        call_soon: Callable[..., Any],
+    ) -> None:
+        """Serve the scope. Cancellation: as the application's."""
+        if scope["type"] == "http" and scope["http_version"] == "1.1":
+            cast("dict[str, object]", scope["extensions"])[_EXTENSION] = self._handover
+        await self._app(scope, receive, send, sync_spawn, call_soon)
+
+
+class HandingH11Protocol(StrictH11Protocol):
+    """HTTP/1.1 that does not end a body which was handed over."""
+
+    handover: Takeover | None = None
+
+    def offer_handover(self) -> Takeover:
+        """From now on requests may take this connection over."""
+        self.handover = Takeover(self)
+        self.app = _OfferingApp(self.app, self.handover)
+        return self.handover
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send an event of the answer. Cancellation: see ``BoundedTCPServer.protocol_send``."""
+        taken = self.handover is not None and self.handover.is_taken
+        # Left unfinished, the answer makes Hypercorn close the connection: that is when it is released.
+        if not (taken and isinstance(event, Body | EndBody)):
+            await super().stream_send(event)

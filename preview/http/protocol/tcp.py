@@ -1,0 +1,122 @@
+"""Hypercorn's TCP connection, strict with what comes, and never held up for ever by a reader who has stalled."""
+
+from __future__ import annotations
+
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
+
+from preview.http.protocol.sends import Sends
+from preview.http.protocol.strict_h2 import StrictProtocols
+from preview.http.protocol.takeover import HandingH11Protocol, TakenConnection, Takeover
+from preview.http.relay import Relay
+
+__all__ = ["BoundedTCPServer"]
+
+# Each piece renews the time: slow readers (from 2 KiB/s on) are not stalled ones.
+_PIECE_BYTES = 64 * 1024
+
+Stream = trio.SSLStream[trio.SocketStream]
+
+
+class BoundedTCPServer(TCPServer):
+    """Hypercorn 0.18 shields ``send_all`` without a bound, so that one stalled reader hangs the shutdown.
+
+    The shield itself is needed: half a frame written would break the connection for the other streams of an HTTP/2
+    connection. Here it has a deadline; when it passes, the connection is closed at once and the application told.
+    """
+
+    def __init__(
+        self,
+        sends: Sends,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        state: ConnectionState,
+        stream: Stream,
+        *,
+        relay: Relay | None = None,
+    ) -> None:
+        super().__init__(app, config, context, state, stream)
+        self._sends = sends
+        self._relay = relay
+        # Read from the connection before Hypercorn.
+        self._came = b""
+        # The peer has closed, or is gone: nothing comes any more.
+        self._ended = False
+        self._reading = trio.CancelScope()
+        self._handover: Takeover | None = None
+
+    @property
+    def following(self) -> TakenConnection | None:
+        """What the connection goes on with when Hypercorn has left it; None where it is over."""
+        return None if self._handover is None else self._handover.following(self._sends)
+
+    def abandon(self) -> None:
+        """The connection has failed: it does not go on."""
+        if self._handover is not None:
+            self._handover.abandon()
+
+    async def run(self) -> None:
+        """Serve the connection: requests for previews by the relay, what comes then by Hypercorn.
+
+        Cancellation: what is under way is cut, and the stream closed.
+        """
+        if self._relay is not None and isinstance(self.stream, trio.SocketStream):
+            came: bytes | None = None
+            try:
+                came = await self._relay.serve(self.stream)
+            finally:
+                if came is None:
+                    await trio.aclose_forcefully(self.stream)
+            if came is None:
+                return
+            self._came = came
+        await super().run()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send bytes, or close, or note idleness. Cancellation: a write that has started is ended, or the stream is."""
+        if isinstance(event, RawData):
+            if not await self._write(event.data):
+                await trio.aclose_forcefully(self.stream)
+                await self.protocol.handle(Closed())
+        elif not (self._ended and isinstance(event, Updated)):
+            await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        # Hypercorn has made the protocol by now, and nothing was read yet.
+        StrictProtocols.take_over(self.protocol)
+        if isinstance(self.protocol.protocol, H11Protocol):
+            protocol = self.protocol.protocol = HandingH11Protocol.instead_of(self.protocol.protocol)
+            if not protocol.ssl:
+                self._handover = protocol.offer_handover()
+        with self._reading:
+            if self._came:
+                await self.protocol.handle(RawData(self._came))
+            await super()._read_data()
+        # Hypercorn would hold the connection for the rest of its idle time: a descriptor and two tasks, each.
+        self._ended = True
+        await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        if self._handover is not None and self._handover.is_taken:
+            self._reading.cancel()
+        else:
+            await super()._close()
+
+    async def _write(self, data: bytes) -> bool:
+        """Whether all of it went out."""
+        view = memoryview(data)
+        async with self.send_lock:
+            try:
+                with self._sends.bounded(shield=True) as scope:
+                    for start in range(0, len(view), _PIECE_BYTES):
+                        self._sends.renew(scope)
+                        await self.stream.send_all(view[start : start + _PIECE_BYTES])
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return False
+        return not scope.cancelled_caught

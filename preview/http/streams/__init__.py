@@ -1,0 +1,5 @@
+"""Logs to their readers: event streams, NDJSON, WebSockets, exports."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

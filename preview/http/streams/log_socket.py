@@ -1,0 +1,130 @@
+"""A log over a WebSocket: events out, filters in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import trio
+from pydantic import ConfigDict, ValidationError
+from quart import Websocket
+
+from preview.errors import InvalidRequest
+from preview.http.core.line_query import LineQuery
+from preview.http.core.reading import sentence_of
+from preview.http.protocol.peer import Peer, watch_peer
+from preview.http.streams.log_streams import Ending, LogStreamBody
+from preview.logs import messages
+
+__all__ = ["CLOSE_CODES", "Close", "LogSocket"]
+
+# A filter is some 300 bytes.
+_MESSAGE_CHARACTERS = 4096
+# Up to here the reason says what is wrong; of what is longer not even that much is held.
+_HELD_CHARACTERS = 4 * _MESSAGE_CHARACTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How a WebSocket is closed (RFC 6455 section 7.4; 1013 as registered with IANA, 4000 to 4999 are ours).
+
+    Attributes:
+        code: What a program looks at.
+        reason: What a person reads; at most 123 bytes.
+    """
+
+    code: int
+    reason: str
+
+
+CLOSE_CODES: Mapping[Ending, Close] = MappingProxyType(
+    {
+        Ending.COMPLETE: Close(1000, "Everything was said."),
+        Ending.DRAINING: Close(1001, "The service is going down; come back in a moment."),
+        Ending.UNAVAILABLE: Close(1013, "The database does not answer; come back in a moment."),
+        Ending.EXPIRED: Close(4401, "The token that opened this has expired; come back with a new one."),
+    }
+)
+_NOT_TEXT = Close(1003, "Send JSON as text.")
+_SILENT = Close(4408, "No pong came for two pings; come back if you are there.")
+_TOO_LONG = Close(1009, f"A message may have {_MESSAGE_CHARACTERS} characters.")
+
+
+class _Message(LineQuery):
+    """What a client may say: a filter replaces the one before, and what it leaves out is not filtered by."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    type: Literal["filter", "ping"]
+
+
+class LogSocket:
+    """One accepted WebSocket.
+
+    Args:
+        socket: Quart's; accepted.
+        body: Gives the events as NDJSON.
+        peer: Who is at the other end; None where somebody else looks after that.
+        ping_s: Seconds between two pings; a peer that is silent for two of them is gone.
+    """
+
+    def __init__(self, socket: Websocket, body: LogStreamBody, *, peer: Peer | None, ping_s: float) -> None:
+        self._socket = socket
+        self._body = body
+        self._peer = peer
+        self._ping_s = ping_s
+        self._close: Close | None = None
+        if peer is not None:
+            peer.bound_messages(_HELD_CHARACTERS)
+
+    async def run(self) -> None:
+        """Send events and take messages until either end has enough. It owns the nursery of its three tasks.
+
+        Cancellation: the connection is cut; a client that comes back goes on at the same line.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._take_messages, nursery.cancel_scope)
+            if self._peer is not None:
+                nursery.start_soon(self._watch, self._peer, nursery.cancel_scope)
+            await self._send_events()
+            nursery.cancel_scope.cancel()
+        if self._close is not None:
+            await self._socket.close(self._close.code, self._close.reason)
+
+    async def _send_events(self) -> None:
+        async with self._body as body:
+            async for chunk in body:
+                for message in messages(chunk):
+                    await self._socket.send(message)
+        self._close = CLOSE_CODES.get(self._body.ending)
+
+    async def _take_messages(self, scope: trio.CancelScope) -> None:
+        # Also what shows that the client has gone: Quart cancels us then.
+        while self._close is None:
+            said = await self._socket.receive()
+            if not isinstance(said, str):
+                self._close = _NOT_TEXT
+            elif len(said) > _MESSAGE_CHARACTERS:
+                self._close = _TOO_LONG
+            else:
+                await self._socket.send(json.dumps([self._answer(said)]))
+        scope.cancel()
+
+    def _answer(self, said: str) -> dict[str, object]:
+        try:
+            message = _Message.model_validate_json(said)
+        except ValidationError as error:
+            return {"type": "error", "code": InvalidRequest.code, "detail": sentence_of(error, "The message")}
+        if message.type == "ping":
+            return {"type": "pong"}
+        seq = self._body.refilter(message.filter)
+        kept = {"level": message.level, "source": message.source, "q": message.q, "request_id": message.request_id}
+        return {"type": "filter", "after": seq} | kept
+
+    async def _watch(self, peer: Peer, scope: trio.CancelScope) -> None:
+        await watch_peer(peer, self._ping_s)
+        self._close = _SILENT
+        scope.cancel()

@@ -1,0 +1,185 @@
+"""Log streams as response bodies: what is pending as one chunk, keep-alives, expiry, goodbye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+import trio
+
+from preview.errors import DatabaseUnavailable, TooManyStreams
+from preview.http.core.piecewise import PiecewiseBody
+from preview.http.streams.farewell import Farewell
+from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, StreamEncoder
+
+__all__ = ["Ending", "LogStreamBody", "Received", "Receiver", "StreamSlots", "Waits"]
+
+
+class Ending(Enum):
+    """Why a stream has ended."""
+
+    CUT = "somebody left it"
+    COMPLETE = "everything was said"
+    EXPIRED = "its token has ended"
+    DRAINING = "the service goes down"
+    UNAVAILABLE = "the database does not answer"
+
+
+class Receiver(Protocol):
+    """A live subscription or a history: both give the same events."""
+
+    async def receive(self) -> list[Received]:
+        """Everything pending; ``trio.EndOfChannel`` behind the end. Cancellation: nothing is lost."""
+
+
+class StreamSlots:
+    """How many streams each user has open, within the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[str, int] = {}
+
+    @property
+    def total(self) -> int:
+        """Open streams of all users."""
+        return sum(self._open.values())
+
+    @contextmanager
+    def hold(self, user_id: str) -> Iterator[None]:
+        """Count one stream of the user for as long as this is open.
+
+        Raises:
+            TooManyStreams: The user has as many as allowed.
+        """
+        count = self._open.get(user_id, 0)
+        if count >= self._limit:
+            raise TooManyStreams(
+                f"You have {count} log streams open and may have no more; close one (a page left open in another "
+                "tab holds one).",
+                limit=self._limit,
+                open_streams=count,
+            )
+        self._open[user_id] = count + 1
+        try:
+            yield
+        finally:
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
+
+
+class Waits:
+    """The streams that wait for something to send, so that one call wakes them all when the service goes down."""
+
+    def __init__(self) -> None:
+        self._waiting: set[trio.CancelScope] = set()
+        self.draining = False
+
+    @contextmanager
+    def until(self, timeout_s: float) -> Iterator[trio.CancelScope]:
+        """A scope that is cancelled after ``timeout_s`` seconds (at once if less than 0), or by ``wake_all``."""
+        with trio.move_on_after(0 if self.draining else max(0, timeout_s)) as scope:
+            self._waiting.add(scope)
+            try:
+                yield scope
+            finally:
+                self._waiting.discard(scope)
+
+    def wake_all(self) -> None:
+        """The service goes down: every wait ends, now and from now on."""
+        self.draining = True
+        for scope in self._waiting:
+            scope.cancel()
+
+
+class LogStreamBody(PiecewiseBody):
+    """The body of one log stream. Its subscription and its slot belong to the request.
+
+    Args:
+        receiver: What to send.
+        encoding: In which form.
+        waits: Wakes it when the service goes down.
+        preview_id: For the goodbye.
+        expires_at: When the token that opened it ends.
+        keep_alive_s: Seconds without a word until one is sent that means nothing.
+        until_seq: Close behind this line instead of following; None follows.
+        start_seq: The last line that the client has already.
+
+    Attributes:
+        ending: Why it has ended; ``CUT`` as long as it has not.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        *,
+        encoding: Encoding,
+        waits: Waits,
+        preview_id: str,
+        expires_at: datetime | None,
+        keep_alive_s: float,
+        until_seq: int | None = None,
+        start_seq: int = 0,
+    ) -> None:
+        self._receiver = receiver
+        self._sender = StreamEncoder(encoding, start_seq=start_seq)
+        self._waits = waits
+        self._farewell = Farewell(preview_id, encoding, expires_at)
+        self._keep_alive_s = keep_alive_s
+        self._until_seq = until_seq
+        # Nothing was sent since.
+        self._silent_since = trio.current_time()
+        self._begun = encoding.format is not Format.SSE
+        self.ending = Ending.CUT
+
+    def refilter(self, chosen: LineFilter) -> int:
+        """From now on give only the lines that pass ``chosen``: those behind the number that is returned."""
+        self._sender.encoding = replace(self._sender.encoding, filter=chosen)
+        return self._sender.seen_seq
+
+    async def __anext__(self) -> bytes:
+        """The next chunk. Cancellation: nothing is lost that a resumed stream would not send again."""
+        chunk = b""
+        if not self._begun:
+            # The preamble goes out at once: the client sees an open stream although nothing was said yet.
+            self._begun = True
+            chunk = PREAMBLE
+        while not chunk:
+            if self._over:
+                raise StopAsyncIteration
+            chunk = await self._next_chunk()
+        self._silent_since = trio.current_time()
+        return chunk
+
+    async def _next_chunk(self) -> bytes:
+        """What is to be said next; empty where nothing pending is for this client."""
+        # A goodbye interrupts a wait, not lines that are there.
+        if last := self._farewell.due(draining=False):
+            return self._last(last, Ending.EXPIRED)
+        if self._until_seq is not None and self._sender.seen_seq >= self._until_seq:
+            return self._last(self._sender.progress() if self._sender.is_ahead else b"", Ending.COMPLETE)
+        silence_s = self._silent_since + self._keep_alive_s - trio.current_time()
+        try:
+            with self._waits.until(max(0, min(silence_s, self._farewell.remaining_s))) as scope:
+                events = await self._receiver.receive()
+        except trio.EndOfChannel:
+            return self._last(b"", Ending.COMPLETE)
+        except DatabaseUnavailable:
+            # Closed without an end: the client comes back behind the last line it has.
+            return self._last(b"", Ending.UNAVAILABLE)
+        if scope.cancelled_caught:
+            last = self._farewell.due(draining=self._waits.draining)
+            if last is None:
+                return self._sender.idle()
+            return self._last(last, Ending.DRAINING if self._waits.draining else Ending.EXPIRED)
+        chunk = self._sender.encode(events)
+        return self._last(chunk, Ending.COMPLETE) if any(isinstance(event, End) for event in events) else chunk
+
+    def _last(self, chunk: bytes, ending: Ending) -> bytes:
+        self._over = True
+        self.ending = ending
+        return chunk

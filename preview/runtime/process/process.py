@@ -1,0 +1,245 @@
+"""A process tree that this process has started: measured, stopped, and killed to the last orphan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Protocol, TypeVar
+
+import psutil
+import structlog
+import trio
+
+from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, wait_readable, waited_on
+from preview.runtime.cgroups import Cgroup
+from preview.runtime.interface import Excess, Exit, ProcessIdentity, ProcessSpec, Usage
+from preview.runtime.process import linux, proctree
+from preview.runtime.process.adopted import Adopted
+from preview.runtime.process.ending import end_all
+from preview.runtime.process.membership import Membership
+from preview.runtime.process.verified import VerifiedProcess
+
+__all__ = ["Leader", "TreeProcess", "open_tree"]
+
+log = structlog.get_logger(__name__)
+
+Tree = TypeVar("Tree", bound="TreeProcess")
+
+# For killing what is left once the context is left: SIGKILL is asynchronous, but takes milliseconds.
+_KILL_BUDGET_S = 5.0
+# The app has ended in good order; what it started may still be on its way (npm before node). Then it is killed.
+_STRAGGLERS_S = 0.25
+_STRAGGLERS_POLL_S = 0.005
+# Orphans are measured with their tree; for that they need not be found the moment they are.
+_MEASURED_AGE_S = 0.5
+
+
+class Leader(Protocol):
+    """A tree's first process, as ``subprocess.Popen`` shows one."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, once ``poll`` has seen it: an exit status, or minus a signal."""
+
+    def poll(self) -> int | None:
+        """Look whether it has ended, and how."""
+
+
+class TreeProcess:
+    """See ``RunningProcess``: a leader that this process has forked, and all below it.
+
+    Args:
+        popen: The leader.
+        output: What the tree prints.
+        spec: What it was started by.
+        group: Its control group, or None.
+        wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
+        adopted: The runtime's; None makes one for this tree alone.
+        identity: The leader's, where it is known; None looks it up.
+    """
+
+    def __init__(
+        self,
+        popen: Leader,
+        output: trio.lowlevel.FdStream,
+        spec: ProcessSpec,
+        group: Cgroup | None = None,
+        *,
+        wrappers: int = 0,
+        adopted: Adopted | None = None,
+        identity: ProcessIdentity | None = None,
+    ) -> None:
+        self._popen = popen
+        self._adopted = Adopted() if adopted is None else adopted
+        self._group = group
+        self._wrappers = wrappers
+        known = identity or proctree.identify(popen.pid)
+        self._identity = known or ProcessIdentity(popen.pid, 0, linux.boot_id())
+        self._output = output
+        leaders = self._adopted.leaders
+        leaders.add(self._identity)
+        self._tree = Membership(self._identity, spec.instance, spec.directory, output.fileno(), leaders)
+        self._gone = False
+        # CPU seconds that usage() saw last, by pid and creation time (all in one where a control group counts them),
+        # and when (time.monotonic).
+        self._cpu_seen: dict[tuple[int, float], float] = {}
+        self._cpu_read_at: float | None = None
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """See ``RunningProcess``."""
+        return self._identity
+
+    @property
+    def output(self) -> trio.abc.ReceiveStream:
+        """See ``RunningProcess``."""
+        return self._output
+
+    async def wait(self) -> Exit:
+        """See ``RunningProcess``. Cancellation: nothing changes."""
+        return await retry_on_fd_exhaustion(self._wait)
+
+    async def _wait(self) -> Exit:
+        # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
+        # the pid is a zombie at worst, so it cannot name another process.
+        while self._popen.poll() is None:
+            with waited_on(os.pidfd_open(self._popen.pid)) as descriptor:
+                await wait_readable(descriptor)
+        return self._read_exit(self._popen.returncode or 0)
+
+    def _read_exit(self, code: int) -> Exit:
+        return Exit(signal=-code) if code < 0 else Exit(code=code)
+
+    async def usage(self) -> Usage:
+        """See ``RunningProcess``. Cancellation: nothing changes."""
+        return await trio.to_thread.run_sync(self._measure)
+
+    def _measure(self) -> Usage:
+        members = self._look()
+        counted = None if self._group is None else self._group.usage()
+        if counted is not None and counted.cpu_s is not None:
+            cpu_percent = self._cpu_percent({(0, 0.0): counted.cpu_s})
+            return Usage(counted.memory_bytes, cpu_percent, max(0, counted.processes - self._wrappers))
+        memory_bytes, cpu_seen = self._ask_each(members)
+        return Usage(memory_bytes, self._cpu_percent(cpu_seen), max(0, len(cpu_seen) - self._wrappers))
+
+    def _look(self) -> list[VerifiedProcess]:
+        return self._tree.look(self._adopted.recent(_MEASURED_AGE_S))
+
+    def _ask_each(self, members: list[VerifiedProcess]) -> tuple[int, dict[tuple[int, float], float]]:
+        """Resident memory of all, and what processor time each has had."""
+        memory_bytes = 0
+        cpu_seen: dict[tuple[int, float], float] = {}
+        for member in members:
+            pid = member.pid
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                with process.oneshot():
+                    memory_bytes += process.memory_info().rss
+                    times = process.cpu_times()
+                    cpu_seen[pid, process.create_time()] = times.user + times.system
+        return memory_bytes, cpu_seen
+
+    def _cpu_percent(self, cpu_seen: dict[tuple[int, float], float]) -> float:
+        now = time.monotonic()
+        before, read_at = self._cpu_seen, self._cpu_read_at
+        self._cpu_seen, self._cpu_read_at = cpu_seen, now
+        if read_at is None or now <= read_at:
+            return 0.0
+        used_s = sum(seconds - before.get(key, 0.0) for key, seconds in cpu_seen.items())
+        return round(100 * used_s / (now - read_at), 1)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        """Signal the leader's group: while the leader is not reaped, the group's number is certainly still ours."""
+        if self._popen.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, number)
+
+    @contextmanager
+    def _at_least_its_group(self) -> Iterator[None]:
+        """Whoever has no descriptor to find and kill the others with needs none for these; the others come later."""
+        try:
+            yield
+        except OSError as error:
+            if is_want_of_descriptors(error):
+                self._signal_group(signal.SIGKILL)
+            raise
+
+    async def _ask(self) -> None:
+        # Where it has no descriptor to find out whom to ask, nobody has been asked yet.
+        self._ask_to_end()
+        await trio.lowlevel.checkpoint()
+
+    def _ask_to_end(self) -> None:
+        self._signal_group(signal.SIGTERM)
+
+    def excess(self) -> Excess:
+        """See ``RunningProcess``."""
+        return Excess() if self._group is None else self._group.events()
+
+    def members(self) -> list[int]:
+        """See ``RunningProcess``."""
+        if self._group is not None:
+            return self._group.pids()
+        return [self._popen.pid, *(one.pid for one in self._tree.known)]
+
+    async def stop(self, grace_s: float) -> Exit:
+        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
+        # When the leader has gone, its place in the tree is no mark any more.
+        self._tree.look(await retry_on_fd_exhaustion(self._adopted.look))
+        with trio.move_on_after(grace_s):
+            await retry_on_fd_exhaustion(self._ask)
+            await self.wait()
+            with trio.move_on_after(_STRAGGLERS_S):
+                while await self._orphans():  # noqa: ASYNC110  the kernel has no event for "tree empty"
+                    await trio.sleep(_STRAGGLERS_POLL_S)
+        await self.kill()
+        return await self.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL for all of the tree, and wait until nothing of it is left.
+
+        Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
+        """
+        if self._gone:
+            await trio.lowlevel.checkpoint()
+            return
+        # Below the leader first: after its death they are found by their marks only.
+        with self._at_least_its_group():
+            if self._popen.poll() is None:
+                self._tree.look(await self._adopted.look())
+            for process in self._tree.known:
+                process.kill()
+        self._signal_group(signal.SIGKILL)
+        await self.wait()
+        await end_all(self._orphans, self._tree.known)
+        # What died since, of no tree that is known, is reaped by the look itself.
+        self._tree.reap(await self._adopted.look())
+        self._adopted.leaders.discard(self._identity)
+        self._gone = True
+
+    async def _orphans(self) -> list[VerifiedProcess]:
+        return self._tree.orphans(await self._adopted.look())
+
+
+@asynccontextmanager
+async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
+    """A process that has been started; on leaving nothing of its tree is left.
+
+    Cancellation: the whole tree is gone (bounded).
+    """
+    try:
+        yield process
+    finally:
+        with trio.move_on_after(_KILL_BUDGET_S, shield=True) as scope:
+            await retry_on_fd_exhaustion(process.kill)
+        await trio.aclose_forcefully(process.output)
+        if scope.cancelled_caught:
+            log.error("processes survived SIGKILL", preview_id=spec.preview_id, pid=process.identity.pid)
