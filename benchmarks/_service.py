@@ -19,10 +19,10 @@ from _caches import use_usual_caches
 
 from preview.auth import issue_token, load_or_create_secret
 from preview.cli.local.hosting import settle_interpreter
-from preview.clock import utc_now
+from preview.core.clock import utc_now
+from preview.core.isolation import Network
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http import create_app, serve
-from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, ColdStarts, Held, PlainRuntime, ProcessSpec, RunningProcess, Runtime
 from preview.service import Service, open_service
 from preview.settings import Settings

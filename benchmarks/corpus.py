@@ -19,8 +19,8 @@ from pathlib import Path
 import trio
 from _projects import copied, each_project, launched, quiet
 
+from preview.core.lifecycle import State
 from preview.errors import PreviewError
-from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 from preview.supervisor.process.probe import ProbeFailed, ask

@@ -21,7 +21,7 @@ import trio
 import trio.testing
 from _measure import compare, interleave, percentile, report, save
 
-from preview.clock import now_ms, rfc3339_ms
+from preview.core.clock import now_ms, rfc3339_ms
 from preview.logs import Batch, Contract, Encoding, End, LogStore, LogWriter, PreviewLog, encode
 from preview.logs.ingest.recognise import Recogniser
 from preview.settings import Settings

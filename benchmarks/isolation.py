@@ -24,8 +24,8 @@ import trio
 from _measure import Figure, compare, interleave_async, report, save
 from _service import USER, Folders, open_bench
 
+from preview.core.lifecycle import StopCause
 from preview.generations import Generation
-from preview.lifecycle import StopCause
 from preview.runtime.process import proctree
 from preview.service import Service
 from preview.supervisor import LaunchRequest

@@ -36,7 +36,7 @@ import trio
 from _measure import Figure, compare, interleave_async, percentile, report, save
 from _service import USER, Server, launch, open_bench, open_server, open_sse
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache, EnvironmentRequest, find_jail
 from preview.generations import Generation
 from preview.logs import Batch

@@ -22,9 +22,9 @@ import httpx2
 import trio
 from _projects import copied, each_project, launched, quiet
 
+from preview.core.lifecycle import State
 from preview.endpoints import Endpoint, extract
 from preview.errors import PreviewError
-from preview.lifecycle import State
 
 _PARAMETER = re.compile(r"\{([^}]*)\}")
 # What one request may take: a handler that waits for a server that is not there is no reason to wait for long.

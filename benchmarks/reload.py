@@ -29,7 +29,7 @@ from _caches import use_usual_caches
 from _measure import percentile
 from _service import USER, Server, launch, open_server
 
-from preview.isolation import Isolation
+from preview.core.isolation import Isolation
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview

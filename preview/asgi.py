@@ -5,7 +5,7 @@ Settings come from the environment, and from a ``.env`` in the working folder.
 
 import structlog
 
-from preview.env_file import find_env_file
+from preview.core.env_file import find_env_file
 from preview.http import create_app
 from preview.settings import load_settings, settings_in, variable_of
 

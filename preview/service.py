@@ -12,14 +12,14 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.core.isolation import Network
+from preview.core.lifecycle import StopCause
+from preview.core.private import make_private_folder
 from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
-from preview.isolation import Network
-from preview.lifecycle import StopCause
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
-from preview.private import make_private_folder
 from preview.runtime import IsolationLevel, IsolationSupport, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from preview.env_file import EnvFile
+from preview.core.env_file import EnvFile
+from preview.core.isolation import Isolation, Network
+from preview.core.quoting import quoted
 from preview.errors import ConfigurationError
-from preview.isolation import Isolation, Network
-from preview.quoting import quoted
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
     Bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import ErrorDetails
 
-from preview.quoting import quoted
+from preview.core.quoting import quoted
 
 __all__ = ["problem_of"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from preview.quoting import quoted
+from preview.core.quoting import quoted
 
 __all__ = [
     "LEAST_LOOPBACK_PORT",

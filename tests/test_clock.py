@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview import clock
+from preview.core import clock
 
 # 0001-01-02 to 9999-12-30
 MOMENTS = st.integers(-62_135_510_400_000, 253_402_214_399_999)

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
-from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
+from preview.core.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
 from preview.detection import detect
 from preview.detection.overrides.reading import read_preview_file
 from preview.detection.project_imports import find_imports

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from preview.env_file import EnvFile, find_env_file, find_env_file_beside
+from preview.core.env_file import EnvFile, find_env_file, find_env_file_beside
+from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError
-from preview.isolation import Isolation
 from preview.settings import load_settings
 
 

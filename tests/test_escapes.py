@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.escapes import has_escapes, without_colours, without_escapes
+from preview.core.escapes import has_escapes, without_colours, without_escapes
 
 CONTROLS = re.compile(r"[\x1b\x80-\x9f]")
 # What sequences are made of, more often than text is.

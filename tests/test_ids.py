@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview import ids
+from preview.core import ids
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from preview.launch_steps import (
+from preview.core.launch_steps import (
     FirstAnswer,
     LaunchStep,
     StepState,

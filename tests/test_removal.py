@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from preview import removal
-from preview.removal import remove_folder
+from preview.core import removal
+from preview.core.removal import remove_folder
 
 # Deeper than Python's stack goes, and than a path may be long.
 _LEVELS = 1500
@@ -93,7 +93,7 @@ def too_deep(monkeypatch: pytest.MonkeyPatch) -> None:
     def rmtree(*_: object, **__: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("preview.removal.shutil.rmtree", rmtree)
+    monkeypatch.setattr("preview.core.removal.shutil.rmtree", rmtree)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_programs_that_cannot_do_it_are_told_once(
         asked.append(argv)
         raise error
 
-    monkeypatch.setattr("preview.removal.subprocess.run", run)
+    monkeypatch.setattr("preview.core.removal.subprocess.run", run)
     with capture_logs() as logs:
         remove_folder(tmp_path)
     assert asked == [["chmod", "-R", "u+rwX", "--", str(tmp_path)]]
@@ -124,7 +124,7 @@ def test_programs_that_cannot_do_it_are_told_once(
 def test_what_the_programs_leave_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     too_deep(monkeypatch)
     asked: list[str] = []
-    monkeypatch.setattr("preview.removal.subprocess.run", lambda argv, **_: asked.append(argv[0]))
+    monkeypatch.setattr("preview.core.removal.subprocess.run", lambda argv, **_: asked.append(argv[0]))
     with capture_logs() as logs:
         remove_folder(tmp_path)
     assert asked == ["chmod", "rm"]

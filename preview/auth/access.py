@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from preview.auth.box import CodeBox
+from preview.core.ids import new_share_id
 from preview.errors import ShareLimitReached, Unauthenticated
-from preview.ids import new_share_id
 
 __all__ = ["Access", "AccessBook", "Grant", "OpenLink", "Share", "Statement"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from preview.ids import new_token
+from preview.core.ids import new_token
 
 __all__ = ["CodeBox"]
 

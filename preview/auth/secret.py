@@ -9,8 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from preview.core.ids import new_token
 from preview.errors import ConfigurationError
-from preview.ids import new_token
 from preview.settings import Settings
 
 __all__ = ["MIN_SECRET_BYTES", "SECRET_FILE", "load_or_create_secret"]

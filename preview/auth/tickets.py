@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from preview.auth.box import CodeBox
 from preview.auth.identity import Identity
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 
 __all__ = ["TicketBox"]

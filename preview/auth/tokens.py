@@ -11,8 +11,8 @@ from joserfc.jwk import OctKey
 from preview.auth.algorithms import ALGORITHMS, FixedRegistry
 from preview.auth.claims import TIERS, is_subject
 from preview.auth.secret import MIN_SECRET_BYTES
+from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, InvalidRequest
-from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["MAX_TTL_S", "issue_token", "signing_key"]

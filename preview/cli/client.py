@@ -15,8 +15,8 @@ import httpx2
 from preview.auth import issue_token, load_or_create_secret
 from preview.cli.data_folder import read_note
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
-from preview.ids import is_valid_id
-from preview.quoting import quoted
+from preview.core.ids import is_valid_id
+from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
 
 __all__ = ["LOCAL_USER", "Api", "Target", "find_target", "generation_path", "open_api", "refusal", "unreachable"]

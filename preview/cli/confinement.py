@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from preview.cli.exits import CommandFailed, UsageMistake
+from preview.core.isolation import Isolation, Network
 from preview.errors import InvalidGeneration
-from preview.isolation import Isolation, Network
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 
 __all__ = ["IsolationOption", "LoopbackPortOption", "NetworkOption", "confinement", "name_option", "wanted_network"]

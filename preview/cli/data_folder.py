@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 from preview.cli.exits import CommandFailed
+from preview.core.private import make_private_folder
 from preview.errors import ConfigurationError
-from preview.private import make_private_folder
 
 __all__ = [
     "DataFolderInUse",

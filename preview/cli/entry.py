@@ -20,10 +20,10 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from preview.capabilities import give_up_capabilities
 from preview.cli.exits import ExitCode, exit_code_of
+from preview.core.capabilities import give_up_capabilities
+from preview.core.visible import visible
 from preview.errors import PreviewError
-from preview.visible import visible
 
 __all__ = ["COMMANDS", "Entry", "LazyGroup", "main", "run"]
 

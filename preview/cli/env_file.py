@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preview.cli.terminal import say
-from preview.env_file import EnvFile
+from preview.core.env_file import EnvFile
 from preview.settings import settings_in, variable_of
 
 __all__ = ["settings_line", "warn_of_skipped"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preview.cli.exits import UsageMistake
+from preview.core.isolation import Network
+from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest
-from preview.isolation import Network
-from preview.quoting import quoted
 
 __all__ = ["overrides_from_options", "start_body"]
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from rich.console import Console
 
-from preview.visible import SGR, visible
+from preview.core.visible import SGR, visible
 
 __all__ = [
     "json_line",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from preview.cli.data_folder import write_private
-from preview.private import make_private_folder
+from preview.core.private import make_private_folder
 
 __all__ = ["TokenFile"]
 

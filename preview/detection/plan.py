@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from preview.core.isolation import Network
 from preview.endpoints import AppTarget
-from preview.isolation import Network
 
 __all__ = ["Origin", "Server", "ServiceKind", "ServiceNeed", "StartPlan", "Step", "Toolchain", "Variable"]
 

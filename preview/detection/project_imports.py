@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from preview.descriptors import raise_want, walk
+from preview.core.descriptors import raise_want, walk
 from preview.detection.plan import StartPlan
 from preview.sources.plain_files import read_plain
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import trio
 
-from preview.clock import utc_now
-from preview.descriptors import raise_want, walk
+from preview.core.clock import utc_now
+from preview.core.descriptors import raise_want, walk
+from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import TreeWriter, require_some
 from preview.generations.interface import Generation
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, shown
-from preview.quoting import quoted
 
 __all__ = ["FolderGenerations", "Found", "kept_folders", "read_found", "scan_folder"]
 

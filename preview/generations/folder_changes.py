@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 from preview.errors import InvalidGeneration
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
 from preview.generations.limits import Budget, Limits

@@ -11,14 +11,14 @@ from typing import Any
 import trio
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from preview.clock import from_ms, now_ms, to_ms, utc_now
+from preview.core.clock import from_ms, now_ms, to_ms, utc_now
+from preview.core.ids import is_valid_id, new_generation_id, new_project_id
+from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation
 from preview.generations.limits import Limits
-from preview.ids import is_valid_id, new_generation_id, new_project_id
-from preview.quoting import quoted
 from preview.settings import Settings
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database

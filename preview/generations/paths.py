@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NoReturn
 
+from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.limits import Limits
-from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["PathCheck", "check_paths", "named", "shown"]

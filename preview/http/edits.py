@@ -9,9 +9,9 @@ from typing import Literal
 import structlog
 import trio
 
+from preview.core.lifecycle import State
 from preview.errors import NoActivePreview, PreviewError, ServiceStopping
 from preview.generations import Edit, Edited, GenerationLibrary
-from preview.lifecycle import State
 from preview.supervisor import FilesChange, LivePreview, PreviewManager, User
 
 __all__ = ["FileEdits", "Reload", "Saved"]

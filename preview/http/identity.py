@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from quart import Request, Websocket, request
 
 from preview.auth import Authenticator, Identity
+from preview.core.ids import is_valid_id
 from preview.errors import Forbidden, GenerationNotFound, Unauthenticated
 from preview.generations import Generation
 from preview.http.backend import backend
-from preview.ids import is_valid_id
 from preview.proxy.headers import SERVICE_COOKIE
 
 __all__ = ["TokenAuthenticate", "own_generation", "owned_by", "require_identity", "session_cookie_name"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from preview.clock import now_ms
+from preview.core.clock import now_ms
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.delivery.broadcast import Broadcast
 from preview.logs.delivery.cursor import Cursor

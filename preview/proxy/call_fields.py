@@ -16,10 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
 from preview.proxy.carriage import NEVER_CARRIED, Field, named_by_connection, without_own_cookies
 from preview.proxy.headers import HOP_BY_HOP
-from preview.quoting import quoted
 
 __all__ = ["Header", "forwarded_headers", "returned_headers"]
 

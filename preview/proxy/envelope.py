@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urlencode
 
+from preview.core.quoting import quoted
 from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
 from preview.proxy.call_fields import forwarded_headers
 from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
-from preview.quoting import quoted
 
 __all__ = ["METHODS", "ProxyRequest", "check_path", "encode_query", "make_request"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from preview.ids import REQUEST_ID
+from preview.core.ids import REQUEST_ID
 
 __all__ = ["REQUEST_ID_FIELD", "RequestIds", "is_sane_request_id", "new_request_id"]
 

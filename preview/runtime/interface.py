@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import trio
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 
 __all__ = [
     "CONTROL_PLACEHOLDER",

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.core.isolation import Isolation
 from preview.errors import ConfigurationError, RootWithoutSandbox
-from preview.isolation import Isolation
 from preview.runtime.cgroups import CgroupTree, MigrationLockWarmer, NoCgroups, open_cgroups, open_door
 from preview.runtime.interface import Runtime
 from preview.runtime.plain import PlainRuntime

@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, Limits, ProcessSpec

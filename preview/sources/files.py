@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from preview.descriptors import raise_want, walk
+from preview.core.descriptors import raise_want, walk
 from preview.sources.nodes import below
 from preview.sources.repair import parse_what_can_be
 

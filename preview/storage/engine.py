@@ -16,9 +16,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from preview.core.escapes import without_colours
+from preview.core.private import make_private_folder
 from preview.errors import ConfigurationError
-from preview.escapes import without_colours
-from preview.private import make_private_folder
 from preview.storage.calls import Wire, current_call
 
 __all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "STATEMENT_TIMEOUT_S", "make_engine", "make_folder", "writers_of"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
-from preview.clock import from_ms, to_ms
+from preview.core.clock import from_ms, to_ms
+from preview.core.ids import is_valid_id
+from preview.core.launch_steps import load_steps, store_steps
+from preview.core.lifecycle import ACTIVE, Health, State
 from preview.errors import PreviewNotFound
-from preview.ids import is_valid_id
-from preview.launch_steps import load_steps, store_steps
-from preview.lifecycle import ACTIVE, Health, State
 from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit

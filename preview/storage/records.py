@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from preview.launch_steps import LaunchStep
-from preview.lifecycle import ACTIVE, Health, State
+from preview.core.launch_steps import LaunchStep
+from preview.core.lifecycle import ACTIVE, Health, State
 
 __all__ = ["PreviewRecord"]
 

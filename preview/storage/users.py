@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from preview.clock import now_ms
+from preview.core.clock import now_ms
 from preview.storage.database import Database
 from preview.storage.tables import users
 

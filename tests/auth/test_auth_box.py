@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from preview.auth import Identity, LoginCodes, TicketBox
 from preview.auth.box import CodeBox
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.user import User
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from cli_service import PROGRAM, serving, write_project
 
-from preview.capabilities import KEPT
 from preview.cli.entry import run
+from preview.core.capabilities import KEPT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 

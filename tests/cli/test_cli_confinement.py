@@ -22,8 +22,8 @@ from preview.cli.confinement import confinement, name_option, wanted_network
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode, UsageMistake
 from preview.cli.overrides import overrides_from_options, start_body
+from preview.core.isolation import Isolation, Network
 from preview.errors import InvalidGeneration
-from preview.isolation import Isolation, Network
 
 # Answers with what it could read from a port of the machine's loopback.
 MAIN_PY = """

@@ -19,9 +19,9 @@ from preview.cli.commands import doctor
 from preview.cli.doctor import isolation_checks as checked
 from preview.cli.doctor.check import Check, Result
 from preview.cli.doctor.isolation_checks import isolation_checks
+from preview.core.isolation import Isolation, Network
 from preview.environments.sandbox.installed import Installed
 from preview.environments.sandbox.interpreter import Interpreter
-from preview.isolation import Isolation, Network
 from preview.runtime import (
     ColdStarts,
     Held,

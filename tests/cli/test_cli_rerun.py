@@ -12,10 +12,10 @@ import trio.testing
 
 from preview.cli.local.rerun import Rerun
 from preview.cli.local.watching import FolderWatch
-from preview.clock import now_ms
+from preview.core.clock import now_ms
+from preview.core.lifecycle import State
 from preview.errors import LaunchFailed, PreviewError, UpstreamFailed
 from preview.generations import FolderChange, FolderGenerations
-from preview.lifecycle import State
 from preview.logs import End
 from preview.user import User
 

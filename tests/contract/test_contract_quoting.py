@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.quoting import quoted
+from preview.core.quoting import quoted
 
 
 @given(st.text() | st.text("\x00\x1b\n\udc80'\"\\", max_size=200) | st.text(min_size=100), st.integers(1, 100))

@@ -6,8 +6,8 @@ import pytest
 import trio
 from hostile_kit import MIB, Rig, request
 
+from preview.core.lifecycle import State
 from preview.errors import PreviewError
-from preview.lifecycle import State
 from preview.proxy import make_request, open_preview_client
 from preview.supervisor import LivePreview
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 from hostile_kit import MIB, Rig, open_hostile_rig, request
 
-from preview.lifecycle import State
+from preview.core.lifecycle import State
 from preview.logs import Batch, End
 from preview.settings import Settings
 from preview.supervisor import LivePreview

@@ -11,7 +11,7 @@ import pytest
 import trio
 from hostile_kit import SECRET, Rig, a_world, open_hostile_rig, request
 
-from preview.lifecycle import State
+from preview.core.lifecycle import State
 from preview.settings import Settings
 
 MakeSettings = Callable[..., Settings]

@@ -16,8 +16,8 @@ import trio
 from hostile_kit import _SERVED, ANN, MIB, PROGRAMS, Rig, a_world, is_warm, isolation_of, open_hostile_rig, request
 from planned_kit import give_plan
 
+from preview.core.lifecycle import State
 from preview.errors import PreviewError
-from preview.lifecycle import State
 from preview.runtime.process import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings

@@ -18,8 +18,8 @@ from http_raw_kit import Edge, exchange, open_edge
 from http_server_kit import open_server
 
 from preview.auth import issue_token
-from preview.ids import new_preview_id
-from preview.lifecycle import Health, State
+from preview.core.ids import new_preview_id
+from preview.core.lifecycle import Health, State
 from preview.logs import PreviewLog
 from preview.supervisor import LivePreview
 from preview.supervisor.preview.live_preview import Outcome, new_record

@@ -8,8 +8,8 @@ import trio
 import trio.testing
 from browser_kit import open_door
 
+from preview.core.lifecycle import State
 from preview.http.openapi import shapes_v1
-from preview.lifecycle import State
 
 
 async def test_a_link_opens_the_preview_once_and_leads_to_its_clean_address(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.core.isolation import Network
+from preview.core.lifecycle import Health, State
 from preview.endpoints import Endpoint
 from preview.http.contracts import Facts, plan, v1
 from preview.http.contracts.facts import Call, camel, camel_keys, content_of, folded, whole
 from preview.http.openapi import shapes_plan, shapes_v1
-from preview.isolation import Network
-from preview.lifecycle import Health, State
 from preview.proxy import ProxyResponse
 from preview.runtime import Held, Limits, Usage
 from preview.settings import load_settings

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import DatabaseUnavailable
 from preview.http.protocol.sends import Sends
 from preview.http.streams.log_streams import Waits

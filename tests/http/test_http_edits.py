@@ -9,11 +9,11 @@ from typing import cast
 import trio
 import trio.testing
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
+from preview.core.lifecycle import State
 from preview.errors import DatabaseUnavailable
 from preview.generations import Edit, Edited, Generation, GenerationLibrary
 from preview.http.edits import FileEdits
-from preview.lifecycle import State
 from preview.supervisor import FilesChange, PreviewManager, User
 
 ANN = User("ann", "pro")

@@ -7,9 +7,9 @@ import pytest
 import trio
 from http_kit import CRASHING, FILES, NEVER_READY, World, open_world
 
+from preview.core.lifecycle import State
 from preview.errors import NoPortFree
 from preview.http.openapi import shapes_plan, shapes_v1
-from preview.lifecycle import State
 
 LAUNCH = {"plan": "/api/generations/{}/preview/launch", "v1": "/api/v1/generations/{}/preview/launch"}
 

@@ -8,8 +8,8 @@ import trio
 from http_kit import CRASHING, FILES, NEVER_READY, World, open_events, open_world
 from http_server_kit import connect
 
+from preview.core.lifecycle import State, StopCause
 from preview.http.openapi import shapes_v1
-from preview.lifecycle import State, StopCause
 from preview.logs import LineFilter, LogPager, Range
 
 CHATTY = {

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from http_kit import FILES, NEVER_READY, World, open_events, open_world
 
+from preview.core.ids import REQUEST_ID
 from preview.http.openapi import shapes_plan, shapes_v1
-from preview.ids import REQUEST_ID
 
 PREFIX = {"plan": "/api/generations/{}", "v1": "/api/v1/generations/{}"}
 

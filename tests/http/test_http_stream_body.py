@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import DatabaseUnavailable, TooManyStreams
 from preview.http.streams.log_streams import LogStreamBody, StreamSlots, Waits
 from preview.logs import Batch, Contract, Encoding, End, Gap, Received

@@ -12,7 +12,7 @@ from http_h2_kit import Certificate, make_certificate
 
 from preview.cli.client import _trust
 from preview.cli.exits import CommandFailed
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
 from preview.http.protocol.tls import check_certificate
 from preview.http.server import load_config

@@ -13,7 +13,7 @@ import pytest
 import trio
 from planned_kit import give_plan, take_plans
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.detection import Overrides, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.generations import Generation

@@ -12,8 +12,8 @@ from launch_kit import ANN, Rig, command, open_rig, story, target
 from launch_projects import EXPRESS, NODE, PLAIN
 from tcp_kit import connections_of, nagling
 
+from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
-from preview.lifecycle import State
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.process import proctree
 from preview.runtime.sandbox import SandboxRuntime

@@ -11,9 +11,9 @@ import trio
 from launch_kit import ANN, Rig, ask, command, says, story, target
 from launch_projects import PLAIN
 
+from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
 from preview.errors import LaunchFailed
-from preview.lifecycle import State
 from preview.supervisor import FilesChange, LivePreview
 
 FASTAPI_APP = """

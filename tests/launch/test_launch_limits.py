@@ -11,8 +11,8 @@ import trio
 from launch_kit import Rig, ask, command, open_rig, story
 from launch_projects import PLAIN
 
+from preview.core.lifecycle import State
 from preview.detection import StartPlan, Step
-from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 

@@ -14,10 +14,10 @@ import pytest
 import trio
 from launch_kit import Rig, ask, command, open_rig, story
 
+from preview.core.isolation import Network
+from preview.core.lifecycle import State
 from preview.detection import ServiceKind, ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
-from preview.isolation import Network
-from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor.diagnosis import needs as needs_module
 from preview.supervisor.diagnosis.wrong_port import find_wrong_port, listening_sockets

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from launch_kit import Rig, ask, story
 
+from preview.core.lifecycle import State
 from preview.detection import detect
-from preview.lifecycle import State
 from preview.supervisor import LivePreview
 
 START = "require('http').createServer((_, answer) => answer.end('made by a build')).listen(process.env.PORT);\n"

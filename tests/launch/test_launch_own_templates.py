@@ -11,10 +11,10 @@ import trio
 from launch_kit import ANN, MemorySource, ask, story, target
 from planned_kit import give_plan, take_plans
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
+from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
 from preview.generations import Generation
-from preview.lifecycle import State
 from preview.runtime.warm import WarmRuntime
 from preview.service import Service, open_service
 from preview.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 import trio
 from launch_kit import ANN, Rig, open_rig, story, target
 
+from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
-from preview.lifecycle import State
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import LivePreview

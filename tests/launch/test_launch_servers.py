@@ -10,8 +10,8 @@ import trio
 from launch_kit import Rig, ask, command, listening_ports, story, target
 from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE, PLAIN
 
+from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
-from preview.lifecycle import State
 from preview.runtime.process import proctree
 from preview.supervisor import LivePreview
 

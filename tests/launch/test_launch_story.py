@@ -9,10 +9,10 @@ import trio
 from launch_kit import ANN, Rig, ask, command, says, story
 from launch_projects import PLAIN
 
+from preview.core.launch_steps import StepState
+from preview.core.lifecycle import State, StopCause
 from preview.detection import Origin, Overrides, ServiceKind, ServiceNeed, StartPlan, Step, Variable
 from preview.errors import LaunchFailed
-from preview.launch_steps import StepState
-from preview.lifecycle import State, StopCause
 
 
 def serve(**more: object) -> StartPlan:

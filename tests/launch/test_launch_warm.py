@@ -12,8 +12,8 @@ import pytest
 import trio
 from launch_kit import ANN, Rig, ask, open_rig, says, story, target
 
+from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
-from preview.lifecycle import State
 from preview.runtime.process.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.clock import rfc3339_ms
+from preview.core.clock import rfc3339_ms
+from preview.core.launch_steps import FirstAnswer, LaunchStep, StepState
 from preview.http.openapi.shapes_steps import LaunchStepShape, PlanLaunchStep
-from preview.launch_steps import FirstAnswer, LaunchStep, StepState
 from preview.logs import (
     KEEP_ALIVE,
     PREAMBLE,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.escapes import without_escapes
+from preview.core.escapes import without_escapes
 from preview.logs import (
     EVERYTHING,
     KEEP_ALIVE,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.escapes import without_colours
+from preview.core.escapes import without_colours
 from preview.logs.ingest.framing import CONTINUES, LineFramer
 from preview.logs.model.sanitise import to_text
 

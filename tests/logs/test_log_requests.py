@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from log_room import Room
 
+from preview.core.ids import REQUEST_ID
 from preview.http.contracts.log_pages import log_page
-from preview.ids import REQUEST_ID
 from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.ingest.framing import CONTINUES, LineFramer

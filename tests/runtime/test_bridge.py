@@ -13,7 +13,7 @@ import pytest
 import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime
 from preview.supervisor.process.probe import find_answer
 

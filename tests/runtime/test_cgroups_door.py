@@ -10,7 +10,7 @@ import trio
 from cgroups_support import open_tree, own_groups
 from limit_kit import no_descriptor_free
 
-from preview.isolation import Isolation
+from preview.core.isolation import Isolation
 from preview.runtime import child_subreaper, open_ladder
 from preview.runtime.cgroups import MigrationLockWarmer, files, open_door
 from preview.runtime.cgroups import migration_lock as door

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from preview.core.isolation import Isolation, Network
 from preview.errors import ConfigurationError, RootWithoutSandbox
-from preview.isolation import Isolation, Network
 from preview.runtime import IsolationLevel, child_subreaper, open_ladder
 from preview.runtime.process import spawning
 from preview.runtime.sandbox import command

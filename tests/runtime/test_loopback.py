@@ -14,7 +14,7 @@ import trio
 import trio.testing
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, SandboxRuntime
 from preview.runtime.sandbox import loopback
 from preview.runtime.sandbox.loopback import open_loopback

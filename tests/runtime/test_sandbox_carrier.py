@@ -13,8 +13,8 @@ import trio
 from runtime_fixtures import starter
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, Start, open_driver, read_line, unprivileged_python
 
+from preview.core.isolation import Network
 from preview.errors import LaunchFailed
-from preview.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, ProcessSpec, SandboxRuntime, bind_in_range
 from preview.runtime.sandbox import runtime as sandbox_runtime
 from preview.runtime.sandbox import socket_filter as fences

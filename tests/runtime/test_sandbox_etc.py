@@ -10,7 +10,7 @@ import pytest
 import sandbox_programs as programs
 from runtime_kit import Start, read_all
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.sandbox import View, etc
 from preview.runtime.sandbox.etc import etc_mounts, write_etc
 from preview.runtime.sandbox.view import view_arguments

@@ -11,7 +11,7 @@ import pytest
 import sandbox_programs as programs
 from runtime_kit import Start
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, bind_in_range
 from preview.runtime.sandbox.socket_filter import MARK, restrict_to_accept
 

@@ -19,7 +19,7 @@ import trio
 from runtime_fixtures import starter
 from runtime_kit import LIMITS, Start, outside, read_all, read_line
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, Runtime, SandboxRuntime, bind_in_range
 from preview.runtime.process import proctree
 from preview.runtime.sandbox.owner import FIRST_UID, give

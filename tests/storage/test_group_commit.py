@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from test_storage_previews import make_record
 from trio.testing import wait_all_tasks_blocked
 
+from preview.core.lifecycle import State
 from preview.errors import DatabaseUnavailable, PreviewNotFound
-from preview.lifecycle import State
 from preview.storage import Database, PreviewStore
 from preview.storage.group_commit import GroupCommit
 

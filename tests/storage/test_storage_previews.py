@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
 
+from preview.core.lifecycle import ACTIVE, Health, State
 from preview.errors import InvalidRequest, PreviewNotFound
-from preview.lifecycle import ACTIVE, Health, State
 from preview.storage import Database, PreviewRecord, PreviewStore, UserStore
 from preview.storage.cursors import decode_cursor, encode_cursor
 from preview.storage.previews import to_row

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import ColdStarts, Excess, Exit, Held, ProcessIdentity, ProcessSpec, Usage
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import trio
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
+from preview.core.isolation import Network
 from preview.errors import GenerationNotFound
 from preview.generations import Generation
-from preview.isolation import Network
 from preview.logs import Batch, End, Gap, LogLine, StatusChange
 from preview.runtime import (
     CONTROL_PLACEHOLDER,

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from supervisor_kit import ANN, APP, SERVER, LightRuntime, MemorySource
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache
 from preview.environments.node import NodeEnvironmentCache
 from preview.environments.python.build import build_environment

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from supervisor_kit import Rig
 
-from preview import clock
+from preview.core import clock
 
 _DAY_MS = 24 * 3600 * 1000
 

@@ -13,8 +13,8 @@ import trio
 from structlog.testing import capture_logs
 from supervisor_kit import MemorySource, Rig, open_rig
 
+from preview.core.lifecycle import State
 from preview.errors import DatabaseUnavailable, LaunchFailed, NoActivePreview, PreviewNotFound, StartupTimeout
-from preview.lifecycle import State
 from preview.runtime import Usage
 from preview.runtime.process.process import TreeProcess
 from preview.service import open_service

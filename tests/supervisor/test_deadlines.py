@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from preview.lifecycle import StopCause
+from preview.core.lifecycle import StopCause
 from preview.supervisor.preview.deadlines import Deadlines
 
 

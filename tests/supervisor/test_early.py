@@ -14,12 +14,12 @@ import trio
 import trio.testing
 from supervisor_kit import ANN, BOB, SERVER, LightRuntime, Rig, ask, open_descriptors, open_rig
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
+from preview.core.isolation import Network
+from preview.core.lifecycle import State
 from preview.detection import Origin, Overrides, StartPlan, Step, Variable
 from preview.errors import DatabaseUnavailable, InvalidGeneration, LaunchFailed, StartupTimeout
 from preview.generations import Generation
-from preview.isolation import Network
-from preview.lifecycle import State
 from preview.runtime import ProcessSpec, RunningProcess, SpeculativeProcess
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, LivePreview

@@ -13,8 +13,8 @@ import trio
 from handover_kit import body_of, reload, says, speaking, story
 from supervisor_kit import ANN, IGNORES_TERM, SERVER, Rig, ask, open_descriptors, open_rig
 
+from preview.core.lifecycle import State
 from preview.errors import InvalidGeneration, LaunchFailed, PreviewError, StartupTimeout
-from preview.lifecycle import State
 from preview.runtime.process import proctree
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview

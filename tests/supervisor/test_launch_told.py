@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from supervisor_kit import ANN, EXITS_3, HEALTH_APP, NEVER_ANSWERS, Rig, read_to_end
 
-from preview.launch_steps import FirstAnswer, LaunchStep, StepState
-from preview.lifecycle import State, StopCause
+from preview.core.launch_steps import FirstAnswer, LaunchStep, StepState
+from preview.core.lifecycle import State, StopCause
 from preview.logs import End, StatusChange
 
 ORDER = {StepState.WAITING: 0, StepState.RUNNING: 1, StepState.DONE: 2, StepState.FAILED: 2, StepState.STOPPED: 2}

@@ -16,8 +16,8 @@ import trio
 import trio.testing
 from supervisor_kit import ANN, BOB, EATS_MEMORY, FLOODS, SERVER, Rig, open_rig
 
+from preview.core.lifecycle import State
 from preview.errors import DiskFull, LaunchFailed, NoPortFree, PreviewError, TooManyLaunches
-from preview.lifecycle import State
 from preview.runtime import Excess
 from preview.runtime.cgroups import NoCgroups, open_cgroups
 from preview.settings import Settings

@@ -20,8 +20,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from supervisor_kit import MemorySource
 
+from preview.core.lifecycle import ACTIVE, State
 from preview.errors import AlreadyRunning, Forbidden, InvalidRequest, LimitReached, NoActivePreview, PreviewError
-from preview.lifecycle import ACTIVE, State
 from preview.runtime import Exit
 from preview.service import Service, open_service
 from preview.settings import Settings

@@ -12,8 +12,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.core.isolation import Network
 from preview.detection import ServiceKind, ServiceNeed
-from preview.isolation import Network
 from preview.runtime import PlainRuntime
 from preview.settings import Settings
 from preview.supervisor import LivePreview

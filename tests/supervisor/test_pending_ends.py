@@ -5,7 +5,7 @@ from dataclasses import replace
 import trio
 from supervisor_kit import ANN, Rig
 
-from preview.lifecycle import State
+from preview.core.lifecycle import State
 
 
 async def test_an_end_the_database_did_not_take_is_stored_as_soon_as_it_is_back(rig: Rig) -> None:

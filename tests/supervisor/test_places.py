@@ -13,9 +13,9 @@ import pytest
 import trio
 from supervisor_kit import ANN, BOB, LightRuntime, Rig, ask, open_descriptors, open_rig
 
+from preview.core.lifecycle import State
 from preview.detection import Server
 from preview.errors import NoPortFree
-from preview.lifecycle import State
 from preview.runtime import ProcessSpec, bind_in_range
 from preview.settings import Settings
 from preview.supervisor.launch.start_history import StartHistory, StartRecord

@@ -28,6 +28,7 @@ from supervisor_kit import (
     read_to_end,
 )
 
+from preview.core.lifecycle import Health, State, StopCause
 from preview.errors import (
     AlreadyRunning,
     DatabaseUnavailable,
@@ -44,7 +45,6 @@ from preview.errors import (
     ServiceStopping,
     StartupTimeout,
 )
-from preview.lifecycle import Health, State, StopCause
 from preview.logs import End, StatusChange
 from preview.settings import Settings
 from preview.sources import Sources

@@ -15,8 +15,8 @@ import trio
 from structlog.testing import capture_logs
 from supervisor_kit import ANN, SERVER, LightRuntime, MemorySource, open_rig
 
+from preview.core.lifecycle import State
 from preview.errors import ConfigurationError
-from preview.lifecycle import State
 from preview.logs import Batch, End
 from preview.runtime.process import proctree
 from preview.service import open_service

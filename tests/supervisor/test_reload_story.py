@@ -9,6 +9,7 @@ import trio
 from handover_kit import body_of, reload, says, speaking, story
 from supervisor_kit import ANN, APP, BOB, HEALTH_APP, NEVER_ANSWERS, Rig, open_rig
 
+from preview.core.lifecycle import State
 from preview.errors import (
     Forbidden,
     GenerationNotFound,
@@ -17,7 +18,6 @@ from preview.errors import (
     NoActivePreview,
     TooManyLaunches,
 )
-from preview.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import FilesChange
 

@@ -16,9 +16,9 @@ from supervisor_kit import ANN, CRASHES_WHEN_ASKED, EXITS_3, NEVER_ANSWERS, Memo
 from test_reconcile import killed_service
 
 from preview.cli.local.hosting import configure_logging
+from preview.core.lifecycle import State, StopCause
 from preview.errors import InvalidGeneration
 from preview.generations import Generation
-from preview.lifecycle import State, StopCause
 from preview.settings import Settings
 from preview.storage import PreviewStore, open_database
 from preview.supervisor.preview.service_log import EVENTS, log_transition

@@ -10,7 +10,7 @@ import trio
 from handover_kit import body_of, reload, says, served, speaking, story
 from supervisor_kit import ANN, LightRuntime, Rig, ask, open_rig
 
-from preview.lifecycle import State
+from preview.core.lifecycle import State
 from preview.runtime import NoSnapshot, ProcessSpec, RunningProcess, Snapshot
 from preview.settings import Settings
 from preview.supervisor import LivePreview

@@ -16,9 +16,9 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from preview.core.lifecycle import State
 from preview.detection import ServiceKind, ServiceNeed
 from preview.errors import LaunchFailed
-from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings

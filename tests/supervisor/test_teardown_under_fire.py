@@ -13,8 +13,8 @@ import pytest
 import trio
 from supervisor_kit import FLOODS, IGNORES_TERM, NEVER_ANSWERS, SERVER, Rig, ask, open_descriptors, open_rig
 
+from preview.core.lifecycle import ACTIVE, State
 from preview.errors import NoActivePreview, PreviewError
-from preview.lifecycle import ACTIVE, State
 from preview.logs import Batch
 from preview.runtime.process import proctree
 from preview.settings import Settings

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervisor_kit import NEVER_ANSWERS, SERVER, Rig, open_rig
 
-from preview.lifecycle import State
+from preview.core.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 from preview.supervisor.launch import start_queue as turns_module

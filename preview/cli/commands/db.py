@@ -9,7 +9,7 @@ import typer
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.options import JsonOption
 from preview.cli.terminal import print_json, progress
-from preview.env_file import find_env_file
+from preview.core.env_file import find_env_file
 from preview.settings import load_settings
 from preview.storage import migrate
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
 from preview.cli.overrides import overrides_from_options
 from preview.cli.terminal import print_json, table_console
+from preview.core.visible import visible
 from preview.detection import Server, ServiceNeed, StartPlan, Step, Variable, describe_plan, detect, shown_value
-from preview.visible import visible
 
 __all__ = ["app"]
 

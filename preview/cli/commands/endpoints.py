@@ -8,9 +8,9 @@ from rich.text import Text
 
 from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
 from preview.cli.terminal import print_json, say, table_console
+from preview.core.visible import visible
 from preview.detection import read_endpoints
 from preview.endpoints import Endpoint, Extraction
-from preview.visible import visible
 
 __all__ = ["app"]
 

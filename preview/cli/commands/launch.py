@@ -14,7 +14,7 @@ from preview.cli.options import AppOption, CaOption, CommandOption, EnvOption, G
 from preview.cli.overrides import start_body
 from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
-from preview.isolation import Network
+from preview.core.isolation import Network
 
 __all__ = ["app", "launch_generation"]
 

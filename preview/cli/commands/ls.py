@@ -12,7 +12,7 @@ from rich.text import Text
 from preview.cli.client import Api, open_api
 from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import print_json, say, table_console
-from preview.visible import visible
+from preview.core.visible import visible
 
 __all__ = ["app"]
 

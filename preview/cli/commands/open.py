@@ -10,7 +10,7 @@ from preview.cli.client import generation_path, open_api
 from preview.cli.exits import UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, show
-from preview.quoting import quoted
+from preview.core.quoting import quoted
 
 __all__ = ["app"]
 

@@ -16,8 +16,8 @@ from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
-from preview.quoting import quoted
-from preview.visible import visible
+from preview.core.quoting import quoted
+from preview.core.visible import visible
 
 __all__ = ["app"]
 

@@ -28,9 +28,9 @@ from preview.cli.local.story import JsonStory, Story, TextStory
 from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
 from preview.cli.overrides import overrides_from_options
 from preview.cli.terminal import say, wants_colour
-from preview.env_file import EnvFile, find_env_file_beside
-from preview.isolation import Isolation
-from preview.private import make_private_folder
+from preview.core.env_file import EnvFile, find_env_file_beside
+from preview.core.isolation import Isolation
+from preview.core.private import make_private_folder
 from preview.settings import Settings, load_settings, settings_in, variable_of
 
 __all__ = ["app"]

@@ -19,7 +19,7 @@ from preview.cli.local.hosting import Host, configure_logging, open_host, run_as
 from preview.cli.local.signals import hurried_by_signals
 from preview.cli.options import JsonOption
 from preview.cli.terminal import paint, print_json, say, wants_colour
-from preview.env_file import find_env_file
+from preview.core.env_file import find_env_file
 from preview.settings import Settings, load_settings
 
 __all__ = ["app"]

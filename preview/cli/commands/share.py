@@ -12,7 +12,7 @@ from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, say, show
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 
 __all__ = ["app"]
 

@@ -10,9 +10,9 @@ from preview.auth import issue_token, load_or_create_secret
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.options import JsonOption
 from preview.cli.terminal import print_json
-from preview.env_file import find_env_file
-from preview.ids import is_valid_id
-from preview.quoting import quoted
+from preview.core.env_file import find_env_file
+from preview.core.ids import is_valid_id
+from preview.core.quoting import quoted
 from preview.settings import load_settings
 
 __all__ = ["app"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import trio
 
 from preview.cli.doctor.check import Check, Result
+from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
-from preview.isolation import Isolation, Network
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.settings import Settings
 

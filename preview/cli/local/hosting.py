@@ -18,6 +18,7 @@ import trio
 from preview.auth import OpenLink
 from preview.cli.client import LOCAL_USER
 from preview.cli.data_folder import ServiceNote, publish_note
+from preview.core.visible import visible
 from preview.errors import PreviewError
 from preview.generations import GenerationSource
 from preview.http import create_app, serve
@@ -27,7 +28,6 @@ from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage.records import PreviewRecord
 from preview.supervisor import User
-from preview.visible import visible
 from preview.worker import ProjectReader
 
 __all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]

@@ -13,7 +13,7 @@ from typing import TextIO
 from rich.cells import get_character_cell_size
 
 from preview.cli.terminal import paint, strip_colours
-from preview.visible import SGR, visible
+from preview.core.visible import SGR, visible
 
 __all__ = ["LinePrinter", "ShownLine", "columns_of"]
 

@@ -14,10 +14,10 @@ from preview.cli.confinement import name_option
 from preview.cli.local.hosting import Host
 from preview.cli.local.leftovers import Holdings
 from preview.cli.local.story import Addresses, Story
+from preview.core.lifecycle import State
 from preview.detection import Overrides
 from preview.endpoints import extract_endpoints, find_health_path
 from preview.errors import InvalidGeneration, NoActivePreview
-from preview.lifecycle import State
 from preview.logs import End, StatusChange
 from preview.storage.records import PreviewRecord
 from preview.supervisor import LaunchRequest, PreviewManager, User

@@ -7,9 +7,9 @@ import trio
 from preview.cli.local.one_run import Run
 from preview.cli.local.story import Reload
 from preview.cli.local.watching import FolderWatch
+from preview.core.lifecycle import State
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderGenerations
-from preview.lifecycle import State
 from preview.logs import End
 from preview.supervisor import FilesChange
 

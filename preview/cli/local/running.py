@@ -18,10 +18,10 @@ from preview.cli.local.signals import hurried_by_signals
 from preview.cli.local.story import Story
 from preview.cli.local.watching import FolderWatch
 from preview.cli.terminal import say
+from preview.core.isolation import Isolation
+from preview.core.lifecycle import State
 from preview.detection import Overrides
 from preview.generations import FolderGenerations
-from preview.isolation import Isolation
-from preview.lifecycle import State
 from preview.settings import Settings
 from preview.worker import InProcess
 

@@ -15,9 +15,9 @@ from preview.cli.exits import ApiRefused, NoService
 from preview.cli.local.packing import packed
 from preview.cli.local.watching import FolderWatch
 from preview.cli.terminal import print_json, say, show
+from preview.core.visible import visible
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
-from preview.visible import visible
 
 __all__ = ["Mirror", "follow_folder"]
 

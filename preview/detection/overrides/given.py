@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from preview.core.isolation import Network
 from preview.detection.plan import Origin, Server, Step, Variable
-from preview.isolation import Network
 
 __all__ = ["Overrides", "merge"]
 

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 from pydantic_core import ErrorDetails
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
+from preview.core.isolation import Network
+from preview.core.quoting import quoted
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, Step, Variable
 from preview.errors import InvalidGeneration, InvalidRequest
-from preview.isolation import Network
-from preview.quoting import quoted
 
 __all__ = ["PREVIEW_FILE", "overrides_from_request", "read_preview_file"]
 

@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.descriptors import walk
-from preview.removal import remove_folder
+from preview.core.descriptors import walk
+from preview.core.removal import remove_folder
 
 __all__ = ["Layout", "finish_compiling", "measure_and_protect", "prepare_compiling", "remove_tree", "site_packages"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from preview.descriptors import walk
+from preview.core.descriptors import walk
 from preview.environments.folders.layout import remove_tree
 
 __all__ = ["NO_ENGINE", "RECORD", "modules_variables", "place_modules"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from preview.clock import rfc3339, utc_now
+from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
 from preview.environments.folders.unfinished import make_folder, open_scratch, open_unfinished

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 import trio
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 from preview.environments.folders.layout import Layout
 from preview.errors import EnvironmentFailed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from preview.descriptors import walk
+from preview.core.descriptors import walk
 from preview.environments.requirements.requirements import ProjectRequirement
 from preview.errors import EnvironmentFailed
 

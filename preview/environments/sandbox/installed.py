@@ -15,7 +15,7 @@ import trio
 from packaging.version import Version
 from pydantic import TypeAdapter, ValidationError
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 from preview.environments.sandbox.interpreter import Interpreter, allows
 from preview.environments.sandbox.program import run_program
 from preview.environments.sandbox.uv import program_environment

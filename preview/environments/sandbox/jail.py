@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from preview.core.isolation import Network
 from preview.environments.sandbox.sweep import sweep
 from preview.environments.way_out import PORT, WayOut, way_out_variables
 from preview.errors import EnvironmentFailed
-from preview.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.process.groups import enter
 from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from preview.descriptors import wait_readable, waited_on
+from preview.core.descriptors import wait_readable, waited_on
 from preview.environments.sandbox.jail import Cage
 from preview.environments.way_out import WayOut, open_way_out, read_allowed
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.asked import Asked
 from preview.environments.manifests.stated import STATED_IN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
+from preview.core.lifecycle import State
 from preview.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -23,7 +24,6 @@ from preview.http.browser.places import RESERVED, Place, Places
 from preview.http.browser.standing import CachedAuthorization
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
 from preview.http.core.errors import problem_of
-from preview.lifecycle import State
 from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
 from preview.settings import Settings
 from preview.storage.records import PreviewRecord

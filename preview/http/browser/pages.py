@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from html import escape
 
-from preview.escapes import without_colours
+from preview.core.escapes import without_colours
 from preview.http.contracts import v1
 from preview.http.core.errors import Problem
 from preview.proxy.admission import Fields, OwnAnswer, RequestHead

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from preview.clock import rfc3339
+from preview.core.clock import rfc3339
 from preview.endpoints import Endpoint
 from preview.proxy import ProxyResponse
 from preview.runtime import Usage

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from preview.clock import rfc3339_ms
-from preview.escapes import without_escapes
+from preview.core.clock import rfc3339_ms
+from preview.core.escapes import without_escapes
 from preview.http.contracts.facts import Json
 from preview.logs import Contract, LogSlice
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from preview.clock import rfc3339, utc_now
+from preview.core.clock import rfc3339, utc_now
+from preview.core.launch_steps import step_fields
+from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
 from preview.http.contracts.facts import Call, Facts, Json, camel_keys, content_of, folded, time_of, whole
 from preview.http.contracts.held import held
 from preview.http.core.errors import Problem
-from preview.launch_steps import step_fields
-from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord

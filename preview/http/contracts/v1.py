@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from preview.auth import Identity, Share
-from preview.clock import rfc3339, rfc3339_ms
+from preview.core.clock import rfc3339, rfc3339_ms
+from preview.core.launch_steps import step_fields
+from preview.core.lifecycle import State, cause_of
 from preview.endpoints import Endpoint
 from preview.generations import Generation, StoredFile
 from preview.http.contracts.facts import Call, Facts, Json, content_of, folded, time_of, whole
 from preview.http.contracts.held import held
 from preview.http.core.errors import Problem, problem_of
 from preview.http.edits import Saved
-from preview.launch_steps import step_fields
-from preview.lifecycle import State, cause_of
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
+from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
 from preview.http.contracts import plan, v1
 from preview.http.contracts.facts import Call, Facts, Json
 from preview.http.core.errors import Problem
-from preview.lifecycle import State
 from preview.logs import Contract
 from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from preview.core.lifecycle import State
 from preview.http.core.line_query import LineQuery
-from preview.lifecycle import State
 from preview.proxy import METHODS
 
 __all__ = [

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from preview.ids import REQUEST_ID
+from preview.core.ids import REQUEST_ID
+from preview.core.quoting import quoted
 from preview.logs import Contract, Level, LineFilter, Source
-from preview.quoting import quoted
 
 __all__ = ["LEVEL_WORDS", "MAX_Q", "SOURCE_WORDS", "LineQuery"]
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from quart import Request, Websocket
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
+from preview.core.quoting import quoted
 from preview.errors import InvalidRequest, TooLarge
-from preview.quoting import quoted
 
 __all__ = [
     "body_pieces",

@@ -12,11 +12,11 @@ import trio
 from quart import Request
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData, Preamble
 
+from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
 from preview.generations import Limits, parse_files_json
 from preview.http.core.bodies import GenerationBody, file_contents
 from preview.http.core.reading import body_pieces, may_be_json_in_a_form, read_json, wrong_media_type
-from preview.quoting import quoted
 from preview.settings import Settings
 from preview.worker import ProjectReader
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
 
 __all__ = ["check_certificate"]

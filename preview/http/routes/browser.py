@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from quart import Blueprint, Response, current_app, request
 
 from preview.auth import OpenLink, Share
+from preview.core.quoting import quoted
 from preview.errors import NoActivePreview, ShareNotFound
 from preview.http.backend import backend
 from preview.http.browser.entry import open_path, share_path
@@ -16,7 +17,6 @@ from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.core.reading import read_json
 from preview.http.identity import own_generation
-from preview.quoting import quoted
 from preview.supervisor import LivePreview
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from preview.auth import Identity
+from preview.core.quoting import quoted
 from preview.errors import FileNotKept, GenerationReadOnly
 from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
 from preview.http.backend import backend
@@ -21,7 +22,6 @@ from preview.http.core.reading import read_json
 from preview.http.core.uploads import read_upload
 from preview.http.edits import FileEdits, Saved
 from preview.http.identity import own_generation
-from preview.quoting import quoted
 from preview.settings import Settings
 
 __all__ = ["file_routes"]

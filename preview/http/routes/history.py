@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, Response, request
 
+from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
 from preview.http.backend import backend
 from preview.http.contracts.log_pages import log_page
@@ -16,7 +17,6 @@ from preview.http.identity import own_generation
 from preview.http.protocol.connection import request_resources
 from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
 from preview.logs import Contract, Range
-from preview.quoting import quoted
 from preview.storage.records import PreviewRecord
 
 __all__ = ["history_routes"]

@@ -11,6 +11,7 @@ from typing import Any
 from quart import Blueprint, Response, request
 
 from preview.auth import Identity
+from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, ProjectMismatch
 from preview.generations import Generation
@@ -21,7 +22,6 @@ from preview.http.core.bodies import PlanLaunchBody, V1LaunchBody
 from preview.http.core.reading import preferred_wait_s, read_json
 from preview.http.identity import own_generation, owned_by, require_identity
 from preview.logs import Contract
-from preview.quoting import quoted
 from preview.supervisor import Launched, LaunchRequest
 
 __all__ = ["PREFIXES", "answer_launch", "preview_routes"]

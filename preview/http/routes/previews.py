@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
+from preview.core.quoting import quoted
 from preview.errors import NoActivePreview, PreviewNotFound
 from preview.http.backend import backend
 from preview.http.contracts import v1
@@ -13,7 +14,6 @@ from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import own_generation, require_identity
 from preview.http.routes.preview import answer_launch
 from preview.logs import Contract
-from preview.quoting import quoted
 
 __all__ = ["previews_routes"]
 

@@ -6,7 +6,7 @@ from quart import Blueprint, Response, redirect, request
 from werkzeug.exceptions import NotFound
 from werkzeug.sansio.response import Response as AnyResponse
 
-from preview.clock import utc_now
+from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.http.backend import SESSION_S, backend
 from preview.http.contracts import v1

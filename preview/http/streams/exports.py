@@ -9,9 +9,10 @@ from enum import StrEnum
 from io import StringIO
 from types import MappingProxyType
 
-from preview.clock import rfc3339_ms
+from preview.core.clock import rfc3339_ms
+from preview.core.escapes import without_escapes
+from preview.core.visible import visible
 from preview.errors import ServiceStopping
-from preview.escapes import without_escapes
 from preview.http.core.piecewise import PiecewiseBody
 from preview.http.streams.log_streams import Waits
 from preview.logs import (
@@ -27,7 +28,6 @@ from preview.logs import (
     encode,
     encode_found,
 )
-from preview.visible import visible
 
 __all__ = ["EXPORTS", "ExportBody", "ExportKind", "ExportStyle"]
 

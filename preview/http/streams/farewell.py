@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
-from preview.clock import now_ms, utc_now
-from preview.lifecycle import State, StopCause
+from preview.core.clock import now_ms, utc_now
+from preview.core.lifecycle import State, StopCause
 from preview.logs import Encoding, End, encode, expired
 
 __all__ = ["Farewell"]

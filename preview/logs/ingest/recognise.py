@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from preview.escapes import without_colours
+from preview.core.escapes import without_colours
 from preview.logs.ingest.framing import CONTINUES
 from preview.logs.ingest.heads import mark_by_looks
 from preview.logs.model.levels import ERROR, INFO, WARNING

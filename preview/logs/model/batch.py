@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from sys import getsizeof
 
-from preview.escapes import has_escapes, without_escapes
+from preview.core.escapes import has_escapes, without_escapes
 from preview.logs.model.encoding import Encoding
 from preview.logs.model.events import LogLine
 from preview.logs.model.frames import encode_lines

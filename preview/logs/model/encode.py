@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from preview.clock import rfc3339_ms
-from preview.launch_steps import step_fields
+from preview.core.clock import rfc3339_ms
+from preview.core.launch_steps import step_fields
 from preview.logs.model.batch import Batch
 from preview.logs.model.encoding import Encoding, Format
 from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 
-from preview.launch_steps import LaunchStep
+from preview.core.launch_steps import LaunchStep
 
 __all__ = ["Contract", "End", "Event", "Gap", "Level", "LogLine", "Source", "StatusChange"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from preview.escapes import without_colours
+from preview.core.escapes import without_colours
 from preview.logs.model.events import Level, LogLine, Source
 from preview.logs.model.marks import MARKS
 from preview.logs.model.requests import Requests

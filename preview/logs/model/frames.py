@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 
-from preview.clock import rfc3339_ms
+from preview.core.clock import rfc3339_ms
 from preview.logs.model.encoding import Format
 from preview.logs.model.events import Contract
 from preview.logs.model.marks import MARKS

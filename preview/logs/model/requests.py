@@ -9,7 +9,7 @@ other sequence.
 
 from __future__ import annotations
 
-from preview.ids import REQUEST_ID
+from preview.core.ids import REQUEST_ID
 
 __all__ = ["MARK_BYTES", "REQUEST_MARK", "Requests", "mark_of_line", "marked", "take_requests"]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from preview.escapes import SGR
+from preview.core.escapes import SGR
 from preview.logs.model.requests import REQUEST_MARK
 
 __all__ = ["to_text"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import case, collate, func
 from sqlalchemy.sql import ColumnElement
 
-from preview.escapes import SGR
+from preview.core.escapes import SGR
 from preview.logs.model.events import Level
 from preview.logs.model.filtering import LineFilter
 from preview.storage.tables import preview_logs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from preview.descriptors import walk
+from preview.core.descriptors import walk
 
 __all__ = ["all_pids", "groups_below", "is_gone", "pids", "read", "read_events", "read_number", "table", "write"]
 

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 import trio
 
-from preview.descriptors import retry_on_fd_exhaustion
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups

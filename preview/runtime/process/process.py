@@ -13,7 +13,7 @@ import psutil
 import structlog
 import trio
 
-from preview.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, wait_readable, waited_on
+from preview.core.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import Excess, Exit, ProcessIdentity, ProcessSpec, Usage
 from preview.runtime.process import linux, proctree

@@ -15,7 +15,7 @@ from stat import S_IWUSR
 
 import trio
 
-from preview.descriptors import raise_want, wait_readable, waited_on
+from preview.core.descriptors import raise_want, wait_readable, waited_on
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.process.linux import boot_id
 

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from preview.descriptors import is_readable, raise_want
+from preview.core.descriptors import is_readable, raise_want
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.process import proctree
 

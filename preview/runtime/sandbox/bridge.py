@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths

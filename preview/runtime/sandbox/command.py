@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.view import View, view_arguments
 

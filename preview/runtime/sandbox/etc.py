@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 
 __all__ = ["etc_mounts", "write_etc"]
 

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 import trio
 
-from preview.descriptors import wait_readable
+from preview.core.descriptors import wait_readable
 from preview.runtime.inbound import close_inbound, discard
 from preview.runtime.process.beside import beside
 from preview.runtime.sandbox.relay import carry_all

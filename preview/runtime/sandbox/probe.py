@@ -10,8 +10,8 @@ from pathlib import Path
 
 import trio
 
+from preview.core.isolation import Network
 from preview.errors import ConfigurationError, LaunchFailed
-from preview.isolation import Network
 from preview.runtime.cgroups import CgroupTree
 from preview.runtime.interface import Exit, Limits, ProcessSpec
 from preview.runtime.sandbox.etc import write_etc

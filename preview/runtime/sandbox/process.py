@@ -10,7 +10,7 @@ from functools import partial
 
 import trio
 
-from preview.descriptors import retry_on_fd_exhaustion
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.runtime.interface import Exit
 from preview.runtime.process import proctree
 from preview.runtime.process.ending import ask_group_to_end, end_all

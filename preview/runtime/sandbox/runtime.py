@@ -11,8 +11,8 @@ from pathlib import Path
 
 import trio
 
+from preview.core.isolation import Network
 from preview.errors import LaunchFailed
-from preview.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, ProcessSpec

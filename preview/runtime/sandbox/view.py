@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.sandbox.etc import etc_mounts
 
 __all__ = ["View", "interpreter_paths", "view_arguments"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.interface import ProcessSpec, WarmStart
 from preview.runtime.warm.template_process import NoTemplate, Told
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 
 __all__ = ["find_fault", "namespaces_of", "read_status"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from preview.descriptors import wait_readable, waited_on
+from preview.core.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import trio
 
-from preview.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
+from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound, receive_now
 from preview.runtime.interface import Exit, ProcessSpec

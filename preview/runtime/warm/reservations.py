@@ -10,13 +10,13 @@ from functools import partial
 import structlog
 import trio
 
+from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.process.beside import beside
 from preview.runtime.warm.forking import NotForked
 from preview.runtime.warm.reservation import BEFORE_ANY, BEFORE_ANY_STAYING, ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import NoTemplate, Template
-from preview.waiting import wait_any
 
 __all__ = ["Reservations"]
 

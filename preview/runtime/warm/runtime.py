@@ -19,7 +19,7 @@ from dataclasses import replace
 import structlog
 import trio
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
 from preview.runtime.process.groups import open_group
 from preview.runtime.process.process import open_tree

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.runtime import SandboxRuntime

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
+from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.process import proctree

@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from preview.env_file import find_env_file
+from preview.core.env_file import find_env_file
 from preview.errors import PreviewError
 from preview.settings import load_settings
 from preview.storage.migrate import open_exclusive

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.network import Reach
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import trio
 
+from preview.core.lifecycle import State
 from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
-from preview.lifecycle import State
 from preview.logs import Level
 from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
 from preview.supervisor.diagnosis.diagnose_network import diagnose_network, with_network

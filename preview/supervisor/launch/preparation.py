@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 import trio
 
+from preview.core.isolation import Network
 from preview.detection import StartPlan, Step
 from preview.environments import Environment, Report
 from preview.errors import StartupTimeout
-from preview.isolation import Network
 from preview.logs import Level
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import open_environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from preview.descriptors import raise_want, walk
+from preview.core.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan
 from preview.environments.manifests.asked import Asked
 from preview.environments.store.memory import is_shareable

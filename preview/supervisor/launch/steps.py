@@ -9,11 +9,11 @@ from pathlib import Path
 
 import trio
 
+from preview.core.isolation import Network
+from preview.core.launch_steps import planned_name
 from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
-from preview.isolation import Network
-from preview.launch_steps import planned_name
 from preview.logs import Level
 from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS

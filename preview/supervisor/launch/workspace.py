@@ -11,8 +11,8 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.ext4_topdir import spread_below
-from preview.removal import remove_folder
+from preview.core.ext4_topdir import spread_below
+from preview.core.removal import remove_folder
 from preview.settings import Settings
 
 __all__ = ["Workspace", "make_roots", "open_workspace", "put_aside", "remove_tree", "workspace_root"]

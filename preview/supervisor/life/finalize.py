@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from preview.clock import now_ms
-from preview.lifecycle import State, StopCause
+from preview.core.clock import now_ms
+from preview.core.lifecycle import State, StopCause
 from preview.logs import End, Level
 from preview.runtime import Exit
 from preview.supervisor.launch.context import SupervisorContext

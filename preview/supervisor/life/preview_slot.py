@@ -9,9 +9,9 @@ import socket
 
 import trio
 
+from preview.core.waiting import wait_any
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.preview.live_preview import LivePreview
-from preview.waiting import wait_any
 
 __all__ = ["PreviewSlot"]
 

@@ -14,12 +14,12 @@ from functools import partial
 import structlog
 import trio
 
-from preview.descriptors import is_want_of_descriptors
+from preview.core.descriptors import is_want_of_descriptors
+from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
+from preview.core.lifecycle import State
 from preview.detection import StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
-from preview.launch_steps import ENVIRONMENT, FILES, PROCESS
-from preview.lifecycle import State
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import open_environment

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import structlog
 
+from preview.core.isolation import Network
 from preview.detection import Origin
 from preview.environments import Environment
 from preview.errors import PreviewError
-from preview.isolation import Network
 from preview.runtime import SpeculativeProcess
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import environment_key

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import trio
 
+from preview.core.launch_steps import ANSWERS, FirstAnswer
+from preview.core.lifecycle import Health, State
 from preview.errors import StartupTimeout
-from preview.launch_steps import ANSWERS, FirstAnswer
-from preview.lifecycle import Health, State
 from preview.logs import Level
 from preview.supervisor.diagnosis.wrong_port import find_wrong_port
 from preview.supervisor.launch.context import SupervisorContext

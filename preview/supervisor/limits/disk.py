@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.descriptors import raise_want
+from preview.core.descriptors import raise_want
 from preview.errors import DiskFull
 from preview.settings import Settings
 

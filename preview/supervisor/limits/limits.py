@@ -12,8 +12,8 @@ from typing import Protocol
 import structlog
 import trio
 
+from preview.core.lifecycle import State
 from preview.errors import LaunchFailed
-from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
-from preview.clock import now_ms
+from preview.core.clock import now_ms
 from preview.errors import PreviewError
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.manager.manager import PreviewManager

@@ -7,6 +7,8 @@ from dataclasses import replace
 import structlog
 import trio
 
+from preview.core.lifecycle import State, StopCause
+from preview.core.quoting import quoted
 from preview.detection import Overrides
 from preview.errors import (
     Forbidden,
@@ -17,9 +19,7 @@ from preview.errors import (
     StartupTimeout,
 )
 from preview.generations import Generation
-from preview.lifecycle import State, StopCause
 from preview.logs import LogStore, PreviewLog
-from preview.quoting import quoted
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.previews import NOBODY

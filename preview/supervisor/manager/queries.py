@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from preview.clock import to_ms
+from preview.core.clock import to_ms
+from preview.core.lifecycle import State, cause_of
+from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
-from preview.lifecycle import State, cause_of
 from preview.logs import End, History, LogPager, LogStore, Subscription, history
-from preview.quoting import quoted
 from preview.storage.records import PreviewRecord
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview

@@ -13,9 +13,9 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.clock import utc_now
-from preview.launch_steps import StepState, end_steps
-from preview.lifecycle import Health, State
+from preview.core.clock import utc_now
+from preview.core.launch_steps import StepState, end_steps
+from preview.core.lifecycle import Health, State
 from preview.runtime import ProcessIdentity, end_tree
 from preview.settings import Settings
 from preview.storage import PreviewRecord, PreviewStore

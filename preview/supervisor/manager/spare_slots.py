@@ -13,8 +13,8 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from preview.core.ids import new_preview_id
 from preview.errors import NoPortFree, PreviewError
-from preview.ids import new_preview_id
 from preview.runtime import bind_in_range, listen_at_last
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.start_history import StartRecord, prepared_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from preview.isolation import Network
+from preview.core.isolation import Network
 from preview.runtime import Held, Limits, Runtime
 from preview.settings import Settings
 

@@ -6,7 +6,7 @@ from types import TracebackType
 
 import trio
 
-from preview.lifecycle import StopCause
+from preview.core.lifecycle import StopCause
 
 __all__ = ["Deadlines", "Hold"]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import trio
 
-from preview.clock import now_ms
-from preview.launch_steps import PROCESS, FirstAnswer, LaunchStep, StepState, end_steps, waiting_steps
+from preview.core.clock import now_ms
+from preview.core.launch_steps import PROCESS, FirstAnswer, LaunchStep, StepState, end_steps, waiting_steps
 
 __all__ = ["LaunchProgress"]
 

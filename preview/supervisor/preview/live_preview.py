@@ -14,12 +14,12 @@ from typing import Any
 
 import trio
 
-from preview.clock import now_ms, utc_now
+from preview.core.clock import now_ms, utc_now
+from preview.core.ids import new_token
+from preview.core.launch_steps import FILES, LaunchStep, StepState
+from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
-from preview.ids import new_token
-from preview.launch_steps import FILES, LaunchStep, StepState
-from preview.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
 from preview.settings import Settings, Tier

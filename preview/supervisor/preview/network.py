@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from preview.core.isolation import Network
 from preview.detection import ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
-from preview.isolation import Network
 from preview.settings import Settings
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 

@@ -11,9 +11,9 @@ from types import MappingProxyType
 
 import structlog
 
-from preview.lifecycle import State, StopCause, cause_of
+from preview.core.lifecycle import State, StopCause, cause_of
+from preview.core.visible import visible
 from preview.storage.records import PreviewRecord
-from preview.visible import visible
 
 __all__ = ["EVENTS", "log_call", "log_transition"]
 

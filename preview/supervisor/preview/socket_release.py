@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from preview.waiting import wait_any
+from preview.core.waiting import wait_any
 
 __all__ = ["SocketRelease"]
 

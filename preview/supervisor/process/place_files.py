@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from preview.core.quoting import quoted
 from preview.errors import LaunchFailed
-from preview.quoting import quoted
 from preview.supervisor.preview.interface import FilesChange
 
 __all__ = ["place_files"]

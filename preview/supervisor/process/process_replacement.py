@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import trio
 
+from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.command import listens_itself
@@ -27,7 +28,6 @@ from preview.supervisor.process.place_files import place_files
 from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.readiness import wait_for_answer, wait_until_serving
 from preview.supervisor.process.server_process import ServerProcess
-from preview.waiting import wait_any
 
 __all__ = ["ProcessReplacer"]
 

@@ -7,8 +7,9 @@ from functools import partial
 
 import trio
 
+from preview.core.lifecycle import State
+from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed
-from preview.lifecycle import State
 from preview.logs import Level
 from preview.runtime import Exit, NoSnapshot, Usage
 from preview.settings import Settings
@@ -19,7 +20,6 @@ from preview.supervisor.limits.limits import memory_error, stop_for_memory, tell
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess, StartedProcess, run_server_process
 from preview.supervisor.process.snapshots import KeptSnapshot, Snapshots
-from preview.waiting import wait_any
 
 __all__ = ["Processes"]
 

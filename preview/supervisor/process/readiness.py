@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed, StartupTimeout
 from preview.logs import Level
 from preview.runtime import Exit
@@ -12,7 +13,6 @@ from preview.supervisor.limits.limits import memory_error, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.probe import find_answer
 from preview.supervisor.process.server_process import ServerProcess
-from preview.waiting import wait_any
 
 __all__ = ["wait_for_answer", "wait_until_serving"]
 

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import trio
 
+from preview.core.isolation import Network
+from preview.core.lifecycle import StopCause
 from preview.detection import StartPlan
 from preview.errors import LaunchFailed
-from preview.isolation import Network
-from preview.lifecycle import StopCause
 from preview.runtime import Exit, ProcessSpec, RunningProcess, Usage, hold_without_listening, listen_again
 from preview.supervisor.launch.command import listens_itself, server_argv, server_variables
 from preview.supervisor.launch.steps import PreparedLaunch

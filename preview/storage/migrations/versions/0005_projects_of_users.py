@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from preview.ids import new_project_id
+from preview.core.ids import new_project_id
 
 revision = "0005"
 down_revision = "0004"

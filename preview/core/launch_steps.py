@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
-from preview.clock import rfc3339_ms
+from preview.core.clock import rfc3339_ms
 
 __all__ = [
     "ANSWERS",

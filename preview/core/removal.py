@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from preview.descriptors import is_want_of_descriptors
+from preview.core.descriptors import is_want_of_descriptors
 
 __all__ = ["remove_folder"]
 
