@@ -26,7 +26,7 @@ from _service import USER, Folders, open_bench
 
 from preview.core.lifecycle import StopCause
 from preview.generations import Generation
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.service import Service
 from preview.supervisor import LaunchRequest
 

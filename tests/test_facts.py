@@ -34,7 +34,7 @@ def sentences() -> list[str]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _SAYING:
                 found += map(_text_of, node.args[:1])
-    lifecycle = ast.parse((ROOT / "preview" / "lifecycle.py").read_text("utf-8"))
+    lifecycle = ast.parse((ROOT / "preview" / "core" / "lifecycle.py").read_text("utf-8"))
     found += [
         node.value
         for node in ast.walk(lifecycle)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from preview.environments.requirements.public_indexes import PYTHON_INDEX
 from preview.environments.way_out.addresses import parse_address
 from preview.environments.way_out.allowed import DEFAULT_HOSTS, read_allowed
+from preview.environments.way_out.public_indexes import PYTHON_INDEX
 from preview.errors import ConfigurationError
 from preview.settings import load_settings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from preview.environments.sandbox.leading import named_paths, own_settings
 from preview.environments.sandbox.sweep import outward_links, sweep
+from preview.environments.way_out.leading import named_paths, own_settings
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from fault_service import SECRET, Service, log_faults
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from preview.runtime.process.proctree import read_marker
+from preview.runtime.kernel.proctree import read_marker
 
 __all__ = ["ENDS", "Draw", "Soak", "draw", "open_soak"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from preview.runtime.process.proctree import descendants, is_zombie, read_marker
+from preview.runtime.kernel.proctree import descendants, is_zombie, read_marker
 
 __all__ = ["below", "cgroups", "listening", "marked", "name_of", "send", "small_disk", "works_in"]
 

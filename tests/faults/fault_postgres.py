@@ -13,7 +13,7 @@ from pathlib import Path
 
 import postgres
 
-from preview.runtime.process.proctree import descendants
+from preview.runtime.kernel.proctree import descendants
 from preview.storage import migrate
 
 __all__ = ["Postgres", "open_postgres"]

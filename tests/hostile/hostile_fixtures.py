@@ -10,7 +10,7 @@ import pytest
 import trio
 from hostile_kit import RUNGS, Rig, isolation_of, open_hostile_rig, sandbox_or_skip
 
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.settings import Settings
 
 

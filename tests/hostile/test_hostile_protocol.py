@@ -18,7 +18,7 @@ from planned_kit import give_plan
 
 from preview.core.lifecycle import State
 from preview.errors import PreviewError
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LaunchRequest, LivePreview

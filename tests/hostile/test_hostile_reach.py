@@ -15,7 +15,7 @@ import trio
 from hostile_kit import PROGRAMS, RUNGS, SECRET, a_world, isolation_of, open_hostile_rig, request
 from hostile_ledger import ATTACKS, EXCESSES, Attack
 
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.settings import Settings
 
 Told = dict[str, dict[str, Any]]

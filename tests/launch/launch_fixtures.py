@@ -10,7 +10,7 @@ import pytest
 import trio
 from launch_kit import Rig, open_rig
 
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.settings import Settings
 
 

@@ -17,7 +17,7 @@ from preview.core.clock import utc_now
 from preview.detection import Overrides, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.generations import Generation
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, LivePreview, User

@@ -14,8 +14,8 @@ from tcp_kit import connections_of, nagling
 
 from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
+from preview.runtime.kernel import proctree
 from preview.runtime.launchers import BRIDGE
-from preview.runtime.process import proctree
 from preview.runtime.sandbox import SandboxRuntime
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings

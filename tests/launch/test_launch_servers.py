@@ -12,7 +12,7 @@ from launch_projects import DJANGO, EXPRESS, FASTAPI, FLASK, FLASK_FACTORY, NODE
 
 from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Step, Toolchain, Variable
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.supervisor import LivePreview
 
 DJANGO_VARIABLES = {

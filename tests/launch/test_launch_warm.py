@@ -14,7 +14,7 @@ from launch_kit import ANN, Rig, ask, open_rig, says, story, target
 
 from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
-from preview.runtime.process.proctree import MARKER
+from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview

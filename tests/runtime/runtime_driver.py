@@ -31,7 +31,7 @@ from preview.runtime import (
     child_subreaper,
     probe_sandbox,
 )
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm.possible import why_never
 
 # Its output is read as JSON.

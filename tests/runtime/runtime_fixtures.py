@@ -26,7 +26,7 @@ from runtime_warm import KeptTemplate, keep_template, open_texts
 
 from preview.core.isolation import Network
 from preview.runtime import Limits, ProcessSpec, RunningProcess, Runtime, SandboxRuntime, bind_in_range, child_subreaper
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 
 @pytest.fixture

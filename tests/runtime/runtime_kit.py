@@ -29,7 +29,7 @@ from preview.runtime import (
     interpreter_paths,
     probe_sandbox,
 )
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.sandbox.process import find_application
 
 Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]

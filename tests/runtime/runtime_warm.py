@@ -17,7 +17,7 @@ import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, none_but, open_descriptors
 
 from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime, WarmStart, child_subreaper
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm import Bounds, WarmRuntime, open_warm_runtime
 from preview.runtime.warm.pool import Opener
 from preview.runtime.warm.remembered import RememberedTemplates

@@ -17,7 +17,7 @@ from runtime_fixtures import starter
 from runtime_kit import read_line, zombies
 
 from preview.runtime import Exit, PlainRuntime, child_subreaper
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.process.adopted import Adopted, Look
 from preview.runtime.process.priority import give_way
 

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix, open_cgroups
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 MEMORY_BOMB = "print('up', flush=True)\nheld = []\nwhile True: held.append(bytearray(b'x') * 1_000_000)"

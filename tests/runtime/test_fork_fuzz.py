@@ -27,8 +27,8 @@ from runtime_kit import LIMITS, open_descriptors
 
 from preview.runtime import ProcessSpec, inbound
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
-from preview.runtime.process import proctree
-from preview.runtime.process.verified import NotVerified, OpenProcess, verify
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.forking import ForkRequest, NotForked
 from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
 from preview.runtime.warm.packets import open_pair

@@ -16,10 +16,10 @@ import trio
 from runtime_kit import LIMITS, PYTHON
 
 from preview.runtime import PlainRuntime, ProcessSpec, child_subreaper
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import as_known
 from preview.runtime.process.adopted import Child, Look
 from preview.runtime.process.membership import Membership
-from preview.runtime.process.verified import as_known
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from preview.runtime import child_subreaper, end_tree
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.linux import boot_id, is_child_subreaper, many_open_files
+from preview.runtime.kernel.verified import as_known, find_living
 from preview.runtime.process.ending import ask_group_to_end
-from preview.runtime.process.linux import boot_id, is_child_subreaper, many_open_files
-from preview.runtime.process.verified import as_known, find_living
 
 # Tests that run beside this one have sleepers of their own.
 LEFT = f"preview_left{os.getpid()}"

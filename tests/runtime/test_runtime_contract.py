@@ -32,7 +32,7 @@ from runtime_kit import (
 
 from preview.errors import LaunchFailed
 from preview.runtime import FD_PLACEHOLDER, Exit, ProcessSpec, RunningProcess, Runtime
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 pytestmark = pytest.mark.usefixtures("nothing_left_of_it")
 

@@ -11,7 +11,7 @@ import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
 from preview.runtime import CONTROL_PLACEHOLDER, ProcessSpec, Runtime
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 pytestmark = pytest.mark.usefixtures("nothing_left_of_it")
 

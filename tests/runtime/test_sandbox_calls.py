@@ -17,7 +17,7 @@ import trio
 from runtime_kit import Start, application, open_driver, read_all, read_line, unprivileged_python
 
 from preview.runtime import Exit, SandboxRuntime
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.sandbox.calls import ANSWERED, REFUSED
 from preview.runtime.sandbox.filter import _FAMILIES, _NAMESPACES
 

@@ -17,7 +17,7 @@ from runtime_fixtures import starter
 from runtime_kit import LIMITS, Start, read_all, read_line
 
 from preview.runtime import Exit, SandboxRuntime, child_subreaper
-from preview.runtime.process import linux, proctree
+from preview.runtime.kernel import linux, proctree
 from preview.runtime.sandbox import process as process_module
 from preview.runtime.sandbox import runtime as sandbox_module
 from preview.runtime.sandbox.probe import Refusal, probe_sandbox

@@ -18,10 +18,8 @@ from runtime_kit import open_descriptors
 import preview
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree, verified
-from preview.runtime.process.ending import ask_group_to_end, end_all
-from preview.runtime.process.process import TreeProcess
-from preview.runtime.process.verified import (
+from preview.runtime.kernel import proctree, verified
+from preview.runtime.kernel.verified import (
     NotVerified,
     OpenProcess,
     VerifiedProcess,
@@ -29,6 +27,8 @@ from preview.runtime.process.verified import (
     find_living,
     verify,
 )
+from preview.runtime.process.ending import ask_group_to_end, end_all
+from preview.runtime.process.process import TreeProcess
 from preview.runtime.warm.process import Fork
 
 PACKAGE = Path(preview.__file__).parent
@@ -81,7 +81,7 @@ def test_nothing_else_makes_a_verified_process() -> None:
         (module, alias.name)
         for module in modules_with("verified")
         for node in ast.walk(ast.parse((PACKAGE / module).read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module in ("preview.runtime", "preview.runtime.process.verified")
+        if isinstance(node, ast.ImportFrom) and node.module in ("preview.runtime", "preview.runtime.kernel.verified")
         for alias in node.names
     ]
     assert "verified" not in {name for _, name in imports}

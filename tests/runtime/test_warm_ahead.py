@@ -18,7 +18,7 @@ from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import Exit, NoSnapshot, ProcessSpec, SandboxRuntime, child_subreaper
 from preview.runtime.cgroups import CgroupTree
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime, snapshot
 from preview.runtime.warm.snapshot import Snapshot
 

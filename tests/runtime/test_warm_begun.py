@@ -17,7 +17,7 @@ from runtime_kit import CancelAtStep, open_descriptors, read_all
 from runtime_warm import Environment, make_environment, open_leaving_nothing, settled
 
 from preview.runtime import Exit, ProcessSpec, RunningProcess, SandboxRuntime, SpeculativeProcess
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.runtime.warm import speculative as begun
 from preview.runtime.warm.process import ForkedProcess

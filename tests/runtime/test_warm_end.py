@@ -33,8 +33,8 @@ from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_not
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper
-from preview.runtime.process import proctree
-from preview.runtime.process.verified import verify
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import verify
 from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
 from preview.runtime.warm.reservation import ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import Template

@@ -13,7 +13,7 @@ from runtime_kit import none_but, open_descriptors, read_line
 from runtime_warm import Environment, make_environment, open_warm, settled
 
 from preview.runtime import SandboxRuntime, child_subreaper
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.runtime.warm.command import TEMPLATE
 
 FORK_AND_HIDE = """

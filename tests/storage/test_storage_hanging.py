@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, text
 from preview.errors import DatabaseUnavailable
 from preview.generations import GenerationLibrary
 from preview.generations.editing import Edit
-from preview.runtime.process.proctree import descendants
+from preview.runtime.kernel.proctree import descendants
 from preview.settings import Settings
 from preview.storage import open_database
 from preview.storage.tables import users

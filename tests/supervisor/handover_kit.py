@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import trio
 from supervisor_kit import ANN, Rig, ask
 
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.supervisor import FilesChange, LivePreview, Reloaded
 
 __all__ = ["body_of", "pids_of", "reload", "says", "served", "speaking", "story"]

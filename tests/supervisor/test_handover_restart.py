@@ -15,7 +15,7 @@ from supervisor_kit import ANN, IGNORES_TERM, SERVER, Rig, ask, open_descriptors
 
 from preview.core.lifecycle import State
 from preview.errors import InvalidGeneration, LaunchFailed, PreviewError, StartupTimeout
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview
 from preview.supervisor.process import process_replacement as handover

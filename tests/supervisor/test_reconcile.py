@@ -18,7 +18,7 @@ from supervisor_kit import ANN, SERVER, LightRuntime, MemorySource, open_rig
 from preview.core.lifecycle import State
 from preview.errors import ConfigurationError
 from preview.logs import Batch, End
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.service import open_service
 from preview.settings import Settings
 from preview.storage import PreviewStore, open_database

@@ -16,7 +16,7 @@ from supervisor_kit import FLOODS, IGNORES_TERM, NEVER_ANSWERS, SERVER, Rig, ask
 from preview.core.lifecycle import ACTIVE, State
 from preview.errors import NoActivePreview, PreviewError
 from preview.logs import Batch
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 from preview.settings import Settings
 from preview.supervisor import User
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from preview.environments.node.toolchain import NodeToolchain, npm_environment
 from preview.environments.sandbox.jail import Cage, Jail
-from preview.environments.sandbox.leading import named_paths, own_settings, system_settings
+from preview.environments.way_out.leading import named_paths, own_settings, system_settings
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from preview.environments.requirements.public_indexes import NODE_REGISTRIES
 from preview.environments.requirements.requirements import OwnIndex
+from preview.environments.way_out.public_indexes import NODE_REGISTRIES
 
 __all__ = ["Registries", "find_registries"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from preview.environments.requirements.public_indexes import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.environments.requirements.requirements import OwnIndex, Unfollowed
 from preview.environments.way_out import AllowedHosts, host_of
+from preview.environments.way_out.public_indexes import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
 
 __all__ = ["check_names"]

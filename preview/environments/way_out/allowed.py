@@ -12,9 +12,9 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
 
-from preview.environments.requirements.public_indexes import NODE_REGISTRY, PYTHON_FILES, PYTHON_INDEX
-from preview.environments.sandbox.leading import settings_files
 from preview.environments.way_out.addresses import Address, is_own, is_public, parse_address
+from preview.environments.way_out.leading import settings_files
+from preview.environments.way_out.public_indexes import NODE_REGISTRY, PYTHON_FILES, PYTHON_INDEX
 
 __all__ = ["DEFAULT_HOSTS", "AllowedHosts", "host_of", "read_allowed"]
 

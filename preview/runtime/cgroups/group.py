@@ -12,7 +12,7 @@ import trio
 
 from preview.runtime.cgroups import files
 from preview.runtime.interface import Excess
-from preview.runtime.process.verified import NotVerified, OpenProcess, find_living
+from preview.runtime.kernel.verified import NotVerified, OpenProcess, find_living
 
 __all__ = ["CPU_PERIOD_US", "Cgroup", "GroupLimits", "GroupUsage", "cpu_quota_us", "enter_prefix", "remove_groups"]
 

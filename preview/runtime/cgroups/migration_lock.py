@@ -18,7 +18,7 @@ import trio
 
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.places import read_places
-from preview.runtime.process.beside import beside
+from preview.runtime.kernel.beside import beside
 
 __all__ = ["MigrationLockWarmer", "open_door"]
 

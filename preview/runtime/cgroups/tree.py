@@ -15,7 +15,7 @@ from preview.errors import LaunchFailed
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
 from preview.runtime.cgroups.home import Home
-from preview.runtime.process.verified import find_living
+from preview.runtime.kernel.verified import find_living
 
 __all__ = ["CgroupTree"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 __all__ = ["Adopted", "Child", "Look"]
 

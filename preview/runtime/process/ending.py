@@ -14,8 +14,8 @@ from contextlib import suppress
 import trio
 
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
-from preview.runtime.process.verified import VerifiedProcess, find_living
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import VerifiedProcess, find_living
 
 __all__ = ["ask_group_to_end", "end_all", "end_tree"]
 

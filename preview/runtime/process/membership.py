@@ -7,9 +7,9 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import VerifiedProcess, as_known
 from preview.runtime.process.adopted import Child, Look
-from preview.runtime.process.verified import VerifiedProcess, as_known
 
 __all__ = ["Membership"]
 

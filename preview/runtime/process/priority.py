@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 __all__ = ["give_way"]
 

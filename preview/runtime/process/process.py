@@ -16,11 +16,11 @@ import trio
 from preview.core.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import Excess, Exit, ProcessIdentity, ProcessSpec, Usage
-from preview.runtime.process import linux, proctree
+from preview.runtime.kernel import linux, proctree
+from preview.runtime.kernel.verified import VerifiedProcess
 from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import end_all
 from preview.runtime.process.membership import Membership
-from preview.runtime.process.verified import VerifiedProcess
 
 __all__ = ["Leader", "TreeProcess", "open_tree"]
 

@@ -16,7 +16,7 @@ import trio
 
 from preview.errors import LaunchFailed
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 __all__ = ["inherited", "limit_prefix", "number_in", "spawn", "tasks_on_machine", "tool"]
 

@@ -14,7 +14,7 @@ from functools import partial
 
 import trio
 
-from preview.runtime.process.beside import beside
+from preview.runtime.kernel.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
 __all__ = ["open_carrier"]

@@ -17,7 +17,7 @@ import trio
 
 from preview.core.descriptors import wait_readable
 from preview.runtime.inbound import close_inbound, discard
-from preview.runtime.process.beside import beside
+from preview.runtime.kernel.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
 __all__ = ["open_handout", "open_loopback"]

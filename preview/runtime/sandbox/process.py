@@ -12,10 +12,10 @@ import trio
 
 from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.runtime.interface import Exit
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import VerifiedProcess, as_known, find_living
 from preview.runtime.process.ending import ask_group_to_end, end_all
 from preview.runtime.process.process import TreeProcess
-from preview.runtime.process.verified import VerifiedProcess, as_known, find_living
 
 __all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application"]
 

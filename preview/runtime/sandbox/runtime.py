@@ -16,10 +16,10 @@ from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, ProcessSpec
+from preview.runtime.kernel.linux import kernel_version
+from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.process.groups import described_limits, enter, held_by, open_group
-from preview.runtime.process.linux import kernel_version
 from preview.runtime.process.process import open_tree
-from preview.runtime.process.proctree import MARKER
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
 from preview.runtime.sandbox.bridge import bridge_needs, bridge_prefix
 from preview.runtime.sandbox.carrier import open_carrier

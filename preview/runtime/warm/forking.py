@@ -15,8 +15,8 @@ from preview.core.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
-from preview.runtime.process.proctree import MARKER
-from preview.runtime.process.verified import NotVerified, OpenProcess
+from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.runtime import owned
 from preview.runtime.warm.confinement_check import find_fault

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.cgroups.files import pids as pids_in
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
-from preview.runtime.process.verified import NotVerified, OpenProcess, verify
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.confinement_check import namespaces_of, read_status
 
 __all__ = ["SnapshotOrigin", "TemplateOrigin", "claim_application", "open_world"]

@@ -14,10 +14,10 @@ from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, wait
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound, receive_now
 from preview.runtime.interface import Exit, ProcessSpec
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import OpenProcess, VerifiedProcess, as_known
 from preview.runtime.process.ending import ask_group_to_end
 from preview.runtime.process.process import TreeProcess
-from preview.runtime.process.verified import OpenProcess, VerifiedProcess, as_known
 from preview.runtime.warm.origin import SnapshotOrigin
 from preview.runtime.warm.packets import parse
 

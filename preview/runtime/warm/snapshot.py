@@ -19,10 +19,10 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.interface import NoSnapshot, ProcessSpec
-from preview.runtime.process.beside import beside
+from preview.runtime.kernel.beside import beside
+from preview.runtime.kernel.verified import OpenProcess
 from preview.runtime.process.groups import open_group
 from preview.runtime.process.process import open_tree
-from preview.runtime.process.verified import OpenProcess
 from preview.runtime.warm.forking import (
     NotForked,
     as_not_forked,

@@ -12,7 +12,7 @@ import trio
 
 from preview.errors import LaunchFailed
 from preview.runtime.interface import ProcessSpec
-from preview.runtime.process.beside import beside
+from preview.runtime.kernel.beside import beside
 from preview.runtime.process.process import open_tree
 from preview.runtime.warm.forking import NotForked
 from preview.runtime.warm.process import ForkedProcess

@@ -18,10 +18,10 @@ import trio
 from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
+from preview.runtime.kernel.verified import VerifiedProcess, find_living
 from preview.runtime.process.ending import end_all
 from preview.runtime.process.groups import enter
-from preview.runtime.process.verified import VerifiedProcess, find_living
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.confinement_check import namespaces_of
 from preview.runtime.warm.memory import memory_file

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import trio
 
+from preview.runtime.kernel import proctree
 from preview.runtime.launchers import BRIDGE
-from preview.runtime.process import proctree
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.live_preview import LivePreview
 

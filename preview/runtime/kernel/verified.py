@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from preview.core.descriptors import is_readable, raise_want
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process import proctree
+from preview.runtime.kernel import proctree
 
 __all__ = ["NotVerified", "OpenProcess", "VerifiedProcess", "as_known", "find_living", "verify"]
 

@@ -17,7 +17,7 @@ import trio
 
 from preview.core.descriptors import raise_want, wait_readable, waited_on
 from preview.runtime.interface import ProcessIdentity
-from preview.runtime.process.linux import boot_id
+from preview.runtime.kernel.linux import boot_id
 
 __all__ = [
     "GONE",
