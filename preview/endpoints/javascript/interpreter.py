@@ -6,6 +6,7 @@ down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,19 +14,17 @@ from tree_sitter import Node
 
 from preview.endpoints.budget import Budget
 from preview.endpoints.javascript.builtins import call_builtin, has_builtin
-from preview.endpoints.javascript.callbacks import functions_worth_reading
 from preview.endpoints.javascript.classes import construct
 from preview.endpoints.javascript.expressions import EXPRESSIONS
-from preview.endpoints.javascript.json_values import read_json
 from preview.endpoints.javascript.members import member, property_of
 from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
 from preview.endpoints.javascript.native import Call, Framework, Native
 from preview.endpoints.javascript.natives import Bound, Environment, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH
-from preview.endpoints.javascript.patterns import bind_parameters
+from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
-from preview.endpoints.javascript.syntax import children
+from preview.endpoints.javascript.syntax import children, may_register, text
 from preview.endpoints.javascript.values import (
     UNKNOWN,
     Binding,
@@ -40,6 +39,53 @@ from preview.endpoints.javascript.values import (
 from preview.sources.javascript import JavaScriptTrees
 
 __all__ = ["Interpreter"]
+
+
+_MAX_JSON_DEPTH: Final = 30
+
+
+def read_json(text: bytes) -> object:
+    """The value of a JSON file; ``UNKNOWN`` where it is none."""
+    try:
+        return _value(json.loads(text), 0)
+    except (ValueError, RecursionError):
+        return UNKNOWN
+
+
+def _value(value: object, depth: int) -> object:
+    if depth > _MAX_JSON_DEPTH:
+        return UNKNOWN
+    if isinstance(value, dict):
+        return JSObject({key: _value(item, depth + 1) for key, item in value.items()})
+    return [_value(item, depth + 1) for item in value] if isinstance(value, list) else value
+
+
+# Options within options, and how many there are of one kind; more is data.
+_MAX_NESTED: Final = 2
+_MAX_OPTIONS: Final = 30
+_REQUESTS: Final = frozenset({"req", "request", "_req", "ctx", "_"})
+
+
+def functions_worth_reading(values: Sequence[object]) -> list[Function]:
+    """Those among arguments that may register something; no handlers of requests."""
+    return [item for item in _functions_in(values, 0) if not _is_handler(item) and may_register(item.node)]
+
+
+def _functions_in(values: Sequence[object], depth: int) -> list[Function]:
+    """Functions among arguments, also those in lists and options (``bootstrap({loaders: [start]})``)."""
+    found: list[Function] = []
+    for value in values:
+        if isinstance(value, Function):
+            found.append(value)
+        elif isinstance(value, (list, JSObject)) and depth < _MAX_NESTED:
+            inner = value if isinstance(value, list) else list(value.names.values())
+            found += _functions_in(inner, depth + 1) if len(inner) <= _MAX_OPTIONS else []
+    return found
+
+
+def _is_handler(function: Function) -> bool:
+    return text(next(parameters(function.node), None)) in _REQUESTS
+
 
 # Deeper than any code that people write; each level takes about three Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 200

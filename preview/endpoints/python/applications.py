@@ -2,22 +2,132 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.model import AppTarget, Found, FoundApp
-from preview.endpoints.python.hints import Hint, is_module, read_hints
+from preview.endpoints.python.imports import join
 from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.native import Framework, Native
-from preview.endpoints.python.roots import find_import_root
 from preview.endpoints.python.values import UNKNOWN, Function
 from preview.sources import Sources
+from preview.sources.commands import start_commands
 
 __all__ = ["Kind", "find_python_apps", "is_aside"]
+
+
+def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[str]) -> tuple[str, str]:
+    """From which folder the file's imports work, and the module's name from there.
+
+    Imports decide; where several folders serve them as well, what the project's own files start (``hinted``).
+    """
+    parts = file.removesuffix(".py").split("/")
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    tops, relative = _imported(tree)
+    best: tuple[tuple[int, bool, int], int] | None = None
+    deepest = len(parts) - 1 - (relative if file.rpartition("/")[2] != "__init__.py" else max(relative - 1, 0))
+    for depth in range(max(deepest, 0) + 1):
+        folder = "/".join(parts[:depth]) or "."
+        resolved = sum(_exists(sources, folder, name) for name in tops)
+        score = (resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth))
+        if best is None or score > best[0]:
+            best = (score, depth)
+    depth = best[1] if best else 0
+    return "/".join(parts[:depth]) or ".", ".".join(parts[depth:])
+
+
+def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
+    """How unlikely a folder is to be the root when imports do not tell.
+
+    The root is above the topmost package; where no folder is a package, a project's own folder beats what is below it
+    for ``app/main.py``, and a backend's subfolder beats the project's folder.
+    """
+    top = next((n for n in range(1, len(parts) + 1) if sources.has_file("/".join([*parts[:n], "__init__.py"]))), None)
+    if top is not None:
+        return abs(depth - (top - 1))
+    usual = 1 if parts[0] not in {"app", "src", "api"} and len(parts) > 1 else 0
+    return abs(depth - usual)
+
+
+def _imported(tree: ast.Module) -> tuple[set[str], int]:
+    """Absolute module names, and how many levels up relative imports go."""
+    names: set[str] = set()
+    relative = 0
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            relative = max(relative, node.level)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names, relative
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """All statements, also those within functions and conditions; expressions are left alone."""
+    todo: list[ast.AST] = [*tree.body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            todo += getattr(node, name, ()) if not isinstance(node, ast.expr) else ()
+
+
+def _exists(sources: Sources, folder: str, name: str) -> bool:
+    path = join(folder, name.replace(".", "/"))
+    return sources.has_file(f"{path}.py") or sources.has_folder(path)
+
+
+_MAX_HINTS: Final = 50
+# What deploys or runs the project, not what writes about it.
+_LEAST_WEIGHT: Final = 2
+_IN_CODE: Final = re.compile(rb"""(?:uvicorn|hypercorn)\.run\(\s*f?["']([A-Za-z_][\w.]*):([A-Za-z_]\w*)["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A module that is started.
+
+    Attributes:
+        module: Its name, from whatever folder.
+        attribute: The name in it; empty where only the module is said.
+        file: The file of Python code that says so; empty for all others.
+    """
+
+    module: str
+    attribute: str
+    file: str = ""
+
+
+def read_hints(sources: Sources) -> list[Hint]:
+    """Modules that the project's own files start, in the order in which they are found."""
+    found: list[Hint] = []
+    for command in start_commands(sources):
+        if command.weight < _LEAST_WEIGHT:
+            continue
+        if command.app is not None and command.app[0]:
+            found.append(Hint(*command.app))
+        elif command.script:
+            found.append(Hint(command.script.removesuffix(".py").removeprefix("./").replace("/", "."), ""))
+    for name in sources.names:
+        text = sources.text(name)
+        if b".run(" in text:
+            found += [Hint(match[1].decode(), match[2].decode(), name) for match in _IN_CODE.finditer(text)]
+    return list(dict.fromkeys(found))[:_MAX_HINTS]
+
+
+def is_module(file: str, module: str) -> bool:
+    """Whether a file may be the module of this name, from whatever folder its imports count."""
+    path = module.replace(".", "/")
+    return any(file == f"{path}{end}" or file.endswith(f"/{path}{end}") for end in (".py", "/__init__.py"))
+
 
 # Beyond these, a project is no project with one application in it.
 _MAX_CANDIDATES: Final = 16

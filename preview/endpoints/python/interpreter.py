@@ -7,23 +7,113 @@ over what is written down, and nothing else. Whatever it does not understand is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 from preview.endpoints.budget import Budget
 from preview.endpoints.python.calls import Calls
-from preview.endpoints.python.comprehensions import evaluate_comprehension
 from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
 from preview.endpoints.python.members import Members
 from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.native import Framework
 from preview.endpoints.python.statements import Statements
+from preview.endpoints.python.truth import truth
 from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Module, Scope
-from preview.endpoints.python.variables import Variables
 from preview.sources import Sources
+from preview.sources.environment import env_values, own_env_values
 
 __all__ = ["Interpreter"]
+
+
+_TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
+
+
+class Variables:
+    """Read where they are first asked for.
+
+    Args:
+        sources: The project's files.
+        folder: Whose ``.env`` files come before those of the project's own folder.
+    """
+
+    def __init__(self, sources: Sources, folder: str) -> None:
+        self._sources = sources
+        self._folder = folder
+
+    def get(self, name: str) -> object:
+        """What any of the files says, examples too; ``UNKNOWN`` where none does."""
+        return self._all.get(name, UNKNOWN)
+
+    def setting(self, name: str, default: str | int | None) -> object:
+        """A pydantic setting: ``.env`` comes before the code's default.
+
+        Args:
+            name: The field; the variable may be in upper case.
+            default: What the code says. Numbers keep it.
+        """
+        given = self._own.get(name, self._own.get(name.upper()))
+        if given is None:
+            return default
+        if isinstance(default, bool):
+            return given.lower() in _TRUE
+        return default if isinstance(default, int) else given
+
+    @cached_property
+    def _all(self) -> dict[str, str]:
+        return env_values(self._sources, self._folder)
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        return own_env_values(self._sources, self._folder)
+
+
+_MAX_ITEMS: Final = 1_000
+
+_Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+_Bind = Callable[[ast.expr, object, Scope], None]
+
+
+def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Interpreter, bind: _Bind) -> object:
+    """A list or a dictionary; ``UNKNOWN`` where what it goes over is not known. A set is a list, each item once.
+
+    Args:
+        node: The expression.
+        scope: Where it stands.
+        interpreter: Gives the values of what is inside.
+        bind: Binds a target to a value.
+    """
+    inner = Scope(scope.file, parent=scope)
+    if interpreter.elements(interpreter.evaluate(node.generators[0].iter, scope)) is None:
+        return UNKNOWN
+    if isinstance(node, ast.DictComp):
+        mapping: dict[object, object] = {}
+        for _ in _rounds(node.generators, inner, interpreter, bind):
+            key = interpreter.evaluate(node.key, inner)
+            if isinstance(key, (str, int)):
+                mapping[key] = interpreter.evaluate(node.value, inner)
+        return mapping
+    values: list[object] = []
+    for _ in _rounds(node.generators, inner, interpreter, bind):
+        value = interpreter.evaluate(node.elt, inner)
+        if not isinstance(node, ast.SetComp) or value not in values:
+            values.append(value)
+        if len(values) >= _MAX_ITEMS:
+            break
+    return values
+
+
+def _rounds(generators: list[ast.comprehension], scope: Scope, interpreter: Interpreter, bind: _Bind) -> Iterator[None]:
+    if not generators:
+        yield
+        return
+    first, *rest = generators
+    for value in (interpreter.elements(interpreter.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
+        bind(first.target, value, scope)
+        if all(truth(interpreter.evaluate(test, scope)) is not False for test in first.ifs):
+            yield from _rounds(rest, scope, interpreter, bind)
+
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
