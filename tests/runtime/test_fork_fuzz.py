@@ -29,10 +29,10 @@ from preview.runtime import ProcessSpec, inbound
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
-from preview.runtime.warm.forking import ForkRequest, NotForked
+from preview.runtime.warm.forks.forking import ForkRequest, NotForked
+from preview.runtime.warm.forks.snapshot import Snapshot
 from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
 from preview.runtime.warm.packets import open_pair
-from preview.runtime.warm.snapshot import Snapshot
 from preview.runtime.warm.template_process import Template, Told
 
 EXCHANGES = int(os.environ.get("PREVIEW_TEST_EXCHANGES", "400"))

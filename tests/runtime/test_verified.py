@@ -29,7 +29,7 @@ from preview.runtime.kernel.verified import (
 )
 from preview.runtime.process.ending import ask_group_to_end, end_all
 from preview.runtime.process.process import TreeProcess
-from preview.runtime.warm.process import Fork
+from preview.runtime.warm.forks.process import Fork
 
 PACKAGE = Path(preview.__file__).parent
 # Who may have a process verified, and so say what it has to be: each names the object of the service's own in which it
@@ -46,7 +46,7 @@ MAKERS = {
         "runtime/warm/template_process.py",
     },
     # What was found so before, by pid and start time: below a leader that was started here, or its orphan.
-    "as_known": {"runtime/process/membership.py", "runtime/sandbox/process.py", "runtime/warm/process.py"},
+    "as_known": {"runtime/process/membership.py", "runtime/sandbox/process.py", "runtime/warm/forks/process.py"},
 }
 
 

@@ -19,8 +19,8 @@ from runtime_warm import Environment, make_environment, open_leaving_nothing, se
 from preview.runtime import Exit, ProcessSpec, RunningProcess, SandboxRuntime, SpeculativeProcess
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
-from preview.runtime.warm import speculative as begun
-from preview.runtime.warm.process import ForkedProcess
+from preview.runtime.warm.forks import speculative as begun
+from preview.runtime.warm.forks.process import ForkedProcess
 
 # Says by a file of its own that it runs; nobody reads its output yet.
 RUNS = "print('hello', flush=True); open('runs', 'w').close(); import time; time.sleep(600)"

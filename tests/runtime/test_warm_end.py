@@ -35,8 +35,9 @@ from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import verify
-from preview.runtime.warm import Bounds, WarmRuntime, forking, reservations, runtime
-from preview.runtime.warm.reservation import ConfinedFork, ForkReservation
+from preview.runtime.warm import Bounds, WarmRuntime, runtime
+from preview.runtime.warm.forks import forking, reservations
+from preview.runtime.warm.forks.reservation import ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import Template
 
 READS = "import os; found = os.environ.get('COLOUR')"

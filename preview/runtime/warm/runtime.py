@@ -27,15 +27,15 @@ from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import restrict_to_accept
 from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.command import user_of
-from preview.runtime.warm.forking import NotForked, request_fork
+from preview.runtime.warm.forks.forking import NotForked, request_fork
+from preview.runtime.warm.forks.process import ForkedProcess
+from preview.runtime.warm.forks.reservation import ConfinedFork
+from preview.runtime.warm.forks.reservations import Reservations
+from preview.runtime.warm.forks.snapshot import Snapshot, open_forking, wait_parked
+from preview.runtime.warm.forks.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.possible import why_never
-from preview.runtime.warm.process import ForkedProcess
 from preview.runtime.warm.remembered import RememberedTemplates
-from preview.runtime.warm.reservation import ConfinedFork
-from preview.runtime.warm.reservations import Reservations
-from preview.runtime.warm.snapshot import Snapshot, open_forking, wait_parked
-from preview.runtime.warm.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import NoTemplate, Template
 from preview.runtime.warm.wanted import Wanted, wanted_by

@@ -10,7 +10,7 @@ import trio
 
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import ProcessSpec
-from preview.runtime.warm.forking import ForkRequest
+from preview.runtime.warm.forks.forking import ForkRequest
 from preview.runtime.warm.template_process import Template
 
 __all__ = ["BEFORE_ANY", "BEFORE_ANY_STAYING", "ConfinedFork", "ForkReservation"]

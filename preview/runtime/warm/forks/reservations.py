@@ -14,8 +14,8 @@ from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.kernel.beside import beside
-from preview.runtime.warm.forking import NotForked
-from preview.runtime.warm.reservation import BEFORE_ANY, BEFORE_ANY_STAYING, ConfinedFork, ForkReservation
+from preview.runtime.warm.forks.forking import NotForked
+from preview.runtime.warm.forks.reservation import BEFORE_ANY, BEFORE_ANY_STAYING, ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import NoTemplate, Template
 
 __all__ = ["Reservations"]

@@ -23,16 +23,16 @@ from preview.runtime.kernel.beside import beside
 from preview.runtime.kernel.verified import OpenProcess
 from preview.runtime.process.groups import open_group
 from preview.runtime.process.process import open_tree
-from preview.runtime.warm.forking import (
+from preview.runtime.warm.forks.forking import (
     NotForked,
     as_not_forked,
     expect_word,
     program_order,
     sockets_of,
 )
+from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.process import Fork, ForkedProcess
 
 __all__ = ["Snapshot", "open_forking", "wait_parked"]
 

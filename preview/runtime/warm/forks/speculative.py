@@ -14,9 +14,9 @@ from preview.errors import LaunchFailed
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.kernel.beside import beside
 from preview.runtime.process.process import open_tree
-from preview.runtime.warm.forking import NotForked
-from preview.runtime.warm.process import ForkedProcess
-from preview.runtime.warm.reservation import ForkReservation
+from preview.runtime.warm.forks.forking import NotForked
+from preview.runtime.warm.forks.process import ForkedProcess
+from preview.runtime.warm.forks.reservation import ForkReservation
 from preview.runtime.warm.template_process import Template
 
 __all__ = ["SpeculativeFork", "open_begun"]

@@ -20,11 +20,11 @@ from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.runtime import owned
 from preview.runtime.warm.confinement_check import find_fault
+from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.process import Fork, ForkedProcess
 from preview.runtime.warm.template_process import NoTemplate, Template
 
 __all__ = [
