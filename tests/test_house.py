@@ -7,9 +7,11 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import grimp
 import pytest
 
 import preview
@@ -24,6 +26,8 @@ MODULES = sorted(
 )
 # Longer than this and a file does two things.
 MAX_LINES = 400
+# More than that in one folder are two packages.
+MAX_MODULES = 15
 
 
 def name(path: Path) -> str:
@@ -55,6 +59,21 @@ def test_all_names_what_a_module_offers_and_nothing_else() -> None:
 
 def test_a_file_is_of_a_size_to_be_read() -> None:
     assert [name(path) for path in SOURCES if len(path.read_text().splitlines()) > MAX_LINES] == []
+
+
+def test_a_folder_is_of_a_size_to_be_read() -> None:
+    folders = Counter(name(path.parent) for path in SOURCES if path.name != "__init__.py")
+    assert {folder: count for folder, count in folders.items() if count > MAX_MODULES} == {}
+
+
+def test_no_import_leads_back_to_its_module() -> None:
+    graph = grimp.build_graph("preview", exclude_type_checking_imports=True)
+    left = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    # What imports nothing that is left is in no circle.
+    while leaves := [module for module, imported in left.items() if not imported & left.keys()]:
+        for module in leaves:
+            del left[module]
+    assert sorted(left) == []
 
 
 def test_a_package_only_exports() -> None:

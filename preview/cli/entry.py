@@ -62,9 +62,9 @@ COMMANDS: dict[str, Entry] = {
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
-    "token": Entry("token", "Issue a token for the API.", _CARE),
-    "db": Entry("db", "Bring the service's database up to date, or back.", _CARE),
-    "doctor": Entry("doctor", "Check what this machine offers, and say what to do.", _CARE),
+    "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
+    "db": Entry("upkeep.db", "Bring the service's database up to date, or back.", _CARE),
+    "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cli_service import PROGRAM
 
-from preview.cli.commands import doctor
+from preview.cli.commands.upkeep import doctor
 from preview.cli.doctor import isolation_checks as checked
 from preview.cli.doctor.check import Check, Result
 from preview.cli.doctor.isolation_checks import isolation_checks

@@ -1,0 +1,5 @@
+"""Commands that look after a service: its database, its tokens, its machine."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
