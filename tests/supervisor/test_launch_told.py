@@ -30,7 +30,7 @@ async def test_each_step_is_told_as_it_happens_and_kept(rig: Rig) -> None:
     assert states(seen[-1]) == dict.fromkeys(("files", "environment", "process", "answers"), "done")
     assert answers.answer == FirstAnswer("/health", 200)
     assert environment.reused is (not (environment.detail or "").startswith("built"))
-    assert process.detail == f"process {preview.record.pid}, port {preview.record.port}"
+    assert process.detail == f"port {preview.record.port}"
     assert all(one.elapsed_ms is not None and one.started_at_ms is not None for one in seen[-1])
     assert files.started_at_ms is not None
     stopped = await rig.service.previews.stop("g1")

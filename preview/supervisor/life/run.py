@@ -256,9 +256,7 @@ async def _supervise(
         # Out of a nursery it would come in a group.
         preview.fail(_as_failure(preview, error))
         return
-    preview.progress.finish(
-        PROCESS, f"process {first.process.identity.pid}, port {preview.record.port}", reused=under_way is not None
-    )
+    preview.progress.finish(PROCESS, f"port {preview.record.port}", reused=under_way is not None)
     try:
         async with trio.open_nursery() as watchers:
             watchers.start_soon(_give_back, turn, preview)
