@@ -20,10 +20,10 @@ from preview.runtime import Exit, NoSnapshot, ProcessSpec, SandboxRuntime, child
 from preview.runtime.cgroups import CgroupTree
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
+from preview.runtime.warm.command import TEMPLATE
 from preview.runtime.warm.forks import snapshot
 from preview.runtime.warm.forks.snapshot import Snapshot
 
-TEMPLATE = Path(snapshot.__file__).with_name("template")
 LOADED = "import sys; print('loaded_before' in sys.modules, flush=True); import time; time.sleep(600)"
 
 
