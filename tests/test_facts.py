@@ -16,6 +16,10 @@ PAGE = ROOT / "frontend" / "src"
 _SAYING = frozenset({"say"})
 _REGEX = re.compile(r"(?<![\w)\]<])/(?![/*>])((?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+)/([dgimsuvy]*)")
 _SPECIAL = re.compile(r"[\\^$(\[.*+| ]")
+# Between two signs of division; what else is no expression to Python fails the test.
+_DIVISIONS = frozenset(
+    {" 3600)} h ${two(Math.floor((whole % 3600) ", '").map(encodeURIComponent).join("', " MIB) * 10) "}
+)
 _TEXT = re.compile(r"(?:startsWith|endsWith|includes|indexOf)\(\s*\"([^\"\n]+)\"")
 _COMMENT = re.compile(r"/\*.*?\*/|(?m:^\s*//.*$)|(?m:\s//\s.*$)", re.DOTALL)
 # What anything may look like: an expression that matches one of these is not about our sentences.
@@ -56,12 +60,9 @@ def matches(source: str) -> Iterator[re.Pattern[str]]:
     code = _COMMENT.sub("", source)
     for body, flags in _REGEX.findall(code):
         # Else it is a part of a path.
-        if not _SPECIAL.search(body):
+        if not _SPECIAL.search(body) or body in _DIVISIONS:
             continue
-        try:
-            yield re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body), re.IGNORECASE if "i" in flags else 0)
-        except re.error:
-            continue
+        yield re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body), re.IGNORECASE if "i" in flags else 0)
     for text in _TEXT.findall(code):
         yield re.compile(re.escape(text))
 

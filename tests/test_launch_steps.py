@@ -6,6 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from preview.core.launch_steps import (
+    MAX_NAME_CHARACTERS,
     FirstAnswer,
     LaunchStep,
     StepState,
@@ -51,6 +52,8 @@ async def test_what_a_project_names_is_bounded() -> None:
     progress.plan([f"step {number}" for number in range(10_000)])
     assert len(progress.steps) == 24
     progress.plan(["step 1", "files", "step 1"])
+    # A reload may have other steps, and so on for ever.
+    progress.plan(["another"])
     assert len(progress.steps) == 24
     progress.start("step 9999")
     progress.start("step 1")
@@ -67,3 +70,20 @@ def test_a_step_of_the_plan_hides_none_that_each_launch_has() -> None:
         "step files",
         "step answers",
     ]
+
+
+def test_a_name_is_one_that_a_row_can_hold() -> None:
+    name = planned_name("\udcff" + "x" * 10_000)
+    assert (len(name), name[0]) == (MAX_NAME_CHARACTERS, "?")
+
+
+async def test_a_step_that_is_cancelled_does_not_run_on() -> None:
+    progress = LaunchProgress(lambda _: None)
+    progress.plan(["migrations", "build"])
+    for name in ("migrations", "build"):
+        progress.start(name)
+    progress.finish("build")
+    for name in ("migrations", "build", "unknown"):
+        progress.leave(name)
+    states = {one.name: one.state for one in progress.steps}
+    assert (states["migrations"], states["build"]) == (StepState.STOPPED, StepState.DONE)

@@ -19,6 +19,7 @@ __all__ = [
     "ANSWERS",
     "ENVIRONMENT",
     "FILES",
+    "MAX_NAME_CHARACTERS",
     "PROCESS",
     "FirstAnswer",
     "LaunchStep",
@@ -26,6 +27,7 @@ __all__ = [
     "end_steps",
     "load_steps",
     "planned_name",
+    "shortened",
     "step_fields",
     "store_steps",
     "waiting_steps",
@@ -39,6 +41,8 @@ PROCESS = "process"
 """The application's process is started."""
 ANSWERS = "answers"
 """The application answers its first request."""
+MAX_NAME_CHARACTERS = 100
+"""Of the name of a plan's step: a project may choose any."""
 _EACH = (FILES, ENVIRONMENT, PROCESS, ANSWERS)
 
 
@@ -94,7 +98,13 @@ _STEPS: TypeAdapter[tuple[LaunchStep, ...]] = TypeAdapter(tuple[LaunchStep, ...]
 
 def planned_name(name: str) -> str:
     """The name of a plan's step among the steps of a launch: its own, unless each launch has one of that name."""
-    return f"step {name}" if name in _EACH else name
+    return shortened(f"step {name}" if name in _EACH else name, MAX_NAME_CHARACTERS)
+
+
+def shortened(text: str, most: int) -> str:
+    """Text that a row and a stream can hold, whatever a project has in it: valid Unicode, and not longer."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def waiting_steps() -> tuple[LaunchStep, ...]:

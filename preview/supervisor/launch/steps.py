@@ -125,7 +125,11 @@ async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
     """
     preview.progress.plan([planned_name(step.name) for step in prepared.plan.steps])
     for step in prepared.plan.steps:
-        await _run_step(preview, prepared, step)
+        try:
+            await _run_step(preview, prepared, step)
+        finally:
+            # A reload that a newer one replaces is cancelled here, and its preview lives on.
+            preview.progress.leave(planned_name(step.name))
 
 
 async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 import trio
 
 from preview.core.clock import now_ms
-from preview.core.launch_steps import PROCESS, FirstAnswer, LaunchStep, StepState, end_steps, waiting_steps
+from preview.core.launch_steps import (
+    PROCESS,
+    FirstAnswer,
+    LaunchStep,
+    StepState,
+    end_steps,
+    shortened,
+    waiting_steps,
+)
 
 __all__ = ["LaunchProgress"]
 
@@ -38,7 +46,8 @@ class LaunchProgress:
     def plan(self, names: Sequence[str]) -> None:
         """Add the steps that the plan wants, as waiting, before the process; those that are there already stay."""
         known = {one.name for one in self._steps}
-        new = [LaunchStep(name) for name in dict.fromkeys(names) if name not in known][:_MAX_PLANNED]
+        left = _MAX_PLANNED - (len(self._steps) - len(waiting_steps()))
+        new = [LaunchStep(name) for name in dict.fromkeys(names) if name not in known][: max(0, left)]
         if new:
             at = next(index for index, one in enumerate(self._steps) if one.name == PROCESS)
             self._set((*self._steps[:at], *new, *self._steps[at:]))
@@ -58,9 +67,15 @@ class LaunchProgress:
         """The step has failed; says why."""
         self._end(name, StepState.FAILED, detail)
 
+    def leave(self, name: str) -> None:
+        """The step is over, by whatever way: one that still runs was stopped."""
+        if any(one.name == name and one.state is StepState.RUNNING for one in self._steps):
+            self._end(name, StepState.STOPPED, None)
+        self._started.pop(name, None)
+
     def end(self, state: StepState, detail: str) -> None:
-        """The preview is over: what runs ends so, and nobody is told separately."""
-        self._steps = end_steps(self._steps, state, now_ms(), _short(detail))
+        """The preview is over: what runs ends so. Nothing is published: the change of state is."""
+        self._steps = end_steps(self._steps, state, now_ms(), shortened(detail, _MAX_DETAIL_CHARACTERS))
 
     def _end(
         self,
@@ -78,23 +93,17 @@ class LaunchProgress:
                 before,
                 state=state,
                 elapsed_ms=round(took_s * 1000),
-                detail=None if detail is None else _short(detail),
+                detail=None if detail is None else shortened(detail, _MAX_DETAIL_CHARACTERS),
                 reused=reused,
                 answer=answer,
             )
         )
 
     def _change(self, step: LaunchStep) -> None:
-        """Steps beyond those of a plan that are kept are nobody's news."""
+        """Publish the step, unless it is one too many of its plan."""
         if any(one.name == step.name for one in self._steps):
             self._set(tuple(step if one.name == step.name else one for one in self._steps))
 
     def _set(self, steps: tuple[LaunchStep, ...]) -> None:
         self._steps = steps
         self._publish(steps)
-
-
-def _short(detail: str) -> str:
-    """Text that a row and a stream can hold, whatever a project has in it."""
-    text = detail.encode("utf-8", "replace").decode()
-    return text if len(text) <= _MAX_DETAIL_CHARACTERS else f"{text[: _MAX_DETAIL_CHARACTERS - 1]}…"
