@@ -102,7 +102,7 @@ async def open_service(
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database)
             store = PreviewStore(database)
-            # Before the rows: whoever sees that a preview is over sees all of its lines.
+            # Before the rows: a client that sees the end of a preview sees all of its lines.
             await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
             pushed = PushQueue(settings)

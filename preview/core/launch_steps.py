@@ -59,7 +59,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """What the application was asked first, and how it answered.
+    """The first request to the application, and its answer.
 
     Attributes:
         path: The path of the GET request.

@@ -61,7 +61,7 @@ _CAUSES: Mapping[str, StopCause] = MappingProxyType({reason: cause for cause, re
 
 
 def cause_of(state: State, reason: str | None) -> StopCause | None:
-    """Why a preview was told to stop, from what its row keeps; None for any other end, and while it lives."""
+    """Why a preview was stopped, from its row. None for any other end, and while it lives."""
     return _CAUSES.get(reason or "") if state is State.STOPPED else None
 
 

@@ -51,7 +51,7 @@ def remove_folder(directory: Path) -> None:
 def _let_go_of_mounts(directory: Path) -> bool:
     """Whether nothing is mounted at the folder or below it any more.
 
-    A program of root's that is not confined can mount another folder on its own: whoever removed that one would remove
+    A program of root's that is not confined can mount another folder on its own: to remove that one would remove
     the other.
     """
     try:

@@ -58,7 +58,7 @@ class Admitted(NamedTuple):
         answer_fields: Added to each answer (security headers of the path form).
         hides_authorization: The request's ``Authorization`` was for the service (the owner's bearer token), and is not
             for the preview to see.
-        again: See ``Reauthorize``; None where each such request has to be asked for again.
+        again: See ``Reauthorize``; None where each such request is authorized again.
     """
 
     preview_id: str

@@ -116,7 +116,7 @@ class Upstream:
             raise InvalidRequest("The request's content is longer than its Content-Length says.")
         self._left -= len(piece)
         went = await self._write((piece,))
-        # The answer may come before whoever says that this was all.
+        # The answer may come before the end of the content is known.
         self._is_sent = went and not self._left
         return went
 

@@ -119,7 +119,7 @@ class Sources:
         return self._nodes[name]
 
     def forget(self) -> None:
-        """Release what was read; whoever asks for it again has it read again."""
+        """Release what was read; the next call reads it again."""
         self._texts.clear()
         self._trees.clear()
         self._nodes.clear()

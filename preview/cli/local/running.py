@@ -79,7 +79,7 @@ async def run_folder(
 
 
 def _tell_unsandboxed(host: Host) -> None:
-    """Before all that it says: without a sandbox the project has all rights of whoever runs it."""
+    """Before all that it says: without a sandbox the project has all rights of the user who runs it."""
     sandbox = next((rung for rung in host.service.rungs if rung.name == "sandbox"), None)
     if sandbox is None or sandbox.holds or host.service.settings.isolation is Isolation.PLAIN:
         return

@@ -1,4 +1,4 @@
-"""An environment's folder: its place, its locks, and how an unfinished one is told."""
+"""An environment's folder: its place, its locks, and the mark of an unfinished one."""
 
 from __future__ import annotations
 

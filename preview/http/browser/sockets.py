@@ -22,7 +22,7 @@ __all__ = ["serve_socket"]
 _GOING_AWAY = 1001
 _NO_CODES = frozenset({1005, 1006, 1015})
 _GOODBYE_S = 1.0
-# Made again by whoever speaks the frames.
+# Each side of the frames makes its own.
 _OF_HANDSHAKE = b"sec-websocket-"
 
 

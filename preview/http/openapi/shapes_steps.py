@@ -16,7 +16,7 @@ class _Shape(BaseModel):
 
 
 class FirstAnswerShape(_Shape):
-    """What the application was asked first, and how it answered."""
+    """The first request to the application, and its answer."""
 
     path: str = Field(examples=["/health"])
     status: int = Field(examples=[200])

@@ -11,7 +11,7 @@ __all__ = ["BoundedBuffer", "bound"]
 class BoundedBuffer(StreamBuffer):
     """What waits for a stream's window: at most what is pushed at once, and twice a frame.
 
-    Hypercorn's releases whoever waits to push each time it is looked at, also while nothing of it may be sent: a
+    Hypercorn's releases a task that waits to push each time it is looked at, also while nothing of it may be sent: a
     stream that a client does not read would grow without end.
 
     Attributes:

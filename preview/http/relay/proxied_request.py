@@ -34,7 +34,7 @@ class Answering:
 
 @dataclass(slots=True, eq=False)
 class ProxiedRequest:
-    """What is known of it, whoever carries it on: ``FastPath``, or ``Exchange`` with its ``Delivery``.
+    """What is known of it, whichever carries it on: ``FastPath``, or ``Exchange`` with its ``Delivery``.
 
     Attributes:
         connection: The client's.

@@ -84,7 +84,7 @@ class LogWriter:
         bare = batch.bare()
         dropped = self._queue.put(bare)
         if self._journal is not None and self._queue.holds(bare):
-            # Before the broadcast: what a subscriber is told outlives this process.
+            # Before the broadcast: what a subscriber has seen outlives this process.
             self._journal.append(bare)
         if dropped and not self._dropped:
             _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)

@@ -1,4 +1,4 @@
-"""Entering a control group without a wait: the kernel is asked early.
+"""Entering a control group without a wait: the kernel's lock is warmed early.
 
 Whoever moves a process to a group takes a lock that nobody else wants often. The kernel waits until each processor has
 noticed (an RCU grace period, 7 to 15 ms on an idle machine), and forgets about it as long after the last move. So while

@@ -1,4 +1,4 @@
-"""The child's end of the control channel: it says that it serves, and is told to release the socket.
+"""The child's end of the control channel: it says that it serves, and hears when to release the socket.
 
 To the service: ``ready`` when the server accepts on the inherited socket, ``closed`` when it does not any more, and
 ``drained`` when it has answered all that it has accepted. From the service: ``drain``. Each is a line. Runs in the

@@ -28,7 +28,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         if preview.stored:
             level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
-        # Before the change of state: whoever sees that it is over sees how many lines there will ever be.
+        # Before the change of state: a client that sees the end sees how many lines there will ever be.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
         cause, steps = outcome.cause and outcome.cause.value, preview.record.steps

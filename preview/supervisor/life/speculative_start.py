@@ -47,7 +47,7 @@ class SpeculativeStart:
     Attributes:
         stage: What it was started from; what its own files say, once ``differs`` has found that to be the same.
         turn: Its turn to start, which it has.
-        under_way: The process, for whoever goes on with it.
+        under_way: The process, for the launch that adopts it.
         runs: Whether there is one.
     """
 

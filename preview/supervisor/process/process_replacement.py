@@ -176,7 +176,7 @@ class ProcessReplacer:
         return error
 
     def _can_share(self, prepared: PreparedLaunch) -> bool:
-        """Whether the process that serves has the socket itself, and can be told to release it."""
+        """Whether the process that serves has the socket itself, and can release it."""
         current = self._processes.current
         is_there = not current.ended.is_set() and not current.is_told_to_end
         can_tell = is_there and current.control.ready.is_set()

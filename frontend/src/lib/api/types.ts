@@ -189,7 +189,7 @@ export interface ToldStep {
   detail: string | null;
   /** Whether it took over what an earlier launch had made. */
   reused: boolean;
-  /** What the application was asked first; of the step `answers` alone. */
+  /** The first request to the application, and its answer; of the step `answers` alone. */
   answer?: { path: string; status: number };
 }
 

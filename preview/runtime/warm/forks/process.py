@@ -149,7 +149,7 @@ class ForkedProcess(TreeProcess):
         return self._read_exit(self._fork.poll() or 0)
 
     def close(self) -> None:
-        """Release the descriptors it is known by; its exit can be told still."""
+        """Release the descriptors it is known by; its exit can still be read."""
         self._fork.close()
 
     def members(self) -> list[int]:
