@@ -17,8 +17,6 @@ from preview.auth.box import CodeBox
 from preview.core.ids import new_share_id
 from preview.errors import ShareLimitReached, Unauthenticated
 
-__all__ = ["Access", "AccessBook", "Grant", "OpenLink", "Share", "Statement"]
-
 # Of one person who clicks; the oldest of more is forgotten.
 _MAX_LINKS_PER_USER = 50
 _MAX_LINKS = 10_000

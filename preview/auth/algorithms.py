@@ -13,8 +13,6 @@ from typing import Any
 from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 
-__all__ = ["ALGORITHMS", "MAX_TOKEN_BYTES", "Algorithm", "FixedRegistry"]
-
 # Below what HTTP servers take as one header line; the claims that we read need a hundredth of it.
 MAX_TOKEN_BYTES = 8 * 1024
 

@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 
 from preview.core.ids import new_token
 
-__all__ = ["CodeBox"]
-
 T = TypeVar("T")
 
 # A code has 43 characters; whatever is far longer need not be hashed to know that it is none of ours.

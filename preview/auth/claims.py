@@ -15,8 +15,6 @@ from preview.errors import Unauthenticated
 from preview.settings import Settings
 from preview.user import User
 
-__all__ = ["LEEWAY_S", "MAX_SUBJECT_CHARS", "TIERS", "identity_of", "is_subject"]
-
 # Two machines with NTP are well within this. It is time during which an ended token is still taken, so no more.
 LEEWAY_S = 10
 MAX_SUBJECT_CHARS = 128

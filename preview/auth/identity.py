@@ -8,8 +8,6 @@ from typing import Protocol
 
 from preview.user import User
 
-__all__ = ["Authenticator", "Identity"]
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:

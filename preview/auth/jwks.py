@@ -17,8 +17,6 @@ from preview.auth.algorithms import Algorithm
 from preview.auth.keys import MAX_SET_BYTES, BadKeySet, PublicKeys, parse_key_set
 from preview.errors import ConfigurationError, Unauthenticated
 
-__all__ = ["FETCH_TIMEOUT_S", "Fetch", "KeyBook", "fetch_file", "fetch_url", "read_key_file"]
-
 # Bounds how long a request waits, and how long a shutdown may wait for one.
 FETCH_TIMEOUT_S = 5.0
 # Keys are asked for again after this long ...

@@ -21,8 +21,6 @@ from preview.auth.tokens import signing_key
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings
 
-__all__ = ["JwtAuthenticator"]
-
 # RFC 7515 section 7.1, nothing around it: header, payload and signature, none of them empty.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _MAX_KID_CHARS = 256

@@ -13,8 +13,6 @@ from joserfc.jwk import JWKRegistry, Key
 
 from preview.auth.algorithms import Algorithm
 
-__all__ = ["MAX_KEYS", "MAX_SET_BYTES", "BadKeySet", "PublicKeys", "parse_key_set"]
-
 # Identity providers publish two to ten keys of a few KB, certificates included.
 MAX_SET_BYTES = 256 * 1024
 MAX_KEYS = 100

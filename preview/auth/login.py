@@ -9,8 +9,6 @@ from preview.auth.box import CodeBox
 from preview.errors import Unauthenticated
 from preview.user import User
 
-__all__ = ["LoginCodes"]
-
 # Time to read the terminal, and to carry the link to another window.
 _TTL_S = 600.0
 # One per start of the program; the rest is for a host that makes links for its users.

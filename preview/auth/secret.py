@@ -13,8 +13,6 @@ from preview.core.ids import new_token
 from preview.errors import ConfigurationError
 from preview.settings import Settings
 
-__all__ = ["MIN_SECRET_BYTES", "SECRET_FILE", "load_or_create_secret"]
-
 # RFC 7518 section 3.2: a key for HS256 is at least as long as its hash.
 MIN_SECRET_BYTES = 32
 SECRET_FILE = "secret"  # noqa: S105  a file's name

@@ -10,8 +10,6 @@ from preview.auth.identity import Identity
 from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 
-__all__ = ["TicketBox"]
-
 # A page needs one per stream it opens; five times the 20 streams that a user may have open.
 _MAX_PER_USER = 100
 # About 600 bytes each: 6 MB at most.

@@ -15,8 +15,6 @@ from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, InvalidRequest
 from preview.settings import Settings
 
-__all__ = ["MAX_TTL_S", "issue_token", "signing_key"]
-
 # Ten years: a longer one is a mistake in the unit.
 MAX_TTL_S = 10 * 365 * 24 * 3600.0
 

@@ -19,8 +19,6 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
 
-__all__ = ["LOCAL_USER", "Api", "Target", "find_target", "generation_path", "open_api", "refusal", "unreachable"]
-
 # Whoever may read the data folder's secret is this user: the one at the keyboard.
 LOCAL_USER = "local"
 # Only as long as one command takes; ``logs -f`` comes back with a new one when a stream says ``expired``.

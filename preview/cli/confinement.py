@@ -13,8 +13,6 @@ from preview.core.isolation import Isolation, Network
 from preview.errors import InvalidGeneration
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 
-__all__ = ["IsolationOption", "LoopbackPortOption", "NetworkOption", "confinement", "name_option", "wanted_network"]
-
 NetworkOption = Annotated[
     Network | None, typer.Option("--network", help="What the backend may reach; else PREVIEW_NETWORK, then none.")
 ]

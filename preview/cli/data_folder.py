@@ -16,16 +16,6 @@ from preview.cli.exits import CommandFailed
 from preview.core.private import make_private_folder
 from preview.errors import ConfigurationError
 
-__all__ = [
-    "DataFolderInUse",
-    "ServiceNote",
-    "hold_data_folder",
-    "hold_first_free_slot",
-    "publish_note",
-    "read_note",
-    "write_private",
-]
-
 _LOCK = "service.lock"
 _NOTE = "service.json"
 # Nobody starts so many runs by hand; a bound, so that a machine full of stale locks ends with a sentence.

@@ -25,8 +25,6 @@ from preview.core.capabilities import give_up_capabilities
 from preview.core.visible import visible
 from preview.errors import PreviewError
 
-__all__ = ["COMMANDS", "Entry", "LazyGroup", "main", "run"]
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -6,8 +6,6 @@ from preview.cli.terminal import say
 from preview.core.env_file import EnvFile
 from preview.settings import settings_in, variable_of
 
-__all__ = ["settings_line", "warn_of_skipped"]
-
 
 def settings_line(file: EnvFile | None) -> str | None:
     """Where settings were read from, and which; None where none were. Names only: values may be secrets."""

@@ -8,16 +8,6 @@ from enum import IntEnum
 from preview import errors
 from preview.errors import PreviewError
 
-__all__ = [
-    "ApiRefused",
-    "CommandFailed",
-    "ExitCode",
-    "NoService",
-    "UsageMistake",
-    "exit_code_of",
-    "exit_code_of_status",
-]
-
 
 class ExitCode(IntEnum):
     """What a script can rely on."""

@@ -9,18 +9,6 @@ import typer
 
 from preview.cli.exits import UsageMistake
 
-__all__ = [
-    "AppOption",
-    "CaOption",
-    "CommandOption",
-    "DirectoryArgument",
-    "EnvOption",
-    "GenerationArgument",
-    "JsonOption",
-    "UrlOption",
-    "existing_folder",
-]
-
 UrlOption = Annotated[
     str | None,
     typer.Option(

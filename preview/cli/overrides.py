@@ -10,8 +10,6 @@ from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import InvalidRequest
 
-__all__ = ["overrides_from_options", "start_body"]
-
 
 def start_body(
     app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None

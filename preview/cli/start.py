@@ -2,8 +2,6 @@
 
 import sys
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """The console script. Never returns: ends the process with the command's exit code."""

@@ -14,18 +14,6 @@ from rich.console import Console
 
 from preview.core.visible import SGR, visible
 
-__all__ = [
-    "json_line",
-    "paint",
-    "print_json",
-    "progress",
-    "say",
-    "show",
-    "strip_colours",
-    "table_console",
-    "wants_colour",
-]
-
 _SGR = re.compile(SGR)
 
 

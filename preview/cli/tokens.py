@@ -15,8 +15,6 @@ from pathlib import Path
 from preview.cli.data_folder import write_private
 from preview.core.private import make_private_folder
 
-__all__ = ["TokenFile"]
-
 # A preview lives for hours; the newest of so many launches are far more than can still be alive.
 _MAX_TOKENS = 200
 

@@ -12,8 +12,6 @@ import os
 import struct
 from types import MappingProxyType
 
-__all__ = ["KEPT", "give_up_capabilities"]
-
 # linux/capability.h: the number, and what needs it.
 KEPT = MappingProxyType(
     {

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["from_ms", "now_ms", "rfc3339", "rfc3339_ms", "to_ms", "utc_now"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 

@@ -18,16 +18,6 @@ from typing import TypeVar
 
 import trio
 
-__all__ = [
-    "is_readable",
-    "is_want_of_descriptors",
-    "raise_want",
-    "retry_on_fd_exhaustion",
-    "wait_readable",
-    "waited_on",
-    "walk",
-]
-
 # Of this process, or of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
 _FIRST_PAUSE_S = 0.005

@@ -17,8 +17,6 @@ from dotenv.parser import parse_stream
 
 from preview.errors import ConfigurationError
 
-__all__ = ["EnvFile", "find_env_file", "find_env_file_beside"]
-
 _NAME = ".env"
 _PREFIX = "PREVIEW_"
 # Four times what a file with every setting, a comment for each, takes.

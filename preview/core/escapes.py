@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["SGR", "has_escapes", "without_colours", "without_escapes"]
-
 SGR = r"\x1b\[[0-9;:]{0,64}m"
 """The pattern of a colour or a weight (Select Graphic Rendition, ECMA-48 8.3.117). Log lines hold nothing else."""
 

@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["spread_below"]
-
 _LONG: Final = struct.calcsize("l")
 # linux/fs.h: _IOR('f', 1, long), _IOW('f', 2, long)
 _GET_FLAGS: Final = 2 << 30 | _LONG << 16 | ord("f") << 8 | 1

@@ -5,17 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 
-__all__ = [
-    "GENERATION_ID_PATTERN",
-    "REQUEST_ID",
-    "is_valid_id",
-    "new_generation_id",
-    "new_preview_id",
-    "new_project_id",
-    "new_share_id",
-    "new_token",
-]
-
 # No look-alikes (0/o, 1/l/i), lower case only: the id is read aloud and becomes a host label in a later release.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 # 16 symbols of 31: log2(31) * 16 = 79 bits.

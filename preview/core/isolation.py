@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Isolation", "Network"]
-
 
 class Isolation(StrEnum):
     """How much a preview is confined."""

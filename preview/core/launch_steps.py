@@ -15,24 +15,6 @@ from pydantic import TypeAdapter
 
 from preview.core.clock import rfc3339_ms
 
-__all__ = [
-    "ANSWERS",
-    "ENVIRONMENT",
-    "FILES",
-    "MAX_NAME_CHARACTERS",
-    "PROCESS",
-    "FirstAnswer",
-    "LaunchStep",
-    "StepState",
-    "end_steps",
-    "load_steps",
-    "planned_name",
-    "shortened",
-    "step_fields",
-    "store_steps",
-    "waiting_steps",
-]
-
 FILES = "files"
 """The project's files are copied to the preview's folder, and read."""
 ENVIRONMENT = "environment"

@@ -6,18 +6,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = [
-    "ACTIVE",
-    "STOP_REASONS",
-    "TRANSITIONS",
-    "Health",
-    "IllegalTransition",
-    "State",
-    "StopCause",
-    "advance",
-    "cause_of",
-]
-
 
 class State(StrEnum):
     """Where a preview is in its life. The values are contract ``v1``'s words."""

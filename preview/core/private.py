@@ -7,8 +7,6 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["make_private_folder"]
-
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # What a service leaves in its folder, drafts aside. A folder that holds more than that may be anything, ``/var/lib``
 # even, and is not ours to close.

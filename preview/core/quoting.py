@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["quoted"]
-
 # Long enough to recognise what one has written; three of them leave space for the sentence.
 _MAX_CHARS = 60
 

@@ -15,8 +15,6 @@ import structlog
 
 from preview.core.descriptors import is_want_of_descriptors
 
-__all__ = ["remove_folder"]
-
 log = structlog.get_logger(__name__)
 
 # Two programs over a tree that was made to be in the way; the caller's own bound is shorter.

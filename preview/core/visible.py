@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["SGR", "visible"]
-
 # Colours and weight (Select Graphic Rendition, ECMA-48 section 8.3.117).
 SGR = r"\x1b\[[0-9;:]*m"
 # C0 but tab and line feed, DEL, C1; U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069; surrogates.

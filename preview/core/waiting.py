@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import trio
 
-__all__ = ["wait_any"]
-
 
 async def wait_any(*events: trio.Event) -> None:
     """Until one of them is set. Cancellation: nothing changes."""

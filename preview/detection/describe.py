@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from preview.detection.plan import Origin, ServiceNeed, StartPlan, Step, Variable
 
-__all__ = ["describe_plan", "shown_value"]
-
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:
     """All of the plan, in the contract's snake_case."""

@@ -21,8 +21,6 @@ from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.commands import start_commands
 
-__all__ = ["detect"]
-
 _NODE = frozenset({"express", "node"})
 _SERVERS = {
     "fastapi": Server.ASGI,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 
-__all__ = ["is_ellipsis", "is_none", "keyword", "last_name", "written_text"]
-
 
 def last_name(node: ast.AST | None) -> str:
     """``b`` of ``b``, ``a.b``, ``b(…)`` and ``a.b(…)``; empty for all else."""

@@ -15,9 +15,6 @@ from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-__all__ = ["Layout", "find_layout", "folders_between"]
-
-
 # What stands in the folder that a project is started from.
 _MARKS: Final = (
     "manage.py", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "Dockerfile", "Procfile",

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from preview.sources import Sources
 
-__all__ = ["Nodes"]
-
 
 class Nodes:
     """The nodes of each Python file.

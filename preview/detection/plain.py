@@ -13,8 +13,6 @@ from preview.endpoints import AppTarget, Found, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-__all__ = ["PLAIN_SERVERS", "find_plain_app"]
-
 # Constructor, the module it is imported from, framework.
 _CONSTRUCTORS: Final = (
     ("Quart", "quart", "quart"),

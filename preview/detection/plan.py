@@ -9,8 +9,6 @@ from enum import StrEnum
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
 
-__all__ = ["Origin", "Server", "ServiceKind", "ServiceNeed", "StartPlan", "Step", "Toolchain", "Variable"]
-
 
 class Toolchain(StrEnum):
     """Whose environment the project needs."""

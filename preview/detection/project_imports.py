@@ -13,8 +13,6 @@ from preview.core.descriptors import raise_want, walk
 from preview.detection.plan import StartPlan
 from preview.sources.plain_files import read_plain
 
-__all__ = ["find_imports"]
-
 _MOST_FILES: Final = 500
 _MOST_BYTES: Final = 256 * 1024
 _MOST_NAMES: Final = 300

@@ -24,8 +24,6 @@ from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-__all__ = ["plan_python"]
-
 _SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO, **PLAIN_SERVERS}
 # A route is looked for only where its name is written somewhere: listing all routes takes longer than all else.
 _HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")

@@ -10,8 +10,6 @@ from typing import Final
 from preview.detection.nodes import Nodes
 from preview.sources import Sources
 
-__all__ = ["is_aside", "reachable"]
-
 _MAX_FILES: Final = 1_500
 _SIDE_FOLDERS: Final = frozenset(
     {"tests", "test", "testing", "examples", "example", "docs", "doc", "scripts", "benchmarks", "migrations", "alembic",

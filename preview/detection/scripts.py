@@ -20,8 +20,6 @@ from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-__all__ = ["plan_command", "plan_script"]
-
 _LIBRARIES: Final = (
     ("aiohttp", rb"\bweb\.run_app\("),
     ("sanic", rb"\bSanic\("),

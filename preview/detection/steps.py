@@ -12,8 +12,6 @@ from preview.detection.plan import Step
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 
-__all__ = ["django_steps", "find_steps"]
-
 
 def find_steps(
     sources: Sources,

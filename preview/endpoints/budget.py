@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Budget", "OutOfBudget"]
-
 # About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
 _MAX_STEPS: Final = 250_000
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from preview.endpoints.model import Endpoint
 
-__all__ = ["find_health_path", "merge_endpoints"]
-
 # The most telling name first; any prefix (/api/v1) may stand before it, the shortest path wins.
 _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_check", "readyz", "livez", "ready", "ping")
 _STATUS_NAMES = ("status",)

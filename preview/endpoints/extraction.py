@@ -18,8 +18,6 @@ from preview.endpoints.python import Interpreter
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
 
-__all__ = ["extract", "extract_endpoints", "find_app", "find_apps", "missing_files"]
-
 # Files of a project without an application whose routers are shown all the same.
 _MAX_LOOSE_FILES = 200
 

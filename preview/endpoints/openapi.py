@@ -8,8 +8,6 @@ from typing import Final
 
 from preview.endpoints.model import Endpoint
 
-__all__ = ["endpoints_from_openapi"]
-
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_ENDPOINTS: Final = 5_000
 # Models within models; a document may refer to itself for ever.

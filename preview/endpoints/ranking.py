@@ -12,8 +12,6 @@ from preview.endpoints.model import Found, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand, start_commands
 
-__all__ = ["commands_for", "rank_apps"]
-
 # Counting the endpoints of more candidates than these would take too long.
 _MAX_COUNTED: Final = 8
 # A folder with one of these is a project of its own.

@@ -27,8 +27,6 @@ from preview.generations.files import require_some
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, named, shown
 
-__all__ = ["plain_bytes", "unpack", "unpack_tar_gz", "unpack_zip"]
-
 _CHUNK_BYTES = 64 * 1024
 # What zipfile reads to find the end of the archive: the longest comment, and the record.
 _ZIP_TAIL_BYTES = 66 * 1024

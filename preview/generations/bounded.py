@@ -10,8 +10,6 @@ from typing import IO
 
 from preview.errors import InvalidGeneration
 
-__all__ = ["BoundedReads"]
-
 
 class BoundedReads:
     """Read-only view of a seekable file, for parsers that read as much at once as a header tells them to.

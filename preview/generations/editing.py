@@ -16,8 +16,6 @@ from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, shown
 from preview.storage.tables import generation_files, generations
 
-__all__ = ["Edit", "Edited", "StoredFile", "edit_files", "groups", "hashed", "insert_files"]
-
 T = TypeVar("T")
 
 _G, _F = generations.c, generation_files.c

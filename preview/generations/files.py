@@ -17,8 +17,6 @@ from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, shown
 from preview.settings import Settings
 
-__all__ = ["TreeWriter", "check_files", "parse_files_json", "require_some"]
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -21,8 +21,6 @@ from preview.generations.interface import Generation
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import PathCheck, shown
 
-__all__ = ["FolderGenerations", "Found", "kept_folders", "read_found", "scan_folder"]
-
 # Folders that tools make again: large, and of no use to a preview, whose environment is its own.
 _SKIPPED = frozenset(
     {

@@ -14,8 +14,6 @@ from preview.generations.folder import Found, kept_folders, read_found, scan_fol
 from preview.generations.limits import Budget, Limits
 from preview.generations.paths import shown
 
-__all__ = ["FolderChange", "FolderChanges"]
-
 # The kernel writes times by its tick, and some file systems by the second (ext3, FAT: two): what was written so
 # shortly before it was looked at may have been written again since, with nothing to tell by.
 _UNSURE_NS = 2_000_000_000

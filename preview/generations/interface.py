@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Generation", "GenerationSource"]
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:

@@ -26,8 +26,6 @@ from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
 from preview.storage.users import ensure_row
 
-__all__ = ["GenerationLibrary"]
-
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256
 # How the names of files end that say what a project requires.

@@ -8,8 +8,6 @@ from typing import Self
 from preview.errors import TooLarge
 from preview.settings import Settings
 
-__all__ = ["Budget", "Limits"]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

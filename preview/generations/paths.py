@@ -12,8 +12,6 @@ from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.limits import Limits
 from preview.settings import Settings
 
-__all__ = ["PathCheck", "check_paths", "named", "shown"]
-
 # Linux: NAME_MAX is 255 bytes. 1024 bytes in all leave room below PATH_MAX (4096) for where the preview lies, and fit
 # into a key of PostgreSQL.
 _COMPONENT_BYTES = 255

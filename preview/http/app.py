@@ -34,8 +34,6 @@ from preview.proxy.forwarded import TrustedProxies
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
-__all__ = ["PreviewApp", "create_app"]
-
 # What a request body may hold in memory at a time; each route has a limit of its own below it.
 _SLACK_BYTES = 64 * 1024
 # JSON may write a byte of text with six (``\\u00ff``).

@@ -23,8 +23,6 @@ from preview.user import User
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["SESSION_S", "Authenticate", "Backend", "backend"]
-
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
 """Who sent the request with this ASGI scope; None where it carries nothing to tell. Raises ``Unauthenticated`` or
 ``Forbidden`` where it does, and is not good enough."""

@@ -14,8 +14,6 @@ from preview.errors import NoActivePreview, PreviewError, ServiceStopping
 from preview.generations import Edit, Edited, GenerationLibrary
 from preview.supervisor import FilesChange, LivePreview, PreviewManager, User
 
-__all__ = ["FileEdits", "Reload", "Saved"]
-
 log = structlog.get_logger(__name__)
 
 

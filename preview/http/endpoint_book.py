@@ -20,8 +20,6 @@ from preview.storage.records import PreviewRecord
 from preview.supervisor import LivePreview
 from preview.worker import ProjectReader
 
-__all__ = ["EndpointBook"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

@@ -19,8 +19,6 @@ from preview.logs import Contract
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["install_handlers"]
-
 PLAN_PREFIX = "/api/generations/"
 
 # Everything else is data: should a browser ever show it as a document, it can do nothing.

@@ -18,8 +18,6 @@ from preview.generations import Generation
 from preview.http.backend import backend
 from preview.proxy.headers import SERVICE_COOKIE
 
-__all__ = ["TokenAuthenticate", "own_generation", "owned_by", "require_identity", "session_cookie_name"]
-
 # RFC 9110 section 9.2.1: these ask for nothing to change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -13,8 +13,6 @@ from preview.errors import PreviewError
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["ServiceLifespan"]
-
 log = structlog.get_logger(__name__)
 
 

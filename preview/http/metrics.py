@@ -13,8 +13,6 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["METRICS_TYPE", "Metrics"]
-
 METRICS_TYPE: Final = CONTENT_TYPE_LATEST
 
 # The promise is 200 ms for our own answers; a stop may take seconds, a launch with ``Prefer: wait`` longer.

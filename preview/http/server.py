@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from preview.http.app import PreviewApp
     from preview.service import Service
 
-__all__ = ["CONFIG_FILE", "load_config", "serve", "serve_app"]
-
 log = structlog.get_logger(__name__)
 
 CONFIG_FILE = "hypercorn.toml"

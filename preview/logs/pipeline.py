@@ -24,8 +24,6 @@ from preview.logs.storage.store import LogStore
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
 
-__all__ = ["PreviewLog"]
-
 # A pause ends in the first turn of the loop, or a pipe is found readable; in the second it is read; then it is known.
 _READ_TURNS = 3
 

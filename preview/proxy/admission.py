@@ -13,8 +13,6 @@ from typing import NamedTuple, Protocol
 
 from preview.errors import PreviewError
 
-__all__ = ["AccessGate", "Admitted", "Fields", "OwnAnswer", "Reauthorize", "RequestHead"]
-
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields in their order: names in lower case, values without white space around them."""
 

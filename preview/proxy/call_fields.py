@@ -21,8 +21,6 @@ from preview.errors import InvalidRequest
 from preview.proxy.carriage import NEVER_CARRIED, Field, named_by_connection, without_own_cookies
 from preview.proxy.headers import HOP_BY_HOP
 
-__all__ = ["Header", "forwarded_headers", "returned_headers"]
-
 Header = tuple[str, str]
 
 # The length is said of the content that is really sent.

@@ -17,18 +17,6 @@ from preview.proxy.powerful_fields import ORIGIN_FIELDS, is_powerful
 from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
 from preview.proxy.returned import returned_clearing, returned_cookie, returned_location, returned_refresh
 
-__all__ = [
-    "NEVER_CARRIED",
-    "Field",
-    "answer_fields",
-    "carried_fields",
-    "named_by_connection",
-    "returned_fields",
-    "standing_fields",
-    "trailer_fields",
-    "without_own_cookies",
-]
-
 Field = tuple[bytes, bytes]
 
 _HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)

@@ -24,9 +24,6 @@ from preview.proxy.relay import Answer
 from preview.proxy.upstream import FINAL, Upstream, open_upstream
 from preview.settings import Settings
 
-__all__ = ["PreviewClient", "ProxyResponse", "open_preview_client"]
-
-
 # What a coding may add to content that it cannot make smaller.
 _CODING_BYTES = 64 * 1024
 # The others would need libraries that may be there or not.

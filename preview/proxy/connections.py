@@ -16,8 +16,6 @@ from preview.proxy.relay import Pool, Refused
 from preview.proxy.relay import Upstream as Link
 from preview.proxy.relay import connect as connect_socket
 
-__all__ = ["Address", "Connections", "Link", "connect", "open_connections"]
-
 Address = tuple[str, int]
 
 # A preview on this machine accepts at once or not at all; its backlog may be full for a moment.

@@ -13,8 +13,6 @@ from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
 from preview.proxy.call_fields import forwarded_headers
 from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
 
-__all__ = ["METHODS", "ProxyRequest", "check_path", "encode_query", "make_request"]
-
 # CONNECT and TRACE are for proxies and echo secrets; unknown methods are more likely a mistake than a wish.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from preview.settings import Settings
 
-__all__ = ["VIA", "Believed", "TrustedProxies"]
-
 # In an ASGI scope: ``Believed.via``.
 VIA = "preview.via"
 

@@ -7,8 +7,6 @@ Source: RFC 9110 sections 7.6.1 and 7.6.2, RFC 9112 section 6.
 
 from __future__ import annotations
 
-__all__ = ["ACCESS_COOKIE", "HOP_BY_HOP", "SERVICE_COOKIE", "TOKEN_HEADER"]
-
 # The service's own: meant for us, secrets at that, and so never handed to code that somebody generated.
 TOKEN_HEADER = "x-preview-token"  # noqa: S105  a header's name
 # The name's beginning: browsers do not tell the ports of a host apart, so each service adds something of its own.

@@ -28,10 +28,9 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from preview.errors import UpstreamFailed
 from preview.proxy.carriage import Field
-from preview.proxy.connections import Address, Link, connect
+from preview.proxy.connections import Address, connect
+from preview.proxy.relay import Upstream as Link
 from preview.proxy.relay import UpstreamGone
-
-__all__ = ["Accepted", "Closed", "MessageSocket", "Rejected", "open_message_socket"]
 
 _PIECE_BYTES = 64 * 1024
 # Of a refusal: a sentence or a small page.

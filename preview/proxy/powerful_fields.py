@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["FRONT_PROXY_FIELDS", "FRONT_PROXY_PREFIXES", "ORIGIN_FIELDS", "is_powerful"]
-
 FRONT_PROXY_FIELDS = frozenset(
     {
         # Serve a file of the front server's: Apache's mod_xsendfile, lighttpd, Passenger, Thruster.

@@ -16,8 +16,6 @@ from preview.errors import UpstreamFailed
 from preview.proxy.carriage import Field
 from preview.proxy.relay import CHUNKED
 
-__all__ = ["request_head"]
-
 _LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+")
 _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 # Said here alone.

@@ -7,8 +7,6 @@ import re
 
 from preview.core.ids import REQUEST_ID
 
-__all__ = ["REQUEST_ID_FIELD", "RequestIds", "is_sane_request_id", "new_request_id"]
-
 REQUEST_ID_FIELD = b"x-request-id"
 
 _RANDOM_BYTES = 12

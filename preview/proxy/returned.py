@@ -6,8 +6,6 @@ import re
 
 from preview.proxy.admission import Admitted, RequestHead
 
-__all__ = ["returned_clearing", "returned_cookie", "returned_location", "returned_refresh"]
-
 _ABSOLUTE = re.compile(rb"(?:https?:)?//([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
 # HTML Living Standard, shared declarative refresh steps: a number, ``;`` or ``,``, and the address, in quotes or not.
 _REFRESH = re.compile(rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?['\"]?)(.*)", re.IGNORECASE | re.DOTALL)

@@ -14,13 +14,12 @@ from contextlib import asynccontextmanager
 
 from preview.errors import InvalidRequest
 from preview.proxy.carriage import Field
-from preview.proxy.connections import Address, Connections, Link, connect
+from preview.proxy.connections import Address, Connections, connect
 from preview.proxy.relay import CHUNKED, LAST_CHUNK, Answer, Unclean, UpstreamGone, body_of, chunk, read_answer
+from preview.proxy.relay import Upstream as Link
 from preview.proxy.relay.links import Payload
 from preview.proxy.request_head import request_head
 from preview.proxy.upstream_errors import translated
-
-__all__ = ["FINAL", "Upstream", "open_upstream"]
 
 FINAL = 200
 """The first status that is not that of an interim answer."""

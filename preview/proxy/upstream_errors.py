@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from preview.errors import UpstreamFailed
 from preview.proxy.relay import Unclean, UpstreamGone
 
-__all__ = ["translated"]
-
 
 @contextmanager
 def translated() -> Iterator[None]:

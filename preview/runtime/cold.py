@@ -9,8 +9,6 @@ import trio
 
 from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot, SpeculativeProcess
 
-__all__ = ["ColdStarts"]
-
 
 class ColdStarts:
     """The parts of ``Runtime`` that are about faster starts, for one that has none."""

@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["Word", "close_inbound", "discard", "receive_now", "seal", "without_linger"]
-
 # asm-generic/socket.h, Linux 6.16. Elsewhere it is an unknown option.
 _SO_PASSRIGHTS = 83
 # linux/socket.h; struct ucred: pid, uid, gid, in this process's own namespaces.

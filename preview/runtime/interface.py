@@ -14,24 +14,6 @@ import trio
 
 from preview.core.isolation import Network
 
-__all__ = [
-    "CONTROL_PLACEHOLDER",
-    "FD_PLACEHOLDER",
-    "Excess",
-    "Exit",
-    "Held",
-    "Limits",
-    "NoSnapshot",
-    "ProcessIdentity",
-    "ProcessSpec",
-    "RunningProcess",
-    "Runtime",
-    "Snapshot",
-    "SpeculativeProcess",
-    "Usage",
-    "WarmStart",
-]
-
 _MIB = 1024 * 1024
 
 # What a kernel can limit for all processes of a tree together.

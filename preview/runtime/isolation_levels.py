@@ -17,8 +17,6 @@ from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, 
 from preview.runtime.warm import Bounds, RememberedTemplates, open_warm_runtime
 from preview.settings import Settings
 
-__all__ = ["IsolationLevel", "IsolationSupport", "open_ladder"]
-
 
 @dataclass(frozen=True, slots=True)
 class IsolationLevel:

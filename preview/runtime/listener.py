@@ -8,8 +8,6 @@ from collections.abc import Collection
 
 from preview.errors import NoPortFree
 
-__all__ = ["bind_in_range", "hold_without_listening", "listen_again", "listen_at_last"]
-
 # Connections that arrive before the app is ready wait here; the probe is one of them.
 _BACKLOG = 512
 

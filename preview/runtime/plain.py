@@ -20,8 +20,6 @@ from preview.runtime.process.groups import described_limits, enter, held_by, ope
 from preview.runtime.process.process import TreeProcess, open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
 
-__all__ = ["PlainRuntime"]
-
 
 def _prefix(limits: Limits) -> list[str]:
     """What runs before the program, in the same process: limits, then no new privileges, then ``exec``.

@@ -11,8 +11,6 @@ from typing import Final
 
 from preview.sources.files import Sources
 
-__all__ = ["StartCommand", "start_commands"]
-
 _MAX_BYTES: Final = 128 * 1024
 _MAX_FILES: Final = 60
 _MAX_COMMANDS: Final = 200

@@ -10,8 +10,6 @@ from dotenv.parser import parse_stream
 
 from preview.sources.files import Sources
 
-__all__ = ["env_values", "own_env_values"]
-
 # What is used comes before what is only an example.
 _NAMES: Final = (
     *(".env", ".env.local", ".env.development", ".env.dev", ".flaskenv", ".env.example", ".env.sample"),

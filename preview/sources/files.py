@@ -15,8 +15,6 @@ from preview.core.descriptors import raise_want, walk
 from preview.sources.nodes import below
 from preview.sources.repair import parse_what_can_be
 
-__all__ = ["Sources", "without_collector"]
-
 # A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
 _MAX_FILES = 5_000
 # No project is nested so deep; walking it would call itself without end.

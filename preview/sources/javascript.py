@@ -12,8 +12,6 @@ from tree_sitter import Language, Node, Parser
 
 from preview.sources.files import Sources
 
-__all__ = ["JAVASCRIPT", "SCRIPT_SUFFIXES", "TSX", "TYPESCRIPT", "JavaScriptTrees", "parse_script", "read_literal"]
-
 JAVASCRIPT: Final = Language(tree_sitter_javascript.language())
 TYPESCRIPT: Final = Language(tree_sitter_typescript.language_typescript())
 TSX: Final = Language(tree_sitter_typescript.language_tsx())

@@ -9,8 +9,6 @@ from preview.sources.files import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.tsconfig import TsConfig, read_tsconfig
 
-__all__ = ["built_path", "existing_script", "resolve_script_file"]
-
 _BUILT: Final = frozenset(
     {"dist", "build", "lib", "out", "output", "bin", ".build", "built", "target", "release", "prod"}
 )

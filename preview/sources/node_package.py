@@ -13,8 +13,6 @@ from preview.sources.files import Sources
 from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_scripts import Command, managed_script, split_commands
 
-__all__ = ["Entry", "NodePackage", "find_built_entry", "find_entry", "read_node_packages"]
-
 # A monorepo has dozens; more are copies.
 _MAX_PACKAGES: Final = 200
 # Scripts that name each other, and packages whose scripts lead to each other.

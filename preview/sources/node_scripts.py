@@ -6,8 +6,6 @@ import re
 import shlex
 from collections.abc import Iterator
 
-__all__ = ["Command", "managed_script", "split_commands"]
-
 Command = list[str]
 """The words of one command, without variables and wrappers."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["is_tool_for_development"]
-
 _NAMES: Final = frozenset(
     {"nodemon", "nx", "jest", "mocha", "chai", "nyc", "c8", "ava", "tap", "vitest", "supertest", "sinon", "husky",
      "prettier", "pretty-quick", "commitizen", "cz-conventional-changelog", "standard-version", "release-it",

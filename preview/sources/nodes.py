@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["FIELDS", "below"]
-
 # Texts, numbers and operators: nothing is below them.
 _PLAIN: Final = frozenset(
     {"id", "ctx", "attr", "arg", "name", "asname", "module", "level", "kind", "op", "ops", "type_comment",

@@ -6,8 +6,6 @@ import errno
 import os
 import stat
 
-__all__ = ["read_plain"]
-
 
 def read_plain(path: str, most_bytes: int) -> bytes:
     """The first bytes of a plain file. Blocks on the disk, and on nothing else.

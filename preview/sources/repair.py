@@ -6,8 +6,6 @@ import ast
 import re
 from typing import Final
 
-__all__ = ["parse_what_can_be"]
-
 # Each costs one parsing of the file.
 _MAX_PARTS: Final = 12
 _TYPE_PARAMETERS: Final = re.compile(rb"^(\s*(?:async\s+)?(?:def|class)\s+\w+)\[[^\n()]*?\]\s*(?=[(:])", re.MULTILINE)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from preview.sources.files import Sources
 from preview.sources.javascript import read_literal
 
-__all__ = ["TsConfig", "read_tsconfig"]
-
 _FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build.json", "tsconfig.base.json")
 # ``extends`` of ``extends``; a file may name itself.
 _MAX_EXTENDS = 5

@@ -14,8 +14,6 @@ import trio
 
 from preview.errors import DatabaseUnavailable
 
-__all__ = ["Wire", "current_call", "run_call"]
-
 T = TypeVar("T")
 
 # A cancelled caller waits this long for a call that runs, so that a change is mostly made and known, or not started.

@@ -8,8 +8,6 @@ from sqlalchemy.types import ARRAY, Text
 from preview.errors import DatabaseUnavailable
 from preview.storage.tables import metadata, preview_instances, preview_logs
 
-__all__ = ["check_tables"]
-
 # A row of each, where there is one; a table that cannot be read is an error.
 _READ = [select(literal(1)).select_from(table).limit(1) for table in (preview_instances, preview_logs)]
 # A list of privileges in one call asks for any of them (PostgreSQL, 9.27), so each is asked for. Statements that wait

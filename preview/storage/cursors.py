@@ -10,8 +10,6 @@ from sqlalchemy import ColumnElement, Select, Table, literal, tuple_
 
 from preview.errors import InvalidRequest
 
-__all__ = ["MAX_PAGE", "decode_cursor", "encode_cursor", "page_of"]
-
 MAX_PAGE = 200
 """Rows of one page at most: an answer of a size that a page can show."""
 

@@ -18,8 +18,6 @@ from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TI
 from preview.storage.outages import translate
 from preview.storage.sqlite_files import SqliteFiles
 
-__all__ = ["Database", "open_database"]
-
 T = TypeVar("T")
 
 # As of ``PREVIEW_DATABASE_TIMEOUT``.

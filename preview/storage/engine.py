@@ -21,8 +21,6 @@ from preview.core.private import make_private_folder
 from preview.errors import ConfigurationError
 from preview.storage.calls import Wire, current_call
 
-__all__ = ["CHECKERS", "READERS", "SQLITE_BEGIN", "STATEMENT_TIMEOUT_S", "make_engine", "make_folder", "writers_of"]
-
 # SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
 _POSTGRES_WRITERS = 4

@@ -12,8 +12,6 @@ from sqlalchemy import Connection
 from preview.errors import DatabaseUnavailable
 from preview.storage.database import Database
 
-__all__ = ["GroupCommit"]
-
 T = TypeVar("T")
 
 # One transaction: 100 µs each, so that the log writer gets its turn.

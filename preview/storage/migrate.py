@@ -24,8 +24,6 @@ from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder
 from preview.storage.outages import translate
 from preview.storage.revision import current_revision
 
-__all__ = ["current", "downgrade", "head", "open_exclusive", "upgrade"]
-
 _SCRIPTS = Path(__file__).parent / "migrations"
 # "preview" in ASCII, as a 56-bit number: any constant will do that no other program on the server uses.
 _ADVISORY_LOCK = 0x70726576696577

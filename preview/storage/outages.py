@@ -10,8 +10,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.errors import DatabaseUnavailable
 
-__all__ = ["is_outage", "translate"]
-
 # Primary result codes (https://www.sqlite.org/rescode.html) that the values or the caller cause. 0: the driver's own.
 _SQLITE_REFUSALS = frozenset(
     {

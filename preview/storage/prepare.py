@@ -14,8 +14,6 @@ from preview.storage.database import Database
 from preview.storage.engine import make_folder
 from preview.storage.revision import HEAD, current_revision
 
-__all__ = ["prepare"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -18,8 +18,6 @@ from preview.storage.group_commit import GroupCommit
 from preview.storage.records import PreviewRecord
 from preview.storage.tables import preview_instances, preview_logs
 
-__all__ = ["NOBODY", "PreviewStore", "disown_previews"]
-
 _C = preview_instances.c
 _LOGS = preview_logs.c
 # Lines deleted in one transaction: tens of milliseconds, so that the log writer is not held up (SQLite has one lock).

@@ -8,8 +8,6 @@ from datetime import datetime
 from preview.core.launch_steps import LaunchStep
 from preview.core.lifecycle import ACTIVE, Health, State
 
-__all__ = ["PreviewRecord"]
-
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-__all__ = ["HEAD", "current_revision"]
-
 # The newest file in ``migrations/versions``; a test compares them.
 HEAD = "0006"
 

@@ -26,8 +26,6 @@ from sqlalchemy import Engine, event
 
 from preview.errors import DatabaseUnavailable
 
-__all__ = ["SqliteFiles"]
-
 _log = structlog.get_logger(__name__)
 
 _Identity = tuple[int, int] | None

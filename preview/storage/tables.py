@@ -22,8 +22,6 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["generation_files", "generations", "metadata", "preview_instances", "preview_logs", "projects", "users"]
-
 # Constraint names spelled out, so that Alembic can drop them on every database.
 metadata = MetaData(
     naming_convention={

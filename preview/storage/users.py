@@ -11,8 +11,6 @@ from preview.core.clock import now_ms
 from preview.storage.database import Database
 from preview.storage.tables import users
 
-__all__ = ["UserStore", "ensure_row"]
-
 
 class UserStore:
     """The rows of ``users``. All methods raise ``DatabaseUnavailable`` on an outage."""

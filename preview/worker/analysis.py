@@ -16,8 +16,6 @@ from preview.environments.python.recipe import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources
 
-__all__ = ["Analysis", "Unreadable", "analyse", "complete", "read_openapi", "request_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:

@@ -11,8 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from preview.errors import AnalysisFailed, EnvironmentFailed, InvalidGeneration, PreviewError, TooComplex, TooLarge
 from preview.worker.forked import ForkedWorker
 
-__all__ = ["MAX_SHOWN", "clean", "file_of", "path_of", "too_complex", "validated"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

@@ -11,8 +11,6 @@ from preview.errors import PreviewError
 from preview.generations import Limits, check_files, plain_bytes, unpack
 from preview.worker.checks import Forged
 
-__all__ = ["ArchiveAnswer", "contents_of", "file_bytes", "unpack_into"]
-
 _PIECE_BYTES: Final = 1 << 20
 
 

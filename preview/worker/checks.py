@@ -21,8 +21,6 @@ from preview.environments.requirements.requirements import ProjectRequirement, p
 from preview.errors import EnvironmentFailed
 from preview.worker.analysis import Analysis
 
-__all__ = ["Forged", "check_analysis", "check_asked", "is_inside"]
-
 # The usual form: nothing in it can be an address, a path, a variable or an option.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9._,-]*\])?(?:[<>=!~]=?=?[A-Za-z0-9.*+!,<>=~-]*)?")
 _HASH: Final = re.compile(r" --hash[= ] *")

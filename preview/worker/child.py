@@ -21,8 +21,6 @@ from preview.worker.confine import WorkerConfinement
 from preview.worker.progress import Progress
 from preview.worker.wire import MAX_FDS, Header, receive_exactly
 
-__all__ = ["Job", "JobContext", "JobFunction", "run_worker"]
-
 # Cycles are rare and a worker is short: to look for them less often saves a tenth of its time.
 _COLLECT_AFTER: Final = (50_000, 20, 100)
 

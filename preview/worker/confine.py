@@ -19,8 +19,6 @@ import struct
 import sysconfig
 from typing import Final
 
-__all__ = ["WorkerConfinement", "landlock_version"]
-
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 # linux/landlock.h and the system call numbers, which all architectures share.

@@ -14,8 +14,6 @@ import trio
 
 from preview.worker.progress import read_progress
 
-__all__ = ["ForkedWorker", "ServerEnded"]
-
 _PIECE_BYTES: Final = 64 << 10
 
 

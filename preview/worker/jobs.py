@@ -20,8 +20,6 @@ from preview.worker.archives import unpack_into
 from preview.worker.child import Job, JobContext
 from preview.worker.node_manifests import answer_of
 
-__all__ = ["JOBS"]
-
 _OVERRIDES: Final = TypeAdapter(Overrides | None)
 
 

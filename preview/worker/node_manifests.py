@@ -17,8 +17,6 @@ from preview.environments.node.manifest import KEPT_KEYS, LOCKS, MAX_BYTES, Node
 from preview.environments.node.registries import Registries
 from preview.worker.checks import Forged, is_inside
 
-__all__ = ["NodeAnswer", "answer_of", "check_pins", "manifest_of"]
-
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 

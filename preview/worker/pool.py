@@ -27,8 +27,6 @@ from preview.worker.archives import file_bytes
 from preview.worker.forked import ForkedWorker, ServerEnded
 from preview.worker.wire import ENDED, FORK, FORKED, MAX_FDS, MAX_PACKET_BYTES, READY, SPARE, Header
 
-__all__ = ["JOBS_MODULE", "WorkerPool", "open_worker_pool"]
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")

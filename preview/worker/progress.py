@@ -6,8 +6,6 @@ import mmap
 import os
 from typing import Final
 
-__all__ = ["Progress", "read_progress"]
-
 _SIZE_BYTES: Final = mmap.PAGESIZE
 _MAX_NAME_BYTES: Final = 1024
 

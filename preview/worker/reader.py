@@ -29,8 +29,6 @@ from preview.worker.checks import Forged, check_analysis
 from preview.worker.node_manifests import NodeAnswer, check_pins, manifest_of
 from preview.worker.pool import WorkerPool
 
-__all__ = ["InProcess", "ProjectReader", "WorkerReader"]
-
 log = structlog.get_logger(__name__)
 
 _ANALYSIS: Final = TypeAdapter(Analysis)

@@ -21,8 +21,6 @@ from preview.worker.confine import WorkerConfinement
 from preview.worker.progress import Progress
 from preview.worker.wire import ENDED, FORK, FORKED, MAX_PACKET_BYTES, READY, SPARE
 
-__all__ = ["serve"]
-
 _WARM_UPS = 2
 
 

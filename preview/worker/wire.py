@@ -7,8 +7,6 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-__all__ = ["ENDED", "FORK", "FORKED", "MAX_FDS", "MAX_PACKET_BYTES", "READY", "SPARE", "Header", "receive_exactly"]
-
 # Between service and server, one packet each: a word, and numbers after it.
 FORK: Final = b"fork"
 SPARE: Final = b"spare"

@@ -10,9 +10,10 @@ from python_project_kit import write
 from preview.endpoints.budget import Budget
 from preview.endpoints.flask.find import find_flask_apps
 from preview.endpoints.flask.framework import FlaskFramework
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.paths import PathValue
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module
+from preview.endpoints.python.values import Class, Function, Instance, Module
 from preview.sources import Sources
 
 SETUP = """\

@@ -14,8 +14,6 @@ from preview.cli.terminal import print_json, table_console
 from preview.core.visible import visible
 from preview.detection import Server, ServiceNeed, StartPlan, Step, Variable, describe_plan, detect, shown_value
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _SERVERS = {

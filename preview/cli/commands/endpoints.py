@@ -12,8 +12,6 @@ from preview.core.visible import visible
 from preview.detection import read_endpoints
 from preview.endpoints import Endpoint, Extraction
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _STYLES = {"GET": "green", "POST": "cyan", "PUT": "yellow", "PATCH": "yellow", "DELETE": "red"}

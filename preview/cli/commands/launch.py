@@ -16,8 +16,6 @@ from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
 from preview.core.isolation import Network
 
-__all__ = ["app", "launch_generation"]
-
 app = typer.Typer(add_completion=False)
 
 # Beyond the wait itself: the request's way, the environment's last bytes.

@@ -17,8 +17,6 @@ from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOpt
 from preview.cli.terminal import print_json, wants_colour
 from preview.core.visible import visible
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

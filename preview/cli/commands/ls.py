@@ -14,8 +14,6 @@ from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import print_json, say, table_console
 from preview.core.visible import visible
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _STYLES = {"running": "green", "starting": "cyan", "stopping": "cyan", "failed": "red", "stopped": "dim"}

@@ -12,8 +12,6 @@ from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOpt
 from preview.cli.terminal import print_json, show
 from preview.core.quoting import quoted
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

@@ -11,8 +11,6 @@ from preview.cli.local.packing import packed
 from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
 from preview.cli.terminal import print_json, progress, say, show
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 # Large archives over slow lines.

@@ -19,8 +19,6 @@ from preview.cli.tokens import TokenFile
 from preview.core.quoting import quoted
 from preview.core.visible import visible
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

@@ -13,8 +13,6 @@ from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOpt
 from preview.cli.terminal import print_json, progress, show
 from preview.cli.tokens import TokenFile
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 # Of a start-up, beside the wait that is asked for.

@@ -33,8 +33,6 @@ from preview.core.isolation import Isolation
 from preview.core.private import make_private_folder
 from preview.settings import Settings, load_settings, settings_in, variable_of
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)

@@ -22,8 +22,6 @@ from preview.cli.terminal import paint, print_json, say, wants_colour
 from preview.core.env_file import find_env_file
 from preview.settings import Settings, load_settings
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

@@ -14,8 +14,6 @@ from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOpt
 from preview.cli.terminal import print_json, say, show
 from preview.core.clock import utc_now
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 # For the way there and back, and clocks that differ.

@@ -8,8 +8,6 @@ from preview.cli.client import generation_path, open_api
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, show
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

@@ -12,8 +12,6 @@ from preview.cli.local.hosting import run_async
 from preview.cli.local.syncing import Mirror, follow_folder
 from preview.cli.options import CaOption, DirectoryArgument, GenerationArgument, JsonOption, UrlOption, existing_folder
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 

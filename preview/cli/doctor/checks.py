@@ -22,8 +22,6 @@ from preview.runtime import child_subreaper
 from preview.settings import Settings
 from preview.storage import migrate
 
-__all__ = ["Check", "Result", "run_checks"]
-
 # Enough for an environment with a web framework, a database driver and their caches.
 _ROOM_BYTES = 1024**3
 _PROGRAM_TIMEOUT_S = 10

@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["find_missing", "install_commands"]
-
 # By what /etc/os-release calls the distribution, or one that it is like (os-release(5)): its installer, and packages.
 _INSTALLERS: Final[Mapping[str, tuple[Sequence[str], ...]]] = {
     "debian": (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends")),

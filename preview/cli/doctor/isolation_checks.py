@@ -17,8 +17,6 @@ from preview.errors import PreviewError
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.settings import Settings
 
-__all__ = ["isolation_checks"]
-
 _MIB = 1024 * 1024
 _SECTION = "isolation"
 _OWN_PYTHON = sys.version_info[:2]

@@ -30,8 +30,6 @@ from preview.storage.records import PreviewRecord
 from preview.supervisor import User
 from preview.worker import ProjectReader
 
-__all__ = ["Host", "configure_logging", "open_host", "reachable", "run_async", "settle_interpreter"]
-
 _SWITCH_S = 0.0005
 # The syntax trees of some projects of 1,000 lines; 48 MiB, were all of it garbage.
 _COLLECT_OBJECTS = 300_000

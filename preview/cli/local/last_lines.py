@@ -7,8 +7,6 @@ from typing import Any
 from preview.cli.exits import ApiRefused
 from preview.cli.terminal import say
 
-__all__ = ["say_last_lines"]
-
 
 def say_last_lines(error: ApiRefused) -> None:
     """On stderr, indented; nothing where there are none."""

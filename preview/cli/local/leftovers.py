@@ -9,8 +9,6 @@ import psutil
 from preview.cli.local.ports import can_bind
 from preview.cli.local.story import Freed
 
-__all__ = ["Holdings"]
-
 # What makes a sandbox, and waits outside of it and in it.
 _SANDBOX = "bwrap"
 

@@ -15,8 +15,6 @@ from rich.cells import get_character_cell_size
 from preview.cli.terminal import paint, strip_colours
 from preview.core.visible import SGR, visible
 
-__all__ = ["LinePrinter", "ShownLine", "columns_of"]
-
 _DIM = "2"
 _MARKS = {"DEBUG": "2", "INFO": "34", "WARNING": "33", "ERROR": "31"}
 _TEXTS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31"}

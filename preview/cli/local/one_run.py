@@ -22,8 +22,6 @@ from preview.logs import End, StatusChange
 from preview.storage.records import PreviewRecord
 from preview.supervisor import LaunchRequest, PreviewManager, User
 
-__all__ = ["Run"]
-
 _TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
 
 

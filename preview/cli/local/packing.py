@@ -14,8 +14,6 @@ import trio
 
 from preview.generations import FolderGenerations
 
-__all__ = ["packed"]
-
 # Larger archives go to a file on disk.
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
 

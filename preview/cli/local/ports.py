@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["can_bind"]
-
 
 def can_bind(host: str, port: int) -> bool:
     """Whether a listener could have this port now. A port whose last connections are in TIME_WAIT is free."""

@@ -13,8 +13,6 @@ from preview.generations import FolderChange, FolderGenerations
 from preview.logs import End
 from preview.supervisor import FilesChange
 
-__all__ = ["Rerun"]
-
 
 class Rerun:
     """A run, told until it is stopped.

@@ -25,8 +25,6 @@ from preview.generations import FolderGenerations
 from preview.settings import Settings
 from preview.worker import InProcess
 
-__all__ = ["run_folder"]
-
 
 async def run_folder(
     settings: Settings,

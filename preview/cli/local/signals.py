@@ -9,8 +9,6 @@ from functools import partial
 
 import trio
 
-__all__ = ["hurried_by_signals", "watch_signals"]
-
 
 @asynccontextmanager
 async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:

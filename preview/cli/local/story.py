@@ -14,8 +14,6 @@ from preview.core.visible import visible
 from preview.errors import PreviewError
 from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
 
-__all__ = ["Addresses", "Freed", "JsonStory", "Reload", "Story", "TextStory"]
-
 
 @dataclass(frozen=True, slots=True)
 class Addresses:

@@ -14,8 +14,6 @@ from httpx2 import EventSource, ServerSentEvent
 from preview.cli.client import Api, find_target, generation_path, unreachable
 from preview.cli.local.lines import ShownLine
 
-__all__ = ["LogReader", "shown_line"]
-
 # Together about a minute: long enough for a restart of the service, short enough that a person sees the end of it.
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 

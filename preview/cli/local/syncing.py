@@ -19,8 +19,6 @@ from preview.core.visible import visible
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
 
-__all__ = ["Mirror", "follow_folder"]
-
 # Base64 in JSON is a third longer than what it holds, and is read as a whole: more than this goes as an archive.
 _MOST_AS_JSON_BYTES = 4 * 1024 * 1024
 _TIMEOUT_S = 600.0

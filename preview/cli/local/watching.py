@@ -12,8 +12,6 @@ from preview.cli.exits import CommandFailed
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
 
-__all__ = ["FolderWatch"]
-
 # Editors save in several steps (a copy aside, a rename), and a save of all files is many at once: what comes within a
 # step of each other is one change, but none waits longer than the second number.
 _STEP_MS = 20

@@ -21,8 +21,6 @@ from preview.detection.settings import (
     variable_for,
 )
 
-__all__ = ["DatabaseChoice", "choose_database"]
-
 _DRIVERS: Final = {ServiceKind.POSTGRESQL: "postgresql", ServiceKind.MYSQL: "mysql"}
 _SERVERS: Final = {
     ServiceKind.POSTGRESQL: "postgres:postgres@localhost:5432/postgres",

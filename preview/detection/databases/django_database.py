@@ -12,8 +12,6 @@ from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Need, Settings, variable_for
 from preview.sources import Sources
 
-__all__ = ["choose_django_database"]
-
 _ENGINE: Final = "django.db.backends.sqlite3"
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 

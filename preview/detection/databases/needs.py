@@ -12,8 +12,6 @@ from preview.detection.facts import Address, Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
 from preview.detection.settings import SettingRead, Settings, is_database_url, service_of
 
-__all__ = ["find_needs"]
-
 
 def find_needs(
     facts: Facts,

@@ -9,8 +9,6 @@ from typing import Final
 from preview.detection.facts import Call, Facts
 from preview.detection.plan import ServiceKind
 
-__all__ = ["DEFAULT_PORTS", "SQL_KINDS", "Use", "find_uses", "kind_of_scheme"]
-
 SQL_KINDS: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL})
 DEFAULT_PORTS: Final = {
     ServiceKind.POSTGRESQL: 5432,

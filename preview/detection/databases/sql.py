@@ -11,8 +11,6 @@ from typing import Final
 from preview.detection.facts import Call, Facts
 from preview.sources import Sources
 
-__all__ = ["Engine", "find_engine"]
-
 _ASYNC: Final = frozenset({"create_async_engine", "async_engine_from_config", "AsyncEngine"})
 _ASYNC_LIBRARIES: Final = frozenset({"databases", "Tortoise"})
 _SYNC: Final = frozenset({"create_engine", "engine_from_config", "SQLAlchemy"})

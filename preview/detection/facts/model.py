@@ -6,8 +6,6 @@ import ast
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["Address", "Call", "Facts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -9,8 +9,6 @@ from preview.detection.facts.model import Facts
 from preview.detection.facts.visitor import note_facts
 from preview.sources import Sources
 
-__all__ = ["read_facts"]
-
 _MAX_CLOSURE: Final = 400
 
 

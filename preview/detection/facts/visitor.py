@@ -12,8 +12,6 @@ from preview.detection.expressions import last_name
 from preview.detection.facts.model import Address, Call, Facts
 from preview.sources.nodes import FIELDS
 
-__all__ = ["note_facts"]
-
 _URL: Final = re.compile(
     r"(postgres(?:ql)?|mysql|mariadb|mongodb|rediss?|amqps?|sqlite|oracle|mssql|cockroachdb|asyncpg)(\+\w+)?:/?/"
 )

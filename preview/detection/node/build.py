@@ -15,8 +15,6 @@ from preview.sources.node_files import built_path, existing_script, resolve_scri
 from preview.sources.node_package import NodePackage
 from preview.sources.node_scripts import split_commands
 
-__all__ = ["BuildWork", "find_build_work", "tell_stand_in"]
-
 _BUILDS: Final = ("build", "build:server", "compile", "bundle", "build:prod", "transpile")
 _GENERATES: Final = ("generate", "codegen", "gen", "build:routes", "routes", "tsoa", "swagger", "prebuild", *_BUILDS)
 _PAGES: Final = ("build", "build:client", "build:frontend", "build:ui", "build:web")

@@ -12,8 +12,6 @@ from preview.detection.node.project import NodeProject
 from preview.sources.javascript import read_literal
 from preview.sources.node_scripts import split_commands
 
-__all__ = ["NodeCommand", "find_command"]
-
 TSX: Final = "tsx@^4.19.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
 # Flags that node itself understands, alone or with a value.

@@ -11,8 +11,6 @@ from typing import Final
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import Origin, Step, Variable
 
-__all__ = ["DatabaseWork", "find_database_work"]
-
 _SCHEMAS: Final = (
     "prisma/schema.prisma", "schema.prisma", "src/prisma/schema.prisma", "prisma/schema/schema.prisma",
     "db/schema.prisma", "src/db/schema.prisma", "database/schema.prisma",

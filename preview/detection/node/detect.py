@@ -22,8 +22,6 @@ from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_package import read_node_packages
 from preview.sources.node_tools import is_tool_for_development
 
-__all__ = ["detect_node"]
-
 _PROVIDERS: Final = {
     "postgresql": ServiceKind.POSTGRESQL,
     "postgres": ServiceKind.POSTGRESQL,

@@ -13,8 +13,6 @@ from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources import Sources
 from preview.sources.javascript import JavaScriptTrees
 
-__all__ = ["environment_reads"]
-
 _WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
 _SCHEMA: Final = re.compile(rb"\b(?:[Jj]oi|zod|envalid|yup|convict|ConfigModule)\b")
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")

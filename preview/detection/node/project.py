@@ -14,8 +14,6 @@ from preview.sources.javascript import SCRIPT_SUFFIXES
 from preview.sources.node_files import resolve_script_file
 from preview.sources.node_package import Entry, NodePackage, find_built_entry, find_entry, read_node_packages
 
-__all__ = ["NodeProject", "find_project"]
-
 _FRONT: Final = (
     "react-scripts", "next", "vite", "@angular/core", "gatsby", "nuxt", "@vue/cli-service", "expo", "react-dom",
 )  # fmt: skip

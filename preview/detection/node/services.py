@@ -12,8 +12,6 @@ from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed
 from preview.detection.settings.model import SettingRead
 
-__all__ = ["ADDRESSES", "find_services", "service_of_name"]
-
 ADDRESSES: Final = {
     ServiceKind.POSTGRESQL: "postgresql://preview:preview@localhost:5432/preview",
     ServiceKind.MYSQL: "mysql://preview:preview@localhost:3306/preview",

@@ -17,8 +17,6 @@ from preview.detection.settings.example_files import ExampleValue, example_value
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.values import is_secret, make_up
 
-__all__ = ["choose_variables"]
-
 # The contract's own, and what every process has.
 _GIVEN: Final = frozenset(
     {"PORT", "NODE_ENV", "LOG_LEVEL", "PATH", "HOME", "USER", "PWD", "NODE_OPTIONS", "TZ", "CI", "DEBUG", "VERCEL",

@@ -10,8 +10,6 @@ from preview.endpoints import AppTarget, Found, FoundApp
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 
-__all__ = ["choose_app"]
-
 _MARKS = (("fastapi", b"fastapi"), ("flask", b"flask"), ("starlette", b"starlette"), ("fastapi", b"quart"))
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, fields
 from preview.core.isolation import Network
 from preview.detection.plan import Origin, Server, Step, Variable
 
-__all__ = ["Overrides", "merge"]
-
 
 @dataclass(frozen=True, slots=True)
 class Overrides:

@@ -10,8 +10,6 @@ from preview.endpoints import Extraction, Found, extract, find_apps
 from preview.endpoints.budget import OutOfBudget
 from preview.sources import Sources
 
-__all__ = ["read_endpoints"]
-
 
 def read_endpoints(directory: Path) -> Extraction:
     """As ``extract``, for the application that ``preview.toml`` names where it names one.

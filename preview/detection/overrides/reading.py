@@ -20,8 +20,6 @@ from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, Step, Variable
 from preview.errors import InvalidGeneration, InvalidRequest
 
-__all__ = ["PREVIEW_FILE", "overrides_from_request", "read_preview_file"]
-
 PREVIEW_FILE = "preview.toml"
 _MAX_FILE_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -15,8 +15,6 @@ from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
 from preview.detection.settings.values import is_secret, make_up, service_of
 
-__all__ = ["Settings", "collect", "variable_for"]
-
 # The contract's own, and what every program finds.
 _GIVEN: Final = frozenset(
     {"PORT", "LOG_LEVEL", "NODE_ENV", "PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONUNBUFFERED",

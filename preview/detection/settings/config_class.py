@@ -10,8 +10,6 @@ from typing import Final
 from preview.detection.plan import Origin, Variable
 from preview.sources import Sources
 
-__all__ = ["with_config_classes"]
-
 _NAME: Final = re.compile(r"^(?:\w+_)?(?:SETTINGS|CONFIG_CLASS|CONFIG_OBJECT|CONFIGURATION)$")
 _CLASS: Final = re.compile(rb"^class ((?:Dev|Development|Local)\w*|\w*Config|Config\w*)\b", re.MULTILINE)
 _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")

@@ -12,8 +12,6 @@ from preview.detection.expressions import keyword, last_name
 from preview.detection.nodes import Nodes
 from preview.detection.settings.model import Kind, Need
 
-__all__ = ["CASTS", "RawRead", "ReaderCalls", "environment_read", "own_readers"]
-
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
 # A request's own, PEP 3333 and RFC 3875.
 _REQUEST: Final = re.compile(

@@ -14,8 +14,6 @@ from preview.detection.settings.environment_calls import CASTS, RawRead, ReaderC
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.refusals import raises, refused_names
 
-__all__ = ["environment_reads"]
-
 _WORDS: Final = re.compile(rb"\benviron\b|getenv|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
 # One of these is in each of them: to look for a text costs a tenth of what the pattern does.
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")

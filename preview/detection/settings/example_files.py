@@ -13,8 +13,6 @@ from dotenv.parser import parse_stream
 
 from preview.sources import Sources
 
-__all__ = ["ExampleValue", "example_values", "is_placeholder", "own_values"]
-
 _OWN: Final = (".env", ".flaskenv", ".env.local", ".env.dev", ".env.development")
 _EXAMPLE: Final = re.compile(
     r"\.?env[._-](example|sample|template|dist|default|defaults|tmpl|tpl)|\.?(example|sample|template|default)[._-]env"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Kind", "Need", "SettingRead"]
-
 
 class Kind(StrEnum):
     """What the source makes of a variable's text."""

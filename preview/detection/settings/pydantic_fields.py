@@ -11,8 +11,6 @@ from preview.detection.expressions import is_ellipsis, is_none, keyword, last_na
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources import Sources
 
-__all__ = ["pydantic_reads"]
-
 _MAX_DEPTH: Final = 8
 _ROOTS: Final = frozenset({"BaseSettings"})
 _SIMPLE: Final = {

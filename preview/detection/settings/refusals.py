@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from preview.detection.expressions import last_name
 
-__all__ = ["raises", "refused_names"]
-
 
 def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Names whose emptiness ends the program: ``if not KEY: raise …``, ``assert KEY``."""

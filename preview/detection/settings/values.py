@@ -8,8 +8,6 @@ from typing import Final
 from preview.detection.plan import ServiceKind
 from preview.detection.settings.model import Kind, SettingRead
 
-__all__ = ["is_database_url", "is_secret", "is_sqlite_flag", "make_up", "service_of"]
-
 _SECRET: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|(?:^|_)PASS(?:_|$)|(?:^|_)PWD(?:_|$)|TOKEN(?!_?(?:EXPIR|LIFE|URL|TYPE|ALGO|LOCATION|PREFIX|HEADER|MIN|DAY|HOUR|SEC|TTL|ISS))"
     r"|(?:API|JWT|PRIVATE|ENCRYPTION|SIGNING|ACCESS|AUTH|APP|LICENSE|HMAC)_?KEY|SALT|CREDENTIAL|PEPPER|_KEY$|^KEY$"

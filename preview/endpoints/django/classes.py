@@ -16,8 +16,6 @@ from preview.endpoints.django.library import (
 from preview.endpoints.django.registrations import Action, ClassView
 from preview.endpoints.python import UNKNOWN, Class, External, Function, Interpreter, Scope
 
-__all__ = ["allowed_methods", "extra_actions", "find_value", "has_action", "text_attribute"]
-
 VERBS: Final = ("get", "post", "put", "patch", "delete")
 _DJOSER: Final = "djoser"
 

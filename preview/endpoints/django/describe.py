@@ -17,8 +17,6 @@ from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.python import Class, External, Function, Instance, Interpreter
 
-__all__ = ["Described", "describe"]
-
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
 _LAYERS: Final = frozenset({"views", "api", "apis", "viewsets", "controllers", "endpoints", "v1", "v2", "rest"})

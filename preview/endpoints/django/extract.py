@@ -16,8 +16,6 @@ from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import UNKNOWN, External, Interpreter, Module
 
-__all__ = ["list_endpoints"]
-
 _MAX_DEPTH: Final = 20
 _MAX_ENDPOINTS: Final = 5_000
 # Files and administration: of Django, not of the project.

@@ -8,8 +8,6 @@ from typing import Final
 
 from preview.endpoints.python import Class, Native
 
-__all__ = ["Field", "SerializerUse", "json_type"]
-
 _KINDS: Final[Mapping[str, str]] = {
     "integer": (
         "IntegerField BigIntegerField SmallIntegerField PositiveIntegerField PositiveSmallIntegerField AutoField "

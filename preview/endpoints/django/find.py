@@ -17,8 +17,6 @@ from preview.endpoints.model import AppTarget, Found, FoundApp
 from preview.endpoints.python import Interpreter, join
 from preview.sources import Sources
 
-__all__ = ["find_django_apps"]
-
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SET_OUTSIDE: Final = re.compile(rb"DJANGO_SETTINGS_MODULE[\"']?\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")

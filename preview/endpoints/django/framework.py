@@ -23,8 +23,6 @@ from preview.endpoints.django.routers import ROUTERS, Router
 from preview.endpoints.django.settings import Settings
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, WouldRaise
 
-__all__ = ["OUTSIDE", "DjangoFramework"]
-
 _PATTERNS: Final = {"path": False, "re_path": True, "url": True}
 _WITHOUT_ROUTES: Final = frozenset({"static", "staticfiles_urlpatterns", "include_docs_urls", "debug_toolbar_urls"})
 _TRANSLATORS: Final = frozenset({"gettext_lazy", "gettext", "ugettext_lazy", "ugettext", "gettext_noop", "_"})

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ACTIONS", "DJOSER_ACTIONS", "HANDLERS", "METHOD_NAMES", "VIEWSETS", "handlers_of", "package_of"]
-
 _FORM = "get post put"
 _ALL = "get post put patch delete"
 

@@ -10,8 +10,6 @@ from typing import Final
 from preview.endpoints.django.paths import read_route
 from preview.endpoints.python import UNKNOWN, Call, Class, Function, Interpreter, Module, Native
 
-__all__ = ["NINJA_NAMES", "Ninja", "NinjaRoute", "NinjaUrls", "construct_ninja"]
-
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _HTTP: Final = {f"http_{verb}": verb for verb in _VERBS}
 _APIS: Final = frozenset({"NinjaAPI", "NinjaExtraAPI", "Router"})

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["read_regex", "read_route"]
-
 _CONVERTED: Final = re.compile(r"<(?:(?P<type>[^<>:]+):)?(?P<name>[^<>]+)>")
 _TYPES: Final[Mapping[str, str]] = {"int": "integer", "float": "number"}
 _NAMED: Final = re.compile(r"\(\?P<([A-Za-z_]\w*)>")

@@ -9,8 +9,6 @@ from typing import Final
 from preview.endpoints.django.classes import find_value
 from preview.endpoints.python import Class, External, Function, Interpreter
 
-__all__ = ["list_query", "read_query"]
-
 _SOURCES: Final = frozenset({"GET", "query_params"})
 _PAGES: Final = {
     "PageNumberPagination": {"page": "integer"},

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Instance, Native
 
-__all__ = ["Action", "ClassView", "Decorator", "FunctionView", "Include", "Pattern", "Site", "is_view"]
-
 
 @dataclass(eq=False, slots=True)
 class Pattern(Native):

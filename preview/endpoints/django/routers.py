@@ -11,8 +11,6 @@ from preview.endpoints.django.paths import read_regex, read_route
 from preview.endpoints.django.registrations import Action, ClassView
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Interpreter, Native
 
-__all__ = ["ROUTERS", "RoutedView", "Router", "RouterUrls"]
-
 ROUTERS: Final = frozenset(
     {
         *("DefaultRouter", "SimpleRouter", "BaseRouter", "NestedSimpleRouter", "NestedDefaultRouter"),

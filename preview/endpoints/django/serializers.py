@@ -11,8 +11,6 @@ from preview.endpoints.django.fields import Field, SerializerUse, json_type
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.python import Class, External, Function, Interpreter
 
-__all__ = ["Serializers"]
-
 _MAX_DEPTH: Final = 5
 _MAX_CALLS: Final = 400
 

@@ -11,8 +11,6 @@ from preview.endpoints.django.classes import find_value
 from preview.endpoints.python import UNKNOWN, Call, Class, Interpreter, Module, Native
 from preview.sources import Sources
 
-__all__ = ["Settings"]
-
 _DEFAULTS: Final[dict[str, object]] = {"LANGUAGE_CODE": "en-us", "DEBUG": True}
 _NEWEST: Final = 5
 _REQUIREMENTS: Final = ("requirements", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "base.txt")

@@ -9,8 +9,6 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript import text
 
-__all__ = ["comment_above", "comment_in_chain", "is_heading", "read_comment"]
-
 _MAX_SUMMARY: Final = 120
 _FRAME: Final = re.compile(r"^\s*(?:/\*+|\*+/|\*|//+)?\s?|\s*\*+/\s*$")
 _TITLE: Final = re.compile(r"@(?:desc|description|summary|apiDescription|dev)\b:?\s*(.+)", re.IGNORECASE)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from preview.endpoints.javascript import ROOT, Call, Function, Interpreter, JSObject, Native
 
-__all__ = ["Consign", "from_options"]
-
 _MAX_FILES = 300
 
 

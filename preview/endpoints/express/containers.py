@@ -17,8 +17,6 @@ from preview.endpoints.javascript import (
     Native,
 )
 
-__all__ = ["REGISTERING", "Bindings", "Container"]
-
 REGISTERING: Final = frozenset({"register", "registerSingleton", "registerInstance", "set"})
 
 

@@ -21,15 +21,6 @@ from preview.endpoints.javascript import (
     lineage,
 )
 
-__all__ = [
-    "InversifyServer",
-    "NestApp",
-    "attach_controllers",
-    "controllers_of",
-    "load_mentioning",
-    "module_controllers",
-]
-
 _CLASSES: Final = frozenset({"Controller", "JsonController", "RestController", "Route", "controller"})
 _VERBS: Final = {
     **{verb: verb.upper() for verb in ("Get", "Post", "Put", "Patch", "Delete", "Head", "Options")},

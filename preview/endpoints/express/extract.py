@@ -12,8 +12,6 @@ from preview.endpoints.express.router import Mount, Route, Router
 from preview.endpoints.javascript import Interpreter
 from preview.endpoints.model import Endpoint, Found
 
-__all__ = ["list_endpoints"]
-
 # Routers within routers, and a stop for those that use each other.
 _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000

@@ -17,8 +17,6 @@ from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
 from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
 
-__all__ = ["find_express_apps"]
-
 # Each candidate may cost its whole reading.
 _MAX_CANDIDATES: Final = 8
 _MAX_PACKAGES: Final = 30

@@ -22,8 +22,6 @@ from preview.endpoints.express.router import Router
 from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, Interpreter, JSObject, Made
 from preview.sources import Sources
 
-__all__ = ["ExpressFramework", "read_env_file"]
-
 _APPS: Final = frozenset(
     {"express", "express.express", "express.createServer", "@feathersjs/express", "polka", "ultimate-express",
      "@tinyhttp/app.App", "json-server.create", "express-async-app", "express4"}

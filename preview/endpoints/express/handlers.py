@@ -14,8 +14,6 @@ from preview.endpoints.express.router import Route
 from preview.endpoints.express.schemas import Validated, read_validator
 from preview.endpoints.javascript import Function, Interpreter, Made, Scope, argument_nodes, text
 
-__all__ = ["Known", "read_handlers"]
-
 _FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function"})
 _BINDERS: Final = frozenset({"bind", "call", "apply"})
 # A handler wrapped in a wrapper in a wrapper.

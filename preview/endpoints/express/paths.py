@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["join_paths", "parameter_names", "readable"]
-
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
 _EXPRESSION: Final = re.compile(r"[\\^$|+]|\.\*")
 _BRACES: Final = re.compile(r"\{([^{}]+)\}")

@@ -10,8 +10,6 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript import Function, Interpreter, children, text
 
-__all__ = ["Requests"]
-
 _READS: Final = re.compile(rb"\b(?:query|body)\b")
 _MAX_NODES: Final = 4_000
 _CASTS: Final = {"parseInt": "integer", "Number": "number", "parseFloat": "number", "Boolean": "boolean"}

@@ -20,8 +20,6 @@ from preview.endpoints.javascript import (
     partial_text,
 )
 
-__all__ = ["Mount", "Route", "RouteBuilder", "Router", "paths_of"]
-
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "del", "head", "options", "all"})
 _STARTS: Final = frozenset({"on", "once", "ready", "whenReady"})
 

@@ -8,8 +8,6 @@ from typing import Final
 
 from preview.endpoints.javascript import JSObject, Made
 
-__all__ = ["Validated", "read_validator"]
-
 _MAX_DEPTH: Final = 8
 _KEYED: Final = frozenset({"object", "keys", "shape", "strictObject", "looseObject", "append", "extend"})
 _LISTED: Final = frozenset({"array", "items", "of"})

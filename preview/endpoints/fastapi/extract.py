@@ -13,8 +13,6 @@ from preview.endpoints.fastapi.signature import Parameters, read_parameters
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import Interpreter
 
-__all__ = ["list_endpoints"]
-
 # Routers within routers, and a stop for those that include each other.
 _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000

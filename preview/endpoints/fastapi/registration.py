@@ -18,8 +18,6 @@ from preview.endpoints.fastapi.routes import (
 )
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function
 
-__all__ = ["FastAPIFramework"]
-
 _APPS = frozenset({"FastAPI", "Starlette"})
 _ROUTERS = frozenset({"APIRouter", "Router", "InferringRouter"})
 # Packages whose classes carry routes: `class Users(Routable): @get("/users") …`

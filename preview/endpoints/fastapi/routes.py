@@ -7,20 +7,6 @@ from dataclasses import dataclass, field
 
 from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Function, Module, Native, Scope
 
-__all__ = [
-    "VERBS",
-    "AtStart",
-    "ClassyRoute",
-    "Include",
-    "Pending",
-    "Route",
-    "Router",
-    "class_verbs",
-    "classy_route",
-    "read_methods",
-    "read_tags",
-]
-
 VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 
 

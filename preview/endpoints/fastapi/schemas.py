@@ -8,8 +8,6 @@ from typing import Final
 
 from preview.endpoints.python import UNKNOWN, Class, Expression, External, Interpreter, Scope
 
-__all__ = ["Kind", "Schemas", "last_name"]
-
 # Models within models; what is deeper is shown as "object".
 _MAX_DEPTH: Final = 8
 # A skeleton is an example for a person.

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from preview.endpoints.fastapi.schemas import Kind, Schemas, last_name
 from preview.endpoints.python import Class, Function, Interpreter, Scope
 
-__all__ = ["Parameters", "read_parameters"]
-
 # Dependencies of dependencies.
 _MAX_DEPTH = 6
 _SOURCES = frozenset({"Query", "Path", "Body", "Form", "File", "Header", "Cookie", "Depends", "Security"})

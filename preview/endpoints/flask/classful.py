@@ -11,8 +11,6 @@ from typing import Final
 from preview.endpoints.flask.registry import Registry, Rule, read_methods
 from preview.endpoints.python import UNKNOWN, Call, Class, Function, Interpreter, Native
 
-__all__ = ["PACKAGES", "RoutedMethod", "register_class", "routed_method"]
-
 PACKAGES: Final = frozenset({"flask_classful", "flask_classy"})
 _SPECIAL: Final = {"index": "GET", "get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
 _HOOKS: Final = frozenset({"before_request", "after_request", "register"})

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from preview.endpoints.python import UNKNOWN, Call, Class, Instance, Interpreter, Module, Native
 
-__all__ = ["Config"]
-
 _MAX_KEYS = 2_000
 
 

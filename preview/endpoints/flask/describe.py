@@ -12,8 +12,6 @@ from preview.endpoints.flask.reading import read_request
 from preview.endpoints.flask.skeletons import skeleton
 from preview.endpoints.python import Class, Function, Interpreter
 
-__all__ = ["Described", "Descriptions"]
-
 # `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: what comes in; with a location that is not the body.
 _INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
 _OUTPUTS: Final = frozenset({"response", "output", "marshal_with", "marshal_list_with"})

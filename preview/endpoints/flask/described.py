@@ -8,8 +8,6 @@ from typing import Final
 
 from preview.endpoints.python import UNKNOWN, Call, Native
 
-__all__ = ["FieldUse", "Model", "Parser", "make_described", "type_name"]
-
 _TYPES: Final = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "list": "array"}
 _MAX_FIELDS: Final = 500
 

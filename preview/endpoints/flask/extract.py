@@ -13,8 +13,6 @@ from preview.endpoints.flask.views import ClassView, class_methods, handler
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import Function, Interpreter
 
-__all__ = ["list_endpoints"]
-
 # Blueprints within blueprints, and a stop for those that are within each other.
 _MAX_DEPTH: Final = 20
 _MAX_ENDPOINTS: Final = 5_000

@@ -10,8 +10,6 @@ from preview.endpoints.model import Found, FoundApp
 from preview.endpoints.python import Interpreter, Kind, Native, find_python_apps
 from preview.sources import Sources
 
-__all__ = ["find_flask_apps"]
-
 
 def find_flask_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     """The project's applications, the likeliest first."""

@@ -12,8 +12,6 @@ from preview.endpoints.flask.resources import RestApi, SmorestApi, make_namespac
 from preview.endpoints.flask.views import ClassView, as_view
 from preview.endpoints.python import UNKNOWN, Call, External, Function
 
-__all__ = ["FlaskFramework"]
-
 _APPS: Final = frozenset({"Flask", "APIFlask", "FlaskAPI", "OpenAPI"})
 _BLUEPRINTS: Final = frozenset({"Blueprint", "APIBlueprint", "APIView"})
 _RESTFUL: Final = frozenset(

@@ -10,8 +10,6 @@ from preview.endpoints.flask.described import Parser, type_name
 from preview.endpoints.flask.skeletons import form_fields
 from preview.endpoints.python import Class, Function, Interpreter
 
-__all__ = ["Request", "read_request"]
-
 _QUERY: Final = frozenset({"args"})
 _BODY: Final = frozenset({"form", "json", "files", "values"})
 _MAX_NODES: Final = 3_000

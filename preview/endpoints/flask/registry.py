@@ -12,8 +12,6 @@ from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Function,
 if TYPE_CHECKING:
     from preview.endpoints.flask.resources import RestApi
 
-__all__ = ["Pending", "Registration", "Registry", "Rule", "read_methods"]
-
 _VERBS = frozenset({"get", "post", "put", "patch", "delete"})
 
 

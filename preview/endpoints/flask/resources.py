@@ -10,8 +10,6 @@ from preview.endpoints.flask.registry import Registration, Registry, Rule
 from preview.endpoints.flask.views import ClassView
 from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native
 
-__all__ = ["Namespace", "Resources", "RestApi", "SmorestApi", "make_namespace"]
-
 
 @dataclass(eq=False, slots=True)
 class Resources(Native):

@@ -7,8 +7,6 @@ from typing import Final
 from preview.endpoints.flask.described import FieldUse, Model
 from preview.endpoints.python import Class, External, Instance, Interpreter
 
-__all__ = ["form_fields", "skeleton"]
-
 _MAX_DEPTH: Final = 6
 _KINDS: Final = {
     **dict.fromkeys(("Integer", "Int", "IntegerField"), "integer"),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Interpreter, Native
 
-__all__ = ["VERBS", "ClassView", "as_view", "class_methods", "handler", "wrapped_view"]
-
 VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 _WRAPPERS = 5
 

@@ -11,17 +11,8 @@ from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.native import Call, Framework, Native
 from preview.endpoints.javascript.natives import Bound
 from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
-from preview.endpoints.javascript.values import (
-    UNKNOWN,
-    Class,
-    External,
-    Function,
-    JSObject,
-    Made,
-    Module,
-    Regex,
-    Scope,
-)
+from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Module, Regex, Scope
+from preview.endpoints.names import UNKNOWN, External
 
 __all__ = [
     "ROOT",

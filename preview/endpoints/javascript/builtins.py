@@ -8,12 +8,11 @@ from preview.endpoints.javascript.folders import PATHS, Reader
 from preview.endpoints.javascript.native import Call
 from preview.endpoints.javascript.natives import JSMap
 from preview.endpoints.javascript.operators import as_text
-from preview.endpoints.javascript.values import UNKNOWN, Function, Getter, JSObject
+from preview.endpoints.javascript.values import Function, Getter, JSObject
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["call_builtin", "has_builtin"]
 
 _MAX_FILES: Final = 500
 

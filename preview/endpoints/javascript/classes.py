@@ -9,12 +9,11 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript.patterns import key_of
 from preview.endpoints.javascript.syntax import children, fields
-from preview.endpoints.javascript.values import UNKNOWN, Class, External, Function, Getter, JSObject, Scope
+from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Scope
+from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["call_super", "construct", "lineage", "member_of_class", "owner_of", "read_class"]
 
 # Classes that extend each other; containers that inject each other.
 _MAX_LINEAGE = 20

@@ -10,7 +10,8 @@ from preview.endpoints.javascript.classes import call_super, member_of_class, ow
 from preview.endpoints.javascript.native import Call
 from preview.endpoints.javascript.operators import as_text
 from preview.endpoints.javascript.syntax import text
-from preview.endpoints.javascript.values import UNKNOWN, Class, Module, Scope
+from preview.endpoints.javascript.values import Class, Module, Scope
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
@@ -23,12 +24,11 @@ from preview.endpoints.javascript.modules import ROOT
 from preview.endpoints.javascript.operators import MAX_LENGTH, binary, truth, type_of
 from preview.endpoints.javascript.patterns import bind, key_of
 from preview.endpoints.javascript.syntax import children, fields, string_value, unescape
-from preview.endpoints.javascript.values import External, Function, Getter, JSObject, Regex
+from preview.endpoints.javascript.values import Function, Getter, JSObject, Regex
+from preview.endpoints.names import External
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["EXPRESSIONS", "partial_text"]
 
 
 def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:

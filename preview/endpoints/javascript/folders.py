@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from preview.endpoints.javascript.modules import ROOT
 from preview.endpoints.javascript.native import Call
 from preview.endpoints.javascript.natives import Thunk
-from preview.endpoints.javascript.values import UNKNOWN, Function, JSObject
+from preview.endpoints.javascript.values import Function, JSObject
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["PATHS", "Reader"]
 
 Reader = Callable[["Interpreter", Call], object]
 _MAX_FILES: Final = 500

@@ -25,21 +25,9 @@ from preview.endpoints.javascript.operators import MAX_LENGTH
 from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
 from preview.endpoints.javascript.syntax import children, may_register, text
-from preview.endpoints.javascript.values import (
-    UNKNOWN,
-    Binding,
-    Class,
-    External,
-    Function,
-    JSObject,
-    Made,
-    Module,
-    Scope,
-)
+from preview.endpoints.javascript.values import Binding, Class, Function, JSObject, Made, Module, Scope
+from preview.endpoints.names import UNKNOWN, External
 from preview.sources.javascript import JavaScriptTrees
-
-__all__ = ["Interpreter"]
-
 
 _MAX_JSON_DEPTH: Final = 30
 

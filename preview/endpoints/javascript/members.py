@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.javascript.classes import member_of_class
 from preview.endpoints.javascript.native import Native
-from preview.endpoints.javascript.values import UNKNOWN, Class, External, Function, Getter, JSObject, Made
+from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Made
+from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["member", "property_of"]
 
 _OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
 

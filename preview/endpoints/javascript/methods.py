@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.javascript.native import Call
 from preview.endpoints.javascript.operators import MAX_LENGTH, as_text, truth
-from preview.endpoints.javascript.values import UNKNOWN, Function, JSObject, Made, Regex
+from preview.endpoints.javascript.values import Function, JSObject, Made, Regex
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["call_value"]
 
 _MAX_LOOP: Final = 500
 _PROMISED: Final = frozenset({"then", "catch", "finally"})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from tree_sitter import Node
 
 from preview.endpoints.javascript.syntax import children, string_value, text
-from preview.endpoints.javascript.values import UNKNOWN, Binding, External, JSObject, Module, Scope
+from preview.endpoints.javascript.values import Binding, JSObject, Module, Scope
+from preview.endpoints.names import UNKNOWN, External
 from preview.sources import Sources
 from preview.sources.node_files import existing_script, resolve_script_file
 from preview.sources.node_package import NodePackage
@@ -17,8 +18,6 @@ from preview.sources.tsconfig import read_tsconfig
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["ROOT", "Resolver", "bind_import", "default_export", "export", "named_export"]
 
 ROOT: Final = "/project"
 """What ``__dirname`` begins with: the project's folder, wherever it really lies."""

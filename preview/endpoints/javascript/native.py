@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from tree_sitter import Node
 
 from preview.endpoints.javascript.syntax import argument_nodes
-from preview.endpoints.javascript.values import UNKNOWN, Class, External, Scope
+from preview.endpoints.javascript.values import Class, Scope
+from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["Call", "Framework", "Native"]
 
 
 @dataclass(slots=True)

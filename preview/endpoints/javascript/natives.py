@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from preview.endpoints.javascript.native import Call, Native
-from preview.endpoints.javascript.values import UNKNOWN, Module
-
-__all__ = ["Bound", "Environment", "JSMap", "Require", "Thunk"]
+from preview.endpoints.javascript.values import Module
+from preview.endpoints.names import UNKNOWN
 
 
 @dataclass(eq=False, slots=True)

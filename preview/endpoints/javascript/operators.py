@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from preview.endpoints.javascript.native import Native
-from preview.endpoints.javascript.values import UNKNOWN, Class, External, Function, JSObject, Made, Regex
-
-__all__ = ["MAX_LENGTH", "as_text", "binary", "truth", "type_of"]
+from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Regex
+from preview.endpoints.names import UNKNOWN, External
 
 # A constant that doubles itself in a loop must not fill the memory.
 MAX_LENGTH: Final = 100_000

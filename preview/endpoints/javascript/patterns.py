@@ -9,12 +9,11 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript.native import Native
 from preview.endpoints.javascript.syntax import children, fields, string_value, text
-from preview.endpoints.javascript.values import UNKNOWN, Class, Function, JSObject, Made, Scope
+from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Scope
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["bind", "bind_parameters", "key_of", "parameters"]
 
 _PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 

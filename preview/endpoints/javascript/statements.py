@@ -13,12 +13,11 @@ from preview.endpoints.javascript.natives import JSMap
 from preview.endpoints.javascript.operators import truth
 from preview.endpoints.javascript.patterns import bind, key_of
 from preview.endpoints.javascript.syntax import children, fields, may_register, text
-from preview.endpoints.javascript.values import UNKNOWN, Function, JSObject, Scope
+from preview.endpoints.javascript.values import Function, JSObject, Scope
+from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
-
-__all__ = ["declare", "hoist", "run_statement"]
 
 _FUNCTIONS: Final = frozenset({"function_declaration", "generator_function_declaration"})
 _CLASSES: Final = frozenset({"class_declaration", "abstract_class_declaration"})

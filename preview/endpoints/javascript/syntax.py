@@ -6,8 +6,6 @@ import re
 
 from tree_sitter import Node
 
-__all__ = ["argument_nodes", "children", "fields", "may_register", "string_value", "text", "unescape"]
-
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r\n|[\s\S]))")
 _NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
 _TELLING = re.compile(

@@ -6,22 +6,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
-from preview.endpoints.names import UNKNOWN, External, Names, Unknown
-
-__all__ = [
-    "UNKNOWN",
-    "Binding",
-    "Class",
-    "External",
-    "Function",
-    "Getter",
-    "JSObject",
-    "Made",
-    "Module",
-    "Regex",
-    "Scope",
-    "Unknown",
-]
+from preview.endpoints.names import UNKNOWN, Names
 
 
 @dataclass(eq=False, slots=True)

@@ -11,14 +11,13 @@ from typing import Final
 
 from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.model import AppTarget, Found, FoundApp
+from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.imports import join
 from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.native import Framework, Native
-from preview.endpoints.python.values import UNKNOWN, Function
+from preview.endpoints.python.values import Function
 from preview.sources import Sources
 from preview.sources.commands import start_commands
-
-__all__ = ["Kind", "find_python_apps", "is_aside"]
 
 
 def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[str]) -> tuple[str, str]:

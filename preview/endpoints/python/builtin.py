@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.native import Call, Native
 from preview.endpoints.python.paths import PathValue
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Record, Scope
-
-__all__ = ["call_builtin", "import_module", "names_on"]
+from preview.endpoints.python.values import Class, Function, Instance, Module, Record, Scope
 
 _MAX_RANGE: Final = 100
 

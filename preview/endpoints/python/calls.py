@@ -5,17 +5,16 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.builtin import call_builtin
 from preview.endpoints.python.members import Members
 from preview.endpoints.python.methods import call_method, items_of
 from preview.endpoints.python.native import Call, Framework, Native
 from preview.endpoints.python.standard import call_standard
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Record, Scope
+from preview.endpoints.python.values import Class, Function, Instance, Record, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
-
-__all__ = ["Calls"]
 
 
 class Calls:

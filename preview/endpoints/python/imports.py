@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 
-from preview.endpoints.python.values import UNKNOWN, External, Module, Scope
+from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.python.values import Module, Scope
 from preview.sources import Sources
-
-__all__ = ["Importer", "join"]
 
 _MAX_ROOTS = 10
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from preview.endpoints.budget import Budget
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.calls import Calls
 from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
@@ -20,12 +21,9 @@ from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.native import Framework
 from preview.endpoints.python.statements import Statements
 from preview.endpoints.python.truth import truth
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Module, Scope
+from preview.endpoints.python.values import Class, Function, Module, Scope
 from preview.sources import Sources
 from preview.sources.environment import env_values, own_env_values
-
-__all__ = ["Interpreter"]
-
 
 _TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.imports import Importer
 from preview.endpoints.python.native import Native
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Record
+from preview.endpoints.python.values import Class, Function, Instance, Module, Record
 
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
-
-__all__ = ["Members"]
 
 # More than any class that people write has.
 _MAX_ANCESTORS: Final = 60

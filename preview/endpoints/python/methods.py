@@ -6,10 +6,9 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.native import Native
-from preview.endpoints.python.values import UNKNOWN, Record
-
-__all__ = ["MAX_LENGTH", "call_method", "items_of"]
+from preview.endpoints.python.values import Record
 
 # What doubles itself in a loop must not fill the memory.
 MAX_LENGTH: Final = 100_000

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from preview.endpoints.python.values import UNKNOWN, Class, External, Scope
+from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.python.values import Class, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
-
-__all__ = ["Call", "Extensible", "Framework", "Native", "WouldRaise"]
 
 
 class WouldRaise(Exception):

@@ -6,10 +6,8 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Final
 
+from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.native import Call, Native
-from preview.endpoints.python.values import UNKNOWN
-
-__all__ = ["PATHS", "PathValue", "call_os_path"]
 
 PATHS: Final = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath", "py.path.local"})
 

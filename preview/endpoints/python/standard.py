@@ -6,12 +6,11 @@ import fnmatch
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.builtin import import_module, names_on
 from preview.endpoints.python.native import Call, Native
 from preview.endpoints.python.paths import PATHS, PathValue, call_os_path
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Record
-
-__all__ = ["call_standard"]
+from preview.endpoints.python.values import Class, Function, Record
 
 
 class _Wraps(Native):

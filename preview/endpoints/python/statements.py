@@ -6,15 +6,14 @@ import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.imports import Importer
 from preview.endpoints.python.native import Native, WouldRaise
 from preview.endpoints.python.truth import truth
-from preview.endpoints.python.values import UNKNOWN, Class, External, Function, Instance, Module, Scope
+from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:
     from preview.endpoints.python.interpreter import Interpreter
-
-__all__ = ["Statements"]
 
 _MAX_LOOP: Final = 300
 # A list that adds itself to itself in a loop must not fill the memory.

@@ -6,10 +6,9 @@ import ast
 from collections.abc import Sequence
 from typing import Final
 
+from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.native import Native
-from preview.endpoints.python.values import UNKNOWN, Class, Function, Instance, Module
-
-__all__ = ["compare", "truth"]
+from preview.endpoints.python.values import Class, Function, Instance, Module
 
 _PLAIN: Final = (str, int, float, bool, list, dict, type(None))
 

@@ -6,9 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from preview.endpoints.names import UNKNOWN, External, Names, Unknown
-
-__all__ = ["UNKNOWN", "Class", "Expression", "External", "Function", "Instance", "Module", "Record", "Scope", "Unknown"]
+from preview.endpoints.names import Names
 
 
 @dataclass(eq=False, slots=True)

@@ -12,8 +12,6 @@ import os
 import py_compile
 import sys
 
-__all__ = ["main"]
-
 # nice(2): all else on this machine comes first.
 _LEAST = 19
 

@@ -9,8 +9,6 @@ from typing import Literal
 
 from preview.environments.manifests.asked import Asked
 
-__all__ = ["Environment", "EnvironmentRequest", "How", "Report", "SuppliedServer"]
-
 How = Literal["built", "cached", "reused"]
 
 SuppliedServer = Literal["uvicorn", "waitress"]

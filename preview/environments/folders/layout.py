@@ -27,8 +27,6 @@ from pathlib import Path
 from preview.core.descriptors import walk
 from preview.core.removal import remove_folder
 
-__all__ = ["Layout", "finish_compiling", "measure_and_protect", "prepare_compiling", "remove_tree", "site_packages"]
-
 _MARKER = "preview.json"
 _COMPILED = "compiled.json"
 _REFUSED = ".refused"

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import trio
 
-__all__ = ["FileLock", "lock", "try_lock"]
-
 # flock cannot be waited for without a thread that cannot be cancelled; asking 5 to 50 times a second costs nothing
 # beside the build that is being waited for.
 _FIRST_WAIT_S = 0.02

@@ -13,8 +13,6 @@ import trio
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.errors import EnvironmentFailed
 
-__all__ = ["make_folder", "open_scratch", "open_unfinished"]
-
 _log = structlog.get_logger(__name__)
 
 # Tens of thousands of files at worst.

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALTERNATIVES", "BROUGHT_ALONG", "DISTRIBUTIONS", "DRIVERS", "FEATURES", "OWN_NAMES", "distribution_of"]
-
 DISTRIBUTIONS: Final = {
     "Crypto": "pycryptodome",
     "Cryptodome": "pycryptodomex",

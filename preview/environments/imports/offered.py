@@ -9,8 +9,6 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-__all__ = ["Offered", "read_offered"]
-
 # `google.cloud.storage`: deeper names tell no packages apart.
 _DEPTH = 3
 

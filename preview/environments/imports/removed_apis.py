@@ -16,8 +16,6 @@ from packaging.utils import canonicalize_name
 
 from preview.sources import Sources
 
-__all__ = ["OldUse", "RemovedApiUse", "find_old_uses", "find_relics"]
-
 # A module that was written by hand; generated tables need not be read.
 _MAX_BYTES: Final = 200 * 1024
 _A_MODULE: Final = "a module that is gone"

@@ -13,8 +13,6 @@ from typing import Final
 from preview.environments.imports.names import DRIVERS, FEATURES, OWN_NAMES, distribution_of
 from preview.sources import Sources
 
-__all__ = ["Imports", "Wanted", "find_imports"]
-
 _MAX_FILES: Final = 1_500
 _STANDARD: Final = frozenset(sys.stdlib_module_names)
 _SCHEME: Final = re.compile(

@@ -9,8 +9,6 @@ from preview.environments.imports.scan import Wanted
 from preview.environments.manifests.stated import StatedPython
 from preview.environments.requirements.requirements import RequirementSet
 
-__all__ = ["Asked"]
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:

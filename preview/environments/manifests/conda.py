@@ -14,8 +14,6 @@ import yaml
 
 from preview.environments.manifests.reading import Line, Manifest, as_table, read_text
 
-__all__ = ["read_conda"]
-
 _NAMES: Final = {
     "matplotlib-base": "matplotlib",
     "opencv": "opencv-python",

@@ -14,8 +14,6 @@ from preview.environments.requirements.local_paths import local_requirement, loo
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, Unfollowed, parse_requirement
 from preview.errors import EnvironmentFailed
 
-__all__ = ["LineReader"]
-
 # Made for another system: what `pip freeze` and `conda list` write there.
 _FOREIGN: Final = frozenset(
     {"pywin32", "pywinpty", "pypiwin32", "wmi", "pyreadline", "pyreadline3", "windows-curses", "winsdk", "comtypes",

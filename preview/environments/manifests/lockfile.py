@@ -12,8 +12,6 @@ from packaging.utils import canonicalize_name
 from preview.environments.manifests.reading import as_table, load_toml, read_bytes
 from preview.errors import EnvironmentFailed
 
-__all__ = ["read_lock"]
-
 _LOCKS: Final = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _MAX_BYTES: Final = 8 * 1024 * 1024
 

@@ -12,8 +12,6 @@ from typing import Final
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
-__all__ = ["read_pipfile"]
-
 _PLACES: Final = frozenset({"path", "file", "git", "url", "uri", "hg", "svn", "bzr"})
 _SHOWN: Final = 100
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from preview.environments.manifests.reading import Line, Manifest, as_table
 
-__all__ = ["poetry_groups", "read_poetry"]
-
 # Installed by `poetry install`, but for people who work on the project.
 _FOR_DEVELOPERS: Final = frozenset(
     {"dev", "test", "tests", "testing", "docs", "doc", "lint", "linting", "typing", "types", "format", "ci", "build",

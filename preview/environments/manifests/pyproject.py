@@ -17,8 +17,6 @@ from preview.environments.manifests.poetry import poetry_groups, read_poetry
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
-__all__ = ["read_pyproject"]
-
 _SHOWN = 100
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from preview.environments.requirements.requirements import OwnIndex
 from preview.errors import EnvironmentFailed
 
-__all__ = ["Line", "Manifest", "as_table", "as_texts", "load_toml", "read_bytes", "read_text"]
-
 # A requirements file of a real project has a few hundred lines with hashes; a megabyte is far beyond any of them.
 _MAX_FILE_BYTES = 1024 * 1024
 # The lock file of a large project: a few thousand hashes.

@@ -17,8 +17,6 @@ from preview.environments.requirements.local_paths import looks_local, resolve_i
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet
 from preview.errors import EnvironmentFailed
 
-__all__ = ["PASSED_OPTIONS", "read_requirements_file"]
-
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
 _MAX_FILES = 50
 

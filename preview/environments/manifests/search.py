@@ -25,8 +25,6 @@ from preview.environments.requirements.requirements import (
 )
 from preview.errors import EnvironmentFailed
 
-__all__ = ["read_project"]
-
 _REQUIREMENTS: Final = (
     "requirements.txt", "requirements/prod.txt", "requirements/production.txt", "requirements/base.txt",
     "requirements/requirements.txt", "requirements/common.txt", "requirements/main.txt", "requirements/default.txt",

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from preview.environments.manifests.reading import Line, Manifest, read_text
 
-__all__ = ["read_setup_cfg", "read_setup_py"]
-
 
 def read_setup_cfg(folder: Path, source: str) -> Manifest:
     """``install_requires`` and the extras of ``setup.cfg``.

@@ -10,8 +10,6 @@ from typing import Final
 
 from preview.sources import Sources
 
-__all__ = ["STATED_IN", "StatedPython", "find_stated"]
-
 _FROM: Final = re.compile(
     rb"^\s*(?:FROM\s+(?:--platform=\S+\s+)?\S*python:?|ARG\s+PYTHON_VERSION\s*=\s*[\"']?)3\.(\d{1,2})\b",
     re.MULTILINE | re.IGNORECASE,

@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-__all__ = ["Outside", "inside_project", "is_path", "is_safe_lock", "safe_overrides"]
-
 _SCHEME: Final = re.compile(
     r"(?:git\+)?(?:https?|ssh|git)://|(?:npm|catalog|workspace|github|gitlab|bitbucket|gist):"
     r"|git@(?:github\.com|gitlab\.com|bitbucket\.org):[\w-][\w.-]*/[\w-][\w.-]*(?:#\S*)?$",

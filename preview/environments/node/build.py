@@ -26,8 +26,6 @@ from preview.environments.node.reading import NodeReader
 from preview.environments.node.recipe import NodeRecipe
 from preview.environments.sandbox.jail import Cage, Jail
 
-__all__ = ["build_node_environment"]
-
 _MANAGERS: Final = ("yarn", "pnpm", "bun")
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
 _OLD_ENGINES: Final = (

@@ -24,8 +24,6 @@ from preview.environments.store.naming import check_names
 from preview.environments.way_out import read_allowed
 from preview.settings import Settings
 
-__all__ = ["NodeEnvironmentCache"]
-
 
 class NodeEnvironmentCache:
     """Environments by what is required, the Node and the platform.

@@ -12,8 +12,6 @@ from preview.environments.way_out.leading import named_paths, own_settings, syst
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths
 
-__all__ = ["make_npm_cage"]
-
 
 def make_npm_cage(
     jail: Jail, toolchain: NodeToolchain, folder: Path, scratch: Path, group: Cgroup | None = None

@@ -10,8 +10,6 @@ from typing import Final
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.python.explain import Explanation
 
-__all__ = ["explain_npm", "failed_package"]
-
 _NETWORK: Final = frozenset(
     {"ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH", "ERR_SOCKET_TIMEOUT",
      "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "E502", "E503", "E504"}

@@ -24,8 +24,6 @@ from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult
 from preview.errors import EnvironmentFailed
 
-__all__ = ["Npm", "install"]
-
 _UNSYNCED: Final = re.compile(
     r"code EUSAGE|in sync|Missing: .{1,500} from lock file|Invalid: lock file|ELOCKVERIFY|EJSONPARSE|lockfileVersion"
 )

@@ -16,8 +16,6 @@ from preview.environments.node.registries import Registries, find_registries
 from preview.errors import EnvironmentFailed
 from preview.sources.node_tools import is_tool_for_development
 
-__all__ = ["BUILT_IN", "KEPT_KEYS", "LOCKS", "MAX_BYTES", "NodeManifest", "read_node_manifest"]
-
 # The order in which npm takes them.
 LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
 # npm reads no more of a package that it installs the dependencies of. No scripts: they want the project's sources.

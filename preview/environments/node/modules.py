@@ -17,8 +17,6 @@ from typing import Final
 from preview.core.descriptors import walk
 from preview.environments.folders.layout import remove_tree
 
-__all__ = ["NO_ENGINE", "RECORD", "modules_variables", "place_modules"]
-
 RECORD: Final = "modules.json"
 """Beside an environment's packages: the folders that have ``node_modules``, relative to the environment."""
 

@@ -11,8 +11,6 @@ import trio
 from preview.environments.node.locks import LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
 
-__all__ = ["InThread", "NodeReader", "pins_or_reason"]
-
 
 class NodeReader(Protocol):
     """Reads what npm is given."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.toolchain import NodeToolchain
 
-__all__ = ["NodeRecipe", "make_node_recipe"]
-
 # Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
 _LAYOUT_VERSION = 4
 

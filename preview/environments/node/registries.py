@@ -11,8 +11,6 @@ from typing import Final
 from preview.environments.requirements.requirements import OwnIndex
 from preview.environments.way_out.public_indexes import NODE_REGISTRIES
 
-__all__ = ["Registries", "find_registries"]
-
 _SETTING: Final = "npm_config_registry, or .npmrc in the home folder of the service's user"
 _VALUE: Final = r"(?P<url>[^\s}][^\r\n}]*)"
 # .npmrc: registry=URL, @scope:registry=URL. .yarnrc: registry "URL". .yarnrc.yml: npmRegistryServer: URL.

@@ -17,8 +17,6 @@ from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_program
 from preview.errors import ConfigurationError
 
-__all__ = ["NodeToolchain", "find_node", "npm_environment", "run_npm"]
-
 # What determines which builds of a package fit.
 _IDENTITY: Final = (
     "const r = process.report.getReport().header;"

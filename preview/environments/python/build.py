@@ -31,8 +31,6 @@ from preview.environments.sandbox.uv_cages import UvCages, make_uv_cages
 from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed
 
-__all__ = ["Recipe", "build_environment", "learn"]
-
 # Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
 # In a jail: what builds have left in the cache is not taken for settings of the project.

@@ -28,8 +28,6 @@ from preview.environments.sandbox.interpreter import OWN, Interpreter, allows, f
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
-__all__ = ["Choice", "find_newer"]
-
 # Since then a template's objects can be left uncounted (PEP 683), and its pages stay shared.
 _SHARES: Final = (3, 12)
 # The nearest first: the fewer versions between, the more packages have wheels for both.

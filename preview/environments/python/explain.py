@@ -10,8 +10,6 @@ from packaging.utils import canonicalize_name
 
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 
-__all__ = ["Explanation", "explain", "with_refused"]
-
 _NETWORK = re.compile(
     r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
     r"|failed to lookup address|Network is unreachable|operation timed out|connection (?:refused|reset)",

@@ -30,8 +30,6 @@ from preview.environments.sandbox.uv import run_uv
 from preview.environments.sandbox.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
 
-__all__ = ["Installation", "fail"]
-
 # A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
 _MAX_STEPS: Final = 25
 # A newer version may want a newer version of something else, which is looked at again.

@@ -8,8 +8,6 @@ from typing import Final
 from preview.environments.folders.environment import Report
 from preview.environments.sandbox.program import ProgramResult
 
-__all__ = ["KeptReport", "Output"]
-
 # How uv begins the line of a large download.
 _LONG: Final = ("Downloading ", "Downloaded ")
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["may_be_cached"]
-
 
 def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
     """Whether installing these packages without the network may work: of each there is something in the cache.

@@ -24,8 +24,6 @@ from preview.environments.requirements.requirements import RequirementSet, parse
 from preview.environments.sandbox.interpreter import Interpreter
 from preview.sources import Sources
 
-__all__ = ["SERVERS", "make_recipe", "read_request"]
-
 # Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
 # are then left to eviction.
 _LAYOUT_VERSION = 3

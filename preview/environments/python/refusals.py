@@ -14,8 +14,6 @@ from preview.core.descriptors import raise_want
 from preview.environments.folders.layout import Layout
 from preview.errors import EnvironmentFailed
 
-__all__ = ["PYTHON", "Refusals", "is_final"]
-
 _log = structlog.get_logger(__name__)
 
 PYTHON: Final = "python"

@@ -19,8 +19,6 @@ from packaging.version import InvalidVersion, Version
 from preview.environments.python.explain import Explanation
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-__all__ = ["Loosened", "Loosening"]
-
 # Without these there is nothing to preview: they are loosened, never left out.
 _PROTECTED: Final = frozenset({"fastapi", "starlette", "flask", "django", "uvicorn", "waitress", "quart"})
 # The same package under a name that has wheels, or the one that was meant.

@@ -16,8 +16,6 @@ from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult
 from preview.environments.sandbox.uv import run_uv
 
-__all__ = ["can_be_resolved", "read_names", "resolve"]
-
 _FILE: Final = "resolved.txt"
 
 

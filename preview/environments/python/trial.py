@@ -19,8 +19,6 @@ from preview.environments.imports.removed_apis import find_relics
 from preview.environments.requirements.floors import is_below, with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 
-__all__ = ["objection", "objection_to_packages"]
-
 _LISTED: Final = re.compile(rb"^Classifier: Programming Language :: Python :: 3\.(\d+)\s*$", re.MULTILINE)
 # The fields come first; a long description behind them says nothing.
 _MOST_METADATA: Final = 64 * 1024

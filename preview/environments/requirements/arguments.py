@@ -7,8 +7,6 @@ from typing import Final
 
 from preview.environments.requirements.requirements import RequirementSet
 
-__all__ = ["write_arguments"]
-
 # Building one of these takes minutes, or a compiler that is not there: the next version with a wheel is taken.
 _WHEELS_ONLY: Final = (
     "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",

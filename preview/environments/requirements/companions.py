@@ -15,8 +15,6 @@ from packaging.version import InvalidVersion, Version
 
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-__all__ = ["with_companions"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Companion:

@@ -11,8 +11,6 @@ from packaging.version import Version
 
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-__all__ = ["is_below", "with_floors"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Floor:

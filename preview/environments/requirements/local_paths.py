@@ -13,8 +13,6 @@ from preview.core.descriptors import walk
 from preview.environments.requirements.requirements import ProjectRequirement
 from preview.errors import EnvironmentFailed
 
-__all__ = ["local_requirement", "looks_local", "resolve_inside"]
-
 # As many files as a generation may have by default; a folder with more is no small local package.
 _MAX_FILES = 5_000
 _MAX_BYTES = 100 * 1024 * 1024

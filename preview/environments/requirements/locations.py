@@ -6,8 +6,6 @@ from preview.environments.requirements.requirements import ProjectRequirement, R
 from preview.environments.way_out import AllowedHosts, host_of
 from preview.errors import EnvironmentFailed
 
-__all__ = ["check_locations"]
-
 
 def check_locations(required: RequirementSet, allowed: AllowedHosts) -> None:
     """See that each address that the project requires is at a host that builds may reach.

@@ -10,8 +10,6 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-__all__ = ["as_for"]
-
 _MINORS: Final = range(8, 20)
 
 

@@ -10,8 +10,6 @@ from packaging.utils import canonicalize_name
 
 from preview.errors import EnvironmentFailed
 
-__all__ = ["OwnIndex", "ProjectRequirement", "RequirementSet", "Unfollowed", "parse_requirement"]
-
 # Addresses, none of which is a place on the service's own machine, as `git+file:` is.
 _SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+git"})
 # Packages whose extras bring a server along.

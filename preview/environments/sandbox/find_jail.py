@@ -18,8 +18,6 @@ from preview.errors import PreviewError
 from preview.runtime.cgroups import CgroupTree
 from preview.settings import Settings
 
-__all__ = ["find_jail"]
-
 _log = structlog.get_logger(__name__)
 
 # Milliseconds on a machine that is idle.

@@ -20,8 +20,6 @@ from preview.environments.sandbox.interpreter import Interpreter, allows
 from preview.environments.sandbox.program import run_program
 from preview.environments.sandbox.uv import program_environment
 
-__all__ = ["Installed", "find_installed", "look_at"]
-
 _log = structlog.get_logger(__name__)
 
 # Parts of the standard library that a Python can be built without.

@@ -16,8 +16,6 @@ from preview.environments.sandbox.program import run_program
 from preview.environments.sandbox.uv import program_environment, run_uv
 from preview.errors import ConfigurationError
 
-__all__ = ["OWN", "Interpreter", "allows", "find_interpreter", "find_other"]
-
 OWN = "own"
 """What ``environment_python`` calls the service's own Python, for all that do not want another themselves."""
 _BARE = re.compile(r"3(?:\.\d+){0,2}")

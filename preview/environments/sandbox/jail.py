@@ -23,8 +23,6 @@ from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.process.groups import enter
 from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command
 
-__all__ = ["Cage", "Jail"]
-
 # For programs that write to /tmp whatever they are told; the others find a folder on disk in TMPDIR.
 _TEMP_BYTES: Final = 256 * 1024 * 1024
 _MIB: Final = 1024 * 1024

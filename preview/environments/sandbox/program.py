@@ -20,8 +20,6 @@ from preview.core.descriptors import wait_readable, waited_on
 from preview.environments.sandbox.jail import Cage
 from preview.environments.way_out import WayOut, open_way_out, read_allowed
 
-__all__ = ["ProgramResult", "run_program"]
-
 # The end of the output is what explains a failure; a compiler's output before it may be huge.
 _KEPT_LINES = 400
 _MAX_LINE_BYTES = 16 * 1024

@@ -11,8 +11,6 @@ from typing import Final
 
 from preview.environments.sandbox.interpreter import Interpreter
 
-__all__ = ["Skeletons"]
-
 # Two dozen small files. What is larger is no empty environment, and is not kept.
 _MAX_ENTRIES: Final = 200
 _MAX_BYTES: Final = 256 * 1024

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import structlog
 
-__all__ = ["outward_links", "sweep"]
-
 _log = structlog.get_logger(__name__)
 
 

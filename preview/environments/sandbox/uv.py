@@ -12,8 +12,6 @@ from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_program
 from preview.errors import ConfigurationError
 
-__all__ = ["BUILDER", "find_uv", "program_environment", "run_uv"]
-
 # What operators set to reach their package index, and what programs need to run at all. Nothing else of the service's
 # environment goes to the build of a project's packages.
 _PASSED_PREFIXES = ("UV_", "SSL_", "LC_", "XDG_")

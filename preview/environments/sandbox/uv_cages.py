@@ -18,8 +18,6 @@ from preview.environments.way_out.leading import named_paths, own_settings, syst
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths
 
-__all__ = ["UvCages", "make_uv_cages"]
-
 # Uv asks an interpreter about itself, by starting it, where it has not yet seen one at that path: half of the time that
 # it takes for what is in its cache. So each jail has a link at the same path, which leads to the environment.
 _SHELF: Final = Path("/preview")

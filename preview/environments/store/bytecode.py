@@ -24,8 +24,6 @@ from preview.environments.sandbox.uv import BUILDER, program_environment
 from preview.errors import PreviewError
 from preview.runtime.sandbox import interpreter_paths
 
-__all__ = ["Compiler"]
-
 _log = structlog.get_logger(__name__)
 
 # What does not fit is compiled when it is used again.

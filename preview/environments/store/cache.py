@@ -30,8 +30,6 @@ from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
 
-__all__ = ["EnvironmentCache"]
-
 _log = structlog.get_logger(__name__)
 
 # Seconds from the service's start.

@@ -11,8 +11,6 @@ import structlog
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, try_lock
 
-__all__ = ["evict"]
-
 # What had no wheel for a newer Python then may have one now.
 _REFUSED_S = 7 * 24 * 3600.0
 _MOST_REFUSED = 1000

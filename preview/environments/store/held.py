@@ -14,8 +14,6 @@ from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, lock
 from preview.errors import EnvironmentFailed
 
-__all__ = ["HeldEnvironments"]
-
 
 @dataclass(slots=True)
 class _Entry:

@@ -14,8 +14,6 @@ from preview.environments.manifests.stated import STATED_IN
 from preview.environments.python.recipe import read_request
 from preview.sources import Sources
 
-__all__ = ["RequestMemory", "is_shareable"]
-
 # Each takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
 # What manifests are called. Requirements may be included from any text file.

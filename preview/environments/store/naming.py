@@ -17,8 +17,6 @@ from preview.environments.way_out import AllowedHosts, host_of
 from preview.environments.way_out.public_indexes import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
 
-__all__ = ["check_names"]
-
 # The public indexes: whoever names them means what the service's own index stands for.
 _PUBLIC: Final = (
     f"https://{PYTHON_INDEX}/simple", f"https://{PYTHON_INDEX_BEFORE}/simple", f"https://{PYTHON_INDEX}/pypi",

@@ -6,8 +6,6 @@ import ipaddress
 import socket
 from typing import Final
 
-__all__ = ["Address", "is_own", "is_public", "parse_address"]
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 5737, RFC 3849: for documentation. No network has them, so whoever resolves a name to one has set that up.

@@ -16,8 +16,6 @@ from preview.environments.way_out.addresses import Address, is_own, is_public, p
 from preview.environments.way_out.leading import settings_files
 from preview.environments.way_out.public_indexes import NODE_REGISTRY, PYTHON_FILES, PYTHON_INDEX
 
-__all__ = ["DEFAULT_HOSTS", "AllowedHosts", "host_of", "read_allowed"]
-
 DEFAULT_HOSTS: Final = (
     (PYTHON_INDEX, 443),
     (PYTHON_FILES, 443),

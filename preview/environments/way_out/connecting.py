@@ -15,8 +15,6 @@ import trio
 from preview.environments.way_out.addresses import parse_address
 from preview.environments.way_out.allowed import AllowedHosts
 
-__all__ = ["Connector", "LookUp", "Refused", "Route", "look_up"]
-
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 
 # For each address of a host; a program waits 30 s or more in all.

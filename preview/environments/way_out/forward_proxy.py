@@ -18,8 +18,6 @@ from preview.environments.way_out.addresses import parse_address
 from preview.environments.way_out.connecting import Connector, Refused, Route, credentials_of
 from preview.runtime.sandbox import join
 
-__all__ = ["ForwardProxy"]
-
 # From one request's end to the end of the next one's head.
 _HEAD_S: Final = 10.0
 _MOST_HEAD_BYTES: Final = 16 * 1024

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["named_paths", "own_settings", "settings_files", "system_settings"]
-
 # Below the home folder; each is looked for there by its program.
 _OWN: Final = (".config/pip", ".config/uv", ".netrc", ".npmrc", ".pip")
 _SYSTEM: Final = (Path("/etc/npmrc"), Path("/etc/pip.conf"), Path("/etc/uv"))

@@ -15,8 +15,6 @@ from preview.environments.way_out.connecting import Connector, LookUp, look_up
 from preview.environments.way_out.forward_proxy import ForwardProxy
 from preview.runtime.sandbox import accept_all, open_handout
 
-__all__ = ["PORT", "WayOut", "open_way_out", "way_out_variables"]
-
 PORT: Final = 3128
 """Where the proxy is, on the loopback interface of a build's own network."""
 # uv opens 50, npm 15. One more waits in the kernel's queue.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["NODE_REGISTRIES", "NODE_REGISTRY", "PYTHON_FILES", "PYTHON_INDEX", "PYTHON_INDEX_BEFORE"]
-
 PYTHON_INDEX: Final = ".".join(("pypi", "org"))
 PYTHON_INDEX_BEFORE: Final = ".".join(("pypi", "python", "org"))
 """Its name until 2018, in old lock files."""

@@ -32,8 +32,6 @@ from preview.supervisor import LivePreview
 if TYPE_CHECKING:
     from preview.http.backend import Backend
 
-__all__ = ["PreviewDoorman"]
-
 _LAST_LINES = 20
 _RETRY_AFTER_S = 2
 _LOOK_S = 0.02

@@ -16,8 +16,6 @@ from preview.supervisor import LivePreview
 if TYPE_CHECKING:
     from preview.http.backend import Backend
 
-__all__ = ["answer_reserved", "open_path", "share_path"]
-
 # Below what proxies and browsers let a request wait.
 _POLL_S = 20.0
 _OPEN = RESERVED + b"open"

@@ -10,8 +10,6 @@ from preview.http.browser.access_gate import PreviewDoorman
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
 
-__all__ = ["Receive", "Scope", "Send", "head_of", "is_for_preview", "mount_of", "send_answer"]
-
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from preview.http.app import PreviewApp
     from preview.http.backend import Backend
 
-__all__ = ["serve_ordinary"]
-
 # What an answer that is being computed may take once the service goes down; a stream has no end of its own.
 _DRAIN_S = 1.0
 # The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.

@@ -14,8 +14,6 @@ from preview.http.contracts import v1
 from preview.http.core.errors import Problem
 from preview.proxy.admission import Fields, OwnAnswer, RequestHead
 
-__all__ = ["Field", "empty_answer", "error_answer", "is_navigation", "json_answer", "redirect_answer", "waiting_page"]
-
 Field = tuple[bytes, bytes]
 
 _SHOWN_LINE_CHARS = 500

@@ -19,8 +19,6 @@ from urllib.parse import urlsplit
 
 from preview.settings import Settings
 
-__all__ = ["RESERVED", "Place", "Places", "host_label"]
-
 # Below it a preview's own address is the service's: links, and what the waiting page asks.
 RESERVED = b"/.preview/"
 

@@ -16,8 +16,6 @@ from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Reject
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["serve_socket"]
-
 # The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that goes away, and none for one that is silent.
 _GOING_AWAY = 1001
 _NO_CODES = frozenset({1005, 1006, 1015})

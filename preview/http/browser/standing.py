@@ -10,8 +10,6 @@ from preview.http.browser.visitors import Visitor, may_look
 from preview.proxy.admission import Admitted
 from preview.supervisor import LivePreview
 
-__all__ = ["CachedAuthorization"]
-
 
 class CachedAuthorization:
     """See ``preview.proxy.admission.Reauthorize``: for a request whose admission nobody else can take back.

@@ -15,8 +15,6 @@ from preview.proxy.admission import RequestHead
 from preview.proxy.headers import ACCESS_COOKIE
 from preview.supervisor import LivePreview
 
-__all__ = ["Visitor", "access_cookie", "has_bearer", "identify", "may_look"]
-
 # RFC 9110 section 9.2.1: these ask for nothing to change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

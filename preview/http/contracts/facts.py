@@ -17,8 +17,6 @@ from preview.runtime import Usage
 from preview.storage.records import PreviewRecord
 from preview.supervisor import Confinement
 
-__all__ = ["Call", "Content", "Facts", "Json", "camel", "camel_keys", "content_of", "folded", "time_of", "whole"]
-
 Json = dict[str, Any]
 
 _MISSING = object()

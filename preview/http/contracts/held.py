@@ -5,8 +5,6 @@ from __future__ import annotations
 from preview.http.contracts.facts import Json
 from preview.supervisor import Confinement
 
-__all__ = ["held"]
-
 
 def held(confinement: Confinement | None) -> Json:
     """``isolation``, ``limits`` and ``reached``; the first two are null where they are not known (any more)."""

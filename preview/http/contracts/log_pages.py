@@ -7,8 +7,6 @@ from preview.core.escapes import without_escapes
 from preview.http.contracts.facts import Json
 from preview.logs import Contract, LogSlice
 
-__all__ = ["log_page"]
-
 
 def log_page(page: LogSlice, contract: Contract, *, colours: bool, following: str | None, previous: str | None) -> Json:
     """Lines in the words of the stream, what is missing among them, and where to go on.

@@ -16,20 +16,6 @@ from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
 from preview.supervisor.preview.interface import Launched
 
-__all__ = [
-    "LAUNCH_STATUS",
-    "config",
-    "endpoint",
-    "endpoints",
-    "launched",
-    "problem",
-    "proxied",
-    "state_word",
-    "status",
-    "stopped",
-    "ticket",
-]
-
 LAUNCH_STATUS = 200
 
 # Codes that the document knows only as a failed launch; the exact one stands in ``details.reason``.

@@ -20,30 +20,6 @@ from preview.storage.records import PreviewRecord
 from preview.supervisor import Confinement
 from preview.supervisor.preview.interface import Launched
 
-__all__ = [
-    "LAUNCH_STATUS",
-    "access",
-    "config",
-    "endpoint",
-    "endpoints",
-    "file_list",
-    "files_changed",
-    "generation",
-    "instance",
-    "launched",
-    "open_link",
-    "preview_token",
-    "problem",
-    "proxied",
-    "session",
-    "share_link",
-    "state_word",
-    "status",
-    "stopped",
-    "ticket",
-    "watched_instance",
-]
-
 LAUNCH_STATUS = 201
 
 _MIB = 1024 * 1024

@@ -16,8 +16,6 @@ from preview.settings import Settings, Tier
 from preview.storage.records import PreviewRecord
 from preview.supervisor.preview.interface import Launched
 
-__all__ = ["VIEWS", "Facts", "View"]
-
 
 class View(Protocol):
     """One document's way to write things down; the modules ``plan`` and ``v1`` are two of them."""

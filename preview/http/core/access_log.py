@@ -8,8 +8,6 @@ from typing import Any
 
 from hypercorn.logging import Logger
 
-__all__ = ["AccessLogger", "without_secrets"]
-
 # One-time links travel in the path (``/login/CODE``), stream tickets in the query.
 _LOGIN = re.compile(r"(/login/)[^/\s?]+")
 _QUERY = re.compile(r"\?\S*")

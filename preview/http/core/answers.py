@@ -8,8 +8,6 @@ from typing import Any
 
 from quart import Response, request
 
-__all__ = ["json_answer", "link", "no_content"]
-
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON, its keys in the order in which the contract writes them."""

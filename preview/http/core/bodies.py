@@ -11,25 +11,6 @@ from preview.core.lifecycle import State
 from preview.http.core.line_query import LineQuery
 from preview.proxy import METHODS
 
-__all__ = [
-    "MAX_SEQ",
-    "AccessBody",
-    "Base64File",
-    "EnvelopeBody",
-    "ExtendBody",
-    "FilesPatch",
-    "GenerationBody",
-    "HistoryQuery",
-    "ListQuery",
-    "OpenBody",
-    "PageQuery",
-    "PlanLaunchBody",
-    "ShareBody",
-    "StreamQuery",
-    "V1LaunchBody",
-    "file_contents",
-]
-
 _MAX_START_S = 3600
 _MAX_EXTENSION_S = 7 * 24 * 3600
 # The setting says how long it may be; this is a mistake in the unit.

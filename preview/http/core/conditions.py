@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from quart import Request
 
-__all__ = ["etag_of", "expected_revision", "is_known"]
-
 
 def etag_of(revision: int) -> str:
     """The entity tag of a generation's files at this revision; strong: it stands for every byte of them."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from preview.settings import Settings
 
-__all__ = ["Cors"]
-
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
     # By name: a "*" does not cover Authorization.

@@ -16,8 +16,6 @@ from preview import errors
 from preview.errors import PreviewError
 from preview.logs import Contract
 
-__all__ = ["HTTP_CODES", "STATUSES", "Problem", "problem_of"]
-
 log = structlog.get_logger(__name__)
 
 # Worth trying again in a moment.

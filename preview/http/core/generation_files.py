@@ -13,8 +13,6 @@ import trio
 
 from preview.generations import GenerationSource
 
-__all__ = ["open_files"]
-
 _REMOVAL_S = 10
 
 

@@ -11,8 +11,6 @@ from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from preview.errors import InvalidRequest
 from preview.http.core.hosts import HostCheck
 
-__all__ = ["MAX_FIELDS", "check_request", "origin_form"]
-
 # Browsers send about twenty, with proxies and tracing in front about forty.
 MAX_FIELDS = 100
 # Of these two would mean that somebody in front of us may have believed the other one.

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from preview.errors import HostNotAllowed, InvalidRequest
 from preview.settings import Settings
 
-__all__ = ["HostCheck", "host_names"]
-
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 _SHOWN_CHARS = 100
 

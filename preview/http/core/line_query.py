@@ -13,8 +13,6 @@ from preview.core.ids import REQUEST_ID
 from preview.core.quoting import quoted
 from preview.logs import Contract, Level, LineFilter, Source
 
-__all__ = ["LEVEL_WORDS", "MAX_Q", "SOURCE_WORDS", "LineQuery"]
-
 MAX_Q = 200
 
 LEVEL_WORDS: Mapping[str, Level] = MappingProxyType(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import secrets
 
-__all__ = ["new_nonce", "page_policy"]
-
 # CSP3 section 7.1 asks for at least 128 bits.
 _NONCE_BYTES = 18
 

@@ -8,8 +8,6 @@ from typing import Self
 
 from quart.wrappers.response import ResponseBody
 
-__all__ = ["PiecewiseBody"]
-
 
 class PiecewiseBody(ResponseBody):
     """Its own context and iterator; a subclass says what the pieces are.

@@ -16,16 +16,6 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout, Unsupport
 from preview.core.quoting import quoted
 from preview.errors import InvalidRequest, TooLarge
 
-__all__ = [
-    "body_pieces",
-    "checked_query",
-    "may_be_json_in_a_form",
-    "preferred_wait_s",
-    "read_json",
-    "sentence_of",
-    "wrong_media_type",
-]
-
 M = TypeVar("M", bound=BaseModel)
 
 # A body has its time (Quart's BODY_TIMEOUT, our ``body_timeout_s``), and more as more of it comes: an upload over a

@@ -20,8 +20,6 @@ from preview.http.core.reading import body_pieces, may_be_json_in_a_form, read_j
 from preview.settings import Settings
 from preview.worker import ProjectReader
 
-__all__ = ["Upload", "read_upload"]
-
 # Names of fields and of the project, not their content.
 _FORM_TEXT_BYTES = 16 * 1024
 _FORM_PARTS = 16

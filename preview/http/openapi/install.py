@@ -13,8 +13,6 @@ from preview.http.openapi.page import operations_of
 from preview.http.openapi.provider import Provider
 from preview.proxy.headers import SERVICE_COOKIE
 
-__all__ = ["install_openapi"]
-
 _HERE = Path(__file__).parent
 _TEMPLATE = (_HERE / "docs.html").read_text(encoding="utf-8")
 

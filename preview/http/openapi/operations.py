@@ -16,8 +16,6 @@ from preview.http.openapi import shapes_plan as plan
 from preview.http.openapi import shapes_v1 as v1
 from preview.logs import Contract
 
-__all__ = ["OPERATIONS", "Link", "Operation", "Reply"]
-
 ErrorKinds = tuple[type[PreviewError], ...]
 
 _AUTH: ErrorKinds = (errors.Unauthenticated, errors.Forbidden, errors.DatabaseUnavailable, errors.ServiceStopping)

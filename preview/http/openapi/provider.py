@@ -19,8 +19,6 @@ from preview.http.openapi import shapes_plan, shapes_v1
 from preview.http.openapi.operations import OPERATIONS, Operation, Reply
 from preview.logs import Contract
 
-__all__ = ["Provider"]
-
 _PATH = re.compile("<(?:[^:<>]*:)?([^<>]+)>")
 _REF = "#/components/schemas/{model}"
 # How a client may show who it is: any one of these.

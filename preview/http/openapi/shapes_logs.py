@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Line", "LogPage", "MissingLines", "PlanLine", "PlanLogPage"]
-
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")

@@ -8,17 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preview.http.openapi.shapes_steps import PlanLaunchStep
 
-__all__ = [
-    "PlanConfig",
-    "PlanEndpoints",
-    "PlanError",
-    "PlanLaunched",
-    "PlanProxied",
-    "PlanProxyError",
-    "PlanStatus",
-    "PlanStopped",
-]
-
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")

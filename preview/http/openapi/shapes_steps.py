@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FirstAnswerShape", "LaunchStepShape", "PlanLaunchStep"]
-
 StepWord = Literal["waiting", "running", "done", "failed", "stopped"]
 
 

@@ -8,31 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from preview.http.openapi.shapes_steps import LaunchStepShape
 
-__all__ = [
-    "AccessShape",
-    "Alive",
-    "Config",
-    "EarlyProblem",
-    "Endpoints",
-    "FileList",
-    "FilesChanged",
-    "GenerationPage",
-    "GenerationShape",
-    "Instance",
-    "InstancePage",
-    "Launched",
-    "OpenLinkShape",
-    "Plan",
-    "PreviewToken",
-    "Problem",
-    "Proxied",
-    "Session",
-    "ShareShape",
-    "Status",
-    "Ticket",
-    "WatchedInstance",
-]
-
 Word = Literal["starting", "running", "stopping", "stopped", "failed"]
 NetworkWord = Literal["none", "loopback-only", "host"]
 HealthWord = Literal["unknown", "healthy", "unhealthy"]

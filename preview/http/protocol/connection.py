@@ -12,8 +12,6 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from preview.http.protocol.takeover import handover_in
 
-__all__ = ["RequestConnection", "request_resources"]
-
 # The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
 _LAST_MESSAGE_S = 5.0
 _SCOPE_KEY = "preview.resources"

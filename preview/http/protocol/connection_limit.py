@@ -12,8 +12,6 @@ import trio
 
 from preview.settings import Settings
 
-__all__ = ["ConnectionLimiter", "connection_limit", "reject"]
-
 log = structlog.get_logger(__name__)
 
 # Descriptors that previews, the database and the listeners need beside the connections.

@@ -15,8 +15,6 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope, TaskGroup
 
-__all__ = ["Inbox", "StreamTasks"]
-
 # Messages that the application has not taken; a WebSocket may send many in one frame.
 _QUEUE_MESSAGES = 10
 

@@ -8,8 +8,6 @@ import os
 import structlog
 import trio
 
-__all__ = ["PatientListener"]
-
 log = structlog.get_logger(__name__)
 
 # What accept(2) says when the process or the machine has no descriptor or memory left. Trio's own ``serve_listeners``

@@ -5,8 +5,6 @@ from __future__ import annotations
 import trio
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, StreamBuffer
 
-__all__ = ["BoundedBuffer", "bound"]
-
 
 class BoundedBuffer(StreamBuffer):
     """What waits for a stream's window: at most what is pushed at once, and twice a frame.

@@ -18,8 +18,6 @@ from preview.http.protocol.strict_ws import StrictWSStream
 if TYPE_CHECKING:
     from preview.http.protocol.strict import StrictH11Protocol
 
-__all__ = ["PEER_KEY", "Peer", "peer_in", "watch_peer"]
-
 PEER_KEY = "preview.peer"
 # Silent for so many pings: one may be on its way when the time is looked at.
 _MISSED_PINGS = 2

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 import trio
 
-__all__ = ["Sends"]
-
 # A reader that does not take one piece in this time has stalled: a suspended laptop, a client that stopped reading.
 _STALLED_S = 30.0
 # At a shutdown the last pieces are for readers that are there.

@@ -26,8 +26,6 @@ from preview.http.core.guard import MAX_FIELDS
 from preview.http.protocol.peer import PEER_KEY, Peer
 from preview.http.protocol.strict_ws import EXTENSIONS, StrictWSStream, without_extensions
 
-__all__ = ["StrictH11Protocol"]
-
 _HEAD_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 # Bare CR or LF, a folded line, and control characters (RFC 9110 section 5.5).

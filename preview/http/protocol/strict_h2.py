@@ -29,8 +29,6 @@ from preview.http.protocol.inbox import Inbox, StreamTasks
 from preview.http.protocol.outbox import BoundedBuffer, bound
 from preview.http.protocol.strict_ws import StrictWSStream, without_extensions
 
-__all__ = ["StrictH2Protocol", "StrictProtocols"]
-
 # A browser resets what a page leaves open when it is left (100 streams at most), and pings now and then. Who does so
 # all the time wants to keep us busy ("rapid reset", CVE-2023-44487; floods of SETTINGS and PING, CVE-2019-9512, -9515).
 _IDLE_FRAMES_AT_ONCE = 500

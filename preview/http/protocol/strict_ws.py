@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from hypercorn.protocol.events import Event, StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 
-__all__ = ["EXTENSIONS", "StrictWSStream", "without_extensions"]
-
 EXTENSIONS = b"sec-websocket-extensions"
 """The field in which a client offers them."""
 

@@ -22,17 +22,6 @@ from preview.http.core.piecewise import PiecewiseBody
 from preview.http.protocol.sends import Sends
 from preview.http.protocol.strict import StrictH11Protocol
 
-__all__ = [
-    "LAST_CHUNK",
-    "HandingH11Protocol",
-    "Job",
-    "TakenConnection",
-    "Takeover",
-    "TakeoverBody",
-    "chunk_of",
-    "handover_in",
-]
-
 Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
 """What a connection does behind the head. It does not close the stream."""
 

@@ -15,8 +15,6 @@ from preview.http.protocol.strict_h2 import StrictProtocols
 from preview.http.protocol.takeover import HandingH11Protocol, TakenConnection, Takeover
 from preview.http.relay import Relay
 
-__all__ = ["BoundedTCPServer"]
-
 # Each piece renews the time: slow readers (from 2 KiB/s on) are not stalled ones.
 _PIECE_BYTES = 64 * 1024
 

@@ -11,8 +11,6 @@ from cryptography import x509
 from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
 
-__all__ = ["check_certificate"]
-
 
 def check_certificate(cert: Path, key: Path, password: str | None = None) -> None:
     """Nothing, where both files can be used.

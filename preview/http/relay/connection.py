@@ -23,8 +23,6 @@ from preview.proxy.relay import Ask, ClientGone, Link
 if TYPE_CHECKING:
     from preview.http.relay.relay import Relay
 
-__all__ = ["Connection"]
-
 
 class Connection:
     """Relays the requests of one connection, one at a time: the next is read when answer and content are over.

@@ -22,8 +22,6 @@ from preview.proxy.relay import (
     read_answer,
 )
 
-__all__ = ["MAX_ANSWER_HEAD", "Delivery", "begin", "feed", "is_clean"]
-
 MAX_ANSWER_HEAD = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 # RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.

@@ -29,8 +29,6 @@ from preview.proxy.relay import (
     connect,
 )
 
-__all__ = ["IDEMPOTENT", "Exchange", "NotCarried"]
-
 # A transfer that never has to wait yields now and then.
 _YIELD_BYTES = 1024 * 1024
 # RFC 9110 section 9.2.2: sending these twice asks for nothing more than sending them once.

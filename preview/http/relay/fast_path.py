@@ -20,8 +20,6 @@ from preview.proxy.relay import REQUEST_LINE, Unclean, Upstream, UpstreamGone, r
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-__all__ = ["FastPath"]
-
 _FINAL = 200
 # More of an answer than this at one time is for a task, which takes turns with the others.
 _MAX_BYTES = 256 * 1024

@@ -13,8 +13,6 @@ from preview.proxy.carriage import Field, returned_fields
 from preview.proxy.relay import CHUNKED, UNTIL_CLOSE, Answer, Ask
 from preview.proxy.request_id import REQUEST_ID_FIELD
 
-__all__ = ["Dates", "Returned", "lines", "own_answer", "request_head", "request_lines", "returned"]
-
 _NO_LENGTH = frozenset({204, 304})
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 

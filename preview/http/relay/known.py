@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from preview.http.relay.heads import Returned
     from preview.http.relay.proxied_request import ProxiedRequest
 
-__all__ = ["MAX_BLOCK", "MAX_KNOWN", "Known", "block_of", "is_worth_keeping", "known_of"]
-
 # Together 1 MiB of blocks, as much again of what was made of them, and of each the heads of some answers (8 MiB at
 # most, where previews write the longest that are kept). None outlives 8 s without use (``open_relay``).
 MAX_KNOWN = 256

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from preview.http.relay.heads import Returned
     from preview.http.relay.known import Known
 
-__all__ = ["Answering", "ProxiedRequest"]
-
 _NOTHING = memoryview(b"")
 
 

@@ -12,8 +12,6 @@ from preview.proxy.relay import Ask, Unclean, read_request
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-__all__ = ["HEAD_END", "MAX_HEAD", "RECEIVE_BYTES", "head_of", "next_head", "read_head"]
-
 RECEIVE_BYTES = 64 * 1024
 HEAD_END = b"\r\n\r\n"
 # As hypercorn's own default for what is not complete (``h11_max_incomplete_size``).

@@ -19,8 +19,6 @@ from preview.proxy.relay import Memo, Pool
 from preview.proxy.request_id import RequestIds
 from preview.settings import Settings
 
-__all__ = ["Relay", "Relayed", "open_relay"]
-
 # Read and sent on without a wait in between, so that one is enough for all; 64 KiB bodies pass in one piece.
 _BUFFER_BYTES = 256 * 1024
 # 4 s, at four ticks a second: what is known of a request is forgotten within 8 s of its last use.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from preview.http.app import PreviewApp
     from preview.http.relay.relay import Relayed
 
-__all__ = ["telling"]
-
 
 def telling(app: PreviewApp, config: Config) -> Relayed:
     """What a relay tells of each request, written where those of the ordinary way are.

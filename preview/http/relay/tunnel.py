@@ -12,8 +12,6 @@ from preview.proxy.relay import BrokenLink, Link, Upstream
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-__all__ = ["run_tunnel"]
-
 _YIELD_BYTES = 1024 * 1024
 
 

@@ -17,8 +17,6 @@ import trio
 
 from preview.proxy.relay import Upstream
 
-__all__ = ["Watch", "Watched"]
-
 log = structlog.get_logger(__name__)
 
 # How late a deadline may be noticed.

@@ -15,8 +15,6 @@ from preview.proxy.relay import Ask, Link, Unclean, body_of
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-__all__ = ["answer_instead", "linger", "say", "say_at_last"]
-
 # For an answer of the service's own, and for a client to read it before the connection is closed on its bytes.
 _LAST_WORDS_S = 5.0
 _LINGER_S = 1.0

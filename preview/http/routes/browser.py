@@ -22,8 +22,6 @@ from preview.supervisor import LivePreview
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
 
-__all__ = ["browser_routes"]
-
 _BODY_BYTES = 64 * 1024
 
 

@@ -24,8 +24,6 @@ from preview.http.edits import FileEdits, Saved
 from preview.http.identity import own_generation
 from preview.settings import Settings
 
-__all__ = ["file_routes"]
-
 
 def file_routes() -> Blueprint:
     """The routes, relative to ``/api/v1``."""

@@ -15,8 +15,6 @@ from preview.http.core.reading import checked_query
 from preview.http.core.uploads import read_upload
 from preview.http.identity import own_generation, require_identity
 
-__all__ = ["generation_routes"]
-
 
 def generation_routes() -> Blueprint:
     """The routes, relative to ``/api/v1``."""

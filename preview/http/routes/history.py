@@ -19,8 +19,6 @@ from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, Export
 from preview.logs import Contract, Range
 from preview.storage.records import PreviewRecord
 
-__all__ = ["history_routes"]
-
 _PAGE_LINES = 500
 _JSON = "application/json"
 _BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}

@@ -19,8 +19,6 @@ from preview.http.routes.session import session_routes
 from preview.http.routes.system import system_routes
 from preview.logs import Contract
 
-__all__ = ["install_routes"]
-
 
 def install_routes(app: Quart) -> None:
     """Register them: the seven endpoints in both contracts, then what only ``v1`` has, then the rest."""

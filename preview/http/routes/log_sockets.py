@@ -17,8 +17,6 @@ from preview.http.streams.log_streams import LogStreamBody
 from preview.http.streams.subscriptions import first_lines, one_stream, watcher_of, watching
 from preview.logs import Contract, Encoding, Format
 
-__all__ = ["log_socket_routes"]
-
 
 def log_socket_routes(contract: Contract) -> Blueprint:
     """The routes in one document's words."""

@@ -23,8 +23,6 @@ from preview.http.streams.log_streams import LogStreamBody
 from preview.http.streams.subscriptions import StreamRequester, first_lines, one_stream, watcher_of, watching
 from preview.logs import PREAMBLE, Contract, Encoding, Format, StreamEncoder
 
-__all__ = ["log_routes"]
-
 _MEDIA_TYPES = {Format.SSE: "text/event-stream", Format.NDJSON: "application/x-ndjson"}
 _HEADERS = {
     "Cache-Control": "no-cache",

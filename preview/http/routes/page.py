@@ -11,8 +11,6 @@ from werkzeug.exceptions import NotFound
 
 from preview.http.core.page_policy import new_nonce, page_policy
 
-__all__ = ["STATIC", "page_routes"]
-
 STATIC = Path(__file__).parent.parent / "static"
 
 # A name with a hash of its content (``index-BnkZ6wUs.js``): its content never changes.

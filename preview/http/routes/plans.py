@@ -13,8 +13,6 @@ from preview.http.core.answers import json_answer
 from preview.http.core.generation_files import open_files
 from preview.http.identity import own_generation
 
-__all__ = ["plan_routes"]
-
 
 def plan_routes() -> Blueprint:
     """The route, relative to ``/api/v1``."""

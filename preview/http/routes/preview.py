@@ -24,8 +24,6 @@ from preview.http.identity import own_generation, owned_by, require_identity
 from preview.logs import Contract
 from preview.supervisor import Launched, LaunchRequest
 
-__all__ = ["PREFIXES", "answer_launch", "preview_routes"]
-
 PREFIXES: Mapping[Contract, str] = MappingProxyType(
     {Contract.PLAN: "/api/generations/<generation_id>", Contract.V1: "/api/v1/generations/<generation_id>"}
 )

@@ -15,8 +15,6 @@ from preview.http.identity import own_generation, require_identity
 from preview.http.routes.preview import answer_launch
 from preview.logs import Contract
 
-__all__ = ["previews_routes"]
-
 _BODY_BYTES = 64 * 1024
 
 

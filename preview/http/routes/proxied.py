@@ -29,8 +29,6 @@ from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import LivePreview, log_call
 
-__all__ = ["proxy_routes"]
-
 # JSON may write one byte of text with six (``\\u00ff``), and the rest of the envelope needs room too.
 _JSON_GROWTH = 6
 _ENVELOPE_BYTES = 64 * 1024

@@ -13,8 +13,6 @@ from preview.http.contracts import v1
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.identity import require_identity
 
-__all__ = ["session_routes"]
-
 
 def session_routes() -> Blueprint:
     """The routes, relative to the app's root."""

@@ -10,9 +10,6 @@ from preview.http.core.answers import json_answer
 from preview.http.metrics import METRICS_TYPE
 from preview.supervisor import check_free_disk
 
-__all__ = ["system_routes"]
-
-
 # The answer comes within two seconds, whatever the database does.
 _CHECK_S = 1.5
 

@@ -20,8 +20,6 @@ from preview.http.streams.farewell import Farewell
 from preview.http.streams.log_streams import Waits
 from preview.logs import Cursor, Encoding, FanOut, PreviewLog, StreamEncoder
 
-__all__ = ["DirectStream", "DirectStreams"]
-
 log = structlog.get_logger(__name__)
 
 # Of what a client sends behind its request: some pipelined requests. More is no HTTP client's, and ends the stream.

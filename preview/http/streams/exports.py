@@ -29,8 +29,6 @@ from preview.logs import (
     encode_found,
 )
 
-__all__ = ["EXPORTS", "ExportBody", "ExportKind", "ExportStyle"]
-
 _PAGE_LINES = 1000
 _COLUMNS = ("seq", "timestamp", "level", "source", "request_id", "message")
 # OWASP, "CSV Injection": a cell that begins with one of these is a formula to a spreadsheet, also in their full width.

@@ -10,8 +10,6 @@ from preview.core.clock import now_ms, utc_now
 from preview.core.lifecycle import State, StopCause
 from preview.logs import Encoding, End, encode, expired
 
-__all__ = ["Farewell"]
-
 
 @dataclass(frozen=True, slots=True)
 class Farewell:

@@ -19,8 +19,6 @@ from preview.http.protocol.peer import Peer, watch_peer
 from preview.http.streams.log_streams import Ending, LogStreamBody
 from preview.logs import messages
 
-__all__ = ["CLOSE_CODES", "Close", "LogSocket"]
-
 # A filter is some 300 bytes.
 _MESSAGE_CHARACTERS = 4096
 # Up to here the reason says what is wrong; of what is longer not even that much is held.

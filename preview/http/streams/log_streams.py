@@ -16,8 +16,6 @@ from preview.http.core.piecewise import PiecewiseBody
 from preview.http.streams.farewell import Farewell
 from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, StreamEncoder
 
-__all__ = ["Ending", "LogStreamBody", "Received", "Receiver", "StreamSlots", "Waits"]
-
 
 class Ending(Enum):
     """Why a stream has ended."""

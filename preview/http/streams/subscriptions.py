@@ -17,8 +17,6 @@ from preview.http.streams.log_streams import Receiver
 from preview.logs import LineFilter, LogPager, Range
 from preview.storage.records import PreviewRecord
 
-__all__ = ["LogSource", "StreamRequester", "first_lines", "one_stream", "watcher_of", "watching"]
-
 # Looked at for the last lines that pass a filter; what is before them is given up.
 _TAIL_PAGES = 50
 _PAGE_LINES = 1000

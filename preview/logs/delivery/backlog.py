@@ -8,8 +8,6 @@ from preview.logs.model.batch import Batch
 from preview.logs.model.events import Level, LogLine
 from preview.logs.model.filtering import LineFilter
 
-__all__ = ["Backlog"]
-
 
 class Backlog:
     """What can be replayed without asking the database.

@@ -6,8 +6,6 @@ from typing import Protocol
 
 from preview.logs.model.encode import Received
 
-__all__ = ["Broadcast", "Listener"]
-
 
 class Listener(Protocol):
     """Is told each event as it happens; must not wait and must not raise."""

@@ -14,8 +14,6 @@ from preview.logs.model.events import End, StatusChange
 from preview.logs.storage.pages import read_events, settled
 from preview.logs.storage.store import LogStore
 
-__all__ = ["Cursor", "Feed", "Front", "Position"]
-
 # Replayed from memory at a time: one chunk to send, small beside a socket's patience.
 _REPLAY_BYTES = 1024 * 1024
 

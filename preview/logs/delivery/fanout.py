@@ -18,8 +18,6 @@ from preview.logs.model.encode import Received
 from preview.logs.model.events import End, StatusChange
 from preview.logs.model.stream_encoder import StreamEncoder
 
-__all__ = ["FanOut", "Member"]
-
 # A chunk of lines holds about so much (more, once they are encoded); the rest is the next one's.
 _CHUNK_BYTES = 256 * 1024
 # After so much writing all other tasks have their turn.

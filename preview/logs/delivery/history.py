@@ -13,8 +13,6 @@ from preview.logs.model.events import End
 from preview.logs.storage.pages import read_events, settled
 from preview.logs.storage.store import LogStore
 
-__all__ = ["History", "history"]
-
 
 async def _nothing_under_way() -> None:
     await trio.lowlevel.checkpoint()

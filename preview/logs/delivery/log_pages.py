@@ -13,8 +13,6 @@ from preview.logs.storage.pages import settled
 from preview.logs.storage.searching import Found
 from preview.logs.storage.store import LogStore
 
-__all__ = ["LiveLines", "LogPager", "LogSlice", "Range"]
-
 # Looked at for one page, so that a filter that seldom matches does not hold a reader of the database: some 50 ms.
 # A page may then hold fewer lines than asked for, none even, and says where to go on.
 _WINDOW_LINES = 50_000

@@ -14,8 +14,6 @@ from preview.logs.model.events import Gap
 from preview.logs.storage.pages import PAGE_LINES, read_events
 from preview.logs.storage.store import LogStore
 
-__all__ = ["SharedPages"]
-
 # Those who are behind are so by about as much; a page holds a thousand lines at most, and is bounded by its text.
 _KEPT = 4
 

@@ -11,8 +11,6 @@ from preview.logs.delivery.cursor import Cursor, Feed
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
 
-__all__ = ["Subscription"]
-
 
 class Subscription:
     """Used as ``with log.subscribe(...) as subscription:``; one task receives.

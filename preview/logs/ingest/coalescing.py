@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import trio
 
-__all__ = ["CoalescingDelay"]
-
 # What a child prints line by line is read at most this often: a line wakes up everything behind the reader, and twenty
 # lines do no more than that. The first one after such a silence is read at once.
 _GATHER_S = 0.003

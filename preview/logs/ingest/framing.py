@@ -9,8 +9,6 @@ from __future__ import annotations
 from preview.logs.model.requests import MARK_BYTES, mark_of_line, marked
 from preview.logs.model.sanitise import to_text
 
-__all__ = ["CONTINUES", "LineFramer"]
-
 CONTINUES = " …[continues]"
 """Ends each part but the last of a line that was longer than the limit."""
 

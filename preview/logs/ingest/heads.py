@@ -12,8 +12,6 @@ import re
 from preview.logs.model.levels import ERROR, INFO, WARNING, WORDS, level_of
 from preview.logs.model.marks import ACCESS
 
-__all__ = ["mark_by_looks"]
-
 _UPPER = "DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|NOTICE|SUCCESS|SEVERE|PANIC"
 _LOWER = "debug|info|warning|warn|error|critical|fatal|panic|trace|notice|verbose|http"
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|TRACE|CONNECT"

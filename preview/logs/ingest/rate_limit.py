@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import trio
 
-__all__ = ["OutputRateLimiter"]
-
 # A start-up may print more at once than it goes on printing: so many seconds' worth are read without a pause.
 _AVERAGED_S = 5.0
 # One read is no more than a tenth of a second's worth, so that no pause is much longer.

@@ -11,8 +11,6 @@ from preview.logs.ingest.coalescing import CoalescingDelay
 from preview.logs.ingest.framing import LineFramer
 from preview.logs.ingest.rate_limit import OutputRateLimiter
 
-__all__ = ["read_lines"]
-
 # One round: what a Linux pipe holds (pipe(7)). 1,000 lines or so, 2 ms of work, then all other tasks have their turn.
 _CHUNK_BYTES = 64 * 1024
 # A chunk of very short lines holds far more of them; then others have their turn in between.

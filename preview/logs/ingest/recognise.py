@@ -15,8 +15,6 @@ from preview.logs.ingest.framing import CONTINUES
 from preview.logs.ingest.heads import mark_by_looks
 from preview.logs.model.levels import ERROR, INFO, WARNING
 
-__all__ = ["Recogniser"]
-
 _TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 _FILE_LINE = re.compile(r'\s{0,64}File "[^"]{1,4096}", line \d')

@@ -12,8 +12,6 @@ from preview.logs.model.frames import encode_lines
 from preview.logs.model.marks import MARKS, mark_of
 from preview.logs.model.requests import Requests
 
-__all__ = ["Batch", "batches_of"]
-
 # Per line beside its text: two list slots and a mark.
 _LINE_BYTES = 17
 # Of a line's request: an entry and its text, of mostly 16 characters; and its key in a frame.

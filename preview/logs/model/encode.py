@@ -13,18 +13,6 @@ from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange
 from preview.logs.model.frames import encode_lines
 from preview.logs.model.marks import mark_of
 
-__all__ = [
-    "KEEP_ALIVE",
-    "MESSAGE_BYTES",
-    "PREAMBLE",
-    "Received",
-    "encode",
-    "encode_found",
-    "expired",
-    "messages",
-    "progress",
-]
-
 Received = Batch | StatusChange | Gap | End
 """One item of what ``receive()`` gives."""
 

@@ -8,8 +8,6 @@ from enum import Enum
 from preview.logs.model.events import Contract
 from preview.logs.model.filtering import EVERYTHING, LineFilter
 
-__all__ = ["Encoding", "Format"]
-
 
 class Format(Enum):
     """How events become bytes. A WebSocket's messages are made of ``NDJSON`` (see ``encode.messages``)."""

@@ -7,8 +7,6 @@ from enum import Enum, IntEnum, StrEnum
 
 from preview.core.launch_steps import LaunchStep
 
-__all__ = ["Contract", "End", "Event", "Gap", "Level", "LogLine", "Source", "StatusChange"]
-
 
 class Contract(StrEnum):
     """The two documents that describe the API (letter case and words differ, meaning does not)."""

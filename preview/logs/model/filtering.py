@@ -12,8 +12,6 @@ from preview.logs.model.events import Level, LogLine, Source
 from preview.logs.model.marks import MARKS
 from preview.logs.model.requests import Requests
 
-__all__ = ["EVERYTHING", "LineFilter"]
-
 _ALL_MARKS = len(MARKS)
 # One per filter that somebody uses now; what has left is computed again.
 _KEPT_FILTERS = 256

@@ -15,8 +15,6 @@ from preview.logs.model.events import Contract
 from preview.logs.model.marks import MARKS
 from preview.logs.model.requests import Requests
 
-__all__ = ["encode_lines"]
-
 _REQUEST = {Contract.PLAN: "requestId", Contract.V1: "request_id"}
 
 

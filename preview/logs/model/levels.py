@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "WORDS", "level_of"]
-
 # Positions in ``marks.LEVELS``.
 DEBUG, INFO, WARNING, ERROR = range(4)
 

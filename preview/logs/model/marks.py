@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from preview.logs.model.events import Level, Source
 
-__all__ = ["ACCESS", "LEVELS", "MARKS", "SOURCES", "STARTUP_PHASE", "mark_of", "system_mark"]
-
 LEVELS: tuple[Level, ...] = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
 SOURCES: tuple[Source, ...] = (
     Source.PREVIEW,

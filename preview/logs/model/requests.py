@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from preview.core.ids import REQUEST_ID
 
-__all__ = ["MARK_BYTES", "REQUEST_MARK", "Requests", "mark_of_line", "marked", "take_requests"]
-
 _BEGIN, _END = "\x1b]7473;", "\x1b\\"
 
 REQUEST_MARK = rf"\x1b\]7473;{REQUEST_ID}\x1b\\"

@@ -17,8 +17,6 @@ import re
 from preview.core.escapes import SGR
 from preview.logs.model.requests import REQUEST_MARK
 
-__all__ = ["to_text"]
-
 # C0 without tab, newline and escape, and DEL. C1 begins with 0xC2 in UTF-8 (as do a few harmless letters).
 _CONTROL_BYTES = bytes(code for code in (*range(0x20), 0x7F) if code not in (0x09, 0x0A, 0x1B))
 _C1_LEAD = b"\xc2"

@@ -9,8 +9,6 @@ from preview.logs.model.encode import KEEP_ALIVE, Received, encode, progress
 from preview.logs.model.encoding import Encoding, Format
 from preview.logs.model.events import Gap
 
-__all__ = ["StreamEncoder"]
-
 # So many lines are looked at again, at most, by a client that comes back: a page of the database.
 _PROGRESS_LINES = 1000
 

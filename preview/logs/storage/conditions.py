@@ -14,8 +14,6 @@ from preview.logs.model.events import Level
 from preview.logs.model.filtering import LineFilter
 from preview.storage.tables import preview_logs
 
-__all__ = ["conditions"]
-
 _C = preview_logs.c
 _LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 

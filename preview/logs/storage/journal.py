@@ -27,8 +27,6 @@ from preview.logs.model.batch import Batch
 from preview.logs.model.requests import Requests
 from preview.settings import Settings
 
-__all__ = ["Journal", "journal_folder", "open_journal", "read_segments"]
-
 _log = structlog.get_logger(__name__)
 
 # A file of this size is followed by a new one; each is removed when all of it is in the database.

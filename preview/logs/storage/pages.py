@@ -11,8 +11,6 @@ from preview.logs.model.batch import Batch
 from preview.logs.model.events import Gap
 from preview.logs.storage.store import LogStore
 
-__all__ = ["PAGE_LINES", "read_events", "settled"]
-
 # One page: 2 ms to read, some 200 KiB as frames.
 PAGE_LINES = 1000
 # Who needs lines that are still queued waits this long for the database.

@@ -8,8 +8,6 @@ import trio
 
 from preview.logs.model.batch import Batch
 
-__all__ = ["PreviewQueue", "WriteQueue"]
-
 # Pieces in which a preview's stored lines are counted, and later deleted from the oldest on.
 _STORED_PIECES = 256
 

@@ -14,8 +14,6 @@ from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.storage.database import Database
 
-__all__ = ["recover_lines"]
-
 _log = structlog.get_logger(__name__)
 
 

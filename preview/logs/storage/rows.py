@@ -46,8 +46,6 @@ from preview.logs.model.marks import LEVELS, SOURCES
 from preview.logs.model.requests import Requests
 from preview.storage.tables import preview_logs
 
-__all__ = ["Rows", "delete_up_to", "encode_batches", "insert_rows"]
-
 # First character code used: past the controls, so that nothing needs a JSON escape but two of the marks.
 _BASE = 0x30
 # Later lines begin a new run: keeps the character below the surrogates (0xD800).

@@ -13,8 +13,6 @@ from preview.logs.storage.conditions import conditions
 from preview.logs.storage.taking import take_rows
 from preview.storage.tables import preview_logs
 
-__all__ = ["Found", "find_lines", "first_kept"]
-
 _C = preview_logs.c
 
 

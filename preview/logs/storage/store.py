@@ -15,8 +15,6 @@ from preview.logs.storage.taking import take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
-__all__ = ["LogStore", "Page"]
-
 _C = preview_logs.c
 _COLUMNS = (_C.seq, _C.timestamp, _C.level, _C.source, _C.message, _C.request_id)
 

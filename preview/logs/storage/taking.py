@@ -7,8 +7,6 @@ from typing import TypeVarTuple
 
 from sqlalchemy import Connection, Row, Select
 
-__all__ = ["PAGE_CHARACTERS", "take_rows"]
-
 Ts = TypeVarTuple("Ts")
 
 # Of a page's messages: a page is held by whoever sends it, for as long as its reader takes. Lines have 64 KiB at most.

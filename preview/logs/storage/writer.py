@@ -17,8 +17,6 @@ from preview.logs.storage.rows import Rows, delete_up_to, encode_batches, insert
 from preview.settings import LAST_STORE_S, Settings
 from preview.storage.database import Database
 
-__all__ = ["LogWriter", "run_log_writer"]
-
 _log = structlog.get_logger(__name__)
 
 # One transaction: 10 to 20 ms on SQLite, so that other writers get their turn.

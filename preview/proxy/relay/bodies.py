@@ -12,8 +12,6 @@ from preview.proxy.carriage import Field
 from preview.proxy.relay.heads import CHUNKED, UNTIL_CLOSE, Unclean, read_fields
 from preview.proxy.relay.links import Payload
 
-__all__ = ["LAST_CHUNK", "Body", "Counted", "InChunks", "UntilClose", "body_of", "chunk"]
-
 LAST_CHUNK = b"0\r\n\r\n"
 
 # With its extensions, which nobody has found a use for: they are read over and not passed on.

@@ -12,18 +12,6 @@ from dataclasses import dataclass
 
 from preview.proxy.carriage import Field
 
-__all__ = [
-    "CHUNKED",
-    "REQUEST_LINE",
-    "UNTIL_CLOSE",
-    "Answer",
-    "Ask",
-    "Unclean",
-    "read_answer",
-    "read_fields",
-    "read_request",
-]
-
 CHUNKED = -1
 """In place of a length: the content comes in chunks (RFC 9112 section 7.1)."""
 UNTIL_CLOSE = -2

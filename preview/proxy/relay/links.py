@@ -9,8 +9,6 @@ from contextlib import suppress
 
 import trio
 
-__all__ = ["BrokenLink", "ClientGone", "Link", "Payload", "UpstreamGone"]
-
 Payload = bytes | bytearray | memoryview
 
 # What ``send`` can be expected to take at once; the kernel's limit of pieces is IOV_MAX (1024, sendmsg(2)).

@@ -13,8 +13,6 @@ import trio
 
 from preview.proxy.relay.links import Link, UpstreamGone
 
-__all__ = ["Pool", "Reader", "Refused", "Upstream", "connect"]
-
 # Of servers that close idle connections on their own uvicorn and Node do so after 5 s: be before them.
 _IDLE_S = 4.0
 # gunicorn closes after 2 s. A request that must not be sent twice goes on a connection that was in use a moment ago.

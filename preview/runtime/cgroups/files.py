@@ -11,8 +11,6 @@ import os
 
 from preview.core.descriptors import walk
 
-__all__ = ["all_pids", "groups_below", "is_gone", "pids", "read", "read_events", "read_number", "table", "write"]
-
 # More than any of the files read here but ``cgroup.procs``, which is read to its end.
 _READ_BYTES = 64 * 1024
 # What reading in a group raises that is being removed, or was.

@@ -14,8 +14,6 @@ from preview.runtime.cgroups import files
 from preview.runtime.interface import Excess
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, find_living
 
-__all__ = ["CPU_PERIOD_US", "Cgroup", "GroupLimits", "GroupUsage", "cpu_quota_us", "enter_prefix", "remove_groups"]
-
 # The kernel's own default; a tree that has used up its share waits for the rest of it.
 CPU_PERIOD_US = 100_000
 # The least that the kernel takes (``min_cfs_quota_period``).

@@ -11,8 +11,6 @@ from pathlib import Path
 from preview.runtime.cgroups.files import groups_below
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
 
-__all__ = ["Home", "Refused", "home_name", "named_below", "why_refused"]
-
 # Twelve hexadecimal digits, 48 bits: two data folders of one machine never share them.
 _HASH_LENGTH = 12
 # For releasing the groups at the end; the kernel takes milliseconds.

@@ -20,8 +20,6 @@ from preview.runtime.cgroups import files
 from preview.runtime.cgroups.places import read_places
 from preview.runtime.kernel.beside import beside
 
-__all__ = ["MigrationLockWarmer", "open_door"]
-
 # What was pushed is launched soon, and what was launched is changed or launched again. Held open for so long it costs
 # some 20 us every _PAUSE_S.
 _OPEN_S = 5.0

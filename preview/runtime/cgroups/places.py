@@ -13,8 +13,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Place", "Places", "find_places", "read_places"]
-
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 

@@ -18,8 +18,6 @@ from preview.runtime.cgroups.tree import CgroupTree
 from preview.runtime.cgroups.v1 import V1Home
 from preview.runtime.cgroups.v2 import V2Home
 
-__all__ = ["NoCgroups", "open_cgroups"]
-
 log = structlog.get_logger(__name__)
 
 _RELEASE_S = 3.0

@@ -17,8 +17,6 @@ from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
 from preview.runtime.cgroups.home import Home
 from preview.runtime.kernel.verified import find_living
 
-__all__ = ["CgroupTree"]
-
 log = structlog.get_logger(__name__)
 
 # A name is a folder's: no path, nothing hidden, nothing that a file of the kernel's in it is called.

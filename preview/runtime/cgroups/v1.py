@@ -15,8 +15,6 @@ from preview.runtime.cgroups.home import Home, Refused, named_below, why_refused
 from preview.runtime.cgroups.places import Place, Places
 from preview.runtime.interface import Excess
 
-__all__ = ["V1Cgroup", "V1Home"]
-
 _NECESSARY = ("memory", "pids")
 _OPTIONAL = ("cpu", "cpuacct")
 _NS = 1_000_000_000

@@ -20,8 +20,6 @@ from preview.runtime.cgroups.home import Home, Refused, named_below, why_refused
 from preview.runtime.cgroups.places import Place
 from preview.runtime.interface import Excess
 
-__all__ = ["V2Cgroup", "V2Home"]
-
 _NECESSARY = ("memory", "pids")
 _WANTED = (*_NECESSARY, "cpu")
 _US = 1_000_000

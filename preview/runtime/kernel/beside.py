@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 
 import trio
 
-__all__ = ["beside"]
-
 
 @asynccontextmanager
 async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["boot_id", "child_subreaper", "is_child_subreaper", "kernel_version", "many_open_files"]
-
 # prctl(2): values from linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37

@@ -19,27 +19,6 @@ from preview.core.descriptors import raise_want, wait_readable, waited_on
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel.linux import boot_id
 
-__all__ = [
-    "GONE",
-    "MARKER",
-    "Stat",
-    "children",
-    "descendants",
-    "identify",
-    "is_alive",
-    "is_zombie",
-    "living",
-    "marked",
-    "namespace_groups",
-    "namespace_pids",
-    "pipes_written",
-    "read_marker",
-    "read_stat",
-    "reap",
-    "wait_ended",
-    "working_folder",
-]
-
 MARKER = "PREVIEW_INSTANCE_ID"
 
 _READ_BYTES = 64 * 1024

@@ -17,8 +17,6 @@ from preview.core.descriptors import is_readable, raise_want
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 
-__all__ = ["NotVerified", "OpenProcess", "VerifiedProcess", "as_known", "find_living", "verify"]
-
 _ENDED = "it ended before it was set up"
 
 

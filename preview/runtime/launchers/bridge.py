@@ -17,8 +17,6 @@ import signal
 import socket
 import sys
 
-__all__ = ["main"]
-
 _BACKLOG = 128
 # As the service itself listens with: to listen again is to set it again (listen(2)).
 _SERVE_BACKLOG = 512

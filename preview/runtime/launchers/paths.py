@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
-
 LAUNCHERS = Path(__file__).resolve().parent
 """Their folder: a child that is isolated has to be able to read it."""
 

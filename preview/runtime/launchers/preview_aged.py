@@ -19,8 +19,6 @@ import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["give_back"]
-
 _ABSTRACT = (
     "Awaitable AsyncIterable AsyncIterator Callable Collection Container Coroutine Generator Hashable ItemsView "
     "Iterable Iterator KeysView Mapping MappingView MutableMapping MutableSequence MutableSet Reversible Sequence Set "

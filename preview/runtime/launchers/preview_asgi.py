@@ -9,8 +9,6 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["hand_over"]
-
 _LOOK_S = 0.01
 _TURNS = 5
 

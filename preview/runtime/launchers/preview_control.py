@@ -11,8 +11,6 @@ import os
 import select
 import socket
 
-__all__ = ["OPTION", "SILENT_S", "Control", "open_control"]
-
 OPTION = "--control"
 # A connection on which nothing is under way is kept so long while the server drains: a request that its client is just
 # sending would be lost with it.

@@ -16,8 +16,6 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["Request", "mark_output", "open_asgi_request", "open_wsgi_request"]
-
 # As the service has it: RFC 9110 section 5.6.2, and no longer than it takes.
 _SANE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # A line without an end is not held for ever.

@@ -11,8 +11,6 @@ import signal
 import sys
 from typing import Any
 
-__all__ = ["become_main", "load_application", "say"]
-
 
 def say(sentence: str) -> None:
     """One line for the preview's log."""

@@ -12,8 +12,6 @@ import sys
 import time
 from typing import Any
 
-__all__ = ["serve_wsgi"]
-
 # Enough for a page with its pictures and a few streams; each is a thread, started only once.
 _THREADS = 16
 _LOOK_S = 0.01

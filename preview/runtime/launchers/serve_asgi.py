@@ -12,8 +12,6 @@ import importlib
 import sys
 from typing import Any
 
-__all__ = ["main"]
-
 
 def load(arguments: list[str]) -> None:
     """Import the application's module, and do nothing else: ``main`` with the same arguments finds it there."""

@@ -12,8 +12,6 @@ import sys
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["main"]
-
 _LOCAL = ("localhost", ".localhost", "127.0.0.1", "[::1]")
 
 

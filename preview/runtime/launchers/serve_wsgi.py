@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 import sys
 
-__all__ = ["main"]
-
 
 def load(arguments: list[str]) -> None:
     """Import the application's module, and do nothing else: ``main`` with the same arguments finds it there."""

@@ -17,8 +17,6 @@ import trio
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 
-__all__ = ["Adopted", "Child", "Look"]
-
 
 class Child:
     """A child that runs. What is read about it is read once in a look, when it is first asked for.

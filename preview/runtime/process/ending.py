@@ -17,8 +17,6 @@ from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
 
-__all__ = ["ask_group_to_end", "end_all", "end_tree"]
-
 # A killed process is gone within a millisecond or two; the poll backs off to this for those stuck in the kernel.
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.02

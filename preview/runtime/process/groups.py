@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
 from preview.runtime.interface import Held, ProcessSpec
 
-__all__ = ["described_limits", "enter", "held_by", "open_group"]
-
 
 @asynccontextmanager
 async def open_group(

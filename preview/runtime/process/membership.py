@@ -11,8 +11,6 @@ from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import VerifiedProcess, as_known
 from preview.runtime.process.adopted import Child, Look
 
-__all__ = ["Membership"]
-
 
 class Membership:
     """The processes of one tree, orphans included.

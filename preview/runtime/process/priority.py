@@ -9,8 +9,6 @@ from contextlib import suppress
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 
-__all__ = ["give_way"]
-
 # A thirtieth of the usual weight (sched(7)): the last ones of many still get on beside another program's work.
 _NICE = 15
 

@@ -22,8 +22,6 @@ from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import end_all
 from preview.runtime.process.membership import Membership
 
-__all__ = ["Leader", "TreeProcess", "open_tree"]
-
 log = structlog.get_logger(__name__)
 
 Tree = TypeVar("Tree", bound="TreeProcess")

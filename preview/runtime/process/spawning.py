@@ -18,8 +18,6 @@ from preview.errors import LaunchFailed
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
 from preview.runtime.kernel import proctree
 
-__all__ = ["inherited", "limit_prefix", "number_in", "spawn", "tasks_on_machine", "tool"]
-
 # See ``inherited``; far below any limit of open files.
 _LEAST_FD = 64
 # What any Linux machine has; the service's own PATH may name folders that previews write to.

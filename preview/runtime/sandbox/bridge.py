@@ -11,8 +11,6 @@ from preview.runtime.interface import ProcessSpec
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths
 
-__all__ = ["bridge_needs", "bridge_prefix", "handout_prefix"]
-
 
 def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
     """What stands before the program; nothing, where it takes the listening socket and asks for no port.

@@ -8,8 +8,6 @@ Names that only other architectures or newer versions of libseccomp know are ski
 
 from __future__ import annotations
 
-__all__ = ["ALLOWED", "ANSWERED", "FOR_FORKS", "REFUSED", "SANDBOX_BREAKING"]
-
 _FILES = """
     access cachestat chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2
     fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fgetxattr flistxattr flock fremovexattr

@@ -17,8 +17,6 @@ import trio
 from preview.runtime.kernel.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
-__all__ = ["open_carrier"]
-
 _BACKLOG = 512
 # Of one preview.
 _MOST_CONNECTIONS = 256

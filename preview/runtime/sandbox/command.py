@@ -18,8 +18,6 @@ from preview.core.isolation import Network
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.view import View, view_arguments
 
-__all__ = ["Sandbox", "sandbox_command"]
-
 _INSIDE_UID = "1000"
 _NAMESPACES = ("user", "pid", "ipc", "uts")
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from preview.core.isolation import Network
 
-__all__ = ["etc_mounts", "write_etc"]
-
 _ETC = "/etc"
 # What the C library, OpenSSL, Python and Node look up; none of it is secret.
 _FILES = (

@@ -26,8 +26,6 @@ from typing import Any
 from preview.errors import ConfigurationError
 from preview.runtime.sandbox.calls import ALLOWED, ANSWERED, FOR_FORKS, REFUSED, SANDBOX_BREAKING
 
-__all__ = ["check_extra_calls", "compile_filter"]
-
 # clone(2), unshare(2): linux/sched.h
 _NAMESPACES = (
     0x00000080,  # CLONE_NEWTIME

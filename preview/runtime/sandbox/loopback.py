@@ -20,8 +20,6 @@ from preview.runtime.inbound import close_inbound, discard
 from preview.runtime.kernel.beside import beside
 from preview.runtime.sandbox.relay import carry_all
 
-__all__ = ["open_handout", "open_loopback"]
-
 log = structlog.get_logger(__name__)
 
 # Two addresses for each port.

@@ -14,8 +14,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["FIRST_UID", "NOBODY", "give"]
-
 FIRST_UID = 1_900_000_000
 NOBODY = 65534
 

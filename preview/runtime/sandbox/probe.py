@@ -18,8 +18,6 @@ from preview.runtime.sandbox.etc import write_etc
 from preview.runtime.sandbox.refusals import INSTALL, Refusal, explain_refusal
 from preview.runtime.sandbox.runtime import SandboxRuntime
 
-__all__ = ["Refusal", "probe_sandbox"]
-
 _MIB = 1024 * 1024
 _LIMITS = Limits(memory_bytes=64 * _MIB, open_files=64, processes=16, file_bytes=_MIB, temp_bytes=_MIB)
 # Milliseconds on a machine that is idle.

@@ -17,8 +17,6 @@ from preview.runtime.kernel.verified import VerifiedProcess, as_known, find_livi
 from preview.runtime.process.ending import ask_group_to_end, end_all
 from preview.runtime.process.process import TreeProcess
 
-__all__ = ["WRAPPERS_A_STEP", "SandboxedProcess", "find_application"]
-
 # Bubblewrap's own: one process outside, and the first one inside.
 WRAPPERS_A_STEP = 2
 # The first process of the namespace is bubblewrap's own, which takes in orphans; the application is the second.

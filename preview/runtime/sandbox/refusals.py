@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["INSTALL", "Refusal", "explain_refusal", "read_switch"]
-
 INSTALL = "install the packages bubblewrap and libseccomp2 (`preview doctor --fix`)"
 
 _MOST_CHARACTERS = 200

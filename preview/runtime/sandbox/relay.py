@@ -13,8 +13,6 @@ import trio
 
 from preview.runtime.inbound import without_linger
 
-__all__ = ["Handler", "accept_all", "carry_all", "join"]
-
 log = structlog.get_logger(__name__)
 
 Connect = Callable[[], Awaitable[trio.SocketStream]]

@@ -31,8 +31,6 @@ from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.view import View
 
-__all__ = ["SandboxParts", "SandboxRuntime", "owned"]
-
 # What the programs outside of the sandbox find; the application's own variables go in past them.
 _OUTSIDE = {"LANG": "C.UTF-8"}
 # Where a control group counts, it is to refuse first, because only that is told; RLIMIT_NPROC stands well behind it.

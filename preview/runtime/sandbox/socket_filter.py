@@ -22,8 +22,6 @@ import struct
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["MARK", "can_fence", "refuse_fenced", "restrict_to_accept"]
-
 # asm-generic/socket.h
 _SO_ATTACH_FILTER, _SO_LOCK_FILTER = 26, 44
 # linux/bpf_common.h, linux/filter.h: code, steps if true, steps if false, operand

@@ -15,8 +15,6 @@ from pathlib import Path
 from preview.core.isolation import Network
 from preview.runtime.sandbox.etc import etc_mounts
 
-__all__ = ["View", "interpreter_paths", "view_arguments"]
-
 # Where a distribution keeps programs and libraries. Links among them (``/bin -> usr/bin``) stay links.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Parts of an installation's prefix that an interpreter needs; the prefix itself may be somebody's ``~/.local``.

@@ -6,8 +6,6 @@ from preview.core.isolation import Network
 from preview.runtime.interface import ProcessSpec, WarmStart
 from preview.runtime.warm.template_process import NoTemplate, Told
 
-__all__ = ["check_project", "check_start"]
-
 # What the interpreter and the C library read before any code runs: a template was started without them.
 _READ_AT_START = ("LD_", "PYTHON", "GLIBC_", "MALLOC_", "LOCPATH", "GCONV_PATH")
 # What libraries in C read when they are loaded, past Python: nobody records that.

@@ -19,8 +19,6 @@ from preview.runtime.sandbox.owner import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
 from preview.runtime.warm.memory import memory_file
 
-__all__ = ["TEMPLATE", "TemplateBox", "template_command", "template_view_paths", "user_of"]
-
 TEMPLATE = Path(__file__).resolve().parent / "template"
 # The template's own, and one for each slot, which is a port: the template is nobody that a preview is.
 _OWN_UID = FIRST_UID - 1

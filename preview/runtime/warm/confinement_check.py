@@ -14,8 +14,6 @@ from pathlib import Path
 
 from preview.core.descriptors import raise_want
 
-__all__ = ["find_fault", "namespaces_of", "read_status"]
-
 _NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 # proc(5): SECCOMP_MODE_FILTER; the template's filter, and its own.

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["memory_file"]
-
 
 @contextmanager
 def memory_file(data: bytes) -> Iterator[int]:

@@ -7,8 +7,6 @@ import os
 import struct
 from pathlib import Path
 
-__all__ = ["detached_mount"]
-
 # asm-generic/unistd.h: the same on every architecture.
 _SYS_OPEN_TREE, _SYS_MOUNT_SETATTR = 428, 442
 # linux/mount.h, linux/fcntl.h

@@ -19,8 +19,6 @@ from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.confinement_check import namespaces_of, read_status
 
-__all__ = ["SnapshotOrigin", "TemplateOrigin", "claim_application", "open_world"]
-
 # linux/nsfs.h: _IO(0xb7, 0x2), Linux 4.9.
 _NS_GET_PARENT = 0xB702
 _FIRST, _SECOND = "1", "2"

@@ -11,8 +11,6 @@ import trio
 
 from preview.runtime.inbound import Word, close_inbound, receive_now, seal
 
-__all__ = ["PacketsEnded", "open_pair", "parse", "printable", "receive", "send"]
-
 
 class PacketsEnded(Exception):
     """The other side is gone, or sends what nobody listens to any further."""

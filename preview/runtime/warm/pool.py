@@ -15,8 +15,6 @@ from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.template_process import USE, NoTemplate, Template, UnsafeModule
 from preview.runtime.warm.wanted import Wanted
 
-__all__ = ["Bounds", "Opener", "TemplatePool"]
-
 log = structlog.get_logger(__name__)
 
 # After so many modules that make forks unsafe the environment is not worth it.

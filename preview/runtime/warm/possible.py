@@ -7,8 +7,6 @@ import os
 from preview.runtime.sandbox.runtime import SandboxParts
 from preview.runtime.warm.mounts import detached_mount
 
-__all__ = ["why_never"]
-
 
 def why_never(parts: SandboxParts) -> str | None:
     """Why no process of this service is started warm, as half a sentence; None where it can be.

@@ -11,8 +11,6 @@ import structlog
 
 from preview.runtime.warm.wanted import Wanted
 
-__all__ = ["RememberedTemplates"]
-
 log = structlog.get_logger(__name__)
 
 _MOST_FILES = 200

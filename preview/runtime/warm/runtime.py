@@ -40,8 +40,6 @@ from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import NoTemplate, Template
 from preview.runtime.warm.wanted import Wanted, wanted_by
 
-__all__ = ["WarmRuntime", "open_warm_runtime"]
-
 log = structlog.get_logger(__name__)
 
 

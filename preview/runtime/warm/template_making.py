@@ -16,8 +16,6 @@ from preview.runtime.warm.pool import Bounds
 from preview.runtime.warm.template_process import Template, open_template
 from preview.runtime.warm.wanted import Wanted
 
-__all__ = ["open_template_for"]
-
 # Its processes are forks on their way, which leave the group; none but packages that want to needs more.
 _TEMPLATE_PROCESSES = 512
 _TEMPLATE_CPU_CORES = 1.0

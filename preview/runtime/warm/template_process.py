@@ -29,8 +29,6 @@ from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.wanted import Wanted
 
-__all__ = ["USE", "NoTemplate", "Template", "UnsafeModule", "open_template"]
-
 log = structlog.get_logger(__name__)
 
 # What it says of itself holds the names of hundreds of modules.

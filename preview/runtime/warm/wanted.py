@@ -8,8 +8,6 @@ from pathlib import Path
 
 from preview.runtime.interface import ProcessSpec, WarmStart
 
-__all__ = ["Wanted", "wanted_by"]
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

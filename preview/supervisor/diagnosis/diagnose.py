@@ -13,8 +13,6 @@ from preview.detection import ServiceNeed
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
-__all__ = ["diagnose", "is_own_mistake", "last_error"]
-
 _MAX_LINES = 200
 _MAX_CHARACTERS = 1000
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")

@@ -10,8 +10,6 @@ from preview.core.isolation import Network
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.network import Reach
 
-__all__ = ["diagnose_network", "with_network"]
-
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 _MAX_LINES, _MAX_CHARACTERS = 100, 1000
 _HOST, _PORT = r"(?P<host>[\w.:-]{1,253}?)", r"(?P<port>\d{1,5})(?!\d|:\d)"

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from preview.detection import ServiceKind, ServiceNeed
 from preview.supervisor.diagnosis.diagnosis import DEFAULT_PORTS, Address, Diagnosis, missing_service, refused_service
 
-__all__ = ["diagnose_services"]
-
 _KINDS_BY_PORT = {port: kind for kind, port in DEFAULT_PORTS.items()}
 _HOST = r"(?P<host>[\w.:-]{1,253}?)"
 _PORT = r"(?P<port>\d{1,5})(?!\d|:\d)"

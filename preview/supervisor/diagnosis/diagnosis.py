@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from preview.detection import ServiceKind, ServiceNeed
 
-__all__ = ["DEFAULT_PORTS", "Address", "Diagnosis", "missing_service", "refused_service"]
-
 Address = tuple[str, int | None]
 
 # Where they listen when nobody says otherwise.

@@ -14,8 +14,6 @@ from preview.supervisor.diagnosis.needs import as_launch_error, explain, explain
 from preview.supervisor.diagnosis.own_modules import name_own_module
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["explain_exit"]
-
 
 async def explain_exit(
     preview: LivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool

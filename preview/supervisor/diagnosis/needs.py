@@ -18,16 +18,6 @@ from preview.supervisor.diagnosis.wrong_port import find_wrong_port
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
 
-__all__ = [
-    "as_launch_error",
-    "explain",
-    "explain_missing_service",
-    "find_unanswered",
-    "find_unreached",
-    "unreachable_service",
-    "watch_needs",
-]
-
 # On this machine a connection is a millisecond, in its network a few; a name that nobody knows may take longer.
 _CONNECT_S = 1.5
 # A program that waits for a server it cannot do without: many libraries try for half a minute before they say so.

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
-__all__ = ["name_own_module"]
-
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 # A package's folder; a project with more files in one is read no further.
 _MAX_ENTRIES = 2_000

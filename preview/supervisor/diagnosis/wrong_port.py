@@ -16,8 +16,6 @@ from preview.runtime.launchers import BRIDGE
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["find_wrong_port", "listening_sockets"]
-
 _LISTEN = "0A"
 # More sockets than that no preview has open, and more of the machine's is not read.
 _MOST_BYTES = 4 * 1024 * 1024

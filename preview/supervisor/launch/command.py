@@ -18,8 +18,6 @@ from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
 from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.launch.variables import SYSTEM_PATH
 
-__all__ = ["launcher_of", "listens_itself", "resolve_command", "server_argv", "server_variables"]
-
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` as shells read them, and the plan's own ``{port}``.
 _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 

@@ -17,8 +17,6 @@ from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.launch.start_queue import StartQueue
 from preview.supervisor.limits.watch_disk import Watchers
 
-__all__ = ["SupervisorContext"]
-
 
 @dataclass(frozen=True, slots=True)
 class SupervisorContext:

@@ -18,8 +18,6 @@ from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.worker import request_of
 
-__all__ = ["environment_key", "hold_environment", "is_shareable", "open_environment"]
-
 
 @asynccontextmanager
 async def open_environment(

@@ -26,8 +26,6 @@ from preview.supervisor.preview.confinement import confinement_for
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import choose_network, tell_unreachable
 
-__all__ = ["EnvironmentLeases", "decide", "prepare_again", "prepare_launch", "report_to", "tell_plan", "whose"]
-
 # What was told of an environment is told once.
 _TOLD_LINES = 1000
 

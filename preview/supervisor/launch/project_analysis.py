@@ -17,8 +17,6 @@ from preview.environments.store.memory import is_shareable
 from preview.sources.plain_files import read_plain
 from preview.worker import ProjectReader, Unreadable
 
-__all__ = ["AnalysisCache", "ProjectAnalysis"]
-
 _MOST_REMEMBERED = 256
 # To read more than that takes as long as to think about it.
 _MOST_BYTES = 16 << 20

@@ -9,8 +9,6 @@ from preview.errors import PreviewError
 from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["FLUSH_S", "STORE_S", "save", "save_stopping", "store_end"]
-
 log = structlog.get_logger(__name__)
 
 # Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:

@@ -18,8 +18,6 @@ from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.warming import Whose, template_spec, warm_start
 from preview.supervisor.launch.workspace import Workspace, workspace_root
 
-__all__ = ["StartHistory", "StartRecord", "early_spec", "prepared_spec"]
-
 log = structlog.get_logger(__name__)
 
 _MOST_KNOWN: Final = 1000

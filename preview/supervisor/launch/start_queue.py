@@ -14,8 +14,6 @@ from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
-__all__ = ["StartQueue", "StartSlot"]
-
 # A start works on several things at once (namespaces, files, its import): two for each processor keep all of them busy.
 _EACH_PROCESSOR = 2
 # Whoever has not ended by then waits for something else than a processor, most likely; others are not to wait for it.

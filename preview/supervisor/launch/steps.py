@@ -33,8 +33,6 @@ from preview.supervisor.preview.confinement import limits_of
 from preview.supervisor.preview.control import Control
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["PreparedLaunch", "readable_in", "run_steps"]
-
 _DRAIN_S = 0.5
 _LAST_LINES = 200
 

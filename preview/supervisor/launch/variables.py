@@ -12,8 +12,6 @@ from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor.launch.workspace import Workspace
 
-__all__ = ["SYSTEM_PATH", "child_environment", "keep_made_up", "tell_variables"]
-
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 """What a program finds on any Linux machine; the service's own PATH is not passed on."""
 

@@ -21,8 +21,6 @@ from preview.supervisor.launch.steps import readable_in
 from preview.supervisor.launch.workspace import workspace_root
 from preview.supervisor.preview.confinement import limits_of
 
-__all__ = ["Whose", "prepare_template", "template_key", "template_spec", "warm_start"]
-
 log = structlog.get_logger(__name__)
 
 # 64 bits of a hash, beside those of the environment.

@@ -15,8 +15,6 @@ from preview.core.ext4_topdir import spread_below
 from preview.core.removal import remove_folder
 from preview.settings import Settings
 
-__all__ = ["Workspace", "make_roots", "open_workspace", "put_aside", "remove_tree", "workspace_root"]
-
 log = structlog.get_logger(__name__)
 
 # Removing 100,000 files takes about two seconds on a slow disk; what is left then is found by the cleanup.

@@ -12,8 +12,6 @@ from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.saving import store_end
 from preview.supervisor.preview.live_preview import LivePreview, Outcome
 
-__all__ = ["conclude"]
-
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
     """Say how it ended: log, subscribers, database, then whoever waits for it.

@@ -13,8 +13,6 @@ from preview.core.waiting import wait_any
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["PreviewSlot"]
-
 # A fork that waits has memory of its own; whoever launches after a pause like this has a fork made as before.
 _IDLE_S = 600.0
 

@@ -13,8 +13,6 @@ from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["keep_cgroup_lock_warm", "made_ahead", "reserving"]
-
 
 def keep_cgroup_lock_warm(context: SupervisorContext) -> None:
     """By the time that a process enters its group the kernel has done its waiting."""

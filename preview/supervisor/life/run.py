@@ -45,8 +45,6 @@ from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.server_process import StartedProcess
 from preview.supervisor.process.snapshots import Snapshots
 
-__all__ = ["SupervisorContext", "run_preview"]
-
 log = structlog.get_logger(__name__)
 
 

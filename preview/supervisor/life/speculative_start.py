@@ -31,8 +31,6 @@ from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import choose_network
 from preview.supervisor.process.server_process import StartedProcess, serving_spec
 
-__all__ = ["SpeculativeStart", "open_speculative_start"]
-
 log = structlog.get_logger(__name__)
 
 # What a project's files or its launch give is that generation's own.

@@ -16,8 +16,6 @@ from preview.supervisor.launch.saving import save
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
 
-__all__ = ["watch_deadlines", "watch_health"]
-
 
 async def watch_deadlines(preview: LivePreview) -> None:
     """Stop it when its time is over, or when nobody asked it for too long. Cancellation: nothing changes."""

@@ -19,8 +19,6 @@ from preview.core.descriptors import raise_want
 from preview.errors import DiskFull
 from preview.settings import Settings
 
-__all__ = ["DiskUse", "Free", "check_free_disk", "free_by", "free_of", "measure"]
-
 _MIB = 1024 * 1024
 _ENTRY_BYTES = 4096
 # stat(2): st_blocks counts these, whatever the file system's own blocks are.

@@ -20,17 +20,6 @@ from preview.settings import Settings
 from preview.supervisor.preview.confinement import Limit, Reached, cores
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = [
-    "Excesses",
-    "memory_error",
-    "stop_for",
-    "stop_for_memory",
-    "tell",
-    "tell_output",
-    "was_killed_for_memory",
-    "watch_usage",
-]
-
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024

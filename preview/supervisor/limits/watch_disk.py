@@ -17,8 +17,6 @@ from preview.supervisor.limits.disk import DiskUse, Free, free_by, measure
 from preview.supervisor.limits.limits import stop_for
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["DiskWatch", "Pace", "Watchers", "watch_disk"]
-
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024

@@ -23,8 +23,6 @@ from preview.supervisor.launch.warming import Whose, prepare_template
 from preview.supervisor.launch.workspace import make_roots, remove_tree
 from preview.supervisor.limits.disk import check_free_disk
 
-__all__ = ["PushQueue", "run_builder"]
-
 log = structlog.get_logger(__name__)
 
 _REMOVE_S: Final = 5.0

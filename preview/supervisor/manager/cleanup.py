@@ -13,8 +13,6 @@ from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.manager.reconcile import remove_leftover_folders
 
-__all__ = ["clean_once", "run_cleanup"]
-
 log = structlog.get_logger(__name__)
 
 

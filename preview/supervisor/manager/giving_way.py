@@ -8,8 +8,6 @@ from preview.runtime import ProcessIdentity
 from preview.runtime.process.priority import give_way
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["lower_preview_priority"]
-
 
 def lower_preview_priority(previews: Iterable[LivePreview]) -> None:
     """Let previews that are about to end have processor time after the service.

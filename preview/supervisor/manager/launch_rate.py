@@ -9,8 +9,6 @@ import trio
 
 from preview.errors import TooManyLaunches
 
-__all__ = ["LaunchRate"]
-
 _WINDOW_S = 60.0
 
 

@@ -35,10 +35,9 @@ from preview.supervisor.manager.queries import PreviewQueries
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.changes import Change
-from preview.supervisor.preview.interface import FilesChange, Launched, LaunchRequest, Reloaded, User
+from preview.supervisor.preview.interface import FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, new_record
-
-__all__ = ["PreviewManager"]
+from preview.user import User
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,6 @@ from preview.supervisor.manager.registry import PreviewRegistry, no_active_previ
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["PreviewQueries"]
-
 
 class PreviewQueries:
     """Finds previews: the live ones in the roster, the rows that the database has not taken yet, the rows it has.

@@ -22,8 +22,6 @@ from preview.storage import PreviewRecord, PreviewStore
 from preview.supervisor.launch.workspace import make_roots, remove_tree, workspace_root
 from preview.supervisor.preview.service_log import log_transition
 
-__all__ = ["Reconciled", "reconcile", "remove_leftover_folders"]
-
 log = structlog.get_logger(__name__)
 
 # Killing takes milliseconds; a process stuck in the kernel must not keep the service from starting.

@@ -8,11 +8,8 @@ from types import MappingProxyType
 from preview.errors import AlreadyRunning, LimitReached, NoActivePreview
 from preview.settings import Tier
 from preview.supervisor.preview.confinement import Confinement
-from preview.supervisor.preview.interface import User
 from preview.supervisor.preview.live_preview import LivePreview
-
-__all__ = ["PreviewRegistry", "no_active_preview"]
-
+from preview.user import User
 
 # Whoever asks for an older preview is told its reason alone.
 _MAX_HELD = 1000

@@ -23,8 +23,6 @@ from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.registry import PreviewRegistry
 
-__all__ = ["SpareSlots"]
-
 log = structlog.get_logger(__name__)
 
 # Whoever has just noted what he starts in begins in this moment, and goes first.

@@ -9,8 +9,6 @@ import trio
 from preview.errors import PreviewError, PreviewUnavailable
 from preview.supervisor.preview.interface import FilesChange
 
-__all__ = ["Change", "Changes"]
-
 # They are carried out together; more wait only while files are written. Each may hold a generation's worth of bytes.
 _MOST_WAITING = 16
 

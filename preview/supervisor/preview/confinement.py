@@ -9,8 +9,6 @@ from preview.core.isolation import Network
 from preview.runtime import Held, Limits, Runtime
 from preview.settings import Settings
 
-__all__ = ["Confinement", "Limit", "Reached", "confinement_for", "limits_of"]
-
 _MIB = 1024 * 1024
 
 Limit = Literal["memory", "cpu", "processes", "disk", "output"]

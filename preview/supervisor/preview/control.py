@@ -14,8 +14,6 @@ import trio
 
 from preview.runtime.inbound import close_inbound, receive_now, seal
 
-__all__ = ["Control", "open_control"]
-
 # ``ready``, ``closed`` and ``drained``, each with its line's end, and some more.
 _MOST_BYTES = 256
 

@@ -8,8 +8,6 @@ import trio
 
 from preview.core.lifecycle import StopCause
 
-__all__ = ["Deadlines", "Hold"]
-
 
 class Hold:
     """Something open that counts as activity; a context manager, without the cost of a generator."""

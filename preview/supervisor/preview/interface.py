@@ -9,8 +9,6 @@ from preview.detection import Overrides
 from preview.storage.records import PreviewRecord
 from preview.user import User
 
-__all__ = ["FilesChange", "LaunchRequest", "Launched", "Reloaded", "User"]
-
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:

@@ -18,8 +18,6 @@ from preview.core.launch_steps import (
     waiting_steps,
 )
 
-__all__ = ["LaunchProgress"]
-
 # Of a plan; a project may name any number of them.
 _MAX_PLANNED = 20
 _MAX_DETAIL_CHARACTERS = 300

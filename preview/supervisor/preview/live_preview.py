@@ -27,13 +27,11 @@ from preview.storage.records import PreviewRecord
 from preview.supervisor.preview.changes import Changes
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.deadlines import Deadlines, Hold
-from preview.supervisor.preview.interface import User
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
 from preview.supervisor.preview.socket_release import SocketRelease
-
-__all__ = ["LivePreview", "Outcome", "hash_token", "new_record"]
+from preview.user import User
 
 # One per browser tab that sends requests; who has more open gets a new one by asking again.
 MAX_FURTHER_TOKENS = 16

@@ -12,8 +12,6 @@ from preview.errors import InvalidGeneration
 from preview.settings import Settings
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 
-__all__ = ["Reach", "choose_network", "reach_of", "tell_unreachable"]
-
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 

@@ -15,8 +15,6 @@ from preview.core.lifecycle import State, StopCause, cause_of
 from preview.core.visible import visible
 from preview.storage.records import PreviewRecord
 
-__all__ = ["EVENTS", "log_call", "log_transition"]
-
 log = structlog.get_logger(__name__)
 
 _WHOSE = ("preview_id", "generation_id", "project_id", "user_id")

@@ -6,8 +6,6 @@ import trio
 
 from preview.core.waiting import wait_any
 
-__all__ = ["SocketRelease"]
-
 
 class SocketRelease:
     """Of one preview."""

@@ -12,8 +12,6 @@ from urllib.parse import quote
 import h11
 import trio
 
-__all__ = ["Answer", "ProbeFailed", "ask", "find_answer", "wait_until_ready"]
-
 # An answer that is not there yet although the connection was taken and closed: look again soon, then less often.
 _FIRST_PAUSE_S = 0.02
 _LAST_PAUSE_S = 0.5

@@ -29,8 +29,6 @@ from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.readiness import wait_for_answer, wait_until_serving
 from preview.supervisor.process.server_process import ServerProcess
 
-__all__ = ["ProcessReplacer"]
-
 _SHOWN_NAMES = 1
 # A process releases the socket within a millisecond of being told, where the machine has time for it; one whose own
 # code keeps it busy is not waited for any longer, and answers nobody meanwhile.

@@ -21,8 +21,6 @@ from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess, StartedProcess, run_server_process
 from preview.supervisor.process.snapshots import KeptSnapshot, Snapshots
 
-__all__ = ["Processes"]
-
 # Changes follow each other faster than old processes drain: so many are left to it, and the next change waits.
 _MOST_DRAINING = 2
 # What an old process that another follows has to drain at least: longer than a launcher keeps a silent connection.

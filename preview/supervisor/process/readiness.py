@@ -14,8 +14,6 @@ from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.probe import find_answer
 from preview.supervisor.process.server_process import ServerProcess
 
-__all__ = ["wait_for_answer", "wait_until_serving"]
-
 
 async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> None:
     """Until it says that it serves; the answers that come are the other one's still.

@@ -28,8 +28,6 @@ from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 
-__all__ = ["ServerProcess", "StartedProcess", "run_server_process", "serving_spec"]
-
 # What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
 # tree keeps open must not hold up the end.
 _DRAIN_S = 0.5

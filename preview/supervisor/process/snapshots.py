@@ -17,8 +17,6 @@ from preview.runtime import NoSnapshot, ProcessSpec, Snapshot
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.preview.live_preview import LivePreview
 
-__all__ = ["KeptSnapshot", "Snapshots", "using"]
-
 
 @dataclass(eq=False, slots=True)
 class KeptSnapshot:

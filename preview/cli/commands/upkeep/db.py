@@ -13,8 +13,6 @@ from preview.core.env_file import find_env_file
 from preview.settings import load_settings
 from preview.storage import migrate
 
-__all__ = ["app"]
-
 app = typer.Typer(help="Bring the service's database up to date, or back.", no_args_is_help=True, add_completion=False)
 
 

@@ -20,8 +20,6 @@ from preview.cli.options import JsonOption
 from preview.cli.terminal import paint, print_json, progress, say, show, wants_colour
 from preview.settings import load_settings
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _LEAST_COLUMNS, _MOST_COLUMNS = 60, 120

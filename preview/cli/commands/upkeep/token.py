@@ -15,8 +15,6 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import load_settings
 
-__all__ = ["app"]
-
 app = typer.Typer(add_completion=False)
 
 _TIERS = ("free", "pro", "enterprise")

@@ -12,8 +12,6 @@ from typing import Final
 from preview.environments.node.locks.pins import Pins, UnreadableLock, is_name, is_version, single_versions
 from preview.sources.javascript import read_literal
 
-__all__ = ["read_bun_lock"]
-
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
 
 

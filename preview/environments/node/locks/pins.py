@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["LOCK_NAMES", "LockFile", "Locked", "Pins", "UnreadableLock", "is_name", "is_version", "single_versions"]
-
 LOCK_NAMES: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
 """The files, the first of them that there is counts."""
 

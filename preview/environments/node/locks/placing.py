@@ -9,8 +9,6 @@ from typing import Final
 
 from preview.environments.node.locks.pins import Pins
 
-__all__ = ["place_pins", "remove_pins"]
-
 _YARN_LOCK: Final = "yarn.lock"
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
 Packages = Mapping[str, Mapping[str, object]]

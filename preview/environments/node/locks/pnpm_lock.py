@@ -15,8 +15,6 @@ from typing import Final
 from preview.environments.node.locks.pins import Pins, is_name, is_version, single_versions
 from preview.environments.node.locks.yaml_text import read_yaml
 
-__all__ = ["read_pnpm_lock"]
-
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
 # `/express/4.17.1_peer` (5), `/express@4.17.1(peer)` (6), `express@4.17.1` (9).
 _PACKAGE: Final = re.compile(r"/?((?:@[^/@]+/)?[^/@]+)[/@](\d[^_(]*)")

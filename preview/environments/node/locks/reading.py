@@ -7,8 +7,6 @@ from preview.environments.node.locks.pins import LockFile, Pins, UnreadableLock
 from preview.environments.node.locks.pnpm_lock import read_pnpm_lock
 from preview.environments.node.locks.yarn_lock import read_yarn_lock
 
-__all__ = ["read_pins"]
-
 # The largest ones of public projects are a fifth of it.
 _MAX_BYTES = 8 * 1024 * 1024
 

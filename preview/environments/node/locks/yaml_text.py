@@ -12,8 +12,6 @@ import yaml
 
 from preview.environments.node.locks.pins import UnreadableLock
 
-__all__ = ["read_yaml"]
-
 # pnpm's deepest entry has six levels.
 _MAX_DEPTH: Final = 24
 

@@ -13,8 +13,6 @@ from typing import Final
 from preview.environments.node.locks.pins import Locked, Pins, UnreadableLock, is_name, is_version
 from preview.environments.node.locks.yaml_text import read_yaml
 
-__all__ = ["read_yarn_lock"]
-
 _LATER: Final = re.compile(rb"^__metadata:", re.MULTILINE)
 _QUOTED_OR_PLAIN: Final = re.compile(r"\"([^\"]*)\"|([^\s,\"][^,\"]*)")
 _VERSION: Final = re.compile(r"  version \"?([^\"\s]+)\"?")

@@ -27,16 +27,6 @@ from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.template_process import NoTemplate, Template
 
-__all__ = [
-    "ForkRequest",
-    "NotForked",
-    "as_not_forked",
-    "expect_word",
-    "program_order",
-    "request_fork",
-    "sockets_of",
-]
-
 _PACKET_BYTES = 1024
 # A fork is a matter of milliseconds, of a second where fifty are made at once on a loaded machine.
 _PATIENCE_S = 10.0

@@ -21,8 +21,6 @@ from preview.runtime.process.process import TreeProcess
 from preview.runtime.warm.origin import SnapshotOrigin
 from preview.runtime.warm.packets import parse
 
-__all__ = ["Fork", "ForkedProcess"]
-
 # Bigger than all that a fork has to say at its end.
 _LAST_PACKET_BYTES = 256
 _LAST_WORD_S = 1.0

@@ -13,8 +13,6 @@ from preview.runtime.interface import ProcessSpec
 from preview.runtime.warm.forks.forking import ForkRequest
 from preview.runtime.warm.template_process import Template
 
-__all__ = ["BEFORE_ANY", "BEFORE_ANY_STAYING", "ConfinedFork", "ForkReservation"]
-
 # In place of a process's number, which is known when it starts: there may be steps before it, whose groups are named
 # by theirs. One that stays may be on its way out when another is started.
 BEFORE_ANY, BEFORE_ANY_STAYING = 0, -1

@@ -18,8 +18,6 @@ from preview.runtime.warm.forks.forking import NotForked
 from preview.runtime.warm.forks.reservation import BEFORE_ANY, BEFORE_ANY_STAYING, ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import NoTemplate, Template
 
-__all__ = ["Reservations"]
-
 log = structlog.get_logger(__name__)
 
 # A fork that was not used is killed, and its control group removed: milliseconds.

@@ -34,8 +34,6 @@ from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 
-__all__ = ["Snapshot", "open_forking", "wait_parked"]
-
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
 # From one restart to what is made ready for the next: by then the new process has answered somebody.

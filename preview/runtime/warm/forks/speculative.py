@@ -19,8 +19,6 @@ from preview.runtime.warm.forks.process import ForkedProcess
 from preview.runtime.warm.forks.reservation import ForkReservation
 from preview.runtime.warm.template_process import Template
 
-__all__ = ["SpeculativeFork", "open_begun"]
-
 log = structlog.get_logger(__name__)
 
 # A tree is killed within five seconds, and its control group is removed.

@@ -15,8 +15,6 @@ from typing import Any
 
 import preview_calls as calls  # type: ignore[import-not-found]
 
-__all__ = ["confine", "enter", "show_files"]
-
 _INSIDE_ID = 1000
 # linux/sockios.h, linux/if.h
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1

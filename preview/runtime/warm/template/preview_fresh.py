@@ -15,8 +15,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-__all__ = ["become", "call", "close_all_but", "forget", "inherit", "run"]
-
 _OWN_MODULES = (
     "preview_calls",
     "preview_cage",

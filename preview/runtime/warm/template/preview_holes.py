@@ -14,8 +14,6 @@ import re
 import sys
 from collections.abc import Callable
 
-__all__ = ["fill"]
-
 # A line of ``sys._debugmallocstats``: class, size, pools, blocks in use, blocks that are free.
 _CLASS = re.compile(r"^ *\d+ +(\d+) +\d+ +\d+ +(\d+) *$", re.MULTILINE)
 _MOST_SAID = 1 << 20

@@ -18,8 +18,6 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["count_no_more"]
-
 # The lower half of the count; what is negative as a signed number is not counted. From 3.14 on there is space above, as
 # extensions of an older stable ABI count all the same.
 _ALL_BITS, _WITH_ROOM = 0xFFFFFFFF, 3 << 30

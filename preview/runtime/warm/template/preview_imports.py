@@ -13,8 +13,6 @@ from typing import Any
 
 import preview_warmups  # type: ignore[import-not-found]
 
-__all__ = ["descriptors", "import_all", "resident_bytes", "unsafe"]
-
 _MISSING_SHOWN = 200
 _PROCESS = "a process"
 _SHARING = frozenset({"_multiprocessing", "mmap", "_posixshmem", "_ctypes"})

@@ -21,8 +21,6 @@ import sys
 
 import preview_calls as calls  # type: ignore[import-not-found]
 
-__all__ = ["main"]
-
 # linux/capability.h
 _SETGID, _SETUID = 6, 7
 # Forks inherit it, and have a lower one of their own; none of them counts as the template's user.

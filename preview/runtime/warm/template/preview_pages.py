@@ -16,8 +16,6 @@ import signal
 from array import array
 from collections.abc import Callable
 
-__all__ = ["own_pages", "pages_of", "touch"]
-
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ENTRY_BYTES = 8
 # Of a pagemap's entry: the page is there, of a file or shared memory, mapped by this process alone.

@@ -24,8 +24,6 @@ import preview_fresh  # type: ignore[import-not-found]
 import preview_imports  # type: ignore[import-not-found]
 import preview_pages  # type: ignore[import-not-found]
 
-__all__ = ["park"]
-
 _MOST_DESCRIPTORS = 16
 _PACKET_BYTES = 64
 # Orders: fork for a start that waits for it, or before one.

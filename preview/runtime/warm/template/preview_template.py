@@ -36,8 +36,6 @@ import preview_pages  # type: ignore[import-not-found]
 import preview_snapshot  # type: ignore[import-not-found]
 import preview_warmups  # type: ignore[import-not-found]
 
-__all__ = ["main"]
-
 _MOST_DESCRIPTORS = 16
 _PACKET_BYTES = 64
 

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
-__all__ = ["PREFIX", "use_all", "warm_up"]
-
 PREFIX = "use of "
 
 
