@@ -36,7 +36,7 @@ from preview.core.removal import remove_folder
 from preview.environments import Environment, EnvironmentCache, EnvironmentRequest, find_jail
 from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.interpreter import find_interpreter
-from preview.environments.sandbox.uv import find_uv
+from preview.environments.sandbox.program import find_uv
 from preview.runtime import Refusal, child_subreaper, probe_sandbox
 from preview.settings import Settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
-from preview.core.private import make_private_folder
 from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError

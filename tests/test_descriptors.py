@@ -17,7 +17,7 @@ from preview.detection import detect
 from preview.detection.overrides.reading import read_preview_file
 from preview.detection.project_imports import find_imports
 from preview.environments import EnvironmentRequest
-from preview.environments.store.memory import RequestMemory
+from preview.environments.store.eviction import RequestMemory
 from preview.generations import Limits
 from preview.generations.folder import kept_folders, scan_folder
 from preview.sources import Sources

@@ -32,14 +32,14 @@ LIMIT_S = 0.4
 IN_WORKERS: Final = (
     "preview/detection/", "preview/endpoints/", "preview/sources/", "preview/environments/manifests/",
     "preview/environments/imports/", "preview/environments/node/manifest.py", "preview/environments/node/locks/",
-    "preview/environments/node/addresses.py", "preview/environments/node/registries.py",
+    "preview/environments/node/registries.py", "preview/environments/node/registries.py",
     "preview/environments/requirements/local_paths.py",
 )  # fmt: skip
 
 # Not written as text: where, and why that is linear.
 MADE: Final = {
     "preview/environments/python/relax.py": "parts of sentences, each a text above, over a build's last lines",
-    "preview/http/core/line_query.py": "the form of a request id, which preview/logs/model/sanitise.py has too",
+    "preview/http/core/line_query.py": "the form of a request id, which preview/logs/model/frames.py has too",
     "preview/logs/model/filtering.py": "a text that is looked for, escaped",
 }
 # Put together by functions; found in what the modules have.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.core.visible import visible
+from preview.core.quoting import visible
 
 TABLE = json.loads((Path(__file__).parent / "visible_characters.json").read_text())
 

@@ -1,12 +1,9 @@
 """Who is asking: bearer tokens, stream tickets, login codes, and the secret behind them."""
 
 from preview.auth.access import AccessBook, Grant, OpenLink, Share, Statement
-from preview.auth.identity import Authenticator, Identity
 from preview.auth.jwt import JwtAuthenticator
-from preview.auth.login import LoginCodes
-from preview.auth.secret import load_or_create_secret
-from preview.auth.tickets import TicketBox
-from preview.auth.tokens import issue_token
+from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
+from preview.auth.tokens import issue_token, load_or_create_secret
 
 __all__ = [
     "AccessBook",

@@ -10,7 +10,7 @@ from typing import Any
 from joserfc.errors import ClaimError, ExpiredTokenError, MissingClaimError
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
-from preview.auth.identity import Identity
+from preview.auth.login import Identity
 from preview.errors import Unauthenticated
 from preview.settings import Settings
 from preview.user import User

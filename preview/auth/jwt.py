@@ -15,8 +15,8 @@ from joserfc.jwk import Key, OctKey
 
 from preview.auth.algorithms import ALGORITHMS, MAX_TOKEN_BYTES, Algorithm, FixedRegistry
 from preview.auth.claims import identity_of
-from preview.auth.identity import Identity
 from preview.auth.jwks import KeyBook, fetch_file, fetch_url, read_key_file
+from preview.auth.login import Identity
 from preview.auth.tokens import signing_key
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings

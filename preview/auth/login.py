@@ -4,15 +4,50 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from preview.auth.box import CodeBox
+from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user, and how long we may believe so.
+
+    Attributes:
+        user: Who is asking.
+        expires_at: Aware, UTC: when the token that said so ends. A stream does not outlive it.
+    """
+
+    user: User
+    expires_at: datetime
+
+
+class Authenticator(Protocol):
+    """Tells who a token stands for; ``JwtAuthenticator`` is ours, a host may bring its own."""
+
+    async def authenticate(self, token: str) -> Identity:
+        """The identity that the token proves.
+
+        Args:
+            token: As it came from outside, of any content and length.
+
+        Raises:
+            Unauthenticated: It proves nothing; ``details["reason"]`` says why in one word.
+
+        Cancellation: nothing changes.
+        """
+        ...
+
 
 # Time to read the terminal, and to carry the link to another window.
 _TTL_S = 600.0
 # One per start of the program; the rest is for a host that makes links for its users.
-_MAX_PER_USER = 20
+_MAX_SESSIONS_PER_USER = 20
 _MAX_CODES = 1_000
 
 
@@ -25,7 +60,9 @@ class LoginCodes:
     """
 
     def __init__(self, ttl_s: float = _TTL_S, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._box: CodeBox[User] = CodeBox(ttl_s, max_per_owner=_MAX_PER_USER, max_total=_MAX_CODES, clock=clock)
+        self._box: CodeBox[User] = CodeBox(
+            ttl_s, max_per_owner=_MAX_SESSIONS_PER_USER, max_total=_MAX_CODES, clock=clock
+        )
 
     def issue(self, user: User) -> str:
         """A new code, 43 URL-safe characters, that logs this user in once."""
@@ -43,3 +80,38 @@ class LoginCodes:
                 "This login link has been used or has expired; ask for a new one where you got it.", reason="login_code"
             )
         return user
+
+
+# A page needs one per stream it opens; five times the 20 streams that a user may have open.
+_MAX_TICKETS_PER_USER = 100
+# About 600 bytes each: 6 MB at most.
+_MAX_TICKETS = 10_000
+
+
+class TicketBox:
+    """Tickets of this process: one user, one preview, good for a while and, since a browser reconnects, repeatedly.
+
+    Args:
+        ttl_s: Seconds that a ticket is good for; never longer than the token it was made with.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(self, ttl_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._box: CodeBox[tuple[Identity, str]] = CodeBox(
+            ttl_s, max_per_owner=_MAX_TICKETS_PER_USER, max_total=_MAX_TICKETS, clock=clock
+        )
+
+    def issue(self, identity: Identity, preview_id: str) -> str:
+        """A new ticket, 43 URL-safe characters, for this user and this preview."""
+        return self._box.put(identity.user.id, (identity, preview_id))
+
+    def redeem(self, ticket: str) -> tuple[Identity, str]:
+        """Whose ticket it is and the preview's id; the ticket stays good until it expires.
+
+        Raises:
+            Unauthenticated: There is no such ticket (any more), or its user's token has expired meanwhile.
+        """
+        found = self._box.get(ticket)
+        if found is None or found[0].expires_at <= utc_now():
+            raise Unauthenticated("The stream ticket is unknown or has expired; get a new one.", reason="ticket")
+        return found

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from preview.cli.exits import CommandFailed
-from preview.core.private import make_private_folder
+from preview.core.descriptors import make_private_folder
 from preview.errors import ConfigurationError
 
 _LOCK = "service.lock"

@@ -22,7 +22,7 @@ from typer.main import get_command
 
 from preview.cli.exits import ExitCode, exit_code_of
 from preview.core.capabilities import give_up_capabilities
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.errors import PreviewError
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from preview.cli.exits import UsageMistake
+from preview.cli.terminal import say
+from preview.core.env_file import EnvFile
+from preview.core.isolation import Network
+from preview.core.quoting import quoted
+from preview.detection import Overrides, overrides_from_request
+from preview.errors import InvalidRequest
+from preview.settings import settings_in, variable_of
 
 UrlOption = Annotated[
     str | None,
@@ -54,3 +62,66 @@ def existing_folder(directory: Path) -> Path:
     if not folder.is_dir():
         raise UsageMistake(f"{directory} is a file; name the folder that holds the backend.")
     return folder
+
+
+def start_body(
+    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
+) -> dict[str, object]:
+    """The options as the launch request has them; empty where none was given.
+
+    Raises:
+        UsageMistake: One of them cannot be meant; the message names it.
+    """
+    start = {
+        name: str(value)
+        for name, value in (("app", app), ("command", command), ("network", network))
+        if value is not None
+    }
+    body: dict[str, object] = {"start": start} if start else {}
+    if env:
+        body["env"] = dict(_pair(one) for one in env)
+    if app is not None and command is not None:
+        raise UsageMistake("Give either --app or --command: an application is served, a command serves itself.")
+    overrides = _read(body)
+    return body if not overrides.is_empty else {}
+
+
+def overrides_from_options(
+    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
+) -> Overrides | None:
+    """The options as overrides, or None where none was given.
+
+    Raises:
+        UsageMistake: See ``start_body``.
+    """
+    body = start_body(app, command, env, network)
+    return _read(body) if body else None
+
+
+def _read(body: dict[str, object]) -> Overrides:
+    try:
+        return overrides_from_request(body)
+    except InvalidRequest as error:
+        said = error.message.removeprefix("The launch request: ")
+        for key, option in (('"start.app"', "--app"), ('"start.command"', "--command"), ('"env.', '--env "')):
+            said = said.replace(key, option)
+        raise UsageMistake(said) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageMistake(f"{quoted(text)} is no variable; write it as --env NAME=VALUE.")
+    return name, value
+
+
+def settings_line(file: EnvFile | None) -> str | None:
+    """Where settings were read from, and which; None where none were. Names only: values may be secrets."""
+    names = [variable_of(name) for name in settings_in(file)]
+    return f"{file} ({', '.join(names)})" if names else None
+
+
+def warn_of_skipped(file: EnvFile | None) -> None:
+    """Say on stderr that a file was not read, and why."""
+    if file is not None and file.skipped is not None:
+        say(f"preview: the settings file {file} is not read: {file.skipped}")

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from rich.console import Console
 
-from preview.core.visible import SGR, visible
+from preview.core.quoting import SGR, visible
 
 _SGR = re.compile(SGR)
 

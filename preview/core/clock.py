@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+import trio
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -41,3 +43,18 @@ def rfc3339(value: datetime) -> str:
 def rfc3339_ms(value: int) -> str:
     """Milliseconds since the epoch as ``rfc3339`` writes them."""
     return rfc3339(from_ms(value))
+
+
+async def wait_any(*events: trio.Event) -> None:
+    """Until one of them is set. Cancellation: nothing changes."""
+    if any(event.is_set() for event in events):
+        await trio.lowlevel.checkpoint()
+        return
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            nursery.start_soon(wait, event)

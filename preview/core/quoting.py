@@ -1,6 +1,18 @@
-"""What somebody has sent, as a sentence may repeat it."""
+"""What somebody has sent, as a sentence may repeat it.
+
+Text of others as it may be shown: what could act unseen is written as an escape.
+
+A control character may move the cursor, change the window's title or write to the clipboard (ECMA-48; C1 is its 8-bit
+form). A bidirectional control may show text in another order than it has (Unicode UAX #9; "Trojan Source"). U+2028 and
+U+2029 begin a line where only we should. Half of a surrogate pair cannot be encoded.
+
+The escapes are those of JSON (``\u009b``), so that a JSON text keeps its meaning. ``frontend/src/lib/ui/visible.ts``
+has the same set; ``tests/visible_characters.json`` is the table that both are tested against.
+"""
 
 from __future__ import annotations
+
+import re
 
 # Long enough to recognise what one has written; three of them leave space for the sentence.
 _MAX_CHARS = 60
@@ -28,3 +40,27 @@ def _written(value: object) -> str:
         return repr(value)
     except (ValueError, RecursionError):  # integers of thousands of digits, lists within lists without end
         return f"<{type(value).__name__}>"
+
+
+# Colours and weight (Select Graphic Rendition, ECMA-48 section 8.3.117).
+SGR = r"\x1b\[[0-9;:]*m"
+# C0 but tab and line feed, DEL, C1; U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069; surrogates.
+_UNSEEN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_ANY = re.compile(_UNSEEN)
+_ANY_OR_COLOUR = re.compile(f"({SGR})|{_UNSEEN}")
+
+
+def visible(text: str, *, colours: bool = False) -> str:
+    r"""The text with each character that could act unseen written as ``\uXXXX``; tabs and line feeds stay.
+
+    Args:
+        text: Anything; a JSON text stays the same JSON.
+        colours: Whether SGR sequences stay too.
+    """
+    return (_ANY_OR_COLOUR if colours else _ANY).sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    if match.lastindex:
+        return match.group()
+    return f"\\u{ord(match.group()):04x}"

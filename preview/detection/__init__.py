@@ -1,11 +1,21 @@
 """What a project is and how it is started, decided from its files alone."""
 
-from preview.detection.describe import describe_plan, shown_value
 from preview.detection.detect import detect
+from preview.detection.overrides.choose import read_endpoints
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.own_endpoints import read_endpoints
 from preview.detection.overrides.reading import PREVIEW_FILE, overrides_from_request, read_preview_file
-from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+from preview.detection.plan import (
+    Origin,
+    Server,
+    ServiceKind,
+    ServiceNeed,
+    StartPlan,
+    Step,
+    Toolchain,
+    Variable,
+    describe_plan,
+    shown_value,
+)
 
 __all__ = [
     "PREVIEW_FILE",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.detection.nodes import Nodes
+from preview.detection.project_imports import Nodes
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from preview.detection.plan import Server
-from preview.detection.reach import is_aside
+from preview.detection.project_imports import is_aside
 from preview.endpoints import AppTarget, Found, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand

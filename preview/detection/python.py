@@ -14,12 +14,11 @@ from preview.detection.databases.needs import find_needs
 from preview.detection.databases.sql import find_engine
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
-from preview.detection.nodes import Nodes
 from preview.detection.plain import PLAIN_SERVERS
 from preview.detection.plan import Server, StartPlan, Toolchain
-from preview.detection.reach import is_aside, reachable
+from preview.detection.project_imports import Nodes, is_aside, reachable
+from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
-from preview.detection.steps import django_steps, find_steps
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand

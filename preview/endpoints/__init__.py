@@ -1,7 +1,14 @@
 """The endpoints of a project: from its source, without running it, and from the OpenAPI it publishes when it runs."""
 
-from preview.endpoints.combine import find_health_path, merge_endpoints
-from preview.endpoints.extraction import extract, extract_endpoints, find_app, find_apps, missing_files
+from preview.endpoints.extraction import (
+    extract,
+    extract_endpoints,
+    find_app,
+    find_apps,
+    find_health_path,
+    merge_endpoints,
+    missing_files,
+)
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.openapi import endpoints_from_openapi
 

@@ -10,12 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from preview.generations.archive import plain_bytes, unpack, unpack_tar_gz, unpack_zip
-from preview.generations.files import check_files, parse_files_json
+from preview.generations.files import check_files, check_paths, parse_files_json
 from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
-from preview.generations.interface import Generation, GenerationSource
-from preview.generations.limits import Limits
-from preview.generations.paths import check_paths
+from preview.generations.interface import Generation, GenerationSource, Limits
 
 if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited, StoredFile

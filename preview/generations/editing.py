@@ -10,10 +10,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, insert, select, update
 
 from preview.errors import InvalidRequest, PreconditionFailed
-from preview.generations.files import require_some
-from preview.generations.interface import Generation
-from preview.generations.limits import Budget, Limits
-from preview.generations.paths import PathCheck, shown
+from preview.generations.files import PathCheck, require_some, shown
+from preview.generations.interface import Budget, Generation, Limits
 from preview.storage.tables import generation_files, generations
 
 T = TypeVar("T")

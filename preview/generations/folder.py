@@ -16,10 +16,8 @@ from preview.core.clock import utc_now
 from preview.core.descriptors import raise_want, walk
 from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
-from preview.generations.files import TreeWriter, require_some
-from preview.generations.interface import Generation
-from preview.generations.limits import Budget, Limits
-from preview.generations.paths import PathCheck, shown
+from preview.generations.files import PathCheck, TreeWriter, require_some, shown
+from preview.generations.interface import Budget, Generation, Limits
 
 # Folders that tools make again: large, and of no use to a preview, whose environment is its own.
 _SKIPPED = frozenset(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from preview.core.descriptors import raise_want
 from preview.errors import InvalidGeneration
+from preview.generations.files import shown
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
-from preview.generations.limits import Budget, Limits
-from preview.generations.paths import shown
+from preview.generations.interface import Budget, Limits
 
 # The kernel writes times by its tick, and some file systems by the second (ext3, FAT: two): what was written so
 # shortly before it was looked at may have been written again since, with nothing to tell by.

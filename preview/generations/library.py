@@ -17,14 +17,12 @@ from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
-from preview.generations.interface import Generation
-from preview.generations.limits import Limits
+from preview.generations.interface import Generation, Limits
 from preview.settings import Settings
-from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
-from preview.storage.users import ensure_row
+from preview.storage.users import MAX_PAGE, encode_cursor, ensure_row, page_of
 
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256

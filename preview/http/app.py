@@ -15,9 +15,8 @@ from preview.errors import ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend
 from preview.http.browser import PreviewDoorman, is_for_preview, serve_ordinary
-from preview.http.core.cors import Cors
-from preview.http.core.guard import check_request, origin_form
-from preview.http.core.hosts import HostCheck, host_names
+from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
+from preview.http.core.page_policy import Cors
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
@@ -25,7 +24,7 @@ from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.lifespan import ServiceLifespan
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
-from preview.http.protocol.connection import RequestConnection
+from preview.http.protocol.listening import RequestConnection
 from preview.http.routes import install_routes
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits

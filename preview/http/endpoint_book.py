@@ -14,9 +14,9 @@ import trio
 from preview.endpoints import Endpoint, merge_endpoints
 from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
-from preview.http.core.generation_files import open_files
+from preview.http.core.uploads import open_files
 from preview.proxy import PreviewClient, ProxyRequest
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
 from preview.worker import ProjectReader
 

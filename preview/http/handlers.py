@@ -11,9 +11,8 @@ from quart import Quart, Request, Response, Websocket, current_app, g, has_reque
 from preview.errors import ServiceStopping
 from preview.http.backend import backend
 from preview.http.contracts import VIEWS
-from preview.http.core.access_log import without_secrets
-from preview.http.core.answers import no_content
-from preview.http.core.errors import problem_of
+from preview.http.core.errors import no_content, problem_of
+from preview.http.core.guard import without_secrets
 from preview.logs import Contract
 
 if TYPE_CHECKING:

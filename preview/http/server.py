@@ -20,16 +20,19 @@ from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
-from preview.http.core.access_log import AccessLogger
-from preview.http.core.hosts import host_names
-from preview.http.protocol.connection_limit import ConnectionLimiter, connection_limit, reject
-from preview.http.protocol.listening import PatientListener
-from preview.http.protocol.sends import Sends
+from preview.http.core.guard import AccessLogger, host_names
+from preview.http.protocol.listening import (
+    ConnectionLimiter,
+    PatientListener,
+    check_certificate,
+    connection_limit,
+    reject,
+)
+from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import TakenConnection
 from preview.http.protocol.tcp import BoundedTCPServer
-from preview.http.protocol.tls import check_certificate
 from preview.http.relay import Relay, open_relay
-from preview.http.relay.telling import telling
+from preview.http.relay.responses import telling
 from preview.proxy.forwarded import TrustedProxies
 from preview.runtime import refuse_fenced
 from preview.settings import Settings

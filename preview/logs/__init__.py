@@ -1,20 +1,28 @@
 """From bytes to lines to numbered events: backlog, subscribers, database."""
 
-from preview.logs.delivery.cursor import Cursor
+from preview.logs.delivery.backlog import Cursor
 from preview.logs.delivery.fanout import FanOut, Member
 from preview.logs.delivery.history import History, history
 from preview.logs.delivery.log_pages import LogPager, LogSlice, Range
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.model.batch import Batch
-from preview.logs.model.encode import KEEP_ALIVE, PREAMBLE, Received, encode, encode_found, expired, messages, progress
+from preview.logs.model.encode import (
+    KEEP_ALIVE,
+    PREAMBLE,
+    Received,
+    StreamEncoder,
+    encode,
+    encode_found,
+    expired,
+    messages,
+    progress,
+)
 from preview.logs.model.encoding import Encoding, Format
 from preview.logs.model.events import Contract, End, Event, Gap, Level, LogLine, Source, StatusChange
 from preview.logs.model.filtering import EVERYTHING, LineFilter
-from preview.logs.model.stream_encoder import StreamEncoder
 from preview.logs.pipeline import PreviewLog
 from preview.logs.storage.journal import Journal, journal_folder, open_journal
-from preview.logs.storage.recover import recover_lines
-from preview.logs.storage.store import LogStore, Page
+from preview.logs.storage.store import LogStore, Page, recover_lines
 from preview.logs.storage.writer import LogWriter, run_log_writer
 
 __all__ = [

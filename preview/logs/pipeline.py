@@ -7,19 +7,22 @@ from collections.abc import Callable
 import trio
 
 from preview.core.clock import now_ms
-from preview.logs.delivery.backlog import Backlog
-from preview.logs.delivery.broadcast import Broadcast
-from preview.logs.delivery.cursor import Cursor
+from preview.logs.delivery.backlog import Backlog, Broadcast, Cursor
 from preview.logs.delivery.subscription import Subscription
-from preview.logs.ingest.coalescing import CoalescingDelay
 from preview.logs.ingest.framing import LineFramer
-from preview.logs.ingest.rate_limit import OutputRateLimiter
-from preview.logs.ingest.reader import read_lines
+from preview.logs.ingest.reader import CoalescingDelay, OutputRateLimiter, read_lines
 from preview.logs.ingest.recognise import Recogniser
 from preview.logs.model.batch import Batch
-from preview.logs.model.events import End, Level, LogLine, StatusChange
-from preview.logs.model.marks import STARTUP_PHASE, system_mark
-from preview.logs.model.requests import Requests, take_requests
+from preview.logs.model.events import (
+    STARTUP_PHASE,
+    End,
+    Level,
+    LogLine,
+    Requests,
+    StatusChange,
+    system_mark,
+    take_requests,
+)
 from preview.logs.storage.store import LogStore
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings

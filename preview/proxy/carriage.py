@@ -5,17 +5,178 @@ names. Framing is theirs: ``Content-Length`` passes as it came (whoever writes t
 holds), ``Transfer-Encoding`` never does.
 
 Source: RFC 9110 sections 7.6.1 (Connection), 7.6.3 (Via), 6.5.1 (trailers); RFC 7239 (Forwarded).
+
+Response fields by which a preview could command more than its own page: dropped from every answer.
+
+Two tables. The first has what a proxy or CDN in front of the service acts on: it would serve its own files, fetch other
+addresses, or change its cache for everybody. The second has what a browser applies to a whole origin: it is dropped
+where a preview shares its origin with others (the path form).
+
+``docs/proxy.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from preview.proxy.admission import Admitted, Fields, RequestHead
-from preview.proxy.headers import ACCESS_COOKIE, HOP_BY_HOP, SERVICE_COOKIE, TOKEN_HEADER
-from preview.proxy.powerful_fields import ORIGIN_FIELDS, is_powerful
-from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
-from preview.proxy.returned import returned_clearing, returned_cookie, returned_location, returned_refresh
+from preview.proxy.headers import (
+    ACCESS_COOKIE,
+    HOP_BY_HOP,
+    REQUEST_ID_FIELD,
+    SERVICE_COOKIE,
+    TOKEN_HEADER,
+    is_sane_request_id,
+    new_request_id,
+)
+
+FRONT_PROXY_FIELDS = frozenset(
+    {
+        # Serve a file of the front server's: Apache's mod_xsendfile, lighttpd, Passenger, Thruster.
+        b"x-sendfile", b"x-sendfile2", b"x-sendfile-temporary", b"x-lighttpd-send-file",
+        b"x-lighttpd-send-tempfile",
+        # Targeted cache control (RFC 9213) and the names of CDNs for the same; invalidation by tag.
+        b"cdn-cache-control", b"edge-control", b"edge-cache-tag", b"cache-tag", b"cache-tags", b"xkey",
+    }
+)  # fmt: skip
+"""In lower case."""
+
+FRONT_PROXY_PREFIXES = (
+    b"x-accel-",  # nginx: internal redirect, rate, cache time, character set
+    b"x-litespeed-",  # LiteSpeed: internal redirect, cache
+    b"x-reproxy-",  # Perlbal: fetches the address that is named
+    b"surrogate-",  # Edge Architecture: Varnish, Fastly, Akamai
+    b"x-envoy-",  # Envoy: takes the whole service out of its pool (x-envoy-immediate-health-check-fail), retries
+    b"fly-",  # Fly.io: sends the request to another application (fly-replay)
+    b"x-middleware-",  # Vercel, Next.js: rewrites the request
+    b"cloudflare-cdn-", b"vercel-cdn-", b"netlify-", b"x-vercel-", b"fastly-", b"akamai-",
+)  # fmt: skip
+"""Beginnings of names, in lower case."""
+
+ORIGIN_FIELDS = frozenset(
+    {
+        b"accept-ch", b"activate-storage-access", b"alt-svc", b"clear-site-data", b"critical-ch", b"nel",
+        b"origin-agent-cluster", b"public-key-pins", b"public-key-pins-report-only", b"report-to",
+        b"sec-session-registration", b"secure-session-registration", b"sec-session-challenge",
+        b"secure-session-challenge", b"service-worker-allowed", b"set-login", b"shared-storage-write",
+        b"speculation-rules", b"strict-transport-security", b"use-as-dictionary",
+        # Browsers answer Basic, Digest, NTLM and Negotiate with a password for the whole origin.
+        b"www-authenticate",
+    }
+)  # fmt: skip
+"""In lower case. Sources: each field's specification; it applies to the origin, and not to the one answer."""
+
+_BUFFERING = b"x-accel-buffering"
+# Longer than each exact name and each prefix: bounds what is kept of names that previews make up, 1,024 of them.
+_NAME_BYTES = 64
+
+
+def is_powerful(name: bytes, value: bytes) -> bool:
+    """Whether a proxy in front of the service would act on this field.
+
+    ``X-Accel-Buffering: no`` passes: streams need it, and it reaches no further than its own answer.
+
+    Args:
+        name: In lower case.
+        value: As written.
+    """
+    return _is_powerful_name(name[:_NAME_BYTES]) and (name != _BUFFERING or value.lower() != b"no")
+
+
+@lru_cache(maxsize=1024)
+def _is_powerful_name(name: bytes) -> bool:
+    # Fronts that map fields to variables do not tell a hyphen from an underscore.
+    name = name.replace(b"_", b"-")
+    return name.startswith(FRONT_PROXY_PREFIXES) or name in FRONT_PROXY_FIELDS
+
+
+_ABSOLUTE = re.compile(rb"(?:https?:)?//([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
+# HTML Living Standard, shared declarative refresh steps: a number, ``;`` or ``,``, and the address, in quotes or not.
+_REFRESH = re.compile(rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?['\"]?)(.*)", re.IGNORECASE | re.DOTALL)
+# Under which a program on this machine knows itself.
+_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]"})
+
+
+def returned_location(value: bytes, head: RequestHead, admitted: Admitted) -> bytes:
+    """An address of the preview's as the browser may follow it; another's, and a relative one, as they are.
+
+    Its own socket's address becomes the public one. In the path form the prefix is put in front of a path, unless the
+    preview (which was told the prefix) has done so.
+    """
+    prefix = admitted.prefix.encode()
+    found = _ABSOLUTE.match(value)
+    if found is None:
+        return _prefixed(value, prefix) if value.startswith(b"/") else value
+    authority, rest = found.group(1).lower(), found.group(2)
+    if _is_own_socket(authority, admitted):
+        return b"%b://%b%b" % (head.scheme.encode(), head.host.encode("latin-1"), _prefixed(rest, prefix))
+    if prefix and authority == head.host.encode("latin-1"):
+        return value[: found.start(2)] + _prefixed(rest, prefix)
+    return value
+
+
+def returned_refresh(value: bytes, head: RequestHead, admitted: Admitted) -> bytes:
+    """``5; url=/next`` with its address as ``returned_location`` gives it."""
+    found = _REFRESH.match(value)
+    if found is None or not found.group(2):
+        return value
+    return found.group(1) + returned_location(found.group(2), head, admitted)
+
+
+def returned_clearing(value: bytes) -> bytes:
+    """``Clear-Site-Data`` without cookies; empty where nothing is left.
+
+    Browsers clear those of the whole registrable domain (the specification's section 3.1): other previews' access, and
+    that to this one, would be gone with them.
+    """
+    kinds = [kind.strip(b" \t") for kind in value.split(b",")]
+    known = [b'"cache", "storage"' if kind == b'"*"' else kind for kind in kinds if kind.lower() != b'"cookies"']
+    return b", ".join(kind for kind in known if kind)
+
+
+def returned_cookie(value: bytes, prefix: str, refused: tuple[bytes, ...]) -> bytes | None:
+    """A cookie for this host alone, and in the path form for the preview's path alone; None where it may not be set.
+
+    Args:
+        value: Of ``Set-Cookie`` (RFC 6265 section 5.2).
+        prefix: Of the path form, or empty.
+        refused: What the name of no cookie may hold, in lower case.
+    """
+    pair, *attributes = value.split(b";")
+    # A cookie without a name is sent as its value alone, which may look like a name (RFC 6265bis section 5.7).
+    name = (pair.partition(b"=")[0].strip() or pair).lower()
+    if any(one in name for one in refused):
+        return None
+    kept = [pair]
+    for attribute in attributes:
+        label, sign, given = attribute.partition(b"=")
+        lowered = label.strip().lower()
+        if lowered == b"domain":
+            continue
+        if prefix and lowered == b"path":
+            path = given.strip()
+            # A value that is no path means the request's folder, which is below the prefix.
+            if path.startswith(b"/"):
+                kept.append(b"%b%b%b" % (label, sign, _prefixed(path, prefix.encode())))
+            continue
+        kept.append(attribute)
+    return b";".join(kept)
+
+
+def _prefixed(path: bytes, prefix: bytes) -> bytes:
+    """The path (with its query) below the prefix."""
+    if not prefix or path == prefix or path.startswith((prefix + b"/", prefix + b"?", prefix + b"#")):
+        return path
+    return prefix + (path if path.startswith(b"/") else b"/" + path)
+
+
+def _is_own_socket(authority: bytes, admitted: Admitted) -> bool:
+    host, port = admitted.address
+    name, _, given = authority.rpartition(b":")
+    own = f"[{host}]" if ":" in host else host
+    return given == str(port).encode() and (name in _LOOPBACK or name == own.encode())
+
 
 Field = tuple[bytes, bytes]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urlencode
 from preview.core.quoting import quoted
 from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
 from preview.proxy.call_fields import forwarded_headers
-from preview.proxy.request_id import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
+from preview.proxy.headers import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
 
 # CONNECT and TRACE are for proxies and echo secrets; unknown methods are more likely a mistake than a wish.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -5,21 +5,89 @@ contents are read by the relay's strict readers (``relay.heads``, ``relay.bodies
 or none, on whichever way it comes.
 
 Source: RFC 9112 sections 6 (message body), 7 (transfer codings) and 9.3 (persistence); RFC 9110 section 9.2.2.
+
+The head of a request to a preview, written so that there is one way to read it.
+
+What comes here has been read by others (an ASGI server, whoever sent an envelope), and a connection carries more than
+one request: a line end within a field would be another field, or another request, behind which the next one's answer
+would be that of the one before.
+
+Source: RFC 9112 sections 3 and 5, RFC 9110 sections 5.6.2, 8.6 and 10.1.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
-from preview.errors import InvalidRequest
+from preview.errors import InvalidRequest, UpstreamFailed
 from preview.proxy.carriage import Field
 from preview.proxy.connections import Address, Connections, connect
 from preview.proxy.relay import CHUNKED, LAST_CHUNK, Answer, Unclean, UpstreamGone, body_of, chunk, read_answer
 from preview.proxy.relay import Upstream as Link
 from preview.proxy.relay.links import Payload
-from preview.proxy.request_head import request_head
-from preview.proxy.upstream_errors import translated
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the connection as those of the product.
+
+    Raises:
+        UpstreamFailed: The preview broke off, or its answer is not HTTP.
+    """
+    try:
+        yield
+    except UpstreamGone as error:
+        raise UpstreamFailed("The preview closed the connection before its answer was complete.") from error
+    except Unclean as error:
+        raise UpstreamFailed(
+            f"The preview's answer is not HTTP, or not written by its rules (RFC 9112): {error}."
+        ) from error
+
+
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+")
+_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+# Said here alone.
+_FRAMING = frozenset({b"connection", b"content-length", b"te", b"transfer-encoding"})
+
+
+def request_head(
+    method: str, target: bytes, fields: Sequence[Field], length: int | None, *, takes_trailers: bool = False
+) -> bytes:
+    """The head, its empty line included.
+
+    Args:
+        method: As sent.
+        target: Origin form.
+        fields: Those that travel; what they say of framing and of the connection does not count.
+        length: Bytes of content, ``CHUNKED``, or None where nothing is said of it.
+        takes_trailers: Say that fields behind the answer's content are welcome.
+
+    Raises:
+        UpstreamFailed: It cannot be written.
+    """
+    kept = [field for field in fields if field[0].lower() not in _FRAMING]
+    if length == CHUNKED:
+        kept.append((b"Transfer-Encoding", b"chunked"))
+    elif length is not None:
+        kept.append((b"Content-Length", b"%d" % length))
+    options: list[bytes] = []
+    if takes_trailers:
+        kept.append((b"TE", b"trailers"))
+        options.append(b"te")
+    if method == "HEAD":
+        # Some servers (waitress) write the end of a content that is not there: the next answer would begin with it.
+        options.append(b"close")
+    if options:
+        kept.append((b"Connection", b", ".join(options)))
+    line = b"%b %b" % (method.encode("latin-1", "replace"), target)
+    written = b"".join([b"%b: %b\r\n" % field for field in kept])
+    # As many line ends as there are fields: none is within one.
+    if not _LINE.fullmatch(line) or not _FIELDS.fullmatch(written) or written.count(b"\r\n") != len(kept):
+        raise UpstreamFailed("The request cannot be passed on: a name or a value in its head is none of HTTP's.")
+    return b"%b HTTP/1.1\r\n%b\r\n" % (line, written)
+
 
 FINAL = 200
 """The first status that is not that of an interim answer."""

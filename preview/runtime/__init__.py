@@ -18,10 +18,9 @@ from preview.runtime.interface import (
     Usage,
     WarmStart,
 )
-from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, open_ladder
+from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, PlainRuntime, open_ladder
 from preview.runtime.kernel.linux import child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
-from preview.runtime.plain import PlainRuntime
 from preview.runtime.process.ending import end_tree
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.view import interpreter_paths

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from preview.core.descriptors import raise_want, walk
-from preview.sources.nodes import below
-from preview.sources.repair import parse_what_can_be
+from preview.sources.repair import below, parse_what_can_be
 
 # A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
 _MAX_FILES = 5_000

@@ -1,9 +1,9 @@
 """Tables, the engine and its threads, queries, migrations."""
 
 from preview.storage.database import Database, open_database
-from preview.storage.prepare import prepare
+from preview.storage.migrate import prepare
 from preview.storage.previews import PreviewStore
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.storage.users import UserStore
 
 __all__ = ["Database", "PreviewRecord", "PreviewStore", "UserStore", "open_database", "prepare"]

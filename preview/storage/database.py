@@ -8,15 +8,56 @@ from functools import partial
 from typing import TypeVar
 
 import trio
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, bindparam, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import ARRAY, Text
 
+from preview.errors import DatabaseUnavailable
 from preview.storage.calls import run_call
-from preview.storage.checking import check_tables
 from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TIMEOUT_S, make_engine, writers_of
 from preview.storage.outages import translate
 from preview.storage.sqlite_files import SqliteFiles
+from preview.storage.tables import metadata, preview_instances, preview_logs
+
+# A row of each, where there is one; a table that cannot be read is an error.
+_READ = [select(literal(1)).select_from(table).limit(1) for table in (preview_instances, preview_logs)]
+# A list of privileges in one call asks for any of them (PostgreSQL, 9.27), so each is asked for. Statements that wait
+# for a lock are none of these: the answer comes from the catalogue.
+_WRITE = text(
+    """
+    SELECT current_setting('transaction_read_only') = 'on', (
+        SELECT min(name) FROM unnest(:tables) AS name
+        WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+            AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+    )
+    """
+).bindparams(bindparam("tables", sorted(metadata.tables), ARRAY(Text)))
+
+
+def check_tables(connection: Connection) -> None:
+    """Read our tables and, on PostgreSQL, ask for the right to write them.
+
+    SQLite has no rights: there the log writer's state says whether writing works.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL would refuse a change.
+    """
+    for query in _READ:
+        connection.execute(query).first()
+    if connection.dialect.name != "postgresql":
+        return
+    is_read_only, refused = connection.execute(_WRITE).one()
+    if is_read_only:
+        raise DatabaseUnavailable(
+            "The service's database takes no writes now; see whether its server is a standby.", reason="25006"
+        )
+    if refused is not None:
+        raise DatabaseUnavailable(
+            f"The service's database refuses access to the table {refused}; grant the service's role its rights again.",
+            reason="42501",
+        )
+
 
 T = TypeVar("T")
 

@@ -12,11 +12,10 @@ from preview.core.ids import is_valid_id
 from preview.core.launch_steps import load_steps, store_steps
 from preview.core.lifecycle import ACTIVE, Health, State
 from preview.errors import PreviewNotFound
-from preview.storage.cursors import MAX_PAGE, encode_cursor, page_of
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
-from preview.storage.records import PreviewRecord
-from preview.storage.tables import preview_instances, preview_logs
+from preview.storage.tables import PreviewRecord, preview_instances, preview_logs
+from preview.storage.users import MAX_PAGE, encode_cursor, page_of
 
 _C = preview_instances.c
 _LOGS = preview_logs.c

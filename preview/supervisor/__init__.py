@@ -1,16 +1,14 @@
 """The life of previews: one supervisor each, a manager that owns them all, reconciliation after a crash."""
 
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.project_analysis import AnalysisCache
-from preview.supervisor.launch.start_queue import StartQueue
+from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.ahead import PushQueue, run_builder
-from preview.supervisor.manager.cleanup import clean_once, run_cleanup
+from preview.supervisor.manager.cleanup import Reconciled, clean_once, reconcile, run_cleanup
 from preview.supervisor.manager.manager import PreviewManager
-from preview.supervisor.manager.reconcile import Reconciled, reconcile
 from preview.supervisor.preview.confinement import Confinement
-from preview.supervisor.preview.interface import FilesChange, Launched, LaunchRequest, Reloaded
+from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, hash_token
 from preview.supervisor.preview.service_log import EVENTS, log_call
 from preview.user import User

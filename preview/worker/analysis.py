@@ -11,7 +11,7 @@ from preview.detection import Overrides, Server, StartPlan, Toolchain, detect
 from preview.detection.project_imports import find_imports
 from preview.endpoints import Endpoint, endpoints_from_openapi
 from preview.environments import EnvironmentRequest, SuppliedServer
-from preview.environments.manifests.asked import Asked
+from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import read_request
 from preview.errors import AnalysisFailed, EnvironmentFailed
 from preview.sources import Sources

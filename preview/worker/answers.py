@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -67,3 +70,54 @@ def file_of(worker: ForkedWorker) -> str:
 def path_of(worker: ForkedWorker) -> dict[str, object]:
     """The file that it read last, for an error's details; nothing where none is known."""
     return {"path": clean(worker.file)[:MAX_SHOWN]} if worker.file else {}
+
+
+# Between service and server, one packet each: a word, and numbers after it.
+FORK: Final = b"fork"
+SPARE: Final = b"spare"
+"""A fork that nobody waits for yet: it makes itself ready first."""
+READY: Final = b"ready"
+FORKED: Final = b"forked"
+ENDED: Final = b"ended"
+MAX_PACKET_BYTES: Final = 256
+MAX_FDS: Final = 4
+
+_SIZE: Final = struct.Struct("=I")
+_PIECE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What goes before a job.
+
+    Attributes:
+        size_bytes: Of the JSON that follows.
+    """
+
+    SIZE: ClassVar[int] = _SIZE.size
+
+    size_bytes: int
+
+    def pack(self) -> bytes:
+        """As bytes."""
+        return _SIZE.pack(self.size_bytes)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """From bytes."""
+        return cls(*_SIZE.unpack(data))
+
+
+def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes:
+    """So many bytes, blocking.
+
+    Raises:
+        EOFError: The connection ended before.
+    """
+    data = bytearray()
+    while len(data) < size_bytes:
+        piece = connection.recv(min(_PIECE_BYTES, size_bytes - len(data)))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)

@@ -6,6 +6,8 @@ requirements are of the forms that the readers let pass.
 
 from __future__ import annotations
 
+import mmap
+import os
 import posixpath
 import re
 from collections.abc import Iterable
@@ -14,8 +16,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from preview.detection import StartPlan
-from preview.environments.manifests.asked import Asked
 from preview.environments.manifests.requirements_file import PASSED_OPTIONS
+from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import SERVERS
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.errors import EnvironmentFailed
@@ -123,3 +125,36 @@ def _check_place(text: str, project: Path) -> None:
         inside = False
     if not inside:
         raise Forged(f"a package lies outside the project: {text[:200]!r}")
+
+
+_SIZE_BYTES: Final = mmap.PAGESIZE
+_MAX_NAME_BYTES: Final = 1024
+
+
+class Progress:
+    """Written by the worker, one page.
+
+    Attributes:
+        descriptor: Of the memory, for the service.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("progress", os.MFD_CLOEXEC)
+        os.ftruncate(self.descriptor, _SIZE_BYTES)
+        self._page = mmap.mmap(self.descriptor, _SIZE_BYTES)
+
+    def tell(self, name: str) -> None:
+        """The file is about to be read."""
+        data = name.encode("utf-8", "replace")[:_MAX_NAME_BYTES] + b"\0"
+        self._page[: len(data)] = data
+
+    def close(self) -> None:
+        """Release the memory."""
+        self._page.close()
+        os.close(self.descriptor)
+
+
+def read_progress(descriptor: int) -> str:
+    """The name that the worker wrote last; empty without one. It is the worker's word: check it before use."""
+    data = os.pread(descriptor, _MAX_NAME_BYTES, 0).partition(b"\0")[0]
+    return data.decode("utf-8", "replace")

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from preview.worker.progress import read_progress
+from preview.worker.checks import read_progress
 
 _PIECE_BYTES: Final = 64 << 10
 

@@ -12,7 +12,7 @@ from preview.detection import Overrides
 from preview.endpoints import extract_endpoints
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
-from preview.environments.node.reading import pins_or_reason
+from preview.environments.node.recipe import pins_or_reason
 from preview.generations import Limits
 from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from preview.environments.node.addresses import Outside, inside_project, is_path, safe_overrides
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins
-from preview.environments.node.locks.pins import is_name, is_version
+from preview.environments.node.locks.placing import is_name, is_version
 from preview.environments.node.manifest import KEPT_KEYS, LOCKS, MAX_BYTES, NodeManifest
-from preview.environments.node.registries import Registries
+from preview.environments.node.registries import Outside, Registries, inside_project, is_path, safe_overrides
 from preview.worker.checks import Forged, is_inside
 
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")

@@ -19,7 +19,7 @@ from preview.detection import Overrides
 from preview.endpoints import Endpoint, extract_endpoints
 from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
-from preview.environments.node.reading import InThread, NodeReader
+from preview.environments.node.recipe import InThread, NodeReader
 from preview.errors import AnalysisFailed
 from preview.generations import Limits, unpack
 from preview.worker.analysis import Analysis, analyse, read_openapi

@@ -19,8 +19,7 @@ from structlog.testing import capture_logs
 from preview.auth import Identity, JwtAuthenticator
 from preview.auth import jwks as jwks_module
 from preview.auth.algorithms import ALGORITHMS
-from preview.auth.jwks import KeyBook, fetch_url
-from preview.auth.keys import MAX_KEYS, MAX_SET_BYTES, BadKeySet, parse_key_set
+from preview.auth.jwks import MAX_KEYS, MAX_SET_BYTES, BadKeySet, KeyBook, fetch_url, parse_key_set
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings
 

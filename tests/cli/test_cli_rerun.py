@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from preview.cli.local.rerun import Rerun
+from preview.cli.local.running import Rerun
 from preview.cli.local.watching import FolderWatch
 from preview.core.clock import now_ms
 from preview.core.lifecycle import State

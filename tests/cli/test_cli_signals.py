@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.cli.local.leftovers import Holdings
-from preview.cli.local.signals import hurried_by_signals, watch_signals
+from preview.cli.local.one_run import Holdings
+from preview.cli.local.running import hurried_by_signals, watch_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -9,7 +9,7 @@ from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of, write
 
 from preview.detection import Origin, Overrides, ServiceKind, describe_plan, detect, read_endpoints
 from preview.detection.facts import Facts, read_facts
-from preview.detection.nodes import Nodes
+from preview.detection.project_imports import Nodes
 from preview.detection.settings import Kind, Need, SettingRead, collect, make_up
 from preview.sources import Sources
 

@@ -8,11 +8,10 @@ import pytest
 from python_project_kit import write
 
 from preview.endpoints.budget import Budget
-from preview.endpoints.flask.find import find_flask_apps
-from preview.endpoints.flask.framework import FlaskFramework
+from preview.endpoints.flask.framework import FlaskFramework, find_flask_apps
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.interpreter import Interpreter
-from preview.endpoints.python.paths import PathValue
+from preview.endpoints.python.members import PathValue
 from preview.endpoints.python.values import Class, Function, Instance, Module
 from preview.sources import Sources
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.environments.way_out.addresses import parse_address
-from preview.environments.way_out.allowed import DEFAULT_HOSTS, read_allowed
-from preview.environments.way_out.public_indexes import PYTHON_INDEX
+from preview.environments.way_out.allowed import DEFAULT_HOSTS, PYTHON_INDEX, parse_address, read_allowed
 from preview.errors import ConfigurationError
 from preview.settings import load_settings
 

@@ -20,7 +20,7 @@ from test_node_environment import write_manifest, write_package
 
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.node import NodeEnvironmentCache, place_modules
-from preview.environments.way_out.public_indexes import NODE_REGISTRY, PYTHON_INDEX
+from preview.environments.way_out.allowed import NODE_REGISTRY, PYTHON_INDEX
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.settings import Settings

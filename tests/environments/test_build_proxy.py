@@ -12,8 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from preview.environments.way_out.addresses import is_own, is_public, parse_address
-from preview.environments.way_out.allowed import AllowedHosts
+from preview.environments.way_out.allowed import AllowedHosts, is_own, is_public, parse_address
 from preview.environments.way_out.connecting import Connector
 from preview.environments.way_out.forward_proxy import ForwardProxy
 

@@ -18,8 +18,7 @@ from environment_kit import Said, wait_for_file, wait_until_gone, write_wheel
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.folders.layout import Layout
 from preview.environments.folders.locks import lock, try_lock
-from preview.environments.sandbox.program import run_program
-from preview.environments.sandbox.uv import program_environment, run_uv
+from preview.environments.sandbox.program import program_environment, run_program, run_uv
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings, load_settings
 

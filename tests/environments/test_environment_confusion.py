@@ -17,7 +17,7 @@ from registry_kit import open_registry
 
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
-from preview.environments.way_out.public_indexes import NODE_REGISTRY, PYTHON_INDEX, PYTHON_INDEX_BEFORE
+from preview.environments.way_out.allowed import NODE_REGISTRY, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 

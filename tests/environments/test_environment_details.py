@@ -18,28 +18,26 @@ from preview.environments import EnvironmentCache
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import lock, try_lock
-from preview.environments.imports.offered import read_offered
+from preview.environments.imports.names import read_offered
 from preview.environments.imports.removed_apis import RemovedApiUse, find_relics
-from preview.environments.manifests.lockfile import read_lock
 from preview.environments.manifests.reading import read_text
 from preview.environments.manifests.search import read_project
-from preview.environments.node.addresses import is_safe_lock
+from preview.environments.manifests.setuptools_files import read_lock
 from preview.environments.node.build import build_node_environment
 from preview.environments.node.explain import explain_npm
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
 from preview.environments.node.modules import modules_variables, place_modules
-from preview.environments.node.reading import InThread
-from preview.environments.node.recipe import NodeRecipe
-from preview.environments.node.toolchain import NodeToolchain, find_node
+from preview.environments.node.recipe import InThread, NodeRecipe, NodeToolchain, find_node
+from preview.environments.node.registries import is_safe_lock
 from preview.environments.python.explain import Explanation
 from preview.environments.python.install import Installation
 from preview.environments.python.relax import Loosening
+from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
-from preview.environments.requirements.markers import as_for
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import Interpreter, allows, find_interpreter, find_other
 from preview.environments.sandbox.program import ProgramResult
-from preview.environments.store.memory import RequestMemory
+from preview.environments.store.eviction import RequestMemory
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from preview.environments.folders.environment import EnvironmentRequest
-from preview.environments.imports.names import DISTRIBUTIONS, DRIVERS, FEATURES, distribution_of
-from preview.environments.imports.offered import read_offered
+from preview.environments.imports.names import DISTRIBUTIONS, DRIVERS, FEATURES, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import find_imports
-from preview.environments.store.memory import RequestMemory
+from preview.environments.store.eviction import RequestMemory
 from preview.sources import Sources
 
 

@@ -19,12 +19,11 @@ from test_environment_jail import write_source_package
 from preview.environments import EnvironmentCache, EnvironmentRequest, Jail
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.node.modules import place_modules
-from preview.environments.python.output import Output
-from preview.environments.python.package_cache import may_be_cached
-from preview.environments.sandbox import uv as uv_module
-from preview.environments.sandbox.interpreter import find_interpreter
+from preview.environments.python.install import may_be_cached
+from preview.environments.python.relax import Output
+from preview.environments.sandbox import program as uv_module
+from preview.environments.sandbox.interpreter import Skeletons, find_interpreter
 from preview.environments.sandbox.program import ProgramResult, run_program
-from preview.environments.sandbox.skeleton import Skeletons
 from preview.errors import EnvironmentFailed
 from preview.runtime import child_subreaper
 from preview.settings import Settings

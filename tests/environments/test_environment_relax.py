@@ -6,9 +6,9 @@ import pytest
 
 from preview.environments.python.explain import explain
 from preview.environments.python.relax import Loosening
+from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.floors import with_floors
-from preview.environments.requirements.markers import as_for
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
 

@@ -16,7 +16,7 @@ from preview.environments.python.build import Recipe
 from preview.environments.python.recipe import make_recipe
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import Interpreter, allows
-from preview.environments.store.memory import RequestMemory
+from preview.environments.store.eviction import RequestMemory
 from preview.errors import EnvironmentFailed
 
 PYTHON = Interpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")

@@ -10,8 +10,8 @@ import trio
 
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
-from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock
 from preview.environments.node.manifest import read_node_manifest
+from preview.environments.node.registries import Outside, inside_project, is_path, is_safe_lock
 from preview.settings import Settings
 
 OUTSIDE = [

@@ -18,8 +18,7 @@ from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.node import NodeEnvironmentCache
 from preview.environments.node.locks import LOCK_NAMES, LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import read_node_manifest
-from preview.environments.node.recipe import make_node_recipe
-from preview.environments.node.toolchain import NodeToolchain
+from preview.environments.node.recipe import NodeToolchain, make_node_recipe
 from preview.settings import Settings
 
 CLASSIC = """# yarn lockfile v1

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from preview.errors import InvalidGeneration, PreviewError, TooLarge
 from preview.generations import Limits, check_paths
-from preview.generations.files import TreeWriter
-from preview.generations.paths import PathCheck, shown
+from preview.generations.files import PathCheck, TreeWriter, shown
 from preview.settings import Settings
 
 LIMITS = Limits(files=1000, size_bytes=1_000_000)

@@ -14,10 +14,9 @@ from typing import Any
 import h11
 import trio
 
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.strict_ws import Sends
 from preview.http.streams.direct import DirectStream, DirectStreams
-from preview.http.streams.farewell import Farewell
-from preview.http.streams.log_streams import Waits
+from preview.http.streams.log_streams import Farewell, Waits
 from preview.logs import (
     PREAMBLE,
     Contract,

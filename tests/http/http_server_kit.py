@@ -10,8 +10,8 @@ from functools import partial
 import trio
 from hypercorn.config import Config
 
-from preview.http.protocol.connection_limit import ConnectionLimiter
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.listening import ConnectionLimiter
+from preview.http.protocol.strict_ws import Sends
 from preview.http.server import serve_app
 
 Address = tuple[str, int]

@@ -14,8 +14,8 @@ import trio
 from browser_kit import Door, open_door
 
 from preview.auth import Identity
+from preview.http.browser.access_gate import CachedAuthorization
 from preview.http.browser.places import Place
-from preview.http.browser.standing import CachedAuthorization
 from preview.http.browser.visitors import Visitor
 from preview.proxy.admission import Admitted, Reauthorize
 from preview.supervisor import LivePreview

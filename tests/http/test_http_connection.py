@@ -16,8 +16,8 @@ from quart import Response
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 
-from preview.http.protocol.connection import RequestConnection, request_resources
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.listening import RequestConnection, request_resources
+from preview.http.protocol.strict_ws import Sends
 
 
 class Endless(ResponseBody):

@@ -16,10 +16,10 @@ from preview.http.openapi import shapes_plan, shapes_v1
 from preview.proxy import ProxyResponse
 from preview.runtime import Held, Limits, Usage
 from preview.settings import load_settings
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement
 from preview.supervisor.preview.confinement import Reached
-from preview.supervisor.preview.interface import Launched
+from preview.supervisor.preview.control import Launched
 
 AT = datetime(2025, 10, 20, 12, 30, 0, 123000, UTC)
 LATER = datetime(2025, 10, 20, 13, 30, tzinfo=UTC)

@@ -21,7 +21,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from preview.core.clock import utc_now
 from preview.errors import DatabaseUnavailable
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.strict_ws import Sends
 from preview.http.streams.log_streams import Waits
 from preview.logs import Contract, Cursor, Encoding, End, Format, Level, LineFilter, StatusChange, encode
 

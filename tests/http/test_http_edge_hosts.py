@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from preview.errors import HostNotAllowed, InvalidRequest
 from preview.http import create_app
-from preview.http.core.hosts import HostCheck, host_names
+from preview.http.core.guard import HostCheck, host_names
 from preview.settings import load_settings
 
 OURS = [

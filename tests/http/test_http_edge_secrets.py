@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from preview.auth import issue_token
 from preview.cli.local.hosting import configure_logging
 from preview.errors import Unauthenticated
-from preview.http.core.access_log import without_secrets
 from preview.http.core.errors import problem_of
+from preview.http.core.guard import without_secrets
 from preview.user import User
 
 SECRET = "sesame-0123456789-sesame-0123456789-sesame"

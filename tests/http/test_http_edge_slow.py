@@ -14,9 +14,8 @@ from http_server_kit import ask, connect, open_server, read_to_end, read_until
 from hypercorn.config import Config
 from quart_trio import QuartTrio
 
-from preview.http.protocol import connection_limit as crowd_module
-from preview.http.protocol.connection import RequestConnection
-from preview.http.protocol.connection_limit import ConnectionLimiter, connection_limit
+from preview.http.protocol import listening as crowd_module
+from preview.http.protocol.listening import ConnectionLimiter, RequestConnection, connection_limit
 from preview.http.server import _open_listeners
 from preview.settings import load_settings
 

@@ -15,7 +15,7 @@ import trio
 from browser_kit import Door, open_door
 from nginx_kit import SECRET, open_nginx
 
-from preview.proxy.powerful_fields import FRONT_PROXY_FIELDS, FRONT_PROXY_PREFIXES, ORIGIN_FIELDS
+from preview.proxy.carriage import FRONT_PROXY_FIELDS, FRONT_PROXY_PREFIXES, ORIGIN_FIELDS
 
 REDIRECT = b"X-Accel-Redirect: /secret/secret.txt"
 OBEYED = [REDIRECT, b"X_Accel_Redirect: /secret/secret.txt"]

@@ -18,8 +18,8 @@ from hypercorn.protocol.h11 import H11Protocol
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from preview.http.protocol.connection import RequestConnection, request_resources
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.listening import RequestConnection, request_resources
+from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import LAST_CHUNK, Job, TakeoverBody, chunk_of, handover_in
 from preview.http.protocol.tcp import BoundedTCPServer
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypercorn.config import Config
 
-from preview.http.core.access_log import AccessLogger
-from preview.http.relay.telling import telling
+from preview.http.core.guard import AccessLogger
+from preview.http.relay.responses import telling
 from preview.proxy.admission import RequestHead
 
 HEAD = RequestHead("GET", b"/a?token=secret", [(b"user-agent", b"x")], "preview-x.localhost", "http", "::1", "::1")

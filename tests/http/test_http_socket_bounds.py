@@ -10,7 +10,7 @@ from http_socket_kit import shake_hands
 from quart import websocket
 from quart_trio import QuartTrio
 
-from preview.http.protocol.peer import peer_in
+from preview.http.protocol.strict_ws import peer_in
 
 TEXT, CONTINUATION, CLOSE = 1, 0, 8
 MASK = b"\0\0\0\0"

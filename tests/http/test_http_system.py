@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
-from preview.http.core.access_log import AccessLogger
+from preview.http.core.guard import AccessLogger
 from preview.http.metrics import Metrics
 from preview.http.openapi import shapes_v1
 from preview.http.server import serve_app
@@ -139,7 +139,7 @@ async def test_the_page_s_files_are_kept_by_name(tmp_path: Path, monkeypatch: py
     (static / "index.html").write_text("page")
     (static / "assets" / "index-BnkZ6wUs.js").write_text("hashed")
     (static / "assets" / "page.js").write_text("plain")
-    monkeypatch.setattr("preview.http.routes.page.STATIC", static)
+    monkeypatch.setattr("preview.http.routes.browser.STATIC", static)
     client = create_app(load_settings(data_dir=tmp_path)).test_client()
     hashed, plain = await client.get("/assets/index-BnkZ6wUs.js"), await client.get("/assets/page.js")
     assert hashed.headers["Cache-Control"] == "public, max-age=31536000, immutable"

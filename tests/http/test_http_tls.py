@@ -14,7 +14,7 @@ from preview.cli.client import _trust
 from preview.cli.exits import CommandFailed
 from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
-from preview.http.protocol.tls import check_certificate
+from preview.http.protocol.listening import check_certificate
 from preview.http.server import load_config
 from preview.settings import Settings, load_settings
 

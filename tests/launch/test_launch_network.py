@@ -20,7 +20,7 @@ from preview.detection import ServiceKind, ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
 from preview.settings import Settings
 from preview.supervisor.diagnosis import needs as needs_module
-from preview.supervisor.diagnosis.wrong_port import find_wrong_port, listening_sockets
+from preview.supervisor.diagnosis.diagnose_network import find_wrong_port, listening_sockets
 
 SERVE = """
 import http.server, os, socket, sys

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preview.supervisor.diagnosis.diagnose import diagnose
-from preview.supervisor.diagnosis.own_modules import name_own_module
+from preview.supervisor.diagnosis.exits import name_own_module
 
 
 def explain(project: Path, module: str, file: str = "app/main.py") -> str:

@@ -20,7 +20,7 @@ from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview
 from preview.supervisor.launch.preparation import decide
 from preview.supervisor.life import run
-from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.life.reserving import PreviewSlot
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """

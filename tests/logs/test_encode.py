@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from preview.core.clock import rfc3339_ms
 from preview.core.launch_steps import FirstAnswer, LaunchStep, StepState
-from preview.http.openapi.shapes_steps import LaunchStepShape, PlanLaunchStep
+from preview.http.openapi.shapes_logs import LaunchStepShape, PlanLaunchStep
 from preview.logs import (
     KEEP_ALIVE,
     PREAMBLE,
@@ -25,8 +25,7 @@ from preview.logs import (
     progress,
 )
 from preview.logs.model.batch import batches_of
-from preview.logs.model.events import Level
-from preview.logs.model.marks import MARKS, STARTUP_PHASE, mark_of, system_mark
+from preview.logs.model.events import MARKS, STARTUP_PHASE, Level, mark_of, system_mark
 
 MESSAGES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))
 LINES = st.lists(st.tuples(st.integers(0, 4_000_000_000_000), st.sampled_from(range(len(MARKS))), MESSAGES), min_size=1)

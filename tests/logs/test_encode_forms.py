@@ -28,7 +28,7 @@ from preview.logs import (
     messages,
 )
 from preview.logs.model.encode import MESSAGE_BYTES
-from preview.logs.model.marks import MARKS, mark_of
+from preview.logs.model.events import MARKS, mark_of
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=20)
 ROWS = st.lists(st.tuples(st.sampled_from(range(len(MARKS))), TEXTS), min_size=1, max_size=30)

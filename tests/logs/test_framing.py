@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from preview.core.escapes import without_colours
 from preview.logs.ingest.framing import CONTINUES, LineFramer
-from preview.logs.model.sanitise import to_text
+from preview.logs.model.frames import to_text
 
 LIMIT = 1024
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from log_room import Room
 
 from preview.core.ids import REQUEST_ID
-from preview.http.contracts.log_pages import log_page
+from preview.http.contracts.view import log_page
 from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.ingest.framing import CONTINUES, LineFramer
 from preview.logs.model.encoding import Encoding, Format
+from preview.logs.model.events import take_requests
 from preview.logs.model.filtering import LineFilter
-from preview.logs.model.requests import take_requests
 from preview.logs.storage.journal import Journal, read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.logs.storage.searching import find_lines

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, insert
 from preview.errors import DatabaseUnavailable
 from preview.logs import EVERYTHING, Batch, Gap, Level, LineFilter, LogPager, PreviewLog, Range, Source, run_log_writer
 from preview.logs.delivery.log_pages import _WINDOW_LINES
-from preview.logs.model.marks import MARKS
-from preview.logs.storage import pages as pages_module
-from preview.logs.storage.pages import read_events
+from preview.logs.model.events import MARKS
+from preview.logs.storage import store as pages_module
 from preview.logs.storage.searching import find_lines
+from preview.logs.storage.store import read_events
 from preview.storage.engine import make_engine
 from preview.storage.tables import preview_instances, preview_logs
 

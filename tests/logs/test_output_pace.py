@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from log_room import Room
 
 from preview.logs.ingest.framing import LineFramer
-from preview.logs.ingest.rate_limit import OutputRateLimiter
-from preview.logs.ingest.reader import read_lines
+from preview.logs.ingest.reader import OutputRateLimiter, read_lines
 
 RATE = 100_000
 

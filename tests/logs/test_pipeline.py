@@ -26,10 +26,10 @@ from preview.logs import (
     encode,
     run_log_writer,
 )
-from preview.logs.delivery import cursor as cursor_module
+from preview.logs.delivery import backlog as cursor_module
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.ingest.recognise import Recogniser
-from preview.logs.storage import pages as pages_module
+from preview.logs.storage import store as pages_module
 from preview.storage.database import open_database
 from preview.storage.tables import metadata
 

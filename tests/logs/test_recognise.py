@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from preview.logs.ingest.framing import CONTINUES
 from preview.logs.ingest.recognise import Recogniser
-from preview.logs.model.levels import DEBUG, ERROR, INFO, WARNING
-from preview.logs.model.marks import ACCESS
+from preview.logs.model.events import ACCESS, DEBUG, ERROR, INFO, WARNING
 
 CASES = [
     # uvicorn

@@ -8,10 +8,9 @@ from log_room import Room
 from trio.testing import wait_all_tasks_blocked
 
 from preview.logs import Batch
-from preview.logs.delivery.shared_pages import SharedPages
+from preview.logs.delivery.history import SharedPages
 from preview.logs.model.events import Gap
-from preview.logs.storage.pages import PAGE_LINES
-from preview.logs.storage.store import LogStore, Page
+from preview.logs.storage.store import PAGE_LINES, LogStore, Page
 
 LINES = PAGE_LINES + 100
 Events = list[Batch | Gap]

@@ -8,7 +8,7 @@ import pytest
 from page_kit import BROKEN, FILES, ROOT, Running, Visit, visit
 from playwright.sync_api import Browser, expect
 
-from preview.http.routes.page import STATIC
+from preview.http.routes.browser import STATIC
 
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -11,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.proxy.admission import Admitted, RequestHead
-from preview.proxy.carriage import answer_fields, trailer_fields
-from preview.proxy.powerful_fields import FRONT_PROXY_FIELDS, FRONT_PROXY_PREFIXES, ORIGIN_FIELDS
+from preview.proxy.carriage import (
+    FRONT_PROXY_FIELDS,
+    FRONT_PROXY_PREFIXES,
+    ORIGIN_FIELDS,
+    answer_fields,
+    trailer_fields,
+)
 
 OBEYED = [*sorted(FRONT_PROXY_FIELDS), *(prefix + b"x" for prefix in FRONT_PROXY_PREFIXES)]
 HOST = "preview_x.localhost"

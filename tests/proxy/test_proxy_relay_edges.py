@@ -13,7 +13,7 @@ import trio.testing
 from proxy_relay_kit import Front, HeldSecond, get, ok, recording, relay_to, request
 from structlog.testing import capture_logs
 
-from preview.http.relay.reading import RECEIVE_BYTES
+from preview.http.relay.responses import RECEIVE_BYTES
 from preview.http.relay.watch import Watch
 from preview.proxy.admission import OwnAnswer
 from preview.proxy.relay import Upstream

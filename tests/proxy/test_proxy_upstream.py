@@ -17,8 +17,7 @@ from preview.errors import InvalidRequest, PreviewUnavailable, UpstreamFailed
 from preview.proxy.connections import Connections, connect, open_connections
 from preview.proxy.relay import CHUNKED
 from preview.proxy.relay.heads import read_fields
-from preview.proxy.request_head import request_head
-from preview.proxy.upstream import Upstream, open_upstream
+from preview.proxy.upstream import Upstream, open_upstream, request_head
 
 HOST = (b"Host", b"a")
 

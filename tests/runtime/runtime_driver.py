@@ -32,7 +32,7 @@ from preview.runtime import (
     probe_sandbox,
 )
 from preview.runtime.kernel import proctree
-from preview.runtime.warm.possible import why_never
+from preview.runtime.warm.eligibility import why_never
 
 # Its output is read as JSON.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

@@ -20,10 +20,9 @@ from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime, WarmSta
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import Bounds, WarmRuntime, open_warm_runtime
 from preview.runtime.warm.pool import Opener
-from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import Template
-from preview.runtime.warm.wanted import Wanted, wanted_by
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted, wanted_by
 
 __all__ = [
     "BOUNDS",

@@ -19,7 +19,7 @@ from runtime_kit import read_line, zombies
 from preview.runtime import Exit, PlainRuntime, child_subreaper
 from preview.runtime.kernel import proctree
 from preview.runtime.process.adopted import Adopted, Look
-from preview.runtime.process.priority import give_way
+from preview.runtime.process.ending import give_way
 
 MARK = "preview_marked"
 # Forks a child in its session, says its pid, and ends ahead of it; the child ends when its input does.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.runtime.sandbox.refusals import explain_refusal, read_switch
+from preview.runtime.sandbox.probe import explain_refusal, read_switch
 
 DEBIAN = (
     "bwrap: No permissions to create new namespace, likely because the kernel does not allow non-privileged user "

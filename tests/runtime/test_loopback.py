@@ -16,8 +16,8 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all
 
 from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, SandboxRuntime
-from preview.runtime.sandbox import loopback
-from preview.runtime.sandbox.loopback import open_loopback
+from preview.runtime.sandbox import port_forwarding
+from preview.runtime.sandbox.port_forwarding import open_loopback
 
 # Says of each address what comes from it.
 ASKS = """
@@ -212,7 +212,7 @@ async def test_a_socket_that_stops_listening_is_let_go(hands: ExitStack) -> None
 async def test_connections_without_end_take_a_bounded_part_of_the_service(
     hands: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loopback, "_MOST_CONNECTIONS", 10)
+    monkeypatch.setattr(port_forwarding, "_MOST_CONNECTIONS", 10)
     async with open_server() as named, open_loopback([named]) as way_out:
         assert way_out is not None
         good = listening(hands, named)

@@ -18,8 +18,7 @@ from runtime_kit import Start, application, open_driver, read_all, read_line, un
 
 from preview.runtime import Exit, SandboxRuntime
 from preview.runtime.kernel import proctree
-from preview.runtime.sandbox.calls import ANSWERED, REFUSED
-from preview.runtime.sandbox.filter import _FAMILIES, _NAMESPACES
+from preview.runtime.sandbox.filter import _FAMILIES, _NAMESPACES, ANSWERED, REFUSED
 
 _SIGCHLD = int(signal.SIGCHLD)
 _ABSENT = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")

@@ -20,8 +20,14 @@ from runtime_warm import open_texts
 
 from preview.errors import ConfigurationError
 from preview.runtime import Runtime, SandboxRuntime
-from preview.runtime.sandbox.calls import ALLOWED, ANSWERED, REFUSED, SANDBOX_BREAKING
-from preview.runtime.sandbox.filter import check_extra_calls, compile_filter
+from preview.runtime.sandbox.filter import (
+    ALLOWED,
+    ANSWERED,
+    REFUSED,
+    SANDBOX_BREAKING,
+    check_extra_calls,
+    compile_filter,
+)
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
 

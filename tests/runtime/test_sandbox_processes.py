@@ -20,8 +20,7 @@ from preview.runtime import Exit, SandboxRuntime, child_subreaper
 from preview.runtime.kernel import linux, proctree
 from preview.runtime.sandbox import process as process_module
 from preview.runtime.sandbox import runtime as sandbox_module
-from preview.runtime.sandbox.probe import probe_sandbox
-from preview.runtime.sandbox.refusals import Refusal
+from preview.runtime.sandbox.probe import Refusal, probe_sandbox
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives users away")
 ONE_MORE = "import subprocess; print(subprocess.run(['/bin/true']).returncode)"

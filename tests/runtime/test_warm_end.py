@@ -37,7 +37,7 @@ from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import verify
 from preview.runtime.warm import Bounds, WarmRuntime, runtime
 from preview.runtime.warm.forks import forking, reservations
-from preview.runtime.warm.forks.reservation import ConfinedFork, ForkReservation
+from preview.runtime.warm.forks.reservations import ConfinedFork, ForkReservation
 from preview.runtime.warm.template_process import Template
 
 READS = "import os; found = os.environ.get('COLOUR')"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from limit_kit import no_descriptor_free
 
-from preview.runtime.warm.confinement_check import find_fault, namespaces_of
+from preview.runtime.warm.eligibility import find_fault, namespaces_of
 
 OTHER_USER = 4_000_000
 RUNS = "print('up', flush=True); import time; time.sleep(600)"

@@ -13,7 +13,7 @@ from runtime_kit import open_driver, read_all, unprivileged_python
 from runtime_warm import make_environment, open_warm
 
 from preview.runtime import SandboxRuntime, child_subreaper
-from preview.runtime.warm import possible
+from preview.runtime.warm import eligibility
 
 
 def refuse(folder: Path) -> int:
@@ -23,7 +23,7 @@ def refuse(folder: Path) -> int:
 async def test_where_mounts_are_refused_starts_are_cold_and_no_template_is_made(
     sandbox_here: SandboxRuntime, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(possible, "detached_mount", refuse)
+    monkeypatch.setattr(eligibility, "detached_mount", refuse)
     told: list[str] = []
     spec = make_environment(tmp_path / "environment", {}).spec(programs.HELLO, project, told)
     with child_subreaper():
@@ -41,11 +41,11 @@ def test_root_without_users_to_give_has_no_templates(
 ) -> None:
     """Else a fork would be root outside of its sandbox."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert possible.why_never(replace(sandbox_here.parts, own_users=False)) is not None
+    assert eligibility.why_never(replace(sandbox_here.parts, own_users=False)) is not None
 
 
 def test_where_connections_are_carried_there_are_no_templates(sandbox_here: SandboxRuntime) -> None:
-    assert possible.why_never(replace(sandbox_here.parts, fences=False)) is not None
+    assert eligibility.why_never(replace(sandbox_here.parts, fences=False)) is not None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.runtime.warm.remembered import RememberedTemplates
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted
 
 Make = Callable[..., Wanted]
 

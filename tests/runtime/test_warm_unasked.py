@@ -16,9 +16,8 @@ from preview.runtime import inbound
 from preview.runtime.warm.origin import TemplateOrigin
 from preview.runtime.warm.packets import open_pair
 from preview.runtime.warm.pool import Bounds, TemplatePool
-from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.template_process import Template, Told
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted
 
 
 # Seventy are more than there is room for, upon which the kernel cuts them off.

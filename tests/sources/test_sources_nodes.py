@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.sources.nodes import FIELDS, below
+from preview.sources.repair import FIELDS, below
 
 STANDARD = Path(sysconfig.get_path("stdlib"))
 # They say what stands above them, and have nothing below.

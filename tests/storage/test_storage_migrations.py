@@ -17,8 +17,7 @@ from sqlalchemy import Engine, inspect, text
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.storage import migrate, open_database, prepare
 from preview.storage.engine import make_engine
-from preview.storage.revision import HEAD
-from preview.storage.tables import metadata
+from preview.storage.tables import HEAD, metadata
 
 TABLES = set(metadata.tables)
 

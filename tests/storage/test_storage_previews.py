@@ -17,9 +17,9 @@ from sqlalchemy import Connection, func, insert, select
 from preview.core.lifecycle import ACTIVE, Health, State
 from preview.errors import InvalidRequest, PreviewNotFound
 from preview.storage import Database, PreviewRecord, PreviewStore, UserStore
-from preview.storage.cursors import decode_cursor, encode_cursor
 from preview.storage.previews import to_row
 from preview.storage.tables import preview_instances, preview_logs
+from preview.storage.users import decode_cursor, encode_cursor
 
 T = TypeVar("T")
 START = datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)

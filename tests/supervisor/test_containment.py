@@ -97,7 +97,7 @@ async def test_the_cleanup_spares_what_was_launched_since_it_began(rig: Rig, mon
         return names
 
     # The package exports a function of the module's name.
-    module = sys.modules["preview.supervisor.manager.reconcile"]
+    module = sys.modules["preview.supervisor.manager.cleanup"]
     folder_names = module._folder_names
     monkeypatch.setattr(module, "_folder_names", launch_then_list)
     await clean_once(rig.service.previews, rig.service.previews._context)

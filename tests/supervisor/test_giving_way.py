@@ -9,7 +9,7 @@ from dataclasses import replace
 from supervisor_kit import open_rig
 
 from preview.settings import Settings
-from preview.supervisor.manager.giving_way import lower_preview_priority
+from preview.supervisor.manager.registry import lower_preview_priority
 
 MakeSettings = Callable[..., Settings]
 

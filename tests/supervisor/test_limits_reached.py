@@ -23,7 +23,7 @@ from preview.runtime.cgroups import NoCgroups, open_cgroups
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 from preview.supervisor.limits.limits import Excesses
-from preview.supervisor.manager.launch_rate import LaunchRate
+from preview.supervisor.manager.registry import LaunchRate
 
 MakeSettings = Callable[..., Settings]
 

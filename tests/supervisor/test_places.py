@@ -21,8 +21,8 @@ from preview.settings import Settings
 from preview.supervisor.launch.start_history import StartHistory, StartRecord
 from preview.supervisor.launch.warming import Whose
 from preview.supervisor.launch.workspace import workspace_root
-from preview.supervisor.life import preview_slot as place_module
-from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.life import reserving as place_module
+from preview.supervisor.life.reserving import PreviewSlot
 from preview.supervisor.manager import spare_slots as places_module
 from preview.supervisor.manager.cleanup import clean_once
 from preview.supervisor.manager.spare_slots import SpareSlots

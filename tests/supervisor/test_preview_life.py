@@ -49,7 +49,7 @@ from preview.logs import End, StatusChange
 from preview.settings import Settings
 from preview.sources import Sources
 from preview.supervisor import LaunchRequest, User, clean_once
-from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.start_queue import SupervisorContext
 
 MakeSettings = Callable[..., Settings]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.errors import LaunchFailed
-from preview.supervisor.preview.interface import FilesChange
+from preview.supervisor.preview.control import FilesChange
 from preview.supervisor.process.place_files import place_files
 
 

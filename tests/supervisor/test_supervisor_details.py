@@ -22,12 +22,12 @@ from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.runtime import Excess, RunningProcess, Usage
 from preview.settings import Settings
+from preview.supervisor.diagnosis import diagnose_network as elsewhere_module
 from preview.supervisor.diagnosis import needs as needs_module
-from preview.supervisor.diagnosis import wrong_port as elsewhere_module
+from preview.supervisor.diagnosis.diagnose_network import find_wrong_port
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
+from preview.supervisor.diagnosis.exits import name_own_module
 from preview.supervisor.diagnosis.needs import find_unanswered
-from preview.supervisor.diagnosis.own_modules import name_own_module
-from preview.supervisor.diagnosis.wrong_port import find_wrong_port
 from preview.supervisor.life import watch
 from preview.supervisor.limits.limits import watch_usage
 from preview.supervisor.preview.live_preview import LivePreview

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from preview.environments.node.locks import Pins, read_pins
-from preview.environments.node.locks.pins import Locked, LockFile
+from preview.environments.node.locks.placing import Locked, LockFile
 from preview.environments.node.manifest import read_node_manifest
 from preview.worker.checks import Forged
 from preview.worker.node_manifests import NodeAnswer, answer_of, check_pins, manifest_of

@@ -8,10 +8,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
-from preview.cli.overrides import overrides_from_options
+from preview.cli.options import (
+    AppOption,
+    CommandOption,
+    DirectoryArgument,
+    EnvOption,
+    JsonOption,
+    existing_folder,
+    overrides_from_options,
+)
 from preview.cli.terminal import print_json, table_console
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.detection import Server, ServiceNeed, StartPlan, Step, Variable, describe_plan, detect, shown_value
 
 app = typer.Typer(add_completion=False)

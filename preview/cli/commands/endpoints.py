@@ -8,7 +8,7 @@ from rich.text import Text
 
 from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
 from preview.cli.terminal import print_json, say, table_console
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.detection import read_endpoints
 from preview.endpoints import Endpoint, Extraction
 

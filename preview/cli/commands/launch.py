@@ -9,9 +9,17 @@ import typer
 
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import ApiRefused
-from preview.cli.local.last_lines import say_last_lines
-from preview.cli.options import AppOption, CaOption, CommandOption, EnvOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.overrides import start_body
+from preview.cli.local.lines import say_last_lines
+from preview.cli.options import (
+    AppOption,
+    CaOption,
+    CommandOption,
+    EnvOption,
+    GenerationArgument,
+    JsonOption,
+    UrlOption,
+    start_body,
+)
 from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
 from preview.core.isolation import Network

@@ -15,7 +15,7 @@ from preview.cli.local.lines import LinePrinter, columns_of
 from preview.cli.local.stream import LogReader, shown_line
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, wants_colour
-from preview.core.visible import visible
+from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from preview.cli.client import Api, open_api
 from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import print_json, say, table_console
-from preview.core.visible import visible
+from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from preview.cli.client import open_api
-from preview.cli.local.packing import packed
+from preview.cli.local.syncing import packed
 from preview.cli.options import CaOption, DirectoryArgument, JsonOption, UrlOption, existing_folder
 from preview.cli.terminal import print_json, progress, say, show
 

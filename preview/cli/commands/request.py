@@ -16,8 +16,7 @@ from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
-from preview.core.quoting import quoted
-from preview.core.visible import visible
+from preview.core.quoting import quoted, visible
 
 app = typer.Typer(add_completion=False)
 

@@ -8,7 +8,7 @@ import typer
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.exits import ApiRefused
-from preview.cli.local.last_lines import say_last_lines
+from preview.cli.local.lines import say_last_lines
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, show
 from preview.cli.tokens import TokenFile

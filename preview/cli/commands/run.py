@@ -12,25 +12,33 @@ from typing import Annotated
 
 import typer
 
-from preview.cli.confinement import (
+from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.exits import CommandFailed
+from preview.cli.local.hosting import configure_logging, run_async
+from preview.cli.local.running import run_folder
+from preview.cli.local.story import JsonStory, Story, TextStory
+from preview.cli.options import (
+    AppOption,
+    CommandOption,
+    DirectoryArgument,
+    EnvOption,
+    JsonOption,
+    existing_folder,
+    overrides_from_options,
+    settings_line,
+    warn_of_skipped,
+)
+from preview.cli.terminal import say, wants_colour
+from preview.cli.tokens import (
     IsolationOption,
     LoopbackPortOption,
     NetworkOption,
     confinement,
     wanted_network,
 )
-from preview.cli.data_folder import hold_first_free_slot
-from preview.cli.env_file import settings_line, warn_of_skipped
-from preview.cli.exits import CommandFailed
-from preview.cli.local.hosting import configure_logging, run_async
-from preview.cli.local.running import run_folder
-from preview.cli.local.story import JsonStory, Story, TextStory
-from preview.cli.options import AppOption, CommandOption, DirectoryArgument, EnvOption, JsonOption, existing_folder
-from preview.cli.overrides import overrides_from_options
-from preview.cli.terminal import say, wants_colour
+from preview.core.descriptors import make_private_folder
 from preview.core.env_file import EnvFile, find_env_file_beside
 from preview.core.isolation import Isolation
-from preview.core.private import make_private_folder
 from preview.settings import Settings, load_settings, settings_in, variable_of
 
 app = typer.Typer(add_completion=False)

@@ -11,14 +11,13 @@ from typing import Annotated
 import trio
 import typer
 
-from preview.cli.confinement import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.cli.data_folder import hold_data_folder
-from preview.cli.env_file import settings_line, warn_of_skipped
 from preview.cli.exits import ExitCode
 from preview.cli.local.hosting import Host, configure_logging, open_host, run_async
-from preview.cli.local.signals import hurried_by_signals
-from preview.cli.options import JsonOption
+from preview.cli.local.running import hurried_by_signals
+from preview.cli.options import JsonOption, settings_line, warn_of_skipped
 from preview.cli.terminal import paint, print_json, say, wants_colour
+from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.core.env_file import find_env_file
 from preview.settings import Settings, load_settings
 

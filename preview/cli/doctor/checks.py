@@ -6,21 +6,182 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import httpx2
+import trio
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
-from preview.cli.doctor.check import Check, Result
-from preview.cli.doctor.isolation_checks import isolation_checks
 from preview.cli.local.ports import can_bind
+from preview.core.isolation import Isolation, Network
+from preview.environments import find_newer
 from preview.errors import PreviewError
-from preview.runtime import child_subreaper
+from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.settings import Settings
 from preview.storage import migrate
+
+
+class Result(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        result: ``fail`` means that previews will not work.
+        found: What there is.
+        advice: What to do, where there is something to do.
+        section: Under which heading it is shown.
+    """
+
+    name: str
+    result: Result
+    found: str
+    advice: str = ""
+    section: str = "machine"
+
+
+_MIB = 1024 * 1024
+_SECTION = "isolation"
+_OWN_PYTHON = sys.version_info[:2]
+# Since then a template's objects can be left uncounted (PEP 683).
+_SHARES_OBJECTS = (3, 12)
+_REACHES = {
+    Network.NONE: "nothing but itself",
+    Network.LOOPBACK_ONLY: "itself, and the ports that PREVIEW_LOOPBACK_PORTS names on this machine's loopback",
+    Network.HOST: "all that this machine reaches, the service itself included",
+}
+
+
+def isolation_checks(settings: Settings) -> Iterator[Check]:
+    """The rungs, really tried; then the network and the limits that follow from them.
+
+    It only looks: what is tried has a folder and control groups of its own, whoever uses the data folder meanwhile.
+    """
+    try:
+        ladder = trio.run(_look, settings)
+    except (PreviewError, OSError) as error:
+        yield Check("isolation", Result.FAIL, str(error), "see what the sentence names; then ask again", _SECTION)
+        return
+    yield from _rungs(settings, ladder)
+    yield _network(settings, ladder.runtime)
+    yield _builds(settings, ladder)
+    yield _starts(settings, ladder.runtime)
+    yield from _limits(settings, ladder.runtime)
+
+
+async def _look(settings: Settings) -> IsolationSupport:
+    """What holds here; nothing of the trial is left. Cancellation: likewise."""
+    with tempfile.TemporaryDirectory(prefix="preview-doctor-") as folder, child_subreaper():
+        own = settings.model_copy(update={"data_dir": Path(folder)})
+        async with open_ladder(own, check=False) as ladder:
+            return ladder
+
+
+def _rungs(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
+    for rung in ladder.rungs:
+        needed = settings.isolation is Isolation.REQUIRE or (
+            # See ``RootWithoutSandbox``.
+            settings.isolation is Isolation.AUTO and rung.name == "sandbox" and os.geteuid() == 0
+        )
+        missing = Result.FAIL if needed else Result.WARN
+        found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
+        found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
+        yield Check(rung.name, Result.OK if rung.holds else missing, found, rung.advice, _SECTION)
+
+
+def _network(settings: Settings, runtime: Runtime) -> Check:
+    wanted, held = settings.network, runtime.network(settings.network)
+    if held is not wanted:
+        found = f"{held}, though PREVIEW_NETWORK={wanted}: previews reach {_REACHES[held]}"
+        return Check("network", Result.WARN, found, "only a sandbox holds a preview's network: see above", _SECTION)
+    allowed = max(wanted, settings.network_allowed, key=lambda one: one.width)
+    ports = ", ".join(map(str, settings.loopback_ports))
+    found = f"{wanted}: a preview reaches {_REACHES[wanted]}; it may ask for "
+    found += "no more" if allowed is wanted else f"{allowed}"
+    if ports and allowed is Network.NONE:
+        advice = "set PREVIEW_NETWORK=loopback-only, or PREVIEW_NETWORK_ALLOWED=loopback-only for those that ask for it"
+        return Check("network", Result.WARN, f"{found}: PREVIEW_LOOPBACK_PORTS ({ports}) unused", advice, _SECTION)
+    if Network.LOOPBACK_ONLY not in (wanted, allowed):
+        return Check("network", Result.OK, found, "", _SECTION)
+    if not ports:
+        advice = "name ports, as in PREVIEW_LOOPBACK_PORTS=5432,6379: without any, loopback-only is none"
+        return Check("network", Result.WARN, found, advice, _SECTION)
+    return Check("network", Result.OK, f"{found} (ports {ports})", "", _SECTION)
+
+
+def _builds(settings: Settings, ladder: IsolationSupport) -> Check:
+    if settings.build_code == "deny":
+        found = "no code of packages runs while they are installed: wheels alone, no install scripts"
+    else:
+        jailed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
+        found = "code of packages runs while they are installed, "
+        jail = "in a sandbox whose network leads to the package indexes alone"
+        found += jail if jailed else "with this machine's network and all that the service's user may do"
+        found += "; PREVIEW_BUILD_CODE=deny lets none run"
+    return Check("builds", Result.OK, found, "", _SECTION)
+
+
+def _starts(settings: Settings, runtime: Runtime) -> Check:
+    otherwise = "from nothing: PREVIEW_WARM_TEMPLATES=0"
+    if settings.warm_templates:
+        otherwise = "from nothing: templates take a sandbox"
+    found = runtime.describe().get("starts", otherwise)
+    advice = ""
+    if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
+        newer = trio.run(find_newer)
+        if newer is None:
+            advice = (
+                "previews in Python 3.12 to 3.14 share more memory and start faster: install one of them beside this"
+            )
+        else:
+            found += f"; in Python {newer.interpreter.version} where it has all of a project, else in the service's own"
+    return Check("starts", Result.OK, found, advice, _SECTION)
+
+
+def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
+    """The exact bounds of one preview, and who holds it to each."""
+    held = runtime.holds()
+    memory = f"{settings.memory_limit_mb} MB for all its processes, "
+    memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"
+    yield _limit("memory", memory)
+    yield _held("processor", held, "cpu", f"{settings.cpu_limit:g} of this machine's cores")
+    yield _held("processes", held, "processes", f"{settings.max_processes} with their threads")
+    yield _limit("files", f"{settings.max_open_files} open, each up to {_size(settings.max_file_bytes)}")
+    disk = f"{settings.disk_limit_mb} MB in its folders, measured every {settings.disk_interval_s:g} s"
+    if runtime.name == "sandbox":
+        disk += f"; {settings.temp_limit_mb} MB of memory each in /tmp and /dev/shm"
+    yield _limit("disk", disk)
+    yield _limit("output", f"{_size(settings.output_bytes_per_s)} per second")
+
+
+def _limit(name: str, found: str) -> Check:
+    return Check(name, Result.OK, found, "", "limits")
+
+
+def _held(name: str, held: frozenset[Held], what: Held, found: str) -> Check:
+    if what in held:
+        return _limit(name, found)
+    return Check(name, Result.WARN, f"not limited ({found}, with control groups)", "see control groups above", "limits")
+
+
+def _size(amount_bytes: int) -> str:
+    mib = amount_bytes / _MIB
+    return f"{mib / 1024:g} GB" if mib >= 1024 else f"{mib:.3g} MB"
+
 
 # Enough for an environment with a web framework, a database driver and their caches.
 _ROOM_BYTES = 1024**3

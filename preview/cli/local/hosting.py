@@ -18,7 +18,7 @@ import trio
 from preview.auth import OpenLink
 from preview.cli.client import LOCAL_USER
 from preview.cli.data_folder import ServiceNote, publish_note
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.errors import PreviewError
 from preview.generations import GenerationSource
 from preview.http import create_app, serve
@@ -26,7 +26,7 @@ from preview.http.app import PreviewApp
 from preview.http.browser.entry import open_path
 from preview.service import Service, open_service
 from preview.settings import Settings
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import User
 from preview.worker import ProjectReader
 

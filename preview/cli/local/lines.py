@@ -8,12 +8,21 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.cells import get_character_cell_size
 
-from preview.cli.terminal import paint, strip_colours
-from preview.core.visible import SGR, visible
+from preview.cli.exits import ApiRefused
+from preview.cli.terminal import paint, say, strip_colours
+from preview.core.quoting import SGR, visible
+
+
+def say_last_lines(error: ApiRefused) -> None:
+    """On stderr, indented; nothing where there are none."""
+    lines: Any = error.facts.get("last_lines")
+    for line in lines if isinstance(lines, list) else ():
+        say(f"  {line}")
+
 
 _DIM = "2"
 _MARKS = {"DEBUG": "2", "INFO": "34", "WARNING": "33", "ERROR": "31"}

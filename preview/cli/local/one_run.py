@@ -7,20 +7,76 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
 import trio
 
 from preview.cli.client import LOCAL_USER
-from preview.cli.confinement import name_option
 from preview.cli.local.hosting import Host
-from preview.cli.local.leftovers import Holdings
-from preview.cli.local.story import Addresses, Story
+from preview.cli.local.ports import can_bind
+from preview.cli.local.story import Addresses, Freed, Story
+from preview.cli.tokens import name_option
 from preview.core.lifecycle import State
 from preview.detection import Overrides
 from preview.endpoints import extract_endpoints, find_health_path
 from preview.errors import InvalidGeneration, NoActivePreview
 from preview.logs import End, StatusChange
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest, PreviewManager, User
+
+# What makes a sandbox, and waits outside of it and in it.
+_SANDBOX = "bwrap"
+
+
+class Holdings:
+    """The processes, port and folder of one preview, noted while it runs.
+
+    Args:
+        pid: Its leader, if it has one.
+        host: The address it listens on.
+        port: Its port, if it has one.
+        folder: Its working folder, if it has one.
+    """
+
+    def __init__(self, *, pid: int | None, host: str, port: int | None, folder: Path | None) -> None:
+        self._host = host
+        self._port = port
+        self._folder = folder
+        self._processes = _tree(pid) if pid is not None else []
+        # All are looked at afterwards; the person counts their own.
+        self._count = sum(_name(one) != _SANDBOX for one in self._processes)
+
+    def freed(self) -> Freed:
+        """Look again. Blocks for a moment (system calls only)."""
+        left = [f"process {one.pid} ({_name(one)})" for one in self._processes if _runs(one)]
+        if self._port is not None and not can_bind(self._host, self._port):
+            left.append(f"a listener on port {self._port}")
+        if self._folder is not None and self._folder.exists():
+            left.append(f"the folder {self._folder}")
+        return Freed(self._count, self._port, int(self._folder is not None), left)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return "?"
+
 
 _TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
 

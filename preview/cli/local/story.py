@@ -10,7 +10,7 @@ from preview.cli.local.lines import LinePrinter, ShownLine, columns_of
 from preview.cli.terminal import json_line, paint
 from preview.core.clock import from_ms, rfc3339_ms
 from preview.core.launch_steps import step_fields
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.errors import PreviewError
 from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
 

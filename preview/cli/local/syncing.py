@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 import base64
+import tarfile
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import trio
 
 from preview.cli.client import Api, generation_path
 from preview.cli.exits import ApiRefused, NoService
-from preview.cli.local.packing import packed
 from preview.cli.local.watching import FolderWatch
 from preview.cli.terminal import print_json, say, show
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.errors import PreviewError
-from preview.generations import FolderChange, FolderChanges
+from preview.generations import FolderChange, FolderChanges, FolderGenerations
+
+# Larger archives go to a file on disk.
+_IN_MEMORY_BYTES = 8 * 1024 * 1024
+
+
+@contextmanager
+def packed(folder: Path) -> Iterator[IO[bytes]]:
+    """The folder's files as a tar.gz, from its beginning; gone when the context is left.
+
+    Which files belong to it is decided by ``FolderGenerations``, as for ``preview run``.
+
+    Raises:
+        InvalidGeneration: The folder holds something that cannot be uploaded, or nothing at all.
+    """
+    source = FolderGenerations(folder, generation_id="upload", user_id="upload", project_id="upload")
+    with (
+        tempfile.TemporaryDirectory(prefix="preview-push-") as name,
+        tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file,
+    ):
+        copy = Path(name)
+        trio.run(partial(source.write_files, "upload", copy))
+        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
+            for path in sorted(copy.rglob("*")):
+                if path.is_file():
+                    archive.add(path, arcname=str(path.relative_to(copy)), recursive=False, filter=_anonymous)
+        file.seek(0)
+        yield file
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without this machine's user names and ids."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
 
 # Base64 in JSON is a third longer than what it holds, and is read as a whole: more than this goes as an archive.
 _MOST_AS_JSON_BYTES = 4 * 1024 * 1024

@@ -19,8 +19,7 @@ from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.node_files import built_path, resolve_script_file
-from preview.sources.node_package import read_node_packages
-from preview.sources.node_tools import is_tool_for_development
+from preview.sources.node_package import is_tool_for_development, read_node_packages
 
 _PROVIDERS: Final = {
     "postgresql": ServiceKind.POSTGRESQL,

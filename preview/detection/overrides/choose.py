@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from preview.detection.overrides.given import Overrides
-from preview.endpoints import AppTarget, Found, FoundApp
+from preview.detection.overrides.reading import read_preview_file
+from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
+from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 
@@ -91,3 +94,25 @@ def _first(names: Iterable[str]) -> str | None:
 def _framework(sources: Sources, file: str) -> str:
     text = sources.text(file).lower()
     return next((name for name, mark in _MARKS if mark in text), "fastapi")
+
+
+def read_endpoints(directory: Path) -> Extraction:
+    """As ``extract``, for the application that ``preview.toml`` names where it names one.
+
+    Raises:
+        InvalidGeneration: ``preview.toml`` has a mistake, or names an application that is not there.
+    """
+    given = read_preview_file(directory)
+    if given.app is None and given.framework is None:
+        return extract(directory)
+    sources = Sources(directory)
+    app = choose_app(sources, find_apps(sources), given)
+    if app is None:
+        return extract(directory)
+    found: Found = {}
+    complete = True
+    try:
+        app.list_endpoints(found)
+    except OutOfBudget:
+        complete = False
+    return Extraction(tuple(found.values()), sources.skipped, app.target, complete)

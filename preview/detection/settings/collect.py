@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from preview.detection.nodes import Nodes
 from preview.detection.plan import Origin, Variable
+from preview.detection.project_imports import Nodes
 from preview.detection.settings.environment_reads import environment_reads
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.model import Kind, Need, SettingRead

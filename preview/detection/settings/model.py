@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
+
+from preview.detection.expressions import last_name
+from preview.detection.plan import Origin, Variable
+from preview.sources import Sources
 
 
 class Kind(StrEnum):
@@ -59,3 +67,84 @@ class SettingRead:
     def where(self) -> str:
         """``app/config.py:12``."""
         return f"{self.file}:{self.line}"
+
+
+_NAME: Final = re.compile(r"^(?:\w+_)?(?:SETTINGS|CONFIG_CLASS|CONFIG_OBJECT|CONFIGURATION)$")
+_CLASS: Final = re.compile(rb"^class ((?:Dev|Development|Local)\w*|\w*Config|Config\w*)\b", re.MULTILINE)
+_PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
+
+
+def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
+    """The variables, with a class for development in the place of what was made up for such a name.
+
+    Args:
+        variables: By name.
+        sources: The project's files.
+        app_dir: Folder that imports count from.
+    """
+    wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
+    if not wanted:
+        return dict(variables)
+    found = _find(sources, app_dir)
+    return {name: replace(one, value=found) if name in wanted and found else one for name, one in variables.items()}
+
+
+def _find(sources: Sources, app_dir: str) -> str | None:
+    prefix = "" if app_dir == "." else f"{app_dir}/"
+    for file in sources.names:
+        name = file.rpartition("/")[2]
+        if not file.startswith(prefix) or not re.search(r"config|settings", name):
+            continue
+        classes = [found.decode() for found in _CLASS.findall(sources.text(file))]
+        chosen = next((one for one in _PREFERRED if one in classes), next(iter(classes), None))
+        if chosen:
+            module = file[len(prefix) :].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            return f"{module}.{chosen}"
+    return None
+
+
+def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    """Names whose emptiness ends the program: ``if not KEY: raise …``, ``assert KEY``."""
+    for node in nodes:
+        if isinstance(node, ast.Assert):
+            yield from _asserted(node.test)
+        elif isinstance(node, ast.If) and raises(node.body):
+            yield from _empty(node.test)
+
+
+def _asserted(test: ast.expr) -> Iterator[str]:
+    """``assert KEY``, ``assert KEY is not None``."""
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
+        yield last_name(test.left)
+    elif isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        for value in test.values:
+            yield from _asserted(value)
+    else:
+        yield last_name(test)
+
+
+def _empty(test: ast.expr) -> Iterator[str]:
+    """``not KEY``, ``KEY is None``, ``len(KEY) < 32``, several of them with ``or``."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        for value in test.values:
+            yield from _empty(value)
+    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        # `not all([A, B])`
+        members = test.operand.args[0] if isinstance(test.operand, ast.Call) and test.operand.args else test.operand
+        yield from (
+            last_name(item) for item in (members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
+        )
+    elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
+        left = test.left.args[0] if isinstance(test.left, ast.Call) and test.left.args else test.left
+        yield last_name(left)
+
+
+def raises(body: Iterable[ast.AST]) -> bool:
+    """Whether something in there raises, or ends the program."""
+    for node in body:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Raise):
+                return True
+            if isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"}:
+                return True
+    return False

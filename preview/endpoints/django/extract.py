@@ -2,19 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from preview.endpoints.budget import OutOfBudget
-from preview.endpoints.django.describe import Described, describe
-from preview.endpoints.django.ninja import NinjaUrls
-from preview.endpoints.django.paths import read_regex, read_route
-from preview.endpoints.django.registrations import Action, Include, Pattern
+from preview.endpoints.django.classes import allowed_methods, find_value
+from preview.endpoints.django.library import handlers_of
+from preview.endpoints.django.ninja import NinjaRoute, NinjaUrls
+from preview.endpoints.django.query import list_query, read_query
+from preview.endpoints.django.registrations import (
+    Action,
+    ClassView,
+    FunctionView,
+    Include,
+    Pattern,
+    read_regex,
+    read_route,
+)
 from preview.endpoints.django.routers import RouterUrls
 from preview.endpoints.django.serializers import Serializers
+from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import UNKNOWN, External, Interpreter, Module
+from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Interpreter, Module
+
+_WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
+_LAYERS: Final = frozenset({"views", "api", "apis", "viewsets", "controllers", "endpoints", "v1", "v2", "rest"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_AS_VERBS: Final[Mapping[str, str]] = {"partial_update": "Partially update", "destroy": "Delete", "get": "Get"}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One method of a view; fields as an endpoint has them."""
+
+    method: str
+    summary: str
+    description: str
+    tags: tuple[str, ...]
+    file: str
+    line: int
+    query: dict[str, str] = field(default_factory=dict)
+    request_body: object = None
+    response_schema: object = None
+
+
+Place = tuple[str, int]
+"""File and line of a pattern, for views that the project does not define."""
+
+
+def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
+    """The methods of a view, each with what its source says; ``*`` where it takes any or they are not known."""
+    if isinstance(view, ClassView):
+        yield from _class(view, action, serializers, place)
+    elif isinstance(view, NinjaRoute):
+        tags = view.tags or (_tags(view.function.scope.file) if view.function else ())
+        for method in view.methods or ("*",):
+            yield _ninja(view, method, tags, serializers, place)
+    elif isinstance(view, FunctionView):
+        for method in view.methods or ("*",):
+            if method != "HEAD":
+                yield _function(view.function, method, serializers)
+    elif isinstance(view, Function):
+        yield _function(view, "*", serializers)
+    elif isinstance(view, (Instance, Class)):
+        cls = view.cls if isinstance(view, Instance) else view
+        name = cls.node.name
+        text = ast.get_docstring(cls.node) or ""
+        yield Described("*", _title(name), text, _tags(cls.scope.file), cls.scope.file, cls.node.lineno)
+    else:
+        # A function of a package, or what cannot be followed.
+        name, known = (view.last, handlers_of(view.name)) if isinstance(view, External) else ("", ())
+        for method in known or ("*",):
+            yield Described(method.upper(), _title(name), "", _tags(place[0]), *place)
+
+
+def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Described:
+    function = route.function
+    if function is None:
+        return Described(method, "", "", tags, *place)
+    given = route.registered.named.get("summary")
+    # The request, and a controller itself, are no parameters of the endpoint.
+    path = route.path + "{request}{self}"
+    taken = read_parameters(function, path, serializers.interpreter, serializers.models)
+    answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
+    return Described(
+        method=method,
+        summary=given if isinstance(given, str) else _title(function.node.name),
+        description=ast.get_docstring(function.node) or "",
+        tags=tags,
+        file=function.scope.file,
+        line=function.node.lineno,
+        query=taken.query,
+        request_body=taken.body if method in _WITH_BODY else None,
+        response_schema=answer or None,
+    )
+
+
+def _function(function: Function, method: str, serializers: Serializers) -> Described:
+    text = ast.get_docstring(function.node) or ""
+    nodes = list(ast.walk(function.node))
+    body, answer = serializers.used_in(function, nodes)
+    return Described(
+        method=method,
+        summary=_summary(text, _title(function.node.name)),
+        description=text,
+        tags=_tags(function.scope.file),
+        file=function.scope.file,
+        line=function.node.lineno,
+        query=read_query(nodes),
+        request_body=body if method in _WITH_BODY else None,
+        response_schema=answer,
+    )
+
+
+def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
+    interpreter = serializers.interpreter
+    methods = allowed_methods(view, interpreter)
+    cls = view.cls
+    if not isinstance(cls, Class):
+        for method in methods or ("*",):
+            yield Described(method, _title(cls.last), "", _tags(place[0]), *place)
+        return
+    for method, name in (methods or {"*": ""}).items():
+        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
+        function = handler if isinstance(handler, Function) and handler.scope.file else None
+        own = (ast.get_docstring(function.node) if function else None) or ""
+        text = own or ast.get_docstring(cls.node) or ""
+        nodes = list(ast.walk(function.node)) if function else []
+        body, answer = serializers.used_in(function, nodes) if function else (None, None)
+        if body is None and answer is None:
+            body = answer = serializers.of_class(cls, name)
+        listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
+        yield Described(
+            method=method,
+            summary=_summary(own, f"{_verb(name)} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
+            description=text,
+            tags=_tags(cls.scope.file),
+            file=function.scope.file if function else cls.scope.file,
+            line=function.node.lineno if function else cls.node.lineno,
+            query=(list_query(cls, interpreter) if listed else {}) | read_query(nodes),
+            request_body=body if method in _WITH_BODY else None,
+            response_schema=None if method in {"*", "DELETE"} else [answer] if listed and answer else answer,
+        )
+
+
+def _is_list(cls: Class, interpreter: Interpreter) -> bool:
+    return any(
+        isinstance(item, External) and item.last in {"ListAPIView", "ListCreateAPIView", "ListModelMixin"}
+        for item in interpreter.lineage(cls)
+    )
+
+
+def _summary(docstring: str, otherwise: str) -> str:
+    first = docstring.strip().partition("\n")[0].strip()
+    return first if 0 < len(first) <= 100 else otherwise
+
+
+def _title(name: str) -> str:
+    words = [word for part in name.split("_") for word in _WORDS.findall(part)]
+    return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
+
+
+def _verb(name: str) -> str:
+    return _AS_VERBS.get(name, name.replace("_", " ").capitalize())
+
+
+def _tags(file: str) -> tuple[str, ...]:
+    """The app that a file belongs to: the folder above its views."""
+    folders = [part for part in file.split("/")[:-1] if part not in _LAYERS]
+    return (folders[-1],) if folders else ()
+
 
 _MAX_DEPTH: Final = 20
 _MAX_ENDPOINTS: Final = 5_000

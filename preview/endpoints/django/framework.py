@@ -6,9 +6,9 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from preview.endpoints.django.fields import Field, SerializerUse
 from preview.endpoints.django.library import package_of
 from preview.endpoints.django.ninja import NINJA_NAMES, construct_ninja
+from preview.endpoints.django.query import Field, SerializerUse
 from preview.endpoints.django.registrations import (
     Action,
     ClassView,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.endpoints.django.paths import read_route
+from preview.endpoints.django.registrations import read_route
 from preview.endpoints.python import UNKNOWN, Call, Class, Function, Interpreter, Module, Native
 
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
-from preview.endpoints.python import Class, External, Function, Interpreter
+from preview.endpoints.python import Class, External, Function, Interpreter, Native
 
 _SOURCES: Final = frozenset({"GET", "query_params"})
 _PAGES: Final = {
@@ -72,3 +73,42 @@ def _pagination(cls: Class, interpreter: Interpreter) -> list[str]:
     settings = interpreter.attribute(interpreter.outside.get("django.conf.settings"), "REST_FRAMEWORK")
     given = settings.get(_PAGE_SETTING) if isinstance(settings, dict) else None
     return [given.rpartition(".")[2]] if isinstance(given, str) else []
+
+
+_KINDS: Final[Mapping[str, str]] = {
+    "integer": (
+        "IntegerField BigIntegerField SmallIntegerField PositiveIntegerField PositiveSmallIntegerField AutoField "
+        "BigAutoField PositiveBigIntegerField SmallAutoField ForeignKey OneToOneField PrimaryKeyRelatedField"
+    ),
+    "number": "FloatField",
+    "boolean": "BooleanField NullBooleanField",
+    "object": "JSONField DictField HStoreField",
+    "array": "ListField ArrayField MultipleChoiceField ManyToManyField",
+}
+_TYPES: Final[Mapping[str, str]] = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+
+@dataclass(eq=False, slots=True)
+class Field(Native):
+    """``CharField(…)`` and its like.
+
+    Attributes:
+        kind: The class's name.
+        options: Its keyword arguments.
+    """
+
+    kind: str
+    options: dict[str, object]
+
+
+@dataclass(eq=False, slots=True)
+class SerializerUse(Native):
+    """``BookSerializer(many=True)``; without a class where it is none of the project's."""
+
+    cls: Class | None
+    many: bool
+
+
+def json_type(kind: str) -> str:
+    """The JSON type that a field's class gives; ``string`` for all that is not known."""
+    return _TYPES.get(kind, "string")

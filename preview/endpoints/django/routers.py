@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.endpoints.django.classes import extra_actions, has_action, text_attribute
-from preview.endpoints.django.paths import read_regex, read_route
-from preview.endpoints.django.registrations import Action, ClassView
+from preview.endpoints.django.registrations import Action, ClassView, read_regex, read_route
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Interpreter, Native
 
 ROUTERS: Final = frozenset(

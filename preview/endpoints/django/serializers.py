@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
-from preview.endpoints.django.fields import Field, SerializerUse, json_type
+from preview.endpoints.django.query import Field, SerializerUse, json_type
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.python import Class, External, Function, Interpreter
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from preview.endpoints.express.paths import join_paths
-from preview.endpoints.express.router import Mount, Route, Router
+from preview.endpoints.express.router import Mount, Route, Router, join_paths
 from preview.endpoints.javascript import (
     UNKNOWN,
     Call,

@@ -8,8 +8,7 @@ from typing import Final
 
 from dotenv.parser import parse_stream
 
-from preview.endpoints.express.consign import from_options
-from preview.endpoints.express.containers import REGISTERING, Bindings, Container
+from preview.endpoints.express.containers import REGISTERING, Bindings, Container, from_options
 from preview.endpoints.express.controllers import (
     InversifyServer,
     NestApp,

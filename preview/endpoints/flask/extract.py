@@ -2,16 +2,113 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from preview.endpoints.budget import OutOfBudget
-from preview.endpoints.flask.describe import Descriptions
+from preview.endpoints.flask.described import ClassView, Parser, class_methods, handler
+from preview.endpoints.flask.reading import read_request, skeleton
 from preview.endpoints.flask.registry import Registration, Registry, Rule
-from preview.endpoints.flask.views import ClassView, class_methods, handler
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import Function, Interpreter
+from preview.endpoints.python import Class, Function, Interpreter
+
+# `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: what comes in; with a location that is not the body.
+_INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
+_OUTPUTS: Final = frozenset({"response", "output", "marshal_with", "marshal_list_with"})
+_IN_QUERY: Final = frozenset({"query", "querystring", "args"})
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+
+
+@dataclass(slots=True)
+class Described:
+    """What is known of one method of a view."""
+
+    summary: str = ""
+    description: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+    body: object = None
+    response: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptions:
+    """Reads views.
+
+    Args:
+        interpreter: Knows what names stand for.
+    """
+
+    interpreter: Interpreter
+
+    def of(self, function: Function | None, cls: Class | None, method: str) -> Described:
+        """What is known of a view's function (or of a class without one) for a method."""
+        if function is None:
+            return Described(summary=_title(cls.node.name) if cls else "")
+        text = (ast.get_docstring(function.node) or "").partition("\f")[0].partition("\n---")[0]
+        lines = text.strip().splitlines()
+        name = f"{method} {cls.node.name}" if cls is not None else function.node.name
+        found = Described(summary=lines[0].strip() if lines else _title(name), description=inspect.cleandoc(text))
+        request = read_request(function, self.interpreter)
+        found.query |= request.query
+        if method not in _WITHOUT_BODY:
+            found.body = request.body
+        for decorator in function.node.decorator_list:
+            if isinstance(decorator, ast.Call):
+                self._decorator(decorator, function, method, found)
+        return found
+
+    def _decorator(self, node: ast.Call, function: Function, method: str, found: Described) -> None:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in _INPUTS:
+            self._input(node, function, method, found)
+        elif name in _OUTPUTS:
+            given = [item for item in node.args if not isinstance(item, ast.Constant)]
+            given += [item.value for item in node.keywords if item.arg in {"schema", "fields", "model"}]
+            answer = skeleton(self.interpreter.evaluate(given[0], function.scope), self.interpreter) if given else None
+            many = name == "marshal_list_with" or any(
+                item.arg == "as_list" and isinstance(item.value, ast.Constant) and item.value.value
+                for item in node.keywords
+            )
+            found.response = [answer] if many and isinstance(answer, dict) else answer
+
+    def _input(self, node: ast.Call, function: Function, method: str, found: Described) -> None:
+        named = {item.arg: item.value for item in node.keywords if item.arg}
+        given = node.args[0] if node.args else named.get("parser") or named.get("body") or named.get("schema")
+        value = self.interpreter.evaluate(given, function.scope)
+        where = self.interpreter.evaluate(named.get("location"), function.scope)
+        if isinstance(value, Parser):
+            add_parser(value, method, found)
+            return
+        shape = skeleton(value, self.interpreter)
+        if isinstance(shape, dict) and isinstance(where, str) and where in _IN_QUERY:
+            found.query |= {name: item if isinstance(item, str) else "array" for name, item in shape.items()}
+        elif shape is not None and method not in _WITHOUT_BODY and where not in {"headers", "cookies", "path"}:
+            both = isinstance(shape, dict) and isinstance(found.body, dict)
+            found.body = (
+                {**found.body, **shape} if both and isinstance(found.body, dict) and isinstance(shape, dict) else shape
+            )
+
+
+def add_parser(parser: Parser, method: str, found: Described) -> None:
+    """A parser's arguments, where it looks for them."""
+    body = dict(found.body) if isinstance(found.body, dict) else {}
+    for name, (kind, where) in parser.arguments.items():
+        if where in {"headers", "cookies"}:
+            continue
+        if where in _IN_QUERY or method in _WITHOUT_BODY:
+            found.query[name] = kind
+        else:
+            body[name] = kind
+    found.body = body or found.body
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").title().strip()
+
 
 # Blueprints within blueprints, and a stop for those that are within each other.
 _MAX_DEPTH: Final = 20

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from preview.endpoints.flask.described import make_described
+from preview.endpoints.flask.described import ClassView, make_described
 from preview.endpoints.flask.registry import Registration, Registry, Rule
-from preview.endpoints.flask.views import ClassView
 from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native
 
 

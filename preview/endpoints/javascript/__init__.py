@@ -8,8 +8,7 @@ from preview.endpoints.javascript.classes import lineage
 from preview.endpoints.javascript.expressions import partial_text
 from preview.endpoints.javascript.interpreter import Interpreter
 from preview.endpoints.javascript.modules import ROOT, Resolver
-from preview.endpoints.javascript.native import Call, Framework, Native
-from preview.endpoints.javascript.natives import Bound
+from preview.endpoints.javascript.natives import Bound, Call, Framework, Native
 from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Module, Regex, Scope
 from preview.endpoints.names import UNKNOWN, External

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.javascript.folders import PATHS, Reader
-from preview.endpoints.javascript.native import Call
-from preview.endpoints.javascript.natives import JSMap
+from preview.endpoints.javascript.natives import Call, JSMap
 from preview.endpoints.javascript.operators import as_text
 from preview.endpoints.javascript.values import Function, Getter, JSObject
 from preview.endpoints.names import UNKNOWN

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tree_sitter import Node
 
 from preview.endpoints.javascript.classes import call_super, member_of_class, owner_of
-from preview.endpoints.javascript.native import Call
+from preview.endpoints.javascript.natives import Call
 from preview.endpoints.javascript.operators import as_text
 from preview.endpoints.javascript.syntax import text
 from preview.endpoints.javascript.values import Class, Module, Scope

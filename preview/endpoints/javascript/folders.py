@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.javascript.modules import ROOT
-from preview.endpoints.javascript.native import Call
-from preview.endpoints.javascript.natives import Thunk
+from preview.endpoints.javascript.natives import Call, Thunk
 from preview.endpoints.javascript.values import Function, JSObject
 from preview.endpoints.names import UNKNOWN
 

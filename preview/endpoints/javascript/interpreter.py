@@ -19,8 +19,7 @@ from preview.endpoints.javascript.expressions import EXPRESSIONS
 from preview.endpoints.javascript.members import member, property_of
 from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
-from preview.endpoints.javascript.native import Call, Framework, Native
-from preview.endpoints.javascript.natives import Bound, Environment, Require
+from preview.endpoints.javascript.natives import Bound, Call, Environment, Framework, Native, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH
 from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement

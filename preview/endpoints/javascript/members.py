@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.javascript.classes import member_of_class
-from preview.endpoints.javascript.native import Native
+from preview.endpoints.javascript.natives import Native
 from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Made
 from preview.endpoints.names import UNKNOWN, External
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from preview.endpoints.javascript.native import Call
+from preview.endpoints.javascript.natives import Call
 from preview.endpoints.javascript.operators import MAX_LENGTH, as_text, truth
 from preview.endpoints.javascript.values import Function, JSObject, Made, Regex
 from preview.endpoints.names import UNKNOWN

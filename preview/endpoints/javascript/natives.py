@@ -4,10 +4,118 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-from preview.endpoints.javascript.native import Call, Native
-from preview.endpoints.javascript.values import Module
-from preview.endpoints.names import UNKNOWN
+from tree_sitter import Node
+
+from preview.endpoints.javascript.syntax import argument_nodes
+from preview.endpoints.javascript.values import Class, Module, Scope
+from preview.endpoints.names import UNKNOWN, External
+
+if TYPE_CHECKING:
+    from preview.endpoints.javascript.interpreter import Interpreter
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as it stands in the source; its arguments are evaluated when they are asked for.
+
+    Attributes:
+        node: The expression; None for a call that the interpreter makes itself.
+        scope: Where it stands.
+        interpreter: Reads on, where a value must be followed.
+        given: The arguments, where they are known already.
+    """
+
+    node: Node | None
+    scope: Scope
+    interpreter: Interpreter = field(repr=False)
+    given: list[object] | None = None
+    _known: dict[int, object] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def made(cls, interpreter: Interpreter, arguments: list[object]) -> Call:
+        """A call that is not written anywhere: the framework or the interpreter makes it."""
+        return cls(None, Scope(""), interpreter, arguments)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The arguments as they are written."""
+        return argument_nodes(self.node) if self.node is not None else []
+
+    @property
+    def arguments(self) -> list[object]:
+        """The values of all arguments, those behind ``...`` spread."""
+        if self.given is None:
+            found: list[object] = []
+            for position, node in enumerate(self.nodes):
+                if position in self._known:
+                    found.append(self._known[position])
+                else:
+                    found += self.interpreter.evaluate_all([node], self.scope)
+            self.given = found
+        return self.given
+
+    def argument(self, position: int) -> object:
+        """The value of one argument; ``None`` where it is not given. The others are not evaluated."""
+        nodes = self.nodes
+        if self.given is None and not any(node.type == "spread_element" for node in nodes[: position + 1]):
+            if position >= len(nodes):
+                return None
+            if position not in self._known:
+                self._known[position] = self.interpreter.evaluate(nodes[position], self.scope)
+            return self._known[position]
+        return self.arguments[position] if position < len(self.arguments) else None
+
+    @property
+    def line(self) -> int:
+        """The line of the call's name, from 1: of a chained call the one where its own part begins."""
+        if self.node is None:
+            return 0
+        function = self.node.child_by_field_name("function")
+        part = function.child_by_field_name("property") if function is not None else None
+        return (part or self.node).start_point.row + 1
+
+
+class Native:
+    """An object of a framework (a router). By default it knows nothing."""
+
+    __slots__ = ()
+
+    def attribute(self, name: str) -> object:  # noqa: ARG002
+        """``object.name``; ``UNKNOWN`` for what is not known."""
+        return UNKNOWN
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``object.name = value``."""
+
+    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
+        """``object.name(…)``."""
+        return UNKNOWN
+
+    def call(self, call: Call) -> object:  # noqa: ARG002
+        """``object(…)``."""
+        return UNKNOWN
+
+
+class Framework(Protocol):
+    """What the interpreter asks when the project's code meets a name from outside."""
+
+    def construct(self, callee: External, call: Call) -> object:
+        """What calling something from outside gives; ``UNKNOWN`` for all that does not matter."""
+        ...
+
+    def inherit(self, base: External) -> object:
+        """The framework's object within an instance of a class that extends ``base``; None for most."""
+        ...
+
+    def provide(self, token: object, interpreter: Interpreter) -> object:
+        """What a container of the framework's hands in for a token or a class."""
+        ...
+
+    def declare(self, cls: Class) -> None:
+        """A class with decorators was read."""
+        ...
 
 
 @dataclass(eq=False, slots=True)

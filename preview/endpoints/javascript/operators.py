@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from preview.endpoints.javascript.native import Native
+from preview.endpoints.javascript.natives import Native
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Regex
 from preview.endpoints.names import UNKNOWN, External
 

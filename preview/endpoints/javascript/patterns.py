@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript.native import Native
+from preview.endpoints.javascript.natives import Native
 from preview.endpoints.javascript.syntax import children, fields, string_value, text
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Scope
 from preview.endpoints.names import UNKNOWN

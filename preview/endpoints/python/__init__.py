@@ -7,7 +7,7 @@ from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.applications import Kind, find_python_apps
 from preview.endpoints.python.imports import join
 from preview.endpoints.python.interpreter import Interpreter
-from preview.endpoints.python.native import Call, Extensible, Framework, Native, WouldRaise
+from preview.endpoints.python.truth import Call, Extensible, Framework, Native, WouldRaise
 from preview.endpoints.python.values import Class, Expression, Function, Instance, Module, Scope
 
 __all__ = [

@@ -14,7 +14,7 @@ from preview.endpoints.model import AppTarget, Found, FoundApp
 from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.imports import join
 from preview.endpoints.python.interpreter import Interpreter
-from preview.endpoints.python.native import Framework, Native
+from preview.endpoints.python.truth import Framework, Native
 from preview.endpoints.python.values import Function
 from preview.sources import Sources
 from preview.sources.commands import start_commands

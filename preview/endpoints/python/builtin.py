@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.python.members import PathValue
 from preview.endpoints.python.methods import items_of
-from preview.endpoints.python.native import Call, Native
-from preview.endpoints.python.paths import PathValue
+from preview.endpoints.python.truth import Call, Native
 from preview.endpoints.python.values import Class, Function, Instance, Module, Record, Scope
 
 _MAX_RANGE: Final = 100

@@ -6,10 +6,9 @@ import ast
 from collections.abc import Callable
 
 from preview.endpoints.names import UNKNOWN
+from preview.endpoints.python.members import PathValue, call_os_path
 from preview.endpoints.python.methods import MAX_LENGTH
-from preview.endpoints.python.native import Native
-from preview.endpoints.python.paths import PathValue, call_os_path
-from preview.endpoints.python.truth import compare, truth
+from preview.endpoints.python.truth import Native, compare, truth
 from preview.endpoints.python.values import Expression, Function, Scope
 
 Evaluate = Callable[[ast.expr | None, Scope], object]

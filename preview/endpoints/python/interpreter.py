@@ -18,9 +18,8 @@ from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
 from preview.endpoints.python.members import Members
 from preview.endpoints.python.methods import items_of
-from preview.endpoints.python.native import Framework
 from preview.endpoints.python.statements import Statements
-from preview.endpoints.python.truth import truth
+from preview.endpoints.python.truth import Framework, truth
 from preview.endpoints.python.values import Class, Function, Module, Scope
 from preview.sources import Sources
 from preview.sources.environment import env_values, own_env_values

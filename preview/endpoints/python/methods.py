@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from preview.endpoints.names import UNKNOWN
-from preview.endpoints.python.native import Native
+from preview.endpoints.python.truth import Native
 from preview.endpoints.python.values import Record
 
 # What doubles itself in a loop must not fill the memory.

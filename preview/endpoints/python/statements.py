@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.imports import Importer
-from preview.endpoints.python.native import Native, WouldRaise
-from preview.endpoints.python.truth import truth
+from preview.endpoints.python.truth import Native, WouldRaise, truth
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:

@@ -4,11 +4,127 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
-from preview.endpoints.names import UNKNOWN
-from preview.endpoints.python.native import Native
-from preview.endpoints.python.values import Class, Function, Instance, Module
+from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
+
+if TYPE_CHECKING:
+    from preview.endpoints.python.interpreter import Interpreter
+
+
+class WouldRaise(Exception):
+    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it stands in the source.
+
+    Attributes:
+        node: The expression.
+        arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
+        named: Values of the keyword arguments, likewise those behind ``**``.
+        scope: Where it stands.
+        interpreter: Reads on, where a value must be followed.
+    """
+
+    node: ast.Call
+    arguments: Sequence[object]
+    named: dict[str, object]
+    scope: Scope
+    interpreter: Interpreter = field(repr=False)
+
+    def argument(self, position: int, name: str, default: object = UNKNOWN) -> object:
+        """The value given by position or by name."""
+        if name in self.named:
+            return self.named[name]
+        return self.arguments[position] if len(self.arguments) > position else default
+
+    def text(self, position: int, name: str, default: str = "") -> str:
+        """As ``argument``, where only text makes sense."""
+        value = self.argument(position, name, default)
+        return value if isinstance(value, str) else default
+
+
+class Native:
+    """An object of a framework (a router, a blueprint). By default it knows nothing."""
+
+    __slots__ = ()
+
+    def attribute(self, name: str) -> object:  # noqa: ARG002
+        """``object.name``; ``UNKNOWN`` for what is not known."""
+        return UNKNOWN
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """``object.name = value``."""
+
+    def item(self, key: object) -> object:  # noqa: ARG002
+        """``object[key]``."""
+        return UNKNOWN
+
+    def set_item(self, key: object, value: object) -> None:
+        """``object[key] = value``."""
+
+    def elements(self) -> list[object] | None:
+        """What a loop over it gives; None where that is not known."""
+        return None
+
+    def own_class(self) -> Class | None:
+        """The project's class that it is an object of, whose methods and attributes come before its own."""
+        return None
+
+    def adopt(self, cls: Class) -> None:
+        """It is made by calling a class of the project that inherits from the framework's."""
+
+    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
+        """``object.name(…)``."""
+        return UNKNOWN
+
+    def call(self, call: Call) -> object:  # noqa: ARG002
+        """``object(…)``; ``object`` as a decorator gets the function or class as its one argument."""
+        return UNKNOWN
+
+    def decorate(self, target: object) -> object:  # noqa: ARG002
+        """``@object`` above a function or class; what the name then stands for (``UNKNOWN``: the target itself)."""
+        return UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Extensible(Native):
+    """An object of a framework whose class projects inherit from.
+
+    Attributes:
+        cls: The project's subclass that it is an object of; None for the framework's own.
+    """
+
+    cls: Class | None = field(default=None, kw_only=True)
+
+    def own_class(self) -> Class | None:
+        """The project's subclass."""
+        return self.cls
+
+    def adopt(self, cls: Class) -> None:
+        """Made from a class of the project."""
+        self.cls = cls
+
+
+class Framework(Protocol):
+    """What the interpreter asks when the project's code meets a name from outside."""
+
+    def is_constructor(self, value: External) -> bool:
+        """Whether calling it, or a class that inherits from it, gives one of the framework's objects."""
+        ...
+
+    def construct(self, callee: External, call: Call) -> object:
+        """What calling something from outside gives; ``UNKNOWN`` for all that does not matter."""
+        ...
+
+    def starred(self, module: str) -> Sequence[str]:
+        """The names that ``from module import *`` brings, as far as they matter."""
+        ...
+
 
 _PLAIN: Final = (str, int, float, bool, list, dict, type(None))
 

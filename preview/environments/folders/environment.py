@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from preview.environments.manifests.asked import Asked
+from preview.environments.manifests.stated import Asked
 
 How = Literal["built", "cached", "reused"]
 

@@ -12,7 +12,7 @@ from typing import Final
 from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
-_PLACES: Final = frozenset({"path", "file", "git", "url", "uri", "hg", "svn", "bzr"})
+_PIPFILE_SECTIONS: Final = frozenset({"path", "file", "git", "url", "uri", "hg", "svn", "bzr"})
 _SHOWN: Final = 100
 
 
@@ -26,8 +26,8 @@ def read_pipfile(folder: Path, source: str) -> Manifest:
     python = as_table(content.get("requires")).get("python_version")
     return Manifest(
         source,
-        tuple(_lines(as_table(content.get("packages")), source)),
-        {"dev": tuple(_lines(as_table(content.get("dev-packages")), f"{source} group dev"))},
+        tuple(_pipfile_lines(as_table(content.get("packages")), source)),
+        {"dev": tuple(_pipfile_lines(as_table(content.get("dev-packages")), f"{source} group dev"))},
         f"=={python}.*" if isinstance(python, str) and python.count(".") == 1 else None,
         indexes=tuple(_indexes(content.get("source"), source)),
     )
@@ -38,7 +38,7 @@ def _indexes(value: object, source: str) -> Iterator[OwnIndex]:
         yield OwnIndex(str(as_table(one).get("url", "")), f"{source} [[source]]")
 
 
-def _lines(table: Mapping[str, object], origin: str) -> Iterator[Line]:
+def _pipfile_lines(table: Mapping[str, object], origin: str) -> Iterator[Line]:
     for name, value in table.items():
         yield Line(_line(name, value), origin)
 
@@ -57,7 +57,7 @@ def _line(name: str, value: object) -> str:
     if isinstance(details.get("git"), str):
         reference = details.get("ref")
         return f"{head} @ git+{details['git']}{f'@{reference}' if isinstance(reference, str) else ''}{tail}"
-    if details.keys() & _PLACES:
+    if details.keys() & _PIPFILE_SECTIONS:
         # It is in no index: as a path that is not there it fails.
         return f"{head} @ {str(value)[:_SHOWN]}"
     version = details.get("version")

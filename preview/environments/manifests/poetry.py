@@ -15,7 +15,7 @@ _FOR_DEVELOPERS: Final = frozenset(
     {"dev", "test", "tests", "testing", "docs", "doc", "lint", "linting", "typing", "types", "format", "ci", "build",
      "notebook", "notebooks", "jupyter", "debug", "profiling", "development", "e2e", "qa", "style", "release"}
 )  # fmt: skip
-_PLACES: Final = frozenset({"path", "file", "url", "git", "svn", "hg"})
+_POETRY_TABLES: Final = frozenset({"path", "file", "url", "git", "svn", "hg"})
 _SHOWN: Final = 100
 
 
@@ -29,7 +29,7 @@ def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
     notes: list[str] = []
     dependencies = dict(as_table(poetry.get("dependencies")))
     python = dependencies.pop("python", None)
-    lines = list(_lines(dependencies, source, notes))
+    lines = list(_poetry_lines(dependencies, source, notes))
     groups = poetry_groups(poetry, source)
     for name, table in as_table(poetry.get("group")).items():
         if name not in _FOR_DEVELOPERS and not as_table(table).get("optional"):
@@ -42,11 +42,13 @@ def poetry_groups(poetry: Mapping[str, object], source: str) -> dict[str, tuple[
     tables = {"dev": poetry.get("dev-dependencies")}
     for name, table in as_table(poetry.get("group")).items():
         tables[name] = as_table(table).get("dependencies")
-    found = {name: tuple(_lines(as_table(table), f"{source} group {name}", [])) for name, table in tables.items()}
+    found = {
+        name: tuple(_poetry_lines(as_table(table), f"{source} group {name}", [])) for name, table in tables.items()
+    }
     return {name: lines for name, lines in found.items() if lines}
 
 
-def _lines(table: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
+def _poetry_lines(table: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
     for name, value in table.items():
         # Several for one name are alternatives by marker.
         for one in value if isinstance(value, list) else [value]:
@@ -68,7 +70,7 @@ def _line(name: str, value: object, source: str, notes: list[str]) -> str | None
     try:
         line = Factory.create_dependency(name, value).to_pep_508(with_extras=False)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        if table.keys() & _PLACES:
+        if table.keys() & _POETRY_TABLES:
             # It is in no index: as a path that is not there it fails.
             return f"{name} @ {str(value)[:_SHOWN]}"
         notes.append(f"{name} ({source}) cannot be read ({str(error)[:200]}): any version is taken")

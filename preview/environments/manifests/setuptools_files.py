@@ -1,17 +1,28 @@
 """``setup.cfg`` and ``setup.py``; the latter is parsed and never run.
 
 Source: https://setuptools.pypa.io/en/latest/userguide/declarative_config.html
+
+``environment.yml`` of conda: its pip part, and names that the package index knows too.
+
+Source: https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html
 """
 
 from __future__ import annotations
 
 import ast
 import configparser
+import json
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
-from preview.environments.manifests.reading import Line, Manifest, read_text
+import yaml
+from packaging.utils import canonicalize_name
+
+from preview.environments.manifests.reading import Line, Manifest, as_table, load_toml, read_bytes, read_text
+from preview.errors import EnvironmentFailed
 
 
 def read_setup_cfg(folder: Path, source: str) -> Manifest:
@@ -105,3 +116,107 @@ def _lines(value: object, origin: str) -> tuple[Line, ...]:
 
 def _mapping(value: object) -> Mapping[object, object]:
     return value if isinstance(value, dict) else {}
+
+
+_NAMES: Final = {
+    "matplotlib-base": "matplotlib",
+    "opencv": "opencv-python",
+    "psycopg2": "psycopg2-binary",
+    "py-opencv": "opencv-python",
+    "pytables": "tables",
+    "pytorch": "torch",
+    "pytorch-cpu": "torch",
+    "redis-py": "redis",
+    "uvicorn-standard": "uvicorn[standard]",
+}
+# Programs and libraries for the system, which wheels bring along.
+_NOT_PYTHON: Final = re.compile(
+    r"python|pip|setuptools|wheel|nodejs|yarn|postgresql|sqlite|openssl|readline|ncurses|zlib|tk|xz|tzdata|git|make|"
+    r"ca-certificates|certifi-system|vs\d*_?.*|vc|ucrt|libs?[a-z0-9_+.-]*|_.*|bzip2|ld_impl_.*|gcc.*|gxx.*|mkl.*|"
+    r"intel-openmp|blas|cudatoolkit|cuda.*|cudnn|icu|jpeg|freetype|krb5|lz4-c|zstd|expat|gettext|glib|yaml|.*-c\+\+"
+)
+_DEPENDENCY: Final = re.compile(r"^(?:[\w-]+::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<rest>.*)$")
+
+
+def read_conda(folder: Path, name: str, source: str) -> Manifest:
+    """What the file requires, as far as it is Python.
+
+    Raises:
+        EnvironmentFailed: It cannot be read.
+    """
+    try:
+        content = as_table(yaml.safe_load(read_text(folder / name, source)))
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return Manifest(source, notes=(f"{source} is no valid YAML",))
+    found = content.get("dependencies")
+    lines = tuple(Line(line, source) for line in _conda_lines(found if isinstance(found, list) else []))
+    return Manifest(source, lines, notes=(f"{source} is for conda: its packages are taken from the package index",))
+
+
+def _conda_lines(dependencies: list[object]) -> Iterator[str]:
+    for item in dependencies:
+        if isinstance(item, str):
+            if line := _from_conda(item):
+                yield line
+        else:
+            inner = as_table(item).get("pip")
+            yield from (line for line in (inner if isinstance(inner, list) else []) if isinstance(line, str))
+
+
+def _from_conda(text: str) -> str:
+    match = _DEPENDENCY.match(text.strip())
+    if match is None or _NOT_PYTHON.fullmatch(match["name"].lower()):
+        return ""
+    name = _NAMES.get(match["name"].lower(), match["name"])
+    rest = match["rest"].strip()
+    if rest.startswith("=") and not rest.startswith("=="):
+        version = rest[1:].partition("=")[0].strip().removesuffix(".*").removesuffix("*")
+        return f"{name}=={version}.*" if version.count(".") < 2 else f"{name}=={version}"
+    return name + (rest if rest.startswith(("<", ">", "!", "~", "==")) and "|" not in rest else "")
+
+
+_LOCKS: Final = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
+_MAX_BYTES: Final = 8 * 1024 * 1024
+
+
+def read_lock(folder: Path) -> tuple[str, dict[str, str]]:
+    """The lock file's name and each package's version; empty where there is none or it cannot be read.
+
+    A package with several versions (by platform or Python) has none here.
+    """
+    try:
+        for name in _LOCKS:
+            if (folder / name).is_file():
+                return name, _single(_packages(load_toml(folder / name, name, lock=True)))
+        if (folder / "Pipfile.lock").is_file():
+            content = json.loads(read_bytes(folder / "Pipfile.lock", "Pipfile.lock", limit=_MAX_BYTES))
+            return "Pipfile.lock", _single(_pipfile(content))
+    except (EnvironmentFailed, ValueError, RecursionError):
+        return "", {}
+    return "", {}
+
+
+def _packages(content: dict[str, object]) -> Iterator[tuple[str, str]]:
+    for key in ("package", "packages"):
+        found = content.get(key)
+        for item in found if isinstance(found, list) else []:
+            package = as_table(item)
+            name, version, source = package.get("name"), package.get("version"), as_table(package.get("source"))
+            # Taken from a folder or a repository: its version means nothing to the index.
+            elsewhere = source.keys() & {"git", "path", "directory", "editable", "virtual", "url", "reference"}
+            if isinstance(name, str) and isinstance(version, str) and not elsewhere:
+                yield name, version
+
+
+def _pipfile(content: object) -> Iterator[tuple[str, str]]:
+    for name, package in as_table(as_table(content).get("default")).items():
+        version = as_table(package).get("version")
+        if isinstance(version, str) and version.startswith("=="):
+            yield name, version.removeprefix("==")
+
+
+def _single(pairs: Iterator[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for name, version in pairs:
+        found.setdefault(canonicalize_name(name), set()).add(version)
+    return {name: next(iter(versions)) for name, versions in found.items() if len(versions) == 1}

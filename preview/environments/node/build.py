@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -14,17 +16,68 @@ from typing import Final
 import trio
 
 from preview.core.clock import rfc3339, utc_now
-from preview.environments.folders.environment import Report
+from preview.environments.folders.environment import Environment, EnvironmentRequest, Report
 from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
-from preview.environments.folders.unfinished import open_scratch, open_unfinished
-from preview.environments.node.cages import make_npm_cage
+from preview.environments.folders.locks import open_scratch, open_unfinished
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins
 from preview.environments.node.manifest import NodeManifest
-from preview.environments.node.modules import NO_ENGINE, RECORD
-from preview.environments.node.reading import NodeReader
-from preview.environments.node.recipe import NodeRecipe
+from preview.environments.node.modules import NO_ENGINE, RECORD, modules_variables
+from preview.environments.node.recipe import (
+    InThread,
+    NodeReader,
+    NodeRecipe,
+    NodeToolchain,
+    find_node,
+    make_node_recipe,
+    npm_environment,
+)
 from preview.environments.sandbox.jail import Cage, Jail
+from preview.environments.store.eviction import check_names
+from preview.environments.store.held import HeldEnvironments
+from preview.environments.way_out import read_allowed
+from preview.environments.way_out.leading import named_paths, own_settings, system_settings
+from preview.runtime.cgroups import Cgroup
+from preview.runtime.sandbox import interpreter_paths
+from preview.settings import Settings
+
+
+def make_npm_cage(
+    jail: Jail, toolchain: NodeToolchain, folder: Path, scratch: Path, group: Cgroup | None = None
+) -> Cage:
+    """What npm and the install scripts of packages see; makes its folders, so call it in a thread.
+
+    Args:
+        jail: What all installers' jails have in common.
+        toolchain: Which Node and npm.
+        folder: The environment that is being built.
+        scratch: A folder that is gone after the build.
+        group: The build's control group.
+
+    Raises:
+        OSError: The folders cannot be made.
+    """
+    environment = npm_environment(os.environ)
+    cage = Cage(
+        jail,
+        folder,
+        scratch,
+        readable=(
+            *(*interpreter_paths(toolchain.node), *interpreter_paths(toolchain.npm)),
+            *(*system_settings(), *named_paths(environment)),
+        ),
+        writable=(jail.npm_cache,),
+        # The one name of it that npm writes itself; another in capitals would count as much.
+        variables={
+            **{name: str(jail.npm_cache) for name in environment if name.lower() == "npm_config_cache"},
+            "npm_config_cache": str(jail.npm_cache),
+        },
+        group=group,
+    )
+    cage = replace(cage, placed=own_settings(environment, cage.home))
+    cage.prepare()
+    return cage
+
 
 _MANAGERS: Final = ("yarn", "pnpm", "bun")
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
@@ -180,3 +233,86 @@ def _major(package: Path) -> int:
         return _SCHEMA_ENGINE_SINCE
     first = version.partition(".")[0]
     return int(first) if first.isdecimal() else _SCHEMA_ENGINE_SINCE
+
+
+class NodeEnvironmentCache:
+    """Environments by what is required, the Node and the platform.
+
+    Args:
+        settings: ``cache_dir`` and the ``environment_*`` bounds.
+        jail: What npm and the code of packages are isolated by; None runs them as any program of the service.
+        reader: Reads manifests and lock files; None reads them in threads.
+    """
+
+    def __init__(self, settings: Settings, jail: Jail | None = None, reader: NodeReader | None = None) -> None:
+        self._reader = reader or InThread()
+        self._settings = settings
+        self._jail = jail
+        self._layout = Layout(settings.cache_dir.absolute() / "environments")
+        self._toolchain: NodeToolchain | None = None
+        # Hashing and removing are disk work: two at a time keep a slow disk from taking all threads.
+        self._threads = trio.CapacityLimiter(2)
+        self._held = HeldEnvironments(
+            self._layout,
+            timeout_s=settings.environment_build_timeout_s,
+            is_usable=self._is_usable,
+            threads=self._threads,
+        )
+
+    @asynccontextmanager
+    async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
+        """The environment for a package, built if there is none; held until the context is left.
+
+        ``place_modules`` then gives the package its ``node_modules``.
+
+        Args:
+            request: ``folder`` has the ``package.json``; ``server`` and ``entry`` have no meaning here.
+            report: Is told each line of a build's output and each thing worth knowing, with its severity.
+
+        Raises:
+            EnvironmentFailed: It cannot be had; says which package and why.
+            ConfigurationError: There is no Node or npm.
+
+        Cancellation: a build under way is killed and leaves nothing, unless others wait for it: then one of them
+        begins again.
+        """
+        started = trio.current_time()
+        recipe = await self._recipe(request)
+        for note in recipe.manifest.notes:
+            report(note, logging.WARNING)
+        build = partial(
+            build_node_environment,
+            recipe,
+            self._layout,
+            report,
+            offline=self._settings.uv_offline,
+            jail=self._jail,
+            reader=self._reader,
+        )
+        async with self._held.hold(recipe.key, build, report) as how:
+            directory = self._layout.directory(recipe.key)
+            yield Environment(
+                directory=directory,
+                program=recipe.toolchain.node,
+                binaries=directory / "node_modules" / ".bin",
+                variables=modules_variables(directory),
+                elapsed_s=trio.current_time() - started,
+                how=how,
+                language=f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node",
+            )
+
+    async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
+        if self._toolchain is None:
+            self._toolchain = await find_node()
+        manifest = await self._reader.node_manifest(request.project / request.folder, request.extra)
+        return await trio.to_thread.run_sync(self._make_recipe, manifest, self._toolchain, limiter=self._threads)
+
+    def _make_recipe(self, manifest: NodeManifest, toolchain: NodeToolchain) -> NodeRecipe:
+        if manifest.registries.named:
+            hosts = () if self._jail is None else self._jail.hosts
+            check_names(manifest.registries.named, (), read_allowed(npm_environment(os.environ), hosts))
+        return make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
+
+    def _is_usable(self, key: str) -> bool:
+        directory = self._layout.directory(key)
+        return (directory / "preview.json").is_file() and (directory / RECORD).is_file()

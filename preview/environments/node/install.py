@@ -17,8 +17,7 @@ from preview.environments.folders.environment import Report
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
 from preview.environments.node.manifest import BUILT_IN, NodeManifest
-from preview.environments.node.recipe import NodeRecipe
-from preview.environments.node.toolchain import NodeToolchain, run_npm
+from preview.environments.node.recipe import NodeRecipe, NodeToolchain, run_npm
 from preview.environments.python.explain import with_refused
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult

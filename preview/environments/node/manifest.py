@@ -10,11 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from preview.environments.node.addresses import Outside, inside_project, is_path, is_safe_lock, safe_overrides
 from preview.environments.node.locks import LOCK_NAMES, LockFile
-from preview.environments.node.registries import Registries, find_registries
+from preview.environments.node.registries import (
+    Outside,
+    Registries,
+    find_registries,
+    inside_project,
+    is_path,
+    is_safe_lock,
+    safe_overrides,
+)
 from preview.errors import EnvironmentFailed
-from preview.sources.node_tools import is_tool_for_development
+from preview.sources.node_package import is_tool_for_development
 
 # The order in which npm takes them.
 LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")

@@ -1,15 +1,22 @@
-"""Registries that a Node project names: in npm's, pnpm's, Yarn's and Bun's settings, and in npm's lock files."""
+r"""Registries that a Node project names: in npm's, pnpm's, Yarn's and Bun's settings, and in npm's lock files.
+
+What npm would read as a path: kept inside the project, whatever its form.
+
+npm takes much for a path: `./x`, `~/x`, `c:x`, `FILE:x`, `a/../../b`, `x.tgz`, with `%2e` and `\` in them. So what is
+no path is named here, and all else is one. Source: https://github.com/npm/npm-package-arg (npa.js)
+"""
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from preview.environments.requirements.requirements import OwnIndex
-from preview.environments.way_out.public_indexes import NODE_REGISTRIES
+from preview.environments.way_out.allowed import NODE_REGISTRIES
 
 _SETTING: Final = "npm_config_registry, or .npmrc in the home folder of the service's user"
 _VALUE: Final = r"(?P<url>[^\s}][^\r\n}]*)"
@@ -94,3 +101,108 @@ def _registry_of(facts: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     match = _TARBALL.fullmatch(resolved) if isinstance(resolved, str) else None
     if match is not None and not _PUBLIC.fullmatch(match["registry"]):
         yield match["registry"], bool(facts.get("integrity"))
+
+
+_SCHEME: Final = re.compile(
+    r"(?:git\+)?(?:https?|ssh|git)://|(?:npm|catalog|workspace|github|gitlab|bitbucket|gist):"
+    r"|git@(?:github\.com|gitlab\.com|bitbucket\.org):[\w-][\w.-]*/[\w-][\w.-]*(?:#\S*)?$",
+    re.IGNORECASE,
+)
+_SHORTHAND: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_-][\w.-]*(?:#\S*)?")
+_PACKED: Final = re.compile(r"\.(?:tgz|tar\.gz|tar)$", re.IGNORECASE)
+_PREFIX: Final = re.compile(r"^(?:file|link|portal):(?://(?=/))?", re.IGNORECASE)
+# Nothing that a URL, a shell's home or another system would read otherwise.
+_PLAIN_PATH: Final = re.compile(r"(?!~)[^\x00-\x1f\x7f%\\?#:]+")
+_MAX_DEPTH: Final = 12
+_KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+
+
+class Outside(ValueError):
+    """A path that leaves the project, or may."""
+
+
+def is_path(value: str) -> bool:
+    """Whether npm may read a dependency's value as a path; else it is a range, a tag or an address."""
+    value = value.strip()
+    if _SCHEME.match(value) or _SHORTHAND.fullmatch(value):
+        return False
+    return value.startswith(".") or any(mark in value for mark in "/\\:") or _PACKED.search(value) is not None
+
+
+def inside_project(folder: str, value: str) -> str:
+    """The path that is meant, relative to the project's root.
+
+    Args:
+        folder: Where it counts from, relative to the root.
+        value: With ``file:`` or without.
+
+    Raises:
+        Outside: It leaves the root, or could be read in two ways.
+    """
+    path = _PREFIX.sub("", value.strip(), count=1)
+    inside = posixpath.normpath(posixpath.join(folder, path))
+    if not _PLAIN_PATH.fullmatch(path) or inside.startswith("/") or inside.split("/")[0] == "..":
+        raise Outside(value)
+    return inside
+
+
+def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
+    """The ``overrides`` of a package without those that put a path in a package's place."""
+    kept: dict[str, object] = {}
+    for name, item in value.items() if isinstance(value, Mapping) and depth < _MAX_DEPTH else ():
+        if isinstance(item, str) and not is_path(item):
+            kept[str(name)] = item
+        elif isinstance(item, Mapping):
+            kept[str(name)] = safe_overrides(item, depth + 1)
+    return kept
+
+
+def is_safe_lock(data: bytes) -> bool:
+    """Whether a lock file that npm follows to the letter names nothing outside the project; broken ones do not count.
+
+    npm unpacks into the folders that it names, without asking where they are.
+    """
+    try:
+        content = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return True  # npm refuses it, and installs without
+    if not isinstance(content, dict):
+        return True
+    try:
+        for folder, path in _lock_paths(content):
+            inside_project(folder, path)
+    except Outside:
+        return False
+    return True
+
+
+def _lock_paths(content: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Every path of a lock file, with the folder that it counts from."""
+    packages = content.get("packages")
+    for place, facts in packages.items() if isinstance(packages, dict) else ():
+        if place:
+            # A name holds no `..`, not even one that stays inside: npm takes the last part for the package's.
+            yield ".", place if ".." not in place.split("/") else "../"
+        if isinstance(facts, dict):
+            yield from _resolved(facts, linked=facts.get("link") is True)
+            for kind in _KINDS:
+                yield from ((place or ".", item) for item in _values(facts.get(kind)) if is_path(item))
+    todo = [content.get("dependencies")]
+    while todo:  # lockfileVersion 1
+        level = todo.pop()
+        for name, facts in level.items() if isinstance(level, dict) else ():
+            yield ".", name if ".." not in name.split("/") else "../"
+            if isinstance(facts, dict):
+                yield from _resolved(facts, linked=False)
+                yield from ((".", item) for item in _values({"version": facts.get("version")}) if is_path(item))
+                todo.append(facts.get("dependencies"))
+
+
+def _resolved(facts: Mapping[str, object], *, linked: bool) -> Iterator[tuple[str, str]]:
+    resolved = facts.get("resolved")
+    if isinstance(resolved, str) and (linked or is_path(resolved)):
+        yield ".", resolved
+
+
+def _values(value: object) -> list[str]:
+    return [item for item in value.values() if isinstance(item, str)] if isinstance(value, Mapping) else []

@@ -14,19 +14,16 @@ import trio
 from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
-from preview.environments.folders.unfinished import make_folder, open_scratch, open_unfinished
+from preview.environments.folders.locks import make_folder, open_scratch, open_unfinished
 from preview.environments.imports.scan import Wanted
-from preview.environments.python.explain import explain
+from preview.environments.python.explain import PYTHON, explain, is_final
 from preview.environments.python.install import Installation, fail
-from preview.environments.python.output import KeptReport
-from preview.environments.python.refusals import PYTHON, is_final
+from preview.environments.python.relax import KeptReport
 from preview.environments.python.trial import objection_to_packages
-from preview.environments.requirements.locations import check_locations
-from preview.environments.requirements.requirements import RequirementSet
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.requirements.requirements import RequirementSet, check_locations
+from preview.environments.sandbox.interpreter import Interpreter, Skeletons
 from preview.environments.sandbox.jail import Jail
-from preview.environments.sandbox.skeleton import Skeletons
-from preview.environments.sandbox.uv import program_environment, run_uv
+from preview.environments.sandbox.program import program_environment, run_uv
 from preview.environments.sandbox.uv_cages import UvCages, make_uv_cages
 from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed

@@ -3,32 +3,97 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 import trio
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import Report
-from preview.environments.imports.offered import Offered, read_offered
+from preview.environments.imports.names import Offered, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.python.explain import Explanation, explain
-from preview.environments.python.output import Output
-from preview.environments.python.package_cache import may_be_cached
-from preview.environments.python.relax import Loosened, Loosening
-from preview.environments.python.resolve import can_be_resolved, read_names, resolve
+from preview.environments.python.relax import Loosened, Loosening, Output
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import Interpreter
 from preview.environments.sandbox.jail import Cage
-from preview.environments.sandbox.program import ProgramResult
-from preview.environments.sandbox.uv import run_uv
+from preview.environments.sandbox.program import ProgramResult, run_uv
 from preview.environments.sandbox.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
+
+_FILE: Final = "resolved.txt"
+
+
+def can_be_resolved(required: RequirementSet) -> bool:
+    """Whether a list of names and versions says all: no hash, no address, no folder."""
+    items = (*required.requirements, *required.constraints)
+    return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
+
+
+async def resolve(
+    arguments: Sequence[str], folder: Path, interpreter: Interpreter, cage: Cage, *, offline: bool
+) -> tuple[ProgramResult, list[str]]:
+    """Choose the version of each package, with what it requires.
+
+    Args:
+        arguments: As ``write_arguments`` made them.
+        folder: The environment's; the list is written there.
+        interpreter: For which Python.
+        cage: Where code of packages may run: some say what they require only when they are built.
+        offline: Use nothing but uv's cache.
+
+    Returns:
+        How uv ended, and the arguments that install what was chosen and nothing else.
+
+    Cancellation: uv is killed.
+    """
+    at = arguments.index("--requirement")
+    wanted, others = arguments[at + 1], [*arguments[:at], *arguments[at + 2 :]]
+    chosen = str(folder / _FILE)
+    command = ["pip", "compile", wanted, *others, "--python", interpreter.request, "--output-file", chosen]
+    result = await run_uv(
+        [*command, "--no-header", "--no-annotate", "--quiet"], offline=offline, directory=Path("/"), cage=cage
+    )
+    return result, ["--no-deps", *arguments[:at], "--requirement", chosen, *arguments[at + 2 :]]
+
+
+async def read_names(folder: Path) -> list[str]:
+    """The normalised names of what was chosen. Cancellation: nothing changes."""
+    text = await trio.Path(folder / _FILE).read_text("utf-8")
+    return [name for line in text.splitlines() if (name := _name(line))]
+
+
+def _name(line: str) -> str:
+    try:
+        return canonicalize_name(Requirement(line).name)
+    except InvalidRequirement:
+        return ""
+
+
+def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
+    """Whether installing these packages without the network may work: of each there is something in the cache.
+
+    Only a guess, which saves an attempt that must fail: where uv keeps its wheels is uv's own matter. With wheels in a
+    folder of the operator's nothing is guessed. Blocks on the disk.
+
+    Args:
+        cache: Uv's.
+        names: Normalised names.
+    """
+    if os.environ.get("UV_FIND_LINKS"):
+        return True
+    # wheels-v8/pypi/NAME, wheels-v8/index/HASH/NAME
+    folders = [*cache.glob("wheels-v*/*"), *cache.glob("wheels-v*/index/*")]
+    return all(any((folder / name).is_dir() for folder in folders) for name in names)
+
 
 # A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
 _MAX_STEPS: Final = 25

@@ -15,9 +15,8 @@ from preview.environments.folders.environment import EnvironmentRequest, Supplie
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
-from preview.environments.manifests.asked import Asked
 from preview.environments.manifests.search import read_project
-from preview.environments.manifests.stated import find_stated
+from preview.environments.manifests.stated import Asked, find_stated
 from preview.environments.python.build import Recipe
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from preview.environments.way_out import AllowedHosts, host_of
 from preview.errors import EnvironmentFailed
 
 # Addresses, none of which is a place on the service's own machine, as `git+file:` is.
@@ -180,3 +181,32 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
         identity=line,
         applies=parsed.marker is None or parsed.marker.evaluate({"extra": ""}),
     )
+
+
+def check_locations(required: RequirementSet, allowed: AllowedHosts) -> None:
+    """See that each address that the project requires is at a host that builds may reach.
+
+    Args:
+        required: What the project asks for.
+        allowed: Where builds may connect to.
+
+    Raises:
+        EnvironmentFailed: One is not.
+    """
+    for item in (*required.requirements, *required.constraints):
+        if item.location is not None and "://" in item.location and not item.location.startswith("file:"):
+            _check(item, item.location, allowed)
+
+
+def _check(item: ProjectRequirement, location: str, allowed: AllowedHosts) -> None:
+    there = host_of(location.removeprefix("git+"))
+    if there is None:
+        why = "builds reach hosts over HTTP alone; write it as git+https://"
+    elif allowed.allows(*there):
+        return
+    else:
+        why = (
+            f"{there[0]}:{there[1]} is not a host that builds may reach; "
+            "the service's operator can add it to PREVIEW_BUILD_HOSTS"
+        )
+    raise EnvironmentFailed(f"{item.origin}: {why}", reason="host", requirement=item.text, origin=item.origin)

@@ -12,8 +12,7 @@ import structlog
 import trio
 
 from preview.environments.sandbox.jail import Cage, Jail
-from preview.environments.sandbox.program import ProgramResult, run_program
-from preview.environments.sandbox.uv import run_uv
+from preview.environments.sandbox.program import ProgramResult, run_program, run_uv
 from preview.errors import PreviewError
 from preview.runtime.cgroups import CgroupTree
 from preview.settings import Settings

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from preview.core.descriptors import raise_want
 from preview.environments.sandbox.interpreter import Interpreter, allows
-from preview.environments.sandbox.program import run_program
-from preview.environments.sandbox.uv import program_environment
+from preview.environments.sandbox.program import program_environment, run_program
 
 _log = structlog.get_logger(__name__)
 

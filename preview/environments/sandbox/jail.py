@@ -20,7 +20,7 @@ from preview.environments.sandbox.sweep import sweep
 from preview.environments.way_out import PORT, WayOut, way_out_variables
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
-from preview.runtime.process.groups import enter
+from preview.runtime.process.ending import enter
 from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command
 
 # For programs that write to /tmp whatever they are told; the others find a folder on disk in TMPDIR.

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.interpreter import Interpreter
 from preview.environments.sandbox.jail import Cage, Jail
+from preview.environments.sandbox.program import BUILDER, find_uv, program_environment
 from preview.environments.sandbox.sweep import outward_links
-from preview.environments.sandbox.uv import BUILDER, find_uv, program_environment
 from preview.environments.way_out.leading import named_paths, own_settings, system_settings
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths

@@ -16,11 +16,9 @@ import structlog
 import trio
 
 from preview.environments.folders.layout import Layout, finish_compiling, prepare_compiling, site_packages
-from preview.environments.folders.locks import try_lock
-from preview.environments.folders.unfinished import open_scratch
+from preview.environments.folders.locks import open_scratch, try_lock
 from preview.environments.sandbox.jail import Cage, Jail
-from preview.environments.sandbox.program import run_program
-from preview.environments.sandbox.uv import BUILDER, program_environment
+from preview.environments.sandbox.program import BUILDER, program_environment, run_program
 from preview.errors import PreviewError
 from preview.runtime.sandbox import interpreter_paths
 

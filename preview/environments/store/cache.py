@@ -14,18 +14,16 @@ import trio
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.folders.layout import Layout
-from preview.environments.manifests.asked import Asked
+from preview.environments.manifests.stated import Asked
 from preview.environments.python.build import Recipe, build_environment, learn
 from preview.environments.python.choosing import Choice
 from preview.environments.requirements.requirements import RequirementSet
+from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
-from preview.environments.sandbox.skeleton import Skeletons
-from preview.environments.sandbox.uv import program_environment
+from preview.environments.sandbox.program import program_environment
 from preview.environments.store.bytecode import Compiler
-from preview.environments.store.eviction import evict
+from preview.environments.store.eviction import RequestMemory, check_names, evict, is_shareable
 from preview.environments.store.held import HeldEnvironments
-from preview.environments.store.memory import RequestMemory, is_shareable
-from preview.environments.store.naming import check_names
 from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings

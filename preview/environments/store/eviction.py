@@ -1,15 +1,37 @@
-"""Removing environments that nobody has used for long, or that are too many."""
+"""Removing environments that nobody has used for long, or that are too many.
+
+Requirements that cannot be followed to where they come from: they fail, and nobody looks their names up elsewhere.
+
+A package of the same name in another index may be a stranger's (dependency confusion). So an index of the project's own
+is one that the service is set up with, or the build fails; likewise a path, an address or a repository that is not
+there.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
+from preview.core.descriptors import raise_want
+from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, try_lock
+from preview.environments.manifests.stated import STATED_IN, Asked
+from preview.environments.python.recipe import read_request
+from preview.environments.requirements.requirements import OwnIndex, Unfollowed
+from preview.environments.way_out import AllowedHosts, host_of
+from preview.environments.way_out.allowed import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
+from preview.errors import EnvironmentFailed
+from preview.sources import Sources
 
 # What had no wheel for a newer Python then may have one now.
 _REFUSED_S = 7 * 24 * 3600.0
@@ -116,3 +138,137 @@ def _try_exclusive(layout: Layout, key: str) -> FileLock | None:
     except OSError as error:
         _log.warning("environment not lockable", key=key, error=str(error))
         return None
+
+
+# Each takes a few kilobytes.
+_MAX_ANSWERS: Final = 256
+# What manifests are called. Requirements may be included from any text file.
+_READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", *STATED_IN)
+
+
+class RequestMemory:
+    """Answers by the hash of a project's files; may be asked from several threads."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[bytes, Asked] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
+        """What the project asks for. Runs nothing; call it in a thread.
+
+        Args:
+            request: What is asked for.
+            sources: The project's files, where somebody has read them already.
+
+        Raises:
+            EnvironmentFailed: A manifest cannot be read.
+        """
+        sources = sources or Sources(request.project)
+        key = _digest(sources, request)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                return self._answers[key]
+        asked = read_request(request, sources)
+        if is_shareable(asked):
+            with self._lock:
+                self._answers[key] = asked
+                if len(self._answers) > _MAX_ANSWERS:
+                    self._answers.popitem(last=False)
+        return asked
+
+
+def is_shareable(asked: Asked) -> bool:
+    """Whether another copy of the project asks for the same.
+
+    A package in the project is named by where it lies now, and by all that is in it.
+    """
+    return not any("file:" in item.text or item.text.startswith("/") for item in asked.required.requirements)
+
+
+def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:
+    digest = hashlib.sha256(repr((request.folder, request.extra, request.server, request.entry)).encode())
+    for name in sources.all_names:
+        last = name.rpartition("/")[2]
+        if name.endswith(_READ) or last.startswith(".env"):
+            text = sources.text(name) or _large(sources, name)
+            digest.update(f"\0{name}\0{len(text)}\0".encode("utf-8", "surrogateescape"))
+            digest.update(text)
+    return digest.digest()
+
+
+def _large(sources: Sources, name: str) -> bytes:
+    """The hash of a file that is too large to be kept as source: a lock file."""
+    path = sources.root / name
+    if path.is_symlink() or not path.is_file():
+        return b""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise_want(error)
+        return b""
+
+
+# The public indexes: whoever names them means what the service's own index stands for.
+_PUBLIC: Final = (
+    f"https://{PYTHON_INDEX}/simple", f"https://{PYTHON_INDEX_BEFORE}/simple", f"https://{PYTHON_INDEX}/pypi",
+    f"https://{PYTHON_INDEX}", *(f"https://{one}" for one in NODE_REGISTRIES[:2]),
+)  # fmt: skip
+# The public index has the packages of these under the same names, from the same publishers: other builds of them.
+_OTHER_BUILDS: Final = re.compile(r"https://download\.pytorch\.org/whl(?:/[\w.+-]+)*/?")
+_SHOWN: Final = 200
+
+
+def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], allowed: AllowedHosts) -> None:
+    """See that a project's requirements can be taken from where they come from.
+
+    Args:
+        indexes: That the project names.
+        unfollowed: Requirements that lead nowhere.
+        allowed: The service's own indexes are among these.
+
+    Raises:
+        EnvironmentFailed: One cannot.
+    """
+    if unfollowed:
+        first = unfollowed[0]
+        raise EnvironmentFailed(first.sentence, reason="invalid", requirement=first.text, origin=first.origin)
+    for index in indexes:
+        if not _is_configured(index.url, allowed):
+            raise EnvironmentFailed(
+                f"{index.origin} takes packages from an index that this service is not set up with "
+                f"({_shown(index.url)}), and a package of the same name from another one may be a stranger's; leave "
+                f"the index out, or have the service's operator add it ({index.setting})",
+                reason="index",
+                requirement=_shown(index.url),
+                origin=index.origin,
+            )
+
+
+def _is_configured(url: str, allowed: AllowedHosts) -> bool:
+    meant = _plain(url)
+    if meant is None:
+        return False
+    if _OTHER_BUILDS.fullmatch(url.strip()):
+        return True
+    return meant in {_plain(one) for one in (*_PUBLIC, *allowed.urls)}
+
+
+def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:
+    """An address without what does not tell indexes apart: credentials, a slash at its end."""
+    url = url.strip().strip("\"'")
+    there = host_of(url)
+    if there is None:
+        return None
+    parts = urlsplit(url)
+    return parts.scheme, there, parts.path.rstrip("/")
+
+
+def _shown(url: str) -> str:
+    """Without credentials."""
+    plain = _plain(url)
+    if plain is None:
+        # What is no address may hold a password all the same.
+        return url.strip().rpartition("@")[2][:_SHOWN]
+    return f"{plain[0]}://{plain[1][0]}{plain[2]}"[:_SHOWN]

@@ -12,8 +12,7 @@ from urllib.parse import SplitResult, unquote
 import h11
 import trio
 
-from preview.environments.way_out.addresses import parse_address
-from preview.environments.way_out.allowed import AllowedHosts
+from preview.environments.way_out.allowed import AllowedHosts, parse_address
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 

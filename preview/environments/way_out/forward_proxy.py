@@ -14,7 +14,7 @@ from typing import Final
 import h11
 import trio
 
-from preview.environments.way_out.addresses import parse_address
+from preview.environments.way_out.allowed import parse_address
 from preview.environments.way_out.connecting import Connector, Refused, Route, credentials_of
 from preview.runtime.sandbox import join
 

@@ -14,7 +14,7 @@ from preview.core.clock import rfc3339
 from preview.endpoints import Endpoint
 from preview.proxy import ProxyResponse
 from preview.runtime import Usage
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement
 
 Json = dict[str, Any]

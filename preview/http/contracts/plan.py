@@ -13,8 +13,8 @@ from preview.http.contracts.held import held
 from preview.http.core.errors import Problem
 from preview.logs import Contract
 from preview.settings import Settings, Tier
-from preview.storage.records import PreviewRecord
-from preview.supervisor.preview.interface import Launched
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.preview.control import Launched
 
 LAUNCH_STATUS = 200
 

@@ -16,9 +16,9 @@ from preview.http.core.errors import Problem, problem_of
 from preview.http.edits import Saved
 from preview.logs import Contract
 from preview.settings import Settings, Tier
-from preview.storage.records import PreviewRecord
+from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement
-from preview.supervisor.preview.interface import Launched
+from preview.supervisor.preview.control import Launched
 
 LAUNCH_STATUS = 201
 

@@ -1,15 +1,84 @@
-"""What every request is checked for before its route is looked at."""
+"""What every request is checked for before its route is looked at.
+
+The names under which the service may be reached (``Host``, RFC 9110 section 7.2).
+
+A page in somebody's browser can let its own name point to 127.0.0.1 (DNS rebinding): its requests then come from this
+machine, and only ``Host`` tells them apart. An address instead of a name cannot be rebound, so all addresses pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from hypercorn.logging import Logger
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 
-from preview.errors import InvalidRequest
-from preview.http.core.hosts import HostCheck
+from preview.errors import HostNotAllowed, InvalidRequest
+from preview.settings import Settings
+
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
+_SHOWN_CHARS = 100
+
+
+class HostCheck:
+    """Compares the ``Host`` of requests with the names that are allowed.
+
+    Args:
+        names: ``example.com``, ``.example.com`` for a domain with all below it, or ``*``.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = {"localhost", ".localhost", *names}
+
+    def allow(self, names: Iterable[str]) -> None:
+        """Allow further names."""
+        self._names |= set(names)
+
+    def check(self, host: str) -> None:
+        """Nothing, where ``host`` (``NAME``, ``NAME:PORT``, ``[IPV6]:PORT``) is one of ours; the port is not compared.
+
+        Raises:
+            InvalidRequest: It is no host.
+            HostNotAllowed: It is another's.
+        """
+        found = _HOST.fullmatch(host)
+        if found is None:
+            raise InvalidRequest("The Host header is not a host name with an optional port; send one.", field="host")
+        name = found.group(1).lower().rstrip(".")
+        if "*" in self._names or name in self._names or _is_address(name):
+            return
+        if any(known.startswith(".") and f".{name}".endswith(known) for known in self._names):
+            return
+        raise HostNotAllowed(
+            f"This service is not to be reached as {name[:_SHOWN_CHARS]!r}; use its own address, or add the name to "
+            "PREVIEW_ALLOWED_HOSTS.",
+            host=name[:_SHOWN_CHARS],
+        )
+
+
+def host_names(settings: Settings, binds: Iterable[str] = ()) -> set[str]:
+    """The names that the settings, and the addresses that are listened on, speak of."""
+    names = set(settings.allowed_hosts)
+    if settings.public_url is not None:
+        names.add((urlsplit(settings.public_url).hostname or "").lower())
+    for bind in (settings.bind, *binds):
+        if not bind.startswith(("unix:", "fd://")):
+            host, _, port = bind.rpartition(":")
+            names.add((host if port.isdigit() else bind).lower())
+    return {name for name in names if name}
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
 
 # Browsers send about twenty, with proxies and tracing in front about forty.
 MAX_FIELDS = 100
@@ -70,3 +139,32 @@ def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
         # Health checks of load balancers; no browser speaks it.
         return
     hosts.check(authority or host or "")
+
+
+# One-time links travel in the path (``/login/CODE``), stream tickets in the query.
+_LOGIN = re.compile(r"(/login/)[^/\s?]+")
+_QUERY = re.compile(r"\?\S*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What the client wrote: request line, path, referrer, user agent.
+_GIVEN = ("r", "R", "U", "Uq", "f", "a")
+
+
+class AccessLogger(Logger):
+    """Hypercorn's logger; set as ``logger_class`` of its configuration."""
+
+    def atoms(self, request: Any, response: Any, request_time: float) -> Mapping[str, str]:
+        """The values that a line is made of; secrets are left out, line breaks and the like are escaped."""
+        values: Any = super().atoms(request, response, request_time)
+        for name in _GIVEN:
+            values[name] = without_secrets(str(values[name]))
+        values["q"] = "-"
+        for name in ("{authorization}i", "{cookie}i", "{x-preview-token}i", "{set-cookie}o"):
+            if name in values:
+                values[name] = "-"
+        return values  # type: ignore[no-any-return]  # hypercorn's own dict
+
+
+def without_secrets(text: str) -> str:
+    """A request line, path or address as a log may hold it."""
+    text = _QUERY.sub("", _LOGIN.sub(r"\1-", text))
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

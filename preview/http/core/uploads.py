@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from shutil import rmtree
 from typing import IO
 
 import trio
@@ -14,7 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
-from preview.generations import Limits, parse_files_json
+from preview.generations import GenerationSource, Limits, parse_files_json
 from preview.http.core.bodies import GenerationBody, file_contents
 from preview.http.core.reading import body_pieces, may_be_json_in_a_form, read_json, wrong_media_type
 from preview.settings import Settings
@@ -141,3 +144,24 @@ async def _take(form: _Form, event: Event) -> None:
         text += event.data
         if len(text) > _FORM_TEXT_BYTES:
             raise InvalidRequest(f"The form field {quoted(form.current.name)} is too long.", field=form.current.name)
+
+
+_REMOVAL_S = 10
+
+
+@asynccontextmanager
+async def open_files(source: GenerationSource, generation_id: str) -> AsyncIterator[Path]:
+    """The files, written to a folder of their own that goes with the context.
+
+    Raises:
+        GenerationNotFound: They are gone.
+
+    Cancellation: the folder is removed, within a bound.
+    """
+    directory = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="preview-files-")))
+    try:
+        await source.write_files(generation_id, directory)
+        yield directory
+    finally:
+        with trio.move_on_after(_REMOVAL_S, shield=True):
+            await trio.to_thread.run_sync(partial(rmtree, directory, ignore_errors=True))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preview.http.openapi.shapes_steps import PlanLaunchStep
+from preview.http.openapi.shapes_logs import PlanLaunchStep
 
 
 class _Shape(BaseModel):

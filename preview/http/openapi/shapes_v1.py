@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preview.http.openapi.shapes_steps import LaunchStepShape
+from preview.http.openapi.shapes_logs import LaunchStepShape
 
 Word = Literal["starting", "running", "stopping", "stopped", "failed"]
 NetworkWord = Literal["none", "loopback-only", "host"]

@@ -23,8 +23,7 @@ from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
 
 from preview.http.core.guard import MAX_FIELDS
-from preview.http.protocol.peer import PEER_KEY, Peer
-from preview.http.protocol.strict_ws import EXTENSIONS, StrictWSStream, without_extensions
+from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, StrictWSStream, without_extensions
 
 _HEAD_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")

@@ -25,8 +25,7 @@ from hypercorn.protocol.h11 import H2ProtocolAssumedError
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.utilities import ProtocolError as WebSocketError
 
-from preview.http.protocol.inbox import Inbox, StreamTasks
-from preview.http.protocol.outbox import BoundedBuffer, bound
+from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks, bound
 from preview.http.protocol.strict_ws import StrictWSStream, without_extensions
 
 # A browser resets what a page leaves open when it is left (100 streams at most), and pings now and then. Who does so

@@ -19,8 +19,8 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGISendCallable, Scope
 
 from preview.http.core.piecewise import PiecewiseBody
-from preview.http.protocol.sends import Sends
 from preview.http.protocol.strict import StrictH11Protocol
+from preview.http.protocol.strict_ws import Sends
 
 Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
 """What a connection does behind the head. It does not close the stream."""

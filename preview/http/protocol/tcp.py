@@ -10,8 +10,8 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 
-from preview.http.protocol.sends import Sends
 from preview.http.protocol.strict_h2 import StrictProtocols
+from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import HandingH11Protocol, TakenConnection, Takeover
 from preview.http.relay import Relay
 

@@ -13,10 +13,19 @@ import trio
 from preview.errors import InvalidRequest, PreviewError, ServiceShort, UpstreamTimeout
 from preview.http.relay.exchange import Exchange, NotCarried
 from preview.http.relay.fast_path import FastPath
-from preview.http.relay.known import block_of, is_worth_keeping
+from preview.http.relay.heads import block_of, is_worth_keeping
 from preview.http.relay.proxied_request import ProxiedRequest
-from preview.http.relay.reading import HEAD_END, RECEIVE_BYTES, head_of, next_head, read_head
-from preview.http.relay.words import answer_instead, linger, say, say_at_last
+from preview.http.relay.responses import (
+    HEAD_END,
+    RECEIVE_BYTES,
+    answer_instead,
+    head_of,
+    linger,
+    next_head,
+    read_head,
+    say,
+    say_at_last,
+)
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.relay import Ask, ClientGone, Link
 

@@ -10,8 +10,7 @@ import trio
 
 from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamFailed
 from preview.http.relay.delivery import Delivery
-from preview.http.relay.heads import request_head, request_lines
-from preview.http.relay.known import known_of
+from preview.http.relay.heads import known_of, request_head, request_lines
 from preview.http.relay.proxied_request import ProxiedRequest
 from preview.proxy.carriage import standing_fields
 from preview.proxy.relay import (

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from preview.http.relay.delivery import MAX_ANSWER_HEAD, begin, feed, is_clean
 from preview.http.relay.exchange import IDEMPOTENT
-from preview.http.relay.heads import Returned, request_head, returned
-from preview.http.relay.known import block_of
+from preview.http.relay.heads import Returned, block_of, request_head, returned
 from preview.http.relay.proxied_request import Answering, ProxiedRequest
-from preview.http.relay.reading import HEAD_END, MAX_HEAD
+from preview.http.relay.responses import HEAD_END, MAX_HEAD
 from preview.proxy.relay import REQUEST_LINE, Unclean, Upstream, UpstreamGone, read_answer
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from preview.proxy.relay import Ask, Body, Upstream
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
-    from preview.http.relay.heads import Returned
-    from preview.http.relay.known import Known
+    from preview.http.relay.heads import Known, Returned
 
 _NOTHING = memoryview(b"")
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from quart import Blueprint, Response, current_app, request
+import trio
+from quart import Blueprint, Response, current_app, redirect, request, send_from_directory
+from werkzeug.exceptions import NotFound
+from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.auth import OpenLink, Share
+from preview.core.clock import utc_now
 from preview.core.quoting import quoted
-from preview.errors import NoActivePreview, ShareNotFound
-from preview.http.backend import backend
+from preview.errors import NoActivePreview, ShareNotFound, Unauthenticated
+from preview.http.backend import SESSION_S, backend
 from preview.http.browser.entry import open_path, share_path
 from preview.http.contracts import v1
 from preview.http.contracts.facts import Json
-from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
+from preview.http.core.errors import json_answer, link, no_content
+from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
-from preview.http.identity import own_generation
+from preview.http.identity import own_generation, require_identity
 from preview.supervisor import LivePreview
 
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
+
 
 _BODY_BYTES = 64 * 1024
 
@@ -106,3 +114,122 @@ def _shown(preview: LivePreview) -> Json:
     book = backend().access
     shares = [(one, _share_url(preview, one)) for one in book.shares(preview.id)]
     return v1.access(f"{_address(preview)}/", book.of(preview.id).public, shares)
+
+
+STATIC = Path(__file__).parent.parent / "static"
+
+# A name with a hash of its content (``index-BnkZ6wUs.js``): its content never changes.
+_HASHED = re.compile(r"[.-][A-Za-z0-9_-]{8,}\.[a-z0-9.]+$")
+_YEAR_S = 365 * 24 * 3600
+# ``html.cspNonce`` of ``frontend/vite.config.ts``: stands where the page's own elements carry their nonce.
+_NONCE_PLACE = "NONCE-OF-THIS-ANSWER"
+
+
+def page_routes() -> Blueprint:
+    """The routes, relative to the app's root."""
+    routes = Blueprint("page", __name__)
+
+    @routes.get("/")
+    async def index() -> Response:
+        """The page. It holds nothing of anybody's: what it shows it asks the API for."""
+        try:
+            document = await trio.Path(STATIC / "index.html").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise NotFound from error
+        nonce = new_nonce()
+        # Without a validator: an answer 304 would put a new nonce on the document from before.
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": page_policy(nonce)}
+        return Response(document.replace(_NONCE_PLACE, nonce), headers=headers, content_type="text/html; charset=utf-8")
+
+    @routes.get("/assets/<path:name>")
+    async def asset(name: str) -> Response:
+        """One of the page's files."""
+        response = await send_from_directory(STATIC / "assets", name)
+        hashed = _HASHED.search(name) is not None
+        response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable" if hashed else "no-cache"
+        return response
+
+    @routes.get("/favicon.svg")
+    async def favicon() -> Response:
+        """The page's icon."""
+        response = await send_from_directory(STATIC, "favicon.svg")
+        response.headers["Cache-Control"] = "public, max-age=86400"
+        return response
+
+    return routes
+
+
+def session_routes() -> Blueprint:
+    """The routes, relative to the app's root."""
+    routes = Blueprint("session", __name__)
+
+    @routes.get("/login/<code>")
+    async def login(code: str) -> Response:
+        """Log a browser in with a one-time code, and go to the page."""
+        if request.method == "HEAD":
+            # Previews of links must not use the code up.
+            return no_content()
+        try:
+            user = backend().login_codes.redeem(code)
+        except Unauthenticated:
+            if not _is_browser():
+                raise
+            # A person gets a page with a way on, and that page the reason.
+            return redirect(link("/?login=used"), 303)  # type: ignore[return-value]  # see below
+        session = backend().new_session(user)
+        if session is None:
+            raise NotFound
+        response = redirect(link("/"), 303)
+        _keep(response, session, SESSION_S)
+        return response  # type: ignore[return-value]  # Quart's own response class, seen through werkzeug's
+
+    @routes.get("/api/v1/session")
+    async def who() -> Response:
+        """Who is asking: what the page shows, and how it learns whether anybody is logged in."""
+        return json_answer(v1.session(await require_identity()))
+
+    @routes.post("/api/v1/session")
+    async def exchange() -> Response:
+        """Trade the bearer token of this request for a session cookie that no script can read.
+
+        The session ends no later than the token.
+        """
+        identity = await require_identity()
+        ttl_s: float = SESSION_S
+        if identity.expires_at is not None:
+            ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
+        session = backend().new_session(identity.user, max(ttl_s, 1))
+        if session is None:
+            # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
+            raise NotFound
+        response = json_answer(v1.session(identity))
+        _keep(response, session, ttl_s)
+        return response
+
+    @routes.post("/api/v1/logout")
+    async def logout() -> Response:
+        """Log the browser out: its cookie is deleted."""
+        await require_identity()
+        response = no_content()
+        response.delete_cookie(backend().session_cookie, path=link("/"), httponly=True, samesite="Strict")
+        return response
+
+    return routes
+
+
+def _is_browser() -> bool:
+    """Whether the request is for a page to look at: programs ask for JSON, or do not say."""
+    accepted = request.accept_mimetypes
+    return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
+
+
+def _keep(response: AnyResponse, session: str, ttl_s: float) -> None:
+    response.set_cookie(
+        backend().session_cookie,
+        session,
+        max_age=int(ttl_s),
+        path=link("/"),
+        httponly=True,
+        secure=request.scheme == "https",
+        samesite="Strict",
+    )

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+from hashlib import sha256
+
+import trio
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from preview.errors import AlreadyRunning
-from preview.generations import GenerationLibrary
+from preview.auth import Identity
+from preview.core.quoting import quoted
+from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
+from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
 from preview.http.backend import backend
 from preview.http.contracts import v1
-from preview.http.core.answers import json_answer, link, no_content
-from preview.http.core.bodies import PageQuery
-from preview.http.core.reading import checked_query
+from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
+from preview.http.core.errors import json_answer, link, no_content
+from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
 from preview.http.core.uploads import read_upload
+from preview.http.edits import FileEdits, Saved
 from preview.http.identity import own_generation, require_identity
+from preview.settings import Settings
 
 
 def generation_routes() -> Blueprint:
@@ -68,3 +76,100 @@ def _library() -> GenerationLibrary:
     if library is None:
         raise NotFound  # a host that keeps its generations itself has its own way to manage them
     return library
+
+
+def file_routes() -> Blueprint:
+    """The routes, relative to ``/api/v1``."""
+    routes = Blueprint("files", __name__)
+
+    @routes.get("/generations/<generation_id>/files")
+    async def list_files(generation_id: str) -> Response:
+        """The generation's files: paths, sizes and SHA-256.
+
+        The `ETag` stands for all of them; send it as `If-Match` with a change that builds on what you have read.
+        """
+        _, generation = await own_generation(generation_id)
+        # Of before the files are read: should they change meanwhile, it is the tag that is out of date.
+        tag = etag_of(generation.revision)
+        if is_known(request, tag):
+            return _not_modified(tag)
+        files = await _library().stored_files(generation_id)
+        return json_answer(v1.file_list(files, tag), headers={"ETag": tag})
+
+    @routes.get("/generations/<generation_id>/files/<path:path>")
+    async def get_file(generation_id: str, path: str) -> Response:
+        """The content of one file, as it is."""
+        await own_generation(generation_id)
+        found = await _library().read_files(generation_id, [path])
+        if path not in found:
+            raise FileNotKept(f"The generation has no file {quoted(path)}; GET …/files lists those it has.")
+        tag = f'"{sha256(found[path]).hexdigest()}"'
+        if is_known(request, tag):
+            return _not_modified(tag)
+        # Never as a type that a browser would show, or run, as a document of ours.
+        headers = {"ETag": tag, "Content-Disposition": "attachment"}
+        return Response(found[path], headers=headers, content_type="application/octet-stream")
+
+    @routes.put("/generations/<generation_id>/files")
+    async def replace_files(generation_id: str) -> Response:
+        """Replace all of the generation's files; its running preview is reloaded.
+
+        As for creation: JSON, or a zip or tar.gz as `multipart/form-data`. What is not sent
+        goes; project and name stay.
+        """
+        identity, edits = await _editable(generation_id)
+        upload = await read_upload(request, backend().settings, backend().service.reader)
+        return _answer(await _save(edits, identity, generation_id, Edit(upload.files, is_whole=True)))
+
+    @routes.patch("/generations/<generation_id>/files")
+    async def change_files(generation_id: str) -> Response:
+        """Write some files and remove others, in one step; its running preview is reloaded.
+
+        The change is kept even where the preview does not start with it: then `reload.status` is `failed`, the error
+        says why, and the process from before serves on.
+        """
+        identity, edits = await _editable(generation_id)
+        settings = backend().settings
+        body = await read_json(request, FilesPatch, limit_bytes=settings.upload_bytes)
+        edit = await trio.to_thread.run_sync(partial(_edit_of, body, settings))
+        saved = await _save(edits, identity, generation_id, edit)
+        return _answer(saved, {"ETag": etag_of(saved.edited.generation.revision)})
+
+    return routes
+
+
+async def _editable(generation_id: str) -> tuple[Identity, FileEdits]:
+    """Who asks, for a generation of theirs that can be changed here.
+
+    Raises:
+        GenerationReadOnly: A host keeps it.
+        Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
+    """
+    identity, _ = await own_generation(generation_id)
+    edits = backend().edits
+    if edits is None:
+        raise GenerationReadOnly(
+            "This generation's files are kept by the application that this service is part of; change them there, and "
+            "restart the preview."
+        )
+    return identity, edits
+
+
+async def _save(edits: FileEdits, identity: Identity, generation_id: str, edit: Edit) -> Saved:
+    return await edits.save(identity.user, generation_id, edit, expected=expected_revision(request))
+
+
+def _edit_of(body: FilesPatch, settings: Settings) -> Edit:
+    written = parse_files_json(file_contents(body.files), settings, may_be_none=True)
+    return Edit.of(written, body.remove, Limits.of(settings))
+
+
+def _answer(saved: Saved, headers: dict[str, str] | None = None) -> Response:
+    tag = etag_of(saved.edited.generation.revision)
+    return json_answer(v1.files_changed(saved, tag), headers=headers)
+
+
+def _not_modified(tag: str) -> Response:
+    response = Response(b"", 304, {"ETag": tag})
+    del response.headers["Content-Type"]
+    return response

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from quart import Quart
 
-from preview.http.routes.browser import browser_routes
-from preview.http.routes.files import file_routes
-from preview.http.routes.generations import generation_routes
-from preview.http.routes.history import history_routes
-from preview.http.routes.log_sockets import log_socket_routes
-from preview.http.routes.logs import log_routes
-from preview.http.routes.page import page_routes
-from preview.http.routes.plans import plan_routes
-from preview.http.routes.preview import PREFIXES, preview_routes
-from preview.http.routes.previews import previews_routes
+from preview.http.routes.browser import browser_routes, page_routes, session_routes
+from preview.http.routes.generations import file_routes, generation_routes
+from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
+from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.proxied import proxy_routes
-from preview.http.routes.session import session_routes
-from preview.http.routes.system import system_routes
+from preview.http.routes.system import plan_routes, system_routes
 from preview.logs import Contract
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import MappingProxyType
+from urllib.parse import urlencode
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, request, websocket
 from quart.wrappers.response import ResponseBody
 
+from preview.core.quoting import quoted
+from preview.errors import PreviewNotFound, UpgradeRequired
 from preview.http.backend import backend
 from preview.http.contracts import VIEWS
-from preview.http.core.answers import json_answer, no_content
-from preview.http.core.bodies import StreamQuery
+from preview.http.contracts.view import log_page
+from preview.http.core.bodies import HistoryQuery, StreamQuery
+from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
-from preview.http.protocol.connection import request_resources
+from preview.http.protocol.listening import request_resources
+from preview.http.protocol.strict_ws import peer_in
 from preview.http.protocol.takeover import TakeoverBody, handover_in
 from preview.http.streams.direct import DirectStream
-from preview.http.streams.farewell import Farewell
-from preview.http.streams.log_streams import LogStreamBody
-from preview.http.streams.subscriptions import StreamRequester, first_lines, one_stream, watcher_of, watching
-from preview.logs import PREAMBLE, Contract, Encoding, Format, StreamEncoder
+from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
+from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, one_stream, watcher_of, watching
+from preview.http.streams.log_streams import Farewell, LogStreamBody
+from preview.logs import PREAMBLE, Contract, Encoding, Format, Range, StreamEncoder
+from preview.storage.tables import PreviewRecord
 
 _MEDIA_TYPES = {Format.SSE: "text/event-stream", Format.NDJSON: "application/x-ndjson"}
 _HEADERS = {
@@ -131,3 +138,130 @@ def _stream_response(
     # Quart would cut it after a minute, without a last chunk.
     response.timeout = None
     return response
+
+
+_PAGE_LINES = 500
+_JSON = "application/json"
+_BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}
+
+
+def history_routes(contract: Contract) -> Blueprint:
+    """The routes in one document's words."""
+    routes = Blueprint(f"{contract.value}_history", __name__)
+
+    @routes.get("/preview/logs")
+    async def history(generation_id: str) -> Response:
+        """Lines of the preview, live or over: the first behind `after`, or the last before `before`.
+
+        As a page of JSON with the addresses of its neighbours, or (`format`, or `Accept`) all of them as a file.
+        """
+        identity, _ = await own_generation(generation_id)
+        query = checked_query(request, HistoryQuery)
+        record = await _preview_of(generation_id, query.preview_id)
+        kind = _export_kind(query)
+        if kind is None:
+            return await _page(contract, record, query)
+        resources = request_resources()
+        resources.enter_context(backend().slots.hold(identity.user.id))
+        export = EXPORTS[kind]
+        body = ExportBody(
+            backend().previews.look_back(record),
+            kind,
+            ExportStyle(contract, query.colours),
+            asked=_range(query),
+            chosen=query.filter,
+            whole=query.limit is None,
+            waits=backend().waits,
+        )
+        headers = {"Content-Disposition": f'attachment; filename="{record.id}.{export.suffix}"', "Vary": "Accept"}
+        given = b"" if request.method == "HEAD" else body
+        response = Response(given, 200, headers, content_type=f"{export.media_type}; charset=utf-8")
+        # Quart would cut a long one after a minute.
+        response.timeout = None
+        return response
+
+    return routes
+
+
+def _export_kind(query: HistoryQuery) -> ExportKind | None:
+    """Which file; None is a page. What the query says counts before what the header accepts."""
+    if query.format is not None:
+        return None if query.format == "json" else ExportKind(query.format)
+    # JSON stands first: it is the answer to whoever takes anything.
+    best = request.accept_mimetypes.best_match([_JSON, *_BY_MEDIA_TYPE], default=_JSON)
+    return _BY_MEDIA_TYPE.get(best or _JSON)
+
+
+def _range(query: HistoryQuery) -> Range:
+    newest = query.before is not None
+    return Range(query.after, query.before, query.limit or _PAGE_LINES, newest=newest)
+
+
+async def _page(contract: Contract, record: PreviewRecord, query: HistoryQuery) -> Response:
+    page = await backend().previews.look_back(record).page(_range(query), query.filter)
+    following = previous = None
+    if record.is_active or page.last < page.last_seq:
+        following = _address(query, record, after=page.last)
+    if page.first > page.first_kept > 0:
+        previous = _address(query, record, before=page.first)
+    shown = log_page(page, contract, colours=query.colours, following=following, previous=previous)
+    return json_answer(shown, headers={"Vary": "Accept"})
+
+
+def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
+    """The same question at another place; the preview stays the same, whatever is launched meanwhile."""
+    kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
+    kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
+    words = {name: value for name, value in kept.items() if value is not None}
+    return f"{link(request.path)}?{urlencode({'preview_id': record.id} | place | words)}"
+
+
+async def _preview_of(generation_id: str, preview_id: str | None) -> PreviewRecord:
+    """The preview of this generation with this id; the newest where none is named."""
+    if preview_id is None:
+        return await backend().previews.latest(generation_id)
+    record = await backend().previews.get(preview_id)
+    if record.generation_id != generation_id:
+        raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
+    return record
+
+
+def log_socket_routes(contract: Contract) -> Blueprint:
+    """The routes in one document's words."""
+    routes = Blueprint(f"{contract.value}_log_sockets", __name__)
+
+    @routes.get("/preview/logs/ws")
+    async def socket(generation_id: str) -> Response:
+        """The preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
+
+        A client may change its filter on the way; docs/api.md has the messages of both sides.
+        """
+        await own_generation(generation_id)
+        raise UpgradeRequired("This address speaks WebSocket; open it with a WebSocket client, or read …/logs/stream.")
+
+    @routes.websocket("/preview/logs/ws")
+    async def watch(generation_id: str) -> None:
+        """The preview's log; each message is a JSON array of events. A refusal is an ordinary answer."""
+        asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  tasks of ours use it
+        query = checked_query(asked, StreamQuery)
+        watcher = await watcher_of(generation_id, query.ticket, asked)
+        given = query.after if query.last_event_id is None else query.last_event_id
+        settings = backend().settings
+        with ExitStack() as held:
+            held.enter_context(one_stream(watcher))
+            after, tail = await first_lines(watcher.record, query, given)
+            watched = held.enter_context(watching(watcher, after=after, tail=tail))
+            body = LogStreamBody(
+                watched.receiver,
+                encoding=Encoding(contract, Format.NDJSON, query.filter, query.colours),
+                waits=backend().waits,
+                preview_id=watcher.record.id,
+                expires_at=watcher.expires_at,
+                keep_alive_s=settings.keep_alive_s,
+                until_seq=None if query.follow else watched.newest_seq,
+                start_seq=after or 0,
+            )
+            await asked.accept()
+            await LogSocket(asked, body, peer=peer_in(asked.scope), ping_s=settings.keep_alive_s).run()
+
+    return routes

@@ -2,20 +2,172 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
 from quart import Blueprint, Response, request
 
+from preview.auth import Identity
 from preview.core.quoting import quoted
-from preview.errors import NoActivePreview, PreviewNotFound
+from preview.detection import Overrides, overrides_from_request
+from preview.errors import Forbidden, InvalidRequest, NoActivePreview, PreviewNotFound, ProjectMismatch
+from preview.generations import Generation
 from preview.http.backend import backend
-from preview.http.contracts import v1
-from preview.http.core.answers import json_answer
-from preview.http.core.bodies import ExtendBody, ListQuery
-from preview.http.core.reading import checked_query, read_json
-from preview.http.identity import own_generation, require_identity
-from preview.http.routes.preview import answer_launch
+from preview.http.contracts import VIEWS, Facts, v1
+from preview.http.core.bodies import ExtendBody, ListQuery, PlanLaunchBody, V1LaunchBody
+from preview.http.core.errors import json_answer, link, no_content
+from preview.http.core.reading import checked_query, preferred_wait_s, read_json
+from preview.http.identity import own_generation, owned_by, require_identity
 from preview.logs import Contract
+from preview.supervisor import Launched, LaunchRequest
 
+PREFIXES: Mapping[Contract, str] = MappingProxyType(
+    {Contract.PLAN: "/api/generations/<generation_id>", Contract.V1: "/api/v1/generations/<generation_id>"}
+)
+
+# Contract ``plan`` writes `pythonPath` where a file says `python_path`.
+_CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
+# Bodies of our own routes are a few fields.
 _BODY_BYTES = 64 * 1024
+# The longest that ``Prefer: wait`` holds a request: a cold environment and a start-up.
+_MAX_WAIT_S = 600
+
+
+def preview_routes(contract: Contract) -> Blueprint:
+    """The routes in one document's words."""
+    view = VIEWS[contract]
+    routes = Blueprint(contract.value, __name__)
+
+    @routes.post("/preview/launch")
+    async def launch(generation_id: str) -> Response:
+        """Launch the generation.
+
+        Answers as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
+        """
+        identity, generation = await own_generation(generation_id)
+        asked = await _read_launch(contract, identity, generation)
+        return await answer_launch(await backend().previews.launch(asked), contract)
+
+    @routes.get("/preview/status")
+    async def status(generation_id: str) -> Response:
+        """How the preview is.
+
+        A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
+        """
+        _, generation = await own_generation(generation_id)
+        return json_answer(view.status(await _facts(generation, with_endpoints=contract is Contract.PLAN)))
+
+    @routes.delete("/preview")
+    async def stop(generation_id: str) -> Response:
+        """Stop the preview.
+
+        Answers when its processes are gone, its port is free and its files are removed.
+        """
+        await _own_to_stop(generation_id)
+        # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
+        shown = view.stopped(await backend().previews.stop(generation_id))
+        return no_content() if shown is None else json_answer(shown)
+
+    @routes.get("/endpoints")
+    async def endpoints(generation_id: str) -> Response:
+        """The generation's endpoints.
+
+        Read from its source before a launch; better once its preview runs and publishes OpenAPI.
+        """
+        _, generation = await own_generation(generation_id)
+        found = await backend().endpoints.find(generation, backend().previews.active(generation_id))
+        return json_answer(view.endpoints(found))
+
+    routes.add_url_rule("/preview/endpoints", "preview_endpoints", endpoints)
+
+    @routes.get("/preview/config")
+    async def config(generation_id: str) -> Response:
+        """The limits that hold for this user's previews."""
+        identity, _ = await own_generation(generation_id)
+        service = backend().service
+        tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
+        active = service.previews.active(generation_id)
+        return json_answer(view.config(service.settings, tier, None if active is None else active.record))
+
+    return routes
+
+
+async def _own_to_stop(generation_id: str) -> None:
+    """As ``own_generation``, without the database where a preview lives: it must be stopped while that is away.
+
+    A preview's user is its generation's: nobody else may launch it.
+    """
+    identity = await require_identity()
+    active = backend().previews.active(generation_id)
+    if active is None:
+        await owned_by(identity.user.id, generation_id)
+    elif active.record.user_id != identity.user.id:
+        raise Forbidden("This generation belongs to somebody else.")
+
+
+async def answer_launch(launched: Launched, contract: Contract) -> Response:
+    """The answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
+
+    Raises:
+        StartupTimeout, LaunchFailed: It was to be waited for, and is not healthy.
+
+    Cancellation: the preview lives on.
+    """
+    headers: dict[str, str] = {}
+    wait_s = preferred_wait_s(",".join(request.headers.getlist("Prefer")))
+    if wait_s:
+        wait_s = min(wait_s, _MAX_WAIT_S)
+        record = await backend().previews.wait_ready(launched.record.id, wait_s)
+        launched = replace(launched, record=record)
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    view = VIEWS[contract]
+    if contract is Contract.V1:
+        headers["Location"] = link(f"/api/v1/previews/{launched.record.id}")
+    return json_answer(view.launched(launched), view.LAUNCH_STATUS, headers)
+
+
+async def _read_launch(contract: Contract, identity: Identity, generation: Generation) -> LaunchRequest:
+    if contract is Contract.V1:
+        body = await read_json(request, V1LaunchBody, limit_bytes=_BODY_BYTES)
+        overrides = _overrides(body.start, body.env)
+        return LaunchRequest(identity.user, generation.id, body.project_id, body.timeout, overrides=overrides)
+    asked = await read_json(request, PlanLaunchBody, limit_bytes=_BODY_BYTES)
+    if asked.generationId is not None and asked.generationId != generation.id:
+        raise InvalidRequest(
+            f"The body names the generation {quoted(asked.generationId)}, the path {generation.id!r}: "
+            "send the same one.",
+            field="generation_id",
+        )
+    if asked.projectId is not None and asked.projectId != generation.project_id:
+        raise ProjectMismatch(
+            f"The generation {generation.id!r} does not belong to the project {quoted(asked.projectId)}."
+        )
+    start = {
+        _CAPITAL.sub(lambda found: f"_{found[0].lower()}", key): value for key, value in (asked.start or {}).items()
+    }
+    overrides = _overrides(start if asked.start is not None else None, asked.env)
+    return LaunchRequest(identity.user, generation.id, asked.projectId, overrides=overrides)
+
+
+def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -> Overrides | None:
+    """What the body decides about the start; None where it says nothing of it."""
+    overrides = overrides_from_request({"start": start, "env": env})
+    return None if overrides.is_empty else overrides
+
+
+async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
+    previews = backend().previews
+    record = await previews.current(generation.id)
+    found: Any = ()
+    if with_endpoints:
+        found = await backend().endpoints.find(generation, previews.active(generation.id))
+    active, confinement = previews.find(record.id), previews.confinement(record.id)
+    if active is None:
+        return Facts(record, endpoints=found, confinement=confinement)
+    return Facts(active.record, active.usage, active.uptime_s, found, confinement)
 
 
 def previews_routes() -> Blueprint:

@@ -19,8 +19,8 @@ from preview.errors import (
 from preview.http.backend import backend
 from preview.http.contracts import VIEWS
 from preview.http.contracts.facts import Call
-from preview.http.core.answers import json_answer
 from preview.http.core.bodies import EnvelopeBody
+from preview.http.core.errors import json_answer
 from preview.http.core.reading import read_json
 from preview.http.identity import owned_by, require_identity
 from preview.logs import Contract

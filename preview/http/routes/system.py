@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import trio
 from quart import Blueprint, Response
 
+from preview.detection import describe_plan, detect
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
 from preview.http.backend import backend
-from preview.http.core.answers import json_answer
+from preview.http.core.errors import json_answer
+from preview.http.core.uploads import open_files
+from preview.http.identity import own_generation
 from preview.http.metrics import METRICS_TYPE
 from preview.supervisor import check_free_disk
 
@@ -49,5 +55,25 @@ def system_routes() -> Blueprint:
     async def metrics() -> Response:
         """Counters in Prometheus' text format: numbers only, nobody's names."""
         return Response(backend().metrics.render(), content_type=METRICS_TYPE)
+
+    return routes
+
+
+def plan_routes() -> Blueprint:
+    """The route, relative to ``/api/v1``."""
+    routes = Blueprint("plans", __name__)
+    # Reading sources is work for a processor: more at a time would only slow each other down.
+    readers = trio.CapacityLimiter(2)
+
+    @routes.get("/generations/<generation_id>/plan")
+    async def plan(generation_id: str) -> Response:
+        """How the generation would be started, and why.
+
+        Decided from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
+        """
+        _, generation = await own_generation(generation_id)
+        async with open_files(backend().service.generations, generation.id) as directory:
+            decided = await trio.to_thread.run_sync(partial(detect, directory), limiter=readers)
+        return json_answer(describe_plan(decided))
 
     return routes

@@ -14,10 +14,9 @@ import structlog
 import trio
 
 from preview.errors import DatabaseUnavailable
-from preview.http.protocol.sends import Sends
+from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import LAST_CHUNK, chunk_of
-from preview.http.streams.farewell import Farewell
-from preview.http.streams.log_streams import Waits
+from preview.http.streams.log_streams import Farewell, Waits
 from preview.logs import Cursor, Encoding, FanOut, PreviewLog, StreamEncoder
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from preview.core.clock import rfc3339_ms
 from preview.core.escapes import without_escapes
-from preview.core.visible import visible
+from preview.core.quoting import visible
 from preview.errors import ServiceStopping
 from preview.http.core.piecewise import PiecewiseBody
 from preview.http.streams.log_streams import Waits

@@ -4,17 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from math import inf
 from typing import Protocol
 
 import trio
 
+from preview.core.clock import now_ms, utc_now
+from preview.core.lifecycle import State, StopCause
 from preview.errors import DatabaseUnavailable, TooManyStreams
 from preview.http.core.piecewise import PiecewiseBody
-from preview.http.streams.farewell import Farewell
-from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, StreamEncoder
+from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, StreamEncoder, encode, expired
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """The end of one stream, other than its preview's.
+
+    Attributes:
+        preview_id: Whose log it is.
+        encoding: In which form.
+        expires_at: When the token that opened it ends; None never.
+    """
+
+    preview_id: str
+    encoding: Encoding
+    expires_at: datetime | None
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the token's end."""
+        return inf if self.expires_at is None else (self.expires_at - utc_now()).total_seconds()
+
+    def due(self, *, draining: bool) -> bytes | None:
+        """The last words, where it is time for them."""
+        if draining:
+            reason = "stopped: the service is shutting down"
+            cause = StopCause.SHUTDOWN.value
+            goodbye = End(self.preview_id, State.STOPPED.value, reason, None, None, now_ms(), cause)
+            return encode([goodbye], self.encoding)
+        return expired(self.encoding.format) if self.remaining_s <= 0 else None
 
 
 class Ending(Enum):

@@ -11,12 +11,11 @@ from typing import Protocol
 
 import trio
 
-from preview.logs.delivery.cursor import Cursor, Feed, Position
-from preview.logs.delivery.shared_pages import SharedPages
+from preview.logs.delivery.backlog import Cursor, Feed, Position
+from preview.logs.delivery.history import SharedPages
 from preview.logs.model.batch import Batch
-from preview.logs.model.encode import Received
+from preview.logs.model.encode import Received, StreamEncoder
 from preview.logs.model.events import End, StatusChange
-from preview.logs.model.stream_encoder import StreamEncoder
 
 # A chunk of lines holds about so much (more, once they are encoded); the rest is the next one's.
 _CHUNK_BYTES = 256 * 1024

@@ -9,9 +9,8 @@ from typing import Protocol
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
-from preview.logs.storage.pages import settled
 from preview.logs.storage.searching import Found
-from preview.logs.storage.store import LogStore
+from preview.logs.storage.store import LogStore, settled
 
 # Looked at for one page, so that a filter that seldom matches does not hold a reader of the database: some 50 ms.
 # A page may then hold fewer lines than asked for, none even, and says where to go on.

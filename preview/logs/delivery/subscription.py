@@ -7,7 +7,7 @@ from typing import Self
 
 import trio
 
-from preview.logs.delivery.cursor import Cursor, Feed
+from preview.logs.delivery.backlog import Cursor, Feed
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
 

@@ -6,8 +6,8 @@ leaves no empty line: only ``\n`` after nothing is a blank line.
 
 from __future__ import annotations
 
-from preview.logs.model.requests import MARK_BYTES, mark_of_line, marked
-from preview.logs.model.sanitise import to_text
+from preview.logs.model.events import MARK_BYTES, mark_of_line, marked
+from preview.logs.model.frames import to_text
 
 CONTINUES = " …[continues]"
 """Ends each part but the last of a line that was longer than the limit."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from preview.logs.model.levels import ERROR, INFO, WARNING, WORDS, level_of
-from preview.logs.model.marks import ACCESS
+from preview.logs.model.events import ACCESS, ERROR, INFO, WARNING, WORDS, level_of
 
 _UPPER = "DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|NOTICE|SUCCESS|SEVERE|PANIC"
 _LOWER = "debug|info|warning|warn|error|critical|fatal|panic|trace|notice|verbose|http"

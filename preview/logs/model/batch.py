@@ -7,10 +7,8 @@ from sys import getsizeof
 
 from preview.core.escapes import has_escapes, without_escapes
 from preview.logs.model.encoding import Encoding
-from preview.logs.model.events import LogLine
+from preview.logs.model.events import MARKS, LogLine, Requests, mark_of
 from preview.logs.model.frames import encode_lines
-from preview.logs.model.marks import MARKS, mark_of
-from preview.logs.model.requests import Requests
 
 # Per line beside its text: two list slots and a mark.
 _LINE_BYTES = 17

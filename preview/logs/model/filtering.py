@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from preview.core.escapes import without_colours
-from preview.logs.model.events import Level, LogLine, Source
-from preview.logs.model.marks import MARKS
-from preview.logs.model.requests import Requests
+from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source
 
 _ALL_MARKS = len(MARKS)
 # One per filter that somebody uses now; what has left is computed again.

@@ -24,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from preview.logs.model.batch import Batch
-from preview.logs.model.requests import Requests
+from preview.logs.model.events import Requests
 from preview.settings import Settings
 
 _log = structlog.get_logger(__name__)

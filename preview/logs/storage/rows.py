@@ -42,8 +42,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.logs.model.batch import Batch
-from preview.logs.model.marks import LEVELS, SOURCES
-from preview.logs.model.requests import Requests
+from preview.logs.model.events import LEVELS, SOURCES, Requests
 from preview.storage.tables import preview_logs
 
 # First character code used: past the controls, so that nothing needs a JSON escape but two of the marks.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import structlog
+import trio
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import IntegrityError
 
+from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch, batches_of
-from preview.logs.model.events import LogLine
+from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
-from preview.logs.storage.searching import Found, find_lines
-from preview.logs.storage.taking import take_rows
+from preview.logs.storage.journal import read_segments
+from preview.logs.storage.rows import encode_batches, insert_rows
+from preview.logs.storage.searching import Found, find_lines, take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
@@ -105,3 +112,97 @@ class LogStore:
             return ends[0] or 0, ends[1] or 0
 
         return await self._database.read(query)
+
+
+# One page: 2 ms to read, some 200 KiB as frames.
+PAGE_LINES = 1000
+# Who needs lines that are still queued waits this long for the database.
+_SETTLE_S = 10.0
+
+
+async def settled(writing: Awaitable[None], preview_id: str) -> None:
+    """Wait for ``writing``: until then, what the database lacks may only be on its way.
+
+    Raises:
+        DatabaseUnavailable: It took too long.
+
+    Cancellation: nothing changes.
+    """
+    with trio.move_on_after(_SETTLE_S) as scope:
+        await writing
+    if scope.cancelled_caught:
+        raise DatabaseUnavailable(
+            f"Lines of preview {preview_id} wait for the database, which does not answer; try again in a moment.",
+            preview_id=preview_id,
+        )
+
+
+async def read_events(
+    store: LogStore, preview_id: str, *, expected: int, below: int | None = None
+) -> list[Batch | Gap]:
+    """The next page from line ``expected`` on; empty if nothing is stored there.
+
+    Args:
+        store: Where the lines are.
+        preview_id: Whose lines.
+        expected: Number of the line wanted next.
+        below: Where the database's part ends: what it lacks before this number is gone, and a gap.
+
+    Raises:
+        DatabaseUnavailable: The database did not answer.
+
+    Cancellation: nothing changes.
+    """
+    page = await store.read_page(preview_id, after=expected - 1, limit=PAGE_LINES, below=below)
+
+    def missing(first: int, last: int) -> Gap:
+        return Gap(first, last, "retention" if first < page.first_kept else "lost")
+
+    events: list[Batch | Gap] = []
+    for batch in page.batches:
+        if batch.first_seq > expected:
+            events.append(missing(expected, batch.first_seq - 1))
+        events.append(batch)
+        expected = batch.last_seq + 1
+    if below is not None and not page.full and expected < below:
+        events.append(missing(expected, below - 1))
+    return events
+
+
+_log = structlog.get_logger(__name__)
+
+
+async def recover_lines(folder: Path, database: Database) -> int:
+    """Store what is in the journal; how many lines it held, those among them that had been stored already.
+
+    To be called before everything that reads or writes lines, under the lock of the data folder.
+
+    Args:
+        folder: See ``journal_folder``.
+        database: At the newest revision.
+
+    Raises:
+        DatabaseUnavailable: The lines cannot be written; they stay in the journal.
+
+    Cancellation: the file under way is kept; the next start reads it again.
+    """
+    lines = 0
+    segments = await trio.to_thread.run_sync(lambda: list(read_segments(folder)))
+    for path, batches in segments:
+        for preview_id in dict.fromkeys(batch.preview_id for batch in batches):
+            own = [batch for batch in batches if batch.preview_id == preview_id]
+            lines += await _store(preview_id, own, database)
+        await trio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
+    if lines:
+        _log.warning("lines stored after a crash", lines=lines)
+    return lines
+
+
+async def _store(preview_id: str, batches: list[Batch], database: Database) -> int:
+    runs = await encode_batches(batches)
+    try:
+        await database.write(partial(insert_rows, runs=runs))
+    except IntegrityError:
+        _log.warning("lines of a preview whose row is gone", preview_id=preview_id, lines=sum(map(len, batches)))
+        return 0
+    return sum(map(len, batches))

@@ -11,8 +11,7 @@ from preview.proxy.relay.heads import (
     read_answer,
     read_request,
 )
-from preview.proxy.relay.links import BrokenLink, ClientGone, Link, Payload, UpstreamGone
-from preview.proxy.relay.memo import Memo
+from preview.proxy.relay.links import BrokenLink, ClientGone, Link, Memo, Payload, UpstreamGone
 from preview.proxy.relay.pool import Pool, Reader, Refused, Upstream, connect
 
 __all__ = [

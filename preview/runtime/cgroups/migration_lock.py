@@ -18,7 +18,7 @@ import trio
 
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.places import read_places
-from preview.runtime.kernel.beside import beside
+from preview.runtime.kernel.linux import beside
 
 # What was pushed is launched soon, and what was launched is changed or launched again. Held open for so long it costs
 # some 20 us every _PAUSE_S.

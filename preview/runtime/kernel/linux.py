@@ -6,10 +6,12 @@ import ctypes
 import os
 import re
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from pathlib import Path
+
+import trio
 
 # prctl(2): values from linux/prctl.h.
 _PR_SET_CHILD_SUBREAPER = 36
@@ -78,3 +80,22 @@ def kernel_version() -> tuple[int, int]:
 def boot_id() -> str:
     """The kernel's name for this boot (random(4)): pids and start times of another boot mean nothing."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+@asynccontextmanager
+async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run a task for as long as the body lasts; what the body raises comes out as it is, in no group.
+
+    Cancellation: both are cancelled.
+    """
+    raised: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  raised again below, out of the nursery
+            raised = error
+        finally:
+            nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised

@@ -1,7 +1,7 @@
 r"""Ties what is printed to the request that is handled meanwhile: its id stands in front of each line.
 
 The id is that of the request's ``X-Request-Id``. It is written as an operating system command (ECMA-48 8.3.89),
-``ESC ] 7473 ; id ESC \``, which the service takes off again (``preview/logs/model/requests.py``). A line of a request
+``ESC ] 7473 ; id ESC \``, which the service takes off again (``preview/logs/model/events.py``). A line of a request
 goes out whole, as to a terminal: ``print`` writes each of its words by itself, and other threads print too.
 
 Runs in the child, on the project's own interpreter: the standard library and nothing else. The streams stay the objects

@@ -18,15 +18,13 @@ from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, ProcessSpec
 from preview.runtime.kernel.linux import kernel_version
 from preview.runtime.kernel.proctree import MARKER
-from preview.runtime.process.groups import described_limits, enter, held_by, open_group
+from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
-from preview.runtime.sandbox.bridge import bridge_needs, bridge_prefix
-from preview.runtime.sandbox.carrier import open_carrier
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
+from preview.runtime.sandbox.etc import FIRST_UID, NOBODY, give
 from preview.runtime.sandbox.filter import compile_filter
-from preview.runtime.sandbox.loopback import open_loopback
-from preview.runtime.sandbox.owner import FIRST_UID, NOBODY, give
+from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_loopback
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.view import View

@@ -1,8 +1,7 @@
 """Processes forked from templates that have imported an environment's packages already."""
 
 from preview.runtime.warm.pool import Bounds, TemplatePool
-from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.runtime import WarmRuntime, open_warm_runtime
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted
 
 __all__ = ["Bounds", "RememberedTemplates", "TemplatePool", "Wanted", "WarmRuntime", "open_warm_runtime"]

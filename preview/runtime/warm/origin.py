@@ -17,7 +17,7 @@ from preview.runtime.cgroups.files import pids as pids_in
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
-from preview.runtime.warm.confinement_check import namespaces_of, read_status
+from preview.runtime.warm.eligibility import namespaces_of, read_status
 
 # linux/nsfs.h: _IO(0xb7, 0x2), Linux 4.9.
 _NS_GET_PARENT = 0xB702

@@ -11,9 +11,8 @@ import structlog
 import trio
 
 from preview.errors import PreviewError
-from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.template_process import USE, NoTemplate, Template, UnsafeModule
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted
 
 log = structlog.get_logger(__name__)
 

@@ -21,24 +21,22 @@ import trio
 
 from preview.core.isolation import Network
 from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
-from preview.runtime.process.groups import open_group
+from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import restrict_to_accept
 from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.command import user_of
+from preview.runtime.warm.eligibility import why_never
 from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
-from preview.runtime.warm.forks.reservation import ConfinedFork
-from preview.runtime.warm.forks.reservations import Reservations
+from preview.runtime.warm.forks.reservations import ConfinedFork, Reservations
 from preview.runtime.warm.forks.snapshot import Snapshot, open_forking, wait_parked
 from preview.runtime.warm.forks.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.pool import Bounds, TemplatePool
-from preview.runtime.warm.possible import why_never
-from preview.runtime.warm.remembered import RememberedTemplates
 from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import NoTemplate, Template
-from preview.runtime.warm.wanted import Wanted, wanted_by
+from preview.runtime.warm.wanted import RememberedTemplates, Wanted, wanted_by
 
 log = structlog.get_logger(__name__)
 

@@ -20,14 +20,12 @@ from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
-from preview.runtime.process.ending import end_all
-from preview.runtime.process.groups import enter
+from preview.runtime.process.ending import end_all, enter
 from preview.runtime.warm.command import TemplateBox, template_command
-from preview.runtime.warm.confinement_check import namespaces_of
-from preview.runtime.warm.memory import memory_file
+from preview.runtime.warm.eligibility import namespaces_of
 from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.wanted import Wanted
+from preview.runtime.warm.wanted import Wanted, memory_file
 
 log = structlog.get_logger(__name__)
 

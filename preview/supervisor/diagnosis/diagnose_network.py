@@ -1,18 +1,30 @@
-"""Reading in a program's last lines that its network keeps it from somebody. Pure; bounded by the lines' own bounds."""
+"""Reading in a program's last lines that its network keeps it from somebody. Pure; bounded by the lines' own bounds.
+
+A program that listens, but not where it is asked: found by looking at its sockets, in whichever network it is.
+
+Source: proc(5), ``/proc/PID/net/tcp``: one line for each socket of the network namespace that the process is in.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+
+import trio
 
 from preview.core.isolation import Network
+from preview.runtime.kernel import proctree
+from preview.runtime.launchers import BRIDGE
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
+from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 _MAX_LINES, _MAX_CHARACTERS = 100, 1000
-_HOST, _PORT = r"(?P<host>[\w.:-]{1,253}?)", r"(?P<port>\d{1,5})(?!\d|:\d)"
+_UNRESOLVED_HOST, _UNRESOLVED_PORT = r"(?P<host>[\w.:-]{1,253}?)", r"(?P<port>\d{1,5})(?!\d|:\d)"
 _UNREACHED = (
     r"(?:Network is unreachable|No route to host|Temporary failure in name resolution|Name or service not known|"
     r"Failed to resolve|Connection refused|Max retries exceeded)"
@@ -24,15 +36,15 @@ _SIGNS = tuple(
     re.compile(pattern)
     for pattern in (
         # Node
-        rf"(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH) {_HOST}:{_PORT}",
-        rf"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) {_HOST}(?::{_PORT})?(?=[\s'\"]|$)",
+        rf"(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH) {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}",
+        rf"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) {_UNRESOLVED_HOST}(?::{_UNRESOLVED_PORT})?(?=[\s'\"]|$)",
         # asyncio, aiohttp, urllib3, urllib, curl and what builds on it, Go
-        rf"Connect call failed \('{_HOST}', {_PORT}",
-        rf"Cannot connect to host {_HOST}:{_PORT}",
-        rf"ConnectionPool\(host='{_HOST}', port={_PORT}\).{{0,600}}{_UNREACHED}",
-        rf"Failed to resolve '{_HOST}'",
-        rf"Could not resolve host:? '?{_HOST}'?(?=\s|$)",
-        rf"dial tcp {_HOST}:{_PORT}: connect:",
+        rf"Connect call failed \('{_UNRESOLVED_HOST}', {_UNRESOLVED_PORT}",
+        rf"Cannot connect to host {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}",
+        rf"ConnectionPool\(host='{_UNRESOLVED_HOST}', port={_UNRESOLVED_PORT}\).{{0,600}}{_UNREACHED}",
+        rf"Failed to resolve '{_UNRESOLVED_HOST}'",
+        rf"Could not resolve host:? '?{_UNRESOLVED_HOST}'?(?=\s|$)",
+        rf"dial tcp {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}: connect:",
         # What the C library says to all
         r"Network is unreachable|Temporary failure in name resolution|Name or service not known|EAI_AGAIN|ENETUNREACH",
     )
@@ -90,3 +102,117 @@ def _blocked(reach: Reach, host: str | None, port: int | None) -> Diagnosis:
 def _address(values: Mapping[str, object]) -> tuple[str | None, int | None]:
     host, port = values.get("host"), values.get("port")
     return (str(host) if host else None, int(str(port)) if port else None)
+
+
+_LISTEN = "0A"
+# More sockets than that no preview has open, and more of the machine's is not read.
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
+    """What is said of a program that listens on other ports only; None where it listens as it should, or nowhere.
+
+    Cancellation: nothing changes; the look goes on in its thread for some milliseconds.
+    """
+    pid, port = preview.record.pid, preview.record.port
+    if pid is None or port is None:
+        return None
+    own = os.fstat(preview.listener.fileno()).st_ino if preview.listener.fileno() >= 0 else None
+    ports = await trio.to_thread.run_sync(_ports, pid, own, abandon_on_cancel=True)
+    if preview.reach is not None:
+        # The service listens on these for it, inside.
+        ports -= preview.reach.ports
+    if not ports or port in ports:
+        return None
+    shown = ", ".join(map(str, sorted(ports)))
+    return Diagnosis(
+        "port_in_use",
+        f"It listens on port {shown} and is asked on {port}. Let it listen on the port in the environment variable "
+        "PORT.",
+        {"port": min(ports)},
+    )
+
+
+def _ports(leader: int, own: int | None) -> set[int]:
+    """TCP ports that the processes listen on; none where one of them may serve on the socket ``own`` (its inode)."""
+    found: set[int] = set()
+    here = _network_of("self")
+    # The kernel walks all sockets of the machine for each reading, whichever network is asked about: one is enough.
+    read: dict[str, dict[int, int]] = {}
+    for pid in (leader, *proctree.descendants(leader)):
+        network = _network_of(pid)
+        if network is None:
+            continue
+        held = _sockets_of(pid)
+        # In a network of its own the service's socket is not listed: whoever has it may well serve on it.
+        if network != here and own in held and not _is_bridge(pid):
+            return set()
+        if network == here and not held - {own}:
+            continue  # what makes a sandbox: nothing but the preview's own socket
+        if network not in read:
+            read[network] = dict(_listening_in(pid))
+        listening = read[network]
+        # A network of its own is the preview's alone; on the machine's, what it holds itself is.
+        found |= {port for inode, port in listening.items() if network != here or inode in held}
+    return found
+
+
+def _network_of(pid: int | str) -> str | None:
+    """Names the network namespace; None when the process has gone, or is somebody else's."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").readlink().name
+    except OSError:
+        return None
+
+
+def _sockets_of(pid: int) -> set[int]:
+    """Inodes of the sockets that the process has open."""
+    found: set[int] = set()
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            name = _target(entry)
+            if name.startswith("socket:["):
+                found.add(int(name[len("socket:[") : -1]))
+    except OSError:
+        return found
+    return found
+
+
+def _target(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+def _is_bridge(pid: int) -> bool:
+    """Whether it is what carries connections to a program that listens by itself."""
+    try:
+        return os.fsencode(BRIDGE) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _listening_in(pid: int) -> Iterator[tuple[int, int]]:
+    for name in ("tcp", "tcp6"):
+        try:
+            with Path(f"/proc/{pid}/net/{name}").open(encoding="ascii", errors="replace") as file:
+                yield from listening_sockets(file.read(_MOST_BYTES).splitlines())
+        except OSError:  # it has gone, or there is no IPv6
+            continue
+
+
+def listening_sockets(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Inode and port of each socket that listens.
+
+    Args:
+        lines: As ``/proc/net/tcp`` and ``/proc/net/tcp6`` have them; any other line is left out.
+    """
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 10 or fields[3] != _LISTEN:
+            continue
+        try:
+            yield int(fields[9]), int(fields[1].rpartition(":")[2], 16)
+        except ValueError:
+            continue

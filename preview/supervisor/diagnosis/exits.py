@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import trio
 
@@ -10,9 +14,72 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnosis import Diagnosis
 from preview.supervisor.diagnosis.needs import as_launch_error, explain, explain_missing_service, find_unreached
-from preview.supervisor.diagnosis.own_modules import name_own_module
 from preview.supervisor.preview.live_preview import LivePreview
+
+_FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
+# A package's folder; a project with more files in one is read no further.
+_MAX_ENTRIES = 2_000
+
+
+def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Diagnosis:
+    """The same diagnosis, with the project's own place and spelling where the missing module belongs to the project.
+
+    Reads folders: call it in a thread.
+
+    Args:
+        found: What the last lines said.
+        lines: These lines, oldest first.
+        project: The project's folder, as the program saw it.
+    """
+    module = found.details.get("module")
+    if found.reason != "missing_module" or not isinstance(module, str) or "." not in module:
+        return found
+    *parents, last = module.split(".")
+    try:
+        folder = _package(project, lines, parents)
+        modules = [] if folder is None else _modules(folder)
+    except (OSError, RuntimeError, ValueError):
+        # The folder is as the program has left it: links in a ring, rights taken away, names that are none.
+        return found
+    if folder is None:
+        return found
+    near = difflib.get_close_matches(last, modules, n=1)
+    hint = f"; did you mean '{'.'.join([*parents, near[0]])}'?" if near else ". Add it, or correct the import."
+    return replace(found, message=f"{_place(lines, project)} '{module}', which the project does not have{hint}")
+
+
+def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:
+    """The folder of the package, below the project's folder or a folder that a file of the traceback lies in."""
+    roots = [project, *(path.parent for path in _own_files(lines, project)), *_folders(project)]
+    places = (root.joinpath(*parents) for start in roots for root in (start, start.parent))
+    # The lines are the program's own: what they name must not lead out, by dots or by a link.
+    inside = project.resolve()
+    return next((one for one in places if one.resolve().is_relative_to(inside) and one.is_dir()), None)
+
+
+def _folders(project: Path) -> list[Path]:
+    return [entry for entry in sorted(project.iterdir())[:_MAX_ENTRIES] if entry.is_dir()]
+
+
+def _modules(folder: Path) -> list[str]:
+    entries = sorted(folder.iterdir())[:_MAX_ENTRIES]
+    return [entry.stem for entry in entries if entry.suffix == ".py" or entry.is_dir()]
+
+
+def _own_files(lines: Sequence[str], project: Path) -> list[Path]:
+    paths = (Path(match["path"]) for line in lines for match in _FRAME.finditer(line))
+    return [path for path in paths if path.is_relative_to(project)]
+
+
+def _place(lines: Sequence[str], project: Path) -> str:
+    for line in reversed(lines):
+        for match in _FRAME.finditer(line):
+            path = Path(match["path"])
+            if path.is_relative_to(project):
+                return f"{path.relative_to(project)} line {match['line']} imports"
+    return "The project imports"
 
 
 async def explain_exit(

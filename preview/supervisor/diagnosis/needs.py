@@ -11,10 +11,9 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
-from preview.supervisor.diagnosis.diagnose_network import diagnose_network, with_network
+from preview.supervisor.diagnosis.diagnose_network import diagnose_network, find_wrong_port, with_network
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
-from preview.supervisor.diagnosis.wrong_port import find_wrong_port
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
 

@@ -14,8 +14,8 @@ from preview.detection import Toolchain
 from preview.environments import Environment, EnvironmentRequest, Report
 from preview.environments.node import place_modules
 from preview.errors import EnvironmentFailed
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.worker import request_of
 
 

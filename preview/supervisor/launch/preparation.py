@@ -14,9 +14,9 @@ from preview.detection import StartPlan, Step
 from preview.environments import Environment, Report
 from preview.errors import StartupTimeout
 from preview.logs import Level
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch, run_steps
 from preview.supervisor.launch.variables import child_environment, keep_made_up, tell_variables
 from preview.supervisor.launch.warming import Whose, warm_start

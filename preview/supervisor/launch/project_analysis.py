@@ -12,9 +12,9 @@ import trio
 
 from preview.core.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan
-from preview.environments.manifests.asked import Asked
-from preview.environments.store.memory import is_shareable
-from preview.sources.plain_files import read_plain
+from preview.environments.manifests.stated import Asked
+from preview.environments.store.eviction import is_shareable
+from preview.sources.node_files import read_plain
 from preview.worker import ProjectReader, Unreadable
 
 _MOST_REMEMBERED = 256

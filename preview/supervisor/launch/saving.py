@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from preview.errors import PreviewError
-from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 
 log = structlog.get_logger(__name__)

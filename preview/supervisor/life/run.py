@@ -21,18 +21,16 @@ from preview.detection import StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError, StartupTimeout
 from preview.supervisor.diagnosis.needs import watch_needs
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, decide, prepare_launch, report_to, tell_plan, whose
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.launch.start_history import StartRecord
-from preview.supervisor.launch.start_queue import StartSlot
+from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch, run_steps
 from preview.supervisor.launch.workspace import Workspace, open_workspace, put_aside
-from preview.supervisor.life.finalize import conclude
-from preview.supervisor.life.preview_slot import PreviewSlot
-from preview.supervisor.life.reserving import keep_cgroup_lock_warm, made_ahead, reserving
+from preview.supervisor.life.persistence import conclude
+from preview.supervisor.life.reserving import PreviewSlot, keep_cgroup_lock_warm, made_ahead, reserving
 from preview.supervisor.life.speculative_start import SpeculativeStart, open_speculative_start
 from preview.supervisor.life.watch import watch_deadlines, watch_health
 from preview.supervisor.limits.watch_disk import watch_disk

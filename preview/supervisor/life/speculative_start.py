@@ -17,12 +17,11 @@ from preview.detection import Origin
 from preview.environments import Environment
 from preview.errors import PreviewError
 from preview.runtime import SpeculativeProcess
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import environment_key
 from preview.supervisor.launch.preparation import prepare_launch
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.start_history import StartRecord
-from preview.supervisor.launch.start_queue import StartSlot
+from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.launch.variables import keep_made_up
 from preview.supervisor.launch.workspace import Workspace

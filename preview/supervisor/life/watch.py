@@ -10,9 +10,9 @@ from preview.core.launch_steps import ANSWERS, FirstAnswer
 from preview.core.lifecycle import Health, State
 from preview.errors import StartupTimeout
 from preview.logs import Level
-from preview.supervisor.diagnosis.wrong_port import find_wrong_port
-from preview.supervisor.launch.context import SupervisorContext
+from preview.supervisor.diagnosis.diagnose_network import find_wrong_port
 from preview.supervisor.launch.saving import save
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
 

@@ -15,10 +15,10 @@ import trio
 from preview.errors import GenerationNotFound, PreviewError, StartupTimeout
 from preview.generations import Generation
 from preview.settings import Settings
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.planning import hold_environment, is_shareable
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.start_history import StartRecord
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose, prepare_template
 from preview.supervisor.launch.workspace import make_roots, remove_tree
 from preview.supervisor.limits.disk import check_free_disk

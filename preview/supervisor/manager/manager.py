@@ -23,19 +23,17 @@ from preview.logs import LogStore, PreviewLog
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
 from preview.storage.previews import NOBODY
-from preview.storage.records import PreviewRecord
-from preview.supervisor.launch.context import SupervisorContext
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.life.reserving import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
-from preview.supervisor.manager.giving_way import lower_preview_priority
-from preview.supervisor.manager.launch_rate import LaunchRate
 from preview.supervisor.manager.queries import PreviewQueries
-from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
+from preview.supervisor.manager.registry import LaunchRate, PreviewRegistry, lower_preview_priority, no_active_preview
 from preview.supervisor.manager.spare_slots import SpareSlots
-from preview.supervisor.preview.changes import Change
-from preview.supervisor.preview.interface import FilesChange, Launched, LaunchRequest, Reloaded
+from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
+from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview, new_record
 from preview.user import User
 

@@ -10,8 +10,8 @@ from preview.core.lifecycle import State, cause_of
 from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
 from preview.logs import End, History, LogPager, LogStore, Subscription, history
-from preview.storage.records import PreviewRecord
-from preview.supervisor.launch.context import SupervisorContext
+from preview.storage.tables import PreviewRecord
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview

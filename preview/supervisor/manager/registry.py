@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from preview.errors import AlreadyRunning, LimitReached, NoActivePreview
+import trio
+
+from preview.errors import AlreadyRunning, LimitReached, NoActivePreview, TooManyLaunches
+from preview.runtime import ProcessIdentity
+from preview.runtime.process.ending import give_way
 from preview.settings import Tier
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
@@ -110,3 +116,71 @@ class PreviewRegistry:
 def no_active_preview(generation_id: str) -> NoActivePreview:
     """The error of who asks for a live preview where there is none."""
     return NoActivePreview("No active preview for this generation", generation_id=generation_id)
+
+
+_WINDOW_S = 60.0
+
+
+class LaunchRate:
+    """Counts launches by user. Synchronous, so that the check and the claim behind it are one step.
+
+    Args:
+        per_minute: How many launches of one user may begin within any minute.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        # When each launch of the last minute began; a user without one is not kept.
+        self._begun: dict[str, deque[float]] = {}
+
+    def check(self, user_id: str) -> None:
+        """Nothing, where this user may launch now; nothing is counted.
+
+        Raises:
+            TooManyLaunches: The user has had as many as allowed.
+        """
+        now = trio.current_time()
+        self._forget(now)
+        begun = self._begun.get(user_id)
+        if begun and len(begun) >= self._per_minute:
+            wait_s = max(1, math.ceil(begun[0] + _WINDOW_S - now))
+            raise TooManyLaunches(
+                f"You have launched {len(begun)} times within a minute, and may not more often; "
+                f"try again in {wait_s} s.",
+                limit=self._per_minute,
+                retry_after_s=wait_s,
+            )
+
+    def take(self, user_id: str) -> None:
+        """Count a launch that begins now.
+
+        Raises:
+            TooManyLaunches: As ``check``; nothing is counted.
+        """
+        self.check(user_id)
+        self._begun.setdefault(user_id, deque()).append(trio.current_time())
+
+    def _forget(self, now: float) -> None:
+        for user_id in list(self._begun):
+            begun = self._begun[user_id]
+            while begun and begun[0] <= now - _WINDOW_S:
+                begun.popleft()
+            if not begun:
+                del self._begun[user_id]
+
+
+def lower_preview_priority(previews: Iterable[LivePreview]) -> None:
+    """Let previews that are about to end have processor time after the service.
+
+    Where control groups divide it, the service has its share already.
+    """
+    give_way(leader for one in previews if (leader := _leader_without_group(one)) is not None)
+
+
+def _leader_without_group(preview: LivePreview) -> ProcessIdentity | None:
+    record, confinement = preview.record, preview.confinement
+    if preview.exit is not None or confinement is None or "cpu" in confinement.held:
+        return None
+    if record.pid is None or record.pid_start_ticks is None or record.boot_id is None:
+        return None
+    return ProcessIdentity(record.pid, record.pid_start_ticks, record.boot_id)

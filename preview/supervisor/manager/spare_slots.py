@@ -16,10 +16,10 @@ import trio
 from preview.core.ids import new_preview_id
 from preview.errors import NoPortFree, PreviewError
 from preview.runtime import bind_in_range, listen_at_last
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.start_history import StartRecord, prepared_spec
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose, template_key
-from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.life.reserving import PreviewSlot
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.registry import PreviewRegistry
 

@@ -7,12 +7,16 @@ anything else is nothing. A channel that is gone, silent or abused costs its own
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import trio
 
+from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
+from preview.storage.tables import PreviewRecord
+from preview.user import User
 
 # ``ready``, ``closed`` and ``drained``, each with its line's end, and some more.
 _MOST_BYTES = 256
@@ -84,3 +88,70 @@ def open_control() -> Iterator[Control]:
             yield Control(ours, theirs)
         finally:
             close_inbound(ours)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """A launch as the edge has understood it.
+
+    Attributes:
+        user: Who launches; must own the generation.
+        generation_id: What to launch.
+        project_id: Must be the generation's, where given.
+        startup_timeout_s: Seconds allowed for start-up; None means the setting.
+        overrides: What detection would else decide about the start; wins over the project's ``preview.toml``.
+    """
+
+    user: User
+    generation_id: str
+    project_id: str | None = None
+    startup_timeout_s: float | None = None
+    overrides: Overrides | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch gives back.
+
+    Attributes:
+        record: The preview, ``starting``; ``running`` after a restart in place.
+        token: A preview token in clear: shown once, kept only as a hash.
+    """
+
+    record: PreviewRecord
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesChange:
+    """Files of a project that are to be changed where it runs.
+
+    Attributes:
+        written: Content by relative path; checked as a generation's paths are (``preview.generations.PathCheck``).
+        removed: Relative paths, checked likewise; one that is not there is no mistake.
+    """
+
+    written: Mapping[str, bytes] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All paths, those that are written first."""
+        return (*self.written, *(path for path in self.removed if path not in self.written))
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload gives back: the new process serves.
+
+    Attributes:
+        record: The preview, ``running``.
+        changed: Paths that were written.
+        removed: Paths that were removed.
+        elapsed_s: Seconds from the request until the new process served.
+    """
+
+    record: PreviewRecord
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    elapsed_s: float

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 
 import trio
 
+from preview.core.clock import wait_any
 from preview.core.lifecycle import StopCause
+from preview.errors import PreviewError, PreviewUnavailable
+from preview.supervisor.preview.control import FilesChange
 
 
 class Hold:
@@ -81,3 +85,116 @@ class Deadlines:
             changed = self._changed
             with trio.move_on_at(min(self.expires_at, look_at)):
                 await changed.wait()
+
+
+# They are carried out together; more wait only while files are written. Each may hold a generation's worth of bytes.
+_MOST_WAITING = 16
+
+
+class Change:
+    """One request. Whoever asked waits for ``settled``, and may go away.
+
+    Attributes:
+        files: What is to be changed, without contents once it is; None for a restart of what is there.
+        asked_at: When, by trio's clock.
+        settled: Set when it was carried out, or was not to be.
+        error: Why not; None where the new process serves.
+        elapsed_s: Seconds from the request until it served.
+    """
+
+    def __init__(self, files: FilesChange | None) -> None:
+        self.files = files
+        self.asked_at = trio.current_time()
+        self.settled = trio.Event()
+        self.error: PreviewError | None = None
+        self.elapsed_s = 0.0
+
+    @property
+    def what(self) -> str:
+        """``reload`` or ``restart``, for the log."""
+        return "restart" if self.files is None else "reload"
+
+    def let_go_of_contents(self) -> None:
+        """Its files are in place; it may wait long for a process that serves, and many with it."""
+        if self.files is not None:
+            self.files = FilesChange(dict.fromkeys(self.files.written, b""), self.files.removed)
+
+    def settle(self, error: PreviewError | None) -> None:
+        """Tell whoever waits; the first word counts."""
+        if not self.settled.is_set():
+            self.error = error
+            self.elapsed_s = trio.current_time() - self.asked_at
+            self.settled.set()
+
+
+class Changes:
+    """Those that wait to be carried out, in their order. Bounded; all but ``wait`` is synchronous."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Change] = deque()
+        # Taken, and not settled yet: those of one start-up time at most, without their contents.
+        self._taken: list[Change] = []
+        self._came = trio.Event()
+        self._closed: PreviewError | None = None
+
+    def put(self, files: FilesChange | None) -> Change:
+        """Ask for a change.
+
+        Raises:
+            PreviewUnavailable: Too many wait already.
+            PreviewError: The preview has ended; says how.
+        """
+        if self._closed is not None:
+            raise self._closed
+        if len(self._waiting) >= _MOST_WAITING:
+            raise PreviewUnavailable(
+                f"{len(self._waiting)} changes of this preview wait to be carried out; try again in a moment."
+            )
+        change = Change(files)
+        self._waiting.append(change)
+        self._came.set()
+        return change
+
+    def take(self) -> list[Change]:
+        """All that wait, which wait no longer."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        self._taken = [one for one in (*self._taken, *taken) if not one.settled.is_set()]
+        self._came = trio.Event()
+        return taken
+
+    async def wait(self) -> None:
+        """Until one waits. Cancellation: nothing changes."""
+        await self._came.wait()
+
+    def close(self, error: PreviewError) -> None:
+        """The preview is over: whoever waits for a change, and whoever comes, is told so."""
+        self._closed = error
+        self.take()
+        for change in self._taken:
+            change.settle(error)
+
+
+class SocketRelease:
+    """Of one preview."""
+
+    def __init__(self) -> None:
+        # Of each such process: an event of these tells that it accepts no more.
+        self._before: list[tuple[trio.Event, ...]] = []
+
+    def note(self, *events: trio.Event) -> None:
+        """Another process serves now; whichever of these comes first, the one from before accepts no more."""
+        self._before = [*self._left(), events]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a connection made now can come to no process but the newest."""
+        return not self._left()
+
+    async def wait_over(self) -> None:
+        """Until ``is_over``. Cancellation: nothing changes."""
+        for events in self._left():
+            await wait_any(*events)
+
+    def _left(self) -> list[tuple[trio.Event, ...]]:
+        return [events for events in self._before if not any(event.is_set() for event in events)]

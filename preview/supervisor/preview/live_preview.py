@@ -23,14 +23,12 @@ from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, Usage
 from preview.settings import Settings, Tier
-from preview.storage.records import PreviewRecord
-from preview.supervisor.preview.changes import Changes
+from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
-from preview.supervisor.preview.deadlines import Deadlines, Hold
+from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
-from preview.supervisor.preview.socket_release import SocketRelease
 from preview.user import User
 
 # One per browser tab that sends requests; who has more open gets a new one by asking again.

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import structlog
 
 from preview.core.lifecycle import State, StopCause, cause_of
-from preview.core.visible import visible
-from preview.storage.records import PreviewRecord
+from preview.core.quoting import visible
+from preview.storage.tables import PreviewRecord
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from preview.core.quoting import quoted
 from preview.errors import LaunchFailed
-from preview.supervisor.preview.interface import FilesChange
+from preview.supervisor.preview.control import FilesChange
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

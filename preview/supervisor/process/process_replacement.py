@@ -13,20 +13,20 @@ from dataclasses import replace
 
 import trio
 
-from preview.core.waiting import wait_any
+from preview.core.clock import wait_any
 from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.command import listens_itself
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.preparation import prepare_again
 from preview.supervisor.launch.saving import save
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch
-from preview.supervisor.preview.changes import Change
-from preview.supervisor.preview.interface import FilesChange
+from preview.supervisor.preview.control import FilesChange
+from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.place_files import place_files
+from preview.supervisor.process.probe import wait_for_answer, wait_until_serving
 from preview.supervisor.process.processes import Processes
-from preview.supervisor.process.readiness import wait_for_answer, wait_until_serving
 from preview.supervisor.process.server_process import ServerProcess
 
 _SHOWN_NAMES = 1

@@ -7,8 +7,8 @@ from functools import partial
 
 import trio
 
+from preview.core.clock import wait_any
 from preview.core.lifecycle import State
-from preview.core.waiting import wait_any
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.runtime import Exit, NoSnapshot, Usage

@@ -1,13 +1,100 @@
-"""Pins in the folder where npm installs: a ``yarn.lock`` that npm follows, exact versions and overrides."""
+"""Pins in the folder where npm installs: a ``yarn.lock`` that npm follows, exact versions and overrides.
+
+YAML as plain texts, lists and mappings, within bounds.
+
+The reader's own way to build values calls itself for each level, in C: text that is nested deeply enough ends the
+process. So it only takes the text apart here, and the values are put together without a call for each level.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from preview.environments.node.locks.pins import Pins
+import yaml
+
+LOCK_NAMES: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
+"""The files, the first of them that there is counts."""
+
+_NAME: Final = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~_][a-z0-9._~-]*", re.IGNORECASE)
+_VERSION: Final = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(?:[-+][0-9A-Za-z.+-]{1,100})?")
+
+
+class UnreadableLock(ValueError):
+    """A lock file that says nothing that can be used; the message says why, as the end of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockFile:
+    """One file as it lies in the project.
+
+    Attributes:
+        name: One of ``LOCK_NAMES``.
+        data: Its bytes.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What a range was resolved to.
+
+    Attributes:
+        version: ``4.17.1``, or ``npm:other@4.17.1`` for a package under another name.
+        integrity: As npm writes it (``sha512-…``), or None.
+    """
+
+    version: str
+    integrity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """Versions by what asks for them.
+
+    Attributes:
+        ranges: ``express@^4.17.0`` to what it was resolved to, wherever it is asked for.
+        direct: Folder of a ``package.json`` to name and version of what it asks for itself.
+        overrides: Name to version, for packages that the lock file has in one version alone.
+    """
+
+    ranges: Mapping[str, Locked] = field(default_factory=dict)
+    direct: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it pins nothing."""
+        return not (self.ranges or self.overrides or any(self.direct.values()))
+
+
+def is_name(text: str) -> bool:
+    """Whether it names a package, and nothing that npm would read otherwise."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_version(text: str) -> bool:
+    """Whether it is one version, not a range, an address or a path."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def single_versions(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The packages that occur in one version alone, name to version."""
+    found: dict[str, set[str]] = {}
+    for name, version in pairs:
+        found.setdefault(name, set()).add(version)
+    return {
+        name: next(iter(versions))
+        for name, versions in found.items()
+        if len(versions) == 1 and is_name(name) and all(map(is_version, versions))
+    }
+
 
 _YARN_LOCK: Final = "yarn.lock"
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
@@ -76,3 +163,78 @@ def _overrides(pins: Pins, packages: Packages) -> dict[str, object]:
     }
     given = packages["."].get("overrides")
     return {**found, **given} if isinstance(given, Mapping) else found
+
+
+# pnpm's deepest entry has six levels.
+_MAX_DEPTH: Final = 24
+
+
+class _Open(Protocol):
+    """A list or a mapping whose end has not come yet."""
+
+    @property
+    def value(self) -> object: ...
+
+    def add(self, item: object) -> None: ...
+
+
+class _OpenList:
+    def __init__(self) -> None:
+        self.value: list[object] = []
+
+    def add(self, item: object) -> None:
+        self.value.append(item)
+
+
+class _OpenMapping:
+    def __init__(self) -> None:
+        self.value: dict[str, object] = {}
+        self._key: str | None = None
+
+    def add(self, item: object) -> None:
+        if self._key is not None:
+            self.value[self._key], self._key = item, None
+        elif isinstance(item, str):
+            self._key = item
+        else:
+            raise UnreadableLock("one of its keys is no text")
+
+
+def read_yaml(data: bytes) -> object:
+    """The first document of a file, every plain value as text.
+
+    Raises:
+        UnreadableLock: It is no YAML, nested too deeply, or refers to itself.
+    """
+    top = _OpenList()
+    stack: list[_Open] = [top]
+    try:
+        for event in yaml.parse(data.decode("utf-8-sig"), Loader=yaml.CBaseLoader):
+            _take(event, stack)
+            if isinstance(event, yaml.DocumentEndEvent):
+                break
+    except (yaml.YAMLError, ValueError) as error:
+        raise UnreadableLock(_reason(error)) from error
+    return top.value[0] if top.value else None
+
+
+def _take(event: yaml.Event, stack: list[_Open]) -> None:
+    if isinstance(event, yaml.ScalarEvent):
+        stack[-1].add(event.value)
+    elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        if len(stack) > _MAX_DEPTH:
+            raise UnreadableLock("it is nested too deeply")
+        stack.append(_OpenMapping() if isinstance(event, yaml.MappingStartEvent) else _OpenList())
+    elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        done = stack.pop()
+        stack[-1].add(done.value)
+    elif isinstance(event, yaml.AliasEvent):
+        raise UnreadableLock("it refers to parts of itself")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnreadableLock):
+        return str(error)
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it is no text in UTF-8"
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -19,9 +19,9 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.interface import NoSnapshot, ProcessSpec
-from preview.runtime.kernel.beside import beside
+from preview.runtime.kernel.linux import beside
 from preview.runtime.kernel.verified import OpenProcess
-from preview.runtime.process.groups import open_group
+from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.warm.forks.forking import (
     NotForked,
@@ -31,8 +31,8 @@ from preview.runtime.warm.forks.forking import (
     sockets_of,
 )
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
-from preview.runtime.warm.memory import memory_file
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
+from preview.runtime.warm.wanted import memory_file
 
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0

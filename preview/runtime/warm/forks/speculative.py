@@ -12,11 +12,11 @@ import trio
 
 from preview.errors import LaunchFailed
 from preview.runtime.interface import ProcessSpec
-from preview.runtime.kernel.beside import beside
+from preview.runtime.kernel.linux import beside
 from preview.runtime.process.process import open_tree
 from preview.runtime.warm.forks.forking import NotForked
 from preview.runtime.warm.forks.process import ForkedProcess
-from preview.runtime.warm.forks.reservation import ForkReservation
+from preview.runtime.warm.forks.reservations import ForkReservation
 from preview.runtime.warm.template_process import Template
 
 log = structlog.get_logger(__name__)

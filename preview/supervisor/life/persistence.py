@@ -8,8 +8,8 @@ from preview.core.clock import now_ms
 from preview.core.lifecycle import State, StopCause
 from preview.logs import End, Level
 from preview.runtime import Exit
-from preview.supervisor.launch.context import SupervisorContext
 from preview.supervisor.launch.saving import store_end
+from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview, Outcome
 
 

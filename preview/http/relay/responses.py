@@ -1,0 +1,194 @@
+"""What the service itself says on a relayed connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import trio
+from hypercorn.config import Config
+
+from preview.http.relay.heads import own_answer
+from preview.proxy.admission import OwnAnswer, RequestHead
+from preview.proxy.relay import Ask, Link, Unclean, body_of, read_request
+
+if TYPE_CHECKING:
+    from preview.http.app import PreviewApp
+    from preview.http.relay.connection import Connection
+    from preview.http.relay.relay import Relayed
+
+
+def telling(app: PreviewApp, config: Config) -> Relayed:
+    """What a relay tells of each request, written where those of the ordinary way are.
+
+    Args:
+        app: Whose counters.
+        config: Hypercorn's, with its access log, where one is wanted.
+    """
+    log: Any = config.log
+
+    def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
+        # As on the ordinary way, a request that was cut before its answer has a line in the log and counts as none.
+        if status:
+            app.count_preview_answer(method, status, elapsed_s, is_relayed=True)
+        if log.access_logger is not None:
+            answer = {"status": status, "headers": [(b"content-length", b"%d" % size)]} if status else None
+            log.access_logger.info(log.access_log_format, log.atoms(_scope(head()), answer, elapsed_s))
+
+    return tell
+
+
+def _scope(head: RequestHead) -> dict[str, Any]:
+    """The request as an ASGI scope, as far as a line of the log needs it."""
+    path, _, query = head.target.partition(b"?")
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": head.method,
+        "scheme": head.scheme,
+        "path": path.decode("latin-1"),
+        "query_string": query,
+        "headers": head.fields,
+        "client": (head.client, 0) if head.client else None,
+    }
+
+
+RECEIVE_BYTES = 64 * 1024
+HEAD_END = b"\r\n\r\n"
+# As hypercorn's own default for what is not complete (``h11_max_incomplete_size``).
+MAX_HEAD = 16 * 1024
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+# No method of HTTP begins with another one; TLS does.
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
+
+
+async def next_head(connection: Connection) -> bytes | None:
+    """What has come, with a whole head in it or what will never be one; None at the end.
+
+    Raises:
+        ClientGone: The connection was reset.
+
+    Cancellation: what has come is lost.
+    """
+    link, relay = connection.link, connection.relay
+    data, link.rest = link.rest, b""
+    connection.deadline = monotonic() + relay.keep_alive_s
+    while True:
+        if data.startswith(b"\r\n"):
+            # RFC 9112 section 2.2: left over behind the content of an old client's request.
+            data = data[2:]
+        if HEAD_END in data or len(data) > MAX_HEAD or (data and _is_no_head(data)):
+            return data
+        if relay.is_draining and not data:
+            return None
+        piece = await link.receive(RECEIVE_BYTES)
+        if not piece:
+            return None
+        if not data:
+            # From its first byte on a head has the same time once more, however it drips.
+            connection.deadline = monotonic() + relay.keep_alive_s
+        data += piece
+
+
+def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
+    """The target, the framing, and the bytes of the head that these begin with; None where it is none that is relayed.
+
+    Args:
+        came: From ``next_head``.
+    """
+    end = came.find(HEAD_END)
+    if not 0 <= end <= MAX_HEAD:
+        return None
+    head = came[:end]
+    try:
+        target, ask = read_request(head)
+    except Unclean:
+        return None
+    return target, ask, head
+
+
+def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
+    """The request as the doorman and the rules of carriage take it."""
+    proxies, peer = connection.relay.proxies, connection.peer
+    host, method = ask.host.decode(), ask.method.decode()
+    if not connection.is_behind_proxy:
+        return RequestHead(method, target, ask.fields, host, "http", peer, peer)
+    found = proxies.believed(peer, "http", ask.fields)
+    return RequestHead(method, target, ask.fields, host, found.scheme, found.client, peer, found.via)
+
+
+def _is_no_head(data: bytes) -> bool:
+    """Whether what has come will not become a head: TLS, say, or a line that ends with LF alone."""
+    return not _METHOD.match(data) or _BARE_LF.search(data) is not None
+
+
+# For an answer of the service's own, and for a client to read it before the connection is closed on its bytes.
+_LAST_WORDS_S = 5.0
+_LINGER_S = 1.0
+
+
+async def answer_instead(connection: Connection, ask: Ask, own: OwnAnswer) -> bool:
+    """Answer in the preview's place; whether the next request may come.
+
+    Raises:
+        ClientGone: Nobody takes it.
+
+    Cancellation: part of it may have been sent.
+    """
+    link = connection.link
+    body = body_of(ask.length)
+    came, link.rest = link.rest, b""
+    try:
+        if body.is_over:
+            body.rest = came
+        elif came:
+            body.feed(memoryview(came))
+    except Unclean:
+        body = body_of(1)
+    closes = ask.closes or not body.is_over or connection.relay.is_draining
+    link.rest = body.rest
+    await say(connection, own, is_head=ask.method == b"HEAD", closes=closes)
+    return not closes
+
+
+async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: bool) -> None:
+    """Send an answer of the service's own.
+
+    Args:
+        connection: To whom.
+        own: The answer.
+        is_head: Whether the method was HEAD.
+        closes: Whether the connection ends behind it.
+
+    Raises:
+        ClientGone: Nobody takes it.
+
+    Cancellation: part of it may have been sent.
+    """
+    connection.deadline = monotonic() + _LAST_WORDS_S
+    date = connection.relay.dates.now()
+    await connection.link.send(own_answer(own, is_head=is_head, closes=closes, date=date))
+    if closes:
+        await linger(connection.link)
+
+
+async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
+    """As ``say``, on a connection that nobody looks after any more. As there, also when cancelled."""
+    with trio.move_on_after(_LAST_WORDS_S):
+        await say(connection, own, is_head=is_head, closes=True)
+
+
+async def linger(link: Link) -> None:
+    """Say that it is over, and read on for a moment: closing upon unread bytes would reset the answer.
+
+    Raises:
+        ClientGone: The client does not wait for it.
+
+    Cancellation: it is not waited for.
+    """
+    link.end()
+    with trio.move_on_after(_LINGER_S):
+        while await link.receive(RECEIVE_BYTES):
+            pass
