@@ -193,3 +193,15 @@ def test_each_claim_names_an_attacker_a_mechanism_and_a_test() -> None:
         assert claim
         assert mechanism
         assert re.search(r"`\w+/test_\w+\.py`", tests), claim
+
+
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+# Files of the projects that are previewed.
+THEIRS = {"manage.py", "setup.py", "wsgi.py"}
+
+
+@pytest.mark.skipif(not TRACKED, reason="not a git checkout: nothing says which files belong to the project")
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
+def test_a_file_that_a_document_names_exists(document: Path) -> None:
+    named = set(re.findall(r"`([\w/.-]+\.(?:py|ts|tsx))`", document.read_text())) - THEIRS
+    assert [one for one in sorted(named) if not any(f"/{file}".endswith(f"/{one}") for file in TRACKED)] == []
