@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import structlog
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.endpoints import Endpoint, merge_endpoints
 from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
@@ -22,7 +21,6 @@ from preview.worker import ProjectReader
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 
 # A list of endpoints is some KiB: a MiB or so in all.
 _KEPT = 256
@@ -36,23 +34,6 @@ _ASKED_AGAIN_AFTER_S = 5.0
 _READERS = 2
 
 
-class _Kept(Generic[T]):
-    """The newest answers, bounded."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
-
-    def get(self, key: Hashable) -> T | None:
-        return self._values.get(key)
-
-    def put(self, key: Hashable, value: T) -> T:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        while len(self._values) > _KEPT:
-            self._values.popitem(last=False)
-        return value
-
-
 class EndpointBook:
     """Finds endpoints and remembers them: by generation for the source, by preview for what it publishes."""
 
@@ -60,9 +41,9 @@ class EndpointBook:
         self._source = source
         self._reader = reader
         self._client = client
-        self._static = _Kept[Sequence[Endpoint]]()
-        self._live = _Kept[Sequence[Endpoint]]()
-        self._not_before = _Kept[float]()
+        self._static: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
+        self._live: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
+        self._not_before: BoundedDict[Hashable, float] = BoundedDict(_KEPT)
         self._limiter = trio.CapacityLimiter(_READERS)
 
     async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
@@ -86,9 +67,11 @@ class EndpointBook:
         # A preview's folder may be behind a change that is on its way to it.
         is_unchanged = generation.revision == 1
         if is_unchanged and preview is not None and preview.directory is not None and preview.address is not None:
-            return self._static.put(key, await self._extract(preview.directory))
+            found = self._static[key] = await self._extract(preview.directory)
+            return found
         async with open_files(self._source, generation.id) as directory:
-            return self._static.put(key, await self._extract(directory))
+            found = self._static[key] = await self._extract(directory)
+            return found
 
     async def _extract(self, directory: Path) -> Sequence[Endpoint]:
         async with self._limiter:
@@ -117,9 +100,11 @@ class EndpointBook:
         except PreviewError as error:
             log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
             if is_its_own:
-                self._not_before.put(key, trio.current_time() + _ASKED_AGAIN_AFTER_S)
+                self._not_before[key] = trio.current_time() + _ASKED_AGAIN_AFTER_S
             return []
-        return self._live.put(key, found) if is_its_own else found
+        if is_its_own:
+            self._live[key] = found
+        return found
 
     async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
         """What is published there.

@@ -1,7 +1,7 @@
 """Tables, the engine and its threads, queries, migrations."""
 
 from preview.storage.database import Database, open_database
-from preview.storage.migrate import prepare
+from preview.storage.prepare import prepare
 from preview.storage.previews import PreviewStore
 from preview.storage.tables import PreviewRecord
 from preview.storage.users import UserStore

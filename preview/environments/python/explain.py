@@ -14,6 +14,7 @@ import structlog
 import trio
 from packaging.utils import canonicalize_name
 
+from preview.core.bounded_dict import BoundedDict
 from preview.core.descriptors import raise_want
 from preview.environments.folders.layout import Layout
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
@@ -300,7 +301,7 @@ class Refusals:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         # Until when, by trio's clock, and why.
-        self._passing: dict[str, tuple[float, str]] = {}
+        self._passing: BoundedDict[str, tuple[float, str]] = BoundedDict(_MOST_PASSING)
 
     def why(self, key: str) -> str | None:
         """Why this environment is not to be had; None where it was not tried, or it was long ago.
@@ -328,8 +329,6 @@ class Refusals:
         why = _why(reason, error)[:_MOST_BYTES]
         if reason in _LASTING:
             self._write(key, why)
-        while len(self._passing) >= _MOST_PASSING:
-            del self._passing[next(iter(self._passing))]
         self._passing[key] = (trio.current_time() + _PASSES_S, why)
         return True
 

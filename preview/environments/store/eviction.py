@@ -13,7 +13,6 @@ import hashlib
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from preview.core.bounded_dict import BoundedDict
 from preview.core.descriptors import raise_want
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.folders.layout import Layout, remove_tree
@@ -150,7 +150,7 @@ class RequestMemory:
     """Answers by the hash of a project's files; may be asked from several threads."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[bytes, Asked] = OrderedDict()
+        self._answers: BoundedDict[bytes, Asked] = BoundedDict(_MAX_ANSWERS)
         self._lock = threading.Lock()
 
     def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
@@ -166,15 +166,12 @@ class RequestMemory:
         sources = sources or Sources(request.project)
         key = _digest(sources, request)
         with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-                return self._answers[key]
+            if (known := self._answers.use(key)) is not None:
+                return known
         asked = read_request(request, sources)
         if is_shareable(asked):
             with self._lock:
                 self._answers[key] = asked
-                if len(self._answers) > _MAX_ANSWERS:
-                    self._answers.popitem(last=False)
         return asked
 
 

@@ -14,6 +14,7 @@ from typing import Self
 
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
 from preview.logs.model.events import End, Gap
@@ -136,7 +137,7 @@ class SharedPages:
     """The pages of one log that were read last, by their first line. Whoever has it calls ``clear`` in time."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, _Page] = {}
+        self._kept: BoundedDict[int, _Page] = BoundedDict(_KEPT)
         self._under_way: dict[int, trio.Event] = {}
 
     def __len__(self) -> int:
@@ -168,8 +169,5 @@ class SharedPages:
             del self._under_way[expected]
             done.set()
         if events:
-            self._kept.pop(expected, None)
             self._kept[expected] = _Page(events, below)
-            if len(self._kept) > _KEPT:
-                del self._kept[next(iter(self._kept))]
         return events

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.core.descriptors import raise_want, walk
 from preview.detection import Overrides, StartPlan
 from preview.environments.manifests.stated import Asked
@@ -54,8 +54,7 @@ class AnalysisCache:
 
     def __init__(self, reader: ProjectReader) -> None:
         self._reader = reader
-        # The least recently used first.
-        self._known: OrderedDict[bytes, ProjectAnalysis] = OrderedDict()
+        self._known: BoundedDict[bytes, ProjectAnalysis] = BoundedDict(_MOST_REMEMBERED)
 
     async def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
         """What the project's files say.
@@ -73,17 +72,13 @@ class AnalysisCache:
         Cancellation: what reads them is killed.
         """
         key = await trio.to_thread.run_sync(_digest, project, overrides, abandon_on_cancel=True)
-        known = self._known.get(key) if key is not None else None
-        if known is not None and key is not None:
-            self._known.move_to_end(key)
+        if key is not None and (known := self._known.use(key)) is not None:
             return known
         found = await self._reader.analyse(project, overrides)
         study = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
         # A package that lies in the project is named by where it lies now: that is no other copy's.
         if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
             self._known[key] = study
-            while len(self._known) > _MOST_REMEMBERED:
-                self._known.popitem(last=False)
         return study
 
 

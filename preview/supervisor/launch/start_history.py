@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import structlog
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.environments import Environment
 from preview.runtime import ProcessSpec
 from preview.settings import Settings
@@ -55,20 +55,16 @@ class StartHistory:
     """
 
     def __init__(self) -> None:
-        # By user and generation, and by user; the least recently used first.
-        self._known: OrderedDict[tuple[str, ...], StartRecord] = OrderedDict()
-        self._of_users: OrderedDict[tuple[str, ...], StartRecord] = OrderedDict()
+        # By user and generation, and by user.
+        self._known: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
+        self._of_users: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._last: StartRecord | None = None
         self._noted = trio.Event()
 
     def note(self, start: StartRecord) -> None:
         """It is about to start like this, or will."""
-        user = (start.user_id,)
-        for known, key in ((self._known, (*user, start.generation_id)), (self._of_users, user)):
-            known[key] = start
-            known.move_to_end(key)
-            while len(known) > _MOST_KNOWN:
-                known.popitem(last=False)
+        self._known[start.user_id, start.generation_id] = start
+        self._of_users[start.user_id,] = start
         self.expect(start)
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:

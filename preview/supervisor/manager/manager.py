@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.core.lifecycle import State, StopCause
 from preview.core.quoting import quoted
 from preview.detection import Overrides
@@ -72,7 +73,7 @@ class PreviewManager(PreviewQueries):
         # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
         self._has_disowned = True
         # By user and generation. Bounded by ``_remember``; the oldest first.
-        self._overrides: dict[tuple[str, str], Overrides] = {}
+        self._overrides: BoundedDict[tuple[str, str], Overrides] = BoundedDict(_MAX_REMEMBERED)
 
     @property
     def _settings(self) -> Settings:
@@ -215,11 +216,10 @@ class PreviewManager(PreviewQueries):
 
     def _remember(self, key: tuple[str, str], overrides: Overrides | None) -> None:
         """For the next restart. In memory only: variables may hold secrets."""
-        self._overrides.pop(key, None)
-        if overrides is not None:
+        if overrides is None:
+            self._overrides.pop(key, None)
+        else:
             self._overrides[key] = overrides
-            while len(self._overrides) > _MAX_REMEMBERED:
-                del self._overrides[next(iter(self._overrides))]
 
     async def _run(self, place: PreviewSlot) -> None:
         """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import trio
 
+from preview.core.bounded_dict import BoundedDict
 from preview.errors import AlreadyRunning, LimitReached, NoActivePreview, TooManyLaunches
 from preview.runtime import ProcessIdentity
 from preview.runtime.process.ending import give_way
@@ -36,7 +37,7 @@ class PreviewRegistry:
         self._active: dict[str, LivePreview] = {}
         self._by_id: dict[str, LivePreview] = {}
         # Of previews that are over, the oldest first; bounded.
-        self._held: dict[str, Confinement] = {}
+        self._held: BoundedDict[str, Confinement] = BoundedDict(_MAX_HELD)
 
     @property
     def by_id(self) -> Mapping[str, LivePreview]:
@@ -104,8 +105,6 @@ class PreviewRegistry:
         del self._active[preview.record.generation_id], self._by_id[preview.id]
         if preview.confinement is not None:
             self._held[preview.id] = preview.confinement
-            if len(self._held) > _MAX_HELD:
-                del self._held[next(iter(self._held))]
 
     def confinement(self, preview_id: str) -> Confinement | None:
         """What a preview is isolated by, or was; None where that is not known (any more)."""
