@@ -259,7 +259,7 @@ class Settings(BaseSettings):
             )
         if self.cors_credentials and "*" in self.cors_origins:
             raise ValueError(
-                "PREVIEW_CORS_CREDENTIALS lets other pages act as whoever is logged in: "
+                "PREVIEW_CORS_CREDENTIALS lets other pages act as the user who is logged in: "
                 "name their origins in PREVIEW_CORS_ORIGINS instead of '*'"
             )
         if self.domain is not None and self.path_host is not None:

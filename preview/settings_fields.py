@@ -70,7 +70,7 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    """A network or an address in its usual form; ``unix`` stands for whoever connects to a unix socket."""
+    """A network or an address in its usual form; ``unix`` stands for all clients of a unix socket."""
     try:
         return text if text == "unix" else str(ipaddress.ip_network(text))
     except ValueError as error:

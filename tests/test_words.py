@@ -21,6 +21,9 @@ WORDS = {
     r"in other clothes": "in other forms",
     r"gives way|giving way": "yields",
     r"made ahead": "made in advance, a spare slot",
+    r"whoever": "the caller, a client: name the person or the part",
+    r"(?:is|are) told": "is logged, is reported, is shown, is called with",
+    r"what comes|what is there": "name the thing",
     r"held in|holds in": "isolated by, confined; kept in",
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)

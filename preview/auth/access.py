@@ -205,7 +205,7 @@ class AccessBook:
             if share is not None and share.expires_at > self._clock():
                 return share
         raise Unauthenticated(
-            "This link has expired or was revoked, or its preview is over; ask whoever sent it for a new one.",
+            "This link has expired or was revoked, or its preview is over; ask its sender for a new one.",
             reason="share_link",
         )
 

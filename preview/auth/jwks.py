@@ -134,7 +134,7 @@ Fetch = Callable[[], Awaitable[bytes]]
 
 
 class KeyBook:
-    """The keys of one source, fetched by whoever needs them first while others wait for the same answer.
+    """The keys of one source, fetched by the first request that needs them, while others wait for the same answer.
 
     Args:
         source: Its name for the log, without credentials.
@@ -175,7 +175,7 @@ class KeyBook:
             return key
         if self._may_fetch():
             async with self._fetching:
-                # Whoever waited here finds it done.
+                # The requests that waited here find it done.
                 if self._may_fetch():
                     await self._refresh()
             key = self._lookup(kid)

@@ -98,7 +98,7 @@ def _unusable(path: Path, what: str) -> ConfigurationError:
 
 
 def _create(path: Path) -> None:
-    """Make the file, complete from the first moment it can be seen; whoever comes second leaves the first one's."""
+    """Make the file, complete from the first moment it can be seen; a second maker leaves the first one's."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -19,7 +19,7 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
 
-# Whoever may read the data folder's secret is this user: the one at the keyboard.
+# A user who may read the data folder's secret is this one: the one at the keyboard.
 LOCAL_USER = "local"
 # Only as long as one command takes; ``logs -f`` comes back with a new one when a stream says ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
@@ -204,7 +204,7 @@ def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
     why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
     way_out = "check with `preview doctor`"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        way_out = "name the certificate of whoever signed the service's with --ca FILE or PREVIEW_CA"
+        way_out = "name the certificate of the authority that signed the service's with --ca FILE or PREVIEW_CA"
     return NoService(f"The service at {target.url} {why} ({error}); {way_out}.")
 
 

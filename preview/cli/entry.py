@@ -56,7 +56,7 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),
     "open": Entry("open", "Open a generation's preview in the browser.", _CLIENT),
-    "share": Entry("share", "Share a generation's preview: make a link that opens it for whoever has it.", _CLIENT),
+    "share": Entry("share", "Share a generation's preview: make a link that opens it for its holders.", _CLIENT),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),

@@ -122,7 +122,7 @@ def confinement(network: Network | None, ports: Sequence[int] | None, isolation:
 
 
 def name_option(error: InvalidGeneration) -> CommandFailed | None:
-    """A project that asks for more network than it may have, told to whoever can allow it by an option; else None."""
+    """A project that asks for more network than it may have, with the option that allows it; else None."""
     if error.details.get("reason") != "network_not_allowed":
         return None
     wanted = error.details["wanted"]

@@ -55,7 +55,7 @@ def _let_go_of_mounts(directory: Path) -> bool:
     try:
         mounts = _mounts_in(directory)
     except OSError as error:
-        # Out of descriptors, say: whoever asked tries again.
+        # Out of descriptors, say: the caller tries again.
         log.warning("not removed", path=str(directory), error=str(error))
         return False
     for path in reversed(mounts):

@@ -36,7 +36,7 @@ def detect(directory: Path, overrides: Overrides | None = None, sources: Sources
     Args:
         directory: The project's folder.
         overrides: What the launch request decides; it wins over the project's ``preview.toml``.
-        sources: Its files, for whoever asks them for more afterwards.
+        sources: Its files, for further questions.
 
     Raises:
         InvalidGeneration: Nothing that could be started was found, or ``preview.toml`` has a mistake.

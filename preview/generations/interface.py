@@ -1,4 +1,4 @@
-"""What the service needs to know of a generation, whoever keeps it."""
+"""What the service needs to know of a generation, its own or an embedding application's."""
 
 from __future__ import annotations
 

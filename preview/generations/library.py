@@ -39,7 +39,7 @@ class GenerationLibrary:
     Args:
         database: The service's.
         settings: The limits.
-        on_push: Is told each generation that is kept, and each whose requirements may have changed; must not wait.
+        on_push: Called with each generation that is kept, and each whose requirements may have changed; must not wait.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class PreviewApp(QuartTrio):
         self._backend: Backend | None = None
         self._proxies = TrustedProxies(settings)
         self._hosts = HostCheck(host_names(settings))
-        # Whoever mounts this application has a Host of their own, and is the one who knows it.
+        # An application that mounts this one has a Host of its own, and is the one that knows it.
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
         self.doorman = PreviewDoorman(settings, lambda: self.backend, self._check_host)

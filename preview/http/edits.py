@@ -47,9 +47,9 @@ class _Line:
     """Changes of one generation on their way to its preview.
 
     Attributes:
-        lock: Held by whoever brings them; fair, so that the newest save is the next one.
+        lock: Held by the save that brings them; fair, so that the newest save is the next one.
         pending: Paths that have changed in the store, and of which no reload has said yet what became of them.
-        bringing: Of whoever holds the lock; cancelled by a newer save, which then brings all of it.
+        bringing: Of the lock's holder; cancelled by a newer save, which then brings all of it.
         last: What the newest reload came to.
         waiting: Saves in it; the line goes with the last one.
     """
@@ -124,7 +124,7 @@ class FileEdits:
             if not edited.is_empty:
                 reload = await self._in_line(user, generation_id, {*edited.written, *edited.removed})
             save.saved = Saved(edited, reload)
-        except Exception as error:  # noqa: BLE001  whoever waits for it raises it
+        except Exception as error:  # noqa: BLE001  the waiting caller raises it
             save.error = error
         finally:
             save.done.set()

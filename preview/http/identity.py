@@ -25,7 +25,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class TokenAuthenticate:
     """``Authorization: Bearer`` (RFC 6750), or the session cookie that ``/login`` sets.
 
-    A cookie comes with every request to this host, whoever made the browser send it: with it, whatever may change
+    A cookie comes with every request to this host, from any page: with it, whatever may change
     something must come from our own page (``Sec-Fetch-Site``, or ``Origin`` where a browser is too old for that).
 
     Args:

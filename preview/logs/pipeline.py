@@ -112,7 +112,7 @@ class PreviewLog:
             stream: Where receiving can be cancelled without losing bytes (pipes and memory streams).
             held: Called once, when the child prints faster than it may for the first time: from then on it is read
                 later, and has to wait.
-            published: Is told the numbers of its lines.
+            published: Called with the numbers of its lines.
 
         Cancellation: what was read so far is published, the unfinished line too.
         """
@@ -176,7 +176,7 @@ class PreviewLog:
         self._ready = True
 
     def publish_status(self, change: StatusChange) -> None:
-        """Tell subscribers; new ones are told first of all. Nothing is told after the end."""
+        """Send it to the subscribers, new ones first. Nothing is sent after the end."""
         if self._end is None:
             self._status = change
             self.broadcast.send(change)

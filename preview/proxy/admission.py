@@ -1,4 +1,4 @@
-"""What is asked of whoever may let a request through to a preview, and what they answer.
+"""The questions to the check of access before a request reaches a preview, and its answers.
 
 The two ways on which a browser's request travels (the relay on the socket itself, and the ordinary one through the
 ASGI application) ask the same doorman and carry by the same rules (``carriage``).

@@ -8,7 +8,7 @@ public address. So, of all that ``carriage`` does:
 - who asks is not said: ``X-Forwarded-*`` and ``Forwarded`` are the caller's to write, as any client's would be;
 - ``Host`` is the preview's own address, and addresses and cookies in the answer stay as the preview wrote them;
 - ``Content-Encoding`` does not come back where the coding is undone;
-- names keep their spelling, and what cannot be a field is a mistake that its writer is told of.
+- names keep their spelling, and what cannot be a field is a mistake that its writer hears of.
 """
 
 from __future__ import annotations

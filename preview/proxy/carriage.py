@@ -1,7 +1,7 @@
 """Which header fields of a browser's request reach a preview, and which of its answer come back, and how changed.
 
 Pure: the relay and the ordinary way carry by the same rules, endpoint calls with the differences that ``call_fields``
-names. Framing is theirs: ``Content-Length`` passes as it came (whoever writes the message knows whether it still
+names. Framing is theirs: ``Content-Length`` passes as it came (the writer of the message knows whether it still
 holds), ``Transfer-Encoding`` never does.
 
 Source: RFC 9110 sections 7.6.1 (Connection), 7.6.3 (Via), 6.5.1 (trailers); RFC 7239 (Forwarded).

@@ -147,7 +147,7 @@ class PreviewClient:
 class _Pieces(httpx2.AsyncByteStream):
     """The content as it comes, for the decoders: no generator that the garbage collector would have to finish.
 
-    Bounded for itself: decoders make nothing of what comes behind the end of coded content, and keep it.
+    Bounded for itself: decoders ignore the bytes behind the end of coded content, and keep them.
     """
 
     def __init__(self, upstream: Upstream, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Connections to previews for whoever is not the relay: endpoint calls, and browsers on the ordinary way.
+"""Connections to previews for all but the relay: endpoint calls, and browsers on the ordinary way.
 
 Kept by the relay's rules (``relay.pool``): by address and process, the last used first, closed before a preview's
 server would do so, and not used again where anything has come that no request asked for.
@@ -58,7 +58,7 @@ class Connections:
 
 
 async def connect(address: Address, process: int = 0) -> Link:
-    """A new connection, which nobody closes but whoever asked for it.
+    """A new connection, which only the caller closes.
 
     Args:
         address: Host and port of the preview itself.

@@ -1,7 +1,7 @@
 """A WebSocket to a preview, message by message.
 
 On wsproto, which reads and writes the frames (RFC 6455), and not on a client above it: the content of a refused
-handshake and of a message is read within bounds here, whoever wrote the preview.
+handshake and of a message is read within bounds here, for any preview.
 """
 
 from __future__ import annotations

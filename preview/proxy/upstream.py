@@ -8,7 +8,7 @@ Source: RFC 9112 sections 6 (message body), 7 (transfer codings) and 9.3 (persis
 
 The head of a request to a preview, written so that there is one way to read it.
 
-What comes here has been read by others (an ASGI server, whoever sent an envelope), and a connection carries more than
+A request here has been read by others (an ASGI server, the sender of an envelope), and a connection carries more than
 one request: a line end within a field would be another field, or another request, behind which the next one's answer
 would be that of the one before.
 

@@ -5,7 +5,7 @@ connection whose data nobody reads waits in ``close`` for its SO_LINGER (socket(
 and so does reading a message without its descriptors, or closing a socket on which they still wait. So:
 
 * Where the kernel can, it refuses them at the sender (SO_PASSRIGHTS, Linux 6.16).
-* Elsewhere all that one message can bring are taken in, and closed in a thread of their own. Whoever sent them is not
+* Elsewhere all that one message can bring are taken in, and closed in a thread of their own. Their sender is not
   listened to any further, so that is one thread a channel at most.
 """
 

@@ -79,7 +79,7 @@ class WarmStart:
             first, module or not.
         own: Names of the project's own modules at the top level: none of them may be loaded in the template.
         anchors: Folders that hold the folders of all previews: what a process is given lies in one of them.
-        tell: Is told one sentence: that it was started so, or why not.
+        tell: Called with one sentence: that it was started so, or why not.
     """
 
     key: str
@@ -269,7 +269,7 @@ class Runtime(Protocol):
             spec: What started the process that serves.
 
         Raises:
-            NoSnapshot: It is not to be had, for what is told.
+            NoSnapshot: It cannot be had, for the reason given.
         """
 
     def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:

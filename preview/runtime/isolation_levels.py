@@ -129,7 +129,7 @@ class IsolationSupport:
         runtime: The best that holds, or that the operator wants.
         rungs: All, from the lowest.
         groups: This service's control groups, where the machine has them; for what runs beside previews.
-        door: To these groups, for whoever is about to start something.
+        door: To these groups, for a start that is about to enter one.
     """
 
     runtime: Runtime
@@ -146,7 +146,7 @@ async def open_ladder(
 
     Args:
         settings: How much isolation is wanted; the data folder, which exists and is this process's.
-        name: Names the control groups in place of the data folder: for whoever only looks.
+        name: Names the control groups in place of the data folder: for a caller who only looks.
         check: Whether less than the operator requires is an error.
 
     Raises:

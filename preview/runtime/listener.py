@@ -82,7 +82,7 @@ def hold_without_listening(listener: socket.socket) -> None:
 
 
 def listen_again(listener: socket.socket) -> None:
-    """Let a socket that is held without listening be listened on by whoever inherits it; one that listens stays so."""
+    """Let a process that inherits the socket listen on it; a socket that listens already stays so."""
     if not _listens(listener):
         listener.listen(_BACKLOG)
 

@@ -37,7 +37,7 @@ def _tell_nobody(_name: str) -> None:
 
 
 tell_progress: Callable[[str], None] = _tell_nobody
-"""Is told each file whose text is asked for. A worker process sets it: so it is known which file was too complex."""
+"""Called with each file whose text is read. A worker process sets it: so it is known which file was too complex."""
 
 
 class Sources:
@@ -195,7 +195,7 @@ def _is_skipped(folder: Path, name: str) -> bool:
 def without_collector() -> Iterator[None]:
     """The collector looks for cycles again and again while a tree grows; without it, parsing takes a third of the time.
 
-    Whoever turned it off turns it on again; another thread meanwhile goes without for some milliseconds.
+    The call that turned it off turns it on again; another thread meanwhile goes without for some milliseconds.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -35,7 +35,7 @@ class _Change(Generic[T]):
 
 
 class GroupCommit:
-    """Whoever comes first writes for all who wait by then; who comes meanwhile waits for the next transaction.
+    """The first call writes for all that wait by then; later ones wait for the next transaction.
 
     There is no task of its own: the first of those who wait is the one that writes. They take turns in the order in
     which they came, so the later of two changes of a row is made later.

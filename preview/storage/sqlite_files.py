@@ -106,11 +106,11 @@ class SqliteFiles:
             _log.error(
                 "the database's file was moved, removed or replaced",
                 path=self._paths[0],
-                advice="put the file back, or restart the service to use what is there now",
+                advice="put the file back, or restart the service to use the present one",
             )
         raise DatabaseUnavailable(
             f"The service's database file {Path(self._paths[0]).name} was moved, removed or replaced; "
-            "put it back, or restart the service to use what is there now.",
+            "put it back, or restart the service to use the present one.",
             reason="moved",
         )
 

@@ -32,7 +32,7 @@ class JobContext:
     Attributes:
         directory: The project's folder, absolute; None for a job without one.
         files: Descriptors that came with the job.
-        progress: Is told each file before it is read.
+        progress: Called with each file before it is read.
     """
 
     directory: Path | None

@@ -44,7 +44,7 @@ from preview.settings import Settings, load_settings, settings_in, variable_of
 app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)
-# Whoever watches decides when it ends; this bound is for a terminal that was forgotten.
+# The user who watches decides when it ends; this bound is for a terminal that was forgotten.
 _LIFE_S = 8 * 3600.0
 
 
@@ -112,7 +112,7 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
     life_s = {} if "PREVIEW_MAX_UPTIME" in given else {"max_uptime_s": _LIFE_S}
     # One launch has nothing to gain from a template; with each saved file comes another start.
     templates = {} if "PREVIEW_WARM_TEMPLATES" in given else {"warm_templates": int(is_watched)}
-    # Whose own project it is, is whoever types this; whoever launches for others says what is to hold there.
+    # The project is its user's own; a platform that launches for others sets what applies there.
     isolation = (
         {} if "PREVIEW_ISOLATION" in given | {variable_of(name) for name in held} else {"isolation": Isolation.TRUSTED}
     )

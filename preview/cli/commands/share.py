@@ -35,7 +35,7 @@ def share(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Share a generation's preview: make a link that opens it for whoever has it.
+    """Share a generation's preview: make a link that opens it for its holders.
 
     A link ends with its preview at the latest.
     """
@@ -86,7 +86,7 @@ def _access(api: Api, generation: str, public: bool | None) -> dict[str, Any]:
 
 
 def _print_access(shown: dict[str, Any]) -> None:
-    who = "anybody who knows the address" if shown["public"] else "its owner, and whoever has a link"
+    who = "anybody who knows the address" if shown["public"] else "its owner, and the holders of a link"
     show(f"{shown['address']} is open to {who}")
     _say_where(shown["address"])
     for one in shown["shares"]:

@@ -69,7 +69,7 @@ _REACHES = {
 def isolation_checks(settings: Settings) -> Iterator[Check]:
     """The rungs, really tried; then the network and the limits that follow from them.
 
-    It only looks: what is tried has a folder and control groups of its own, whoever uses the data folder meanwhile.
+    It only looks: what is tried has a folder and control groups of its own, also while a service uses the data folder.
     """
     try:
         ladder = trio.run(_look, settings)
@@ -191,7 +191,7 @@ _PROGRAM_TIMEOUT_S = 10
 def run_checks(settings: Settings) -> Iterator[Check]:
     """All checks, one after the other, quickest first; none changes anything but for folders it makes.
 
-    Whoever wants but some of them pays for those alone.
+    A caller who wants some of them pays for those alone.
     """
     checks: tuple[Callable[[Settings], Check], ...] = (
         _python,

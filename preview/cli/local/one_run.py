@@ -78,7 +78,7 @@ def _name(process: psutil.Process) -> str:
         return "?"
 
 
-_TIER = "enterprise"  # the longest life: whoever runs it here decides when it ends
+_TIER = "enterprise"  # the longest life: the user at the terminal decides when it ends
 
 
 class Run:

@@ -200,7 +200,7 @@ async def run_folder(
         settings: Of the service that it is launched by.
         folder: The project's.
         bind: Where the page is served.
-        story: Is told to.
+        story: Shows it.
         overrides: What the person has decided about the start.
         is_watched: Reload when a file is saved; and where it has failed, launch it again then.
 

@@ -12,7 +12,7 @@ from preview.cli.exits import CommandFailed
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
 
-# Editors save in several steps (a copy aside, a rename), and a save of all files is many at once: what comes within a
+# Editors save in several steps (a copy aside, a rename), and a save of all files is many at once: changes within a
 # step of each other is one change, but none waits longer than the second number.
 _STEP_MS = 20
 _DEBOUNCE_MS = 400

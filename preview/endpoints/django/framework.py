@@ -96,7 +96,7 @@ class DjangoFramework:
         if package_of(callee.name) in _FIELD_PACKAGES and _is_field(callee):
             return Field(last, call.named)
         if last in {"get_schema_view", "get_swagger_view"}:
-            # What comes of it is a view, or has methods that give one; it answers to GET.
+            # The result is a view, or has methods that give one; it answers to GET.
             return ClassView(External(callee.name))
         return _wrapped(call)
 

@@ -16,7 +16,7 @@ from preview.endpoints.flask.registry import Registration, Registry, Rule
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import Class, Function, Interpreter
 
-# `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: what comes in; with a location that is not the body.
+# `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: the input; with a location that is not the body.
 _INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
 _OUTPUTS: Final = frozenset({"response", "output", "marshal_with", "marshal_list_with"})
 _IN_QUERY: Final = frozenset({"query", "querystring", "args"})

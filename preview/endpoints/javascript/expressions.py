@@ -248,7 +248,7 @@ def _operate(interpreter: Interpreter, operator: str, left: Node, right: Node, s
         if known is None and operator != "&&":
             # A value that nothing is known of: its default holds.
             return second if second is not UNKNOWN else first
-        # `isMain && app.listen()` was read; what comes out matters only where it is certain.
+        # `isMain && app.listen()` was read; the value matters only where it is certain.
         return second if known is not None else False if second is False else UNKNOWN
     return binary(operator, first, interpreter.evaluate(right, scope))
 

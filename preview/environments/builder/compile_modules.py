@@ -2,7 +2,7 @@
 
 Run by an environment's interpreter without ``site``: so no code of a package runs. What cannot be compiled (a template
 that only looks like a module) is left as it is; so is what is compiled already. Each compiled module is written beside
-its place and put there whole: whoever runs in the environment meanwhile sees it or does not.
+its place and put there whole: a process in the environment sees it or does not.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ How = Literal["built", "cached", "reused"]
 SuppliedServer = Literal["uvicorn", "waitress"]
 
 Report = Callable[[str, int], None]
-"""Is told one line and its severity (``logging``'s numbers, which are ``logs.Level``'s too)."""
+"""Called with one line and its severity (``logging``'s numbers, which are ``logs.Level``'s too)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def try_lock(path: Path, *, exclusive: bool) -> FileLock | None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        # Whoever removed the environment removed the file too: a lock on a file without a name protects nothing.
+        # With the environment the file was removed, too: a lock on a file without a name protects nothing.
         if _is_current(path, fd):
             return FileLock(path, fd)
     except BlockingIOError:

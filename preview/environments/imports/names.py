@@ -205,7 +205,7 @@ ALTERNATIVES: Final = {
     "python-multipart": ("multipart",),
     "pycryptodome": ("pycrypto",),
 }
-# What comes with packages that are often all that is named: saves asking for it.
+# Modules of packages that are often all that is named: saves a query.
 BROUGHT_ALONG: Final = {
     "fastapi": ("starlette", "pydantic", "anyio", "typing_extensions", "pydantic_core", "annotated_types", "idna"),
     "starlette": ("anyio", "idna"),
@@ -294,7 +294,7 @@ _DEPTH = 3
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What is there.
+    """The modules of the environment.
 
     Attributes:
         modules: Dotted names that can be imported, three parts deep.

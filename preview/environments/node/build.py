@@ -104,7 +104,7 @@ async def build_node_environment(
     Args:
         recipe: What to build.
         layout: Where.
-        report: Is told npm's output line by line.
+        report: Called with npm's output line by line.
         offline: Use nothing but npm's cache.
         reader: Reads the lock files of other package managers.
         jail: What npm and the code of packages are isolated by, where this machine has it.
@@ -267,7 +267,7 @@ class NodeEnvironmentCache:
 
         Args:
             request: ``folder`` has the ``package.json``; ``server`` and ``entry`` have no meaning here.
-            report: Is told each line of a build's output and each thing worth knowing, with its severity.
+            report: Called with each line of a build's output and each thing worth knowing, with its severity.
 
         Raises:
             EnvironmentFailed: It cannot be had; says which package and why.

@@ -33,7 +33,7 @@ _ERROR_LINE: Final = re.compile(r"^npm (?:error|ERR!) (?!code |errno |A complete
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """How one code is told; the first pattern that matches names the package."""
+    """The sentence for one code; the first pattern that matches names the package."""
 
     codes: frozenset[str]
     reason: str

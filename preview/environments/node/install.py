@@ -55,7 +55,7 @@ class _Way:
 
     @property
     def arguments(self) -> list[str]:
-        # A lock file may name the registry of whoever wrote it.
+        # A lock file may name its writer's registry.
         found = ["ci" if self.exact else "install", "--replace-registry-host=always"]
         found += ["--legacy-peer-deps"] if self.legacy_peers else []
         found += [] if self.scripts else ["--ignore-scripts"]
@@ -103,7 +103,7 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
     Args:
         recipe: What is required.
         npm: By which npm, and where.
-        report: Is told npm's output line by line, and each second way that is taken.
+        report: Called with npm's output line by line, and each second way that is taken.
         pinned: Another package manager's lock file says which versions.
 
     Returns:

@@ -265,7 +265,7 @@ class _Reader:
             return False
 
     def members(self, root: dict[str, object]) -> dict[str, dict[str, object]]:
-        """The other packages; npm is told their folders one by one: of a pattern it could make more."""
+        """The other packages; npm gets their folders one by one: of a pattern it could make more."""
         found: dict[str, dict[str, object]] = {}
         for folder in self._member_folders(root):
             if folder not in found and len(found) < _MAX_MEMBERS:

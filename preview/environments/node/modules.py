@@ -1,6 +1,6 @@
 """``node_modules`` of a workspace: links to a shared environment that nobody may write to.
 
-Each package is one link, so a thousand of them take 50 ms where a tree of hard links takes a second. Node is told to
+Each package is one link, so a thousand of them take 50 ms where a tree of hard links takes a second. Node has to
 keep the names of links (``NODE_PRESERVE_SYMLINKS``): then every package finds its neighbours, and the project's root,
 where they would be after an ordinary installation. What generators write to is copied.
 """

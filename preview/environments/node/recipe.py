@@ -121,7 +121,7 @@ async def run_npm(
         arguments: The command and its options.
         offline: Use nothing but npm's cache; else that cache first.
         directory: Working folder, which has a ``package.json``.
-        say: Is told each line as it comes.
+        say: Called with each line as it comes.
         cage: The jail that it runs in; None runs it as any program of the service.
         runs_code: Whether code of packages may run.
 
@@ -190,7 +190,7 @@ class NodeReader(Protocol):
 
 
 class InThread:
-    """Reads in a thread of this process: for whoever reads files of their own."""
+    """Reads in a thread of this process: for callers who read files of their own."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
         """As the protocol. Cancellation: waits."""

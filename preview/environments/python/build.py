@@ -72,7 +72,7 @@ async def build_environment(
     Args:
         recipe: What to build.
         layout: Where.
-        report: Is told the installer's output line by line, and each decision.
+        report: Called with the installer's output line by line, and each decision.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no single requirement is loosened any more.
         jail: What the installer and the code of packages are isolated by, where this machine has it.

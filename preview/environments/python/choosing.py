@@ -112,7 +112,7 @@ class Choice:
         if why is not None:
             report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
             return None
-        # What is there already is not waited for again, nor the network asked for it.
+        # An environment that exists is not waited for, and needs no network.
         is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
         return None if is_there else tried
 

@@ -274,7 +274,7 @@ _PASSES_S: Final = 60.0
 # Another Python would not help.
 _FINAL: Final = frozenset({"disk", "timeout"})
 _MOST_PASSING: Final = 256
-# A sentence; nobody else writes there, but what is there is not trusted to be one.
+# A sentence; nobody else writes there, but the file is not trusted to hold one.
 _MOST_BYTES: Final = 1024
 _WORDS: Final = {
     "build": "has no wheel for it",

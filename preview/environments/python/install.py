@@ -108,7 +108,7 @@ class Installation:
         temporary: The environment's folder, with an interpreter in it.
         required: What the project asks for.
         server: The server's requirement line, or None.
-        report: Is told the installer's output line by line, and each decision.
+        report: Called with the installer's output line by line, and each decision.
         interpreter: The environment's.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no further single step is tried.
@@ -323,7 +323,7 @@ class Installation:
         return (cached if cached.code == 0 else resolved), chosen
 
     def _is_cut_off(self, result: ProgramResult) -> bool:
-        """Whether it failed for the network, which is told."""
+        """Whether it failed for the network, which is reported."""
         if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
             return False
         sentence = "the package index cannot be reached: trying with what is in the package cache"

@@ -309,10 +309,10 @@ class Output:
 
 
 class KeptReport:
-    """A report whose lines are kept until they count; that something takes long is told at once.
+    """A report whose lines are kept until they count; that something takes long is reported at once.
 
     Args:
-        report: Is told them.
+        report: Called with them.
     """
 
     def __init__(self, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""What uv is told to install: its command line, and the files that it names."""
+"""What uv installs: its command line, and the files that it names."""
 
 from __future__ import annotations
 

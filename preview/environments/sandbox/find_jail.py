@@ -25,7 +25,7 @@ _WORKSHOP: Final = ".preview-builds"
 
 
 async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = None) -> Jail | None:
-    """The jail of this service's installers; None where it does not come up, which is told in the log.
+    """The jail of this service's installers; None where it does not come up, which is logged.
 
     Args:
         settings: ``cache_dir``; ``build_memory_mb`` and ``build_hosts`` for each build.

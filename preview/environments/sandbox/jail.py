@@ -23,7 +23,7 @@ from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.process.ending import enter
 from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command
 
-# For programs that write to /tmp whatever they are told; the others find a folder on disk in TMPDIR.
+# For programs that write to /tmp in any case; the others find a folder on disk in TMPDIR.
 _TEMP_BYTES: Final = 256 * 1024 * 1024
 _MIB: Final = 1024 * 1024
 # Compilers on a large machine run one for each core.

@@ -66,7 +66,7 @@ async def run_program(
         argv: Absolute path and arguments.
         environment: All variables it sees.
         directory: Working folder.
-        say: Is told each line of stdout and stderr as it comes, without its line end; empty lines are left out.
+        say: Called with each line of stdout and stderr as it comes, without its line end; empty lines are left out.
         cage: The jail that it runs in; None runs it as any program of the service.
         reaches_out: In a jail: whether it reaches package indexes; else it has no network at all.
 
@@ -235,7 +235,7 @@ _PASSED = frozenset(
         "TMPDIR",
     }
 )
-# They would point uv at another environment or project than the one it is told to work on.
+# They would point uv at another environment or project than the one it is to work on.
 _WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
 # Publishing is nothing that an environment needs.
 _WITHHELD_PREFIXES = ("UV_PUBLISH_",)
@@ -268,7 +268,7 @@ async def run_uv(
         arguments: Without the program's name.
         offline: Use nothing but uv's cache.
         directory: Working folder; uv looks for its settings from there upwards.
-        say: Is told each line as it comes.
+        say: Called with each line as it comes.
         cage: The jail that it runs in; None runs it as any program of the service.
 
     Raises:

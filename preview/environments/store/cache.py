@@ -66,7 +66,7 @@ class EnvironmentCache:
 
         Args:
             request: The project and what is known about it.
-            report: Is told each line of a build's output and each thing worth knowing, with its severity.
+            report: Called with each line of a build's output and each thing worth knowing, with its severity.
 
         Raises:
             EnvironmentFailed: It cannot be had; says which requirement and why. ``details`` holds ``requirement``,

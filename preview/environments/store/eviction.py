@@ -107,7 +107,7 @@ def _evict_one(layout: Layout, key: str, last_use: float) -> bool:
             return False
         place, doomed = layout.directory(key), layout.temporary(key, "removing")
         try:
-            place.rename(doomed)  # at once out of reach of whoever asks for it next
+            place.rename(doomed)  # at once out of reach of the next launch
             remove_tree(doomed)
         except OSError as error:
             _log.warning("environment not removed", key=key, error=str(error))
@@ -207,7 +207,7 @@ def _large(sources: Sources, name: str) -> bytes:
         return b""
 
 
-# The public indexes: whoever names them means what the service's own index stands for.
+# The public indexes: a project that names them means what the service's own index stands for.
 _PUBLIC: Final = (
     f"https://{PYTHON_INDEX}/simple", f"https://{PYTHON_INDEX_BEFORE}/simple", f"https://{PYTHON_INDEX}/pypi",
     f"https://{PYTHON_INDEX}", *(f"https://{one}" for one in NODE_REGISTRIES[:2]),

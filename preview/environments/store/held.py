@@ -56,7 +56,7 @@ class HeldEnvironments:
         Args:
             key: Which.
             build: Builds it; called under its exclusive lock.
-            report: Is told that somebody else's build is waited for.
+            report: Called when somebody else's build is waited for.
 
         Raises:
             EnvironmentFailed: It cannot be had.

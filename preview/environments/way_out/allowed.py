@@ -39,7 +39,7 @@ NODE_REGISTRIES: Final = (
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# RFC 5737, RFC 3849: for documentation. No network has them, so whoever resolves a name to one has set that up.
+# RFC 5737, RFC 3849: for documentation. No network has them, so a machine that resolves a name to one was set up to.
 _DOCUMENTATION: Final = tuple(
     ipaddress.ip_network(one) for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )

@@ -1,4 +1,4 @@
-"""The doorman of all previews: who may pass, what is shown to whoever may not, and to whoever has to wait."""
+"""Access to all previews: who may pass, and what is shown to those who may not or have to wait."""
 
 from __future__ import annotations
 
@@ -310,8 +310,8 @@ def _turn_away(visitor: Visitor) -> NoReturn:
     if visitor.is_known:
         raise PreviewNotFound("There is no such preview here, or it is over.")
     raise Unauthenticated(
-        "This address is open to whoever was let in: open the preview from the page of the service or with "
-        "`preview open`, or ask whoever runs it for a link. It may be over as well.",
+        "This address is open to invited people: open the preview from the page of the service or with "
+        "`preview open`, or ask its owner for a link. It may be over as well.",
         reason="missing",
     )
 

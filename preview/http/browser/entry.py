@@ -91,7 +91,7 @@ def _enter(
 def _live_share(token: str, preview_id: str, preview: LivePreview | None, backend: Backend) -> Share:
     share = backend.access.redeem_share(token, preview_id)
     if preview is None:
-        raise PreviewNotFound("The preview behind this link is over; ask whoever sent it for a new one.")
+        raise PreviewNotFound("The preview of this link is over; ask its sender for a new one.")
     return share
 
 

@@ -33,7 +33,7 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
     client, scheme = scope.get("client"), str(scope.get("scheme", "http"))
     fields = [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in scope["headers"]]
     if scope["type"] == "websocket" and all(name != b"upgrade" for name, _ in fields):
-        # RFC 8441: over HTTP/2 no field says it. Any page may open one, so that whoever lets it in must know.
+        # RFC 8441: over HTTP/2 no field says it. Any page may open one: the check of access must know.
         fields.append((b"upgrade", b"websocket"))
     return RequestHead(
         method=scope.get("method", "GET"),

@@ -175,7 +175,7 @@ class _Exchange:
             return int(length), None
         if b"transfer-encoding" in said:
             return CHUNKED, None
-        # HTTP/2 needs to say neither; what comes without content has its end at once.
+        # HTTP/2 needs to say neither; a request without content has its end at once.
         first = await self._next_piece()
         if first["type"] != "http.request":
             # Without its content it is another request.

@@ -101,7 +101,7 @@ def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
 
     Args:
         state_path: What it asks; see ``RESERVED``.
-        retry_after_s: For whoever is no browser.
+        retry_after_s: For clients that are no browsers.
     """
     body = (
         "<p>The preview is starting. This page opens it by itself.</p>"

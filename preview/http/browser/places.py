@@ -112,7 +112,7 @@ class Places:
             preview_id: ``preview_…``.
             scheme: By which the service was just asked.
             host: By which it was asked, with its port.
-            mount: As in ``find``; the other hosts of whoever mounted us are not ours.
+            mount: As in ``find``; the other hosts of the application that mounted us are not ours.
         """
         path = f"{mount}/p/{preview_id}"
         if self._public is not None and self._public.netloc:

@@ -77,7 +77,7 @@ def _lowered(fields: list[Field]) -> list[Field]:
 
 
 async def _carry(app: PreviewApp, upstream: MessageSocket, receive: Receive, send: Send) -> None:
-    """Messages both ways; whichever side closes first, the other is told with its code."""
+    """Messages both ways; whichever side closes first, the other gets its code."""
     quiet = _Quiet(app.settings.proxy_idle_timeout_s)
     async with trio.open_nursery() as nursery:
 

@@ -50,7 +50,7 @@ class Call:
     Attributes:
         answer: What it said.
         request_id: Under which its lines are found.
-        lines: Numbers of the lines that were published meanwhile, whoever they are of; empty if there are none.
+        lines: Numbers of the lines that were published meanwhile, its own or others'; empty if there are none.
     """
 
     answer: ProxyResponse

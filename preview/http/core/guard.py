@@ -113,7 +113,7 @@ def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
 
     Args:
         scope: As ``origin_form`` gives it.
-        hosts: None where whoever mounted us has checked the host.
+        hosts: None where the application that mounted us has checked the host.
 
     Raises:
         InvalidRequest: A field that may stand there once is repeated, or two hosts are named.

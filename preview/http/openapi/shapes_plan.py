@@ -110,7 +110,7 @@ class PlanEndpoints(_Shape):
 
 
 class PlanLogRange(_Shape):
-    """Numbers of the lines that were published while the request was under way, whoever they are of."""
+    """Numbers of the lines that were published while the request was under way, its own or others'."""
 
     firstSeq: int  # noqa: N815  like the contract's words
     lastSeq: int  # noqa: N815  as above

@@ -191,7 +191,7 @@ class Plan(_Shape):
 
 
 class LogRange(_Shape):
-    """Numbers of the lines that were published while the request was under way, whoever they are of."""
+    """Numbers of the lines that were published while the request was under way, its own or others'."""
 
     first_seq: int
     last_seq: int

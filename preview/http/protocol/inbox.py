@@ -25,7 +25,7 @@ class Inbox:
 
     Attributes:
         answered: Set when the head of the answer is sent, or never will be.
-        is_delivering: Whether a task hands on what comes.
+        is_delivering: Whether a task hands the frames on.
     """
 
     def __init__(self) -> None:

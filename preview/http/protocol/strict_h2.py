@@ -112,7 +112,7 @@ class StrictH2Protocol(H2Protocol):
         """Take in what came. Cancellation: the connection is left as it is."""
         await super().handle(event)
         if isinstance(event, Closed):
-            # Whoever waits for a window would wait for ever.
+            # A task that waits for a window would wait for ever.
             for buffer in list(self.stream_buffers.values()):
                 await buffer.close()
 
@@ -162,7 +162,7 @@ class StrictH2Protocol(H2Protocol):
             self._tasks.spawn(self._hand_on, stream_id, inbox)
 
     async def _hand_on(self, stream_id: int, inbox: Inbox) -> None:
-        """Hand on what comes, until the stream is over. Cancellation: what is left is dropped."""
+        """Hand the frames on, until the stream is over. Cancellation: what is left is dropped."""
         stream = self.streams.get(stream_id)
         if isinstance(stream, WSStream):
             await inbox.answered.wait()

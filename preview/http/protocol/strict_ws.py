@@ -4,7 +4,7 @@ Hypercorn says 1009 to a message that is too long, and then goes on reading it i
 ``permessage-deflate`` (RFC 7692), where 64 KiB may become 64 MiB before anybody looks at the length; nothing here needs
 it.
 
-Whether the other end of a WebSocket is still there: pings (RFC 6455 section 5.5.2) and what comes back.
+Whether the other end of a WebSocket is still there: pings (RFC 6455 section 5.5.2) and their answers.
 
 ASGI has no ping, and Hypercorn's own are sent to nobody's use: it does not look for the pongs, and its task outlives
 the connection by as long as the interval.

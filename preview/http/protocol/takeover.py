@@ -126,7 +126,7 @@ class TakeoverBody(PiecewiseBody):
 
 
 class _OfferingApp:
-    """The application, which is told of the handover."""
+    """The application, with the handover in its scope."""
 
     __slots__ = ("_app", "_handover")
 

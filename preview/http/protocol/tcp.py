@@ -1,4 +1,4 @@
-"""Hypercorn's TCP connection, strict with what comes, and never held up for ever by a reader who has stalled."""
+"""Hypercorn's TCP connection, strict with its input, and never stopped for ever by a stalled reader."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class BoundedTCPServer(TCPServer):
             self._handover.abandon()
 
     async def run(self) -> None:
-        """Serve the connection: requests for previews by the relay, what comes then by Hypercorn.
+        """Serve the connection: requests for previews by the relay, the others by Hypercorn.
 
         Cancellation: what is under way is cut, and the stream closed.
         """

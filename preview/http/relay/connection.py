@@ -109,7 +109,7 @@ class Connection:
             return True
         except OSError:
             data = b""
-        self._has_more = len(data) == RECEIVE_BYTES  # of what lies behind nobody is told again
+        self._has_more = len(data) == RECEIVE_BYTES  # no event comes again for the bytes behind it
         if not data or self.relay.is_draining or not self._quick.begin(data):
             self.link.rest = data
             self.wake()
@@ -253,7 +253,7 @@ class Connection:
         self._exchange = self.errand = None
 
     def _cut(self, errand: ProxiedRequest) -> None:
-        """However it ended, it is told of; of an answer that was late it is told elsewhere."""
+        """Log how it ended; an answer that was late is logged elsewhere."""
         errand.release()
         if errand.status or not self._is_late:
             self._tell(

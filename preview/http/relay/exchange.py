@@ -53,7 +53,7 @@ class Exchange:
         awaits_client: Whether it is the client that is waited for, and not the preview.
 
     Args:
-        errand: The request. What it holds is released by whoever made it.
+        errand: The request. Its maker releases what it holds.
     """
 
     def __init__(self, errand: ProxiedRequest) -> None:

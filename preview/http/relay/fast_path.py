@@ -78,7 +78,7 @@ class FastPath:
         try:
             errand.unsent = upstream.send_now((message,))
         except UpstreamGone:
-            # It may have answered before it closed: whoever reads will know.
+            # It may have answered before it closed: the reader will know.
             self._leave(upstream)
         else:
             if errand.unsent:

@@ -86,7 +86,7 @@ class Relay:
             stream: A connection on which nothing was read; stays open.
 
         Returns:
-            All that was read and is not relayed, for whoever serves the connection from here on; None where the
+            All that was read and is not relayed, for the server of the connection from here on; None where the
             connection is over.
 
         Cancellation: what is under way is cut.

@@ -120,7 +120,7 @@ class Watch:
                 self._take_turn()
 
     def _take_turn(self) -> None:
-        # What comes meanwhile is seen to as well: giving the turn away and getting it back costs as much as an event.
+        # Bytes that come meanwhile are handled as well: giving the turn away costs as much as an event.
         until = monotonic() + _TURN_S
         while events := self._epoll.poll(0, _MAX_EVENTS):
             for fd, flags in events:
@@ -147,7 +147,7 @@ class Watch:
             return
         try:
             upstream.reader.came(upstream)
-        except Exception:  # as above; whoever waits for the answer ends with it
+        except Exception:  # as above; the task that waits for the answer ends with it
             log.exception("a connection to a preview could not be seen to; it is closed")
             upstream.close()
 

@@ -34,7 +34,7 @@ _MEDIA_TYPES = {Format.SSE: "text/event-stream", Format.NDJSON: "application/x-n
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
-    # Tells nginx, and whoever follows its example, to pass each chunk on at once.
+    # Tells nginx, and proxies that follow its example, to pass each chunk on at once.
     "X-Accel-Buffering": "no",
 }
 _NUMBER = re.compile(r"\d{1,18}")
@@ -88,7 +88,7 @@ def _resume_after(query: StreamQuery) -> int | None:
 
 
 def _accepted_format() -> Format:
-    """Server-Sent Events for whoever does not say that they would rather have something else."""
+    """Server-Sent Events, unless the client prefers another form."""
     best = request.accept_mimetypes.best_match(_MEDIA_TYPES.values())
     return Format.NDJSON if best == _MEDIA_TYPES[Format.NDJSON] else Format.SSE
 
@@ -187,7 +187,7 @@ def _export_kind(query: HistoryQuery) -> ExportKind | None:
     """Which file; None is a page. What the query says counts before what the header accepts."""
     if query.format is not None:
         return None if query.format == "json" else ExportKind(query.format)
-    # JSON stands first: it is the answer to whoever takes anything.
+    # JSON stands first: it is the answer to a client that takes anything.
     best = request.accept_mimetypes.best_match([_JSON, *_BY_MEDIA_TYPE], default=_JSON)
     return _BY_MEDIA_TYPE.get(best or _JSON)
 

@@ -198,7 +198,7 @@ def previews_routes() -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(generation_id: str) -> Response:
-        """A further preview token: that of the launch is shown once, and whoever launched may be somewhere else."""
+        """A further preview token: that of the launch is shown once, and the launcher may be somewhere else."""
         await own_generation(generation_id)
         active = backend().previews.active(generation_id)
         if active is None:

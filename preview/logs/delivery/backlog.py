@@ -112,7 +112,7 @@ class Backlog:
 
 
 class Listener(Protocol):
-    """Is told each event as it happens; must not wait and must not raise."""
+    """Called with each event as it happens; must not wait and must not raise."""
 
     @property
     def watchers(self) -> int:
@@ -134,11 +134,11 @@ class Broadcast:
         return sum(listener.watchers for listener in self._listeners)
 
     def add(self, listener: Listener) -> None:
-        """From now on ``listener`` is told."""
+        """From now on ``listener`` gets the events."""
         self._listeners[listener] = None
 
     def remove(self, listener: Listener) -> None:
-        """``listener`` is told nothing more."""
+        """``listener`` gets no further event."""
         self._listeners.pop(listener, None)
 
     def send(self, event: Received) -> None:

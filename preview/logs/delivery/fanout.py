@@ -40,10 +40,10 @@ class Member(Protocol):
     cursor: Cursor
 
     def put(self, chunk: bytes) -> bool:
-        """Whether it took the whole chunk at once. Else it keeps what is left of it, and is told nothing more."""
+        """Whether it took the whole chunk at once. Else it keeps the rest, and gets nothing more from the group."""
 
     def wake(self) -> None:
-        """It is told nothing more, and goes on by itself."""
+        """It gets nothing more from the group, and goes on by itself."""
 
 
 class FanOut:
@@ -56,7 +56,7 @@ class FanOut:
     all members leave at the next round.
 
     Args:
-        feed: The log. Whoever opens this adds it to the log's listeners in the same moment.
+        feed: The log. The opener adds it to the log's listeners in the same moment.
         encoder: For these readers.
         frame: Makes of a chunk what goes to the readers; the second argument says whether it is the last one.
         keep_alive_s: Seconds of silence until something is said.
@@ -65,7 +65,7 @@ class FanOut:
     Attributes:
         last_seq, status, end: Where the members stand, once the round that is under way is over (a ``Front``).
         moved: Set at the next round.
-        has_failed: Nothing is told any more.
+        has_failed: Nothing is sent any more.
         watchers: How many readers there are, those that are catching up too: ``came`` and ``went`` count them.
         pages: Of the database, for those that are catching up; none is kept once all have.
     """
@@ -130,7 +130,7 @@ class FanOut:
         self._forget_pages()
 
     def join(self, member: Member) -> bool:
-        """Whether the member is told everything from now on: it stands where the others do, and that is not the end."""
+        """Whether the member gets everything from now on: it stands where the others do, and that is not the end."""
         if self.end is not None or not member.cursor.stands_at(self):
             return False
         self._live[member] = self._round
@@ -138,13 +138,13 @@ class FanOut:
         return True
 
     def leave(self, member: Member) -> None:
-        """The member is told nothing more; its cursor is where it stands. Does nothing where it has left already."""
+        """The member gets nothing more; its cursor is where it stands. Does nothing where it has left already."""
         reached = self._live.pop(member, None)
         if reached is not None:
             member.cursor.jump_to(self if reached == self._round else self._before)
 
     async def run(self) -> None:
-        """Write what comes, until it is closed. One task.
+        """Write new chunks, until it is closed. One task.
 
         Cancellation: a round that is under way is broken off; what was not written is not.
         """
@@ -164,7 +164,7 @@ class FanOut:
         self._scope.cancel()
 
     def give_up(self) -> None:
-        """The task has failed: its members are told nothing more."""
+        """The task has failed: its members get nothing more."""
         self.has_failed = True
         self.moved.set()
         for member in list(self._live):

@@ -134,7 +134,7 @@ class _Page:
 
 
 class SharedPages:
-    """The pages of one log that were read last, by their first line. Whoever has it calls ``clear`` in time."""
+    """The pages of one log that were read last, by their first line. Its owner calls ``clear`` in time."""
 
     def __init__(self) -> None:
         self._kept: BoundedDict[int, _Page] = BoundedDict(_KEPT)
@@ -154,7 +154,7 @@ class SharedPages:
         Raises:
             DatabaseUnavailable: As there.
 
-        Cancellation: nothing changes; whoever waits for the same page reads it.
+        Cancellation: nothing changes; a task that waits for the same page reads it.
         """
         while (under_way := self._under_way.get(expected)) is not None:
             await under_way.wait()

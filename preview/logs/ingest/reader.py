@@ -17,7 +17,7 @@ _GATHER_BYTES = 16 * 1024
 
 
 class CoalescingDelay:
-    """The pauses of one reader; whoever wants to know all that was printed until now ends the one that is on."""
+    """The pauses of one reader; a task that wants all that was printed until now ends the current one."""
 
     def __init__(self) -> None:
         self._wanted: trio.Event | None = None

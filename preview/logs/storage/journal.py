@@ -3,7 +3,7 @@
 A subscriber has a line within some milliseconds, the database some 100 ms later. Were the service killed in
 between, the line would be gone although somebody has read it. So each batch is first appended to a file: what ``write``
 has taken is the kernel's, and outlives the process (it does not outlive a power cut: nothing waits for the disk). The
-next start reads what is there, see ``recover_lines``.
+next start reads its records, see ``recover_lines``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAGIC = b"PVJ1"
 # Records of lines that have requests; their payload begins with the ids, as JSON, and how long that is.
 _MAGIC_REQUESTS = b"PVJ2"
 _REQUESTS = struct.Struct("<I")
-# Magic, then the payload's length and CRC-32: a record that a full disk or a kill has cut short is told by these.
+# Magic, then the payload's length and CRC-32: a record that a full disk or a kill has cut short is found by these.
 _HEAD = struct.Struct("<4sII")
 # Length of the preview's id in bytes, number of the first line, how many lines.
 _BATCH = struct.Struct("<HQI")
@@ -66,8 +66,8 @@ class _Segment:
 class Journal:
     """Appended to by the writer, and emptied by it. Synchronous: a copy into the kernel's memory takes microseconds.
 
-    A journal that cannot be written (a full disk) is told once in the service's log and keeps nobody waiting: the lines
-    are in memory, as without it.
+    A journal that cannot be written (a full disk) is reported once in the service's log and keeps nobody waiting:
+    the lines are in memory, as without it.
 
     Args:
         folder: Made if needed; nothing in it is needed any more (see ``recover_lines``).

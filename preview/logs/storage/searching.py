@@ -60,7 +60,7 @@ def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
 
 Ts = TypeVarTuple("Ts")
 
-# Of a page's messages: a page is held by whoever sends it, for as long as its reader takes. Lines have 64 KiB at most.
+# Of a page's messages: a page is held by its sender, for as long as its reader takes. Lines have 64 KiB at most.
 PAGE_CHARACTERS = 1024 * 1024
 # Read at a time: what a page may be longer.
 _STEP_ROWS = 32

@@ -37,7 +37,7 @@ class LogWriter:
     """Where batches are offered for storing. ``run_log_writer`` does the work.
 
     A preview's row must exist before its first batch is offered. Numbers that had to be dropped are missing in the
-    table: whoever reads it sees the discontinuity as a gap.
+    table: a reader sees the discontinuity as a gap.
 
     Args:
         database: Where they go.

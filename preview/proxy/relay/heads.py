@@ -1,7 +1,7 @@
 """Heads of requests and answers, read strictly: what another reader could take differently is not read at all.
 
 Stricter than a library for general use may be (RFC 9112 sections 2.2, 3, 5.1, 5.2, 6.1): lines end with CR LF, nothing
-is folded, no control character and no space beside a name, one way to say a length. Whoever asks decides what becomes
+is folded, no control character and no space beside a name, one way to say a length. The caller decides what becomes
 of the rest.
 """
 

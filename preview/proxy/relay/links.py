@@ -81,9 +81,9 @@ class UpstreamGone(BrokenLink):
 
 
 class Link:
-    """A connected, non-blocking socket. Whoever made it closes it.
+    """A connected, non-blocking socket. Its maker closes it.
 
-    A read that finds nothing waits; one that finds something does not: whoever reads in a loop yields in between (see
+    A read that finds nothing waits; one that finds something does not: a loop of reads yields in between (see
     ``bodies``). It is fit for one reader and one writer at a time.
 
     Attributes:
@@ -105,7 +105,7 @@ class Link:
         self._gone = gone
 
     async def receive(self, size: int) -> bytes:
-        """What comes next, having waited for it; empty at the end of the stream.
+        """The next bytes, having waited for them; empty at the end of the stream.
 
         Raises:
             BrokenLink: The connection was reset.
@@ -122,7 +122,7 @@ class Link:
                 raise self._gone from error
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """As ``receive``, into a buffer; what is there already is taken without waiting.
+        """As ``receive``, into a buffer; bytes that have come already are taken without waiting.
 
         Raises:
             BrokenLink: The connection was reset.

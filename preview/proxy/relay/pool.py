@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class Reader(Protocol):
-    """Is told when something has come on a connection to a preview, without having to wait for it."""
+    """Called when bytes have come on a connection to a preview, without having to wait for them."""
 
     def came(self, upstream: Upstream) -> None:
         """Something may have come, or its end."""
@@ -45,7 +45,7 @@ class Upstream(Link):
     Attributes:
         key: The preview and the number of its process.
         idle_since: When it was last given back.
-        reader: Who is told of what comes; None while somebody waits for it.
+        reader: Called when bytes come; None while somebody waits for it.
         forget: Called before its closing; None where nobody looks at it.
     """
 

@@ -1,9 +1,9 @@
 """Entering a control group without a wait: the kernel's lock is warmed early.
 
-Whoever moves a process to a group takes a lock that nobody else wants often. The kernel waits until each processor has
+A move of a process to a group takes a lock that nobody else wants often. The kernel waits until each processor has
 noticed (an RCU grace period, 7 to 15 ms on an idle machine), and forgets about it as long after the last move. So while
 launches are under way, or likely, the service moves itself every few milliseconds to where it is already: that changes
-nothing, and whoever enters meanwhile has no wait. All trees share the one lock.
+nothing, and a process that enters meanwhile has no wait. All trees share the one lock.
 
 Source: kernel/cgroup/cgroup.c, ``cgroup_attach_lock``; kernel/rcu/sync.c.
 """

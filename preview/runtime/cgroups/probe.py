@@ -48,8 +48,8 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
     enters, and all is removed. This takes some milliseconds.
 
     Args:
-        data_dir: The service's data folder, which must exist: names the group. One at a time for each folder (whoever
-            only looks, ``preview doctor``, names a folder of its own).
+        data_dir: The service's data folder, which must exist: names the group. One at a time for each folder
+            (``preview doctor``, which only looks, names a folder of its own).
         places: For tests: where this process's groups are.
 
     Cancellation: the group is gone (bounded); what is still in it then is logged and stays.

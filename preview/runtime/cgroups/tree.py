@@ -94,7 +94,7 @@ class CgroupTree:
 
     async def _create(self, name: str, limits: GroupLimits) -> Cgroup:
         try:
-            # In a thread: the kernel lets it wait for whoever is about to enter another group (see ``door``).
+            # In a thread: the kernel lets it wait for any process that is about to enter another group (see ``door``).
             create = partial(trio.to_thread.run_sync, self._home.create, name, limits)
             try:
                 return await create()
@@ -123,7 +123,7 @@ class CgroupTree:
     async def remove_leftovers(self) -> int:
         """Kill what an earlier run of this service left in its groups, and remove them; groups open now stay.
 
-        For the start, under the data folder's lock: whoever else had groups of this name is dead.
+        For the start, under the data folder's lock: any other service with groups of this name is dead.
 
         Returns:
             How many processes were killed.

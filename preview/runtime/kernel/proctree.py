@@ -138,7 +138,7 @@ def working_folder(pid: int) -> Path | None:
 def namespace_pids(pid: int) -> list[int]:
     """What a process is called in each process namespace that it is in, outermost first; empty when it has gone.
 
-    One number alone: it is in no other namespace than whoever mounted ``/proc`` (``NSpid`` in proc(5)).
+    One number alone: it is in no other namespace than the mounter of ``/proc`` (``NSpid`` in proc(5)).
     """
     try:
         status = _read(f"/proc/{pid}/status")

@@ -128,7 +128,7 @@ def carry(descriptor: int, port: int) -> None:
             writer.transport.abort()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # While nothing listens there the connection ends unanswered, and whoever waits for the program asks again.
+        # While nothing listens there the connection ends unanswered, and a waiting client tries again.
         inner = await reach_program()
         if inner is None:
             writer.transport.abort()

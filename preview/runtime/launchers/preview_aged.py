@@ -1,4 +1,4 @@
-"""Names that newer Pythons dropped, given back to the packages of older projects; each is told once.
+"""Names that newer Pythons dropped, given back to the packages of older projects; each is logged once.
 
 A project that pins packages of 2019 says nothing about Python, and this Python no longer has what they import. Modules
 answer for missing names themselves (PEP 562), so nothing is done before somebody asks.
@@ -54,7 +54,7 @@ def give_back(say: Callable[[str], None]) -> None:
     """Let the modules that are loaded answer for what they no longer have.
 
     Args:
-        say: Is told one line for each name that is asked for, once.
+        say: Called with one line for each name that is asked for, once.
     """
     for module_name, names in _DROPPED.items():
         module = sys.modules.get(module_name)

@@ -29,7 +29,7 @@ def become_main(app_dir: str, target: str) -> None:
     give_back(say)
     sys.path[0] = app_dir
     sys.argv = [f"{app_dir}/{target}"]
-    # A module that starts a server while it is imported would never be left: Flask is told not to.
+    # A module that starts a server while it is imported would never be left: Flask gets the order not to.
     os.environ["FLASK_RUN_FROM_CLI"] = "true"
     signal.signal(signal.SIGTERM, _end)
 

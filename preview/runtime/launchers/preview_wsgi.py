@@ -48,7 +48,7 @@ def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float)
 
 
 class _Ear:
-    """The control channel among what the loop watches; leaves the loop by ``ExitNow`` when it is told to drain."""
+    """The control channel among what the loop watches; leaves the loop by ``ExitNow`` on the order to drain."""
 
     accepting = False
 

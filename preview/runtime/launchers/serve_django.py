@@ -1,7 +1,7 @@
 """Serves a Django project on the inherited socket, as ``runserver`` does: static files too, on this machine's names.
 
 ``python serve_django.py FD APP_DIR SETTINGS ORIGIN [--asgi] [--control FD]``; ORIGIN is the preview's own address. What
-is changed in the settings, in memory only, is told in the log.
+is changed in the settings, in memory only, is logged.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Look:
     """All children at one moment.
 
     Attributes:
-        ended: Those that wait to be reaped by whoever has started them.
+        ended: Those that wait to be reaped by the task that has started them.
     """
 
     def __init__(self, children: Iterable[Child], ended: frozenset[ProcessIdentity]) -> None:
@@ -80,7 +80,7 @@ class Adopted:
         self._rest_until = -float("inf")
 
     async def look(self) -> Look:
-        """A look that begins after this was called; whoever asks until then has the same.
+        """A look that begins after this was called; callers until then share it.
 
         Looks take half of the time at most: who asks meanwhile waits for the next one.
 

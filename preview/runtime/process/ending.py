@@ -156,7 +156,7 @@ _NICE = 15
 def give_way(leaders: Iterable[ProcessIdentity]) -> None:
     """Let the leaders, and what is in their groups, have processor time only after others that want it.
 
-    A hundred servers that are told to end all compute at once, and would leave a process beside them a fiftieth of a
+    A hundred servers that are ordered to end all compute at once, and would leave a process beside them a fiftieth of a
     core each second: then nobody is killed when the time is over. It cannot be taken back but by root.
     """
     for leader in leaders:

@@ -1,4 +1,4 @@
-"""Whose orphans they are: by what marks a process is told to be of one preview's tree once its parent has gone."""
+"""Whose orphans they are: the marks of a process of one preview's tree once its parent has gone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Membership:
     def _is_anothers(self, one: ProcessIdentity) -> bool:
         """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark.
 
-        Nor has it one for a moment behind its exec, which has let go on whoever has forked it.
+        Nor has it one for a moment behind its exec, which has let its parent go on.
         """
         if one in self._leaders and one != self._leader:
             return True

@@ -162,7 +162,7 @@ class TreeProcess:
 
     @contextmanager
     def _at_least_its_group(self) -> Iterator[None]:
-        """Whoever has no descriptor to find and kill the others with needs none for these; the others come later."""
+        """Short of descriptors to find and kill the others with, these need none; the others come later."""
         try:
             yield
         except OSError as error:

@@ -7,7 +7,7 @@ what else a hostile program hands out is closed.
 Serves a preview's port from outside of its sandbox, where the socket itself may not go in.
 
 A TCP socket of the machine's network is given to a sandbox only behind a fence (see ``fence``), which newer kernels let
-none put up but whoever administers the network. Elsewhere the service accepts by itself, and carries each connection
+none put up but the administrator of the network. Elsewhere the service accepts by itself, and carries each connection
 through a local socket, which leads nowhere else, to a bridge in the sandbox.
 """
 
@@ -86,7 +86,7 @@ Handler = Callable[[trio.SocketStream], Awaitable[None]]
 _RESET = struct.pack("ii", 1, 0)
 # After an error that may last (no descriptor left).
 _PAUSE_S = 1.0
-# Whoever holds it has made it a socket that does not listen any more (shutdown(2)).
+# The process that holds it has made it a socket that does not listen any more (shutdown(2)).
 _OVER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP})
 
 
@@ -153,7 +153,7 @@ async def _carry(connect: Connect, near: trio.SocketStream) -> None:
     try:
         far = await connect()
     except OSError:
-        # Nobody is there: whoever asked learns it as a reset.
+        # Nobody is there: the client sees a reset.
         near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         await trio.aclose_forcefully(near)
         return

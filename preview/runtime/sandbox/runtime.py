@@ -31,7 +31,7 @@ from preview.runtime.sandbox.view import View
 
 # What the programs outside of the sandbox find; the application's own variables go in past them.
 _OUTSIDE = {"LANG": "C.UTF-8"}
-# Where a control group counts, it is to refuse first, because only that is told; RLIMIT_NPROC stands well behind it.
+# Where a control group counts, it refuses first, because only that is reported; RLIMIT_NPROC stands well behind it.
 _BEHIND_GROUP = 64
 _COUNTS_BY_NAMESPACE = (5, 14)
 

@@ -42,7 +42,7 @@ _REFUSE_MARKED: Final = ((_LOAD_WORD, 0, 0, _PACKET_MARK), (_JUMP_EQUAL, 0, 1, M
 
 
 def restrict_to_accept(listener: socket.socket) -> None:
-    """Let the socket, and all that it accepts, serve its own port and nothing else, whoever holds it; for ever.
+    """Let the socket, and all that it accepts, serve its own port and nothing else, in any process; for ever.
 
     One that is fenced already stays as it is.
 
@@ -54,7 +54,7 @@ def restrict_to_accept(listener: socket.socket) -> None:
         return
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_loopback:
-        # Whoever has no CAP_NET_RAW can bind a socket, and not unbind it (socket(7), since Linux 5.7).
+        # A process without CAP_NET_RAW can bind a socket, and not unbind it (socket(7), since Linux 5.7).
         with suppress(PermissionError):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK)
     # Without root there is no mark, and what it asks for may stay half open; what it may reach is the same.

@@ -81,7 +81,7 @@ class TemplatePool:
         nursery: Holds the templates; leaving it ends them and all their forks.
         opener: Starts one.
         bounds: See ``Bounds``.
-        remembered: Is told of each use.
+        remembered: Notes each use.
     """
 
     def __init__(self, nursery: trio.Nursery, opener: Opener, bounds: Bounds, remembered: RememberedTemplates) -> None:
@@ -140,7 +140,7 @@ class TemplatePool:
             self._retire(slot, "its environment was built again")
             live = None
         is_young = live is not None and now - live.template.started_at < self._bounds.max_age_s
-        # What all projects of this environment import: an import may change what is there already, and is in effect
+        # What all projects of this environment import: an import may change existing modules, and is in effect
         # where it was asked for alone. What others import besides is looked for again when the template is replaced.
         modules = wanted.modules & slot.wanted.modules if is_young or slot.is_making else wanted.modules
         slot.wanted = replace(wanted, modules=modules)

@@ -90,7 +90,7 @@ class Template:
     """A template that is ready. Made by ``open_template`` alone."""
 
     def __init__(self, control: socket.socket, told: Told, origin: TemplateOrigin) -> None:
-        """Args: control: sealed; owned by whoever made it. origin: where its forks are born."""
+        """Args: control: sealed; owned by its maker. origin: where its forks are born."""
         self._control = control
         self.told = told
         self.origin = origin

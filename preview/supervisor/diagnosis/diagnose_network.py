@@ -144,7 +144,7 @@ def _ports(leader: int, own: int | None) -> set[int]:
         if network is None:
             continue
         held = _sockets_of(pid)
-        # In a network of its own the service's socket is not listed: whoever has it may well serve on it.
+        # In a network of its own the service's socket is not listed: the process that has it may well serve on it.
         if network != here and own in held and not _is_bridge(pid):
             return set()
         if network == here and not held - {own}:

@@ -30,7 +30,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A pattern that says a server did not answer; the kind is told by the port or by the lines around where None."""
+    """A pattern that says a server did not answer; where None, the port or the lines around say the kind."""
 
     pattern: re.Pattern[str]
     kind: ServiceKind | None = None

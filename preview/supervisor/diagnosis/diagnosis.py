@@ -1,4 +1,4 @@
-"""What became clear about an end: the shape, and how a missing server is told."""
+"""What became clear about an end: the shape, and the sentences for a missing server."""
 
 from __future__ import annotations
 

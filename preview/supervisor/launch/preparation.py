@@ -26,7 +26,7 @@ from preview.supervisor.preview.confinement import confinement_for
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import choose_network, tell_unreachable
 
-# What was told of an environment is told once.
+# What was reported of an environment is reported once.
 _TOLD_LINES = 1000
 
 # What a step that changes a database is given: where one of these has changed, it has to run again.

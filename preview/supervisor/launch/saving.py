@@ -12,7 +12,7 @@ from preview.supervisor.preview.live_preview import LivePreview
 log = structlog.get_logger(__name__)
 
 # Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:
-# they are written all the same, and whoever reads the log waits for them.
+# they are written all the same, and a reader of the log waits for them.
 FLUSH_S = 0.3
 STORE_S = 2.0
 

@@ -29,7 +29,7 @@ from preview.supervisor.limits.watch_disk import Watchers
 
 # A start works on several things at once (namespaces, files, its import): two for each processor keep all of them busy.
 _EACH_PROCESSOR = 2
-# Whoever has not ended by then waits for something else than a processor, most likely; others are not to wait for it.
+# A start that has not ended by then waits for something else than a processor, most likely; others do not wait for it.
 _LONGEST_S = 1.0
 
 
@@ -52,7 +52,7 @@ class _Waiter:
 
 
 class StartQueue:
-    """So many at a time, in the order in which they came; whoever takes long stands in nobody's way.
+    """So many at a time, in the order in which they came; a slow one stops no other.
 
     Args:
         most: How many; None are two for each processor that this process may use.
@@ -70,7 +70,7 @@ class StartQueue:
         """Wait for a turn, which lasts until it is given back, a second has passed, or this is left.
 
         Args:
-            waits: Is told how many are ahead, where it is not one's turn at once.
+            waits: Called with the number of starts before this one, unless it may start at once.
 
         Cancellation: the turn is the next one's.
         """
@@ -102,7 +102,7 @@ class StartQueue:
         """Wait until nobody has a turn, or waits for one. Cancellation: nothing changes."""
         while self._held or self._waiting:
             self._idle = trio.Event()
-            # Whoever takes long gives nothing back.
+            # A slow one has given its slot back already.
             with trio.move_on_after(_LONGEST_S):
                 await self._idle.wait()
             self._has_room()

@@ -95,7 +95,7 @@ async def put_aside(workspace: Workspace) -> None:
     Raises:
         OSError: The disk refuses.
 
-    Cancellation: the folders may not be there; whoever has opened it removes what is.
+    Cancellation: the folders may not be there; the opener removes those that are.
     """
     # In the same folder: to put another user's somewhere else takes that user's right to write to it.
     for folder in (workspace.project, workspace.temp):

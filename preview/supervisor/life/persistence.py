@@ -14,9 +14,9 @@ from preview.supervisor.preview.live_preview import LivePreview, Outcome
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
-    """Say how it ended: log, subscribers, database, then whoever waits for it.
+    """Say how it ended: log, subscribers, database, then the callers who wait for it.
 
-    Cancellation: what the database did not take is left to the cleanup; everybody else is told all the same. Called
+    Cancellation: what the database did not take is left to the cleanup; everybody else hears of it all the same. Called
     under a bounded shield.
     """
     try:

@@ -2,7 +2,7 @@
 
 A preview's place: what it needs before anything is known of it, which can be made before its launch.
 
-Whoever launches takes it in one step; its task, which was waiting for that, goes on as the preview's.
+A launch takes it in one step; its task, which was waiting for that, goes on as the preview's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.preview.live_preview import LivePreview
 
-# A fork that waits has memory of its own; whoever launches after a pause like this has a fork made as before.
+# A fork that waits has memory of its own; a launch after a pause like this has its fork made as before.
 _IDLE_S = 600.0
 
 

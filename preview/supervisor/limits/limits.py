@@ -1,4 +1,4 @@
-"""What happens when a preview reaches a limit: it ends, or goes on held to it; either way it is told once, in words.
+"""What happens when a preview reaches a limit: it ends, or goes on within it; either way it is logged once, in words.
 
 Memory and disk end it, because what asked for more has not got it and would fail in ways nobody could explain.
 Processes, processor time and output hold it: it goes on, slower or with less.
@@ -140,7 +140,7 @@ async def watch_usage(
     note: Callable[[Usage], None] | None = None,
     end: Callable[[LaunchFailed], None] | None = None,
 ) -> None:
-    """Measure at an interval; a tree that uses more memory than it may is ended, and what else it is held to is told.
+    """Measure at an interval; end a tree that uses more memory than it may, and log each other limit that it meets.
 
     Where control groups count, the kernel has killed a process of the tree by then; elsewhere the tree is measured.
 
@@ -149,7 +149,7 @@ async def watch_usage(
         process: The tree.
         settings: For the limits and the interval.
         is_step: For the words.
-        note: Is told each reading; None: it is the preview's own.
+        note: Called with each reading; None: it is the preview's own.
         end: Ends the tree; None: the preview ends.
 
     Cancellation: nothing changes.

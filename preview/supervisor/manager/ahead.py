@@ -45,7 +45,7 @@ class PushQueue:
         return len(self._waiting)
 
     def put(self, generation: Generation) -> None:
-        """Take one more; where all places are taken, the oldest of whoever has most of them goes."""
+        """Take one more; where all places are taken, the oldest of the user with most of them goes."""
         self._waiting[generation.id] = generation
         if len(self._waiting) > self._most:
             (user_id, _), *_ = Counter(one.user_id for one in self._waiting.values()).most_common(1)

@@ -222,7 +222,7 @@ class PreviewManager(PreviewQueries):
             self._overrides[key] = overrides
 
     async def _run(self, place: PreviewSlot) -> None:
-        """The preview's task: its place is free when nothing of it is left, and only then anybody is told so."""
+        """The preview's task: its place is free when nothing of it is left, and only then anybody hears of it."""
         try:
             await run_preview(place, self._context)
         finally:
@@ -367,6 +367,6 @@ class PreviewManager(PreviewQueries):
 
 
 def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
-    """The same error, with the preview's name and last lines for whoever waited for it."""
+    """The same error, with the preview's name and last lines for the caller who waited for it."""
     details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
     return type(cause)(cause.message, **details)

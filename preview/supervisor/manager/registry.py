@@ -18,7 +18,7 @@ from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.user import User
 
-# Whoever asks for an older preview is told its reason alone.
+# Of an older preview only its reason is known.
 _MAX_HELD = 1000
 
 

@@ -25,7 +25,7 @@ from preview.supervisor.manager.registry import PreviewRegistry
 
 log = structlog.get_logger(__name__)
 
-# Whoever has just noted what he starts in begins in this moment, and goes first.
+# A launch that has just noted what it starts in begins in this moment, and goes first.
 _PAUSE_S = 0.05
 
 

@@ -1,4 +1,4 @@
-"""The service's end of the control channel to a process that serves: it says when it does, and is told to let go.
+"""The service's end of the control channel to a server: its word that it serves, the order to release the socket.
 
 What is at the other end is the application's, and not to be trusted: some bytes are read, of which three words count;
 anything else is nothing. A channel that is gone, silent or abused costs its own process the hand-over, and no more.

@@ -92,10 +92,10 @@ _MOST_WAITING = 16
 
 
 class Change:
-    """One request. Whoever asked waits for ``settled``, and may go away.
+    """One request. Its caller waits for ``settled``, and may go away.
 
     Attributes:
-        files: What is to be changed, without contents once it is; None for a restart of what is there.
+        files: What is to be changed, without contents once it is; None for a restart of the same files.
         asked_at: When, by trio's clock.
         settled: Set when it was carried out, or was not to be.
         error: Why not; None where the new process serves.
@@ -120,7 +120,7 @@ class Change:
             self.files = FilesChange(dict.fromkeys(self.files.written, b""), self.files.removed)
 
     def settle(self, error: PreviewError | None) -> None:
-        """Tell whoever waits; the first word counts."""
+        """Answer the waiting caller; the first answer counts."""
         if not self.settled.is_set():
             self.error = error
             self.elapsed_s = trio.current_time() - self.asked_at
@@ -168,7 +168,7 @@ class Changes:
         await self._came.wait()
 
     def close(self, error: PreviewError) -> None:
-        """The preview is over: whoever waits for a change, and whoever comes, is told so."""
+        """The preview is over: callers who wait for a change, and later ones, get that as their answer."""
         self._closed = error
         self.take()
         for change in self._taken:

@@ -37,13 +37,13 @@ MAX_FURTHER_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a preview ends; decided once, by whoever comes first.
+    """How a preview ends; decided once, by the first cause.
 
     Attributes:
         state: ``stopped`` or ``failed``.
         reason: One sentence.
         cause: Why it was told to stop; None when it failed.
-        error: The failure, for whoever waits for the launch; None when it was told to stop.
+        error: The failure, for the caller who waits for the launch; None when it was stopped.
     """
 
     state: State
@@ -260,7 +260,7 @@ class LivePreview:
 
     @property
     def cause(self) -> PreviewError:
-        """The error for whoever waited for a preview that has ended."""
+        """The error for a caller who waited for a preview that has ended."""
         if self.outcome is not None and self.outcome.error is not None:
             return self.outcome.error
         reason = self.outcome.reason if self.outcome else "unknown"

@@ -1,8 +1,8 @@
 """From one process of a preview to the next: a restart, or a reload of changed files.
 
 The new process is started beside the one that serves, on the same listening socket. When it says that it serves, the
-old one is told to drain: it accepts no more, answers what it has accepted, and ends. So no connection is refused and no
-request lost; and a new process that does not come up changes nothing but the log. What cannot share the socket is
+old one is ordered to drain: it accepts no more, answers what it has accepted, and ends. So no connection is refused and
+no request lost; and a new process that does not come up changes nothing but the log. What cannot share the socket is
 stopped first.
 """
 
@@ -36,7 +36,7 @@ _LETS_GO_S = 1.0
 
 
 class ProcessReplacer:
-    """Carries out what is asked of a running preview; in the preview's own nursery, whoever asked.
+    """Carries out what is asked of a running preview; in the preview's own nursery, for any caller.
 
     Args:
         preview: Whose.
@@ -60,9 +60,9 @@ class ProcessReplacer:
         self._told = trio.Event()
 
     async def run(self) -> None:
-        """Carry out changes for as long as the preview lives; the newest wins, and whoever asked before is told of it.
+        """Carry out changes for as long as the preview lives; the newest wins, and the callers before it hear of it.
 
-        Cancellation: whoever waits is told by ``Changes.close``.
+        Cancellation: waiting callers get their answer from ``Changes.close``.
         """
         while True:
             await self._preview.changes.wait()
@@ -77,7 +77,7 @@ class ProcessReplacer:
                 change.settle(error)
 
     async def _carry_out(self, changes: list[Change]) -> PreviewError | None:
-        """The error, where the new process does not serve. What comes meanwhile is added to ``changes``."""
+        """The error, where the new process does not serve. Further changes are added to ``changes``."""
         placed = 0
         while True:
             errors = [error for change in changes[placed:] if (error := await self._announce(change)) is not None]
@@ -99,8 +99,8 @@ class ProcessReplacer:
     async def _finish(self, change: Change) -> None:
         """Tell the log that the new code answers, once the old process has released the socket.
 
-        Until then a new connection may be the old one's: whoever asked for the change, or asks for something when the
-        log tells of it, would meet old code. Cancellation: it is not told.
+        Until then a new connection may be the old one's: the caller, or a request at the time of the log line, would
+        meet old code. Cancellation: it is not logged.
         """
         old, self._letting_go = self._letting_go, None
         if old is not None:

@@ -148,7 +148,7 @@ class Processes:
         self.move()
 
     def move(self) -> None:
-        """Something has been decided: whoever waits for that looks again."""
+        """Something has been decided: the tasks that wait for that look again."""
         self._moved.set()
         self._moved = trio.Event()
 

@@ -124,12 +124,12 @@ async def run_server_process(
     *,
     task_status: trio.TaskStatus[ServerProcess] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Start a process that serves, and keep it until it is told to end; it is started when this has started.
+    """Start a process that serves, and keep it until it is ordered to end; it is started when this has started.
 
     Args:
         preview: Whose.
         prepared: What it is started from.
-        keeper: Is told what it does.
+        keeper: Keeps account of what it does.
         kept: A snapshot of this stage that it is started from.
         under_way: The process, where it was started already.
         task_status: Gets the process.

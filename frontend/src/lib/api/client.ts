@@ -43,7 +43,7 @@ interface PlanEndpoint {
   responseSchema?: unknown;
 }
 
-/** What changed, for whoever shows the same generation elsewhere on the page. */
+/** What changed, for components that show the same generation elsewhere on the page. */
 export type Change = "launched" | "changed";
 
 /** Talks to the service in the words of contract v1. All methods reject with `Problem`. */

@@ -141,7 +141,7 @@ export interface ProxyResponse {
   encoding?: "base64";
   /** What the preview got as `X-Request-Id`; lines of its log carry it where it is known. */
   request_id?: string;
-  /** Lines that were said while the request was under way, whoever they are of. */
+  /** Lines that were said while the request was under way, its own or others'. */
   log?: { first_seq: number; last_seq: number } | null;
 }
 

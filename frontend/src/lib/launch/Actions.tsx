@@ -31,7 +31,7 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
     );
   }
   const askAndStop = async (): Promise<void> => {
-    // This browser's tabs share one stream; whoever is more is somebody else.
+    // This browser's tabs share one stream; a further one is somebody else's.
     const watching = await preview.countWatchers().catch(() => 0);
     if (watching > 1) setOthers(watching - 1);
     else await preview.stop();

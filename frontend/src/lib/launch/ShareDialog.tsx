@@ -55,7 +55,7 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
           {wrong}
         </Notice>
       )}
-      <p className={styles.hint}>Whoever has a link can open the preview until the link ends, without an account.</p>
+      <p className={styles.hint}>People with a link can open the preview until the link ends, without an account.</p>
       <form
         className={styles.shareNew}
         onSubmit={(event) => {

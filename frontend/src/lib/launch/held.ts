@@ -6,7 +6,7 @@ const MIB = 1024 * 1024;
 export interface Held {
   /** For the panel: "sandbox · no network · 512 MB · 1 core". */
   short: string;
-  /** For whoever wants to know more, one fact per line. */
+  /** More about it, one fact per line. */
   details: string;
   /** Whether it was held to any limit so far. */
   isReached: boolean;

@@ -5,7 +5,7 @@ import { asProblem, Problem } from "../api/problem";
 import { backoffMs } from "./backoff";
 import { readEventStream } from "./sse";
 
-/** What a person is told about the connection. */
+/** What a person sees about the connection. */
 export type ConnectionState =
   | { phase: "idle" }
   | { phase: "connecting" }
@@ -192,7 +192,7 @@ export class LogConnection {
         if (!isShutDown(this.#end)) this.#options.onEvent({ kind: "end", end: this.#end });
         break;
       case "expired":
-        // The next connection comes with the token of then; where there is none, it is told so.
+        // The next connection comes with the token of then; where there is none, it shows that.
         break;
     }
   }

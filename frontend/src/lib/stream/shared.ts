@@ -68,7 +68,7 @@ export class SharedFeed implements Feed {
         if (signal.aborted) return;
         if (lock) return hold();
         this.#say({ kind: "hello" });
-        // In the queue behind the tab that has it; this one is told when that one goes.
+        // In the queue behind the tab that has it; this one has its turn when that one goes.
         navigator.locks.request(this.#options.key, { signal }, hold).catch(() => undefined);
       })
       .catch(() => this.#lead());

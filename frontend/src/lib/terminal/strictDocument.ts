@@ -53,7 +53,7 @@ function withStrictElements(real: Document, open: () => void): void {
   }
 }
 
-/** Looks like a style element to whoever writes its text; the rules go into a constructed sheet. */
+/** Looks like a style element to the writer of its text; the rules go into a constructed sheet. */
 function styleElement(real: Document): HTMLElement {
   const element = Document.prototype.createElement.call(real, "template");
   const sheet = new CSSStyleSheet();

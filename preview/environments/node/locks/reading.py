@@ -64,7 +64,7 @@ def read_bun_lock(data: bytes) -> Pins:
 
 
 def _bun_packages(content: Mapping[object, object]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Place to name and version of what comes from the registry."""
+    """Place to name and version of each package from the registry."""
     packages = content.get("packages")
     for place, facts in packages.items() if isinstance(packages, Mapping) else ():
         said = facts[0] if isinstance(facts, list) and facts else None

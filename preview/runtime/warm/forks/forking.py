@@ -86,7 +86,7 @@ class ForkRequest:
         both = self._both
         assert both is not None, "it has entered"  # noqa: S101
         with ExitStack() as closing:
-            # Its own: whoever is given the processes closes the others.
+            # Its own: the receiver of the processes closes the others.
             mine = [closing.enter_context(waited_on(os.dup(one.fileno()))) for one in both]
             async with trio.open_nursery() as nursery:
 
@@ -271,7 +271,7 @@ def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) 
 
 
 def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object]:
-    """What is to run, as a template is told it."""
+    """What is to run, in a template's words."""
     numbers = {placeholder: _FIRST_FD + index for index, placeholder in enumerate(sockets_of(spec))}
     return {
         "parks": parks,

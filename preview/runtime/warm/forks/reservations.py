@@ -47,7 +47,7 @@ class ForkReservation:
 
     Attributes:
         awaited: Set when its start is under way: from then on it waits for a moment.
-        unwanted: Set by whoever has no use for it any more: the task that has made it ends it.
+        unwanted: Set when nothing will use it any more: the task that has made it ends it.
         taken: Set by the start that has it from then on.
         gone: Set when it cannot be had any more, or is nobody's to take.
     """
@@ -126,7 +126,7 @@ _END_S = 5.0
 # From then on it is likely that nobody will: the project is of another kind, or has packages to install.
 _UNUSED_S = 5.0
 # As many as start at once on two processors; each may hold some 25 MiB before its start. Those that stay are bounded
-# by whoever wants them.
+# by the task that wants them.
 _MOST_RESERVED = 4
 
 
@@ -201,7 +201,7 @@ class Reservations:
         await self._make_ready(reserved)
         if reserved.fork is not None:
             await self._wait_useless(reserved, reserved.fork)
-        # Whoever uses it has taken it out.
+        # The launch that uses it has taken it out.
         if self._drop(reserved) or reserved.unwanted.is_set():
             await reserved.close()
 

@@ -1,7 +1,7 @@
 """A preview's own template: its application, imported already, forked for each restart within the preview's sandbox.
 
 It is of the very same code: a change of it makes another one necessary. All that it forks are processes of one
-preview; each has a control group of its own, by which it is told from the others, and ended.
+preview; each has a control group of its own, which tells it from the others, and ends it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def import_all(modules: Sequence[str], launchers: str, warm_ups: bool, notes: in
         modules: Dotted names; of a name that is no module (``sqlalchemy.orm.Session``) as much as is one.
         launchers: The folder of the launchers, which are read too.
         warm_ups: Whether packages are used once as well.
-        notes: A descriptor of the file in which it says what comes next; for who asks what this process has ended in.
+        notes: A descriptor of the file in which it names the next import, to explain an end of this process.
 
     Returns:
         What the template says; see ``preview_template``.

@@ -6,7 +6,7 @@ byte that brings a fork's socket. A fork says ``app`` over that, the kernel says
 * ``in``: it is in its control group, and nobody waits for it yet: it makes pages its own that it will write to;
 * ``go``, with the order, where it prints, and what else the order names: it is the application from here on.
 
-Its end is told over its socket as ``{"status": N}``.
+Its end is sent over its socket as ``{"status": N}``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def park(order: dict[str, Any], output: int, own: socket.socket) -> int:
 
 
 def _serve(own: socket.socket, launcher: Any, environment: dict[str, str]) -> int:
-    # By its pidfd: the process, and the socket it is told over.
+    # By its pidfd: the process, and the socket that its end is sent over.
     forks: dict[int, tuple[int, socket.socket]] = {}
     pages: list[tuple[int, int]] = []
     waiting = select.poll()

@@ -48,8 +48,8 @@ def main(control_fd: int, order_fd: int) -> int:
     os.close(order_fd)
     pages: list[tuple[int, int]] = []
     if "unsafe" not in found:
-        # What is there by now stays: no fork looks through it for garbage, counts who refers to it, or puts its own
-        # between it, all of which would copy it.
+        # The objects that exist by now stay: no fork looks through them for garbage, counts references to them, or
+        # puts its own between them, all of which would copy them.
         gc.collect()
         preview_immortal.count_no_more()
         gc.freeze()
@@ -111,7 +111,7 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
 def _enter_alone(
     order: dict[str, Any], own: socket.socket, folders: list[int], pages: list[tuple[int, int]]
 ) -> list[int]:
-    """Returns in the application's process only: the descriptors that it is told to go on with."""
+    """Returns in the application's process only: the descriptors that it goes on with."""
     cage.enter(order["user"])
     if os.fork() != 0:
         os._exit(0)
