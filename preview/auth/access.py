@@ -236,11 +236,6 @@ class AccessBook:
         """A value for a browser that came by this link, and the seconds that it is good for."""
         return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
 
-    def check_cookie(self, preview_id: str, value: str) -> Grant | None:
-        """What the value gives for this preview now; None where that is nothing."""
-        statement = self.read_cookie(preview_id, value)
-        return statement.grant if statement is not None and self.holds(statement) else None
-
     def read_cookie(self, preview_id: str, value: str) -> Statement | None:
         """What the value says; None where it was not signed here for this preview. Nothing that changes is asked."""
         found = _VALUE.fullmatch(value)

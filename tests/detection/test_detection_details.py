@@ -9,6 +9,7 @@ from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of, write
 
 from preview.detection import Origin, Overrides, ServiceKind, describe_plan, detect, read_endpoints
 from preview.detection.facts import Facts, read_facts
+from preview.detection.plan import Variable
 from preview.detection.project_imports import Nodes
 from preview.detection.settings import Kind, Need, SettingRead, collect, make_up
 from preview.sources import Sources
@@ -413,7 +414,7 @@ def test_a_named_file_of_node_is_run_without_a_package(tmp_path: Path) -> None:
 
 def test_a_factory_and_no_steps_can_be_given(tmp_path: Path) -> None:
     files = {"main.py": FASTAPI, "preview.toml": ""}
-    given = Overrides(factory=True, skip_steps=True).with_variables({"A": "b"})
+    given = Overrides(factory=True, skip_steps=True, variables={"A": Variable("A", "b", Origin.REQUEST)})
     plan = detect(write(tmp_path, files), given)
     assert plan.target is not None
     assert (plan.target.factory, plan.steps) == (True, ())

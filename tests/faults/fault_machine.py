@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from preview.runtime.kernel.proctree import descendants, is_zombie, read_marker
+from process_kit import is_zombie
+
+from preview.runtime.kernel.proctree import descendants, read_marker
 
 __all__ = ["below", "cgroups", "listening", "marked", "name_of", "send", "small_disk", "works_in"]
 

@@ -15,6 +15,7 @@ import pytest
 import trio
 from hostile_kit import _SERVED, ANN, MIB, PROGRAMS, Rig, a_world, is_warm, isolation_of, open_hostile_rig, request
 from planned_kit import give_plan
+from process_kit import is_zombie
 
 from preview.core.lifecycle import State
 from preview.errors import PreviewError
@@ -86,7 +87,7 @@ class Strangers:
 
     def check(self) -> None:
         for pid, groups in self.groups.items():
-            assert not proctree.is_zombie(pid), f"{pid} was ended"
+            assert not is_zombie(pid), f"{pid} was ended"
             assert groups_of(pid) == groups, f"{pid} was moved"
 
     @contextmanager

@@ -14,8 +14,8 @@ import pytest
 import trio
 from hostile_kit import PROGRAMS, RUNGS, SECRET, a_world, isolation_of, open_hostile_rig, request
 from hostile_ledger import ATTACKS, EXCESSES, Attack
+from process_kit import is_zombie
 
-from preview.runtime.kernel import proctree
 from preview.settings import Settings
 
 Told = dict[str, dict[str, Any]]
@@ -61,8 +61,8 @@ def _attack_all(rung: str, folder: Path, cache_dir: Path) -> Told:
                 told["afterwards"] = {
                     "written": [path.name for path in (folder / "world").iterdir()],
                     "other answers": await request(other) is not None,
-                    "bystander": proctree.is_zombie(world["bystander"]),
-                    "victim": proctree.is_zombie(world["victim"]),
+                    "bystander": is_zombie(world["bystander"]),
+                    "victim": is_zombie(world["victim"]),
                     "isolation": rig.service.previews._context.runtime.name,
                     "project": str(preview.directory),
                 }

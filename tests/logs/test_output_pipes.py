@@ -115,7 +115,7 @@ async def test_a_flood_stays_within_its_bounds_and_delays_nobody(make_room: Make
             assert flood.stdin is not None
             flood.stdin.close()
     assert flooding.last_seq == int(flooding.last_lines(1)[0].message) * 1024 + 1
-    assert stalled.is_behind
+    assert stalled._behind
     assert max(queued for queued, _ in sizes) <= 4_000_000
     assert max(held for _, held in sizes) <= 2_000_000 + 3 * 2**20
     # Whoever else has something to do waits for one read of the flood (64 KiB), and not for all that there is.

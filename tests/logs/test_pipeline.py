@@ -183,12 +183,12 @@ async def test_a_full_channel_makes_a_subscriber_lag_and_catch_up_from_memory(
         for number in range(1, 11):
             print_lines(log, number, number)
         log.publish_status(status("running"))
-        assert subscription.is_behind
+        assert subscription._behind
         assert subscription._receive.statistics().current_buffer_used == 0
         events = await subscription.receive()
         assert events[0] == status("running")
         assert numbers(events) == list(range(1, 11))
-        assert not subscription.is_behind
+        assert not subscription._behind
 
 
 async def test_a_stalled_subscriber_keeps_no_more_alive_than_the_backlog(make_room: MakeRoom) -> None:
@@ -199,7 +199,7 @@ async def test_a_stalled_subscriber_keeps_no_more_alive_than_the_backlog(make_ro
         await subscription.receive()
         print_lines(log, 2, 200)
         print_lines(log, 201, 202)
-        assert subscription.is_behind
+        assert subscription._behind
         assert subscription._waiting_bytes == 0
 
 
@@ -301,7 +301,7 @@ async def test_lines_without_text_are_caught_up_with_in_pieces_of_bounded_size(m
         for _ in range(33):
             log._publish_output([""] * 2000, Recogniser())
         pieces = [len(encode(await subscription.receive(), Encoding(Contract.V1)))]
-        while subscription.is_behind:
+        while subscription._behind:
             pieces.append(len(encode(await subscription.receive(), Encoding(Contract.V1))))
     assert sum(pieces) > 6 * 2**20
     assert max(pieces) < 1.25 * 2**20

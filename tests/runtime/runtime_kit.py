@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import trio
+from process_kit import is_zombie
 
 from preview.runtime import (
     Limits,
@@ -171,7 +172,7 @@ strangers: set[int] = set()
 
 def zombies() -> list[int]:
     """Children of this process that came with the test and that nobody has reaped."""
-    return [pid for pid in proctree.children(os.getpid()) if proctree.is_zombie(pid) and pid not in strangers]
+    return [pid for pid in proctree.children(os.getpid()) if is_zombie(pid) and pid not in strangers]
 
 
 class CancelAtStep(trio.abc.Instrument):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from process_kit import is_zombie
 from trio.testing import wait_all_tasks_blocked
 
 from preview.runtime import child_subreaper, end_tree
@@ -133,7 +134,7 @@ async def test_waiting_for_the_end_ends_with_the_process(sleeper: subprocess.Pop
             nursery.start_soon(proctree.wait_ended, identity)
             await wait_all_tasks_blocked()
             sleeper.kill()
-    assert proctree.is_zombie(sleeper.pid)
+    assert is_zombie(sleeper.pid)
 
 
 async def test_what_has_ended_or_is_another_process_by_now_is_not_waited_for(sleeper: subprocess.Popen[bytes]) -> None:

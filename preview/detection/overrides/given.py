@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from preview.core.isolation import Network
-from preview.detection.plan import Origin, Server, Step, Variable
+from preview.detection.plan import Server, Step, Variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,6 @@ class Overrides:
     def is_empty(self) -> bool:
         """Whether nothing is given."""
         return self == Overrides()
-
-    def with_variables(self, variables: Mapping[str, str]) -> Overrides:
-        """The same, with variables as a launch request gives them."""
-        given = {name: Variable(name, value, Origin.REQUEST) for name, value in variables.items()}
-        return merge(self, Overrides(variables=given))
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:

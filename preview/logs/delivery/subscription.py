@@ -46,11 +46,6 @@ class Subscription:
         self._send.close()
         self._receive.close()
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the next ``receive()`` replays."""
-        return self._behind
-
     def offer(self, event: Received) -> None:
         """Called by the broadcast for each event; never waits. A full channel makes the subscription fall behind."""
         if self._behind:

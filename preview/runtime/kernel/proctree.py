@@ -191,12 +191,6 @@ def marked(preview_ids: Iterable[str]) -> list[int]:
     return [pid for pid in pids if (read_marker(pid) or "").partition("-")[0] in wanted]
 
 
-def is_zombie(pid: int) -> bool:
-    """Whether a process has ended and waits to be reaped."""
-    stat = read_stat(pid)
-    return stat is not None and stat.has_ended
-
-
 def reap(pid: int) -> bool:
     """Take the exit status of a child of ours that has ended; False for somebody else's child."""
     try:
