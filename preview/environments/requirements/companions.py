@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
 
@@ -25,84 +26,8 @@ class _Companion:
     then: tuple[str, ...]
 
 
-_COMPANIONS: Final = (
-    _Companion(
-        "flask",
-        "<2",
-        ("werkzeug<2.1", "jinja2<3.1", "setuptools<81", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1"),
-    ),
-    _Companion("flask", ">=2,<2.2", ("werkzeug<2.2", "jinja2<3.2")),
-    _Companion("flask", ">=2.2,<3", ("werkzeug<3",)),
-    _Companion("jinja2", "<3", ("markupsafe<2.1", "setuptools<81")),
-    _Companion("flask-debugtoolbar", "<0.13", ("flask<2.2", "setuptools<81")),
-    _Companion("flask-sqlalchemy", "<2.5", ("flask<2", "werkzeug<2", "sqlalchemy<2")),
-    _Companion("flask-sqlalchemy", ">=2.5,<3", ("sqlalchemy<2", "werkzeug<3", "flask<2.3")),
-    _Companion("flask-login", "<0.6.3", ("werkzeug<3", "flask<3")),
-    _Companion("flask-wtf", "<0.15", ("werkzeug<2.1", "wtforms<3", "itsdangerous<2.1")),
-    _Companion("flask-wtf", ">=0.15,<1.1", ("flask<2.3", "werkzeug<3")),
-    _Companion("flask-restplus", "<99", ("werkzeug<1", "flask<2", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1")),
-    _Companion("flask-restx", "<0.5.1", ("werkzeug<2.1", "flask<2.1")),
-    _Companion("flask-restx", ">=0.5.1,<1.2", ("werkzeug<3", "flask<3")),
-    _Companion("flask-uploads", "<99", ("werkzeug<1", "flask<2", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1")),
-    _Companion("flask-script", "<99", ("flask<2", "werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1")),
-    _Companion("flask-jwt", "<99", ("pyjwt<2", "flask<2.3", "werkzeug<2.1")),
-    _Companion("flask-jwt-extended", "<4", ("pyjwt<2", "flask<2.3", "werkzeug<2.3")),
-    _Companion("flask-security", "<4", ("werkzeug<2.1", "flask<2.1", "email-validator<2")),
-    _Companion("flask-babelex", "<99", ("setuptools<81", "flask<2.3", "werkzeug<2.1", "jinja2<3.1")),
-    _Companion("flask-babel", "<3", ("flask<2.3",)),
-    _Companion("flask-admin", "<1.6.1", ("wtforms<3.1", "flask<2.3", "werkzeug<3")),
-    _Companion("flask-marshmallow", "<0.15", ("marshmallow-sqlalchemy<0.29", "flask<2.3")),
-    _Companion("marshmallow-sqlalchemy", "<0.28", ("sqlalchemy<2", "marshmallow<3.22")),
-    _Companion("flask-bootstrap", "<99", ("visitor",)),
-    _Companion("connexion", "<2.15", ("flask<2.3", "werkzeug<2.3")),
-    _Companion("sqlalchemy-utils", "<0.41", ("sqlalchemy<2",)),
-    _Companion("databases", "<0.8", ("sqlalchemy<2",)),
-    _Companion("sqlmodel", "<0.0.12", ("sqlalchemy<2", "pydantic<2")),
-    _Companion("sqlmodel", ">=0.0.12,<0.0.14", ("sqlalchemy<2.1", "pydantic<2.5")),
-    _Companion("alembic", "<1.7", ("sqlalchemy<2",)),
-    _Companion("fastapi", "<0.100", ("pydantic<2", "anyio<4")),
-    _Companion("fastapi", "<0.112", ("httpx<0.28",)),
-    _Companion("starlette", "<0.37.2", ("httpx<0.28", "anyio<4.5")),
-    _Companion("pydantic", "<2", ("email-validator<3",)),
-    _Companion("tortoise-orm", "<0.20", ("pydantic<2",)),
-    _Companion("fastapi-users", "<12.1", ("pydantic<2",)),
-    _Companion("fastapi-utils", "<0.3", ("sqlalchemy<2", "pydantic<2")),
-    _Companion("fastapi-mail", "<1.3", ("pydantic<2",)),
-    _Companion("fastapi-jwt-auth", "<99", ("pydantic<2", "pyjwt<2", "fastapi<0.100")),
-    _Companion("beanie", "<1.19", ("pydantic<2", "motor<3.4")),
-    _Companion("motor", "<3.6", ("pymongo<4.9",)),
-    _Companion("beanie", "<1.30", ("motor<3.7", "pymongo<4.10")),
-    _Companion("odmantic", "<1", ("pydantic<2", "motor<3.4")),
-    _Companion("mongoengine", "<0.27", ("pymongo<4.6",)),
-    _Companion("flask-mongoengine", "<2", ("pymongo<4", "mongoengine<0.25", "flask<2.3", "wtforms<3")),
-    _Companion("openai", "<1.55.3", ("httpx<0.28",)),
-    _Companion("anthropic", "<0.40", ("httpx<0.28",)),
-    _Companion("groq", "<0.13", ("httpx<0.28",)),
-    _Companion("langchain", "<0.1", ("pydantic<2.9", "numpy<2")),
-    _Companion("passlib", "<=1.7.4", ("bcrypt<4.1",)),
-    _Companion("pandas", "<2.2.2", ("numpy<2",)),
-    _Companion("scikit-learn", "<1.4.2", ("numpy<2", "scipy<1.14")),
-    _Companion("matplotlib", "<3.9", ("numpy<2",)),
-    _Companion("opencv-python", "<4.10", ("numpy<2",)),
-    _Companion("torch", "<2.3", ("numpy<2",)),
-    _Companion("celery", "<5", ("vine<5", "importlib-metadata<5", "kombu<5", "click<8")),
-    _Companion("celery", ">=5,<5.2.7", ("importlib-metadata<5",)),
-    _Companion("redis", "<2.11", ("kombu<5",)),
-    _Companion("elasticsearch", "<7.14", ("urllib3<2",)),
-    _Companion("requests", "<2.30", ("urllib3<2",)),
-    _Companion("graphene", "<3", ("graphql-core<3",)),
-    _Companion("aioredis", "<2", ("redis<5",)),
-    _Companion("django", "<3.2", ("sqlparse<0.5", "pytz")),
-    _Companion("django", "<4.2", ("psycopg2-binary<2.9.10", "djangorestframework<3.16", "django-filter<24")),
-    _Companion("django", "<5", ("django-cors-headers<4.8", "django-debug-toolbar<5.2")),
-    _Companion("djangorestframework-simplejwt", "<5", ("pyjwt<2",)),
-    _Companion("djangorestframework-simplejwt", "<5.3.1", ("setuptools<81",)),
-    _Companion("drf-yasg", "<1.21.8", ("setuptools<81",)),
-    _Companion("djangorestframework", "<3.15", ("pytz", "django<5.1")),
-    _Companion("gunicorn", "<21", ("setuptools<81",)),
-    _Companion("gevent", "<22", ("greenlet<2",)),
-    _Companion("python-engineio", "<4", ("python-socketio<5",)),
-    _Companion("flask-socketio", "<5", ("python-socketio<5", "python-engineio<4", "flask<2.3", "werkzeug<2.1")),
+_COMPANIONS: Final = tuple(
+    _Companion(row["package"], row["versions"], tuple(row["then"])) for row in compatibility_rows("companions")
 )
 # One limit leads to another: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
 _MAX_ROUNDS: Final = 5
