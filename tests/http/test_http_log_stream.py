@@ -13,7 +13,8 @@ from preview.http.openapi import shapes_v1
 from preview.logs import LineFilter, LogPager, Range
 
 CHATTY = {
-    "main.py": "import time\nfor number in range(300):\n    print('line', number, flush=True)\ntime.sleep(60)\n"
+    # One write a line: a part of a line that stays alone for a while is shown as it is.
+    "main.py": "import time\nfor number in range(300):\n    print(f'line {number}', flush=True)\ntime.sleep(60)\n"
     "from fastapi import FastAPI\napp = FastAPI()\n",
     "requirements.txt": "fastapi\n",
 }

@@ -74,7 +74,7 @@ async def test_there_is_no_token_where_nothing_runs_and_none_for_a_stranger(tmp_
 
 
 async def test_pages_of_history_give_the_lines_before_a_number_as_the_stream_does(tmp_path: Path) -> None:
-    talking = "for number in range(300):\n    print('line', number, flush=True)\nraise SystemExit(3)\n"
+    talking = "for number in range(300):\n    print(f'line {number}', flush=True)\nraise SystemExit(3)\n"
     async with open_world(tmp_path) as world:
         generation = await world.keep(
             {"main.py": "from fastapi import FastAPI\napp = FastAPI()\n" + talking, "requirements.txt": "fastapi\n"}

@@ -136,7 +136,11 @@ class Running:
 
     def api(self, user: str) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {self.token(user)}"}
-        return httpx2.Client(base_url=self.url, headers=headers, trust_env=False, timeout=90, verify=self.trusted)
+        # A connection for each call: a kept one may be closed by the service in the moment that a call takes it.
+        fresh = httpx2.Limits(max_keepalive_connections=0)
+        return httpx2.Client(
+            base_url=self.url, headers=headers, trust_env=False, timeout=90, verify=self.trusted, limits=fresh
+        )
 
     def kill(self) -> None:
         """As if the machine had lost it: no goodbye."""
