@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import trio
-from process_kit import is_zombie
 
 from preview.runtime import (
     Limits,
@@ -172,7 +171,8 @@ strangers: set[int] = set()
 
 def zombies() -> list[int]:
     """Children of this process that came with the test and that nobody has reaped."""
-    return [pid for pid in proctree.children(os.getpid()) if is_zombie(pid) and pid not in strangers]
+    children = ((pid, proctree.read_stat(pid)) for pid in proctree.children(os.getpid()))
+    return [pid for pid, stat in children if stat is not None and stat.has_ended and pid not in strangers]
 
 
 class CancelAtStep(trio.abc.Instrument):
