@@ -84,8 +84,7 @@ def extract(directory: Path) -> Extraction:
 
 def _sayable(endpoint: Endpoint) -> Endpoint:
     """The same endpoint with text that every output can carry: a source may name half of a surrogate pair."""
-    cleaned = {name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__}
-    return Endpoint(**cleaned)
+    return Endpoint(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
 
 
 def _without_halves(value: Any) -> Any:
@@ -114,7 +113,6 @@ def _list_loose(sources: Sources, endpoints: Found) -> None:
 
 # The most telling name first; any prefix (/api/v1) may stand before it, the shortest path wins.
 _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_check", "readyz", "livez", "ready", "ping")
-_STATUS_NAMES = ("status",)
 
 
 def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
@@ -149,7 +147,7 @@ def _shape(path: str) -> str:
 def find_health_path(endpoints: Sequence[Endpoint]) -> str | None:
     """The path that tells whether the application is well: a GET without parameters, or None."""
     paths = [item.path for item in endpoints if item.method == "GET" and "{" not in item.path]
-    for names in (_HEALTH_NAMES, _STATUS_NAMES):
+    for names in (_HEALTH_NAMES, ("status",)):
         found = [(path.count("/"), names.index(last), path) for path in paths if (last := _last(path)) in names]
         if found:
             return min(found)[2]

@@ -34,14 +34,7 @@ class External:
 
 @dataclass(eq=False, slots=True)
 class Names:
-    """The names of one scope.
-
-    Attributes:
-        file: The module's file, relative to the project.
-        names: What is bound.
-        parent: Where to look next.
-        returned: What a call gave back.
-    """
+    """The names of one scope."""
 
     file: str
     names: dict[str, object] = field(default_factory=dict)

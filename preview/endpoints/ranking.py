@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Sequence
@@ -31,14 +32,12 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     if len(apps) < 2:
         return list(apps)
     commands = start_commands(sources)
-    rough = sorted(
-        apps, key=lambda app: (app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources))
-    )
-    first = rough[0]
-    level = (first.side, _stated(first, commands, sources), first.hinted, _marks(first, sources))
-    tied = [
-        app for app in rough if (app.side, _stated(app, commands, sources), app.hinted, _marks(app, sources)) == level
-    ]
+
+    def rank(app: FoundApp) -> tuple[bool, int, bool, int]:
+        return app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
+
+    rough = sorted(apps, key=rank)
+    tied = [app for app in rough if rank(app) == rank(rough[0])]
     if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
         counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
         tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
@@ -119,8 +118,6 @@ def _marks(app: FoundApp, sources: Sources) -> int:
 
 def _count(app: FoundApp) -> int:
     found: Found = {}
-    try:
+    with contextlib.suppress(OutOfBudget):
         app.list_endpoints(found)
-    except OutOfBudget:
-        return len(found)
     return len(found)

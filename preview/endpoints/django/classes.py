@@ -6,13 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from preview.endpoints.django.library import (
-    ACTIONS,
-    DJOSER_ACTIONS,
-    METHOD_NAMES,
-    handlers_of,
-    package_of,
-)
+from preview.endpoints.django.library import ACTIONS, DJOSER_ACTIONS, METHOD_NAMES, handlers_of, package_of
 from preview.endpoints.django.registrations import Action, ClassView
 from preview.endpoints.python import UNKNOWN, Class, External, Function, Interpreter, Scope
 
@@ -42,7 +36,7 @@ def has_action(cls: Class | External, name: str, interpreter: Interpreter) -> bo
     return any(name in _actions(item) for item in _lineage(cls, interpreter) if isinstance(item, External))
 
 
-def extra_actions(cls: Class | External, interpreter: Interpreter) -> Iterator[Action]:
+def extra_actions(cls: Class | External, interpreter: Interpreter) -> list[Action]:
     """``@action`` methods, inherited ones too, a name's nearest meaning only."""
     seen: set[str] = set()
     found: list[Action] = []
@@ -54,7 +48,7 @@ def extra_actions(cls: Class | External, interpreter: Interpreter) -> Iterator[A
             seen |= item.body.names.keys()
         elif package_of(item.name) == _DJOSER and item.last == "UserViewSet":
             found += [action for action in _djoser_actions(interpreter) if action.function.node.name not in seen]
-    yield from found
+    return found
 
 
 def find_value(cls: Class, name: str, interpreter: Interpreter) -> object:
@@ -115,12 +109,8 @@ def _djoser_actions(interpreter: Interpreter) -> Iterator[Action]:
         node = ast.parse(f"def {name}(self, request): ...").body[0]
         if isinstance(node, ast.FunctionDef):
             function = Function(node, Scope(""))
-            yield Action(
-                function,
-                dict.fromkeys(methods.split(), function),
-                detail=False,
-                url_path=path.format(username=username),
-            )
+            mapping = dict.fromkeys(methods.split(), function)
+            yield Action(function, mapping, detail=False, url_path=path.format(username=username))
 
 
 def _username_field(interpreter: Interpreter) -> str:

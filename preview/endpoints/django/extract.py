@@ -35,27 +35,12 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _AS_VERBS: Final[Mapping[str, str]] = {"partial_update": "Partially update", "destroy": "Delete", "get": "Get"}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """One method of a view; fields as an endpoint has them."""
-
-    method: str
-    summary: str
-    description: str
-    tags: tuple[str, ...]
-    file: str
-    line: int
-    query: dict[str, str] = field(default_factory=dict)
-    request_body: object = None
-    response_schema: object = None
-
-
 Place = tuple[str, int]
 """File and line of a pattern, for views that the project does not define."""
 
 
-def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
-    """The methods of a view, each with what its source says; ``*`` where it takes any or they are not known."""
+def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
+    """The methods of a view without its path; ``*`` where it takes any or they are not known."""
     if isinstance(view, ClassView):
         yield from _class(view, action, serializers, place)
     elif isinstance(view, NinjaRoute):
@@ -72,25 +57,30 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
         cls = view.cls if isinstance(view, Instance) else view
         name = cls.node.name
         text = ast.get_docstring(cls.node) or ""
-        yield Described("*", _title(name), text, _tags(cls.scope.file), cls.scope.file, cls.node.lineno)
+        yield _bare("*", _title(name), _tags(cls.scope.file), (cls.scope.file, cls.node.lineno), text)
     else:
         # A function of a package, or what cannot be followed.
         name, known = (view.last, handlers_of(view.name)) if isinstance(view, External) else ("", ())
         for method in known or ("*",):
-            yield Described(method.upper(), _title(name), "", _tags(place[0]), *place)
+            yield _bare(method.upper(), _title(name), _tags(place[0]), place)
 
 
-def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Described:
+def _bare(method: str, summary: str, tags: tuple[str, ...], place: Place, text: str = "") -> Endpoint:
+    return Endpoint(method, "", summary, text, tags, file=place[0], line=place[1])
+
+
+def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Endpoint:
     function = route.function
     if function is None:
-        return Described(method, "", "", tags, *place)
+        return _bare(method, "", tags, place)
     given = route.registered.named.get("summary")
     # The request, and a controller itself, are no parameters of the endpoint.
     path = route.path + "{request}{self}"
     taken = read_parameters(function, path, serializers.interpreter, serializers.models)
     answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
-    return Described(
+    return Endpoint(
         method=method,
+        path="",
         summary=given if isinstance(given, str) else _title(function.node.name),
         description=ast.get_docstring(function.node) or "",
         tags=tags,
@@ -102,12 +92,13 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: S
     )
 
 
-def _function(function: Function, method: str, serializers: Serializers) -> Described:
+def _function(function: Function, method: str, serializers: Serializers) -> Endpoint:
     text = ast.get_docstring(function.node) or ""
     nodes = list(ast.walk(function.node))
     body, answer = serializers.used_in(function, nodes)
-    return Described(
+    return Endpoint(
         method=method,
+        path="",
         summary=_summary(text, _title(function.node.name)),
         description=text,
         tags=_tags(function.scope.file),
@@ -119,13 +110,13 @@ def _function(function: Function, method: str, serializers: Serializers) -> Desc
     )
 
 
-def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
+def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
     interpreter = serializers.interpreter
     methods = allowed_methods(view, interpreter)
     cls = view.cls
     if not isinstance(cls, Class):
         for method in methods or ("*",):
-            yield Described(method, _title(cls.last), "", _tags(place[0]), *place)
+            yield _bare(method, _title(cls.last), _tags(place[0]), place)
         return
     for method, name in (methods or {"*": ""}).items():
         handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
@@ -136,10 +127,12 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
         body, answer = serializers.used_in(function, nodes) if function else (None, None)
         if body is None and answer is None:
             body = answer = serializers.of_class(cls, name)
+        verb = _AS_VERBS.get(name, name.replace("_", " ").capitalize())
         listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
-        yield Described(
+        yield Endpoint(
             method=method,
-            summary=_summary(own, f"{_verb(name)} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
+            path="",
+            summary=_summary(own, f"{verb} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
             description=text,
             tags=_tags(cls.scope.file),
             file=function.scope.file if function else cls.scope.file,
@@ -167,10 +160,6 @@ def _title(name: str) -> str:
     return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
 
 
-def _verb(name: str) -> str:
-    return _AS_VERBS.get(name, name.replace("_", " ").capitalize())
-
-
 def _tags(file: str) -> tuple[str, ...]:
     """The app that a file belongs to: the folder above its views."""
     folders = [part for part in file.split("/")[:-1] if part not in _LAYERS]
@@ -185,13 +174,7 @@ _NOT_OF_THE_PROJECT: Final = ("django.views.static.", "django.contrib.admin", "d
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the tree of patterns a route stands.
-
-    Attributes:
-        path: What stands before.
-        file: Of the pattern.
-        line: Likewise.
-    """
+    """Where in the tree of patterns a route stands."""
 
     path: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
@@ -227,24 +210,11 @@ def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None
             raise OutOfBudget
 
 
-def _add(found: Found, place: _Place, part: Described) -> None:
+def _add(found: Found, place: _Place, part: Endpoint) -> None:
     path = place.path if place.path.startswith("/") else f"/{place.path}"
-    endpoint = Endpoint(
-        method=part.method,
-        path=path,
-        summary=part.summary,
-        description=part.description,
-        tags=part.tags,
-        query=part.query,
-        request_body=part.request_body,
-        response_schema=part.response_schema,
-        file=part.file,
-        line=part.line,
-        path_parameters=place.parameters,
-    )
     # The first of two patterns is the one that answers.
     if ("*", path) not in found:
-        found.setdefault((part.method, path), endpoint)
+        found.setdefault((part.method, path), replace(part, path=path, path_parameters=place.parameters))
 
 
 def _flatten(what: object, place: _Place, interpreter: Interpreter) -> Iterator[_Route]:
@@ -260,11 +230,9 @@ def _flatten(what: object, place: _Place, interpreter: Interpreter) -> Iterator[
                 yield from _flatten(item, place, interpreter)
     elif isinstance(what, Include):
         # With a namespace: (shop.urls, "shop").
-        inner = (
-            what.what[0]
-            if isinstance(what.what, list) and what.what and isinstance(what.what[0], Module)
-            else what.what
-        )
+        inner = what.what
+        if isinstance(inner, list) and inner and isinstance(inner[0], Module):
+            inner = inner[0]
         target = interpreter.module(inner) if isinstance(inner, str) else inner
         yield from _flatten(target, place.below(what.prefix, {}), interpreter)
     elif isinstance(what, Pattern):

@@ -45,7 +45,7 @@ def find_django_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     Raises:
         OutOfBudget: Too much was read.
     """
-    starts = [start for name in _named(sources, "manage.py") if (start := _start(sources, name, _folder(name)))]
+    starts = [_start(sources, name, _folder(name)) for name in _named(sources, "manage.py")]
     if not starts:
         starts = [start for name in _named(sources, "wsgi.py", "asgi.py") if (start := _from_server(sources, name))]
     found: list[FoundApp] = []
@@ -68,7 +68,7 @@ def _folder(file: str) -> str:
     return file.rpartition("/")[0] or "."
 
 
-def _start(sources: Sources, file: str, app_dir: str) -> _Start | None:
+def _start(sources: Sources, file: str, app_dir: str) -> _Start:
     tree = sources.tree(file)
     # A file that cannot be parsed still says by its name that the project is here.
     return _Start(file, app_dir, tuple(_added_roots(sources, tree, app_dir)) if tree else ())
@@ -177,7 +177,9 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
         interpreter.outside.update(OUTSIDE, **{"django.conf.settings": settings})
         root = settings.attribute("ROOT_URLCONF")
         if isinstance(root, str):
-            framework.installed = _tops(settings.attribute("INSTALLED_APPS"))
+            installed = settings.attribute("INSTALLED_APPS")
+            names = installed if isinstance(installed, list) else []
+            framework.installed = frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
             # Settings that are put together in ways not understood are still the ones to run with.
             chosen = named[0] if named and not _is_empty(sources, start.app_dir, named[0]) else name
             return _found(start, chosen, partial(_list, root, interpreter))
@@ -197,11 +199,6 @@ def _list(root: str, interpreter: Interpreter, found: Found) -> None:
     module = interpreter.module(root)
     if module is not None:
         list_endpoints(module, interpreter, found)
-
-
-def _tops(installed: object) -> frozenset[str]:
-    names = installed if isinstance(installed, list) else []
-    return frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
 
 
 def _found(start: _Start, settings: str, read: Callable[[Found], None]) -> FoundApp:

@@ -98,7 +98,7 @@ class DjangoFramework:
         if last in {"get_schema_view", "get_swagger_view"}:
             # The result is a view, or has methods that give one; it answers to GET.
             return ClassView(External(callee.name))
-        return _wrapped(call)
+        return next(filter(_can_be_wrapped, (*call.arguments, *call.named.values())), UNKNOWN)
 
     def starred(self, module: str) -> Sequence[str]:
         """Names that star imports from Django and its companions bring."""
@@ -176,23 +176,11 @@ def _class_view(call: Call) -> object:
 
 
 def _localised(call: Call) -> object:
-    language = _language(call)
-    bare = call.named.get("prefix_default_language") is False
-    return [Include(list(call.arguments), "" if bare or not language else f"{language}/")]
-
-
-def _language(call: Call) -> str:
     settings = call.interpreter.outside.get("django.conf.settings")
     code = call.interpreter.attribute(settings, "LANGUAGE_CODE")
-    return code if isinstance(code, str) else "en-us"
-
-
-def _translated(call: Call) -> object:
-    return call.argument(0, "message")
-
-
-def _first(call: Call) -> object:
-    return call.argument(0, "urlpatterns")
+    language = code if isinstance(code, str) else "en-us"
+    bare = call.named.get("prefix_default_language") is False
+    return [Include(list(call.arguments), "" if bare or not language else f"{language}/")]
 
 
 def _view_decorator(call: Call) -> object:
@@ -202,10 +190,6 @@ def _view_decorator(call: Call) -> object:
     if given is UNKNOWN and not (call.node.args or call.node.keywords):
         names = ("GET",)
     return Decorator(lambda function: FunctionView(function, names))
-
-
-def _action(call: Call) -> object:
-    return _action_decorator(call, detail=call.argument(1, "detail") is True)
 
 
 def _action_decorator(call: Call, *, detail: bool) -> object:
@@ -220,21 +204,17 @@ def _action_decorator(call: Call, *, detail: bool) -> object:
     return Decorator(apply)
 
 
-def _patterns(call: Call) -> object:
-    """Django 1's ``patterns("", url(…), …)``."""
-    return list(call.arguments[1:])
-
-
 _BY_NAME: Final[Mapping[str, Callable[[Call], object]]] = {
     "i18n_patterns": _localised,
-    "format_suffix_patterns": _first,
+    "format_suffix_patterns": lambda call: call.argument(0, "urlpatterns"),
     "api_view": _view_decorator,
     "require_http_methods": _view_decorator,
-    "action": _action,
+    "action": lambda call: _action_decorator(call, detail=call.argument(1, "detail") is True),
     "list_route": lambda call: _action_decorator(call, detail=False),
     "detail_route": lambda call: _action_decorator(call, detail=True),
-    "patterns": _patterns,
-    **dict.fromkeys(_TRANSLATORS, _translated),
+    # Django 1's `patterns("", url(…), …)`.
+    "patterns": lambda call: list(call.arguments[1:]),
+    **dict.fromkeys(_TRANSLATORS, lambda call: call.argument(0, "message")),
 }
 
 _HTTP: Final = "django.views.decorators.http"
@@ -254,11 +234,6 @@ def _is_field(callee: External) -> bool:
 def _serializer(call: Call) -> object:
     cls = call.interpreter.evaluate(call.node.func, call.scope)
     return SerializerUse(cls if isinstance(cls, Class) else None, many=call.named.get("many") is True)
-
-
-def _wrapped(call: Call) -> object:
-    given = (*call.arguments, *call.named.values())
-    return next((item for item in given if _can_be_wrapped(item)), UNKNOWN)
 
 
 def _can_be_wrapped(value: object) -> bool:

@@ -130,8 +130,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "djoser": {"UserViewSet": _EVERY},
     "rest_framework_gis": {},
 }
-# A base that nothing is added to by.
-VIEWSETS: Final = frozenset({"ViewSet", "GenericViewSet", "ViewSetMixin"})
+
 
 # Djoser's own actions: name, path, methods. ``{username}`` is the user model's USERNAME_FIELD.
 DJOSER_ACTIONS: Final = (

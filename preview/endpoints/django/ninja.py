@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from preview.endpoints.django.registrations import read_route
@@ -125,7 +125,7 @@ class Ninja(Native):
                 yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.registered)
             elif (child := _resolve(item.what, interpreter)) is not None:
                 for route in child.routes(interpreter, _join(prefix, item.prefix), depth + 1):
-                    yield route if route.tags or not item.tags else _tagged(route, item.tags)
+                    yield route if route.tags or not item.tags else replace(route, tags=item.tags)
 
 
 def construct_ninja(name: str, call: Call) -> object:
@@ -154,10 +154,6 @@ def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
 def _join(prefix: str, path: str) -> str:
     """As Ninja joins them: one slash in between."""
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if prefix and path else prefix or path
-
-
-def _tagged(route: NinjaRoute, tags: tuple[str, ...]) -> NinjaRoute:
-    return NinjaRoute(route.methods, route.path, route.parameters, route.function, tags, route.registered)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -90,15 +90,15 @@ _TYPES: Final[Mapping[str, str]] = {name: kind for kind, names in _KINDS.items()
 
 @dataclass(eq=False, slots=True)
 class Field(Native):
-    """``CharField(…)`` and its like.
-
-    Attributes:
-        kind: The class's name.
-        options: Its keyword arguments.
-    """
+    """``CharField(…)`` and its like."""
 
     kind: str
     options: dict[str, object]
+
+    @property
+    def json_type(self) -> str:
+        """The JSON type that its class gives; ``string`` for all that is not known."""
+        return _TYPES.get(self.kind, "string")
 
 
 @dataclass(eq=False, slots=True)
@@ -107,8 +107,3 @@ class SerializerUse(Native):
 
     cls: Class | None
     many: bool
-
-
-def json_type(kind: str) -> str:
-    """The JSON type that a field's class gives; ``string`` for all that is not known."""
-    return _TYPES.get(kind, "string")

@@ -15,7 +15,6 @@ class Pattern(Native):
     """``path("books/", view)``. ``target`` is a view or what it includes.
 
     Attributes:
-        route: As written.
         is_regex: ``re_path`` and ``url``.
         target: A view, an ``Include``, a list; ``UNKNOWN`` where it cannot be known.
         opaque: ``target`` is unknown, and may be a list of patterns as well as a view (``something.urls``).
@@ -44,10 +43,6 @@ class Site(Native):
     def attribute(self, name: str) -> object:
         """``site.urls`` is a list without anything of the project."""
         return [] if name == "urls" else UNKNOWN
-
-    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        """Nothing that matters."""
-        return UNKNOWN
 
     def decorate(self, target: object) -> object:
         """Registering changes nothing."""

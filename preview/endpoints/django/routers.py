@@ -42,11 +42,6 @@ class RoutedView:
 class _Registration(Native):
     prefix: str
     viewset: object
-    basename: str
-    line: int
-
-    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        return UNKNOWN
 
 
 @dataclass(eq=False, slots=True)
@@ -62,8 +57,7 @@ class _Nesting(Native):
             return UNKNOWN
         lookups = call.argument(3, "parents_query_lookups", [])
         given = [item for item in lookups if isinstance(item, str)] if isinstance(lookups, list) else []
-        lookup = given[-1] if given else ""
-        below = f"{self.prefix}/(?P<parent_lookup_{lookup or 'id'}>[^/.]+)/"
+        below = f"{self.prefix}/(?P<parent_lookup_{(given or ['id'])[-1] or 'id'}>[^/.]+)/"
         return self.router.register(call, below)
 
 
@@ -121,8 +115,8 @@ class Router(Native):
         prefix = call.argument(0, "prefix")
         if not isinstance(prefix, str):
             return UNKNOWN
-        basename = call.text(2, "basename") or call.text(2, "base_name")
-        self.registry.append(_Registration(below + prefix, call.argument(1, "viewset"), basename, call.node.lineno))
+
+        self.registry.append(_Registration(below + prefix, call.argument(1, "viewset")))
         return _Nesting(self, below + prefix) if self.extended else UNKNOWN
 
     def nested(self, prefix: str, lookup: str, interpreter: Interpreter) -> str:
@@ -149,7 +143,7 @@ class Router(Native):
             yield self._route(base, viewset)
             yield self._route(detail, viewset)
             return
-        actions = list(extra_actions(viewset, interpreter))
+        actions = extra_actions(viewset, interpreter)
         yield from self._standard(base, viewset, _LIST, interpreter)
         yield from (self._extra(base, viewset, action) for action in actions if not action.detail)
         yield from self._standard(detail, viewset, _DETAIL, interpreter)

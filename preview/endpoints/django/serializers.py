@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
-from preview.endpoints.django.query import Field, SerializerUse, json_type
+from preview.endpoints.django.query import Field, SerializerUse
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.python import Class, External, Function, Interpreter
 
@@ -18,12 +18,7 @@ Skeleton = dict[str, object]
 
 
 class Serializers:
-    """Reads serializers.
-
-    Args:
-        interpreter: Gives the values of what they are made of.
-
-    Each is read once.
+    """Reads serializers, each once.
 
     Attributes:
         models: Reads Ninja's schemas, which are pydantic's models.
@@ -106,7 +101,7 @@ class Serializers:
         for item in reversed(self.interpreter.lineage(model)):
             if isinstance(item, Class):
                 columns |= {
-                    name: json_type(value.kind) if json_type(value.kind) != "array" else ["integer"]
+                    name: ["integer"] if value.json_type == "array" else value.json_type
                     for name, value in item.body.names.items()
                     if isinstance(value, Field)
                 }
@@ -117,12 +112,10 @@ class Serializers:
         if isinstance(value, SerializerUse):
             inner = self._skeleton(value.cls, depth + 1) if value.cls else None
             return [inner or {}] if value.many else inner or {}
-        kind = json_type(value.kind)
-        many = value.options.get("many") is True
-        if kind == "array":
+        if value.json_type == "array":
             child = value.options.get("child")
             return [self._value(child, depth + 1) if isinstance(child, (Field, SerializerUse)) else "string"]
-        return [kind] if many else kind
+        return [value.json_type] if value.options.get("many") is True else value.json_type
 
 
 def _may_be_serializer(callee: ast.expr, named: dict[str | None, ast.expr]) -> bool:

@@ -23,11 +23,6 @@ _MAX_INCLUDED: Final = 50
 class Settings(Native):
     """Names of the settings module.
 
-    Args:
-        module: Its full name.
-        interpreter: Reads it.
-        sources: The project's files.
-
     Attributes:
         django: The major version of Django that the project asks for; the newest known where it does not say.
     """

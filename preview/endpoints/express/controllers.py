@@ -16,7 +16,7 @@ from preview.endpoints.javascript import (
     JSObject,
     Made,
     Native,
-    call_builtin,
+    glob_files,
     lineage,
 )
 
@@ -101,7 +101,7 @@ def controllers_of(value: object, known: list[Class], interpreter: Interpreter) 
             found.append(settled)
         elif isinstance(settled, str):
             before = len(known)
-            files = call_builtin(interpreter, "glob.sync", Call.made(interpreter, [_sources(settled)]))
+            files = glob_files(Call.made(interpreter, [_sources(settled)]))
             for file in files if isinstance(files, list) else []:
                 interpreter.require(str(file), "")
             found += known[before:]

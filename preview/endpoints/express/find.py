@@ -173,7 +173,7 @@ def _look_into(
     complete = True
     try:
         entered = interpreter.load(entry.file)
-        for module in interpreter.modules:
+        for module in list(interpreter.modules.values()):
             if not framework.apps and (module is entered or _MAKES.search(trees.sources.text(module.file))):
                 _call_exports(module, interpreter)
     except OutOfBudget:

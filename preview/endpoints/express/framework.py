@@ -152,10 +152,8 @@ def _load_env(call: Call) -> object:
         base = posixpath.join(ROOT, interpreter.resolver.folder)
         file = posixpath.normpath(posixpath.join(base, path)).removeprefix(f"{ROOT}/")
         if interpreter.sources.has_file(file):
-            interpreter.environment.values = {
-                **read_env_file(interpreter.sources, file),
-                **interpreter.environment.values,
-            }
+            known = interpreter.environment.values
+            interpreter.environment.values = {**read_env_file(interpreter.sources, file), **known}
     return UNKNOWN
 
 
@@ -186,12 +184,10 @@ def _mapped(call: Call) -> object:
 def _envalid(name: str, call: Call) -> object:
     """``cleanEnv(process.env, {API_PREFIX: str({default: '/api'})})``."""
     if name == "cleanEnv":
-        values = call.argument(1)
+        values, variables = call.argument(1), call.interpreter.environment
         known = values.names if isinstance(values, JSObject) else {}
-        return JSObject({key: value if value is not UNKNOWN else _variable(call, key) for key, value in known.items()})
+        return JSObject(
+            {key: value if value is not UNKNOWN else variables.attribute(key) for key, value in known.items()}
+        )
     options = call.argument(0)
     return options.names.get("default", UNKNOWN) if isinstance(options, JSObject) else UNKNOWN
-
-
-def _variable(call: Call, name: str) -> object:
-    return call.interpreter.environment.attribute(name)

@@ -21,11 +21,7 @@ _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "f
 
 
 class Requests:
-    """Reads handlers, each once: a middleware stands before many routes.
-
-    Args:
-        interpreter: Counts what is read.
-    """
+    """Reads handlers, each once: a middleware stands before many routes."""
 
     def __init__(self, interpreter: Interpreter) -> None:
         self._interpreter = interpreter
@@ -72,8 +68,7 @@ def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str
 
 def _request_names(function: Node) -> tuple[str, dict[str, str]]:
     """What the request is called; or what its parts are called, where it is taken apart at once."""
-    declared = function.child_by_field_name("parameters")
-    listed = children(declared) if declared is not None else []
+    listed = children(function.child_by_field_name("parameters"))
     first = function.child_by_field_name("parameter") or (listed[0] if listed else None)
     if len(listed) > 3 and first is not None:
         first = listed[1]
@@ -183,16 +178,10 @@ def _read_parts(names: dict[str, object], found: Validated, depth: int) -> None:
     """``{body: Joi.object({…}), query: …}``."""
     if names.keys() & _PARTS:
         _add({name: _skeleton(value, 0) for name, value in names.items()}, found)
-    elif depth <= 1:
+    elif depth == 0:
         for value in names.values():
-            if isinstance(value, (Made, JSObject)) and depth == 0:
-                _read_known(value, found)
-
-
-def _read_known(value: object, found: Validated) -> None:
-    """``{schema: Joi.object({…})}``."""
-    if isinstance(value, Made):
-        _read_schema(value, found, 0)
+            if isinstance(value, Made):  # {schema: Joi.object({…})}
+                _read_schema(value, found, 0)
 
 
 def _add(parts: dict[str, object], found: Validated) -> None:

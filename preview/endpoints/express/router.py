@@ -33,10 +33,7 @@ class Route:
     Attributes:
         method: Upper case; ``*`` for ``all``.
         path: As Express writes it.
-        handlers: The arguments behind the path, as they are written.
         values: The same, where no source can be shown for them.
-        scope: Where they stand.
-        line: Of the registration.
         node: The whole call; None where the source shows none.
         summary: What is said of it elsewhere (decorators).
     """
@@ -70,8 +67,6 @@ class Router(Native):
         listens: ``listen`` was called on it, or on the server made of it.
         is_mounted: Another one uses it.
         prefix: What stands before all of its paths (``setGlobalPrefix``).
-        names: What the project puts on it.
-        settings: ``app.set``.
     """
 
     is_app: bool
@@ -135,14 +130,7 @@ class Router(Native):
         return self
 
     def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
-        """Register a call's handlers.
-
-        Args:
-            verb: ``get``, ``all``.
-            paths: As Express writes them.
-            call: The registration.
-            skip: How many of its arguments are no handlers.
-        """
+        """Register a call's handlers for a verb (``get``, ``all``); the first ``skip`` of its arguments are none."""
         method = {"all": "*", "del": "DELETE"}.get(verb, verb.upper())
         handlers = call.nodes[skip:]
         values = call.given[skip:] if call.given is not None else []
@@ -211,10 +199,8 @@ def _flat(values: list[object], depth: int = 0) -> list[object]:
 def _router_of(value: object) -> Router | None:
     if isinstance(value, Router):
         return value
-    if isinstance(value, JSObject):
-        inner = value.native if isinstance(value.native, Router) else value.names.get("default")
-        return inner if isinstance(inner, Router) else None
-    return None
+    parts = (value.native, value.names.get("default")) if isinstance(value, JSObject) else ()
+    return next((part for part in parts if isinstance(part, Router)), None)
 
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")

@@ -15,8 +15,8 @@ from preview.endpoints.fastapi.routes import (
     Route,
     Router,
     class_verbs,
-    classy_route,
     read_methods,
+    read_route,
     read_tags,
 )
 from preview.endpoints.fastapi.schemas import Schemas
@@ -50,14 +50,14 @@ class FastAPIFramework:
 
     def is_constructor(self, value: External) -> bool:
         """Whether calling it gives an application or a router."""
-        return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and _is_classy(value))
+        return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and value.package in _CLASSY)
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications, routers, listed routes; through a middleware, the application itself."""
         if self.is_constructor(callee):
             return _routable(call) if callee.last == "Routable" else _router(call, is_app=callee.last in _APPS)
-        if _is_classy(callee) and callee.last in VERBS:
-            return classy_route(callee.last, call)
+        if callee.package in _CLASSY and callee.last in VERBS:
+            return ClassyRoute(read_route((callee.last.upper(),), call.text(0, "path"), call))
         if callee.last == "Route":
             return _listed_route(call)
         if callee.last == "Mount":
@@ -87,15 +87,10 @@ def _router(call: Call, *, is_app: bool) -> Router:
         line=call.node.lineno,
     )
     _add_listed(router, call.named.get("routes"))
-    lifespan = call.named.get("lifespan")
     started = call.named.get("on_startup")
-    given = [lifespan, *(started if isinstance(started, list) else [])]
+    given = [call.named.get("lifespan"), *(started if isinstance(started, list) else [])]
     router.at_start += [item for item in given if isinstance(item, Function)]
     return router
-
-
-def _is_classy(value: External) -> bool:
-    return value.name.partition(".")[0] in _CLASSY
 
 
 def _routable(call: Call) -> Router:
@@ -173,8 +168,6 @@ def _endpoints(
     path = _clean(prefix + route.path)
     function = route.function
     parameters = read_parameters(function, path, interpreter, schemas) if function else Parameters()
-    own_tags = route.values.get("tags")
-    names = (*tags, *(item for item in (own_tags if isinstance(own_tags, list) else ()) if isinstance(item, str)))
     for method in route.methods:
         has_body = method not in {"GET", "HEAD", "OPTIONS"}
         yield Endpoint(
@@ -182,7 +175,7 @@ def _endpoints(
             path=path,
             summary=_summary(route),
             description=_description(route),
-            tags=tuple(dict.fromkeys(names)),
+            tags=tuple(dict.fromkeys((*tags, *read_tags(route.values.get("tags"))))),
             query=parameters.query,
             request_body=parameters.body if has_body else None,
             response_schema=_response(route, schemas),
@@ -221,12 +214,9 @@ def _description(route: Route) -> str:
 
 def _response(route: Route, schemas: Schemas) -> object:
     node = route.options.get("response_model")
-    if node is not None:
-        described = schemas.describe(node, route.scope)
-    elif route.function is not None:
+    described = schemas.describe(node, route.scope) if node is not None else None
+    if node is None and route.function is not None:
         described = schemas.describe(route.function.node.returns, route.function.scope)
-    else:
-        described = None
     return None if described in (None, "null", {}, []) else described
 
 

@@ -39,13 +39,8 @@ class Router(Extensible):
     Attributes:
         is_app: Whether a server can run it.
         prefix: Before the path of each route registered on it.
-        tags: Of all its routes.
-        file: Where it is made.
-        line: In that file, from 1.
-        items: In the order of registration.
         at_start: Functions that run when the server starts, and may register more.
         classy: Those of the items that come from a class's methods.
-        names: What the project keeps on it.
     """
 
     is_app: bool
@@ -121,15 +116,8 @@ class Router(Extensible):
         path = call.argument(0, "path", "")
         if not isinstance(path, str):
             return None
-        return Route(
-            methods=(name.upper(),) if name in VERBS else read_methods(call.named.get("methods")),
-            path=self.prefix + path,
-            function=None,
-            options={item.arg: item.value for item in call.node.keywords if item.arg},
-            values=call.named,
-            scope=call.scope,
-            line=call.node.lineno,
-        )
+        methods = (name.upper(),) if name in VERBS else read_methods(call.named.get("methods"))
+        return read_route(methods, self.prefix + path, call)
 
 
 @dataclass(eq=False, slots=True)
@@ -176,11 +164,10 @@ class ClassyRoute(Native):
         return self
 
 
-def classy_route(verb: str, call: Call) -> ClassyRoute:
-    """``get("/x", …)`` outside of any router."""
+def read_route(methods: tuple[str, ...], path: str, call: Call) -> Route:
+    """A route that still waits for its function."""
     options = {item.arg: item.value for item in call.node.keywords if item.arg}
-    path = call.text(0, "path")
-    return ClassyRoute(Route((verb.upper(),), path, None, options, call.named, call.scope, call.node.lineno))
+    return Route(methods, path, None, options, call.named, call.scope, call.node.lineno)
 
 
 def class_verbs(target: object, call: Call) -> tuple[str, ...]:

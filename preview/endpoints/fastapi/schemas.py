@@ -79,11 +79,7 @@ def last_name(node: ast.expr | None) -> str:
 
 
 class Schemas:
-    """Describes annotations.
-
-    Args:
-        interpreter: Knows what names stand for.
-    """
+    """Describes annotations."""
 
     def __init__(self, interpreter: Interpreter) -> None:
         self._interpreter = interpreter

@@ -18,8 +18,6 @@ class FieldUse(Native):
 
     Attributes:
         kind: ``String``, ``Nested``, ``IntegerField`` …
-        arguments: By position.
-        named: By name.
     """
 
     kind: str
@@ -148,4 +146,4 @@ def as_view(call: Call) -> object:
     owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, Class):
         return ClassView(owner)
-    return UNKNOWN if not isinstance(owner, External) else owner
+    return owner if isinstance(owner, External) else UNKNOWN

@@ -36,11 +36,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Descriptions:
-    """Reads views.
-
-    Args:
-        interpreter: Knows what names stand for.
-    """
+    """Reads views."""
 
     interpreter: Interpreter
 
@@ -81,19 +77,17 @@ class Descriptions:
         value = self.interpreter.evaluate(given, function.scope)
         where = self.interpreter.evaluate(named.get("location"), function.scope)
         if isinstance(value, Parser):
-            add_parser(value, method, found)
+            _add_parser(value, method, found)
             return
         shape = skeleton(value, self.interpreter)
         if isinstance(shape, dict) and isinstance(where, str) and where in _IN_QUERY:
             found.query |= {name: item if isinstance(item, str) else "array" for name, item in shape.items()}
         elif shape is not None and method not in _WITHOUT_BODY and where not in {"headers", "cookies", "path"}:
-            both = isinstance(shape, dict) and isinstance(found.body, dict)
-            found.body = (
-                {**found.body, **shape} if both and isinstance(found.body, dict) and isinstance(shape, dict) else shape
-            )
+            known = found.body if isinstance(found.body, dict) else {}
+            found.body = {**known, **shape} if isinstance(shape, dict) else shape
 
 
-def add_parser(parser: Parser, method: str, found: Described) -> None:
+def _add_parser(parser: Parser, method: str, found: Described) -> None:
     """A parser's arguments, where it looks for them."""
     body = dict(found.body) if isinstance(found.body, dict) else {}
     for name, (kind, where) in parser.arguments.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,11 +44,6 @@ class RoutedMethod(Native):
         """Take the method; the class's name for it stands for the route."""
         self.function = target if isinstance(target, Function) else None
         return self
-
-
-def routed_method(call: Call) -> RoutedMethod:
-    """What ``route(…)`` of the package gives."""
-    return RoutedMethod(call.text(0, "rule"), read_methods(call.named.get("methods")))
 
 
 def register_class(call: Call) -> object:
@@ -119,18 +114,20 @@ class FlaskFramework:
 
     def is_constructor(self, value: External) -> bool:
         """Whether calling it gives an application, a blueprint or an API."""
-        return _made(value) is not None
+        return _maker(value) is not None
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications, blueprints, APIs, views; through a wrapper, the view or the application itself."""
-        made = _made(callee)
-        if made is not None:
-            return _MAKERS[made](call)
-        last, top = callee.last, _top(callee)
+        make = _maker(callee)
+        if make is not None:
+            return make(call)
+        last, top = callee.last, callee.package
         if last == "as_view":
             return as_view(call)
-        if top in PACKAGES and last in {"register", "route"}:
-            return register_class(call) if last == "register" else routed_method(call)
+        if top in PACKAGES and last == "register":
+            return register_class(call)
+        if top in PACKAGES and last == "route":
+            return RoutedMethod(call.text(0, "rule"), read_methods(call.named.get("methods")))
         if last == "RequestParser":
             return Parser()
         if last == "Model" and top in _RESTFUL:
@@ -147,25 +144,17 @@ class FlaskFramework:
         return _STARRED.get(module, ())
 
 
-def _top(value: External) -> str:
-    return value.name.partition(".")[0]
-
-
-def _made(value: External) -> str | None:
-    last, top = value.last, _top(value)
+def _maker(value: External) -> Callable[[Call], object] | None:
+    last, top = value.last, value.package
     if not top.startswith(("flask", "apiflask", "quart_", "connexion")):
         return None
     if last in _APPS:
-        return "app"
+        return lambda _: Registry(is_app=True, name="")
     if last in _BLUEPRINTS:
-        return "blueprint"
+        return _blueprint
     if last == "Api":
-        return "smorest" if top in _SMOREST else "restful" if top in _RESTFUL else None
-    return "namespace" if last == "Namespace" and top in _RESTFUL else None
-
-
-def _app(call: Call) -> object:  # noqa: ARG001  as the others
-    return Registry(is_app=True, name="")
+        return _smorest if top in _SMOREST else _restful if top in _RESTFUL else None
+    return make_namespace if last == "Namespace" and top in _RESTFUL else None
 
 
 def _blueprint(call: Call) -> object:
@@ -185,15 +174,6 @@ def _smorest(call: Call) -> object:
     api = SmorestApi()
     api.bind(call.argument(0, "app"))
     return api
-
-
-_MAKERS: Final = {
-    "app": _app,
-    "blueprint": _blueprint,
-    "restful": _restful,
-    "smorest": _smorest,
-    "namespace": make_namespace,
-}
 
 
 def _is_field(callee: External) -> bool:

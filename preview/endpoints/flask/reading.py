@@ -150,14 +150,10 @@ def _source(node: ast.expr, names: dict[str, str]) -> str:
     """Which part of the request an expression is: ``args``, ``form``, ``json``, ``files``; empty for none."""
     if isinstance(node, ast.BoolOp):
         node = node.values[0]
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"get_json", "to_dict"}
-    ):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr == "get_json":
             return "json" if _is_request(node.func.value) else ""
-        node = node.func.value
+        node = node.func.value if node.func.attr == "to_dict" else node
     if isinstance(node, ast.Name):
         return names.get(node.id, "")
     if isinstance(node, ast.Attribute) and _is_request(node.value) and node.attr in _QUERY | _BODY:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from preview.endpoints.flask.described import ClassView, wrapped_view
@@ -126,9 +126,6 @@ class Rule:
         path: As written, ``/users/<int:id>``.
         methods: In upper case; None where the view decides.
         view: A function or a class, ``UNKNOWN`` where it could not be followed.
-        values: The keyword arguments.
-        scope: Where it is written.
-        line: In that file, from 1.
         tags: What it belongs to beside its blueprint.
     """
 
@@ -241,10 +238,9 @@ class Pending(Native):
 
     def decorate(self, target: object) -> object:
         """Register the view; a class stands for its ``as_view``."""
-        rule = self.rule
-        view = ClassView(target) if isinstance(target, Class) else target
         # One `app.route(…)` kept under a name may serve several views.
-        self.registry.entries.append(Rule(rule.path, rule.methods, view, rule.values, rule.scope, rule.line))
+        view = ClassView(target) if isinstance(target, Class) else target
+        self.registry.entries.append(replace(self.rule, view=view))
         return UNKNOWN
 
 

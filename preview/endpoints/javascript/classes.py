@@ -30,9 +30,8 @@ def read_class(interpreter: Interpreter, node: Node, scope: Scope, decorators: l
         inner.names[cls.name] = cls
     cls.scope = inner
     cls.decorators = [interpreter.evaluate(item, inner) for part in decorators for item in children(part)]
-    body = node.child_by_field_name("body")
     pending: list[Node] = []
-    for member in children(body) if body is not None else ():
+    for member in children(node.child_by_field_name("body")):
         if member.type == "decorator":
             pending.append(member)
             continue
@@ -47,7 +46,7 @@ def _base(interpreter: Interpreter, heritage: Node, scope: Scope) -> object:
     # TypeScript wraps the value (`extends_clause`), JavaScript does not.
     clause = next((child for child in heritage.named_children if child.type == "extends_clause"), None)
     value = clause.child_by_field_name("value") if clause is not None else None
-    if value is None and clause is None:
+    if clause is None:
         value = next((child for child in heritage.named_children if child.type != "implements_clause"), None)
     return interpreter.evaluate(value, scope) if value is not None else None
 
@@ -55,17 +54,15 @@ def _base(interpreter: Interpreter, heritage: Node, scope: Scope) -> object:
 def _read_member(interpreter: Interpreter, cls: Class, member: Node, decorators: list[Node], scope: Scope) -> None:
     is_static = any(child.type == "static" for child in member.children)
     key = member.child_by_field_name("name") or member.child_by_field_name("property")
-    name = key_of(interpreter, key, scope) if key is not None else None
+    name = key_of(interpreter, key, scope)
     if member.type == "class_static_block":
-        body = member.child_by_field_name("body")
-        interpreter.run(children(body) if body is not None else [], Scope(scope.file, parent=scope))
+        interpreter.run(children(member.child_by_field_name("body")), Scope(scope.file, parent=scope))
     elif name is None:
         return
     elif member.type == "method_definition":
-        found: object = Function(member, scope, owner=cls)
-        if any(child.type == "get" for child in member.children):
-            found = Getter(Function(member, scope, owner=cls))
-        (cls.names if is_static else cls.members)[name] = found
+        function = Function(member, scope, owner=cls)
+        is_getter = any(child.type == "get" for child in member.children)
+        (cls.names if is_static else cls.members)[name] = Getter(function) if is_getter else function
     elif member.type in {"field_definition", "public_field_definition"}:
         value = member.child_by_field_name("value")
         if value is None:
@@ -83,14 +80,11 @@ def lineage(interpreter: Interpreter, cls: object) -> Iterator[Class | External]
     """A class and all it inherits from, nearest first."""
     for _ in range(_MAX_LINEAGE):
         cls = interpreter.settle(cls)
-        if isinstance(cls, Class):
+        if isinstance(cls, (Class, External)):
             yield cls
-            cls = cls.base
-        elif isinstance(cls, External):
-            yield cls
+        if not isinstance(cls, Class):
             return
-        else:
-            return
+        cls = cls.base
 
 
 def member_of_class(interpreter: Interpreter, cls: Class | Function, name: str, *, static: bool) -> object:

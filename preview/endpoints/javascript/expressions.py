@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tree_sitter import Node
-
-from preview.endpoints.javascript.classes import call_super, member_of_class, owner_of
-from preview.endpoints.javascript.natives import Call
-from preview.endpoints.javascript.operators import as_text
-from preview.endpoints.javascript.syntax import text
-from preview.endpoints.javascript.values import Class, Module, Scope
-from preview.endpoints.names import UNKNOWN
-
-if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from preview.endpoints.javascript.classes import read_class
+from tree_sitter import Node
+
+from preview.endpoints.javascript.classes import call_super, member_of_class, owner_of, read_class
 from preview.endpoints.javascript.modules import ROOT
-from preview.endpoints.javascript.operators import MAX_LENGTH, binary, truth, type_of
+from preview.endpoints.javascript.natives import Call, Require
+from preview.endpoints.javascript.operators import MAX_LENGTH, as_text, binary, truth, type_of
 from preview.endpoints.javascript.patterns import bind, key_of
-from preview.endpoints.javascript.syntax import children, fields, string_value, unescape
-from preview.endpoints.javascript.values import Function, Getter, JSObject, Regex
-from preview.endpoints.names import External
+from preview.endpoints.javascript.syntax import children, fields, string_value, text, unescape
+from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Regex, Scope
+from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
     from preview.endpoints.javascript.interpreter import Interpreter
@@ -43,7 +32,7 @@ def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
         return UNKNOWN
     call = Call(node, scope, interpreter)
     if function.type == "import":
-        return _import(interpreter, call)
+        return Require(scope.file).call(call)
     if function.type == "super":
         call_super(interpreter, call.arguments, scope)
         return None
@@ -54,13 +43,10 @@ def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 def _method(interpreter: Interpreter, function: Node, call: Call) -> object:
     owner = function.child_by_field_name("object")
-    if owner is None:
-        return UNKNOWN
     name: str | None = text(function.child_by_field_name("property"))
     if function.type == "subscript_expression":
-        index = function.child_by_field_name("index")
-        name = as_text(interpreter.evaluate(index, call.scope)) if index is not None else None
-    if owner.type == "super":
+        name = as_text(interpreter.evaluate(function.child_by_field_name("index"), call.scope))
+    if owner is not None and owner.type == "super":
         cls = owner_of(interpreter)
         base = interpreter.settle(cls.base) if cls is not None else None
         found = member_of_class(interpreter, base, name, static=False) if isinstance(base, Class) and name else UNKNOWN
@@ -72,20 +58,10 @@ def _method(interpreter: Interpreter, function: Node, call: Call) -> object:
     return interpreter.call_method(interpreter.settle(receiver), name, call)
 
 
-def _import(interpreter: Interpreter, call: Call) -> object:
-    name = call.argument(0)
-    if not isinstance(name, str):
-        return UNKNOWN
-    found = interpreter.require(name, call.scope.file)
-    return found.exports if isinstance(found, Module) else found
-
-
 def evaluate_new(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     """An instance."""
-    constructor = node.child_by_field_name("constructor")
-    if constructor is None:
-        return UNKNOWN
-    return interpreter.construct(interpreter.evaluate(constructor, scope), Call(node, scope, interpreter))
+    constructor = interpreter.evaluate(node.child_by_field_name("constructor"), scope)
+    return interpreter.construct(constructor, Call(node, scope, interpreter))
 
 
 _GLOBALS: Final = frozenset(
@@ -103,15 +79,7 @@ def _identifier(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     return External(name) if found is UNKNOWN and name in _GLOBALS else interpreter.settle(found)
 
 
-def _this(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return scope.find("this")
-
-
-def _string(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return string_value(node)
-
-
-def _number(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
+def _number(_interpreter: Interpreter, node: Node, _scope: Scope) -> object:
     digits = text(node).replace("_", "")
     try:
         return int(digits) if digits.isdecimal() and len(digits) < 16 else float(digits)
@@ -120,41 +88,33 @@ def _number(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # no
 
 
 def _constant(value: object) -> Callable[[Interpreter, Node, Scope], object]:
-    return lambda interpreter, node, scope: value  # noqa: ARG005  as its siblings
+    return lambda _interpreter, _node, _scope: value
+
+
+def _template_parts(interpreter: Interpreter, node: Node, scope: Scope) -> list[str | None]:
+    return [
+        as_text(interpreter.evaluate(next(iter(children(part)), None), scope))
+        if part.type == "template_substitution"
+        else unescape(text(part))
+        for part in node.named_children
+    ]
 
 
 def _template(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    parts: list[str] = []
-    for part in node.named_children:
-        if part.type == "template_substitution":
-            inner = children(part)
-            value = as_text(interpreter.evaluate(inner[0], scope)) if inner else None
-            if value is None:
-                return UNKNOWN
-            parts.append(value)
-        else:
-            parts.append(unescape(text(part)))
-    return "".join(parts) if sum(map(len, parts)) <= MAX_LENGTH else UNKNOWN
+    parts = _template_parts(interpreter, node, scope)
+    known = [part for part in parts if part is not None]
+    return "".join(known) if len(known) == len(parts) and sum(map(len, known)) <= MAX_LENGTH else UNKNOWN
 
 
 def partial_text(interpreter: Interpreter, node: Node, scope: Scope) -> str:
     """A string of which some parts are not known: what is known of it."""
+    parts: list[str | None] = []
     if node.type == "template_string":
-        parts = [
-            unescape(text(part))
-            if part.type != "template_substitution"
-            else "".join(as_text(interpreter.evaluate(inner, scope)) or "" for inner in children(part)[:1])
-            for part in node.named_children
-        ]
-        return "".join(parts)[:MAX_LENGTH]
-    if node.type == "binary_expression":
-        sides = [side for name in ("left", "right") if (side := node.child_by_field_name(name)) is not None]
-        return "".join(as_text(interpreter.evaluate(side, scope)) or "" for side in sides)[:MAX_LENGTH]
-    return ""
-
-
-def _regex(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return Regex(text(node.child_by_field_name("pattern")), text(node.child_by_field_name("flags")))
+        parts = _template_parts(interpreter, node, scope)
+    elif node.type == "binary_expression":
+        sides = (node.child_by_field_name(name) for name in ("left", "right"))
+        parts = [as_text(interpreter.evaluate(side, scope)) for side in sides]
+    return "".join(filter(None, parts))[:MAX_LENGTH]
 
 
 def _array(interpreter: Interpreter, node: Node, scope: Scope) -> object:
@@ -165,27 +125,21 @@ def _object(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     made = JSObject()
     for part in children(node)[:_MAX_PARTS]:
         if part.type == "pair":
-            key, value = part.child_by_field_name("key"), part.child_by_field_name("value")
-            name = key_of(interpreter, key, scope) if key is not None else None
-            if name is not None and value is not None:
-                made.names[name] = interpreter.evaluate(value, scope)
+            name = key_of(interpreter, part.child_by_field_name("key"), scope)
+            if name is not None:
+                made.names[name] = interpreter.evaluate(part.child_by_field_name("value"), scope)
         elif part.type == "shorthand_property_identifier":
             made.names[text(part)] = _identifier(interpreter, part, scope)
         elif part.type == "method_definition":
-            key = part.child_by_field_name("name")
-            name = key_of(interpreter, key, scope) if key is not None else None
+            name = key_of(interpreter, part.child_by_field_name("name"), scope)
             kinds = {child.type for child in part.children}
             if name is not None and "set" not in kinds:
                 function = Function(part, scope)
                 made.names[name] = Getter(function) if "get" in kinds else function
-        elif part.type == "spread_element" and part.named_children:
-            inner = interpreter.evaluate(part.named_children[0], scope)
+        elif part.type == "spread_element":
+            inner = interpreter.evaluate(part.named_child(0), scope)
             made.names.update(inner.names if isinstance(inner, JSObject) else {})
     return made
-
-
-def _function(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return Function(node, scope)
 
 
 def _class(interpreter: Interpreter, node: Node, scope: Scope) -> object:
@@ -193,17 +147,12 @@ def _class(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 
 def _member(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    owner, name = node.child_by_field_name("object"), node.child_by_field_name("property")
-    if owner is None:
-        return UNKNOWN
-    return interpreter.member(interpreter.evaluate(owner, scope), text(name))
+    owner = interpreter.evaluate(node.child_by_field_name("object"), scope)
+    return interpreter.member(owner, text(node.child_by_field_name("property")))
 
 
 def _subscript(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    owner_node, index_node = node.child_by_field_name("object"), node.child_by_field_name("index")
-    if owner_node is None or index_node is None:
-        return UNKNOWN
-    owner, index = interpreter.evaluate(owner_node, scope), interpreter.evaluate(index_node, scope)
+    owner, index = (interpreter.evaluate(node.child_by_field_name(name), scope) for name in ("object", "index"))
     if isinstance(owner, (list, str)):
         if isinstance(index, str) and index.isdecimal():
             index = int(index[:9])
@@ -213,33 +162,25 @@ def _subscript(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 
 def _assignment(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    if left is None or right is None:
-        return UNKNOWN
-    value = interpreter.evaluate(right, scope)
-    bind(interpreter, left, value, scope, declares=False)
+    value = interpreter.evaluate(node.child_by_field_name("right"), scope)
+    bind(interpreter, node.child_by_field_name("left"), value, scope, declares=False)
     return value
 
 
 def _augmented(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
     operator = text(node.child_by_field_name("operator")).removesuffix("=")
-    if left is None or right is None:
-        return UNKNOWN
-    value = _operate(interpreter, operator, left, right, scope)
-    bind(interpreter, left, value, scope, declares=False)
+    value = _operate(interpreter, node, operator, scope)
+    bind(interpreter, node.child_by_field_name("left"), value, scope, declares=False)
     return value
 
 
 def _binary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    if left is None or right is None:
-        return UNKNOWN
-    return _operate(interpreter, text(node.child_by_field_name("operator")), left, right, scope)
+    return _operate(interpreter, node, text(node.child_by_field_name("operator")), scope)
 
 
-def _operate(interpreter: Interpreter, operator: str, left: Node, right: Node, scope: Scope) -> object:
-    first = interpreter.evaluate(left, scope)
+def _operate(interpreter: Interpreter, node: Node, operator: str, scope: Scope) -> object:
+    right = node.child_by_field_name("right")
+    first = interpreter.evaluate(node.child_by_field_name("left"), scope)
     if operator in {"||", "??", "&&"}:
         known = truth(first) if operator != "??" else None if first is UNKNOWN else first is not None
         if known is not None and known is (operator != "&&"):
@@ -254,9 +195,8 @@ def _operate(interpreter: Interpreter, operator: str, left: Node, right: Node, s
 
 
 def _unary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    argument = node.child_by_field_name("argument")
     operator = text(node.child_by_field_name("operator"))
-    value = interpreter.evaluate(argument, scope) if argument is not None else UNKNOWN
+    value = interpreter.evaluate(node.child_by_field_name("argument"), scope)
     if operator == "!":
         known = truth(value)
         return UNKNOWN if known is None else not known
@@ -269,8 +209,6 @@ def _unary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 def _update(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     argument = node.child_by_field_name("argument")
-    if argument is None:
-        return UNKNOWN
     value = interpreter.evaluate(argument, scope)
     step = 1 if text(node.child_by_field_name("operator")) == "++" else -1
     bind(interpreter, argument, binary("+", value, step), scope, declares=False)
@@ -278,29 +216,22 @@ def _update(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 
 def _ternary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    condition = node.child_by_field_name("condition")
-    known = truth(interpreter.evaluate(condition, scope)) if condition is not None else None
-    sides = [node.child_by_field_name(name) for name in ("consequence", "alternative")]
-    if known is not None:
-        sides = sides[:1] if known else sides[1:]
-    values = [interpreter.evaluate(side, scope) for side in sides if side is not None]
+    known = truth(interpreter.evaluate(node.child_by_field_name("condition"), scope))
+    sides = ("consequence", "alternative") if known is None else ("consequence",) if known else ("alternative",)
+    values = [interpreter.evaluate(node.child_by_field_name(side), scope) for side in sides]
     return next((value for value in values if value is not UNKNOWN and value is not None), UNKNOWN)
 
 
 def _inner(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     """Parentheses, sequences, ``await``, casts: what the last part says (of a cast, the first)."""
-    parts = children(node)
-    if not parts:
-        return UNKNOWN
-    if node.type in {"as_expression", "satisfies_expression", "non_null_expression"}:
-        return interpreter.evaluate(parts[0], scope)
+    is_cast = node.type in {"as_expression", "satisfies_expression", "non_null_expression"}
     found: object = UNKNOWN
-    for part in parts:
+    for part in children(node)[: 1 if is_cast else None]:
         found = interpreter.evaluate(part, scope)
     return found
 
 
-def _meta(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
+def _meta(_interpreter: Interpreter, _node: Node, scope: Scope) -> object:
     path = f"{ROOT}/{scope.file}"
     return JSObject({"url": f"file://{path}", "filename": path, "dirname": path.rpartition("/")[0]})
 
@@ -308,20 +239,23 @@ def _meta(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa
 EXPRESSIONS: Final[dict[str, Callable[[Interpreter, Node, Scope], object]]] = {
     "identifier": _identifier,
     "shorthand_property_identifier": _identifier,
-    "this": _this,
-    "string": _string,
+    "this": lambda _interpreter, _node, scope: scope.find("this"),
+    "string": lambda _interpreter, node, _scope: string_value(node),
     "number": _number,
     "template_string": _template,
     "true": _constant(True),
     "false": _constant(False),
     "null": _constant(None),
     "undefined": _constant(None),
-    "regex": _regex,
+    "regex": lambda _interpreter, node, _scope: Regex(
+        text(node.child_by_field_name("pattern")), text(node.child_by_field_name("flags"))
+    ),
     "array": _array,
     "object": _object,
-    "arrow_function": _function,
-    "function_expression": _function,
-    "generator_function": _function,
+    **dict.fromkeys(
+        ("arrow_function", "function_expression", "generator_function"),
+        lambda _interpreter, node, scope: Function(node, scope),
+    ),
     "class": _class,
     "member_expression": _member,
     "subscript_expression": _subscript,
@@ -333,12 +267,7 @@ EXPRESSIONS: Final[dict[str, Callable[[Interpreter, Node, Scope], object]]] = {
     "unary_expression": _unary,
     "update_expression": _update,
     "ternary_expression": _ternary,
-    "parenthesized_expression": _inner,
-    "sequence_expression": _inner,
-    "await_expression": _inner,
-    "as_expression": _inner,
-    "satisfies_expression": _inner,
-    "non_null_expression": _inner,
-    "type_assertion": _inner,
+    **dict.fromkeys(("parenthesized_expression", "sequence_expression", "await_expression", "type_assertion"), _inner),
+    **dict.fromkeys(("as_expression", "satisfies_expression", "non_null_expression"), _inner),
     "meta_property": _meta,
 }

@@ -32,9 +32,7 @@ def member(interpreter: Interpreter, value: object, name: str) -> object:
         return interpreter.settle(value.names.get(name, value.name if name == "name" else UNKNOWN))
     if isinstance(value, (str, list)) and name == "length":
         return len(value)
-    if isinstance(value, (Made, External)):
-        return Made(name, [], value)
-    return UNKNOWN
+    return Made(name, [], value) if isinstance(value, Made) else UNKNOWN
 
 
 def _external_member(interpreter: Interpreter, value: External, name: str) -> object:

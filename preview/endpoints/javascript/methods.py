@@ -65,11 +65,10 @@ def _call_list(interpreter: Interpreter, values: list[object], name: str, call: 
         callback = call.argument(0)
         return _WALKS[name](values, lambda item, place: interpreter.apply(callback, [item, place, values]))
     if name == "reduce":
-        found = call.argument(1) if len(call.nodes) > 1 or len(call.given or ()) > 1 else UNKNOWN
+        callback, found = call.argument(0), call.argument(1) if len(call.arguments) > 1 else UNKNOWN
         rest = values
         if found is UNKNOWN and values:
             found, rest = values[0], values[1:]
-        callback = call.argument(0)
         for place, item in enumerate(rest[:_MAX_LOOP]):
             found = interpreter.apply(callback, [found, item, place, values])
         return found
@@ -158,14 +157,6 @@ def _bounds(given: list[object]) -> slice:
     return slice(begin, end)
 
 
-def _slice(values: list[object], given: list[object]) -> object:
-    return values[_bounds(given)]
-
-
-def _flat(values: list[object], given: list[object]) -> object:  # noqa: ARG001  as its siblings
-    return _concat([], values)
-
-
 def _take(place: int) -> Callable[[list[object], list[object]], object]:
     return lambda values, given: values.pop(place) if values else None  # noqa: ARG005  as its siblings
 
@@ -178,8 +169,8 @@ _LIST: Final[dict[str, Callable[[list[object], list[object]], object]]] = {
     "shift": _take(0),
     "concat": _concat,
     "join": _join,
-    "slice": _slice,
-    "flat": _flat,
+    "slice": lambda values, given: values[_bounds(given)],
+    "flat": lambda values, given: _concat([], values),  # noqa: ARG005
     "includes": lambda values, given: bool(given) and given[0] in values,
     "has": lambda values, given: bool(given) and given[0] in values,
     "indexOf": lambda values, given: values.index(given[0]) if given and given[0] in values else -1,
@@ -189,10 +180,6 @@ _LIST: Final[dict[str, Callable[[list[object], list[object]], object]]] = {
     "entries": lambda values, given: [[place, item] for place, item in enumerate(values)],  # noqa: ARG005
     "at": lambda values, given: next((values[i] for i in given if isinstance(i, int) and -len(values) <= i < len(values)), UNKNOWN),  # noqa: E501
 }  # fmt: skip
-
-
-def _text_slice(value: str, given: list[object]) -> object:
-    return value[_bounds(given)]
 
 
 def _substring(value: str, given: list[object]) -> object:
@@ -255,7 +242,7 @@ _TEXT: Final[dict[str, Callable[[str, list[object]], object]]] = {
     "lastIndexOf": lambda value, given: value.rfind(given[0]) if given and isinstance(given[0], str) else UNKNOWN,
     "charAt": lambda value, given: value[given[0]] if given and isinstance(given[0], int) and 0 <= given[0] < len(value) else "",  # noqa: E501
     "concat": lambda value, given: value + "".join(item for item in given if isinstance(item, str)),
-    "slice": _text_slice,
+    "slice": lambda value, given: value[_bounds(given)],
     "substring": _substring,
     "substr": lambda value, given: value[given[0]:][: given[1] if len(given) > 1 and isinstance(given[1], int) else None] if given and isinstance(given[0], int) else UNKNOWN,  # noqa: E501
     "split": _split,

@@ -34,8 +34,6 @@ class Resolver:
     """Finds the files that specifiers mean.
 
     Args:
-        sources: The project's files.
-        package: The package whose code is read.
         packages: All packages of the project, for those that require each other.
     """
 
@@ -150,20 +148,20 @@ def named_export(interpreter: Interpreter, module: Module, name: str) -> object:
 
 def bind_import(interpreter: Interpreter, node: Node, scope: Scope) -> None:
     """Bind the names of one import statement."""
-    source = node.child_by_field_name("source")
-    clauses = [child for child in children(node) if child.type in {"import_clause", "import_require_clause"}]
-    if clauses and clauses[0].type == "import_require_clause":
-        _bind_require(interpreter, clauses[0], scope)
-        return
-    if source is None or text(node).startswith(("import type ", "import typeof ")):
+    clause = next((part for part in children(node) if part.type in {"import_clause", "import_require_clause"}), None)
+    is_require = clause is not None and clause.type == "import_require_clause"
+    source = (clause if clause is not None and is_require else node).child_by_field_name("source")
+    if source is None or (not is_require and text(node).startswith(("import type ", "import typeof "))):
         return
     origin = interpreter.require(string_value(source), scope.file)
-    for part in children(clauses[0]) if clauses else ():
+    if clause is not None and is_require:
+        scope.names[text(clause.named_child(0))] = _whole(origin)
+        return
+    for part in children(clause):
         if part.type == "identifier":
             scope.names[text(part)] = Binding(origin, "default") if isinstance(origin, Module) else origin
         elif part.type == "namespace_import":
-            name = text(part.named_child(0))
-            scope.names[name] = origin.exports if isinstance(origin, Module) else origin
+            scope.names[text(part.named_child(0))] = _whole(origin)
         elif part.type == "named_imports":
             for item in children(part):
                 name = text(item.child_by_field_name("name"))
@@ -173,11 +171,8 @@ def bind_import(interpreter: Interpreter, node: Node, scope: Scope) -> None:
                 )
 
 
-def _bind_require(interpreter: Interpreter, clause: Node, scope: Scope) -> None:
-    source = clause.child_by_field_name("source")
-    if source is not None:
-        origin = interpreter.require(string_value(source), scope.file)
-        scope.names[text(clause.named_child(0))] = origin.exports if isinstance(origin, Module) else origin
+def _whole(origin: Module | External) -> object:
+    return origin.exports if isinstance(origin, Module) else origin
 
 
 def export(interpreter: Interpreter, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
@@ -201,7 +196,7 @@ def export(interpreter: Interpreter, node: Node, scope: Scope, exports: JSObject
         if part.type == "export_clause":
             _export_names(interpreter, part, origin, scope, exports)
         elif part.type == "namespace_export" and origin is not None:
-            exports.names[text(part.named_child(0))] = origin.exports if isinstance(origin, Module) else origin
+            exports.names[text(part.named_child(0))] = _whole(origin)
     if "*" in kinds and isinstance(origin, Module) and isinstance(origin.exports, JSObject):
         found = {name: item for name, item in origin.exports.names.items() if name != "default"}
         exports.names.update({name: item for name, item in found.items() if name not in exports.names})

@@ -22,8 +22,6 @@ class Call:
 
     Attributes:
         node: The expression; None for a call that the interpreter makes itself.
-        scope: Where it stands.
-        interpreter: Reads on, where a value must be followed.
         given: The arguments, where they are known already.
     """
 

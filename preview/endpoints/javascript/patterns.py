@@ -18,16 +18,10 @@ if TYPE_CHECKING:
 _PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 
 
-def bind(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
-    """Bind a value to a target: a name, a property or a pattern.
-
-    Args:
-        interpreter: Evaluates what is inside.
-        target: Where the value goes.
-        value: What was evaluated.
-        scope: Where it stands; new names are bound here.
-        declares: The names are new (``const``); else they are looked up first.
-    """
+def bind(interpreter: Interpreter, target: Node | None, value: object, scope: Scope, *, declares: bool) -> None:
+    """Bind a value to a name, a property or a pattern; ``declares``: names are new in the scope (``const``)."""
+    if target is None:
+        return
     match target.type:
         case "identifier" | "shorthand_property_identifier_pattern":
             if declares:
@@ -55,23 +49,25 @@ def bind(interpreter: Interpreter, target: Node, value: object, scope: Scope, *,
 
 
 def _bind_default(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
-    left, right = target.child_by_field_name("left"), target.child_by_field_name("right")
-    if left is None or right is None:
-        return
     if value is None or value is UNKNOWN or isinstance(value, Made):
-        value = interpreter.evaluate(right, scope)
-    bind(interpreter, left, value, scope, declares=declares)
+        value = interpreter.evaluate(target.child_by_field_name("right"), scope)
+    bind(interpreter, target.child_by_field_name("left"), value, scope, declares=declares)
 
 
 def _bind_object(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
     taken = set()
     for part in children(target):
         if part.type == "pair_pattern":
-            key, inner = part.child_by_field_name("key"), part.child_by_field_name("value")
-            name = key_of(interpreter, key, scope) if key is not None else None
-            if inner is not None and name is not None:
+            name = key_of(interpreter, part.child_by_field_name("key"), scope)
+            if name is not None:
                 taken.add(name)
-                bind(interpreter, inner, interpreter.member(value, name), scope, declares=declares)
+                bind(
+                    interpreter,
+                    part.child_by_field_name("value"),
+                    interpreter.member(value, name),
+                    scope,
+                    declares=declares,
+                )
         elif part.type == "object_assignment_pattern":
             left = part.child_by_field_name("left")
             taken.add(text(left))
@@ -86,16 +82,9 @@ def _bind_object(interpreter: Interpreter, target: Node, value: object, scope: S
 
 
 def _set_property(interpreter: Interpreter, target: Node, value: object, scope: Scope) -> None:
-    owner_node = target.child_by_field_name("object")
+    owner = interpreter.evaluate(target.child_by_field_name("object"), scope)
     key = target.child_by_field_name("property")
-    if owner_node is None:
-        return
-    owner = interpreter.evaluate(owner_node, scope)
-    if key is not None:
-        name: object = text(key)
-    else:
-        index = target.child_by_field_name("index")
-        name = interpreter.evaluate(index, scope) if index is not None else UNKNOWN
+    name = interpreter.evaluate(target.child_by_field_name("index"), scope) if key is None else text(key)
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     if not isinstance(name, str):
@@ -106,12 +95,14 @@ def _set_property(interpreter: Interpreter, target: Node, value: object, scope: 
         owner.set_attribute(name, value)
 
 
-def key_of(interpreter: Interpreter, key: Node, scope: Scope) -> str | None:
-    """A property's name as written in an object, a class or a pattern; None where it is computed and unknown."""
+def key_of(interpreter: Interpreter, key: Node | None, scope: Scope) -> str | None:
+    """A property's name as written in an object, a class or a pattern; None for none, or where it is not known."""
+    if key is None:
+        return None
     if key.type == "string":
         return string_value(key)
     if key.type == "computed_property_name":
-        value = interpreter.evaluate(key.named_children[0], scope) if key.named_children else UNKNOWN
+        value = interpreter.evaluate(key.named_child(0), scope)
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return text(key)
 
@@ -121,8 +112,7 @@ def parameters(function: Node) -> Iterator[Node]:
     single = function.child_by_field_name("parameter")
     if single is not None:
         yield single
-    declared = function.child_by_field_name("parameters")
-    for node in children(declared) if declared is not None else ():
+    for node in children(function.child_by_field_name("parameters")):
         if not (node.type in _PARAMETERS and text(node.child_by_field_name("pattern")) == "this"):
             yield node
 
@@ -162,10 +152,9 @@ def _injected(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     if function is None or text(function.node.child_by_field_name("name")) != "constructor":
         return UNKNOWN
     for decorator in fields(node, "decorator"):
-        made = interpreter.evaluate(decorator.named_children[0], scope) if decorator.named_children else UNKNOWN
+        made = interpreter.evaluate(decorator.named_child(0), scope)
         if isinstance(made, Made) and made.name.rpartition(".")[2].lower() == "inject" and made.arguments:
             return interpreter.framework.provide(made.arguments[0], interpreter)
     annotation = node.child_by_field_name("type")
-    named = annotation.named_children[0] if annotation is not None and annotation.named_children else None
-    cls = interpreter.settle(scope.find(text(named))) if named is not None else UNKNOWN
+    cls = interpreter.settle(scope.find(text(annotation.named_child(0)))) if annotation is not None else UNKNOWN
     return interpreter.framework.provide(cls, interpreter) if isinstance(cls, Class) else UNKNOWN

@@ -70,8 +70,7 @@ def _declare_enum(interpreter: Interpreter, node: Node, scope: Scope) -> list[st
     name = text(node.child_by_field_name("name"))
     members = JSObject()
     scope.names[name] = members
-    body = node.child_by_field_name("body")
-    for position, item in enumerate(children(body) if body is not None else ()):
+    for position, item in enumerate(children(node.child_by_field_name("body"))):
         key = item.child_by_field_name("name") or item
         value = item.child_by_field_name("value")
         known = key_of(interpreter, key, scope)
@@ -81,10 +80,8 @@ def _declare_enum(interpreter: Interpreter, node: Node, scope: Scope) -> list[st
 
 
 def _declare_namespace(interpreter: Interpreter, node: Node, scope: Scope) -> list[str]:
-    name, body = text(node.child_by_field_name("name")), node.child_by_field_name("body")
-    inner = Scope(scope.file, parent=scope)
-    if body is not None:
-        interpreter.run(children(body), inner)
+    name, inner = text(node.child_by_field_name("name")), Scope(scope.file, parent=scope)
+    interpreter.run(children(node.child_by_field_name("body")), inner)
     scope.names[name] = JSObject(inner.names)
     return [name]
 
@@ -113,7 +110,7 @@ def _import(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
 
 
 def _export(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    module = interpreter.module(scope.file)
+    module = interpreter.modules.get(scope.file)
     exports = module.exports if module is not None and scope is module.scope else UNKNOWN
     declaration = node.child_by_field_name("declaration")
     decorators = fields(node, "decorator")
@@ -138,10 +135,6 @@ def _return(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
     return True
 
 
-def _throw(interpreter: Interpreter, node: Node, scope: Scope) -> bool:  # noqa: ARG001  as its siblings
-    return True
-
-
 def _block(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
     return interpreter.run(children(node), Scope(scope.file, parent=scope, is_block=True))
 
@@ -156,8 +149,7 @@ def _body(interpreter: Interpreter, node: Node | None, scope: Scope) -> bool:
 
 
 def _if(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    condition = node.child_by_field_name("condition")
-    known = truth(interpreter.evaluate(condition, scope)) if condition is not None else None
+    known = truth(interpreter.evaluate(node.child_by_field_name("condition"), scope))
     then, otherwise = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
     if known is not None:
         return _body(interpreter, then if known else otherwise, scope)
@@ -174,16 +166,13 @@ def _try(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
 
 
 def _for_in(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
     body = node.child_by_field_name("body")
-    if left is None or right is None or body is None:
-        return False
-    value = interpreter.evaluate(right, scope)
+    value = interpreter.evaluate(node.child_by_field_name("right"), scope)
     is_of = any(child.type == "of" for child in node.children)
     for item in _walked(value, is_of=is_of)[: _limit(body)]:
         inner = Scope(scope.file, parent=scope, is_block=True)
-        bind(interpreter, left, item, inner, declares=True)
-        run_statement(interpreter, body, inner)
+        bind(interpreter, node.child_by_field_name("left"), item, inner, declares=True)
+        _body(interpreter, body, inner)
     return False
 
 
@@ -203,39 +192,30 @@ def _walked(value: object, *, is_of: bool) -> list[object]:
 
 def _for(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
     inner = Scope(scope.file, parent=scope, is_block=True)
-    start, condition = node.child_by_field_name("initializer"), node.child_by_field_name("condition")
-    if start is not None:
-        run_statement(interpreter, start, inner)
-    _loop(interpreter, condition, node.child_by_field_name("increment"), node.child_by_field_name("body"), inner)
-    return False
+    _body(interpreter, node.child_by_field_name("initializer"), inner)
+    return _loop(interpreter, node, inner)
 
 
-def _while(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    _loop(interpreter, node.child_by_field_name("condition"), None, node.child_by_field_name("body"), scope)
-    return False
-
-
-def _loop(
-    interpreter: Interpreter, condition: Node | None, increment: Node | None, body: Node | None, scope: Scope
-) -> None:
+def _loop(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+    condition, increment = node.child_by_field_name("condition"), node.child_by_field_name("increment")
+    body = node.child_by_field_name("body")
     for _ in range(_limit(body)):
-        value = interpreter.evaluate(condition, scope) if condition is not None else UNKNOWN
-        if condition is not None and condition.type == "expression_statement":
-            value = interpreter.evaluate(condition.named_children[0], scope)
-        known = truth(value)
+        is_statement = condition is not None and condition.type == "expression_statement"
+        known = truth(
+            interpreter.evaluate(condition.named_child(0) if condition and is_statement else condition, scope)
+        )
         if known is False:
-            return
+            break
         _body(interpreter, body, scope)
         if known is None:  # no one knows how often
-            return
-        if increment is not None:
-            interpreter.evaluate(increment, scope)
+            break
+        interpreter.evaluate(increment, scope)
+    return False
 
 
 def _switch(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    body = node.child_by_field_name("body")
     inner = Scope(scope.file, parent=scope, is_block=True)
-    for case in children(body) if body is not None else ():
+    for case in children(node.child_by_field_name("body")):
         interpreter.run(fields(case, "body"), inner)
     return False
 
@@ -249,14 +229,14 @@ _STATEMENTS: Final[dict[str, Callable[[Interpreter, Node, Scope], bool]]] = {
     "import_statement": _import,
     "export_statement": _export,
     "return_statement": _return,
-    "throw_statement": _throw,
+    "throw_statement": lambda _interpreter, _node, _scope: True,
     "statement_block": _block,
     "if_statement": _if,
     "try_statement": _try,
     "for_in_statement": _for_in,
     "for_statement": _for,
-    "while_statement": _while,
-    "do_statement": _while,
+    "while_statement": _loop,
+    "do_statement": _loop,
     "switch_statement": _switch,
     "labeled_statement": _labeled,
 }

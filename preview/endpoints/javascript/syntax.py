@@ -24,9 +24,9 @@ def text(node: Node | None) -> str:
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
 
 
-def children(node: Node) -> list[Node]:
-    """The named parts of a node, comments left out."""
-    return [child for child in node.named_children if child.type != "comment"]
+def children(node: Node | None) -> list[Node]:
+    """The named parts of a node, comments left out; empty for none."""
+    return [child for child in node.named_children if child.type != "comment"] if node is not None else []
 
 
 def fields(node: Node, name: str) -> list[Node]:

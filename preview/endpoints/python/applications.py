@@ -29,15 +29,14 @@ def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
     tops, relative = _imported(tree)
-    best: tuple[tuple[int, bool, int], int] | None = None
     deepest = len(parts) - 1 - (relative if file.rpartition("/")[2] != "__init__.py" else max(relative - 1, 0))
-    for depth in range(max(deepest, 0) + 1):
+
+    def score(depth: int) -> tuple[int, bool, int]:
         folder = "/".join(parts[:depth]) or "."
         resolved = sum(_exists(sources, folder, name) for name in tops)
-        score = (resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth))
-        if best is None or score > best[0]:
-            best = (score, depth)
-    depth = best[1] if best else 0
+        return resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth)
+
+    depth = max(range(max(deepest, 0) + 1), key=score)
     return "/".join(parts[:depth]) or ".", ".".join(parts[depth:])
 
 
@@ -163,8 +162,6 @@ class Kind:
         title: ``Flask``, for people.
         mentions: A file with an application has one of these texts.
         plug: Makes what plugs the framework into an interpreter.
-        is_app: Whether a value is an application.
-        list_endpoints: Adds an application's endpoints.
     """
 
     name: str
@@ -180,11 +177,6 @@ def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[Found
 
     What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names. Where too much has to be read,
     those that were found before.
-
-    Args:
-        sources: The project's files.
-        budget: What may be read.
-        kind: The framework.
     """
     if not any(word in sources.text(name) for name in sources.names for word in kind.mentions):
         return []
@@ -221,7 +213,7 @@ class _Search:
         files = [
             name
             for name in self.sources.names
-            if any(is_module(name, hint.module) for hint in self.hints)
+            if self._is_hinted(name)
             or (name.rpartition("/")[2] in _FILE_NAMES and not name.endswith("__init__.py"))
             or any(word in self.sources.text(name) for word in words)
             or (name.count("/") <= 1 and _ASSIGNED.search(self.sources.text(name)))
@@ -296,8 +288,7 @@ class _Search:
                 continue
             # Of a usual factory that wants arguments, the routes are shown all the same.
             if _needs_nothing(function) or (name in _FACTORIES and wanting):
-                needed = _required(function)
-                built = interpreter.call(function, [UNKNOWN] * needed)
+                built = interpreter.call(function, [UNKNOWN] * _required(function))
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None

@@ -15,13 +15,7 @@ Evaluate = Callable[[ast.expr | None, Scope], object]
 
 
 def evaluate_plain(node: ast.expr, scope: Scope, evaluate: Evaluate) -> object:
-    """The value of a constant, name, container or operation; ``UNKNOWN`` for any other kind.
-
-    Args:
-        node: The expression.
-        scope: Where names are looked up.
-        evaluate: Gives the values of what is inside.
-    """
+    """The value of a constant, name, container or operation; ``UNKNOWN`` for any other kind."""
     match node:
         case ast.Constant():
             return node.value

@@ -21,9 +21,7 @@ class Importer:
     """Binds what import statements bring.
 
     Args:
-        sources: The project's files.
         roots: Where absolute imports begin, the first first.
-        load: Reads a module.
         starred: The names that a star import from outside brings.
         outside: What names from outside stand for, where they are more than names.
     """

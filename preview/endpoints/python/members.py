@@ -21,12 +21,7 @@ _MAX_ANCESTORS: Final = 60
 
 
 class Members:
-    """Looks names up on values.
-
-    Args:
-        interpreter: Gives the values of bases and properties.
-        importer: Finds the modules below a package.
-    """
+    """Looks names up on values."""
 
     def __init__(self, interpreter: Interpreter, importer: Importer) -> None:
         self._interpreter = interpreter
@@ -34,11 +29,7 @@ class Members:
         self._lineages: dict[Class, list[Class | External]] = {}
 
     def attribute(self, value: object, name: str) -> object:
-        """``value.name``; ``UNKNOWN`` where it is not known.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """``value.name``; ``UNKNOWN`` where it is not known."""
         if isinstance(value, Module):
             if name in value.scope.names:
                 return value.scope.names[name]
@@ -65,11 +56,6 @@ class Members:
             return value.names.get(name, UNKNOWN)
         return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
 
-    def bases(self, cls: Class) -> list[object]:
-        """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
-        plain = [base.value if isinstance(base, ast.Subscript) else base for base in cls.node.bases]
-        return [self._interpreter.evaluate(base, cls.scope) for base in plain]
-
     def lineage(self, cls: Class) -> list[Class | External]:
         """The class and all it inherits from, nearest first, each once."""
         if cls not in self._lineages:
@@ -81,11 +67,13 @@ class Members:
         todo: list[object] = [cls]
         while todo and len(found) < _MAX_ANCESTORS:
             current = todo.pop(0)
-            if isinstance(current, External) and current not in found:
-                found.append(current)
-            elif isinstance(current, Class) and current not in found:
-                found.append(current)
-                todo += self.bases(current)
+            if not isinstance(current, (External, Class)) or current in found:
+                continue
+            found.append(current)
+            if isinstance(current, Class):
+                # `Generic[T]` counts as `Generic`.
+                plain = [base.value if isinstance(base, ast.Subscript) else base for base in current.node.bases]
+                todo += [self._interpreter.evaluate(base, current.scope) for base in plain]
         return found
 
     def of_class(self, cls: Class, name: str) -> object:

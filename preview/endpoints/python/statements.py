@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.imports import Importer
+from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.truth import Native, WouldRaise, truth
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
@@ -23,10 +24,6 @@ _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Except
 class Statements:
     """Carries statements out.
 
-    Args:
-        interpreter: Gives the values of expressions.
-        importer: Binds what is imported.
-
     Attributes:
         trying: How many ``try`` are around what is being read.
     """
@@ -37,11 +34,7 @@ class Statements:
         self.trying = 0
 
     def run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Carry out a body up to its end, or to a ``return``, ``break`` or ``continue`` that is sure to be reached.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Carry out a body up to its end, or to a ``return``, ``break`` or ``continue`` that is sure to be reached."""
         if not self._interpreter.enter():
             return
         try:
@@ -221,7 +214,7 @@ class Statements:
                     scope.names[name] = value if not isinstance(value, External) else scope.names.get(name, value)
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
-        values = self._interpreter.elements(self._interpreter.evaluate(node.iter, scope))
+        values = items_of(self._interpreter.evaluate(node.iter, scope))
         outer, scope.unsure = scope.unsure, 0
         try:
             for value in (values or [])[:_MAX_LOOP]:

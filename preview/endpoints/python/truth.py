@@ -23,10 +23,8 @@ class Call:
     """One call as it stands in the source.
 
     Attributes:
-        node: The expression.
         arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
         named: Values of the keyword arguments, likewise those behind ``**``.
-        scope: Where it stands.
         interpreter: Reads on, where a value must be followed.
     """
 
@@ -137,16 +135,8 @@ def truth(value: object) -> bool | None:
 
 
 def compare(operators: Sequence[ast.cmpop], values: Sequence[object]) -> object:
-    """``a < b < c``; ``UNKNOWN`` where one of the values is not known.
-
-    Args:
-        operators: One fewer than values.
-        values: From left to right.
-    """
-    answers = [
-        _compare_two(operator, left, right)
-        for operator, left, right in zip(operators, values, values[1:], strict=False)
-    ]
+    """``a < b < c``; ``UNKNOWN`` where one of the values is not known."""
+    answers = list(map(_compare_two, operators, values, values[1:]))
     if False in answers:
         return False
     return UNKNOWN if UNKNOWN in answers else True

@@ -14,7 +14,6 @@ class Scope(Names):
     """Names of a module, a class body or one call of a function.
 
     Attributes:
-        parent: Where to look next.
         jump: ``Return``, ``Break`` or ``Continue`` once one is reached that is sure to be.
         unsure: How many bodies that may or may not be run are being read.
         elsewhere: Names that ``global`` binds in the module.
@@ -68,12 +67,7 @@ class Instance:
 
 
 class Record(list[object]):
-    """A tuple whose parts have names too, such as ``ModuleInfo``.
-
-    Args:
-        values: In order.
-        names: The parts' names, with their values.
-    """
+    """A tuple whose parts have names too, such as ``ModuleInfo``."""
 
     def __init__(self, values: Sequence[object], names: Mapping[str, object] | None = None) -> None:
         super().__init__(values)
