@@ -63,14 +63,7 @@ def folders_between(lower: str, upper: str = ".") -> list[str]:
 
 
 def find_layout(nodes: Nodes, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()) -> Layout:
-    """Decide where the application runs.
-
-    Args:
-        nodes: The project's files, parsed.
-        target: The application.
-        files: The Python files that it loads.
-        commands: The commands that start it.
-    """
+    """Decide where the application runs."""
     app_dir = posixpath.normpath(target.app_dir)
     file_folder = posixpath.dirname(target.file) or "."
     directory, why = _directory(nodes, app_dir, files, commands)

@@ -71,7 +71,6 @@ class Step:
     Attributes:
         name: One or two words for the log and the page: ``migrations``, ``build``, ``prisma generate``.
         argv: The command; its first word is looked up in the environment's ``bin`` (``alembic``, ``python``, ``npx``).
-        directory: Where, relative to the project.
         why: One sentence for the log.
         required: Whether a failure ends the launch; else it is a warning.
         variables: Set for this step alone.
@@ -101,7 +100,6 @@ class ServiceNeed:
     """A server that the project's code connects to.
 
     Attributes:
-        kind: Which.
         setting: The environment variable (or setting) that points to it, or None where its address is fixed in the
             source.
         where: ``app/db.py:7``.

@@ -106,11 +106,7 @@ def _imports(path: str) -> Iterator[str]:
 
 
 class Nodes:
-    """The nodes of each Python file.
-
-    Args:
-        sources: The project's files.
-    """
+    """The nodes of each Python file."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -142,13 +138,7 @@ def is_aside(file: str) -> bool:
 
 
 def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
-    """The entry and the project's files that it imports, directly or not, the entry first.
-
-    Args:
-        nodes: The project's files, parsed.
-        entry: A Python file, relative to the project.
-        roots: Folders that absolute imports count from.
-    """
+    """The entry and the project's files that it imports, directly or not, the entry first."""
     found: dict[str, None] = {}
     imported: set[tuple[str, str]] = set()
     todo = [entry]

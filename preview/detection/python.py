@@ -30,13 +30,7 @@ _MAX_ROUTES: Final = 5_000
 
 
 def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
-    """Decide all about one application.
-
-    Args:
-        sources: The project's files.
-        app: The application.
-        commands: The commands that start it, those that weigh most first.
-    """
+    """Decide all about one application; those of its ``commands`` that weigh most come first."""
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)

@@ -127,16 +127,7 @@ def find_steps(
     files: Iterable[str],
     variables: Mapping[str, str] | None = None,
 ) -> tuple[Step, ...]:
-    """Migrations of Alembic or Flask-Migrate, where the project has some.
-
-    Args:
-        sources: The project's files.
-        target: The application.
-        directory: The working folder.
-        facts: What the application calls.
-        files: The Python files that it loads.
-        variables: For a step that cannot use the application's own, such as a URL with a driver for asyncio.
-    """
+    """Migrations of Alembic or Flask-Migrate, where the project has some."""
     folders = folders_between(posixpath.dirname(target.file) or ".")
     if target.framework == "flask" and any(_is_migrate(call.name) for call in facts.calls):
         step = _flask_migrate(sources, target, directory, folders)

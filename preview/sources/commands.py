@@ -48,8 +48,6 @@ class StartCommand:
 
     Attributes:
         program: ``uvicorn``, ``gunicorn``, ``flask``, ``python`` …
-        words: All its words.
-        file: Where it is written.
         weight: 3 for a file that deploys, 2 for one that runs, 1 for one that tells.
         app: ``app.main:app`` as module and attribute; the attribute is empty where none is named.
         script: The file that ``python`` (or ``fastapi``) is given.

@@ -18,12 +18,7 @@ _NAMES: Final = (
 
 
 def env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """Variables with a value in the ``.env`` files of a folder and of the project's own.
-
-    Args:
-        sources: The project's files.
-        folder: Relative to the project; it comes first.
-    """
+    """Variables with a value in the ``.env`` files of a folder and of the project's own."""
     return _read(sources, folder, _NAMES)
 
 

@@ -77,10 +77,6 @@ def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> s
 def read_plain(path: str, most_bytes: int) -> bytes:
     """The first bytes of a plain file. Blocks on the disk, and on nothing else.
 
-    Args:
-        path: The file's.
-        most_bytes: Of more than these nothing is read.
-
     Raises:
         OSError: It cannot be read, or is a link, a pipe, a device or a socket.
     """

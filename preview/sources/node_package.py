@@ -72,11 +72,8 @@ class NodePackage:
 
     Attributes:
         folder: Where it lies, relative to the project; ``.`` for its own.
-        name: Its name; may be empty.
-        scripts: Name to command line.
         main: Its main file as written; may be empty.
         dependencies: Package to version range.
-        dev_dependencies: Likewise.
         data: The whole file, for what only some tools read.
     """
 

@@ -26,12 +26,7 @@ _MAX_LENGTH = 4_000
 
 
 def split_commands(script: str, depth: int = 0) -> Iterator[Command]:
-    """The single commands of a script, in order, wrappers taken off.
-
-    Args:
-        script: A line for a shell, as ``package.json`` has it.
-        depth: How many wrappers it was found in.
-    """
+    """The single commands of a script, in order, wrappers taken off."""
     if depth > _MAX_DEPTH:
         return
     for words in _pieces(script[:_MAX_LENGTH]):

@@ -37,9 +37,6 @@ def parse_what_can_be(text: bytes) -> ast.Module:
 
     Lines keep their numbers. What is left out are whole statements of the module; at most 12 of them.
 
-    Args:
-        text: What ``ast.parse`` refused.
-
     Raises:
         SyntaxError: Too much of it is broken.
         ValueError: Not text that Python could read at all.

@@ -38,9 +38,6 @@ class DatabaseChoice:
         server: The server that it wants instead, or None.
         setting: The variable that points to it.
         step_variables: For migrations, which have no use for a driver for asyncio.
-        requirements: Drivers that the choice needs.
-        decisions: One sentence each.
-        warnings: Likewise.
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -54,13 +51,7 @@ class DatabaseChoice:
 
 
 def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> DatabaseChoice:
-    """Decide for an application that is not Django's.
-
-    Args:
-        engine: The library it reaches its database by, or None.
-        settings: What it reads.
-        facts: What it calls.
-    """
+    """Decide for an application that is not Django's."""
     reads = [read for read in settings.reads.values() if is_database_url(read)]
     others = {ServiceKind.MONGODB, ServiceKind.REDIS}
     sql = [read for read in reads if _kind(read, settings) not in others and _decides(read, settings)]

@@ -17,13 +17,7 @@ _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, 
 
 
 def choose_django_database(sources: Sources, files: Iterable[str], settings: Settings) -> DatabaseChoice:
-    """Decide from the ``DATABASES`` of the settings modules.
-
-    Args:
-        sources: The project's files.
-        files: The settings module and what it imports.
-        settings: What the project reads.
-    """
+    """Decide from the ``DATABASES`` of the settings modules."""
     tables = [table for file in files for table in _tables(sources, file)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     constants = [text for node in engines for text in _texts(node)]

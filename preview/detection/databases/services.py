@@ -92,10 +92,8 @@ class Use:
     """A server that the application's own code reaches by a driver.
 
     Attributes:
-        kind: Which.
         where: ``app/db.py:7``.
         at_startup: It does not come up without it.
-        call: What reaches it.
     """
 
     kind: ServiceKind

@@ -13,9 +13,6 @@ class Call:
 
     Attributes:
         name: Full, as far as imports tell: ``asyncpg.create_pool``; else ``.create_all``.
-        node: The expression.
-        file: Where, relative to the project.
-        line: Likewise.
         function: The outermost function it stands in; empty for the module's own level.
         guarded: A ``try`` around it goes on after an error.
     """
@@ -39,8 +36,6 @@ class Address:
 
     Attributes:
         text: With ``*`` for what is not written down.
-        file: Where, relative to the project.
-        line: Likewise.
         host: The name that its host is taken from; empty where that is written down.
         port: Likewise.
     """
@@ -67,13 +62,10 @@ class Facts:
     """All of it.
 
     Attributes:
-        calls: In the files' order.
-        addresses: Likewise.
         imports: Full names of all that is imported from outside.
         compared: Texts that a name or attribute is compared with, by that name.
         called_by: Functions' names to the names that they call or mention.
         started: Names of functions that run when the application comes up.
-        defined: How many functions have a name.
     """
 
     calls: list[Call] = field(default_factory=list)

@@ -21,13 +21,7 @@ _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving
 
 
 def note_facts(file: str, tree: ast.Module, facts: Facts) -> None:
-    """Add what one file calls and says, as far as it is not nested deeper than Python can follow.
-
-    Args:
-        file: Its name, relative to the project.
-        tree: What is in it.
-        facts: Where that is added.
-    """
+    """Add what one file calls and says, as far as it is not nested deeper than Python can follow."""
     try:
         _Visitor(file, facts).visit(tree)
     except RecursionError:
@@ -221,13 +215,7 @@ _MAX_CLOSURE: Final = 400
 
 
 def read_facts(sources: Sources, files: Iterable[str], factory: str | None = None) -> Facts:
-    """Read the files once.
-
-    Args:
-        sources: The project's files.
-        files: Those that the application loads.
-        factory: The function that makes the application.
-    """
+    """Read the files once."""
     facts = Facts()
     for file in files:
         tree = sources.tree(file)

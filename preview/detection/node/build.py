@@ -77,13 +77,7 @@ def find_build_work(project: NodeProject) -> BuildWork:
 
 
 def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[str, ...]:
-    """A sentence for the log where a script starts what a build makes, and a source is started in its place.
-
-    Args:
-        project: What is started.
-        script: The script that leads to it, or the empty text.
-        work: What is built all the same.
-    """
+    """A sentence for the log where a script starts what a build makes, and a source is started in its place."""
     entry, package = project.entry, project.package
     words = [word for command in split_commands(package.scripts.get(script, "")) for word in command[1:]]
     name = next((word for word in words if _stands_in(project, word)), None)

@@ -31,7 +31,6 @@ class DatabaseWork:
     """What to do before the start.
 
     Attributes:
-        steps: In order.
         requirements: What has to be installed for them.
         variables: What they and the application get.
         provider: Prisma's kind of database; None without Prisma.
@@ -48,12 +47,7 @@ class DatabaseWork:
 
 
 def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
-    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM.
-
-    Args:
-        project: Which.
-        runner: The arguments of ``node`` that read its sources' language.
-    """
+    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM."""
     schema = _schema(project)
     if schema is not None:
         return _prisma(project, schema)

@@ -46,11 +46,6 @@ _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\
 def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
     """Decide how a Node project is started; None where it is none. Reads files, runs nothing; meant for a thread.
 
-    Args:
-        sources: The project's files.
-        target: The application that was found in its sources, or None.
-        overrides: What a person decided.
-
     Raises:
         InvalidGeneration: A file is named as the application that the project does not have.
     """

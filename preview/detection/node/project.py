@@ -37,9 +37,6 @@ class NodeProject:
     """The package that is started.
 
     Attributes:
-        sources: The project's files.
-        package: Its ``package.json``.
-        packages: All packages of the project.
         entry: The file it starts from.
         root: The folder whose ``package.json`` is installed: that of the workspace it belongs to, or its own.
     """
@@ -132,13 +129,7 @@ def _is_aside(name: str) -> bool:
 
 
 def find_project(sources: Sources, file: str | None, *, named: bool = False) -> NodeProject | None:
-    """The package that serves.
-
-    Args:
-        sources: The project's files.
-        file: Its entry, where that is known.
-        named: A person says so.
-    """
+    """The package that serves."""
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})

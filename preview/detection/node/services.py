@@ -118,14 +118,7 @@ def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | No
 def find_services(
     project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
 ) -> tuple[ServiceNeed, ...]:
-    """What it connects to, each kind once.
-
-    Args:
-        project: Which.
-        reads: The variables that its sources read.
-        values: What these will hold.
-        provider: Prisma's ``provider``, or None.
-    """
+    """What it connects to, each kind once."""
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):

@@ -37,14 +37,7 @@ _MAX_LENGTH: Final = 4_000
 def choose_variables(
     project: NodeProject, reads: Sequence[SettingRead], kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
 ) -> dict[str, Variable]:
-    """By name, what it gets beyond the contract's own.
-
-    Args:
-        project: Which.
-        reads: What its sources read.
-        kinds: The services that it has clients for.
-        scripted: What its start script sets.
-    """
+    """By name, what it gets beyond the contract's own."""
     folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
     own, examples = own_values(project.sources, folders[:1]), _examples(project, folders)
     found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}

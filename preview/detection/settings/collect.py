@@ -31,13 +31,7 @@ _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a project reads, and what its own files say to it.
-
-    Attributes:
-        reads: One for each name, the strictest.
-        own: What its ``.env`` holds.
-        examples: What its example files hold.
-    """
+    """What a project reads (``reads``: one for each name, the strictest), and what its own files say to it."""
 
     reads: Mapping[str, SettingRead]
     own: Mapping[str, ExampleValue]

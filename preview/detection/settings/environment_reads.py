@@ -40,10 +40,8 @@ class RawRead:
     """A read before its surroundings are looked at.
 
     Attributes:
-        key: The variable's name, as the call has it.
         subscript: ``os.environ["X"]``, not a call.
         default: What stands in for it; None where nothing is given.
-        kind: What the reader makes of it.
         strict: The reader raises without a default.
     """
 
@@ -96,12 +94,7 @@ def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
 
 
 class ReaderCalls:
-    """The calls of one file that read a variable by way of a package or of the project's own functions.
-
-    Args:
-        nodes: All of the file's.
-        helpers: The project's functions that read a variable whose name they are given.
-    """
+    """The calls of one file that read a variable by way of a package or of the project's own functions."""
 
     def __init__(self, nodes: Sequence[ast.AST], helpers: Mapping[str, Need]) -> None:
         self._helpers = helpers

@@ -33,12 +33,7 @@ _MAX_VALUES: Final = 4 * _MAX_VALUE
 
 @dataclass(frozen=True, slots=True)
 class ExampleValue:
-    """One value of such a file.
-
-    Attributes:
-        value: As the file has it.
-        file: Relative to the project.
-    """
+    """One value of such a file."""
 
     value: str
     file: str

@@ -42,9 +42,6 @@ class SettingRead:
     """One place where a variable is read.
 
     Attributes:
-        name: As the source has it.
-        file: Where, relative to the project.
-        line: Likewise, from 1.
         need: Whether the program goes on without it.
         kind: What is made of its text; ``LIST`` is JSON, ``WORDS`` is separated by commas.
         default: The text that is taken without it, where it is written down.
@@ -75,13 +72,7 @@ _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
 
 
 def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
-    """The variables, with a class for development in the place of what was made up for such a name.
-
-    Args:
-        variables: By name.
-        sources: The project's files.
-        app_dir: Folder that imports count from.
-    """
+    """The variables, with a class for development in the place of what was made up for such a name."""
     wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
     if not wanted:
         return dict(variables)
