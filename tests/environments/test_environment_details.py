@@ -31,6 +31,7 @@ from preview.environments.node.recipe import InThread, NodeRecipe, NodeToolchain
 from preview.environments.node.registries import is_safe_lock
 from preview.environments.python.explain import Explanation
 from preview.environments.python.install import Installation
+from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import Loosening
 from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
@@ -607,9 +608,8 @@ async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *line
     said = Said()
     python = Interpreter("/usr/bin/python3", "3.11.7", "")
     monkeypatch.setattr("preview.environments.python.install.run_uv", uv)
-    await Installation(
-        tmp_path, required(*lines), None, said, interpreter=python, offline=False, patience_s=LIMIT_S
-    ).run(())
+    recipe = Recipe("key", required(*lines), python, None)
+    await Installation(recipe, tmp_path, said, None, offline=False, patience_s=LIMIT_S).run(())
     return said
 
 

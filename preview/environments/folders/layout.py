@@ -73,6 +73,15 @@ class Layout:
         folder = self.workshop if purpose == "building" and self.workshop is not None else self.root
         return folder / f".{purpose}-{key}-{os.getpid()}-{secrets.token_hex(4)}"
 
+    def put(self, key: str, temporary: Path) -> None:
+        """Put a finished folder in the environment's place; a broken one there goes first."""
+        place = self.directory(key)
+        if place.exists():
+            broken = self.temporary(key, "removing")
+            place.rename(broken)
+            remove_tree(broken)
+        temporary.rename(place)
+
     def is_usable(self, key: str) -> bool:
         """Whether the environment is finished and its interpreter's home is still there."""
         try:

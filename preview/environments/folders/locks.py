@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
 
 from preview.environments.folders.layout import Layout, remove_tree
+from preview.environments.sandbox.jail import Jail
 from preview.errors import EnvironmentFailed
+from preview.runtime.cgroups import Cgroup
+
+T = TypeVar("T")
 
 # flock cannot be waited for without a thread that cannot be cancelled; asking 5 to 50 times a second costs nothing
 # beside the build that is being waited for.
@@ -142,6 +147,21 @@ async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
     finally:
         with trio.move_on_after(_REMOVE_S, shield=True):
             await trio.to_thread.run_sync(_remove, scratch, abandon_on_cancel=True)
+
+
+@asynccontextmanager
+async def open_cage(
+    jail: Jail | None, layout: Layout, key: str, make: Callable[[Jail, Path, Cgroup | None], T]
+) -> AsyncIterator[T | None]:
+    """What ``make``, in a thread, makes of a build's scratch folder and control group; None without a jail.
+
+    Cancellation: as ``open_scratch`` and ``Jail.open_group``.
+    """
+    if jail is None:
+        yield None
+        return
+    async with open_scratch(layout, key) as scratch, jail.open_group(key) as group:
+        yield await trio.to_thread.run_sync(make, jail, scratch, group)
 
 
 def make_folder(folder: Path) -> None:

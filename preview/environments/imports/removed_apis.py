@@ -106,12 +106,7 @@ class RemovedApiUse:
 
 
 def find_relics(environment: Path, python: str) -> list[RemovedApiUse]:
-    """All packages of the environment that use something gone, each once; call it in a thread.
-
-    Args:
-        environment: Its folder.
-        python: Its version, ``3.11.7``.
-    """
+    """All packages of the environment that use something gone, each once; call it in a thread."""
     major, minor, *_ = (int(part) for part in python.split(".")[:2])
     found: dict[RemovedApiUse, None] = {}
     for folder in sorted(environment.glob("lib/python*/site-packages")):
@@ -138,7 +133,6 @@ class OldUse:
     """Something in a project that a Python newer than the service's own does not have.
 
     Attributes:
-        file: Where, relative to the project.
         uses: ``distutils``, say.
         since: The first Python without it.
     """

@@ -42,7 +42,6 @@ class Wanted:
     Attributes:
         module: The name that has to be there, or an empty text where only the package is asked for.
         distribution: The package that brings it, as a requirement line.
-        file: Where it is wanted, relative to the project.
         why: ``imports "jose"``, for a sentence.
     """
 
@@ -66,12 +65,7 @@ class Imports:
 
 
 def find_imports(sources: Sources, entry: str) -> Imports:
-    """What the application's files want from outside the project.
-
-    Args:
-        sources: The project's files.
-        entry: The application's file; what it imports is followed.
-    """
+    """What the application's files want from outside the project."""
     scan = _Scan(sources, entry)
     scan.run()
     return Imports(tuple(scan.wanted.values()), frozenset(scan.standard))

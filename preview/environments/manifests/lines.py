@@ -68,14 +68,7 @@ class LineReader:
         self.own_folders: list[Path] = []
 
     def read(self, text: str, origin: str, base: Path, options: Sequence[str] = ()) -> list[ProjectRequirement]:
-        """The requirement, or none where the line is left out; several for a line that is a command.
-
-        Args:
-            text: One line, no comment.
-            origin: Where it stands.
-            base: The folder that a relative path counts from.
-            options: Options of this line, ``--hash=…``.
-        """
+        """The requirement, or none where the line is left out; several for a line that is a command."""
         if "${" in text or "\n" in text or "\r" in text:
             # A line break would smuggle further lines, options too, into the installer's file.
             self._leave_out(text, origin, f"{origin} has an environment variable or a line break")

@@ -20,12 +20,7 @@ _SHOWN: Final = 100
 
 
 def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
-    """What ``[tool.poetry]`` requires: its dependencies and its groups, but those for developers and optional ones.
-
-    Args:
-        poetry: The table.
-        source: The file, for messages.
-    """
+    """What ``[tool.poetry]`` requires: its dependencies and its groups, but those for developers and optional ones."""
     notes: list[str] = []
     dependencies = dict(as_table(poetry.get("dependencies")))
     python = dependencies.pop("python", None)

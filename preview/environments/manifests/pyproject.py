@@ -23,10 +23,6 @@ _SHOWN = 100
 def read_pyproject(folder: Path, source: str) -> Manifest:
     """What ``pyproject.toml`` says, in whichever dialect.
 
-    Args:
-        folder: Where it lies.
-        source: Its path relative to the project, for messages.
-
     Raises:
         EnvironmentFailed: It cannot be read.
     """

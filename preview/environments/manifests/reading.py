@@ -24,12 +24,7 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One requirement as a manifest writes it.
-
-    Attributes:
-        text: As for ``requirements.txt``.
-        origin: Where it stands, for messages.
-    """
+    """One requirement as a manifest writes it."""
 
     text: str
     origin: str
@@ -62,11 +57,6 @@ class Manifest:
 
 def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes:
     """The file's bytes.
-
-    Args:
-        path: Which file.
-        shown: Its name for messages.
-        limit: Bytes; a larger file is refused.
 
     Raises:
         EnvironmentFailed: It cannot be read or is too large.

@@ -40,7 +40,6 @@ class StatedPython:
 
     Attributes:
         minor: Of Python 3.
-        file: Where it stands, relative to the project.
     """
 
     minor: int
@@ -76,8 +75,6 @@ class Asked:
     """What a project asks for, whatever the Python.
 
     Attributes:
-        required: By its manifests and the request.
-        server: The server's requirement line, or None.
         wanted: By its imports, as far as ``required`` does not obviously bring it.
         standard: What it imports of the standard library; None where its imports were not looked at.
         stated: The Python that it names beside its manifests, or None.

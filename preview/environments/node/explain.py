@@ -106,12 +106,7 @@ _CASES: Final = (
 
 
 def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
-    """Read a failure off npm's output.
-
-    Args:
-        lines: The last lines of the output.
-        manifest: What was to be installed.
-    """
+    """Read a failure off npm's output."""
     text = "\n".join(lines)
     match = _CODE.search(text)
     code = match[1] if match else ""

@@ -50,10 +50,8 @@ class NodeManifest:
     Attributes:
         packages: Folder (``.`` first, then the workspace's members) to the part of ``package.json`` that npm needs.
         files: Packed dependencies that lie in the project, path to bytes.
-        lock: The lock file's bytes, or None.
         exact: The lock file is meant for exactly these requirements.
         legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
-        notes: Worth telling.
         foreign_lock: Another package manager's lock file, where npm has none of its own.
         lock_name: What the lock file is called; empty without one.
         registries: That the project names.

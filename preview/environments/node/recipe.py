@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,8 +16,7 @@ import trio
 
 from preview.environments.node.locks import LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
-from preview.environments.sandbox.jail import Cage
-from preview.environments.sandbox.program import ProgramResult, run_program
+from preview.environments.sandbox.program import run_program
 from preview.errors import ConfigurationError
 
 # What determines which builds of a package fit.
@@ -37,10 +36,10 @@ _WITHHELD: Final = frozenset(
     {"npm_config_prefix", "npm_config_global", "npm_config_location", "npm_config_omit", "npm_config_include",
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
-_FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
 _VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
 # A package in a repository brings settings of its own, which name programs that npm runs.
-_NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
+NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,6 @@ class NodeToolchain:
     """One Node with its npm.
 
     Attributes:
-        node: The program, absolute.
-        npm: Likewise.
         identity: Version, platform, architecture, interface and C library of Node, and the version of npm.
         version: ``20.11.0``, of Node.
     """
@@ -104,40 +101,6 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **quiet}
 
 
-async def run_npm(
-    toolchain: NodeToolchain,
-    arguments: Sequence[str],
-    *,
-    offline: bool,
-    directory: Path,
-    say: Callable[[str], None] | None = None,
-    cage: Cage | None = None,
-    runs_code: bool = True,
-) -> ProgramResult:
-    """Run ``npm`` and wait for its end.
-
-    Args:
-        toolchain: Which.
-        arguments: The command and its options.
-        offline: Use nothing but npm's cache; else that cache first.
-        directory: Working folder, which has a ``package.json``.
-        say: Called with each line as it comes.
-        cage: The jail that it runs in; None runs it as any program of the service.
-        runs_code: Whether code of packages may run.
-
-    Raises:
-        OSError: It cannot be started.
-
-    Cancellation: npm and all that it started are killed before this returns.
-    """
-    argv = [str(toolchain.npm), *arguments, *_FLAGS, "--offline" if offline else "--prefer-offline"]
-    argv += [] if runs_code else _NO_CODE
-    environment = npm_environment(os.environ)
-    return await run_program(
-        argv, environment=environment, directory=directory, say=say, cage=cage, reaches_out=not offline
-    )
-
-
 # Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
 _LAYOUT_VERSION = 4
 
@@ -148,8 +111,6 @@ class NodeRecipe:
 
     Attributes:
         key: Its name: a hash over everything else.
-        manifest: What the project asks for.
-        toolchain: For which Node.
         runs_code: Whether code of packages may run while it is built.
     """
 

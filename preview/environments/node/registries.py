@@ -57,9 +57,6 @@ class Registries:
 def find_registries(bytes_of: Callable[[str], bytes | None]) -> Registries:
     """The registries, each once; the first fifty.
 
-    Args:
-        bytes_of: Reads a file of the project.
-
     Raises:
         EnvironmentFailed: A file cannot be read.
     """

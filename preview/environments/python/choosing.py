@@ -18,9 +18,8 @@ import trio
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.build import Recipe
 from preview.environments.python.explain import Refusals
-from preview.environments.python.recipe import make_recipe
+from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
 from preview.environments.sandbox.installed import Installed, find_installed

@@ -114,11 +114,7 @@ _CASES = (
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
     ),
-    _Case(
-        re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"),
-        "build",
-        _build,
-    ),
+    _Case(re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"), "build", _build),
     _Case(
         re.compile(r"(?:D|d)istribution not found at: (?P<name>\S*)"),
         "not_found",
@@ -135,17 +131,8 @@ def explain(
     runs_code: bool = True,
     refused: Sequence[str] = (),
 ) -> Explanation:
-    """Read a failure off the installer's output.
-
-    Args:
-        lines: The last lines of the output.
-        required: What was to be installed.
-        offline: Whether the network was left out on purpose.
-        runs_code: Whether code of packages was allowed to run.
-        refused: One sentence for each host that was asked for and may not be reached.
-    """
-    why = _explain(lines, required, offline=offline, runs_code=runs_code)
-    return with_refused(why, refused)
+    """Read a failure off the installer's output."""
+    return with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
 
 
 def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
@@ -202,10 +189,13 @@ def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, n
     )
 
 
+def _spoken_of(pattern: str, text: str, required: RequirementSet) -> tuple[str, ProjectRequirement | None]:
+    match = re.search(pattern, text)
+    return (match["name"], required.find(match["name"])) if match else ("", None)
+
+
 def _offline(text: str, required: RequirementSet) -> Explanation:
-    match = re.search(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text)
-    name = match["name"] if match else ""
-    found = required.find(name) if name else None
+    name, found = _spoken_of(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text, required)
     return _explanation(
         f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
         "install it once with the network",
@@ -216,9 +206,9 @@ def _offline(text: str, required: RequirementSet) -> Explanation:
 
 
 def _network(text: str, required: RequirementSet) -> Explanation:
-    match = re.search(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text)
-    name = match["name"] if match else ""
-    found = required.find(name) if name else None
+    name, found = _spoken_of(
+        r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text, required
+    )
     sentence = (
         f"{_name(found, name)} could not be downloaded, the network does not answer"
         if name

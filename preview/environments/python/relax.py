@@ -60,12 +60,7 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Loosened:
-    """One step.
-
-    Attributes:
-        required: What is required now.
-        sentence: What was changed and why.
-    """
+    """One step."""
 
     required: RequirementSet
     sentence: str
@@ -73,23 +68,13 @@ class Loosened:
 
 @dataclass(slots=True)
 class Loosening:
-    """Which steps were taken already, so that each is taken once.
-
-    Attributes:
-        levels: How far each package has been loosened.
-    """
+    """Which steps were taken already, so that each is taken once."""
 
     levels: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
     def after(self, required: RequirementSet, why: Explanation, lines: Sequence[str]) -> Loosened | None:
-        """The next thing to try after a failure, or None when nothing is left.
-
-        Args:
-            required: What could not be installed.
-            why: Why.
-            lines: The installer's last lines.
-        """
+        """The next thing to try after a failure, or None when nothing is left."""
         text = "\n".join(lines)
         if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
             return None
@@ -309,11 +294,7 @@ class Output:
 
 
 class KeptReport:
-    """A report whose lines are kept until they count; that something takes long is reported at once.
-
-    Args:
-        report: Called with them.
-    """
+    """A report whose lines are kept until they count; that something takes long is reported at once."""
 
     def __init__(self, report: Report) -> None:
         self._report = report

@@ -29,15 +29,7 @@ _WELL_KNOWN: Final = frozenset({"h11", "mdurl", "outcome", "priority", "sortedco
 def objection(
     required: RequirementSet, standard: frozenset[str], gone: frozenset[str], newer: str, own: str
 ) -> str | None:
-    """Why a project is not even tried in a newer Python; None where nothing speaks against it.
-
-    Args:
-        required: What it asks for.
-        standard: What it imports of the standard library.
-        gone: Modules that the service's own Python brings and the newer one does not.
-        newer: The version of the newer one.
-        own: The version of the service's own.
-    """
+    """Why a project is not even tried in a newer Python; None where nothing speaks against it."""
     if missing := sorted(standard & gone):
         return f'it imports "{missing[0]}", which newer ones do not have'
     for item in (*required.requirements, *required.constraints, *required.spare):
@@ -54,19 +46,14 @@ def _differs(item: ProjectRequirement, newer: str, own: str) -> bool:
         return False
     try:
         parsed = Marker(marker)
-        found = {parsed.evaluate(_environment(version)) for version in (newer, own)}
+        return parsed.evaluate(_environment(newer)) != parsed.evaluate(_environment(own))
     except (InvalidMarker, UndefinedEnvironmentName, InvalidVersion):
         return True
-    return len(found) > 1
 
 
 def _environment(version: str) -> dict[str, str]:
-    return {
-        "python_version": _short(version),
-        "python_full_version": version,
-        "implementation_version": version,
-        "extra": "",
-    }
+    versions = {"python_full_version": version, "implementation_version": version}
+    return {"python_version": _short(version), **versions, "extra": ""}
 
 
 def objection_to_packages(environment: Path, newer: str) -> str | None:

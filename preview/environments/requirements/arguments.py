@@ -27,12 +27,6 @@ def write_arguments(
 ) -> list[str] | None:
     """Write the files for the installer; what it is to install, or None for nothing. Blocks on the disk.
 
-    Args:
-        temporary: The environment's folder, with an interpreter in it.
-        required: What is to be installed.
-        server: The server's requirement line, or None.
-        runs_code: Whether code of packages may run.
-
     Raises:
         OSError: The disk did not take them.
     """

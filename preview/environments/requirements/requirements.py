@@ -54,7 +54,6 @@ class OwnIndex:
 
     Attributes:
         url: As written; may be a path, or nothing (``--no-index``).
-        origin: Where it stands, for messages.
         setting: How an operator sets the service up with it.
     """
 
@@ -69,7 +68,6 @@ class Unfollowed:
 
     Attributes:
         sentence: Why, for messages.
-        origin: Where it stands.
         text: The requirement, shortened.
     """
 
@@ -83,14 +81,12 @@ class RequirementSet:
     """All that a project requires.
 
     Attributes:
-        requirements: In the order written.
         constraints: Lines of constraint files.
         options: Installer options that belong to the set (``--no-binary NAME`` and the like).
         prerelease: The project asks for pre-releases (``--pre``).
         requires_python: ``>=3.12`` and the like, or None.
         source: The file they come from, relative to the project, or None when it names no requirements.
         notes: Sentences for the person who launches, for instance what was left out.
-        indexes: That the project names.
         unfollowed: Requirements that lead nowhere.
         withheld: Normalised names of the project's own packages that are left out: no index is asked for them.
         company: Requirements, each with a limit that goes with it.
@@ -143,11 +139,6 @@ def _brings_server(requirement: ProjectRequirement, server: str) -> bool:
 def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) -> ProjectRequirement:
     """One requirement line (PEP 508) without a local path.
 
-    Args:
-        text: One line, no comment.
-        origin: Where it stands, for messages.
-        options: Options of this line, ``--hash=…``.
-
     Raises:
         EnvironmentFailed: The line is no requirement.
     """
@@ -185,10 +176,6 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
 
 def check_locations(required: RequirementSet, allowed: AllowedHosts) -> None:
     """See that each address that the project requires is at a host that builds may reach.
-
-    Args:
-        required: What the project asks for.
-        allowed: Where builds may connect to.
 
     Raises:
         EnvironmentFailed: One is not.

@@ -27,11 +27,6 @@ _WORKSHOP: Final = ".preview-builds"
 async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = None) -> Jail | None:
     """The jail of this service's installers; None where it does not come up, which is logged.
 
-    Args:
-        settings: ``cache_dir``; ``build_memory_mb`` and ``build_hosts`` for each build.
-        etc: The folder that ``write_etc`` has filled.
-        groups: Limit each build, where this machine has control groups.
-
     Cancellation: what was tried is gone.
     """
     root = settings.cache_dir.absolute() / "environments"

@@ -55,7 +55,6 @@ class Installed:
     """A Python that answered.
 
     Attributes:
-        interpreter: It.
         modules: The names of its standard library; none of a Python before 3.10.
         lacks: Parts of it that it was built without.
     """

@@ -38,8 +38,6 @@ class Jail:
 
     Attributes:
         etc: The folder that ``write_etc`` has filled.
-        uv_cache: uv's.
-        npm_cache: npm's.
         pythons: Where uv keeps the Pythons that it has installed.
         workshop: A folder in ``uv_cache`` where environments are made of cached packages by hard links, which do not
             go from one mount to another; None where they cannot be renamed from there to their place.
@@ -90,7 +88,6 @@ class Cage:
     """The jail of one build.
 
     Attributes:
-        jail: What it has in common with others.
         folder: The environment that is being built.
         scratch: A folder that is gone after the build, with the home and the temporary files.
         readable: What else is shown.

@@ -46,22 +46,9 @@ class UvCages:
 
 
 def make_uv_cages(
-    jail: Jail,
-    interpreter: Interpreter,
-    required: RequirementSet,
-    folder: Path,
-    scratch: Path,
-    group: Cgroup | None = None,
+    interpreter: Interpreter, required: RequirementSet, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None
 ) -> UvCages:
     """The jails of a build; makes their folders, so call it in a thread.
-
-    Args:
-        jail: What they have in common.
-        interpreter: For which Python.
-        required: What the project asks for; packages that lie in the project are shown.
-        folder: The environment that is being built.
-        scratch: A folder that is gone after the build.
-        group: The build's control group.
 
     Raises:
         OSError: The folders cannot be made.

@@ -15,8 +15,9 @@ import trio
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.build import Recipe, build_environment, learn
+from preview.environments.python.build import build_environment, learn
 from preview.environments.python.choosing import Choice
+from preview.environments.python.recipe import Recipe
 from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
@@ -54,10 +55,7 @@ class EnvironmentCache:
         # Hashing, removing and measuring are disk work: two at a time keep a slow disk from taking all threads.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
-            self._layout,
-            timeout_s=settings.environment_build_timeout_s,
-            is_usable=self._layout.is_usable,
-            threads=self._threads,
+            self._layout, self._layout.is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )
 
     @asynccontextmanager

@@ -220,11 +220,6 @@ _SHOWN: Final = 200
 def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], allowed: AllowedHosts) -> None:
     """See that a project's requirements can be taken from where they come from.
 
-    Args:
-        indexes: That the project names.
-        unfollowed: Requirements that lead nowhere.
-        allowed: The service's own indexes are among these.
-
     Raises:
         EnvironmentFailed: One cannot.
     """
@@ -245,11 +240,8 @@ def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], a
 
 def _is_configured(url: str, allowed: AllowedHosts) -> bool:
     meant = _plain(url)
-    if meant is None:
-        return False
-    if _OTHER_BUILDS.fullmatch(url.strip()):
-        return True
-    return meant in {_plain(one) for one in (*_PUBLIC, *allowed.urls)}
+    is_known = _OTHER_BUILDS.fullmatch(url.strip()) or meant in {_plain(one) for one in (*_PUBLIC, *allowed.urls)}
+    return meant is not None and bool(is_known)
 
 
 def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:

@@ -34,14 +34,13 @@ class HeldEnvironments:
     """Who holds which environment of one folder.
 
     Args:
-        layout: Where they lie.
         timeout_s: Seconds that finding or building one may take.
         is_usable: Whether the environment of a key is finished.
         threads: For removing what killed builds have left.
     """
 
     def __init__(
-        self, layout: Layout, *, timeout_s: float, is_usable: Callable[[str], bool], threads: trio.CapacityLimiter
+        self, layout: Layout, is_usable: Callable[[str], bool], threads: trio.CapacityLimiter, *, timeout_s: float
     ) -> None:
         self._layout = layout
         self._timeout_s = timeout_s
@@ -52,11 +51,6 @@ class HeldEnvironments:
     @asynccontextmanager
     async def hold(self, key: str, build: Callable[[], Awaitable[None]], report: Report) -> AsyncIterator[How]:
         """Hold an environment until the context is left; it is built where there is none.
-
-        Args:
-            key: Which.
-            build: Builds it; called under its exclusive lock.
-            report: Called when somebody else's build is waited for.
 
         Raises:
             EnvironmentFailed: It cannot be had.

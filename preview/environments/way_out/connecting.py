@@ -35,7 +35,6 @@ class Route:
     """A connection to a host.
 
     Attributes:
-        stream: The connection.
         proxy: The operator's proxy that it ends at, for requests in plain HTTP; None where it ends at the host.
         early: What came already of the host's bytes.
     """
@@ -56,12 +55,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 
 
 class Connector:
-    """Connects one program's requests.
-
-    Args:
-        allowed: Which hosts.
-        look_up: Finds a name's addresses.
-    """
+    """Connects one program's requests."""
 
     def __init__(self, allowed: AllowedHosts, look_up: LookUp = look_up) -> None:
         self._allowed = allowed

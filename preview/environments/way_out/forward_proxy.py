@@ -46,9 +46,6 @@ class _Malformed(Exception):
 class ForwardProxy:
     """Serves the connections of one program.
 
-    Args:
-        connector: Connects to hosts, or refuses that.
-
     Attributes:
         refused: One sentence for each host that was refused, the first twenty.
     """

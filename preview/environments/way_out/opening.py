@@ -30,7 +30,6 @@ class WayOut:
 
     Attributes:
         handed_out: The program's side of the socket through which ``bridge.py`` hands the listening one out.
-        proxy: What serves it.
     """
 
     handed_out: socket.socket
@@ -40,10 +39,6 @@ class WayOut:
 @asynccontextmanager
 async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> AsyncIterator[WayOut]:
     """Serve a program until the context is left.
-
-    Args:
-        allowed: Where it may connect to.
-        look_up: Finds a name's addresses.
 
     Raises:
         OSError: No descriptor is left.

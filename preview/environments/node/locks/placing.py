@@ -34,7 +34,6 @@ class LockFile:
 
     Attributes:
         name: One of ``LOCK_NAMES``.
-        data: Its bytes.
     """
 
     name: str
@@ -102,13 +101,7 @@ Packages = Mapping[str, Mapping[str, object]]
 
 
 def place_pins(pins: Pins, packages: Packages, directory: Path) -> None:
-    """Pin what npm is about to install; what no pin speaks of keeps its range. Blocks on the disk.
-
-    Args:
-        pins: What a lock file says.
-        packages: Folder to what its ``package.json`` is made of.
-        directory: Where ``package.json`` is.
-    """
+    """Pin what npm is about to install; what no pin speaks of keeps its range. Blocks on the disk."""
     if pins.ranges:
         (directory / _YARN_LOCK).write_text("".join(_yarn_lines(pins)), "utf-8")
     for folder, package in packages.items():
