@@ -190,8 +190,7 @@ def _tops(nodes: Nodes, file: str) -> Iterator[str]:
 
 
 def _is_there(sources: Sources, folder: str, name: str) -> bool:
-    path = posixpath.normpath(f"{folder}/{name}")
-    return sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py") or sources.has_folder(path)
+    return _is_package(sources, folder, name) or sources.has_folder(posixpath.normpath(f"{folder}/{name}"))
 
 
 def _is_package(sources: Sources, folder: str, name: str) -> bool:

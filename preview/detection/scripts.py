@@ -52,7 +52,7 @@ def plan_script(sources: Sources) -> StartPlan | None:
     warnings = []
     fixed = _FIXED_PORT.search(text)
     if not _READS_PORT.search(text):
-        port = f"{fixed[1].decode()}" if fixed else "a port of its own"
+        port = fixed[1].decode() if fixed else "a port of its own"
         warnings.append(
             f'{file} does not read PORT and listens at {port}: let it read os.environ["PORT"], or give a command in '
             "preview.toml"
@@ -108,10 +108,8 @@ def _plan(
 
 def _library(sources: Sources, name: str) -> str | None:
     text = sources.text(name)
-    for library, pattern in _LIBRARIES:
-        if library.encode() in text and re.search(pattern, text[:200_000]):
-            return library
-    return None
+    found = (one for one, pattern in _LIBRARIES if one.encode() in text and re.search(pattern, text[:200_000]))
+    return next(found, None)
 
 
 def _rank(name: str) -> int:
@@ -200,9 +198,6 @@ def _head(sources: Sources, name: str) -> str:
 
 def _runs_alembic_itself(sources: Sources, files: Iterable[str]) -> bool:
     """The application upgrades its database when it comes up (``alembic.command.upgrade``)."""
-    for file in files:
-        tree = sources.tree(file) if b"alembic" in sources.text(file) else None
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.Attribute) and node.attr == "upgrade":
-                return True
-    return False
+    trees = (sources.tree(file) for file in files if b"alembic" in sources.text(file))
+    nodes = (node for tree in trees if tree for node in ast.walk(tree))
+    return any(isinstance(node, ast.Attribute) and node.attr == "upgrade" for node in nodes)

@@ -47,6 +47,8 @@ class Sources:
         root: The project's folder. Links that leave it are not followed.
 
     Attributes:
+        all_names: All files, relative to the project with ``/``; the upper ones first.
+        names: All Python files, likewise.
         skipped: Files that could not be read or parsed, with the reason.
 
     Raises:
@@ -60,24 +62,14 @@ class Sources:
         self._trees: dict[str, ast.Module | None] = {}
         self._nodes: dict[str, Sequence[ast.AST]] = {}
         self._total = 0
-        self._all = sorted(self._walk(), key=lambda name: (name.count("/"), name))
-        self._names = self.with_suffix(".py")
-        self._known = frozenset(self._all)
-        self._folders = frozenset(parent for name in self._names for parent in _parents(name))
-
-    @property
-    def all_names(self) -> list[str]:
-        """All files, relative to the project with ``/``; the upper ones first."""
-        return self._all
-
-    @property
-    def names(self) -> list[str]:
-        """All Python files, likewise."""
-        return self._names
+        self.all_names = sorted(self._walk(), key=lambda name: (name.count("/"), name))
+        self.names = self.with_suffix(".py")
+        self._known = frozenset(self.all_names)
+        self._folders = frozenset(parent for name in self.names for parent in _parents(name))
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """All files whose name ends so, likewise."""
-        return [name for name in self._all if name.endswith(suffixes)]
+        return [name for name in self.all_names if name.endswith(suffixes)]
 
     def has_file(self, name: str) -> bool:
         """Whether the project has this file."""

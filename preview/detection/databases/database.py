@@ -107,7 +107,7 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
             variables[read.name] = Variable(read.name, own, Origin.EXAMPLE, settings.own[read.name].file)
         elif read.name.upper() == "DATABASE_URL" or not default.startswith("sqlite"):
             url = engine.sqlite_url(synchronous=_is_synchronous(read, reads))
-            variables[read.name] = _supplied(variable_for(read, url))
+            variables[read.name] = supplied(variable_for(read, url))
             if not default.startswith("sqlite"):
                 replaced.append(read.name)
     decisions = []
@@ -121,7 +121,7 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
     )
 
 
-def _supplied(variable: Variable) -> Variable:
+def supplied(variable: Variable) -> Variable:
     """The contract's own ``DATABASE_URL`` is nothing that was made up."""
     return replace(variable, origin=Origin.SUPPLIED) if variable.name.upper() == "DATABASE_URL" else variable
 

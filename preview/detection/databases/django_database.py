@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
-from preview.detection.databases.database import DatabaseChoice
+from preview.detection.databases.database import DatabaseChoice, supplied
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Need, Settings, variable_for
 from preview.sources import Sources
@@ -47,14 +46,10 @@ def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
         if own is not None and own.value.startswith("sqlite"):
             chosen[name] = Variable(name, own.value, Origin.EXAMPLE, own.file)
         else:
-            chosen[name] = _supplied(name, variable_for(settings.reads[name], "sqlite:///{database_path}"))
+            chosen[name] = supplied(variable_for(settings.reads[name], "sqlite:///{database_path}"))
     read = settings.reads[names[0]]
     decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {read.name} can be set ({read.where})",)
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=decisions)
-
-
-def _supplied(name: str, variable: Variable) -> Variable:
-    return replace(variable, origin=Origin.SUPPLIED) if name == "DATABASE_URL" else variable
 
 
 def _by_variables(

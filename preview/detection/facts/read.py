@@ -57,9 +57,8 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self._names[alias.asname or alias.name.partition(".")[0]] = (
-                alias.name if alias.asname else (alias.name.partition(".")[0])
-            )
+            top = alias.name.partition(".")[0]
+            self._names[alias.asname or top] = alias.name if alias.asname else top
             self._facts.imports.setdefault(alias.name, f"{self._file}:{node.lineno}")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
@@ -92,13 +91,7 @@ class _Visitor(ast.NodeVisitor):
         self._guards -= goes_on
         self._visit_each((*node.handlers, *node.orelse, *node.finalbody))
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._visit_each((*node.decorator_list, *node.args.defaults))
         decorated = {text for item in node.decorator_list for text in _mentions(item)}
         if decorated & _STARTS or node.name in {"lifespan", "startup", "on_startup", "startup_event"}:
@@ -188,6 +181,7 @@ _METHODS: Final[Mapping[type[ast.AST], Callable[[_Visitor, Any], None]]] = Mappi
         for name, method in vars(_Visitor).items()
         if name.startswith("visit_")
     }
+    | {ast.AsyncFunctionDef: _Visitor.visit_FunctionDef}
 )
 
 

@@ -104,11 +104,9 @@ def _step(package: NodePackage, name: str, why: str, *, required: bool) -> Step:
 
 
 def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in package.scripts and not _fetches(package.scripts[name])), None)
-
-
-def _fetches(script: str) -> bool:
-    return _INSTALLS.search(script) is not None
+    return next(
+        (name for name in names if name in package.scripts and not _INSTALLS.search(package.scripts[name])), None
+    )
 
 
 def _is_there(project: NodeProject, path: str) -> bool:

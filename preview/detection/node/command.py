@@ -179,14 +179,8 @@ def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:
     """The file, from where the project runs, that has ``paths`` or says most; and all options that its parents have."""
     found: dict[str, object] = {}
     chosen = ""
-    for name in (
-        "tsconfig.json",
-        "tsconfig.app.json",
-        "tsconfig.build.json",
-        "tsconfig.base.json",
-        "tsconfig.node.json",
-    ):
-        file = project.find(name)
+    for part in ("", "app.", "build.", "base.", "node."):
+        file = project.find(f"tsconfig.{part}json")
         content = read_literal(project.sources.text(file)) if file is not None else None
         options = content.get("compilerOptions") if isinstance(content, dict) else None
         if file is None or not isinstance(options, dict):

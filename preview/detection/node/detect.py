@@ -11,7 +11,7 @@ from preview.detection.node.command import find_command
 from preview.detection.node.databases import DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_project
-from preview.detection.node.services import ADDRESSES, find_services
+from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
@@ -21,13 +21,6 @@ from preview.sources import Sources
 from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_package import is_tool_for_development, read_node_packages
 
-_PROVIDERS: Final = {
-    "postgresql": ServiceKind.POSTGRESQL,
-    "postgres": ServiceKind.POSTGRESQL,
-    "cockroachdb": ServiceKind.POSTGRESQL,
-    "mysql": ServiceKind.MYSQL,
-    "mongodb": ServiceKind.MONGODB,
-}
 _CLIENTS: Final = {
     ServiceKind.MONGODB: ("mongoose", "mongodb", "@nestjs/mongoose", "monk", "connect-mongo", "@typegoose/typegoose"),
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "@neondatabase/serverless"),
@@ -131,13 +124,13 @@ def _empty_env_file(project: NodeProject) -> list[Step]:
 
 def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
     found = [kind for kind, packages in _CLIENTS.items() if project.requires(*packages)]
-    provider = _PROVIDERS.get(work.provider or "")
+    provider = PROVIDERS.get(work.provider or "")
     return tuple(dict.fromkeys((*found, *((provider,) if provider else ()))))
 
 
 def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> None:
     """The contract's ``DATABASE_URL`` is of SQLite: a schema for another database refuses it."""
-    kind = _PROVIDERS.get(work.provider or "")
+    kind = PROVIDERS.get(work.provider or "")
     if kind is not None and work.setting is not None and work.setting not in variables:
         variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")
 

@@ -136,13 +136,13 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
         known = _entry(package, sources)
         runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
         if known is None or (known.file != file and runs):
-            known = Entry(file, "", _is_typescript(file), built=not sources.has_file(file))
-        return _project(sources, package, packages, known)
+            known = Entry(file, "", file.endswith((".ts", ".tsx", ".mts", ".cts")), built=not sources.has_file(file))
+        return NodeProject(sources, package, tuple(packages), known, _root_of(sources, package, packages))
     for package in sorted(packages, key=_preference):
         found = _entry(package, sources)
         if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
             owner = _package_of(found.file, packages) or package
-            return _project(sources, owner, packages, found)
+            return NodeProject(sources, owner, tuple(packages), found, _root_of(sources, owner, packages))
     return None
 
 
@@ -168,16 +168,8 @@ def _runs_as_it_is(package: NodePackage, sources: Sources, file: str) -> bool:
     return not _is_bundled(package) and re.search(rb"\.listen\s*\(", sources.text(file)) is not None
 
 
-def _project(sources: Sources, package: NodePackage, packages: list[NodePackage], entry: Entry) -> NodeProject:
-    return NodeProject(sources, package, tuple(packages), entry, _root_of(sources, package, packages))
-
-
 def _preference(package: NodePackage) -> tuple[bool, int]:
     return (not package.requires(*_SERVERS), package.folder.count("/") if package.folder != "." else -1)
-
-
-def _is_typescript(file: str) -> bool:
-    return file.endswith((".ts", ".tsx", ".mts", ".cts"))
 
 
 def _package_of(file: str, packages: list[NodePackage]) -> NodePackage | None:

@@ -6,6 +6,7 @@ import io
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from dotenv.parser import parse_stream
@@ -104,18 +105,7 @@ def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
         if best.need is Need.OPTIONAL and any(read.need is Need.DEFAULTED for read in group):
             best = next(read for read in group if read.need is Need.DEFAULTED)
         telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
-        chosen.append(
-            SettingRead(
-                best.name,
-                best.file,
-                best.line,
-                best.need,
-                telling.kind,
-                best.default,
-                telling.choices,
-                least=telling.least,
-            )
-        )
+        chosen.append(replace(best, kind=telling.kind, choices=telling.choices, least=telling.least))
     return chosen
 
 

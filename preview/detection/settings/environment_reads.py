@@ -58,10 +58,8 @@ def environment_read(node: ast.AST) -> RawRead | None:
         return RawRead(node.slice, subscript=True, strict=True)
     if isinstance(node, ast.Call) and node.args:
         name = last_name(node.func)
-        of_environ = (
-            isinstance(node.func, ast.Attribute) and _is_environ(node.func.value, node.args[0]) and name == "get"
-        )
-        if name == "getenv" or of_environ:
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if name == "getenv" or (name == "get" and owner is not None and _is_environ(owner, node.args[0])):
             default = node.args[1] if len(node.args) > 1 else keyword(node, "default")
             return RawRead(node.args[0], subscript=False, default=default)
     return None
@@ -210,11 +208,10 @@ class _Reader:
 
     def _read(self, node: ast.AST, raw: RawRead, name: str) -> SettingRead:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
-        if raw.default is not None and not is_none(raw.default):
-            return replace(self._typed(read, node), need=Need.DEFAULTED, default=written_text(raw.default))
-        if raw.default is not None:
-            return replace(self._typed(read, node), need=Need.DEFAULTED)
         read = self._typed(read, node)
+        if raw.default is not None:
+            default = None if is_none(raw.default) else written_text(raw.default)
+            return replace(read, need=Need.DEFAULTED, default=default)
         if self._has_fallback(node) or name in self._given:
             return replace(read, need=Need.DEFAULTED, default=self._fallback(node))
         if raw.strict or read.need is Need.REQUIRED or self._is_refused(node):

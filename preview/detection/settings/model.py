@@ -122,9 +122,7 @@ def _empty(test: ast.expr) -> Iterator[str]:
     elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         # `not all([A, B])`
         members = test.operand.args[0] if isinstance(test.operand, ast.Call) and test.operand.args else test.operand
-        yield from (
-            last_name(item) for item in (members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
-        )
+        yield from map(last_name, members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
     elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
         left = test.left.args[0] if isinstance(test.left, ast.Call) and test.left.args else test.left
         yield last_name(left)
@@ -132,10 +130,9 @@ def _empty(test: ast.expr) -> Iterator[str]:
 
 def raises(body: Iterable[ast.AST]) -> bool:
     """Whether something in there raises, or ends the program."""
-    for node in body:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Raise):
-                return True
-            if isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"}:
-                return True
-    return False
+    return any(
+        isinstance(inner, ast.Raise)
+        or (isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"})
+        for node in body
+        for inner in ast.walk(node)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
@@ -14,44 +15,17 @@ _MAX_DEPTH: Final = 8
 _MAX_PARTS: Final = 2_000
 _MAX_FORWARD_CHARACTERS: Final = 500
 
-_SCALARS: Final = {
-    "str": "string",
-    "bytes": "string",
-    "int": "integer",
-    "float": "number",
-    "bool": "boolean",
-    "Decimal": "number",
-    "datetime": "string",
-    "date": "string",
-    "time": "string",
-    "timedelta": "string",
-    "UUID": "string",
-    "UUID1": "string",
-    "UUID4": "string",
-    "Path": "string",
-    "EmailStr": "string",
-    "NameEmail": "string",
-    "SecretStr": "string",
-    "HttpUrl": "string",
-    "AnyUrl": "string",
-    "AnyHttpUrl": "string",
-    "IPvAnyAddress": "string",
-    "StrictStr": "string",
-    "StrictInt": "integer",
-    "StrictFloat": "number",
-    "StrictBool": "boolean",
-    "PositiveInt": "integer",
-    "NonNegativeInt": "integer",
-    "PositiveFloat": "number",
-    "NonNegativeFloat": "number",
-    "constr": "string",
-    "conint": "integer",
-    "confloat": "number",
-    "condecimal": "number",
-    "ObjectId": "string",
-    "PydanticObjectId": "string",
-    "UploadFile": "file",
+_NAMES: Final[Mapping[str, str]] = {
+    "string": (
+        "str bytes datetime date time timedelta UUID UUID1 UUID4 Path EmailStr NameEmail SecretStr HttpUrl AnyUrl "
+        "AnyHttpUrl IPvAnyAddress StrictStr constr ObjectId PydanticObjectId"
+    ),
+    "integer": "int StrictInt PositiveInt NonNegativeInt conint",
+    "number": "float Decimal StrictFloat PositiveFloat NonNegativeFloat confloat condecimal",
+    "boolean": "bool StrictBool",
+    "file": "UploadFile",
 }
+_SCALARS: Final[Mapping[str, str]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _LISTS: Final = frozenset(
     {"list", "List", "Sequence", "Iterable", "set", "Set", "frozenset", "FrozenSet", "tuple", "Tuple", "conlist"}
 )
