@@ -33,7 +33,6 @@ class Target:
 
     Attributes:
         url: ``http(s)://HOST[:PORT][/PREFIX]`` without a trailing slash.
-        token: Bearer token.
         settings: This machine's, for the data folder.
     """
 
@@ -220,9 +219,5 @@ def refusal(response: httpx2.Response) -> ApiRefused:
     if not isinstance(message, str) or not message:
         message = f"The service answered {response.status_code} {response.reason_phrase}."
     facts = problem.get("details")
-    return ApiRefused(
-        message,
-        status=response.status_code,
-        problem=str(problem.get("code", "")),
-        facts=facts if isinstance(facts, dict) else None,
-    )
+    facts = facts if isinstance(facts, dict) else None
+    return ApiRefused(message, status=response.status_code, problem=str(problem.get("code", "")), facts=facts)

@@ -34,7 +34,6 @@ class ServiceNote:
 
     Attributes:
         url: Its address, ``http://HOST:PORT`` without a trailing slash.
-        pid: Process id.
         created: Start time of the process as psutil gives it (seconds since the epoch): a pid alone is used again.
     """
 

@@ -85,16 +85,9 @@ _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
 )
 
 
-def exit_code_of_status(status: int) -> ExitCode:
-    """The exit code for an HTTP error status."""
-    return _STATUSES.get(status, ExitCode.FAILED)
-
-
 def exit_code_of(error: PreviewError) -> ExitCode:
     """The exit code for an error that ended a command."""
     if isinstance(error, ApiRefused):
-        return ExitCode.USAGE if error.problem == "invalid_request" else exit_code_of_status(error.status)
-    for kind, code in _CLASSES:
-        if isinstance(error, kind):
-            return code
-    return ExitCode.FAILED
+        usage = error.problem == "invalid_request"
+        return ExitCode.USAGE if usage else _STATUSES.get(error.status, ExitCode.FAILED)
+    return next((code for kind, code in _CLASSES if isinstance(error, kind)), ExitCode.FAILED)

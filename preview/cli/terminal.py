@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.table import Table
 
 from preview.core.quoting import SGR, visible
 
@@ -65,6 +66,14 @@ def progress(message: str) -> Iterator[None]:
         return
     with console.status(f"[dim]{message}[/dim]", spinner="dots"):
         yield
+
+
+def listing(*headings: str) -> Table:
+    """A table without lines, whose columns fold."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def table_console() -> Console:

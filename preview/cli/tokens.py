@@ -27,11 +27,7 @@ _MAX_TOKENS = 200
 
 
 class TokenFile:
-    """``data_dir/client/tokens.json``: service address and generation -> preview token (mode 0600).
-
-    Args:
-        data_dir: The data folder.
-    """
+    """``data_dir/client/tokens.json``: service address and generation -> preview token (mode 0600)."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "client"
@@ -112,12 +108,8 @@ def confinement(network: Network | None, ports: Sequence[int] | None, isolation:
     Raises:
         UsageMistake: See ``wanted_network``.
     """
-    wanted = wanted_network(network, ports)
-    given = {
-        "network": wanted,
-        "loopback_ports": tuple(dict.fromkeys(ports)) if ports else None,
-        "isolation": isolation,
-    }
+    loopback_ports = tuple(dict.fromkeys(ports)) if ports else None
+    given = {"network": wanted_network(network, ports), "loopback_ports": loopback_ports, "isolation": isolation}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -42,8 +42,6 @@ class Host:
     """A service that answers over HTTP.
 
     Attributes:
-        service: The service.
-        app: The ASGI application.
         url: An address that works on this machine, without a trailing slash.
     """
 
@@ -146,12 +144,7 @@ def _without_controls(_logger: object, _method: str, text: Any) -> str:
 
 
 def configure_logging(level: str, log_format: str) -> None:
-    """The service's own log: on stderr, so that stdout belongs to the command.
-
-    Args:
-        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        log_format: ``console`` or ``json``.
-    """
+    """The service's own log: on stderr, so that stdout belongs to the command."""
     as_json = log_format == "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

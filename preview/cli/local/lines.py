@@ -45,8 +45,6 @@ class ShownLine:
     """One line, from wherever it comes.
 
     Attributes:
-        seq: Its number.
-        time: Aware.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         system: Whether the service said it, not the preview.
         message: Text without line end; may hold colours.

@@ -28,14 +28,7 @@ _SANDBOX = "bwrap"
 
 
 class Holdings:
-    """The processes, port and folder of one preview, noted while it runs.
-
-    Args:
-        pid: Its leader, if it has one.
-        host: The address it listens on.
-        port: Its port, if it has one.
-        folder: Its working folder, if it has one.
-    """
+    """The processes, port and folder of one preview, noted while it runs."""
 
     def __init__(self, *, pid: int | None, host: str, port: int | None, folder: Path | None) -> None:
         self._host = host
@@ -82,12 +75,7 @@ _TIER = "enterprise"  # the longest life: the user at the terminal decides when 
 
 
 class Run:
-    """A folder's launch and its story; it can be told again when it is over.
-
-    Attributes:
-        user: Who runs it.
-        generation_id: The folder's.
-    """
+    """A folder's launch and its story; it can be told again when it is over."""
 
     def __init__(self, host: Host, folder: Path, generation_id: str, story: Story, overrides: Overrides | None) -> None:
         self.user = User(LOCAL_USER, _TIER)

@@ -32,13 +32,7 @@ from preview.worker import InProcess
 
 
 class Rerun:
-    """A run, told until it is stopped.
-
-    Args:
-        run: Launches, and tells.
-        source: The folder, as the service sees it.
-        watch: Tells of saved files; running.
-    """
+    """A run, told until it is stopped."""
 
     def __init__(self, run: Run, source: FolderGenerations, watch: FolderWatch) -> None:
         self._run = run
@@ -195,14 +189,6 @@ async def run_folder(
     is_watched: bool = False,
 ) -> ExitCode:
     """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
-
-    Args:
-        settings: Of the service that it is launched by.
-        folder: The project's.
-        bind: Where the page is served.
-        story: Shows it.
-        overrides: What the person has decided about the start.
-        is_watched: Reload when a file is saved; and where it has failed, launch it again then.
 
     Returns:
         ``INTERRUPTED`` if a second signal cut the story short, else ``OK``.

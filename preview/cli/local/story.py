@@ -98,12 +98,7 @@ class Story(Protocol):
 
 
 class TextStory:
-    """For people.
-
-    Args:
-        stream: Where to.
-        colour: Whether it shows colours.
-    """
+    """For people."""
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
@@ -164,11 +159,7 @@ class TextStory:
 
 
 class JsonStory:
-    """For programs: one JSON object on each line, its kind under ``event``.
-
-    Args:
-        stream: Where to.
-    """
+    """For programs: one JSON object on each line, its kind under ``event``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -185,17 +176,8 @@ class JsonStory:
 
     def ready(self, addresses: Addresses) -> None:
         """``ready``."""
-        self._write(
-            [
-                {
-                    "event": "ready",
-                    "page": addresses.page,
-                    "browser": addresses.browser,
-                    "base_url": addresses.preview,
-                    "example": addresses.example,
-                }
-            ]
-        )
+        links = {"page": addresses.page, "browser": addresses.browser, "base_url": addresses.preview}
+        self._write([{"event": "ready", **links, "example": addresses.example}])
 
     def reloaded(self, reload: Reload) -> None:
         """``reload``."""
@@ -250,14 +232,8 @@ def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
     if isinstance(event, StatusChange):
         facts = {"status": event.state, "health": event.health, "restarts": event.restarts}
         return {"event": "status", **facts, **kept}
-    return {
-        "event": "end",
-        "status": event.state,
-        "exit_code": event.exit_code,
-        "exit_signal": event.exit_signal,
-        "cause": event.cause,
-        **kept,
-    }
+    ended = {"exit_code": event.exit_code, "exit_signal": event.exit_signal, "cause": event.cause}
+    return {"event": "end", "status": event.state, **ended, **kept}
 
 
 def _error_fields(error: PreviewError) -> dict[str, Any]:

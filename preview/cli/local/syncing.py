@@ -66,14 +66,7 @@ _SHOWN_PATHS = 3
 
 
 class Mirror:
-    """Sends changes, and says what came of them. Methods block: for threads.
-
-    Args:
-        api: The service.
-        generation_id: What is to be like the folder.
-        folder: The project's.
-        as_json: Say it for a program.
-    """
+    """Sends changes, and says what came of them. Methods block: for threads."""
 
     def __init__(self, api: Api, generation_id: str, folder: Path, *, as_json: bool) -> None:
         self._api = api

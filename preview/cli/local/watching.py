@@ -24,9 +24,6 @@ _AGAIN_S = 1.0
 class FolderWatch:
     """What was saved in a folder and not been taken yet. ``run`` is its task; it uses one thread.
 
-    Args:
-        folder: The project's.
-
     Attributes:
         error: Why the folder cannot be taken as it is; None while it can.
     """
@@ -37,11 +34,6 @@ class FolderWatch:
         self._pending = FolderChange({}, [])
         self._came = trio.Event()
         self.error: PreviewError | None = None
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of each file, as of the last look."""
-        return self._changes.hashes
 
     async def wait(self) -> None:
         """Until something was saved, or the folder cannot be taken. Cancellation: nothing changes."""
