@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from typing import NamedTuple, Protocol
 
@@ -20,10 +21,6 @@ class Backlog:
 
     Invariant: the batches are dense, so it holds exactly the lines ``first_seq`` to the last one appended. The newest
     batch stays even if it alone is over a bound (it is itself bounded by one read).
-
-    Args:
-        max_lines: Most lines.
-        max_bytes: Most bytes, encoded forms included.
     """
 
     def __init__(self, *, max_lines: int, max_bytes: int) -> None:
@@ -100,15 +97,8 @@ class Backlog:
         return found[::-1] if newest else found
 
     def _position(self, seq: int) -> int:
-        """Index of the first batch that has a line behind ``seq`` (bisection over the ring)."""
-        low, high = 0, len(self._batches)
-        while low < high:
-            middle = (low + high) // 2
-            if self._batches[middle].last_seq <= seq:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        """Index of the first batch that has a line behind ``seq``."""
+        return bisect_right(self._batches, seq, key=lambda batch: batch.last_seq)
 
 
 class Listener(Protocol):
@@ -194,7 +184,6 @@ class Cursor:
     """One reader's place in a log.
 
     Args:
-        feed: The log.
         start: Number of the first line wanted.
 
     Attributes:

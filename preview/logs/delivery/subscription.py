@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -38,9 +37,7 @@ class Subscription:
         self._feed.broadcast.add(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._feed.broadcast.remove(self)
         self._cursor.ended = True
         self._send.close()

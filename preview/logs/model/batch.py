@@ -31,8 +31,6 @@ class Batch:
     Kept as columns: an object per line would cost more than everything else on the line's way.
 
     Args:
-        preview_id: Whose lines.
-        first_seq: Number of the first line.
         timestamps: Milliseconds since the epoch, one per line.
         marks: Level and source, one byte per line (see ``marks``).
         messages: One text per line, at least one.

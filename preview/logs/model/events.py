@@ -71,8 +71,6 @@ class LogLine:
     Attributes:
         seq: 1, 2, 3, … within its preview; given once.
         timestamp_ms: Milliseconds since the epoch, when the service read it.
-        level: Recognised severity.
-        source: Who said it.
         message: The text without its line end; may hold ANSI colour sequences (SGR).
         request_id: Of the request that was handled when it was printed; None where nobody knows.
     """
@@ -130,7 +128,6 @@ class End:
         state: ``stopped`` or ``failed``.
         reason: One sentence, or None.
         exit_code: Of the process; None if it never ran or ended by a signal.
-        exit_signal: Signal number, or None.
         cause: Why it was stopped, a ``StopCause`` value; None where it failed, or where that is not known any more.
         steps: Of the launch, in their order.
     """
@@ -181,14 +178,8 @@ def level_of(value: object, *, python: bool = False) -> int | None:
     return None
 
 
-LEVELS: tuple[Level, ...] = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
-SOURCES: tuple[Source, ...] = (
-    Source.PREVIEW,
-    Source.REQUEST,
-    Source.STARTUP,
-    Source.SYSTEM,
-    Source.SYSTEM_STARTUP,
-)
+LEVELS = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
+SOURCES = (Source.PREVIEW, Source.REQUEST, Source.STARTUP, Source.SYSTEM, Source.SYSTEM_STARTUP)
 MARKS: tuple[tuple[Level, Source], ...] = tuple((level, source) for source in SOURCES for level in LEVELS)
 
 # Added to a level's position by the recogniser when the line is an access line.
@@ -200,9 +191,7 @@ STARTUP_PHASE: bytes = bytes(
     mark + _TO_STARTUP if mark < ACCESS else mark for mark in range(256 - _TO_STARTUP)
 ) + bytes(_TO_STARTUP)
 
-_BY_VALUES: dict[tuple[int, str], int] = {
-    (level.value, source.value): mark for mark, (level, source) in enumerate(MARKS)
-}
+_BY_VALUES = {(level.value, source.value): mark for mark, (level, source) in enumerate(MARKS)}
 
 
 def mark_of(level: int, source: str) -> int:

@@ -63,10 +63,6 @@ class WriteQueue:
 
     When it is full, the preview that holds the most loses: its newest batch is dropped, so that one preview's flood
     costs only that preview's lines.
-
-    Args:
-        max_bytes: Most bytes waiting or in flight.
-        stored_bytes_limit: Most stored bytes per preview.
     """
 
     def __init__(self, max_bytes: int, stored_bytes_limit: int) -> None:

@@ -25,12 +25,7 @@ _LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQR
 
 
 def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
-    """What a row of ``preview_logs`` must fulfil to pass the filter; empty where all pass.
-
-    Args:
-        chosen: The filter.
-        dialect: ``sqlite`` or ``postgresql``.
-    """
+    """What a row of ``preview_logs`` must fulfil to pass the filter; empty where all pass."""
     found: list[ColumnElement[bool]] = []
     if chosen.level > Level.DEBUG:
         found.append(_C.level >= chosen.level.value)

@@ -18,7 +18,7 @@ from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
 from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
-from preview.logs.storage.searching import Found, find_lines, take_rows
+from preview.logs.storage.searching import Found, find_lines, first_kept, take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
@@ -69,8 +69,7 @@ class LogStore:
             if below is not None:
                 wanted = wanted.where(_C.seq < below)
             rows, is_cut = take_rows(connection, wanted, limit=limit)
-            first = connection.scalar(select(func.min(_C.seq)).where(_C.preview_id == preview_id))
-            return Page(batches_of(preview_id, rows), first or 0, is_cut)
+            return Page(batches_of(preview_id, rows), first_kept(connection, preview_id), is_cut)
 
         return await self._database.read(query)
 

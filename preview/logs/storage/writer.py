@@ -40,8 +40,6 @@ class LogWriter:
     table: a reader sees the discontinuity as a gap.
 
     Args:
-        database: Where they go.
-        settings: For the bounds.
         journal: Keeps what is on its way, should this process be killed; None keeps it in memory only.
     """
 

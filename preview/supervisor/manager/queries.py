@@ -9,7 +9,7 @@ from preview.core.clock import to_ms
 from preview.core.lifecycle import State, cause_of
 from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
-from preview.logs import End, History, LogPager, LogStore, Subscription, history
+from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
@@ -137,7 +137,7 @@ class PreviewQueries:
             cause_of(record.state, record.reason),
             record.steps,
         )
-        return history(
+        return History(
             self._log_store,
             end,
             record.id,
