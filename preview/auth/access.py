@@ -32,7 +32,6 @@ class OpenLink:
     """What stands behind a link that opens a preview once.
 
     Attributes:
-        preview_id: Which one.
         path: Where to go on it, with a slash ahead.
     """
 
@@ -73,7 +72,6 @@ class Statement:
     """What a cookie says, its signature found to be ours. Whether that holds now is another question.
 
     Attributes:
-        preview_id: Of which preview.
         name: The share link's id; the age of the owner's access in digits.
         grant: What it gives while it holds.
     """

@@ -41,12 +41,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """The first request to the application, and its answer.
-
-    Attributes:
-        path: The path of the GET request.
-        status: The HTTP status.
-    """
+    """The first request to the application, and its answer."""
 
     path: str
     status: int

@@ -59,7 +59,6 @@ class Edited:
     """What an edit came to.
 
     Attributes:
-        generation: As it is now.
         written: Content of those files that are new or have changed.
         removed: Paths of those that were there and are not any more.
     """
@@ -79,8 +78,6 @@ class StoredFile:
     """A file that is kept.
 
     Attributes:
-        path: Relative.
-        size_bytes: Its size.
         sha256: Of its content, hex.
     """
 

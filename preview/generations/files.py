@@ -8,16 +8,17 @@ import errno
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.interface import Budget, Limits
 from preview.settings import Settings
+
+T = TypeVar("T")
 
 # Linux: NAME_MAX is 255 bytes. 1024 bytes in all leave room below PATH_MAX (4096) for where the preview lies, and fit
 # into a key of PostgreSQL.
@@ -187,12 +188,18 @@ def check_files(files: Mapping[str, bytes], limits: Limits) -> dict[str, bytes]:
         InvalidGeneration: A path may not be, or there are no files at all.
         TooLarge: Too many, or too large together.
     """
+    checked = _checked(files, limits, lambda _, content: content)
+    require_some(checked)
+    return checked
+
+
+def _checked(files: Mapping[str, T], limits: Limits, content_of: Callable[[str, T], bytes]) -> dict[str, bytes]:
     check, budget, checked = PathCheck(limits), Budget(limits), {}
-    for raw, content in files.items():
+    for raw, value in files.items():
         path = check.add_file(raw)
+        content = content_of(path, value)
         budget.take(len(content))
         checked[path] = content
-    require_some(checked)
     return checked
 
 
@@ -218,13 +225,7 @@ def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_
         InvalidGeneration: A path may not be, or a content is of neither form.
         TooLarge: Too many, or too large together.
     """
-    limits = Limits.of(settings)
-    check, budget, checked = PathCheck(limits), Budget(limits), {}
-    for raw, value in files.items():
-        path = check.add_file(raw)
-        content = _content(path, value)
-        budget.take(len(content))
-        checked[path] = content
+    checked = _checked(files, Limits.of(settings), _content)
     if not may_be_none:
         require_some(checked)
     return checked
@@ -269,9 +270,7 @@ class TreeWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leave()
         self._cleanup.close()
 

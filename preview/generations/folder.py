@@ -61,10 +61,6 @@ class FolderGenerations:
     leads to a folder that it stands in; a link that leaves the folder is refused.
 
     Args:
-        directory: The project's folder.
-        generation_id: Its id.
-        user_id: Its owner.
-        project_id: Its project.
         limits: None means those of a service where nothing is set.
     """
 

@@ -58,7 +58,6 @@ class FolderChanges:
     """The files of a folder, as ``FolderGenerations`` takes them, from look to look. Methods block: for threads.
 
     Args:
-        directory: The project's folder.
         limits: None means those of a service where nothing is set.
     """
 

@@ -22,7 +22,7 @@ from preview.settings import Settings
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
-from preview.storage.users import MAX_PAGE, encode_cursor, ensure_row, page_of
+from preview.storage.users import ensure_row, read_page
 
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256
@@ -37,8 +37,6 @@ class GenerationLibrary:
     """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage.
 
     Args:
-        database: The service's.
-        settings: The limits.
         on_push: Called with each generation that is kept, and each whose requirements may have changed; must not wait.
     """
 
@@ -113,18 +111,16 @@ class GenerationLibrary:
         Args:
             user_id: Whose.
             cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
 
         Raises:
             InvalidRequest: The cursor is not one of ours.
 
         Cancellation: nothing changes.
         """
-        limit = max(1, min(limit, MAX_PAGE))
-        query = page_of(select(generations).where(_G.user_id == user_id), generations, cursor, limit)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-        return [_generation(row) for row in rows[:limit]], following
+        query = select(generations).where(_G.user_id == user_id)
+        rows, following = await read_page(self._database, query, generations, cursor, limit)
+        return [_generation(row) for row in rows], following
 
     async def delete(self, generation_id: str) -> None:
         """Delete the generation with its files. Its previews are nobody's then, see ``disown_previews``.

@@ -39,9 +39,6 @@ class GroupCommit:
 
     There is no task of its own: the first of those who wait is the one that writes. They take turns in the order in
     which they came, so the later of two changes of a row is made later.
-
-    Args:
-        database: Where to.
     """
 
     def __init__(self, database: Database) -> None:

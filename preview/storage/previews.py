@@ -15,7 +15,7 @@ from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
 from preview.storage.tables import PreviewRecord, preview_instances, preview_logs
-from preview.storage.users import MAX_PAGE, encode_cursor, page_of
+from preview.storage.users import read_page
 
 _C = preview_instances.c
 _LOGS = preview_logs.c
@@ -124,21 +124,18 @@ class PreviewStore:
             user_id: Whose.
             state: Only those in this state.
             cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
 
         Raises:
             InvalidRequest: The cursor is not one of ours.
 
         Cancellation: nothing changes.
         """
-        limit = max(1, min(limit, MAX_PAGE))
         query = select(preview_instances).where(_C.user_id == user_id)
         if state is not None:
             query = query.where(_C.status == state.value)
-        query = page_of(query, preview_instances, cursor, limit)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-        return [to_record(row) for row in rows[:limit]], following
+        rows, following = await read_page(self._database, query, preview_instances, cursor, limit)
+        return [to_record(row) for row in rows], following
 
     async def delete_ended_before(self, ms: int, limit: int = 100) -> int:
         """Delete previews that ended before ``ms``, oldest first, with their lines; returns how many previews.

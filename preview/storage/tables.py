@@ -156,7 +156,6 @@ class PreviewRecord:
         pid: The leader's process id; with ``pid_start_ticks`` and ``boot_id`` it names one process for ever.
         token_hash: SHA-256 of the preview token, hex.
         token_expires_at: When the token ends unless it is used before; never after ``expires_at``.
-        directory: Its working folder, while it has one.
         log_level: Handed to the preview as ``LOG_LEVEL``.
         last_seq: Number of its last line, whether that was stored or not; None while it lives, and after a crash.
         steps: Of its launch; empty for a preview of before they were kept.

@@ -30,7 +30,6 @@ class Analysis:
     """What a project's files say.
 
     Attributes:
-        plan: How it starts.
         own: Names of its own modules at the top level.
         imports: What it imports besides; see ``WarmStart.modules``.
         asked: What it requires of Python packages; None for a Node project, or where that is unreadable.
@@ -59,13 +58,7 @@ def analyse(project: Path, overrides: Overrides | None) -> Analysis:
 
 
 def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:
-    """What the files say besides the plan.
-
-    Args:
-        plan: How the project starts.
-        project: Its folder, absolute.
-        sources: Its files.
-    """
+    """What the files say besides the plan."""
     own, imports = find_imports(plan, project)
     if plan.toolchain is not Toolchain.PYTHON:
         return Analysis(plan, own, imports)

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -347,24 +347,20 @@ class WorkerPool:
         self._tell_changed()
 
 
-class _opened:  # noqa: N801  used as a function
+@contextmanager
+def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
     """The folder's descriptor, in a list; none without a folder."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-        self._opened: list[int] = []
-
-    def __enter__(self) -> Sequence[int]:
-        if self._directory is not None:
-            try:
-                self._opened.append(os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-            except FileNotFoundError as error:
-                raise InvalidGeneration("The project's folder is gone.") from error
-        return self._opened
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._opened:
-            os.close(descriptor)
+    if directory is None:
+        yield ()
+        return
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise InvalidGeneration("The project's folder is gone.") from error
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _interpreter() -> list[str]:
