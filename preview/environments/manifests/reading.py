@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.requirements.requirements import OwnIndex
-from preview.errors import EnvironmentFailed
+from preview.environments.requirements.requirements import OwnIndex, invalid
 
 # A requirements file of a real project has a few hundred lines with hashes; a megabyte is far beyond any of them.
 _MAX_FILE_BYTES = 1024 * 1024
@@ -66,17 +65,11 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
             data = file.read(limit + 1)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        raise EnvironmentFailed(
-            f"{shown} cannot be read ({reason}): add the file or remove what refers to it",
-            reason="invalid",
-            origin=shown,
+        raise invalid(
+            f"{shown} cannot be read ({reason}): add the file or remove what refers to it", origin=shown
         ) from error
     if len(data) > limit:
-        raise EnvironmentFailed(
-            f"{shown} is larger than {limit // 1024} KiB; this is no list of requirements",
-            reason="invalid",
-            origin=shown,
-        )
+        raise invalid(f"{shown} is larger than {limit // 1024} KiB; this is no list of requirements", origin=shown)
     return data
 
 
@@ -93,9 +86,7 @@ def read_text(path: Path, shown: str) -> str:
     try:
         return data[start:].decode(encoding)
     except UnicodeDecodeError as error:
-        raise EnvironmentFailed(
-            f"{shown} is not text in UTF-8; save it as UTF-8", reason="invalid", origin=shown
-        ) from error
+        raise invalid(f"{shown} is not text in UTF-8; save it as UTF-8", origin=shown) from error
 
 
 def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object]:
@@ -109,9 +100,7 @@ def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object
         return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         said = str(error) or type(error).__name__
-        raise EnvironmentFailed(
-            f"{shown} cannot be read: {said}; correct it", reason="invalid", origin=shown
-        ) from error
+        raise invalid(f"{shown} cannot be read: {said}; correct it", origin=shown) from error
 
 
 def as_table(value: object) -> Mapping[str, object]:

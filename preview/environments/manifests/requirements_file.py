@@ -14,7 +14,7 @@ from pathlib import Path
 from preview.environments.manifests.lines import LineReader
 from preview.environments.manifests.reading import read_text
 from preview.environments.requirements.local_paths import looks_local, resolve_inside
-from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet
+from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet, invalid
 from preview.errors import EnvironmentFailed
 
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
@@ -86,9 +86,7 @@ class _Reader:
         if (path, constraint) in self.seen:
             return
         if len(self.seen) >= _MAX_FILES:
-            raise EnvironmentFailed(
-                f"{origin} includes more than {_MAX_FILES} files; merge some of them", reason="invalid", origin=origin
-            )
+            raise invalid(f"{origin} includes more than {_MAX_FILES} files; merge some of them", origin=origin)
         self.seen.add((path, constraint))
         shown = str(path.relative_to(self.project))
         for number, line in _logical_lines(read_text(path, shown)):

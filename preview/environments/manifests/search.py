@@ -36,18 +36,8 @@ _LAST: Final = (
 _CONDA: Final = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 # Where a backend lies in a larger project, and where people keep such files.
 _FOLDERS: Final = (
-    "backend",
-    "api",
-    "server",
-    "app",
-    "src",
-    "service",
-    "web",
-    "docker",
-    "deploy",
-    "config",
-    "requirements",
-)
+    "backend", "api", "server", "app", "src", "service", "web", "docker", "deploy", "config", "requirements",
+)  # fmt: skip
 _FRAMEWORKS: Final = frozenset(
     {"fastapi", "starlette", "flask", "django", "quart", "litestar", "sanic", "falcon", "flask-restx", "flask-restful",
      "flask-smorest", "flask-sqlalchemy", "djangorestframework", "connexion", "apiflask", "fastapi-users",

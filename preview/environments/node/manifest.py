@@ -20,7 +20,7 @@ from preview.environments.node.registries import (
     is_safe_lock,
     safe_overrides,
 )
-from preview.errors import EnvironmentFailed
+from preview.environments.requirements.requirements import invalid
 from preview.sources.node_package import is_tool_for_development
 
 # The order in which npm takes them.
@@ -134,9 +134,7 @@ def _foreign_lock(reader: _Reader) -> LockFile | None:
 def _requirement(line: str) -> tuple[str, str]:
     match = _REQUIREMENT.fullmatch(line.strip())
     if match is None:
-        raise EnvironmentFailed(
-            f"The requirement {line!r} cannot be read; write NAME or NAME@RANGE", reason="invalid", requirement=line
-        )
+        raise invalid(f"The requirement {line!r} cannot be read; write NAME or NAME@RANGE", requirement=line)
     return match["name"], match["range"] or "*"
 
 
@@ -160,11 +158,9 @@ class _Reader:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise EnvironmentFailed(
-                f"{name} cannot be read: {error.strerror or error}; correct it", reason="invalid", origin=name
-            ) from error
+            raise invalid(f"{name} cannot be read: {error.strerror or error}; correct it", origin=name) from error
         if len(data) > MAX_BYTES:
-            raise EnvironmentFailed(f"{name} is larger than 32 MiB; shorten it", reason="invalid", origin=name)
+            raise invalid(f"{name} is larger than 32 MiB; shorten it", origin=name)
         return data
 
     def read(self, folder: str) -> dict[str, object]:
@@ -177,11 +173,9 @@ class _Reader:
         try:
             content = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise EnvironmentFailed(
-                f"{name} is no valid JSON: {error}; correct it", reason="invalid", origin=name
-            ) from error
+            raise invalid(f"{name} is no valid JSON: {error}; correct it", origin=name) from error
         if not isinstance(content, dict):
-            raise EnvironmentFailed(f"{name} must hold a JSON object; correct it", reason="invalid", origin=name)
+            raise invalid(f"{name} must hold a JSON object; correct it", origin=name)
         return self._reduced(folder, content)
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
@@ -247,10 +241,9 @@ class _Reader:
         for name, folder in self._from_workspace.items():
             if name not in names:
                 origin = posixpath.normpath(posixpath.join(folder, "package.json"))
-                raise EnvironmentFailed(
+                raise invalid(
                     f"{name} ({origin}) is wanted from the workspace, and no package of it has that name; add its "
                     "folder to the workspaces, or leave it out",
-                    reason="invalid",
                     requirement=name,
                     origin=origin,
                 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from preview.core.descriptors import walk
-from preview.environments.requirements.requirements import ProjectRequirement
+from preview.environments.requirements.requirements import ProjectRequirement, invalid
 from preview.errors import EnvironmentFailed
 
 # As many files as a generation may have by default; a folder with more is no small local package.
@@ -49,10 +49,8 @@ def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # NUL, a loop of links
         path = Path("/")
     if not path.is_relative_to(project):
-        raise EnvironmentFailed(
-            f"{origin} refers to {name[:200]!r}, which is outside the project; copy it into the project",
-            reason="invalid",
-            origin=origin,
+        raise invalid(
+            f"{origin} refers to {name[:200]!r}, which is outside the project; copy it into the project", origin=origin
         )
     return path
 
@@ -100,10 +98,9 @@ def _digest(path: Path, origin: str) -> str:
     for number, file in enumerate(_files(path)):
         total += file.stat().st_size
         if number >= _MAX_FILES or total > _MAX_BYTES:
-            raise EnvironmentFailed(
+            raise invalid(
                 f"{origin} refers to a folder with more than {_MAX_FILES} files or {_MAX_BYTES // 2**20} MiB; "
                 "point it at the package's own folder",
-                reason="invalid",
                 origin=origin,
             )
         with file.open("rb") as content:

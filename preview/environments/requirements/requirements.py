@@ -17,6 +17,11 @@ _SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+
 _SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": frozenset({"standard"})}
 
 
+def invalid(sentence: str, **details: object) -> EnvironmentFailed:
+    """The failure of a project in whose files something cannot be followed as it is written."""
+    return EnvironmentFailed(sentence, reason="invalid", **details)
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectRequirement:
     """One requirement.
@@ -146,18 +151,16 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
         parsed = Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0].rstrip(". ") if str(error) else "it cannot be parsed"
-        raise EnvironmentFailed(
+        raise invalid(
             f"{origin} is not a requirement: {text[:200]!r} ({reason}); write it as NAME==VERSION",
             requirement=text[:200],
-            reason="invalid",
             origin=origin,
         ) from error
     if "${" in text or (parsed.url is not None and parsed.url.partition(":")[0].lower() not in _SCHEMES):
         # The installer would fill in the service's own variables, or read its own disk.
-        raise EnvironmentFailed(
+        raise invalid(
             f"{origin} refers to {text[:200]!r}, which the service does not follow; name a package or an https address",
             requirement=text[:200],
-            reason="invalid",
             origin=origin,
         )
     specifiers = list(parsed.specifier)

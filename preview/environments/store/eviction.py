@@ -27,7 +27,7 @@ from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, try_lock
 from preview.environments.manifests.stated import STATED_IN, Asked
 from preview.environments.python.recipe import read_request
-from preview.environments.requirements.requirements import OwnIndex, Unfollowed
+from preview.environments.requirements.requirements import OwnIndex, Unfollowed, invalid
 from preview.environments.way_out import AllowedHosts, host_of
 from preview.environments.way_out.allowed import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
@@ -225,7 +225,7 @@ def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], a
     """
     if unfollowed:
         first = unfollowed[0]
-        raise EnvironmentFailed(first.sentence, reason="invalid", requirement=first.text, origin=first.origin)
+        raise invalid(first.sentence, requirement=first.text, origin=first.origin)
     for index in indexes:
         if not _is_configured(index.url, allowed):
             raise EnvironmentFailed(
