@@ -142,7 +142,6 @@ class ProcessIdentity:
     """Names one process for ever: a pid alone is used again by the kernel.
 
     Attributes:
-        pid: Process id.
         start_ticks: Field 22 of ``/proc/PID/stat``: clock ticks after boot (proc(5)).
         boot_id: ``/proc/sys/kernel/random/boot_id``.
     """
@@ -159,7 +158,6 @@ class Usage:
     Attributes:
         memory_bytes: Resident memory.
         cpu_percent: Of one core, since the reading before; 0.0 on the first.
-        processes: How many processes.
     """
 
     memory_bytes: int

@@ -108,25 +108,20 @@ class Cgroup(ABC):
     Attributes:
         name: The group's name: the preview's id.
         limits: What was set.
+        directories: The group's folder in each tree it is in, each once.
     """
 
     def __init__(self, name: str, limits: GroupLimits, directories: Sequence[str]) -> None:
-        """Args: directories: the group's folder in each tree it is in, each once."""
         self.name = name
         self.limits = limits
-        self._directories = tuple(directories)
+        self.directories = tuple(directories)
         # What was counted when the last process was killed; from then on only the end itself would be counted.
         self._last: Excess | None = None
 
     @property
-    def directories(self) -> tuple[str, ...]:
-        """The group's folder in each tree."""
-        return self._directories
-
-    @property
     def entry_files(self) -> tuple[str, ...]:
         """Where a starting process writes "0" to enter, in each of them; see ``enter_prefix``."""
-        return tuple(f"{directory}/cgroup.procs" for directory in self._directories)
+        return tuple(f"{directory}/cgroup.procs" for directory in self.directories)
 
     def enter(self, process: OpenProcess) -> None:
         """Put a process into the group. Blocks until the kernel has done so.
@@ -168,13 +163,13 @@ class Cgroup(ABC):
 
     def pids(self) -> list[int]:
         """The processes in the group now (zombies have left it)."""
-        return list(dict.fromkeys(pid for directory in self._directories for pid in files.all_pids(directory)))
+        return list(dict.fromkeys(pid for directory in self.directories for pid in files.all_pids(directory)))
 
     def remove_empty(self) -> bool:
         """Remove the group if nothing is in it any more; whether it is gone. What was counted stays known."""
         if self._last is None:
             self._last = self._count()
-        return not [one for one in self._directories if not _removed(one)]
+        return not [one for one in self.directories if not _removed(one)]
 
     async def kill(self) -> None:
         """SIGKILL for every process in the group, until none is left; nothing is reaped.

@@ -89,12 +89,7 @@ def _place(path: str, mounts: list[_Mount]) -> Place | None:
 
 
 def find_places(mountinfo: str, membership: str) -> Places:
-    """What both texts come to; trees that are not mounted, or show another part than ours, are left out.
-
-    Args:
-        mountinfo: The text of ``/proc/self/mountinfo``.
-        membership: The text of ``/proc/self/cgroup``.
-    """
+    """What both texts come to; trees that are not mounted, or show another part than ours, are left out."""
     mounts = _mounts(mountinfo)
     unified = None
     controllers: dict[str, Place] = {}

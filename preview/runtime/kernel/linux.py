@@ -99,3 +99,20 @@ async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
+
+
+@contextmanager
+def memory_file(data: bytes) -> Iterator[int]:
+    """A descriptor to read ``data`` from; closed when the context is left.
+
+    Raises:
+        OSError: No descriptor is left, or no memory.
+    """
+    descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

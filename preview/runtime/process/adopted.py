@@ -22,7 +22,6 @@ class Child:
     """A child that runs. What is read about it is read once in a look, when it is first asked for.
 
     Attributes:
-        identity: Which process it is.
         session: Its session: the leader's pid.
         marker: The mark it was started with, or None.
     """

@@ -21,9 +21,7 @@ class Membership:
     ``setsid``, ``cd /``, its output closed) between two looks is not found: only a namespace would hold that.
 
     Args:
-        leader: The tree's first process.
         instance: What the marker holds.
-        directory: The working folder.
         output_fd: Our reading end of the output's pipe.
         leaders: Those of all trees that this process has started and not ended: none is another tree's.
     """

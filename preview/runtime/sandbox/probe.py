@@ -73,12 +73,7 @@ _OTHERWISE = f"see bwrap(1) for what it says; {_CONTAINER}"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why this machine does not sandbox.
-
-    Attributes:
-        reason: What went wrong, half a sentence.
-        advice: What to install or set.
-    """
+    """Why this machine does not sandbox."""
 
     reason: str
     advice: str

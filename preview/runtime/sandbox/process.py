@@ -72,7 +72,7 @@ class SandboxedProcess(TreeProcess):
         # A control group counts by itself.
         pids = [] if self._group is not None else proctree.descendants(self._popen.pid)
         self._below = tuple(pids)
-        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
+        return as_known(one for one in (self.identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""

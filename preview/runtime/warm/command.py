@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.etc import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
-from preview.runtime.warm.wanted import memory_file
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
 # The template's own, and one for each slot, which is a port: the template is nobody that a preview is.

@@ -65,13 +65,8 @@ class TemplateOrigin:
     def __init__(self, group: Cgroup | None, world: int, outside: frozenset[int]) -> None:
         self._group = group
         self._world = os.fstat(world).st_ino
-        self._outside = outside
+        self.outside = outside
         self._given = _Given()
-
-    @property
-    def outside(self) -> frozenset[int]:
-        """See ``TemplateOrigin``."""
-        return self._outside
 
     def claim_first(self, pid: int, *, uid: int, own_user: bool) -> OpenProcess:
         """The first process of a fork, which nobody else gets from here on.
@@ -103,7 +98,7 @@ class TemplateOrigin:
         if own_user and status["Groups"]:
             yield "it names a process with groups besides its own"
         inside = namespaces_of(pid)
-        if inside & self._outside or len(inside) != _ALL_NAMESPACES:
+        if inside & self.outside or len(inside) != _ALL_NAMESPACES:
             yield "it names a process in a namespace of its template"
 
 

@@ -76,12 +76,6 @@ class TemplatePool:
 
     Invariant: at most ``bounds.templates`` are ready. One that is retired while forks of it serve ends by itself, so
     that only a small keeper is left of it, which ends with the last fork.
-
-    Args:
-        nursery: Holds the templates; leaving it ends them and all their forks.
-        opener: Starts one.
-        bounds: See ``Bounds``.
-        remembered: Notes each use.
     """
 
     def __init__(self, nursery: trio.Nursery, opener: Opener, bounds: Bounds, remembered: RememberedTemplates) -> None:

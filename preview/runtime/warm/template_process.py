@@ -19,13 +19,14 @@ from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, wait
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.kernel import proctree
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
 from preview.runtime.process.ending import end_all, enter
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.eligibility import namespaces_of
 from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.wanted import Wanted, memory_file
+from preview.runtime.warm.wanted import Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +59,7 @@ class NoTemplate(Exception):
 
 
 class UnsafeModule(NoTemplate):
-    """A module makes forks unsafe; without it there may be a template.
-
-    Attributes:
-        module: Its name, as it was asked for.
-    """
+    """A module makes forks unsafe; without it there may be a template."""
 
     def __init__(self, module: str, why: str) -> None:
         super().__init__(why)
@@ -130,12 +127,6 @@ async def open_template(
     box: TemplateBox, wanted: Wanted, *, group: Cgroup | None, timeout_s: float
 ) -> AsyncIterator[Template]:
     """Start a template, and yield it when it has imported all; on leaving it is gone, and every fork of it.
-
-    Args:
-        box: Its sandbox.
-        wanted: What it is made of.
-        group: Its control group, in which it starts; None where there are none.
-        timeout_s: Seconds for all imports.
 
     Raises:
         NoTemplate: It cannot be had.

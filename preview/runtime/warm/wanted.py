@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from pydantic import TypeAdapter
 
 from preview.runtime.interface import ProcessSpec, WarmStart
 
@@ -19,11 +19,8 @@ class Wanted:
     """What a template is to be made of.
 
     Attributes:
-        key: The environment's name.
-        python: Its interpreter.
         launchers: The folder that launchers lie in.
         readable: Its folders, and those of its interpreter.
-        modules: What is to be imported.
         anchors: Folders that hold previews' folders.
         warm_ups: Whether packages are used once as well.
     """
@@ -41,44 +38,8 @@ class Wanted:
         mine, theirs = ((one.python, one.launchers, set(one.readable), set(one.anchors)) for one in (self, other))
         return mine == theirs
 
-    def as_json(self) -> dict[str, object]:
-        """For a file; ``from_json`` reads it."""
-        return {
-            "key": self.key,
-            "python": str(self.python),
-            "launchers": str(self.launchers),
-            "readable": [str(one) for one in self.readable],
-            "modules": sorted(self.modules),
-            "anchors": [str(one) for one in self.anchors],
-        }
 
-    @classmethod
-    def from_json(cls, said: Mapping[str, object]) -> Wanted:
-        """What ``as_json`` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
-        return cls(
-            key=_text(said["key"]),
-            python=Path(_text(said["python"])),
-            launchers=Path(_text(said["launchers"])),
-            readable=tuple(map(Path, _texts(said["readable"]))),
-            modules=frozenset(_texts(said["modules"])),
-            anchors=tuple(map(Path, _texts(said["anchors"]))),
-        )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is missing")
-    return value
-
-
-def _texts(value: object) -> list[str]:
-    if not isinstance(value, list):
-        raise TypeError("a list is missing")
-    return [_text(one) for one in value]
+_WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
@@ -148,9 +109,10 @@ class RememberedTemplates:
     def _write(self, wanted: Wanted, uses: int) -> None:
         path = self._folder / f"{wanted.key}.json"
         temporary = path.with_suffix(f".{os.getpid()}")
+        said = _WANTED.dump_python(wanted, mode="json", exclude={"warm_ups"})
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"uses": uses, **wanted.as_json()}), "utf-8")
+            temporary.write_text(json.dumps({"uses": uses, **said}), "utf-8")
             temporary.replace(path)
         except OSError as error:
             log.warning("a template is not remembered", key=wanted.key, why=error.strerror)
@@ -163,23 +125,6 @@ def _read(path: Path) -> tuple[int, Wanted] | None:
         if path.stat().st_size > _MOST_BYTES:
             return None
         said = json.loads(path.read_text("utf-8"))
-        return int(said["uses"]), Wanted.from_json(said)
+        return int(said["uses"]), _WANTED.validate_python(said)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def memory_file(data: bytes) -> Iterator[int]:
-    """A descriptor to read ``data`` from; closed when the context is left.
-
-    Raises:
-        OSError: No descriptor is left, or no memory.
-    """
-    descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)

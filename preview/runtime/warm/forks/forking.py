@@ -15,6 +15,7 @@ from preview.core.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.etc import FIRST_UID
@@ -25,7 +26,6 @@ from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.template_process import NoTemplate, Template
-from preview.runtime.warm.wanted import memory_file
 
 _PACKET_BYTES = 1024
 # A fork is a matter of milliseconds, of a second where fifty are made at once on a loaded machine.

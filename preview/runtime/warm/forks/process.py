@@ -134,10 +134,6 @@ class ForkedProcess(TreeProcess):
         """What it speaks over."""
         return self._fork.own
 
-    async def wait(self) -> Exit:
-        """See ``RunningProcess``. Cancellation: nothing changes."""
-        return await retry_on_fd_exhaustion(self._wait)
-
     async def _wait(self) -> Exit:
         while self._fork.poll() is None:
             with waited_on(os.dup(self._fork.first.fileno())) as descriptor:
@@ -158,7 +154,7 @@ class ForkedProcess(TreeProcess):
         pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
         # Once it has ended its number may be another's, and so what is below that.
         self._below = () if self._fork.poll() is not None or self._fork.first.has_ended else tuple(pids)
-        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
+        return as_known(one for one in (self.identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""

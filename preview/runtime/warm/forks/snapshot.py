@@ -19,7 +19,7 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.interface import NoSnapshot, ProcessSpec
-from preview.runtime.kernel.linux import beside
+from preview.runtime.kernel.linux import beside, memory_file
 from preview.runtime.kernel.verified import OpenProcess
 from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
@@ -32,7 +32,6 @@ from preview.runtime.warm.forks.forking import (
 )
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.wanted import memory_file
 
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
