@@ -12,7 +12,7 @@ Two tables. The first has what a proxy or CDN in front of the service acts on: i
 addresses, or change its cache for everybody. The second has what a browser applies to a whole origin: it is dropped
 where a preview shares its origin with others (the path form).
 
-``docs/proxy.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
+``docs/relay.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
 """
 
 from __future__ import annotations
