@@ -68,7 +68,7 @@ class Installed:
 async def find_installed(
     minors: Iterable[int], requires: str = "", variables: Mapping[str, str] | None = None, *, whole: bool = False
 ) -> Installed | None:
-    """The first CPython of these minor versions that runs and that ``requires`` allows, or None.
+    """Return the first CPython of these minor versions that runs and that ``requires`` allows, or None.
 
     Those without the interpreter's lock are passed over: packages have wheels of their own for them; and so are those
     between two releases.
@@ -98,12 +98,12 @@ async def find_installed(
 
 
 def _is_it(interpreter: Interpreter, minor: int, requires: str) -> bool:
-    """What is called ``python3.12`` may be another, and not all of 3.12 may do."""
+    """Check the interpreter: ``python3.12`` may be another, and not every 3.12 is suitable."""
     return interpreter.version.startswith(f"3.{minor}.") and allows(requires or None, interpreter)
 
 
 async def look_at(path: Path) -> Installed | None:
-    """What the program says of itself; None where it is no released CPython.
+    """Query an interpreter; None unless it is a released CPython.
 
     Raises:
         OSError: No descriptor is free to look with.
@@ -169,7 +169,7 @@ def _folders(minor: str, variables: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _newest_first(folder: Path, minor: str) -> list[Path]:
-    """The folders of programs of what is installed there of this minor version."""
+    """Return program folders of installed Pythons of this minor version."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError as error:
