@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of the preview.
+    """Result for the preview.
 
     Attributes:
         status: ``none`` where nothing ran or nothing had changed.
