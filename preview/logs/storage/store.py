@@ -85,7 +85,7 @@ class LogStore:
         )
 
     async def tail(self, preview_id: str, n: int) -> list[LogLine]:
-        """The last ``n`` stored lines, oldest first.
+        """Return the last ``n`` stored lines, oldest first.
 
         Cancellation: nothing changes.
         """
@@ -140,7 +140,7 @@ async def settled(writing: Awaitable[None], preview_id: str) -> None:
 async def read_events(
     store: LogStore, preview_id: str, *, expected: int, below: int | None = None
 ) -> list[Batch | Gap]:
-    """The next page from line ``expected`` on; empty if nothing is stored there.
+    """Return the next page from line ``expected`` on; empty if nothing is stored there.
 
     Args:
         store: Where the lines are.
