@@ -47,11 +47,11 @@ class CgroupTree:
 
     @property
     def without_cpu(self) -> str | None:
-        """Why processor time is not limited; None where it is. Memory and processes always are."""
+        """Reason why processor time is not limited; None if it is. Memory and processes always are."""
         return self._home.without_cpu
 
     def describe(self) -> Mapping[str, str]:
-        """What the groups hold, for ``preview doctor`` and the status."""
+        """Describe the groups' limits, for ``preview doctor`` and the status."""
         by = f"control groups, version {self.version}"
         return {
             "memory": f"the whole tree, by {by}",
@@ -61,7 +61,7 @@ class CgroupTree:
 
     @asynccontextmanager
     async def open(self, name: str, *, memory_bytes: int, cpu_cores: float, processes: int) -> AsyncIterator[Cgroup]:
-        """A group for one preview's tree; on leaving, all that is in it is killed, and it is removed.
+        """Provide a group for one preview's tree; at the end everything in it is killed, and it is removed.
 
         Nothing is reaped: start processes so that somebody does it. ``events`` answers afterwards, too.
 

@@ -77,11 +77,11 @@ class ForkReservation:
 
     @property
     def fork(self) -> ConfinedFork | None:
-        """It, once it is ready."""
+        """The fork, once it is ready."""
         return self._fork
 
     def keep(self, fork: ConfinedFork, held: AsyncExitStack) -> None:
-        """It is ready; ``held`` ends it."""
+        """Keep the ready fork; ``held`` ends it."""
         self._fork, self._held = fork, held
 
     async def take(self, spec: ProcessSpec, template: Template) -> ConfinedFork | None:
@@ -110,7 +110,7 @@ class ForkReservation:
         await self._held.aclose()
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Whether a fork of the same template and in the same place would be asked for with this."""
+        """Return whether it matches: a fork of the same template in the same place."""
         return _what_a_fork_is_asked_for(self.spec) == _what_a_fork_is_asked_for(spec)
 
 
@@ -153,7 +153,7 @@ class Reservations:
         self._unused: dict[str, ForkReservation] = {}
 
     def take(self, preview_id: str) -> ForkReservation | None:
-        """This preview's; the caller closes it."""
+        """Take this preview's reservation; the caller closes it."""
         reserved = self._unused.pop(preview_id, None)
         if reserved is not None:
             reserved.taken.set()

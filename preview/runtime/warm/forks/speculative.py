@@ -62,11 +62,11 @@ class SpeculativeFork:
         return self.is_same(spec) and self._check(spec, self._template)
 
     def is_same(self, spec: ProcessSpec) -> bool:
-        """Whether this start would run just the same, of whatever template."""
+        """Return whether this start would run just the same, from any template."""
         return _what_runs(spec) == _what_runs(self._spec)
 
     def take(self) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """The process, what it is a fork of, and what ends it: the caller's from here on; None where it does not run.
+        """Return the process, its template, and its end, which then belong to the caller; None if it does not run.
 
         To be asked for when it is settled.
         """
