@@ -96,7 +96,7 @@ class SqliteFiles:
                 self._renew()
 
     def _leave(self, deadline: float) -> None:
-        """The database itself is away: make the moved file whole, once, and refuse. Returns where others ran still."""
+        """Move the files back after the database was moved away, and refuse. Returns if others still ran."""
         if not self._is_away:
             if not self._wait_for_others(deadline):
                 return
