@@ -55,7 +55,7 @@ class PushQueue:
         self._arrived.set()
 
     async def get(self) -> Generation:
-        """The one that waits longest. Cancellation: nothing is taken."""
+        """Return the one that has waited longest. Cancellation: nothing is taken."""
         await trio.lowlevel.checkpoint()
         while not self._waiting:
             self._arrived = trio.Event()
@@ -114,7 +114,7 @@ async def _build(generation: Generation, context: SupervisorContext) -> None:
 
 @asynccontextmanager
 async def _open_files(generation: Generation, context: SupervisorContext) -> AsyncIterator[Path]:
-    """The generation's files in a folder of their own, which is gone afterwards."""
+    """Provide the generation's files in a temporary folder."""
     folder = _root(context.settings) / secrets.token_hex(8)
     try:
         folder.mkdir(mode=0o700, parents=True)
@@ -135,7 +135,7 @@ async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis 
 
 
 def _silent(_line: str, _severity: int) -> None:
-    """The launch has it said again."""
+    """Ignore the report: the launch repeats it."""
 
 
 def _root(settings: Settings) -> Path:

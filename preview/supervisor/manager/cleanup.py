@@ -36,7 +36,7 @@ _REASON = "failed: the service ended unexpectedly while this preview was live"
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a start found and put right.
+    """Result of the clean-up at a start.
 
     Attributes:
         rows: Previews that were live for the database, and are ``failed`` or ``stopped`` now.
@@ -90,7 +90,7 @@ def _identity(record: PreviewRecord) -> ProcessIdentity | None:
 
 
 def _ended(record: PreviewRecord) -> PreviewRecord:
-    """How a live row is closed: one that was being stopped has stopped, any other has failed."""
+    """Return a live row's end: a stopping one has stopped, any other has failed."""
     state = State.STOPPED if record.state is State.STOPPING else State.FAILED
     reason = record.reason if state is State.STOPPED else _REASON
     how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED

@@ -51,11 +51,11 @@ class SpareSlots:
         self._is_closed = False
 
     def holds(self, preview_id: str) -> bool:
-        """Whether this is the id of one that is made in advance."""
+        """Return whether this is a spare slot's id."""
         return any(place.id == preview_id for place in self._places.values())
 
     def claim(self, generation_id: str, whose: Whose) -> PreviewSlot:
-        """A place for the launch of a generation of this project, which is to be taken at once; its port listens.
+        """Return a slot for the launch of a generation of this project, to be used at once; its port listens.
 
         Raises:
             NoPortFree: There is none.
@@ -80,7 +80,7 @@ class SpareSlots:
         )
 
     def _made_ahead(self, generation_id: str, whose: Whose) -> PreviewSlot | None:
-        """The one for what this generation is likely to start in, listening; None where there is none."""
+        """Return the slot for this generation's likely environment, listening; None without one."""
         expected = self._context.known.find(generation_id, whose)
         place = None if expected is None else self._places.get(template_key(expected.environment, expected.whose))
         if expected is None or place is None or not place.is_ready:
@@ -112,7 +112,7 @@ class SpareSlots:
             pass
 
     def forget(self, place: PreviewSlot) -> None:
-        """It is taken, or over."""
+        """Forget a slot that is taken or ended."""
         self._places = {key: one for key, one in self._places.items() if one is not place}
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -133,7 +133,7 @@ class SpareSlots:
                 log.exception("no place is made in advance")
 
     async def _have(self, start: StartRecord) -> None:
-        """Cancellation: there is one, or not."""
+        """Make one slot. Cancellation: there is one, or not."""
         context = self._context
         key = template_key(start.environment, start.whose)
         spec = prepared_spec(context.settings, start)
