@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the edges work with.
+    """Services for the edges.
 
     Attributes:
         settings: As given.
@@ -79,7 +79,7 @@ async def open_service(
     runtime: Runtime | None = None,
     reader: ProjectReader | None = None,
 ) -> AsyncIterator[Service]:
-    """The service, ready: database migrated, what a crash left behind reconciled, its tasks running.
+    """Provide the service, ready: database migrated, leftovers of a crash removed, tasks running.
 
     Nesting is the order of shutdown: previews end first, then the writer that keeps their last lines, then the
     database. While it is open this process is a child subreaper (see ``runtime.child_subreaper``) and may open as many
@@ -160,7 +160,7 @@ async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIter
 
 
 async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | None:
-    """Packages are built in a sandbox where previews are isolated by one."""
+    """Find a jail for builds, if previews have a sandbox."""
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
@@ -216,7 +216,7 @@ def _tell_open_folder(folder: Path) -> None:
 
 @asynccontextmanager
 async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[LogWriter]:
-    """The writer with its journal, which holds what is not in the database when the writer's time is over."""
+    """Provide the writer with its journal, which keeps what the database lacks at the end."""
     with open_journal(journal_folder(settings)) as journal:
         async with _run_writer(LogWriter(database, settings, journal)) as writer:
             yield writer
@@ -224,7 +224,7 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 
 @asynccontextmanager
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
-    """The writer's task outlives the body: shielded, and cancelled here when the body is over."""
+    """Provide the writer; its task outlives the body: shielded, and cancelled here afterwards."""
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
@@ -242,7 +242,7 @@ async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
 
 @asynccontextmanager
 async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncIterator[None]:
-    """What is done to environments while nobody waits; leaving it kills the programs that do it."""
+    """Run background work on environments; leaving it kills its programs."""
     async with trio.open_nursery() as nursery:
         await nursery.start(context.environments.run_compiler)
         await nursery.start(run_builder, pushed, context)
@@ -256,7 +256,7 @@ async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncI
 async def _open_manager(
     context: SupervisorContext, users: UserStore, log_store: LogStore, draining: trio.Event
 ) -> AsyncIterator[PreviewManager]:
-    """The manager in the nursery of all previews; leaving it stops every one of them, within the stop budget."""
+    """Provide the manager in the nursery of all previews; leaving it stops them all within the stop budget."""
     async with trio.open_nursery() as nursery:
         manager = PreviewManager(nursery, context, users=users, log_store=log_store, draining=draining)
         await nursery.start(run_cleanup, manager, context)
