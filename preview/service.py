@@ -169,13 +169,13 @@ async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | Non
 def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
     """One line where all holds; one more for each reason why something does not, with what to do about it."""
     held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
-    log.info("previews are isolated", by=held_by, network=network)
+    log.info("isolation enabled", by=held_by, network=network)
     missing: dict[tuple[str, str], list[str]] = {}
     for rung in ladder.rungs:
         if not rung.holds:
             missing.setdefault((rung.found, rung.advice), []).append(rung.name)
     for (why, advice), names in missing.items():
-        log.warning(f"previews are isolated by no {' and no '.join(names)}", why=why, advice=advice)
+        log.warning("isolation level unavailable", levels=", ".join(names), why=why, advice=advice)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
 
 def _tell_open_folder(folder: Path) -> None:
     log.warning(
-        "the data folder is open to other users of this machine",
+        "data folder open to others",
         path=str(folder),
         advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to a folder of its own",
     )
@@ -268,5 +268,5 @@ async def _open_manager(
             with trio.move_on_after(context.settings.stop_budget_s, shield=True) as scope:
                 await manager.stop_all(StopCause.SHUTDOWN)
             if scope.cancelled_caught:
-                log.error("previews did not stop within the budget", left=len(manager.all_active))
+                log.error("previews not stopped in time", left=len(manager.all_active))
             nursery.cancel_scope.cancel()

@@ -108,7 +108,7 @@ def _import(data: Mapping[str, Any]) -> Key | None:
     try:
         return JWKRegistry.import_key({name: value for name, value in data.items() if name not in _ABOUT})
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        _log.warning("jwks.key_skipped", kid=repr(data.get("kid"))[:100], reason=type(error).__name__)
+        _log.warning("jwks key skipped", kid=repr(data.get("kid"))[:100], reason=type(error).__name__)
         return None
 
 
@@ -223,7 +223,7 @@ class KeyBook:
 
     def _say_failed(self, reason: str) -> None:
         _log.warning(
-            "jwks.fetch_failed", source=self._source, reason=reason, keys_known=self._usable_keys() is not None
+            "jwks fetch failed", source=self._source, reason=reason, keys_known=self._usable_keys() is not None
         )
 
 
@@ -241,7 +241,7 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
         raise ConfigurationError("PREVIEW_JWKS_URL is not an address; write https://HOST/PATH, without a password.")
     name = f"{parts.scheme}://{parts.netloc.decode('ascii')}{parts.path}"
     if parts.scheme == "http" and parts.host not in _LOOPBACK:
-        _log.warning("jwks.not_encrypted", source=name)
+        _log.warning("jwks not encrypted", source=name)
     target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
     # A compressed answer is not asked for and would not be JSON: nothing can unfold to more than was read.
     headers = [(b"Host", parts.netloc), (b"Accept", b"application/json"), (b"Accept-Encoding", b"identity")]

@@ -74,7 +74,7 @@ def _read(path: Path) -> str:
             raise _unusable(path, "is not a file")
         if found.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
-            _log.warning("secret.mode_tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
+            _log.warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
         content = os.read(descriptor, _MAX_FILE_BYTES + 1)
     finally:
         os.close(descriptor)

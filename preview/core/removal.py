@@ -61,7 +61,7 @@ def _let_go_of_mounts(directory: Path) -> bool:
     for path in reversed(mounts):
         if _libc.umount2(path, _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
             why = os.strerror(ctypes.get_errno())
-            log.error("not removed: something is mounted there", path=os.fsdecode(path), error=why)
+            log.error("mount not removed", path=os.fsdecode(path), error=why)
             return False
     return True
 

@@ -174,7 +174,7 @@ class FileEdits:
         except NoActivePreview:
             return Reload("none")
         except PreviewError as error:
-            log.info("a change did not start", preview_id=preview.id, why=error.message)
+            log.info("reload failed", preview_id=preview.id, why=error.message)
             self._remember(preview.id, paths)
             return Reload("failed", preview.id, trio.current_time() - began, error)
         self._remember(preview.id, set())

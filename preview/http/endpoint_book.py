@@ -79,7 +79,7 @@ class EndpointBook:
                 return await self._reader.endpoints(directory)
             except (TooComplex, AnalysisFailed) as error:
                 # As for files that cannot be parsed: there is nothing to show of them.
-                log.info("no endpoints from the source", why=error.message)
+                log.info("source endpoints not read", why=error.message)
                 return []
 
     async def _from_process(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
@@ -98,7 +98,7 @@ class EndpointBook:
         try:
             found = await self._published(preview.record, address)
         except PreviewError as error:
-            log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
+            log.debug("openapi not read", preview_id=preview.id, why=str(error))
             if is_its_own:
                 self._not_before[key] = trio.current_time() + _ASKED_AGAIN_AFTER_S
             return []

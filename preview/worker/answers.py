@@ -40,7 +40,7 @@ def validated(said: Any, answer: TypeAdapter[T]) -> T:
         error = said["error"]
         kind, message, details = _ERRORS[error["code"]], clean(str(error["message"])), dict(error["details"])
     except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        log.warning("a worker's answer is not valid", why=str(error)[:MAX_SHOWN])
+        log.warning("worker answer invalid", why=str(error)[:MAX_SHOWN])
         raise AnalysisFailed(
             "The project could not be analysed: the process that read its files gave no valid answer."
         ) from error

@@ -197,7 +197,7 @@ class WorkerPool:
             raise ServerEnded
         if worker.status in (-signal.SIGXCPU, -signal.SIGKILL):
             raise too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
-        log.warning("a worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
+        log.warning("worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
         raise AnalysisFailed(
             f"{file_of(worker)} could not be analysed: the process that reads it ended. "
             "Shorten the file, or leave it out.",
@@ -276,10 +276,10 @@ class WorkerPool:
             try:
                 await self._serve()
             except OSError as error:
-                log.warning("the worker server did not start", why=str(error))
+                log.warning("worker server start failed", why=str(error))
             if trio.current_time() - began > _LAST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
-            log.warning("the worker server has ended; it is started again", pause_s=pause_s)
+            log.warning("worker server exited", pause_s=pause_s)
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
@@ -317,7 +317,7 @@ class WorkerPool:
             if word == READY:
                 self.parts = tuple(rest[0].decode().split(","))
                 self._server = connection
-                log.debug("the worker server is ready", confined_by=self.parts)
+                log.debug("worker server ready", confined_by=self.parts)
                 await self._ask_for_enough(_IDLE)
                 self._tell_changed()
             elif word == FORKED:

@@ -137,7 +137,7 @@ def _refusing_forged(what: str = "The project", why: str = "leads out of it") ->
     try:
         yield
     except Forged as error:
-        log.warning("a worker's answer is refused", why=str(error))
+        log.warning("worker answer refused", why=str(error))
         raise AnalysisFailed(
             f"{what} could not be read: what the process that read its files answered {why}."
         ) from error

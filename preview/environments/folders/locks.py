@@ -163,4 +163,4 @@ def _remove(temporary: Path) -> None:
     try:
         remove_tree(temporary)
     except OSError as error:  # the next build or eviction of this key tries again
-        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
+        _log.warning("unfinished environment not removed", folder=str(temporary), error=str(error))

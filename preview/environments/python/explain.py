@@ -340,7 +340,7 @@ class Refusals:
             new.rename(place)
         except OSError as error:
             new.unlink(missing_ok=True)
-            _log.warning("not written down why a project needs an older Python", key=key, why=str(error))
+            _log.warning("refusal not written", key=key, why=str(error))
 
 
 def _read(path: Path) -> str | None:

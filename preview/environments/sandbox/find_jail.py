@@ -52,7 +52,7 @@ async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = N
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(_remove, scratch)
-    _log.warning("packages are built without a sandbox", why=why)
+    _log.warning("builds not sandboxed", why=why)
     return None
 
 

@@ -91,7 +91,7 @@ async def find_installed(
             if found is None or not _is_it(found.interpreter, minor, requires):
                 continue
             if missing := found.lacks - _OWN_LACKS if whole else frozenset():
-                _log.info("a Python passed over", path=str(path), lacks=sorted(missing))
+                _log.info("interpreter skipped", path=str(path), lacks=sorted(missing))
                 continue
             return found
     return None
@@ -117,11 +117,11 @@ async def look_at(path: Path) -> Installed | None:
     except (OSError, trio.TooSlowError) as error:
         if isinstance(error, OSError):
             raise_want(error)
-        _log.info("a Python passed over", path=str(path), why=str(error) or f"no answer in {_PATIENCE_S:g} s")
+        _log.info("interpreter skipped", path=str(path), why=str(error) or f"no answer in {_PATIENCE_S:g} s")
         return None
     said = _read(asked.lines[-1] if asked.code == 0 and asked.lines else "")
     if said is None or said.kind != "CPython" or said.is_free or _RELEASE.fullmatch(said.version) is None:
-        _log.info("a Python passed over", path=str(path), why="it is no released CPython")
+        _log.info("interpreter skipped", path=str(path), why="it is no released CPython")
         return None
     identity = f"{said.version} {said.machine} {said.home}"
     return Installed(Interpreter(str(path), said.version, identity), said.modules, said.lacks)

@@ -147,7 +147,7 @@ class EnvironmentCache:
         try:
             interpreters = await self._choice.usual()
         except (OSError, PreviewError) as error:
-            _log.info("no environment tried ahead", why=str(error))
+            _log.info("interpreter trial failed", why=str(error))
             return
         for interpreter in interpreters:
             # A name of its own, so that no build takes it for a leftover.
@@ -155,7 +155,7 @@ class EnvironmentCache:
             try:
                 await learn(empty, self._layout, self._skeletons, jail=self._jail)
             except (OSError, PreviewError) as error:
-                _log.info("no environment tried ahead", python=interpreter.version, why=str(error))
+                _log.info("interpreter trial failed", python=interpreter.version, why=str(error))
 
     async def compile(self, key: str) -> None:
         """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.

@@ -79,7 +79,7 @@ def _forget_old(refusals: Sequence[Path], now: float) -> None:
         try:
             found.append((path.stat().st_mtime, path))
         except OSError as error:
-            _log.warning("refusal not looked at", path=str(path), error=str(error))
+            _log.warning("refusal not read", path=str(path), error=str(error))
     for count, (written_at, path) in enumerate(sorted(found, reverse=True), start=1):
         if count > _MOST_REFUSED or now - written_at > _REFUSED_S:
             try:
@@ -127,7 +127,7 @@ def _remove_leftover(layout: Layout, key: str, path: Path) -> None:
         if not layout.directory(key).exists():
             held.remove()
     except OSError as error:
-        _log.warning("half-built environment not removed", key=key, error=str(error))
+        _log.warning("unfinished environment not removed", key=key, error=str(error))
     finally:
         held.release()
 

@@ -131,7 +131,7 @@ def problem_of(error: Exception) -> Problem:
         return _of_http(error, error.code)
     short_of = _SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
     if short_of is not None:
-        log.error("short of something", why=str(error))
+        log.error("out of resources", why=str(error))
         return _of_ours(errors.ServiceShort(f"The service is short of {short_of} for the moment; try again."))
     error_id = token_hex(8)
     log.error("unexpected error", error_id=error_id, exc_info=error)

@@ -213,7 +213,7 @@ def connection_limit(settings: Settings) -> int:
     soft, _ = getrlimit(RLIMIT_NOFILE)
     left = settings.max_connections if soft == RLIM_INFINITY else max(soft - _RESERVED_FILES, soft // 2)
     if left < settings.max_connections:
-        log.info("connections bounded by the limit of open files", max_connections=left, open_files=soft)
+        log.info("connections limited by open files", max_connections=left, open_files=soft)
     return min(settings.max_connections, left)
 
 

@@ -148,7 +148,7 @@ class Watch:
         try:
             upstream.reader.came(upstream)
         except Exception:  # as above; the task that waits for the answer ends with it
-            log.exception("a connection to a preview could not be seen to; it is closed")
+            log.exception("preview connection failed")
             upstream.close()
 
     async def _look_at_the_clock(self) -> None:

@@ -76,7 +76,7 @@ async def _run(group: FanOut) -> None:
     try:
         await group.run()
     except Exception:  # contains one group's failure; Cancelled passes
-        log.exception("a log's fan-out failed; its streams are closed")
+        log.exception("log streams failed")
         group.give_up()
 
 

@@ -92,7 +92,7 @@ class Journal:
             _append(segment, _encode(batch))
         except OSError as error:
             if not self._failing:
-                _log.warning("lines on their way are kept in memory only", reason=error.strerror or str(error))
+                _log.warning("journal not written", reason=error.strerror or str(error))
             self._failing = True
             return
         self._failing = False

@@ -85,7 +85,7 @@ class LogWriter:
             # Before the broadcast: what a subscriber has seen outlives this process.
             self._journal.append(bare)
         if dropped and not self._dropped:
-            _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
+            _log.warning("log lines dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
         self._dropped += dropped
         self._wake.set()
         if self._queue.waiting_lines >= _TRANSACTION_LINES:
@@ -127,7 +127,7 @@ class LogWriter:
                 await self._write(self._taken)
                 self._settle()
             if self._dropped:
-                _log.warning("log queue empty again, lines were dropped", lines=self._dropped)
+                _log.warning("log queue recovered", lines=self._dropped)
                 self._dropped = 0
 
     async def _write(self, batches: list[Batch]) -> None:
@@ -185,8 +185,10 @@ class LogWriter:
                 await self._attempt(self._taken)
                 written = True
             except DatabaseUnavailable as error:
-                what = "log lines lost at the end" if self._journal is None else "log lines wait for the next start"
-                _log.warning(what, lines=sum(map(len, self._taken)), reason=error.message)
+                lines = sum(map(len, self._taken))
+                _log.warning(
+                    "log lines not stored", lines=lines, reason=error.message, in_journal=self._journal is not None
+                )
             finally:
                 self._settle(written=written)
 

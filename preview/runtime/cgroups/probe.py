@@ -126,4 +126,4 @@ async def _release(home: Home) -> None:
     with trio.move_on_after(_RELEASE_S, shield=True):
         left = await home.release()
         if left:
-            log.error("the service's control group could not be removed", directories=left)
+            log.error("service control group not removed", directories=left)

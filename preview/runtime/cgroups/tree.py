@@ -88,7 +88,7 @@ class CgroupTree:
                 with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True) as scope:
                     await retry_on_fd_exhaustion(partial(self._end, group))
                 if scope.cancelled_caught:
-                    log.error("a control group could not be ended", name=name, directories=group.directories)
+                    log.error("control group not ended", name=name, directories=group.directories)
         finally:
             self._open.discard(name)
 
@@ -118,7 +118,7 @@ class CgroupTree:
             await group.kill()
         left = await remove_groups(group.directories, _REMOVE_S)
         if left:
-            log.error("a control group could not be removed", name=group.name, pids=group.pids(), directories=left)
+            log.error("control group not removed", name=group.name, pids=group.pids(), directories=left)
 
     async def remove_leftovers(self) -> int:
         """Kill what an earlier run of this service left in its groups, and remove them; groups open now stay.
@@ -138,7 +138,7 @@ class CgroupTree:
         ]
         killed = await _kill_in(directories)
         for directory in await remove_groups([one for one in directories if one not in self.directories], _REMOVE_S):
-            log.error("an earlier run's control group could not be removed", directory=directory)
+            log.error("earlier control group not removed", directory=directory)
         return killed
 
     def _is_open(self, directory: str) -> bool:

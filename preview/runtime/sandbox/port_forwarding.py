@@ -131,7 +131,7 @@ async def accept_all(
                     limiter.release_on_behalf_of(place)
                     if error.errno in _OVER:
                         break
-                    log.warning("a preview's connection was not taken", error=str(error))
+                    log.warning("preview connection not accepted", error=str(error))
                     await trio.sleep(_PAUSE_S)
                     continue
                 # What it has from its listening socket, which may be a preview's: its close could wait for that.
@@ -300,6 +300,6 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
             if port in ports and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 return listener, port
     except OSError as error:
-        log.warning("a preview handed out a socket that cannot be asked", error=str(error))
+        log.warning("preview socket unusable", error=str(error))
     discard([listener.detach()])
     return None

@@ -183,7 +183,7 @@ class TemplatePool:
         """Discard a template that failed; another one is made."""
         for key, slot in self._slots.items():
             if slot.live is not None and slot.live.template is template:
-                log.warning("a template is given up", key=key, why=why)
+                log.warning("template discarded", key=key, why=why)
                 self._put_off(slot, template)
                 self._retire(slot, why)
                 return
@@ -254,14 +254,14 @@ class TemplatePool:
     async def _watch(self, slot: _Slot, live: _Live) -> None:
         await live.template.wait_ended()
         if slot.live is live:
-            log.warning("a template has ended by itself", key=slot.wanted.key)
+            log.warning("template exited", key=slot.wanted.key)
             self._put_off(slot, live.template)
             self._retire(slot, "its template has ended, and is made again")
         live.retired.set()
 
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
         """Try again without what makes forks unsafe: the project imports it by itself then."""
-        log.info("a template does without a module", key=slot.wanted.key, module=error.module, why=str(error))
+        log.info("template skipped module", key=slot.wanted.key, module=error.module, why=str(error))
         slot.is_making = False
         is_use = slot.warm_ups and error.module.startswith(USE)
         slot.warm_ups = slot.warm_ups and not is_use
@@ -273,7 +273,7 @@ class TemplatePool:
         self._nursery.start_soon(self._keep, slot, name=f"template {slot.wanted.key}")
 
     def _note_failure(self, slot: _Slot, why: str) -> None:
-        log.warning("no template", key=slot.wanted.key, why=why)
+        log.warning("template failed", key=slot.wanted.key, why=why)
         slot.is_making = False
         slot.settled.set()
         if slot.live is None:

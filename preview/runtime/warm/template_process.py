@@ -160,7 +160,7 @@ async def open_template(
             with trio.move_on_after(_END_S, shield=True) as scope:
                 await retry_on_fd_exhaustion(partial(_end, popen, letting_go))
             if scope.cancelled_caught:
-                log.error("a template could not be ended", pid=popen.pid)
+                log.error("template not ended", pid=popen.pid)
 
 
 @contextmanager

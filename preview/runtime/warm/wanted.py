@@ -153,7 +153,7 @@ class RememberedTemplates:
             temporary.write_text(json.dumps({"uses": uses, **wanted.as_json()}), "utf-8")
             temporary.replace(path)
         except OSError as error:
-            log.warning("a template is not remembered", key=wanted.key, why=error.strerror)
+            log.warning("template record not written", key=wanted.key, why=error.strerror)
             with suppress(OSError):
                 temporary.unlink()
 

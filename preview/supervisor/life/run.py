@@ -151,7 +151,7 @@ async def _decide(
         # It may be what has started that stands in the way: with nothing beside it they are read again.
         if isinstance(error, PreviewError):
             return error.message
-        log.warning("a project could not be read beside what was started", preview_id=preview.id, exc_info=True)
+        log.warning("project analysis failed", preview_id=preview.id, exc_info=True)
         return "its files could not be read beside it"
     return why or study
 
@@ -277,7 +277,7 @@ async def _give_back(turn: StartSlot, preview: LivePreview) -> None:
 
 def _fail(place: PreviewSlot, error: PreviewError | OSError) -> None:
     if place.preview is None:
-        log.info("a spare slot has failed", preview_id=place.id, why=str(error))
+        log.info("spare slot failed", preview_id=place.id, why=str(error))
     else:
         place.preview.fail(_as_failure(place.preview, error))
 
@@ -286,7 +286,7 @@ def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewE
     if isinstance(error, PreviewError):
         return error
     why = error.strerror or str(error)
-    log.error("preview could not be set up", preview_id=preview.id, why=why, path=error.filename)
+    log.error("preview setup failed", preview_id=preview.id, why=why, path=error.filename)
     if is_want_of_descriptors(error):
         return LaunchFailed(
             f"The service could not set this preview up: {why}; try again, or raise the service's limit of open files."

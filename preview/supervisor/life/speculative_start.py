@@ -156,7 +156,7 @@ def _prepare(
         control = channel.enter_context(open_control())
         return prepared, StartedProcess(serving_spec(preview, prepared, control, number=_FIRST), control, channel)
     except (PreviewError, OSError) as error:
-        log.debug("a start is not started early", preview_id=preview.id, why=str(error))
+        log.debug("speculative start skipped", preview_id=preview.id, why=str(error))
         return None
 
 

@@ -86,7 +86,7 @@ class PreviewManager(PreviewQueries):
             try:
                 await self._context.store.update(record)
             except PreviewNotFound:
-                log.warning("end of a preview whose row is gone", preview_id=record.id)
+                log.warning("ended preview has no row", preview_id=record.id)
             else:
                 stored += 1
             self._context.pending.pop(record.id, None)

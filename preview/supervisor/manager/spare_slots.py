@@ -92,7 +92,7 @@ class SpareSlots:
         try:
             listen_at_last(place.listener)
         except OSError as error:
-            log.info("a spare slot cannot listen", preview_id=place.id, why=error.strerror or str(error))
+            log.info("spare slot cannot listen", preview_id=place.id, why=error.strerror or str(error))
             place.scope.cancel()
             return None
         return place
@@ -127,10 +127,10 @@ class SpareSlots:
             try:
                 await self._have(start)
             except (PreviewError, OSError) as error:
-                log.debug("no place is made in advance", why=str(error))
+                log.debug("spare slot not made", why=str(error))
             except Exception:
                 # A mistake here would leave this task for the nursery that all previews share.
-                log.exception("no place is made in advance")
+                log.exception("spare slot not made")
 
     async def _have(self, start: StartRecord) -> None:
         """Make one slot. Cancellation: there is one, or not."""

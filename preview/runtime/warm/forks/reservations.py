@@ -222,10 +222,10 @@ class Reservations:
                     fork = await self._fork(reserved.spec, held)
                     reserved.keep(fork, held.pop_all())
             except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
-                log.debug("a fork was not made ready early", preview_id=reserved.spec.preview_id, why=str(error))
+                log.debug("fork reservation failed", preview_id=reserved.spec.preview_id, why=str(error))
             except Exception:
                 # A mistake here would end the preview that goes on beside it.
-                log.exception("a fork was not made ready early", preview_id=reserved.spec.preview_id)
+                log.exception("fork reservation failed", preview_id=reserved.spec.preview_id)
 
 
 async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
@@ -235,4 +235,4 @@ async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
         ended.set()
     except* OSError as error:
         # Its start looks at it again.
-        log.debug("the end of what waits is not noticed", why=str(error.exceptions[0]))
+        log.debug("fork exit not watched", why=str(error.exceptions[0]))

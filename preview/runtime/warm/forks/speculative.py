@@ -87,10 +87,10 @@ class SpeculativeFork:
                 self._held.callback(process.close)
                 self._process = await self._held.enter_async_context(open_tree(process, spec))
         except (NotForked, LaunchFailed, OSError) as error:
-            log.debug("a process was not started", preview_id=spec.preview_id, why=str(error))
+            log.debug("speculative process failed", preview_id=spec.preview_id, why=str(error))
         except Exception:
             # A mistake here would end the preview that goes on beside it.
-            log.exception("a process was not started", preview_id=spec.preview_id)
+            log.exception("speculative process failed", preview_id=spec.preview_id)
         finally:
             self._is_settled.set()
 
