@@ -91,7 +91,7 @@ def run(
 
 
 def _data_folder(file: EnvFile | None) -> Path:
-    """The operator's, made and closed to others where need be.
+    """Return the operator's folder, made and closed to others if necessary.
 
     Raises:
         CommandFailed: It cannot be made.
@@ -107,7 +107,7 @@ def _data_folder(file: EnvFile | None) -> Path:
 
 
 def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
-    """The operator's settings, on a data folder of its own: SQLite, a secret of its own, one user."""
+    """Return the operator's settings, with a separate data folder: SQLite, its own secret, one user."""
     given = os.environ.keys() | {variable_of(name) for name in settings_in(file)}
     life_s = {} if "PREVIEW_MAX_UPTIME" in given else {"max_uptime_s": _LIFE_S}
     # One launch has nothing to gain from a template; with each saved file comes another start.
@@ -137,7 +137,7 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
 
 
 def _listen(wanted: int | None) -> socket.socket:
-    """A bound socket for the page, so that two runs at once cannot choose the same port.
+    """Return a bound socket for the page, so that two runs at once cannot choose the same port.
 
     Raises:
         CommandFailed: There is none.

@@ -65,7 +65,7 @@ def _need(
 
 
 def _part(literal: Address | None, settings: Settings) -> SettingRead | None:
-    """The variable of the host in ``f"postgresql://…@{settings.db_host}:…"``."""
+    """Return the variable of the host in ``f"postgresql://…@{settings.db_host}:…"``."""
     return _read_of(literal.host, settings) if literal is not None else None
 
 
@@ -74,7 +74,7 @@ def _read_of(name: str, settings: Settings) -> SettingRead | None:
 
 
 def _setting(kind: ServiceKind, settings: Settings, variables: Mapping[str, Variable]) -> SettingRead | None:
-    """The variable that says where the server is: its URL, else its host."""
+    """Return the variable that says where the server is: its URL, else its host."""
     reads = list(settings.reads.values())
     urls = [read for read in reads if kind_of_scheme(_text(read, settings, variables)) is kind]
     named = [read for read in reads if service_of(read.name) is kind and _is_url(read)]

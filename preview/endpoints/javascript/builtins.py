@@ -17,12 +17,12 @@ _MAX_FILES: Final = 500
 
 
 def has_builtin(name: str) -> bool:
-    """Whether a function from outside is one of these."""
+    """Return whether a function from outside is one of these."""
     return name.removeprefix("node:") in _BUILT_IN
 
 
 def call_builtin(interpreter: Interpreter, name: str, call: Call) -> object:
-    """What it gives."""
+    """Return the builtin's result."""
     return _BUILT_IN[name.removeprefix("node:")](interpreter, call)
 
 

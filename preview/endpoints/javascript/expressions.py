@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """A call of anything; a promise counts as what it will hold."""
+    """Evaluate any call; a promise counts as its future value."""
     function = node.child_by_field_name("function")
     while function is not None and function.type in {"parenthesized_expression", "non_null_expression"}:
         inner = function.named_children[-1] if function.named_children else None
@@ -81,7 +81,7 @@ def _import(interpreter: Interpreter, call: Call) -> object:
 
 
 def evaluate_new(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """An instance."""
+    """Evaluate ``new``."""
     constructor = node.child_by_field_name("constructor")
     if constructor is None:
         return UNKNOWN
@@ -138,7 +138,7 @@ def _template(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 
 def partial_text(interpreter: Interpreter, node: Node, scope: Scope) -> str:
-    """A string of which some parts are not known: what is known of it."""
+    """Return the known parts of a string of which some are unknown."""
     if node.type == "template_string":
         parts = [
             unescape(text(part))

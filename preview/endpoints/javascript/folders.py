@@ -82,7 +82,7 @@ def _working(interpreter: Interpreter) -> str:
 
 
 def _inside(interpreter: Interpreter, value: object) -> str | None:
-    """A path relative to the project; None for one outside."""
+    """Return a path relative to the project; None for one outside."""
     if not isinstance(value, str):
         return None
     path = posixpath.normpath(posixpath.join(_working(interpreter), value.removeprefix("file://")))
@@ -162,7 +162,7 @@ def _glob(interpreter: Interpreter, call: Call) -> object:
 
 
 def _glob_pattern(pattern: str) -> re.Pattern[str]:
-    """A glob of Node's kind: fnmatch's, but ``*`` stays within a folder, and braces give choices."""
+    """Convert Node's glob to a pattern: as fnmatch, but ``*`` stays in a folder, and braces give choices."""
     parts = []
     for piece in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\}|[+@]\([^()]*\))", pattern[:500]):
         if piece in {"**/", "**"}:
@@ -191,7 +191,7 @@ def _to_url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as
 
 
 def _url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
-    """``new URL('./routes', import.meta.url)``."""
+    """Evaluate ``new URL('./routes', import.meta.url)``."""
     path, base = call.argument(0), call.argument(1)
     if not isinstance(path, str) or not isinstance(base, str) or not base.startswith("file://"):
         return UNKNOWN

@@ -32,7 +32,7 @@ _MAX_JSON_DEPTH: Final = 30
 
 
 def read_json(text: bytes) -> object:
-    """The value of a JSON file; ``UNKNOWN`` where it is none."""
+    """Return the value of a JSON file; ``UNKNOWN`` if it is none."""
     try:
         return _value(json.loads(text), 0)
     except (ValueError, RecursionError):
@@ -112,14 +112,14 @@ class Interpreter:
     # Modules
 
     def require(self, specifier: str, file: str) -> Module | External:
-        """The module that a specifier means in a file; ``External`` for what is not the project's."""
+        """Return the module that a specifier means in a file; ``External`` for what is not the project's."""
         found = self.resolver.resolve(specifier, file)
         if found is None:
             return External(specifier.removeprefix("node:"))
         return self.load(found)
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once.
+        """Return the module in a file, read once.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -146,7 +146,7 @@ class Interpreter:
         return list(self._modules.values())
 
     def module(self, file: str) -> Module | None:
-        """The module in a file, where it was read or is being read."""
+        """Return the module in a file, where it was read or is being read."""
         return self._modules.get(file)
 
     def _read(self, module: Module) -> None:
@@ -168,7 +168,7 @@ class Interpreter:
     # Values
 
     def evaluate(self, node: Node, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``.
+        """Return the value of an expression, or ``UNKNOWN``.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -184,7 +184,7 @@ class Interpreter:
             self._depth -= 1
 
     def evaluate_all(self, nodes: Sequence[Node], scope: Scope) -> list[object]:
-        """The values of a list's or a call's elements, those behind ``...`` spread."""
+        """Return the values of a list's or a call's elements, those behind ``...`` spread."""
         values: list[object] = []
         for node in nodes:
             if node.type == "spread_element":
@@ -195,7 +195,7 @@ class Interpreter:
         return values
 
     def settle(self, value: object) -> object:
-        """The value behind a binding to another module's name."""
+        """Return the value behind a binding to another module's name."""
         for _ in range(_MAX_RECURSION):
             if not isinstance(value, Binding):
                 return value
@@ -247,7 +247,7 @@ class Interpreter:
         return self.invoke(callee, Call.made(self, arguments))
 
     def call(self, function: Function, arguments: list[object], this: object = None) -> object:
-        """What a function of the project gives back; a promise counts as what it will hold.
+        """Call a function of the project; a promise counts as its future value.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -272,7 +272,7 @@ class Interpreter:
         return scope.returned
 
     def construct(self, callee: object, call: Call) -> object:
-        """``new callee(…)``."""
+        """Evaluate ``new callee(…)``."""
         callee = self.settle(callee)
         if isinstance(callee, (Class, Function)):
             return construct(self, callee, call.arguments)
@@ -285,7 +285,7 @@ class Interpreter:
                 self.call(function, [])
 
     def bound(self, native: Native, name: str) -> Native:
-        """A method of a framework's object, kept under another name."""
+        """Return a method of a framework's object, kept under another name."""
         return Bound(native, name)
 
     # Statements

@@ -40,11 +40,11 @@ class Variables:
         self._folder = folder
 
     def get(self, name: str) -> object:
-        """What any of the files says, examples too; ``UNKNOWN`` where none does."""
+        """Return the variable's value in any of the files, examples too; ``UNKNOWN`` if absent."""
         return self._all.get(name, UNKNOWN)
 
     def setting(self, name: str, default: str | int | None) -> object:
-        """A pydantic setting: ``.env`` comes before the code's default.
+        """Return a pydantic setting: ``.env`` overrides the code's default.
 
         Args:
             name: The field; the variable may be in upper case.
@@ -73,7 +73,7 @@ _Bind = Callable[[ast.expr, object, Scope], None]
 
 
 def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Interpreter, bind: _Bind) -> object:
-    """A list or a dictionary; ``UNKNOWN`` where what it goes over is not known. A set is a list, each item once.
+    """Return a list or a dictionary; ``UNKNOWN`` for an unknown source. A set is a list without repeats.
 
     Args:
         node: The expression.
@@ -153,11 +153,11 @@ class Interpreter:
 
     @property
     def trying(self) -> int:
-        """How many ``try`` are around what is being read."""
+        """Number of ``try`` statements around the current one."""
         return self._statements.trying
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once.
+        """Return the module in a file, read once.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -181,7 +181,7 @@ class Interpreter:
         self._statements.run_as_program(tree.body if tree is not None else (), self.load(file).scope)
 
     def module(self, name: str) -> Module | None:
-        """The project's module of this absolute name, or None.
+        """Return the project's module of this absolute name, or None.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -189,15 +189,15 @@ class Interpreter:
         return self._importer.module(name)
 
     def add_root(self, folder: str) -> None:
-        """A further folder that absolute imports count from, ``sys.path.append``."""
+        """Add a folder from which absolute imports are resolved, for ``sys.path.append``."""
         self._importer.add_root(folder or ".")
 
     def submodules(self, file: str) -> list[str]:
-        """The names of the modules beside or below a package's file."""
+        """Return the names of the modules beside or below a package's file."""
         return self._importer.submodules(file)
 
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
-        """What a function of the project gives back.
+        """Call a function of the project.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -234,7 +234,7 @@ class Interpreter:
         return scope.returned
 
     def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``.
+        """Return the value of an expression, or ``UNKNOWN``.
 
         Raises:
             OutOfBudget: Too much was read.
@@ -260,7 +260,7 @@ class Interpreter:
             self._depth -= 1
 
     def elements(self, value: object) -> list[object] | None:
-        """What a loop over a value gives; None where that is not known."""
+        """Return the elements of a loop over a value; None if unknown."""
         return items_of(value)
 
     def attribute(self, value: object, name: str) -> object:
@@ -268,11 +268,11 @@ class Interpreter:
         return self._members.attribute(value, name)
 
     def bases(self, cls: Class) -> list[object]:
-        """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
+        """Return the values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
         return self._members.bases(cls)
 
     def lineage(self, cls: Class) -> list[Class | External]:
-        """The class and all it inherits from, nearest first, each once."""
+        """Return the class and all it inherits from, nearest first, each once."""
         return self._members.lineage(cls)
 
     def step(self) -> None:

@@ -275,7 +275,7 @@ DRIVERS: Final = {
 
 
 def distribution_of(module: str) -> tuple[str, str]:
-    """The part of a dotted name that tells packages apart, and the package that brings it.
+    """Return the part of a dotted name that identifies the package, and the package.
 
     Args:
         module: As imported, ``google.cloud.storage.blob``.
@@ -305,14 +305,14 @@ class Offered:
     distributions: frozenset[str]
 
     def has(self, module: str, distribution: str) -> bool:
-        """Whether the module is there, or, without one, the package."""
+        """Return whether the module is there, or, without one, the package."""
         if module:
             return module in self.modules
         return canonicalize_name(re.split(r"[\[<>=!~ ]", distribution)[0]) in self.distributions
 
 
 def read_offered(environment: Path) -> Offered:
-    """What the environment in this folder offers; call it in a thread."""
+    """Read the modules that the environment in this folder offers; call it in a thread."""
     modules: set[str] = set()
     distributions: set[str] = set()
     for folder in _site_packages(environment):

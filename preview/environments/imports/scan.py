@@ -1,4 +1,4 @@
-"""What the files that an application reaches import from outside the project. Parses, never runs."""
+"""External imports of the files that an application reaches. Parses, never runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What an application's files import that is not theirs.
+    """External imports of an application's files.
 
     Attributes:
         wanted: From packages, each once.
@@ -66,7 +66,7 @@ class Imports:
 
 
 def find_imports(sources: Sources, entry: str) -> Imports:
-    """What the application's files want from outside the project.
+    """Find the imports of the application's files from outside the project.
 
     Args:
         sources: The project's files.
@@ -247,7 +247,7 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
-    """The texts of ``INSTALLED_APPS = [...]`` and its like."""
+    """Yield the texts of ``INSTALLED_APPS = [...]`` and its like."""
     if isinstance(node, ast.Assign):
         targets: list[ast.expr] = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):

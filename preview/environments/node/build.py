@@ -45,7 +45,7 @@ from preview.settings import Settings
 def make_npm_cage(
     jail: Jail, toolchain: NodeToolchain, folder: Path, scratch: Path, group: Cgroup | None = None
 ) -> Cage:
-    """What npm and the install scripts of packages see; makes its folders, so call it in a thread.
+    """Make the cage of npm and install scripts, with its folders; call it in a thread.
 
     Args:
         jail: What all installers' jails have in common.
@@ -261,7 +261,7 @@ class NodeEnvironmentCache:
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """The environment for a package, built if there is none; held until the context is left.
+        """Provide the environment for a package, built if there is none; held until the context is left.
 
         ``place_modules`` then gives the package its ``node_modules``.
 

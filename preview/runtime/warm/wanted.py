@@ -1,4 +1,4 @@
-"""What a template is to be made of."""
+"""Definition of a template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preview.runtime.interface import ProcessSpec, WarmStart
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a template is to be made of.
+    """Definition of a template.
 
     Attributes:
         key: The environment's name.
@@ -37,7 +37,7 @@ class Wanted:
     warm_ups: bool = True
 
     def sees_as(self, other: Wanted) -> bool:
-        """Whether a template of one sees the same files as one of the other."""
+        """Return whether a template of one sees the same files as one of the other."""
         mine, theirs = ((one.python, one.launchers, set(one.readable), set(one.anchors)) for one in (self, other))
         return mine == theirs
 
@@ -54,7 +54,7 @@ class Wanted:
 
     @classmethod
     def from_json(cls, said: Mapping[str, object]) -> Wanted:
-        """What ``as_json`` wrote.
+        """Parse the result of ``as_json``.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.
@@ -82,7 +82,7 @@ def _texts(value: object) -> list[str]:
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
-    """What the template of such a process is made of."""
+    """Return the template's definition for such a process."""
     return Wanted(
         key=warm.key,
         python=Path(spec.argv[0]),
@@ -100,7 +100,7 @@ _MOST_BYTES = 256 * 1024
 
 
 class RememberedTemplates:
-    """What templates were made of, and how often they were used. Blocks on the disk for well under a millisecond.
+    """Definitions of templates and their uses. Blocks on the disk for well under a millisecond.
 
     Nothing here is ever an error: what cannot be read is not remembered.
 
@@ -113,7 +113,7 @@ class RememberedTemplates:
         self._uses: dict[str, int] = {}
 
     def note(self, wanted: Wanted) -> None:
-        """It was used once more; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
+        """Count a use; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
         uses = self._uses.get(wanted.key) or self._read_uses(wanted.key)
         self._uses[wanted.key] = uses + 1
         if (uses + 1).bit_count() == 1:
@@ -153,7 +153,7 @@ class RememberedTemplates:
             temporary.write_text(json.dumps({"uses": uses, **wanted.as_json()}), "utf-8")
             temporary.replace(path)
         except OSError as error:
-            log.warning("a template is not remembered", key=wanted.key, why=error.strerror)
+            log.warning("template record not written", key=wanted.key, why=error.strerror)
             with suppress(OSError):
                 temporary.unlink()
 
@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[int, Wanted] | None:
 
 @contextmanager
 def memory_file(data: bytes) -> Iterator[int]:
-    """A descriptor to read ``data`` from; closed when the context is left.
+    """Provide a descriptor to read ``data`` from; closed at the end.
 
     Raises:
         OSError: No descriptor is left, or no memory.
