@@ -1,4 +1,4 @@
-"""What the commands' exit codes mean (``docs/cli.md`` lists them) and which error ends with which."""
+"""Exit codes of the commands (``docs/cli.md`` lists them), and the error that each stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from preview.errors import PreviewError
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on."""
+    """Exit codes that scripts can rely on."""
 
     OK = 0
     FAILED = 1
@@ -86,7 +86,7 @@ _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
 
 
 def exit_code_of(error: PreviewError) -> ExitCode:
-    """The exit code for an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     if isinstance(error, ApiRefused):
         usage = error.problem == "invalid_request"
         return ExitCode.USAGE if usage else _STATUSES.get(error.status, ExitCode.FAILED)

@@ -1,4 +1,4 @@
-"""What a project is and how it is started, decided from its files alone."""
+"""Detection of a project's kind and start, from its files alone."""
 
 from preview.detection.detect import detect
 from preview.detection.overrides.choose import read_endpoints

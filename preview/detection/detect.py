@@ -75,7 +75,7 @@ def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> St
 
 
 def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
-    """The plan with all that is given in its place, each part told."""
+    """Return the plan with its overrides, each logged."""
     if given.is_empty:
         return plan
     plan = _start(plan, given)
@@ -124,7 +124,7 @@ def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:
 
 
 def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
-    """What is given wins, whatever the case of its letters: pydantic's settings read both alike."""
+    """Apply given values first, in any letter case: pydantic's settings read both alike."""
     upper = {name.upper() for name in given.variables}
     kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
     return kept | dict(given.variables)

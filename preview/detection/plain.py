@@ -47,7 +47,7 @@ _FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
 
 
 def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
-    """The application object that a command names, else the uppermost one of a known library; None without one."""
+    """Return the application object that a command names, else the uppermost of a known library, if any."""
     for command in commands:
         found = _stated(sources, command)
         if found is not None:
@@ -115,5 +115,5 @@ def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
 
 
 def without_routes(target: AppTarget) -> FoundApp:
-    """An application whose routes no reader knows."""
+    """Return an application whose routes no reader knows."""
     return FoundApp(target, True, False, lambda _found: None)

@@ -41,7 +41,7 @@ _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
 
 def plan_script(sources: Sources) -> StartPlan | None:
-    """The plan of a script that opens its own socket at ``PORT``; None where there is none."""
+    """Return the plan of a script that opens its own socket at ``PORT``; None if there is none."""
     found = [(name, library) for name in sources.names if not is_aside(name) and (library := _library(sources, name))]
     if not found:
         return None
@@ -66,7 +66,7 @@ def plan_script(sources: Sources) -> StartPlan | None:
 
 
 def plan_command(sources: Sources, commands: Sequence[StartCommand]) -> StartPlan | None:
-    """The plan of a stated command (``Procfile``) whose application is not known; None where none is stated."""
+    """Return the plan of a stated command (``Procfile``) whose application is not known; None if none is stated."""
     for command in commands:
         script = command.script
         if command.weight < 3 or script is None:
@@ -197,7 +197,7 @@ def _head(sources: Sources, name: str) -> str:
 
 
 def _runs_alembic_itself(sources: Sources, files: Iterable[str]) -> bool:
-    """The application upgrades its database when it comes up (``alembic.command.upgrade``)."""
+    """Return whether the application upgrades its database at start-up (``alembic.command.upgrade``)."""
     trees = (sources.tree(file) for file in files if b"alembic" in sources.text(file))
     nodes = (node for tree in trees if tree for node in ast.walk(tree))
     return any(isinstance(node, ast.Attribute) and node.attr == "upgrade" for node in nodes)

@@ -34,12 +34,12 @@ _READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
 
 
 def extract_endpoints(directory: Path) -> list[Endpoint]:
-    """The endpoints of the project in ``directory``; empty where there are none or none can be read."""
+    """Return the endpoints of the project in ``directory``; empty if there are none or none can be read."""
     return list(extract(directory).endpoints)
 
 
 def find_apps(sources: Sources) -> list[FoundApp]:
-    """The project's applications of every framework, the one to run first. Empty where there is none."""
+    """Return the project's applications of every framework, the one to run first. Empty where there is none."""
     found: list[FoundApp] = []
     with without_collector():
         for reader in _READERS:
@@ -49,7 +49,7 @@ def find_apps(sources: Sources) -> list[FoundApp]:
 
 
 def find_app(directory: Path) -> AppTarget | None:
-    """What the server should run, or None where no application is found."""
+    """Return the application that the server should run; None if there is none."""
     found = find_apps(Sources(directory))
     return found[0].target if found else None
 
@@ -83,7 +83,7 @@ def extract(directory: Path) -> Extraction:
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:
-    """The same endpoint with text that every output can carry: a source may name half of a surrogate pair."""
+    """Return the endpoint with valid text: a source may contain half of a surrogate pair."""
     return Endpoint(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
 
 
@@ -116,7 +116,7 @@ _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_che
 
 
 def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
-    """The live list, with what only the source knows filled in; the static one when there is no live one."""
+    """Return the live list, with what only the source knows filled in; the static one when there is no live one."""
     if not live:
         return list(static)
     known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
@@ -140,12 +140,12 @@ def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
 
 
 def _shape(path: str) -> str:
-    """The path without its parameters' names and its closing slash: what it matches."""
+    """Return the path without its parameters' names and its closing slash: what it matches."""
     return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
 
 
 def find_health_path(endpoints: Sequence[Endpoint]) -> str | None:
-    """The path that tells whether the application is well: a GET without parameters, or None."""
+    """Return the path of the health check: a GET without parameters, or None."""
     paths = [item.path for item in endpoints if item.method == "GET" and "{" not in item.path]
     for names in (_HEALTH_NAMES, ("status",)):
         found = [(path.count("/"), names.index(last), path) for path in paths if (last := _last(path)) in names]

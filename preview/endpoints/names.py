@@ -1,4 +1,4 @@
-"""What names stand for when source is read without being run, whatever the language."""
+"""Shared values for reading source without running it, in any language."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Names:
     returned: object = UNKNOWN
 
     def find(self, name: str) -> object:
-        """The value of a name, from here outwards."""
+        """Return the value of a name, from here outwards."""
         scope: Names | None = self
         while scope is not None:
             if name in scope.names:

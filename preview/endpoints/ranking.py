@@ -24,7 +24,7 @@ _SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
 
 
 def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
-    """The same, the one to run first.
+    """Return the applications, the one to run first.
 
     What starts the project decides (Procfile, Dockerfile, scripts, README), then a manifest beside it, then how much it
     offers. An application among tests or examples comes last.
@@ -97,7 +97,7 @@ def _is_module(file: str, module: str) -> bool:
 
 
 def _inside(command: StartCommand, file: str) -> bool:
-    """A file says nothing about a folder beside its own; a ``docker`` or ``deploy`` folder speaks for the whole."""
+    """Return whether the file counts: a ``docker`` or ``deploy`` folder speaks for the whole project."""
     folder = command.folder
     aside = {"docker", "deploy", "deployment", "scripts", "bin", "infra", ".docker", "ops", "conf", "build"}
     while folder.rpartition("/")[2] in aside:
@@ -106,7 +106,7 @@ def _inside(command: StartCommand, file: str) -> bool:
 
 
 def _marks(app: FoundApp, sources: Sources) -> int:
-    """How many manifests the nearest folder has that has any; more than two say no more."""
+    """Count the manifests in the nearest folder that has any, at most two."""
     folder = posixpath.dirname(app.target.file)
     while True:
         prefix = f"{folder}/" if folder else ""

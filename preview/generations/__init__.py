@@ -1,4 +1,4 @@
-"""What was generated: where its files come from, and what they may be.
+"""Generations: their sources and their limits.
 
 What is stored is imported when it is asked for: with it comes the database, which the processes that read strangers'
 files have no use for.

@@ -70,7 +70,7 @@ class BoundedReads:
 
     @contextmanager
     def content(self) -> Iterator[None]:
-        """What is read meanwhile is the content of a file, and may be anything."""
+        """Mark errors of the body as errors of a file's content."""
         self._in_content = True
         try:
             yield
@@ -78,15 +78,15 @@ class BoundedReads:
             self._in_content = False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """As of any file."""
+        """Seek like any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Tell the position like any file."""
         return self._file.tell()
 
     def seekable(self) -> bool:
-        """As of any file: it is."""
+        """Return true, like any file."""
         return True
 
     def _left(self) -> int:
@@ -130,7 +130,7 @@ _BROKEN = (
 
 
 def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
-    """The files of an archive, by what it is, whatever it is called.
+    """Unpack an archive by its content, whatever its name.
 
     Args:
         source: Seekable, at its beginning. Read in this thread.
@@ -151,7 +151,7 @@ def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) ->
 
 
 def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
-    """The files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
+    """Return the files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
 
     Args:
         source: A file's path, or a seekable file at its beginning. Read in this thread.
@@ -168,7 +168,7 @@ def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
 
 
 def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
-    """The files of a tar.gz archive. Folders without files are left out.
+    """Return the files of a tar.gz archive. Folders without files are left out.
 
     Args:
         source: A file's path, or a file at its beginning. Read in this thread.
@@ -188,7 +188,7 @@ def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | N
 
 
 def plain_bytes(limits: Limits) -> int:
-    """The largest tar that may be behind a tar.gz, in bytes."""
+    """Return the largest tar that may be behind a tar.gz, in bytes."""
     return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
 
 

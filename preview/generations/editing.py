@@ -24,7 +24,7 @@ _ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is to become of a generation's files.
+    """Change of a generation's files.
 
     Attributes:
         written: Content by relative path, each path checked.
@@ -56,7 +56,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit came to.
+    """Result of an edit.
 
     Attributes:
         written: Content of those files that are new or have changed.
@@ -69,7 +69,7 @@ class Edited:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all was so already."""
+        """True if nothing changes."""
         return not self.written and not self.removed
 
 
@@ -87,7 +87,7 @@ class StoredFile:
 
 
 def hashed(path: str, content: bytes) -> StoredFile:
-    """A file as a list shows it."""
+    """Return a file with its hash, for a list."""
     return StoredFile(path, len(content), sha256(content).hexdigest())
 
 
@@ -146,7 +146,7 @@ def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Con
 
 
 def groups(values: Iterable[T]) -> Iterator[list[T]]:
-    """The values, as many at a time as one statement takes."""
+    """Yield the values in groups, as many as one statement takes."""
     some: list[T] = []
     for value in values:
         some.append(value)

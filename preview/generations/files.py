@@ -40,12 +40,12 @@ _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9
 
 
 def shown(path: str) -> str:
-    """The path as a message may show it: quoted, escaped, and of bounded length."""
+    """Return the path for a message: quoted, escaped, and of limited length."""
     return quoted(path, _SHOWN_IN_TEXT)
 
 
 def named(path: str) -> str:
-    """The path as ``details`` may name it: of bounded length; escaped where it holds what acts on who reads it."""
+    """Return the path for ``details``: of limited length, and escaped if it has control characters."""
     path = path[:_SHOWN]
     return path if path.isprintable() else quoted(path, _SHOWN)[1:-1]
 
@@ -64,7 +64,7 @@ class PathCheck:
 
     @property
     def files(self) -> int:
-        """How many files were accepted."""
+        """Number of accepted files."""
         return len(self._files)
 
     def add_file(self, raw: str) -> str:
@@ -125,7 +125,7 @@ class PathCheck:
 
 
 def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
-    """The paths of one generation's files as they may be kept, in their order.
+    """Return the paths of one generation's files as they may be kept, in their order.
 
     Raises:
         InvalidGeneration, TooLarge: See ``PathCheck.add_file``.
@@ -135,7 +135,7 @@ def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
 
 
 def _well_formed(raw: str) -> str:
-    """The path without a leading ``./``; empty for the root itself."""
+    """Return the path without a leading ``./``; empty for the root itself."""
     path = raw
     while path.startswith("./"):
         path = path[2:]
@@ -182,7 +182,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def check_files(files: Mapping[str, bytes], limits: Limits) -> dict[str, bytes]:
-    """The files as they may be kept: paths checked, number and sizes within the limits.
+    """Return the files as they may be kept: paths checked, number and sizes within the limits.
 
     Raises:
         InvalidGeneration: A path may not be, or there are no files at all.
@@ -204,7 +204,7 @@ def _checked(files: Mapping[str, T], limits: Limits, content_of: Callable[[str, 
 
 
 def require_some(files: Mapping[str, object]) -> None:
-    """A generation has files.
+    """Require at least one file.
 
     Raises:
         InvalidGeneration: There are none.
@@ -214,7 +214,7 @@ def require_some(files: Mapping[str, object]) -> None:
 
 
 def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_none: bool = False) -> dict[str, bytes]:
-    """The files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
+    """Return the files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
 
     Args:
         files: As parsed from JSON.

@@ -76,7 +76,7 @@ class FolderGenerations:
         self._generation = replace(self._generation, revision=self._generation.revision + 1)
 
     async def get(self, generation_id: str) -> Generation:
-        """The generation.
+        """Return the generation.
 
         Raises:
             GenerationNotFound: Another id is asked for.
@@ -124,7 +124,7 @@ def scan_folder(root: Path, limits: Limits) -> list[Found]:
 
 
 def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[Found]:
-    """The files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
+    """Yield the files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
 
     Args:
         folder: The folder.
@@ -171,7 +171,7 @@ def _is_skipped(name: str) -> bool:
 
 
 def kept_folders(root: Path) -> list[Path]:
-    """The folder and those below it in which a file of the generation may come to lie. Blocks: for threads."""
+    """Return the folder and those below it that may contain a generation's files. Blocks: for threads."""
     found = []
     for name, folders, files in walk(root):
         if name != str(root) and _ENVIRONMENT_MARK in files:
@@ -183,7 +183,7 @@ def kept_folders(root: Path) -> list[Path]:
 
 
 def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
-    """The file or folder that a link means, or None where there is nothing at its end."""
+    """Return the file or folder that a link means, or None if there is nothing at its end."""
     try:
         target = link.resolve(strict=True)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What was saved in a folder since it was looked at last."""
+"""Changes saved in a folder since the last look."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ class FolderChanges:
         return {path: seen.sha256 for path, seen in self._seen.items()}
 
     def folders(self) -> list[Path]:
-        """Where a file of the generation may come to lie: what to watch."""
+        """Return the folders to watch: those that may contain files of the generation."""
         return kept_folders(self._directory)
 
     def look(self) -> FolderChange:
-        """What has changed since the last look; at first, all files. A file that cannot be read is looked at again.
+        """Return changes since the last call; at first, all files. Unreadable files are read again.
 
         Raises:
             InvalidGeneration, TooLarge: The folder cannot be a generation as it is; the next look starts from the same.

@@ -90,7 +90,7 @@ class GenerationLibrary:
         return made
 
     async def get(self, generation_id: str) -> Generation:
-        """The generation.
+        """Return the generation.
 
         Raises:
             GenerationNotFound: There is none with this id.
@@ -106,7 +106,7 @@ class GenerationLibrary:
     async def list_for_user(
         self, user_id: str, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Generation], str | None]:
-        """A page of the user's generations, newest first, and the cursor of the next page (None: this is the last).
+        """Return a page of the user's generations, newest first, and the next page's cursor (None: the last page).
 
         Args:
             user_id: Whose.
@@ -148,7 +148,7 @@ class GenerationLibrary:
         return sorted((row.path, row.size_bytes) for row in rows)
 
     async def stored_files(self, generation_id: str) -> list[StoredFile]:
-        """The generation's files with the hashes of their contents, in the order of the paths.
+        """Return the generation's files with the hashes of their contents, in the order of the paths.
 
         One that goes meanwhile is left out: who read the revision before sees that it has changed.
 
@@ -163,7 +163,7 @@ class GenerationLibrary:
         return found
 
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """The contents of those of these files that there are. Cancellation: nothing changes."""
+        """Return the contents of those of these files that there are. Cancellation: nothing changes."""
         found: dict[str, bytes] = {}
         for start in range(0, len(paths), _PART_FILES):
             part = paths[start : start + _PART_FILES]

@@ -107,12 +107,12 @@ class PreviewApp(QuartTrio):
 
     @property
     def is_running(self) -> bool:
-        """Whether requests are answered."""
+        """True while requests are answered."""
         return self._backend is not None
 
     @property
     def backend(self) -> Backend:
-        """What the routes work with.
+        """Backend of the routes.
 
         Raises:
             ServiceStopping: The app is not running.
@@ -208,7 +208,7 @@ def _access_book(service: Service, secret: str | None) -> AccessBook:
 
 
 def _public_origins(settings: Settings) -> frozenset[str]:
-    """The origin of our own page where a proxy stands in front that does not pass ``Host`` on."""
+    """Return the origin of our own page behind a proxy that does not pass ``Host`` on."""
     if settings.public_url is None:
         return frozenset()
     parts = urlsplit(settings.public_url.lower())
@@ -227,7 +227,7 @@ def create_app(
     authenticate: Authenticate | None = None,
     generations: GenerationSource | None = None,
 ) -> PreviewApp:
-    """The HTTP application.
+    """Return the HTTP application.
 
     Three uses: with our own server (``serve(settings, service=service, app=app)``); behind any ASGI server that runs
     trio (``hypercorn -k trio preview.asgi:app``), where the lifespan opens the service; or mounted in a host's

@@ -1,4 +1,4 @@
-"""What the routes work with while the app is running."""
+"""Services for the routes while the app is running."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Backend:
 
     @property
     def settings(self) -> Settings:
-        """As the service was opened with."""
+        """Settings that the service was opened with."""
         return self.service.settings
 
     @property
@@ -78,14 +78,14 @@ class Backend:
         return self.service.previews
 
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
-        """A session token for a browser, or None where this service signs none."""
+        """Return a session token for a browser, or None if this service signs none."""
         if self.secret is None:
             return None
         return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=ttl_s)
 
 
 def backend() -> Backend:
-    """The running app's backend, within a request.
+    """Return the running app's backend, within a request.
 
     Raises:
         ServiceStopping: The app is not running (yet, or any more).

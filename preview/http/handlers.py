@@ -1,4 +1,4 @@
-"""What happens around every route: errors written down, headers that protect, answers counted."""
+"""Handling around every route: errors, protective headers, counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asking, and may they: the bearer token, the browser's session, and the owner of a generation."""
+"""Authentication and authorization: bearer token, browser session, owner of a generation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TokenAuthenticate:
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
-        """The identity, or None where the request carries no token. Cancellation: nothing changes."""
+        """Return the identity, or None if the request carries no token. Cancellation: nothing changes."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"authorization")
         if given is not None:
@@ -64,7 +64,7 @@ class TokenAuthenticate:
 
 
 def session_cookie_name(secret: str | None) -> str:
-    """The session cookie's name: the same after a restart, and another one for each service.
+    """Return the session cookie's name: the same after a restart, different for each service.
 
     Browsers send a host's cookies to all its ports (RFC 6265 section 8.5): under one name, two services on a machine
     would sign each other's users out.
@@ -106,7 +106,7 @@ def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
 
 
 async def require_identity(asked: Request | Websocket | None = None) -> Identity:
-    """Who sent the current request, or the WebSocket handshake that is given.
+    """Return the identity behind the current request, or the given WebSocket handshake.
 
     Raises:
         Unauthenticated: It carries no token, or one that is not valid.
@@ -121,7 +121,7 @@ async def require_identity(asked: Request | Websocket | None = None) -> Identity
 
 
 async def own_generation(generation_id: str) -> tuple[Identity, Generation]:
-    """The caller, and the generation that they own.
+    """Return the caller, and the generation that they own.
 
     Raises:
         Unauthenticated, Forbidden: See ``require_identity``; also where it belongs to somebody else.
@@ -134,7 +134,7 @@ async def own_generation(generation_id: str) -> tuple[Identity, Generation]:
 
 
 async def owned_by(user_id: str, generation_id: str) -> Generation:
-    """The generation, if it is this user's.
+    """Return the generation, if it is this user's.
 
     Raises:
         GenerationNotFound: There is none.

@@ -47,7 +47,7 @@ class ServiceLifespan(TrioASGILifespan):
             if opened:
                 raise
             sentence = "; ".join(str(error) for error in _leaves(group))
-            log.exception("the service cannot start", why=sentence)
+            log.exception("service start failed", why=sentence)
             await receive()
             await send(cast("Any", {"type": "lifespan.startup.failed", "message": sentence}))
         if last is not None:

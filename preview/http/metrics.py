@@ -22,7 +22,7 @@ _STATUSES = frozenset(map(int, HTTPStatus))
 
 
 class _Answers:
-    """How many answers of one kind there were, and how long they took."""
+    """Number and time of responses of one kind."""
 
     __slots__ = ("buckets", "count", "sum_s")
 
@@ -62,7 +62,7 @@ class _Tally(Collector):
 
 
 class Metrics:
-    """What is counted.
+    """Counters and gauges.
 
     Args:
         streams: How many log streams are open now.
@@ -102,5 +102,5 @@ class Metrics:
         return self._tally.known.setdefault((route, known, told), _Answers())
 
     def render(self) -> bytes:
-        """The text exposition."""
+        """Return the text exposition."""
         return generate_latest(self.registry)

@@ -225,7 +225,7 @@ async def serve_app(
 def _until_over(
     make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None
 ) -> Callable[[trio.abc.Stream], Awaitable[None]]:
-    """A connection as a task of its own, whose failure is logged and reaches nobody else; within the crowd's bounds."""
+    """Return a handler that serves a connection as a task: its failure is logged and affects no other."""
 
     async def run(stream: trio.abc.Stream) -> None:
         try:
@@ -260,7 +260,7 @@ async def _served(connection: BoundedTCPServer) -> TakenConnection | None:
 
 
 def _peer_address(stream: trio.abc.Stream) -> str | None:
-    """The peer's address; None on a unix socket, or where the peer is gone already."""
+    """Return the peer's address; None on a unix socket, or after the peer has gone."""
     plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     if not isinstance(plain, trio.SocketStream):
         return None
@@ -272,7 +272,7 @@ def _peer_address(stream: trio.abc.Stream) -> str | None:
 
 
 def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
-    """Listeners for each address of the configuration, and their URLs."""
+    """Open listeners for each address of the configuration; return their URLs too."""
     context = config.create_ssl_context()
     listeners: list[Listener] = []
     addresses: list[str] = []
@@ -294,7 +294,7 @@ def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
 
 
 def _bound(config: Config, bind: str) -> socket.socket:
-    """A listening socket that children do not inherit (STACK.md, pitfall 14).
+    """Return a listening socket that children do not inherit (STACK.md, pitfall 14).
 
     Raises:
         ConfigurationError: The address is taken, or is none.

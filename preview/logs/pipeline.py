@@ -65,16 +65,16 @@ class PreviewLog:
 
     @property
     def subscriber_count(self) -> int:
-        """How many watch now."""
+        """Number of current subscribers."""
         return self.broadcast.watchers
 
     @property
     def lost_lines(self) -> int:
-        """How many lines could not be stored so far."""
+        """Number of lines that could not be stored so far."""
         return self._writer.lost_lines(self.preview_id)
 
     def last_lines(self, n: int, level: Level | None = None) -> list[LogLine]:
-        """The last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
         return self.backlog.last_lines(n, level)
 
     def say(self, message: str, level: Level = Level.INFO) -> None:
@@ -158,7 +158,7 @@ class PreviewLog:
             await self.read_on()
 
     def mark_ready(self) -> None:
-        """The preview answers: the child's lines are no longer those of a start-up."""
+        """Mark the preview as ready: later lines no longer belong to the start-up."""
         self._ready = True
 
     def publish_status(self, change: StatusChange) -> None:
@@ -168,14 +168,14 @@ class PreviewLog:
             self.broadcast.send(change)
 
     def finish(self, end: End) -> None:
-        """The preview is over: subscribers get ``end`` as their last event. The first call counts."""
+        """Finish the log: subscribers get ``end`` as their last event. The first call counts."""
         if self.end is None:
             self.end = end
             self.broadcast.send(end)
             self._writer.close(self.preview_id)
 
     def subscribe(self, *, after: int | None = None, tail: int | None = None) -> Subscription:
-        """A subscriber's view, to be used with ``with``. Its first event is the present state, then lines.
+        """Subscribe; use it with ``with``. Its first event is the current state, then lines follow.
 
         Args:
             after: The last line known already: goes on right behind it. A number that was not given yet is from an
@@ -190,7 +190,7 @@ class PreviewLog:
         )
 
     def cursor(self, *, after: int | None = None, tail: int | None = None) -> Cursor:
-        """A reader's place, as ``subscribe`` has it."""
+        """Return a reader's cursor, like ``subscribe``."""
         start = 1
         if after is not None:
             start = after + 1 if 0 <= after <= self.last_seq else 1

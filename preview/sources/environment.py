@@ -23,7 +23,7 @@ def env_values(sources: Sources, folder: str) -> dict[str, str]:
 
 
 def own_env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """As ``env_values``, of ``.env`` alone: what holds where the project runs, whatever the code's defaults are."""
+    """Read like ``env_values``, from ``.env`` alone: valid where the project runs, whatever the defaults."""
     return _read(sources, folder, (".env",))
 
 

@@ -103,7 +103,7 @@ class GroupCommit:
 
 
 def _own_error(error: Exception) -> Exception:
-    """An error that several tasks raise would gather the traceback of each of them."""
+    """Return a copy of the error: one that several tasks raise would collect the traceback of each."""
     if not isinstance(error, DatabaseUnavailable):
         return error
     own = DatabaseUnavailable(error.message, **error.details)

@@ -81,7 +81,7 @@ class PreviewStore:
             raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended.")
 
     async def get(self, preview_id: str) -> PreviewRecord | None:
-        """The preview with this id, or None.
+        """Return the preview with this id, or None.
 
         Cancellation: nothing changes.
         """
@@ -92,7 +92,7 @@ class PreviewStore:
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
-        """The generation's newest preview in whatever state, or None.
+        """Return the generation's newest preview in whatever state, or None.
 
         Cancellation: nothing changes.
         """
@@ -118,7 +118,7 @@ class PreviewStore:
     async def list_for_user(
         self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[PreviewRecord], str | None]:
-        """A page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
+        """Return a page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
 
         Args:
             user_id: Whose.
@@ -181,7 +181,7 @@ def disown_previews(connection: Connection, *, generation_id: str, user_id: str)
 
 
 def _insert(row: dict[str, Any], connection: Connection) -> None:
-    """A clock that was set back must not make an older preview the newest one."""
+    """Insert the preview; a clock that was set back must not make it older."""
     newest = select(func.max(_C.created_at)).where(_C.generation_id == row["generation_id"])
     before = connection.scalar(newest)
     created_at = row["created_at"] if before is None else max(row["created_at"], before + 1)
@@ -199,7 +199,7 @@ def _delete_part(preview_id: str, connection: Connection) -> bool:
 
 
 def to_row(record: PreviewRecord) -> dict[str, Any]:
-    """The record as column values."""
+    """Return the record as column values."""
     row: dict[str, Any] = {}
     for field in _FIELDS:
         value = getattr(record, field)
@@ -214,7 +214,7 @@ def to_row(record: PreviewRecord) -> dict[str, Any]:
 
 
 def to_record(row: Row[Any]) -> PreviewRecord:
-    """The row of ``preview_instances`` as a record: the inverse of ``to_row``."""
+    """Return the row of ``preview_instances`` as a record: the inverse of ``to_row``."""
     columns = row._mapping  # noqa: SLF001  SQLAlchemy's public name for it
     values: dict[str, Any] = {}
     for field in _FIELDS:

@@ -191,7 +191,7 @@ class PreviewRecord:
 
     @property
     def is_active(self) -> bool:
-        """Whether it still holds anything: a port, processes, a place in the user's tier."""
+        """True if it still has any of: a port, processes, a place in the user's tier."""
         return self.state in ACTIVE
 
 
@@ -202,7 +202,7 @@ _VERSION_TABLE = "alembic_version"
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision the database is at; None for one that was never migrated, or was taken back to the base."""
+    """Return the database's revision; None if it was never migrated, or was downgraded to the base."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
     version: str | None = connection.scalar(select(column("version_num")).select_from(table(_VERSION_TABLE)))

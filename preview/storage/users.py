@@ -23,7 +23,7 @@ class UserStore:
         self._database = database
 
     async def tier(self, user_id: str) -> str | None:
-        """The user's tier, or None for a user without a row.
+        """Return the user's tier, or None for a user without a row.
 
         Cancellation: nothing changes.
         """
@@ -62,12 +62,12 @@ _BIGINT = 2**63
 
 
 def encode_cursor(created_at_ms: int, row_id: str) -> str:
-    """The cursor that continues right behind this row."""
+    """Return the cursor that continues after this row."""
     return base64.urlsafe_b64encode(f"{created_at_ms}:{row_id}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[int, str]:
-    """The row it stands for: its ``created_at`` in milliseconds, and its id.
+    """Return the cursor's row: its ``created_at`` in milliseconds, and its id.
 
     Raises:
         InvalidRequest: It is not one of ours.
@@ -79,7 +79,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
 
 
 def _decoded(cursor: str) -> str:
-    """The text within, or nothing where it holds none."""
+    """Return the decoded text; empty if invalid."""
     if len(cursor) > _MAX_CURSOR:
         return ""
     try:
@@ -91,7 +91,7 @@ def _decoded(cursor: str) -> str:
 async def read_page(
     database: Database, query: Select[Any], table: Table, cursor: str | None, limit: int
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """A page of rows, newest first, and the cursor of the next page (None: this is the last).
+    """Read a page of rows, newest first, and the cursor of the next page (None: this is the last).
 
     Args:
         database: To be asked.

@@ -26,7 +26,7 @@ class ArchiveAnswer:
 
 
 def file_bytes(limits: Limits) -> int:
-    """The largest file that a worker may write for it."""
+    """Return the largest file that a worker may write for it."""
     return max(limits.size_bytes, plain_bytes(limits))
 
 
@@ -51,7 +51,7 @@ def unpack_into(archive: int, contents: int, plain: int, limits: Limits) -> Arch
 
 
 def contents_of(answer: ArchiveAnswer, contents: int, limits: Limits) -> dict[str, bytes]:
-    """The files, checked as if a stranger had sent them one by one. Blocks on the disk.
+    """Return the files, checked like a stranger's single files. Blocks on the disk.
 
     Raises:
         Forged: They are not what an archive within the limits can hold.

@@ -1,4 +1,4 @@
-"""What a worker does: each job reads a stranger's files. Runs in the worker alone."""
+"""Jobs of a worker: each reads a stranger's files. Runs only in the worker."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ _ATTEMPTS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one job may use; see ``Settings``."""
+    """Limits of one job; see ``Settings``."""
 
     seconds: float
     memory_mb: int
@@ -81,7 +81,7 @@ class Bounds:
 
 @asynccontextmanager
 async def open_worker_pool(settings: Settings, *, jobs: str = JOBS_MODULE) -> AsyncIterator[WorkerPool]:
-    """The pool, with its server starting; jobs wait until it is ready.
+    """Provide the pool, with its server starting; jobs wait until it is ready.
 
     Args:
         settings: ``workers`` and ``worker_*``.
@@ -178,7 +178,7 @@ class WorkerPool:
             self._drop(worker)
 
     async def _decode(self, raw: bytes, worker: ForkedWorker) -> object:
-        """The answer; or the reason why there is none, from how the worker ended."""
+        """Return the answer, or raise the reason why there is none, from the worker's end."""
         said: object = None
         with suppress(ValueError, RecursionError):
             said = json.loads(raw)
@@ -197,7 +197,7 @@ class WorkerPool:
             raise ServerEnded
         if worker.status in (-signal.SIGXCPU, -signal.SIGKILL):
             raise too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
-        log.warning("a worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
+        log.warning("worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
         raise AnalysisFailed(
             f"{file_of(worker)} could not be analysed: the process that reads it ended. "
             "Shorten the file, or leave it out.",
@@ -207,7 +207,7 @@ class WorkerPool:
     # Workers
 
     async def _take(self) -> ForkedWorker:
-        """An idle worker, asked for if there is none.
+        """Return an idle worker; requests one if there is none.
 
         Raises:
             ServiceShort: There is none within 30 s.
@@ -230,7 +230,7 @@ class WorkerPool:
         return worker
 
     def _drop(self, worker: ForkedWorker) -> None:
-        """It is over, whatever it does."""
+        """Drop the job: it has ended."""
         worker.kill()
         # Its number is the server's until that has told of its end.
         if worker.status is not None:
@@ -276,10 +276,10 @@ class WorkerPool:
             try:
                 await self._serve()
             except OSError as error:
-                log.warning("the worker server did not start", why=str(error))
+                log.warning("worker server start failed", why=str(error))
             if trio.current_time() - began > _LAST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
-            log.warning("the worker server has ended; it is started again", pause_s=pause_s)
+            log.warning("worker server exited", pause_s=pause_s)
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
@@ -317,7 +317,7 @@ class WorkerPool:
             if word == READY:
                 self.parts = tuple(rest[0].decode().split(","))
                 self._server = connection
-                log.debug("the worker server is ready", confined_by=self.parts)
+                log.debug("worker server ready", confined_by=self.parts)
                 await self._ask_for_enough(_IDLE)
                 self._tell_changed()
             elif word == FORKED:
@@ -349,7 +349,7 @@ class WorkerPool:
 
 @contextmanager
 def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
-    """The folder's descriptor, in a list; none without a folder."""
+    """Provide the folder's descriptor, in a list; none without a folder."""
     if directory is None:
         yield ()
         return
@@ -364,7 +364,7 @@ def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
 
 
 def _interpreter() -> list[str]:
-    """The service's own, isolated from its environment; compiled modules lie where the service has them."""
+    """Return the service's own interpreter, isolated from its environment, with the service's compiled modules."""
     prefix = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
     return [sys.executable, "-I", *prefix, *(["-B"] if sys.dont_write_bytecode else [])]
 

@@ -101,7 +101,7 @@ def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> 
 
 
 def _print_bytes(body: bytes) -> None:
-    """As they came; a terminal gets them only where they are text without what would act on it."""
+    """Write the bytes unchanged; a terminal gets them only if they are text without control characters."""
     if sys.stdout.isatty():
         print(visible(body.decode("utf-8", "replace").replace("\r\n", "\n")))
         return

@@ -85,7 +85,7 @@ def run(
 
 
 def _data_folder(file: EnvFile | None) -> Path:
-    """The operator's, made and closed to others where need be.
+    """Return the operator's folder, made and closed to others if necessary.
 
     Raises:
         CommandFailed: It cannot be made.
@@ -101,7 +101,7 @@ def _data_folder(file: EnvFile | None) -> Path:
 
 
 def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
-    """The operator's settings, on a data folder of its own: SQLite, a secret of its own, one user."""
+    """Return the operator's settings, with a separate data folder: SQLite, its own secret, one user."""
     usual: dict[str, object] = {
         "max_uptime_s": _LIFE_S,
         "inactive_timeout_s": _LIFE_S,
@@ -127,7 +127,7 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
 
 
 def _listen(wanted: int | None) -> socket.socket:
-    """A bound socket for the page, so that two runs at once cannot choose the same port.
+    """Return a bound socket for the page, so that two runs at once cannot choose the same port.
 
     Raises:
         CommandFailed: There is none.

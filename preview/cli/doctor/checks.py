@@ -1,4 +1,4 @@
-"""What ``preview doctor`` looks at: each check really tries the thing, and says what to do where it fails."""
+"""The checks of ``preview doctor``: each tries the real thing, and has advice for a failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from preview.storage import migrate
 
 
 class Result(StrEnum):
-    """How a check went."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -67,7 +67,7 @@ _REACHES = {
 
 
 def isolation_checks(settings: Settings) -> Iterator[Check]:
-    """The rungs, really tried; then the network and the limits that follow from them.
+    """Yield the isolation levels, each tried; then the network and the limits that follow from them.
 
     It only looks: what is tried has a folder and control groups of its own, also while a service uses the data folder.
     """
@@ -84,7 +84,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
 
 
 async def _look(settings: Settings) -> IsolationSupport:
-    """What holds here; nothing of the trial is left. Cancellation: likewise."""
+    """Try the isolation levels; nothing of the trial is left. Cancellation: likewise."""
     with tempfile.TemporaryDirectory(prefix="preview-doctor-") as folder, child_subreaper():
         own = settings.model_copy(update={"data_dir": Path(folder)})
         async with open_ladder(own, check=False) as ladder:
@@ -149,7 +149,7 @@ def _starts(settings: Settings, runtime: Runtime) -> Check:
 
 
 def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
-    """The exact bounds of one preview, and who holds it to each."""
+    """Yield the exact limits of one preview, and what enforces each."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
     memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"

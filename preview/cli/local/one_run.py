@@ -57,7 +57,7 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
+    """Return whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -149,7 +149,7 @@ class Run:
         await self._in_thread(partial(self._story.ready, addresses))
 
     async def _note_holdings(self) -> None:
-        """What it holds now, so that its end can be checked. The process table is read in a thread."""
+        """Record processes, port and folders, so that their end can be checked. Reads the process table in a thread."""
         active = self.previews.active(self.generation_id)
         if active is None:
             return
@@ -186,7 +186,7 @@ class Run:
 
 
 def _example_path(folder: Path) -> str:
-    """The most telling thing to ask without knowing anything: a plain GET of the project's own, else its health."""
+    """Return the best path to try: a plain GET of the project's own, else its health."""
     endpoints = extract_endpoints(folder)
     plain = [one.path for one in endpoints if one.method == "GET" and "{" not in one.path]
     health = find_health_path(endpoints)

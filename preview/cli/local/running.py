@@ -145,7 +145,7 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 
 @asynccontextmanager
 async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:
-    """The first signal calls ``end``, the next cancels the body; further ones change nothing while it tears down.
+    """Handle signals: the first calls ``end``, the next cancels the body; later ones change nothing.
 
     The watcher outlives the body's teardown: a third impatient Ctrl-C would else end the process in the middle of it.
 
@@ -232,6 +232,6 @@ def _tell_unsandboxed(host: Host) -> None:
 
 
 def _id_for(folder: Path) -> str:
-    """A valid generation id that a person recognises."""
+    """Return a valid generation id that a person recognises."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("._-")
     return slug[:100] or "folder"

@@ -28,7 +28,7 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 @contextmanager
 def packed(folder: Path) -> Iterator[IO[bytes]]:
-    """The folder's files as a tar.gz, from its beginning; gone when the context is left.
+    """Provide the folder's files as a tar.gz, from its beginning; gone when the context is left.
 
     Which files belong to it is decided by ``FolderGenerations``, as for ``preview run``.
 

@@ -1,4 +1,4 @@
-"""Where a Python application keeps its data: SQLite where its address can be configured, else the server it wants."""
+"""The database of a Python application: SQLite if its address can be configured, else its server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SERVERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseChoice:
-    """What was decided.
+    """The decision about the project's database.
 
     Attributes:
         variables: Of the settings that point to it.
@@ -67,7 +67,7 @@ def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> 
 
 
 def _decides(read: SettingRead, settings: Settings) -> bool:
-    """Whether setting the variable sets the database: not where it is one part of a URL that is put together."""
+    """Return whether setting the variable sets the database, and not only one part of a URL."""
     if read.need is not Need.DEFAULTED or _held(settings.own, read):
         return True
     default = read.default or ""
@@ -122,7 +122,7 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
 
 
 def supplied(variable: Variable) -> Variable:
-    """The contract's own ``DATABASE_URL`` is nothing that was made up."""
+    """Return the variable with its origin: the contract's own ``DATABASE_URL`` is not made up."""
     return replace(variable, origin=Origin.SUPPLIED) if variable.name.upper() == "DATABASE_URL" else variable
 
 
@@ -173,7 +173,7 @@ def _without_url(settings: Settings, facts: Facts) -> DatabaseChoice:
 
 
 def _flag(read: SettingRead, facts: Facts) -> str | None:
-    """The word that the source compares the flag with."""
+    """Return the word that the source compares the flag with."""
     words = facts.compared.get(read.name, set()) | set(read.choices)
     return next((word for word in sorted(words) if word.lower() in {"true", "1", "yes", "on"}), None)
 

@@ -1,4 +1,4 @@
-"""What a Django project's ``DATABASES`` says: SQLite where variables choose the engine, else the server it names."""
+"""A Django project's ``DATABASES``: SQLite if variables choose the engine, else the server it names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _by_variables(
 
 
 def _tables(sources: Sources, file: str) -> Iterator[list[tuple[str, ast.expr]]]:
-    """The tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
+    """Yield the tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
     tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.Assign) or not any("DATABASES" in ast.dump(target) for target in node.targets):

@@ -61,7 +61,7 @@ class _Finder:
         return self.settings.reads.get(name) or self.settings.reads.get(name.upper())
 
     def _setting(self, kind: ServiceKind) -> SettingRead | None:
-        """The variable that says where the server is: its URL, else its host."""
+        """Return the variable that says where the server is: its URL, else its host."""
         reads = list(self.settings.reads.values())
         urls = [read for read in reads if kind_of_scheme(self._text(read)) is kind]
         named = [read for read in reads if service_of(read.name) is kind and _is_url(read)]

@@ -1,4 +1,4 @@
-"""Which servers a Python application connects to, and whether it comes up without them."""
+"""Servers that a Python application connects to, and whether it starts without them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Use:
 
 
 def kind_of_scheme(url: str) -> ServiceKind | None:
-    """The server that a URL's scheme names; None for SQLite and all that is no server."""
+    """Return the server that a URL's scheme names; None for SQLite and other schemes."""
     scheme, colon, _ = url.partition("://")
     return _SCHEMES.get(scheme.partition("+")[0].strip().lower()) if colon else None
 

@@ -77,12 +77,12 @@ class Facts:
     defined: Counter[str] = field(default_factory=Counter)
 
     def imported(self, *modules: str) -> str | None:
-        """Where one of these modules, or something of it, is imported; None where it is not."""
+        """Return where one of these modules, or a part of it, is imported; None if nowhere."""
         for name, where in self.imports.items():
             if any(name == module or name.startswith(f"{module}.") for module in modules):
                 return where
         return None
 
     def at_startup(self, call: Call) -> bool:
-        """Whether the call is made while the application comes up, and its failure ends that."""
+        """Return whether the call is made at start-up, and its failure ends the program."""
         return not call.guarded and (not call.function or call.function in self.started)

@@ -37,7 +37,7 @@ class _Visitor(ast.NodeVisitor):
         self._guards = 0
 
     def visit(self, node: ast.AST) -> None:
-        """As the base class's, without looking for a name each time."""
+        """Visit like the base class, without looking up a method by name each time."""
         method = _METHODS.get(type(node))
         if method is None:
             self.generic_visit(node)
@@ -45,7 +45,7 @@ class _Visitor(ast.NodeVisitor):
             method(self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
-        """As the base class's, without its generators, where most of the time went."""
+        """Visit like the base class, without its generators, which took most of the time."""
         for name in FIELDS[type(node)]:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
@@ -186,7 +186,7 @@ _METHODS: Final[Mapping[type[ast.AST], Callable[[_Visitor, Any], None]]] = Mappi
 
 
 def _name_of(node: ast.expr) -> str:
-    """The name in ``{settings.db_host}``, or the variable in ``{os.getenv("DB_HOST")}``."""
+    """Return the name in ``{settings.db_host}``, or the variable in ``{os.getenv("DB_HOST")}``."""
     value = node.value if isinstance(node, ast.FormattedValue) else node
     if isinstance(value, ast.Call | ast.Subscript):
         given = [*value.args[:1]] if isinstance(value, ast.Call) else [value.slice]

@@ -1,4 +1,4 @@
-"""What a Node project does to its database before it starts: Prisma's client, and migrations where it is SQLite."""
+"""Database steps of a Node project: Prisma's client, and migrations on SQLite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseWork:
-    """What to do before the start.
+    """Database steps before the start.
 
     Attributes:
         requirements: What has to be installed for them.
@@ -95,7 +95,7 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:
-    """The variable of the address; since version 7 it stands in a file of its own."""
+    """Return the variable of the address; since version 7 it is in a separate file."""
     config = project.find("prisma.config.ts", "prisma.config.js", "prisma.config.mjs", ".config/prisma.ts")
     return _CONFIGURED.search(project.text(config)) if config is not None else None
 

@@ -53,7 +53,7 @@ _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".j
 
 
 def _named_file(sources: Sources, overrides: Overrides) -> str | None:
-    """The entry file that a person names; of a built one that is not there, the source that it is built from.
+    """Return the entry file that a person names; for a missing built one its source.
 
     Raises:
         InvalidGeneration: The project has no such file, and nothing that could build it.
@@ -115,7 +115,7 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
 
 
 def _empty_env_file(project: NodeProject) -> list[Step]:
-    """Some refuse to start without a ``.env``; the values themselves come from the environment."""
+    """Create an empty ``.env``: some programs refuse to start without it. Values come from the environment."""
     if project.find(".env") is not None or not any(_NEEDS_FILE.search(project.text(name)) for name in project.reached):
         return []
     script = "require('fs').writeFileSync('.env', '')"
@@ -129,14 +129,14 @@ def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
 
 
 def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> None:
-    """The contract's ``DATABASE_URL`` is of SQLite: a schema for another database refuses it."""
+    """Set Prisma's address: the contract's ``DATABASE_URL`` is for SQLite, which other schemas refuse."""
     kind = PROVIDERS.get(work.provider or "")
     if kind is not None and work.setting is not None and work.setting not in variables:
         variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")
 
 
 def _imported_tools(project: NodeProject) -> list[str]:
-    """Declared development tools that the sources import all the same, so that they are installed."""
+    """Return declared development tools that the sources import, so that they are installed."""
     tools = [name for name in project.package.dev_dependencies if is_tool_for_development(name)]
     if not tools:
         return []

@@ -172,7 +172,7 @@ def _is_written(node: Node) -> bool:
 
 
 def _ends(node: Node) -> bool:
-    """Whether the ``if`` around a test ends the program."""
+    """Return whether the ``if`` around a test ends the program."""
     parent = node.parent
     while parent is not None and parent.type in {"parenthesized_expression", "binary_expression"}:
         parent = parent.parent

@@ -49,19 +49,19 @@ class NodeProject:
 
     @property
     def folder(self) -> str:
-        """Where it runs, relative to the project."""
+        """Working folder, relative to the project."""
         return self.package.folder
 
     def relative(self, name: str) -> str:
-        """A project's file as seen from where it runs."""
+        """Return a project's file as seen from where it runs."""
         return posixpath.relpath(name, self.folder)
 
     def requires(self, *names: str) -> bool:
-        """Whether it, or the workspace around it, declares any of these packages."""
+        """Return whether it, or the workspace around it, declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
     def range_of(self, name: str) -> str | None:
-        """The version range it declares for a package."""
+        """Return the version range it declares for a package."""
         for item in self._declaring:
             wanted = item.dependencies.get(name) or item.dev_dependencies.get(name)
             if wanted is not None:
@@ -110,11 +110,11 @@ class NodeProject:
         return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
-        """A file as text; empty where a build has yet to make it."""
+        """Return a file as text; empty if a build has yet to make it."""
         return self.sources.text(name).decode("utf-8", "replace") if self.sources.has_file(name) else ""
 
     def find(self, *names: str) -> str | None:
-        """The first of these files that there is, looked for where it runs and at the workspace's root."""
+        """Return the first of these files that there is, looked for where it runs and at the workspace's root."""
         for folder in dict.fromkeys((self.folder, self.root)):
             for name in names:
                 file = posixpath.normpath(posixpath.join(folder, name))
@@ -129,7 +129,7 @@ def _is_aside(name: str) -> bool:
 
 
 def find_project(sources: Sources, file: str | None, *, named: bool = False) -> NodeProject | None:
-    """The package that serves."""
+    """Return the package that serves."""
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
@@ -147,7 +147,7 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
 
 
 def _entry(package: NodePackage, sources: Sources) -> Entry | None:
-    """The source that a script starts; else what is built, unless a source that serves is no work of a bundler."""
+    """Return the source that a script starts; else the built file, unless a source serves without a bundler."""
     found = find_entry(package, sources)
     if found is not None and found.by.startswith('package.json "') and found.by != 'package.json "main"':
         return found

@@ -25,7 +25,7 @@ ADDRESSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """How a package connects."""
+    """A package's way to connect."""
 
     kind: ServiceKind
     packages: tuple[str, ...]
@@ -109,14 +109,14 @@ _FAILS_ON_ERROR: Final = re.compile(
 
 
 def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | None:
-    """Which of these services a variable of this name points to."""
+    """Return the service that a variable of this name points to."""
     return next((one.kind for one in _CLIENTS if one.kind in kinds and one.name.search(name)), None)
 
 
 def find_services(
     project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
 ) -> tuple[ServiceNeed, ...]:
-    """What it connects to, each kind once."""
+    """Return the servers that it connects to, each kind once."""
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):
@@ -160,7 +160,7 @@ def _need(
 
 
 def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
-    """The program ends without it, or listens only when it is there."""
+    """Return whether the program ends without it, or listens only with it."""
     text = _without_comments(project.text(file))
     entry = _without_comments(project.text(project.entry.file))
     if _LISTENS_AFTER.search(entry) or _LISTENS_AFTER.search(text):

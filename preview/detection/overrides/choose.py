@@ -1,4 +1,4 @@
-"""Which application of a project is started: the one that a person named, else the first that was found."""
+"""Choice of a project's application: the one that a person named, else the first found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKS = (("fastapi", b"fastapi"), ("flask", b"flask"), ("starlette", b"starlett
 
 
 def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> FoundApp | None:
-    """The application to start, or None where there is none and none was named.
+    """Return the application to start, or None if there is none and none was named.
 
     Raises:
         InvalidGeneration: One was named that the project does not have.
@@ -43,7 +43,7 @@ def _is_named(target: AppTarget, given: Overrides) -> bool:
 
 
 def _named(sources: Sources, given: Overrides) -> FoundApp | None:
-    """An application that no reader found; it is served as named, without endpoints from its source."""
+    """Return an application that no reader found; it is served as named, without endpoints from its source."""
     module, _, attribute = (given.app or "").partition(":")
     if module.endswith((".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")):
         return None
@@ -87,7 +87,7 @@ def _framework(sources: Sources, file: str) -> str:
 
 
 def read_endpoints(directory: Path) -> Extraction:
-    """As ``extract``, for the application that ``preview.toml`` names where it names one.
+    """Extract like ``extract``, for the application that ``preview.toml`` names, if any.
 
     Raises:
         InvalidGeneration: ``preview.toml`` has a mistake, or names an application that is not there.

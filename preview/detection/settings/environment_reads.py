@@ -74,7 +74,7 @@ def _is_environ(node: ast.AST, key: ast.AST) -> bool:
 
 
 def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
-    """The project's own ``get_env("X")``: functions that read a variable whose name they are given."""
+    """Yield the project's own ``get_env("X")``: functions that read a variable by the given name."""
     lines = nodes.sources.text(file).split(b"\n")
     for node in nodes.all(file):
         if not isinstance(node, ast.FunctionDef) or not node.args.args:
@@ -99,7 +99,7 @@ class ReaderCalls:
         self._readers, self._schemes = _find_readers(nodes)
 
     def read(self, node: ast.AST) -> RawRead | None:
-        """What this expression reads; None where it reads nothing."""
+        """Return the variable that this expression reads, if any."""
         if not isinstance(node, ast.Call):
             return None
         func = node.func
@@ -195,7 +195,7 @@ class _Reader:
         self._refused = set(refused_names(nodes))
 
     def reads(self) -> list[SettingRead]:
-        """What the file reads, less what it sets itself."""
+        """Return the variables that the file reads, except those it sets itself."""
         raws = [(node, raw) for node in self._nodes if (raw := environment_read(node) or self._calls.read(node))]
         if raws:
             self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
@@ -219,7 +219,7 @@ class _Reader:
         return read
 
     def _typed(self, read: SettingRead, node: ast.AST) -> SettingRead:
-        """What the surroundings make of it: ``int(…)``, ``….split(",")``, ``… == "true"``."""
+        """Add the type from the surrounding code: ``int(…)``, ``….split(",")``, ``… == "true"``."""
         parent = self._parents.get(node)
         while isinstance(parent, ast.BoolOp):
             parent = self._parents.get(parent)
@@ -260,7 +260,7 @@ class _Reader:
         return written_text(parent.values[-1]) if isinstance(parent, ast.BoolOp) else None
 
     def _is_refused(self, node: ast.AST) -> bool:
-        """It is given a name, and the file raises when that name holds nothing."""
+        """Return whether the file raises if this name has no value."""
         parent = self._parents.get(node)
         if isinstance(parent, ast.AnnAssign | ast.NamedExpr):
             targets: list[ast.expr] = [parent.target]

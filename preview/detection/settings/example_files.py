@@ -40,17 +40,17 @@ class ExampleValue:
 
 
 def own_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
-    """What the project's own ``.env`` files in these folders hold; the first folder wins."""
+    """Return the values in the project's own ``.env`` files in these folders; the first folder wins."""
     return _read(sources, _named(sources, folders, own=True))
 
 
 def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
-    """What the example files in these folders hold, likewise."""
+    """Return the values in the example files in these folders; the first folder wins."""
     return _read(sources, _named(sources, folders, own=False))
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a person was meant to write something else: ``changeme``, ``<your key>``, ``[host]``, nothing at all.
+    """Return whether the value is a placeholder: ``changeme``, ``<your key>``, ``[host]``, or empty.
 
     A list in JSON is a value, unless all that it holds is of this kind.
     """

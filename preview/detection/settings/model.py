@@ -15,7 +15,7 @@ from preview.sources import Sources
 
 
 class Kind(StrEnum):
-    """What the source makes of a variable's text."""
+    """Type that the source gives a variable's text."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Need(StrEnum):
-    """What becomes of a program that does not find the variable."""
+    """Consequence of a missing variable."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -72,7 +72,7 @@ _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
 
 
 def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
-    """The variables, with a class for development in the place of what was made up for such a name."""
+    """Return the variables, with a class for development in place of a made-up value."""
     wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
     if not wanted:
         return dict(variables)
@@ -129,7 +129,7 @@ def _empty(test: ast.expr) -> Iterator[str]:
 
 
 def raises(body: Iterable[ast.AST]) -> bool:
-    """Whether something in there raises, or ends the program."""
+    """Return whether something in there raises, or ends the program."""
     return any(
         isinstance(inner, ast.Raise)
         or (isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"})

@@ -58,13 +58,13 @@ _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing"
 
 
 def is_secret(name: str) -> bool:
-    """Whether the name of a variable sounds like a secret."""
+    """Return whether the name of a variable sounds like a secret."""
     upper = name.upper()
     return bool(_SECRET.search(upper)) and not _NO_SECRET.search(upper)
 
 
 def is_database_url(read: SettingRead) -> bool:
-    """Whether the variable holds the URL of a SQL database, by its declared type or by its name."""
+    """Return whether the variable holds the URL of a SQL database, by its declared type or by its name."""
     upper = read.name.upper()
     if read.kind is Kind.DATABASE:
         return True
@@ -79,13 +79,13 @@ def is_sqlite_flag(name: str) -> bool:
 
 
 def service_of(name: str) -> ServiceKind | None:
-    """The server that a variable's name speaks of."""
+    """Return the server that a variable's name refers to."""
     upper = name.upper()
     return next((kind for kind, pattern in _SERVICES if pattern.search(upper)), None)
 
 
 def make_up(read: SettingRead) -> str:
-    """A value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
+    """Return a value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
     upper = read.name.upper()
     if read.choices:
         return _choose(read)

@@ -1,4 +1,4 @@
-"""What a class of views answers to, over its whole lineage."""
+"""Methods of a class of views, over its whole lineage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def allowed_methods(view: ClassView, interpreter: Interpreter) -> dict[str, str]
 
 
 def has_action(cls: Class | External, name: str, interpreter: Interpreter) -> bool:
-    """Whether a ViewSet can ``list``, ``create`` and so on."""
+    """Return whether a ViewSet can ``list``, ``create`` and so on."""
     for item in _lineage(cls, interpreter):
         if isinstance(item, Class) and name in item.body.names:
             value = item.body.names[name]
@@ -37,7 +37,7 @@ def has_action(cls: Class | External, name: str, interpreter: Interpreter) -> bo
 
 
 def extra_actions(cls: Class | External, interpreter: Interpreter) -> list[Action]:
-    """``@action`` methods, inherited ones too, a name's nearest meaning only."""
+    """Return ``@action`` methods, inherited ones too; of a repeated name the nearest definition."""
     seen: set[str] = set()
     found: list[Action] = []
     for item in _lineage(cls, interpreter):
@@ -52,7 +52,7 @@ def extra_actions(cls: Class | External, interpreter: Interpreter) -> list[Actio
 
 
 def find_value(cls: Class, name: str, interpreter: Interpreter) -> object:
-    """What the project's classes say of a name, nearest first; ``UNKNOWN`` where none does."""
+    """Look a name up in the project's classes, nearest first; ``UNKNOWN`` if absent."""
     for item in interpreter.lineage(cls):
         if isinstance(item, Class) and name in item.body.names:
             return item.body.names[name]

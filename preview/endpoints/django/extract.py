@@ -40,7 +40,7 @@ Place = tuple[str, int]
 
 
 def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
-    """The methods of a view without its path; ``*`` where it takes any or they are not known."""
+    """Yield the methods of a view without its path; ``*`` where it takes any or they are not known."""
     if isinstance(view, ClassView):
         yield from _class(view, action, serializers, place)
     elif isinstance(view, NinjaRoute):
@@ -161,7 +161,7 @@ def _title(name: str) -> str:
 
 
 def _tags(file: str) -> tuple[str, ...]:
-    """The app that a file belongs to: the folder above its views."""
+    """Return the app that a file belongs to: the folder of its views."""
     folders = [part for part in file.split("/")[:-1] if part not in _LAYERS]
     return (folders[-1],) if folders else ()
 
@@ -174,7 +174,7 @@ _NOT_OF_THE_PROJECT: Final = ("django.views.static.", "django.contrib.admin", "d
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the tree of patterns a route stands."""
+    """Position of a route in the tree of patterns."""
 
     path: str = ""
     parameters: dict[str, str] = field(default_factory=dict)

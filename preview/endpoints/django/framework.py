@@ -1,4 +1,4 @@
-"""What Django's, the REST framework's and Ninja's own names do in a project's code."""
+"""Effects of names of Django, the REST framework and Ninja in a project's code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DjangoFramework:
         self.installed = installed
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives a router, a site, a serializer or a Ninja API."""
+        """Return whether calling it gives a router, a site, a serializer or a Ninja API."""
         last = value.last
         if last in ROUTERS or last in NINJA_NAMES or last.endswith("AdminSite"):
             return True
@@ -138,7 +138,7 @@ def _pattern(call: Call, *, is_regex: bool) -> object:
 
 
 def _dig(node: ast.expr, call: Call) -> object:
-    """The view inside of wrappers that are not known: ``cache_page(60)(view)``, ``own(decorator)(View.as_view())``."""
+    """Return the view inside unknown wrappers: ``cache_page(60)(view)``, ``own(decorator)(View.as_view())``."""
     for _ in range(5):
         if not isinstance(node, ast.Call) or not node.args:
             break
@@ -237,7 +237,7 @@ def _serializer(call: Call) -> object:
 
 
 def _can_be_wrapped(value: object) -> bool:
-    """A view, or the list of all patterns."""
+    """Return whether the function can be wrapped: a view, or the list of all patterns."""
     if isinstance(value, list):
         return any(isinstance(item, Pattern) for item in value)
     return isinstance(value, (ClassView, FunctionView, Function))

@@ -152,7 +152,7 @@ _SAME: Final = {"rest_auth": "dj_rest_auth", "rest_framework_nested": "rest_fram
 
 
 def package_of(name: str) -> str:
-    """The package that a full name begins with, a former name as the present one."""
+    """Return the package that a full name begins with, a former name as the present one."""
     top = name.partition(".")[0]
     return _SAME.get(top, top)
 

@@ -129,7 +129,7 @@ class Ninja(Native):
 
 
 def construct_ninja(name: str, call: Call) -> object:
-    """What a name of Ninja gives when it is called."""
+    """Construct the object for a call of one of Ninja's names."""
     if name in _HTTP:
         return _Operation(None, (_HTTP[name].upper(),), call.text(0, "path"), call)
     if name == "http_generic":
@@ -141,7 +141,7 @@ def construct_ninja(name: str, call: Call) -> object:
 
 
 def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
-    """A router, a module that has one, or the full name of one."""
+    """Return a router, a module that has one, or the full name of one."""
     if isinstance(what, str):
         module, _, name = what.rpartition(".")
         found = interpreter.module(module) if module else None
@@ -152,7 +152,7 @@ def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
 
 
 def _join(prefix: str, path: str) -> str:
-    """As Ninja joins them: one slash in between."""
+    """Join paths as Ninja does, with one slash between them."""
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if prefix and path else prefix or path
 
 

@@ -39,7 +39,7 @@ def read_query(nodes: Iterable[ast.AST]) -> dict[str, str]:
 
 
 def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
-    """What filters, search, order and pages of a list take."""
+    """Return query parameters of a list: filters, search, order and pages."""
     found: dict[str, str] = {}
     for attribute in ("filterset_fields", "filter_fields"):
         fields = find_value(cls, attribute, interpreter)
@@ -56,7 +56,7 @@ def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
 
 
 def _declared(cls: Class, name: str, interpreter: Interpreter) -> bool:
-    """Whether the project's classes give a name a value, be it one that is not known here."""
+    """Return whether the project's classes set a name, even to an unknown value."""
     owners = [item for item in interpreter.lineage(cls) if isinstance(item, Class) and name in item.body.names]
     return bool(owners and owners[0].body.names[name])
 

@@ -1,4 +1,4 @@
-"""What Django's and the REST framework's own names give: patterns, includes, views."""
+"""Objects for names of Django and the REST framework: patterns, includes, views."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Site(Native):
         return [] if name == "urls" else UNKNOWN
 
     def decorate(self, target: object) -> object:
-        """Registering changes nothing."""
+        """Return the object: registering changes nothing."""
         return target
 
 
@@ -117,7 +117,7 @@ class Decorator(Native):
     apply: Callable[[Function], object]
 
     def decorate(self, target: object) -> object:
-        """``@decorator`` above a function."""
+        """Apply ``@decorator`` to a function."""
         if isinstance(target, FunctionView):
             target = target.function
         return self.apply(target) if isinstance(target, Function) else target
@@ -128,7 +128,7 @@ class Decorator(Native):
 
 
 def is_view(value: object) -> bool:
-    """Whether a value can stand as a view in a pattern."""
+    """Return whether a value can stand as a view in a pattern."""
     return isinstance(value, (ClassView, FunctionView, Function, Instance))
 
 
@@ -145,7 +145,7 @@ Path = tuple[str, dict[str, str]]
 
 
 def read_route(route: str) -> Path:
-    """A route of ``path()``."""
+    """Return a route of ``path()``."""
     parameters: dict[str, str] = {}
 
     def replace(match: re.Match[str]) -> str:
@@ -157,7 +157,7 @@ def read_route(route: str) -> Path:
 
 
 def read_regex(pattern: str) -> Path:
-    """A regular expression, as Django's own documentation pages simplify it.
+    """Return a regular expression, as Django's own documentation pages simplify it.
 
     Groups become parameters, anchors go, an optional character (``/?``) stays.
     """

@@ -46,7 +46,7 @@ class _Registration(Native):
 
 @dataclass(eq=False, slots=True)
 class _Nesting(Native):
-    """What ``register`` of an extended router gives: it registers below the view set just registered."""
+    """Result of ``register`` of an extended router: registers below the view set just registered."""
 
     router: Router
     prefix: str
@@ -79,7 +79,7 @@ class Router(Native):
 
     @classmethod
     def read(cls, kind: str, call: Call) -> Router:
-        """What the constructor's arguments say."""
+        """Read the constructor's arguments."""
         slash = call.named.get("trailing_slash", UNKNOWN)
         below = ""
         parent = call.argument(0, "parent_router")
@@ -120,7 +120,7 @@ class Router(Native):
         return _Nesting(self, below + prefix) if self.extended else UNKNOWN
 
     def nested(self, prefix: str, lookup: str, interpreter: Interpreter) -> str:
-        """The regular expression that the paths of a router below a registered ViewSet begin with."""
+        """Return the regular expression that the paths of a router below a registered ViewSet begin with."""
         viewset = next(
             (item.viewset for item in self.registry if isinstance(item, _Registration) and item.prefix == prefix),
             UNKNOWN,

@@ -31,7 +31,7 @@ class Serializers:
         self._columns_of: dict[int, Skeleton] = {}
 
     def of_class(self, view: Class, action: str) -> Skeleton | None:
-        """The skeleton of a view's ``serializer_class``; of the one returned first where it depends on the action."""
+        """Return the skeleton of a view's ``serializer_class``; the first one if it depends on the action."""
         found = find_value(view, "serializer_class", self.interpreter)
         if not isinstance(found, Class):
             chosen = find_value(view, "get_serializer_class", self.interpreter)
@@ -119,6 +119,6 @@ class Serializers:
 
 
 def _may_be_serializer(callee: ast.expr, named: dict[str | None, ast.expr]) -> bool:
-    """A cheap look at what is called, before it is followed."""
+    """Return whether a call may be a serializer, cheaply, before it is followed."""
     name = callee.attr if isinstance(callee, ast.Attribute) else callee.id if isinstance(callee, ast.Name) else ""
     return bool(name) and (name.endswith(("Serializer", "serializer")) or not named.keys().isdisjoint({"data", "many"}))

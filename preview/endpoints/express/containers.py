@@ -24,7 +24,7 @@ REGISTERING: Final = frozenset({"register", "registerSingleton", "registerInstan
 
 @dataclass(slots=True)
 class Bindings:
-    """What each token stands for.
+    """Objects for injection tokens.
 
     Attributes:
         values: By token (a text, or the identity of a symbol or class).
@@ -47,7 +47,7 @@ class Bindings:
         self.values[_key(token)] = value
 
     def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a class gets that asks for a token; of one class always the same instance."""
+        """Provide the object for a token; for one class always the same instance."""
         value = interpreter.settle(self.values.get(_key(token), token))
         if isinstance(value, Class):
             if id(value) not in self.made:
@@ -95,7 +95,7 @@ class Binder(Native):
     token: object
 
     def call_method(self, name: str, call: Call) -> object:
-        """What the token stands for; how long it lives does not matter."""
+        """Return the token's object; its lifetime does not matter."""
         if name in {"to", "toConstantValue", "toDynamicValue"}:
             self.bindings.bind(self.token, call.argument(0))
         return self

@@ -61,7 +61,7 @@ def _attach(router: Router, cls: Class, base: str, interpreter: Interpreter) -> 
 
 
 def _class_paths(cls: Class) -> list[str]:
-    """What stands before all of a controller's paths; empty for a class that is no controller."""
+    """Return the prefixes of a controller's paths; empty for a class that is no controller."""
     for made in cls.decorators:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue
@@ -88,12 +88,12 @@ def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str]]:
 
 
 def _express(path: str) -> str:
-    """As Express writes it: ``{id}`` is how tsoa does."""
+    """Convert ``{id}``, as tsoa writes it, to Express's form."""
     return _BRACES.sub(r":\1", path)
 
 
 def controllers_of(value: object, known: list[Class], interpreter: Interpreter) -> list[Class]:
-    """What an option ``controllers`` means: classes, or files; all that were read where it is not known."""
+    """Return the classes of an option ``controllers``: classes, or files; if unknown, all that were read."""
     found: list[Class] = []
     for item in value if isinstance(value, list) else []:
         settled = interpreter.settle(item)
@@ -119,7 +119,7 @@ def load_mentioning(word: bytes, known: list[Class], interpreter: Interpreter) -
 
 
 def _sources(pattern: str) -> str:
-    """A pattern for built files, for what they are built from."""
+    """Convert a pattern for built files to one for their sources."""
     return _ENDS.sub(".*", pattern).replace("/dist/", "/src/")
 
 
@@ -155,10 +155,10 @@ def _listed(options: JSObject, name: str, interpreter: Interpreter) -> list[Clas
 
 
 class NestApp(Router):
-    """What ``NestFactory.create`` gives."""
+    """Result of ``NestFactory.create``."""
 
     def call_method(self, name: str, call: Call) -> object:
-        """A prefix for all, and what Express applications have."""
+        """Set a prefix for all, or do what Express applications do."""
         if name == "setGlobalPrefix":
             prefix = call.argument(0)
             # One that only the running program knows is nearly always this.
@@ -186,7 +186,7 @@ class InversifyServer(Native):
         self._prefix = prefix
 
     def call_method(self, name: str, call: Call) -> object:
-        """Configuration gets the application; ``build`` registers the controllers."""
+        """Pass the application to the configuration; ``build`` registers the controllers."""
         if name == "build":
             attach_controllers(self._app, self._known, self._prefix, call.interpreter)
             return self._app

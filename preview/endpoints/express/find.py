@@ -1,4 +1,4 @@
-"""Which Express applications a project has, and where they start."""
+"""Express applications of a project, and the files that start them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ _ENV_FILES: Final = (".env", ".env.development", ".env.local", ".env.development
 
 
 def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first.
+    """Return the project's applications, the likeliest first.
 
     What package.json starts decides, then its ``main``, then usual names. Front ends are left out.
 
@@ -132,7 +132,7 @@ def _package_of(file: str, packages: list[NodePackage]) -> NodePackage:
 
 
 def _mentions(sources: Sources, package: NodePackage) -> bool:
-    """A workspace's package may leave its dependencies to the one above."""
+    """Return whether the package is mentioned: a workspace's package may leave its dependencies to the parent."""
     return any(_MENTION.search(sources.text(name)) for name in _scripts_of(sources, package)[:_MAX_PACKAGES])
 
 
@@ -192,7 +192,7 @@ def _look_into(
 
 
 def _call_exports(module: Module, interpreter: Interpreter) -> None:
-    """An entry that exports a factory, which only a test or a platform calls."""
+    """Call an entry's exported factory, which only a test or a platform calls."""
     exports = module.exports
     values = [exports, *(exports.names.values() if isinstance(exports, JSObject) else ())]
     for value in values:
@@ -202,7 +202,7 @@ def _call_exports(module: Module, interpreter: Interpreter) -> None:
 
 
 def _choose(apps: list[Router]) -> Router | None:
-    """The one that listens; else the largest of those that no other one uses."""
+    """Return the application that listens; else the largest that no other one uses."""
     return max(apps, key=lambda app: (not app.is_mounted, app.listens, _size(app, 0)), default=None)
 
 

@@ -1,4 +1,4 @@
-"""What the names of Express, and of packages around it, do in a project's code."""
+"""Effects of names of Express, and of packages around it, in a project's code."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ExpressFramework:
         return wrapped if wrapped is not None else Made(callee.name, arguments)
 
     def _decorated(self, callee: External, call: Call) -> object:
-        """What registers classes with decorators; None for anything else."""
+        """Return the effect of a decorator that registers a class; None for any other."""
         interpreter, file = call.interpreter, call.scope.file
         if callee.name == "@nestjs/core.NestFactory.create":
             nest = NestApp(is_app=True, file=file)
@@ -116,7 +116,7 @@ class ExpressFramework:
         return self._make(base.name, "")
 
     def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a container hands in for a token."""
+        """Provide the object that a container injects for a token."""
         return self.bindings.provide(token, interpreter)
 
     def declare(self, cls: Class) -> None:
@@ -137,7 +137,7 @@ def _text(options: object, name: str) -> str:
 
 
 def read_env_file(sources: Sources, file: str) -> dict[str, str]:
-    """The variables of a ``.env`` file that have a value."""
+    """Return the variables of a ``.env`` file that have a value."""
     content = sources.text(file).decode("utf-8", "replace")
     bindings = parse_stream(io.StringIO(content))
     return {item.key: item.value for item in bindings if item.key and item.value and not item.error}

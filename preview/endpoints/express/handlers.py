@@ -1,4 +1,4 @@
-"""What is known of a route from its handlers: names, comments, what they read of the request."""
+"""Facts about a route from its handlers: names, comments, and fields of the request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATEMENTS: Final = frozenset(
 
 
 def comment_above(node: Node | None) -> str:
-    """The text of the comments that stand right above the statement that a node is in; empty for none."""
+    """Return the text of the comments that stand right above the statement that a node is in; empty for none."""
     while node is not None and node.type not in _STATEMENTS:
         node = node.parent
     if node is not None and node.parent is not None and node.parent.type == "export_statement":
@@ -39,7 +39,7 @@ def comment_above(node: Node | None) -> str:
 
 
 def is_heading(call: Node, comment: str) -> bool:
-    """Whether a comment above a route is the heading of several: the next one follows at once, without its own."""
+    """Return whether a comment is the heading of several routes: the next one follows without its own."""
     node: Node | None = call
     while node is not None and node.type != "expression_statement":
         node = node.parent
@@ -50,7 +50,7 @@ def is_heading(call: Node, comment: str) -> bool:
 
 
 def comment_in_chain(call: Node) -> str:
-    """The text of the comment within a chain, before ``.get(…)``."""
+    """Return the text of the comment within a chain, before ``.get(…)``."""
     function = call.child_by_field_name("function")
     parts = function.children if function is not None else []
     return "\n".join(text(part) for part in parts if part.type == "comment")
@@ -72,7 +72,7 @@ def _gather(node: Node) -> str:
 
 
 def read_comment(comment: str) -> tuple[str, str]:
-    """A summary and a description; empty where the comment says neither."""
+    """Return a summary and a description; empty if the comment says neither."""
     for pattern in (_TITLE, _API, _YAML):
         match = pattern.search(comment)
         if match is not None:
@@ -105,7 +105,7 @@ _MAX_HANDLERS: Final = 12
 
 @dataclass(slots=True)
 class Known:
-    """What the source says of a route."""
+    """Facts about a route from the source."""
 
     summary: str = ""
     description: str = ""
@@ -177,7 +177,7 @@ def _name(node: Node, depth: int) -> str:
 
 
 def _functions(node: Node, scope: Scope, interpreter: Interpreter, depth: int) -> Iterator[Function]:
-    """The project's functions that a handler's expression comes down to, those it wraps first."""
+    """Yield the project's functions that a handler's expression comes down to, those it wraps first."""
     if depth > _MAX_DEPTH:
         return
     if node.type == "call_expression":

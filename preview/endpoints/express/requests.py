@@ -1,4 +1,4 @@
-"""Which fields of a request a handler reads."""
+"""Fields of a request that a handler reads."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str
 
 
 def _request_names(function: Node) -> tuple[str, dict[str, str]]:
-    """What the request is called; or what its parts are called, where it is taken apart at once."""
+    """Return the name of the request, or the names of its parts if it is destructured."""
     listed = children(function.child_by_field_name("parameters"))
     first = function.child_by_field_name("parameter") or (listed[0] if listed else None)
     if len(listed) > 3 and first is not None:
@@ -193,7 +193,7 @@ def _add(parts: dict[str, object], found: Validated) -> None:
 
 
 def _chain(value: Made) -> Iterator[Made]:
-    """The calls of a chain, the last one first."""
+    """Yield the calls of a chain, the last one first."""
     for _ in range(_MAX_DEPTH * 4):
         yield value
         if not isinstance(value.receiver, Made):

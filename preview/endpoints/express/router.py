@@ -79,7 +79,7 @@ class Router(Native):
     settings: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
-        """What was put on it; its methods; wrappers give it back as ``app``, ``router`` or ``server``."""
+        """Return an attribute set before, a method, or ``app``, ``router`` or ``server`` for the router itself."""
         if name in self.names:
             return self.names[name]
         if name in _VERBS or name in {"use", "route", "listen"}:
@@ -97,7 +97,7 @@ class Router(Native):
         return UNKNOWN
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering routes, mounting, settings, listening."""
+        """Register a route, mount a router, or change a setting."""
         if name in self.names:
             return call.interpreter.invoke(self.names[name], call, self)
         if name in _VERBS:
@@ -170,7 +170,7 @@ class RouteBuilder(Native):
 
 
 def _paths(call: Call, value: object) -> list[str]:
-    """The paths of a registration; where a part of one is not known (a variable of the environment), without it."""
+    """Return the paths of a registration; unknown parts (a variable of the environment) are left out."""
     found = paths_of(value)
     if not found and (value is UNKNOWN or isinstance(value, Made)) and call.nodes:
         known = partial_text(call.interpreter, call.nodes[0], call.scope)
@@ -179,7 +179,7 @@ def _paths(call: Call, value: object) -> list[str]:
 
 
 def paths_of(value: object) -> list[str]:
-    """A path, several, or a regular expression; empty for anything else."""
+    """Return a path, several, or a regular expression; empty for anything else."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Regex):
@@ -209,14 +209,14 @@ _BRACES: Final = re.compile(r"\{([^{}]+)\}")
 
 
 def join_paths(prefix: str, path: str) -> str:
-    """A route's path below its router's."""
+    """Return a route's path below its router's."""
     if not path or path == "/":
         return prefix
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}"
 
 
 def readable(path: str) -> str:
-    """A whole path: parameters as ``{name}``, no slash at its end.
+    """Return a whole path: parameters as ``{name}``, no slash at its end.
 
     A parameter loses its pattern; ``:id?`` and Express 5's ``{/:id}`` are shown with the parameter there, its ``*rest``
     as ``{rest}``. What is left of regular expressions stays.
@@ -247,7 +247,7 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _skip_pattern(path: str, place: int) -> int:
-    """Where a parameter's pattern and its ``?`` end."""
+    """Return the end of a parameter's pattern and its ``?``."""
     if path[place : place + 1] == "(":
         depth = 0
         for end in range(place, len(path)):
@@ -260,5 +260,5 @@ def _skip_pattern(path: str, place: int) -> int:
 
 
 def parameter_names(path: str) -> list[str]:
-    """The parameters of a readable path, in order."""
+    """Return the parameters of a readable path, in order."""
     return _BRACES.findall(path)

@@ -49,7 +49,7 @@ class FastAPIFramework:
     """Plugs FastAPI and Starlette into the interpreter."""
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives an application or a router."""
+        """Return whether calling it gives an application or a router."""
         return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and value.package in _CLASSY)
 
     def construct(self, callee: External, call: Call) -> object:
@@ -94,7 +94,7 @@ def _router(call: Call, *, is_app: bool) -> Router:
 
 
 def _routable(call: Call) -> Router:
-    """An object of a class whose methods are routes; it stands for its own router."""
+    """Return an object of a class whose methods are routes; it stands for its own router."""
     router = _router(call, is_app=False)
     cls = call.interpreter.evaluate(call.node.func, call.scope)
     for ancestor in call.interpreter.lineage(cls) if isinstance(cls, Class) else ():
@@ -186,7 +186,7 @@ def _endpoints(
 
 
 def _clean(path: str) -> str:
-    """As OpenAPI writes it: ``{path:path}`` without its converter."""
+    """Write a path as OpenAPI does: ``{path:path}`` without its converter."""
     parts = path.split("{")
     cleaned = [parts[0]]
     for part in parts[1:]:
@@ -221,7 +221,7 @@ def _response(route: Route, schemas: Schemas) -> object:
 
 
 def find_fastapi_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first."""
+    """Return the project's applications, the likeliest first."""
     return find_python_apps(sources, budget, _KIND)
 
 

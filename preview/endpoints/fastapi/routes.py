@@ -1,4 +1,4 @@
-"""What FastAPI's and Starlette's constructors give: routers, and what is registered on them."""
+"""Routers of FastAPI and Starlette, and their registered routes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Router(Extensible):
             self.names[name] = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering a route, including a router, mounting an application."""
+        """Register a route, include a router, or mount an application."""
         if name in VERBS or name in {"api_route", "route"}:
             route = self._route(name, call)
             return UNKNOWN if route is None else Pending(self, route)
@@ -112,7 +112,7 @@ class Router(Extensible):
             self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
 
     def _route(self, name: str, call: Call) -> Route | None:
-        """The route, or None where its path cannot be known."""
+        """Return the route, or None if its path cannot be known."""
         path = call.argument(0, "path", "")
         if not isinstance(path, str):
             return None
@@ -165,13 +165,13 @@ class ClassyRoute(Native):
 
 
 def read_route(methods: tuple[str, ...], path: str, call: Call) -> Route:
-    """A route that still waits for its function."""
+    """Return a route that still waits for its function."""
     options = {item.arg: item.value for item in call.node.keywords if item.arg}
     return Route(methods, path, None, options, call.named, call.scope, call.node.lineno)
 
 
 def class_verbs(target: object, call: Call) -> tuple[str, ...]:
-    """The methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
+    """Return the methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
     if not isinstance(target, Class):
         return ()
     classes = [item for item in call.interpreter.lineage(target) if isinstance(item, Class)]

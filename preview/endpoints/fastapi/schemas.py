@@ -36,7 +36,7 @@ _MODELS: Final = frozenset(
 
 
 class Kind(Enum):
-    """What a class of the project is to a route."""
+    """Role of a project's class in a route."""
 
     MODEL = auto()
     ENUM = auto()
@@ -61,7 +61,7 @@ class Schemas:
         self._open: list[Class] = []
 
     def kind(self, cls: Class) -> Kind:
-        """Whether a class is a model, an enumeration or neither."""
+        """Classify a class: a model, an enumeration or neither."""
         if any(last_name(item) == "dataclass" for item in cls.node.decorator_list):
             return Kind.MODEL
         names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
@@ -70,7 +70,7 @@ class Schemas:
         return Kind.ENUM if any(name.endswith(("Enum", "Flag")) for name in names) else Kind.OTHER
 
     def resolve(self, node: ast.expr | None, scope: Scope) -> tuple[ast.expr | None, Scope]:
-        """The annotation behind names such as ``SessionDep`` and quotes."""
+        """Return the annotation behind names such as ``SessionDep`` and quotes."""
         for _ in range(_MAX_DEPTH):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node = _forward(node.value)
@@ -83,7 +83,7 @@ class Schemas:
         return node, scope
 
     def describe(self, node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
-        """The skeleton of an annotation: a JSON type's name, a list of one, a mapping; None where it is not known."""
+        """Return the skeleton of an annotation: a JSON type's name, a list of one, a mapping; None if unknown."""
         self._interpreter.step()
         node, scope = self.resolve(node, scope)
         if node is None or depth > _MAX_DEPTH:
@@ -105,7 +105,7 @@ class Schemas:
         return {} if name in _MAPPINGS else None
 
     def model(self, cls: Class, depth: int = 0) -> object:
-        """The skeleton of a class: its fields for a model, a type for an enumeration, else None."""
+        """Return the skeleton of a class: its fields for a model, a type for an enumeration, else None."""
         kind = self.kind(cls)
         if kind is Kind.ENUM:
             names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
@@ -172,7 +172,7 @@ class Schemas:
         return self.model(value, depth) if isinstance(value, Class) else None
 
     def _first(self, members: list[ast.expr], scope: Scope, depth: int) -> object:
-        """What the first member that is not None says: a skeleton shows one way, not all."""
+        """Return the skeleton of the first member that is not None: a skeleton shows one variant."""
         for member in members:
             described = self.describe(member, scope, depth + 1)
             if described not in (None, "null"):
@@ -181,7 +181,7 @@ class Schemas:
 
 
 def _parts(skeleton: object) -> int:
-    """How many values a skeleton has; counts no further than one more than ``_MAX_PARTS``."""
+    """Count the values of a skeleton, at most one more than ``_MAX_PARTS``."""
     count = 0
     todo = [skeleton]
     while todo and count <= _MAX_PARTS:
@@ -195,7 +195,7 @@ def _parts(skeleton: object) -> int:
 
 
 def _members(node: ast.expr) -> list[ast.expr]:
-    """``A | B | C`` as a list, without recursion."""
+    """Split ``A | B | C`` into a list, without recursion."""
     found: list[ast.expr] = []
     while isinstance(node, ast.BinOp):
         found.append(node.right)

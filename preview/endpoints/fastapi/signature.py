@@ -18,7 +18,7 @@ _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 @dataclass(slots=True)
 class Parameters:
-    """What a route takes.
+    """Parameters of a route.
 
     Attributes:
         path: The path's parameters, name to JSON type.
@@ -41,7 +41,7 @@ class Parameters:
 
 
 def read_parameters(function: Function, path: str, interpreter: Interpreter, schemas: Schemas) -> Parameters:
-    """The parameters of a route's function and of what it depends on."""
+    """Return the parameters of a route's function and of what it depends on."""
     in_path = _PATH_NAME.findall(path)
     reader = _Reader(set(in_path), interpreter, schemas, Parameters(dict.fromkeys(in_path, "string")))
     reader.read(function, 0)
@@ -107,7 +107,7 @@ class _Reader:
             self.found.fields[name] = _file(described) if kind == "File" else described or "string"
 
     def _depend(self, source: ast.Call, annotation: ast.expr | None, scope: Scope, inner: Scope, depth: int) -> None:
-        """What a dependency takes, the route takes."""
+        """Add a dependency's parameters to the route's."""
         if source.args:
             target = self.interpreter.evaluate(source.args[0], scope)
         else:  # Depends() means the annotated class itself
@@ -153,7 +153,7 @@ def _type_of(default: ast.expr | None) -> str:
 
 
 def _file(described: object) -> object:
-    """What ``File()`` takes: files, also where they come as ``bytes`` or nothing is said of their type."""
+    """Return the files that ``File()`` accepts, also as ``bytes`` or without a type."""
     return ["file"] if isinstance(described, list) else "file"
 
 

@@ -1,4 +1,4 @@
-"""What projects write about their data: fields, models, parsers of the packages around Flask."""
+"""Declarations of data: fields, models, parsers of the packages around Flask."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Parser(Native):
 
 
 def type_name(node: ast.expr | None) -> str:
-    """The JSON type that ``type=int`` means."""
+    """Return the JSON type that ``type=int`` means."""
     if isinstance(node, ast.Call):
         node = node.func
     name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
@@ -101,7 +101,7 @@ class ClassView(Native):
 
 
 def class_methods(cls: Class, interpreter: Interpreter) -> tuple[str, ...]:
-    """The methods that a class of views answers to, in upper case; GET where it says nothing."""
+    """Return the methods of a class of views, in upper case; GET by default."""
     given = interpreter.attribute(cls, "methods")
     if isinstance(given, list):
         return tuple(item.upper() for item in given if isinstance(item, str))
@@ -116,7 +116,7 @@ def class_methods(cls: Class, interpreter: Interpreter) -> tuple[str, ...]:
 
 
 def handler(cls: Class, method: str, interpreter: Interpreter) -> Function | None:
-    """The function of a class that answers to a method."""
+    """Return the function of a class that answers to a method."""
     for name in (method.lower(), "dispatch_request"):
         found = interpreter.attribute(cls, name)
         if isinstance(found, Function):
@@ -125,7 +125,7 @@ def handler(cls: Class, method: str, interpreter: Interpreter) -> Function | Non
 
 
 def wrapped_view(node: ast.expr | None, call: Call) -> object:
-    """The view inside of wrappers that are not known: ``csrf.exempt(login_required(View.as_view("x")))``."""
+    """Return the view inside unknown wrappers: ``csrf.exempt(login_required(View.as_view("x")))``."""
     for _ in range(_WRAPPERS):
         if not isinstance(node, ast.Call):
             break
@@ -141,7 +141,7 @@ def wrapped_view(node: ast.expr | None, call: Call) -> object:
 
 
 def as_view(call: Call) -> object:
-    """What ``X.as_view(…)`` gives."""
+    """Return the result of ``X.as_view(…)``."""
     func = call.node.func
     owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, Class):

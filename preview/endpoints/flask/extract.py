@@ -25,7 +25,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 @dataclass(slots=True)
 class Described:
-    """What is known of one method of a view."""
+    """Facts about one method of a view."""
 
     summary: str = ""
     description: str = ""
@@ -41,7 +41,7 @@ class Descriptions:
     interpreter: Interpreter
 
     def of(self, function: Function | None, cls: Class | None, method: str) -> Described:
-        """What is known of a view's function (or of a class without one) for a method."""
+        """Describe a method of a view's function (or of a class without one)."""
         if function is None:
             return Described(summary=_title(cls.node.name) if cls else "")
         text = (ast.get_docstring(function.node) or "").partition("\f")[0].partition("\n---")[0]
@@ -88,7 +88,7 @@ class Descriptions:
 
 
 def _add_parser(parser: Parser, method: str, found: Described) -> None:
-    """A parser's arguments, where it looks for them."""
+    """Return a parser's arguments, where it looks for them."""
     body = dict(found.body) if isinstance(found.body, dict) else {}
     for name, (kind, where) in parser.arguments.items():
         if where in {"headers", "cookies"}:
@@ -149,14 +149,14 @@ def _flatten(
 
 
 def _nested(prefix: str | None, below: str | None) -> str | None:
-    """As Flask joins the prefixes of a blueprint within a blueprint."""
+    """Join the prefixes of nested blueprints as Flask does."""
     if prefix is None or below is None:
         return prefix if below is None else below
     return f"{prefix.rstrip('/')}/{below.lstrip('/')}"
 
 
 def _below(prefix: str | None, path: str) -> str:
-    """As Flask joins a blueprint's prefix and a rule."""
+    """Join a blueprint's prefix and a rule as Flask does."""
     if prefix is None:
         return path
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if path else prefix

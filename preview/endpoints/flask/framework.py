@@ -1,4 +1,4 @@
-"""What the names of Flask and of the packages around it do in a project's code."""
+"""Effects of names of Flask, and of packages around it, in a project's code."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class FlaskFramework:
     """Plugs Flask into the interpreter."""
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives an application, a blueprint or an API."""
+        """Return whether calling it gives an application, a blueprint or an API."""
         return _maker(value) is not None
 
     def construct(self, callee: External, call: Call) -> object:
@@ -192,7 +192,7 @@ def _wrapped(callee: External, call: Call) -> object:
 
 
 def find_flask_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first."""
+    """Return the project's applications, the likeliest first."""
     return find_python_apps(sources, budget, _KIND)
 
 

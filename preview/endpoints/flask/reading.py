@@ -1,4 +1,4 @@
-"""What a view's body reads from the request."""
+"""Fields of the request that a view's body reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMPUTED: Final = frozenset({"Method", "Function", "URLFor", "AbsoluteURLFor", 
 
 
 def skeleton(value: object, interpreter: Interpreter, depth: int = 0) -> object:
-    """The skeleton of a schema, a model, a field or a mapping of fields; None where it is none."""
+    """Return the skeleton of a schema, a model, a field or a mapping of fields; None if it is none."""
     interpreter.step()
     if depth > _MAX_DEPTH:
         return "object"
@@ -58,7 +58,7 @@ def _mapping(fields: dict[object, object], interpreter: Interpreter, depth: int)
 
 
 def _schema(cls: Class, interpreter: Interpreter, depth: int) -> object:
-    """The fields of a marshmallow schema, its own and those above; None for any other class."""
+    """Return the fields of a marshmallow schema, its own and those above; None for any other class."""
     lineage = interpreter.lineage(cls)
     if not any(isinstance(item, External) and "Schema" in item.last for item in lineage):
         return None
@@ -84,7 +84,7 @@ def _field(use: FieldUse, interpreter: Interpreter, depth: int) -> object:
 
 
 def form_fields(cls: Class, interpreter: Interpreter) -> dict[str, object]:
-    """The fields of a WTForms form; empty for any other class."""
+    """Return the fields of a WTForms form; empty for any other class."""
     lineage = interpreter.lineage(cls)
     if not any(isinstance(item, External) and item.last.endswith("Form") for item in lineage):
         return {}
@@ -147,7 +147,7 @@ def _named_sources(nodes: list[ast.AST]) -> dict[str, str]:
 
 
 def _source(node: ast.expr, names: dict[str, str]) -> str:
-    """Which part of the request an expression is: ``args``, ``form``, ``json``, ``files``; empty for none."""
+    """Return the part of the request that an expression is: ``args``, ``form``, ``json``, ``files``; else empty."""
     if isinstance(node, ast.BoolOp):
         node = node.values[0]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

@@ -101,7 +101,7 @@ def _imported(name: str, interpreter: Interpreter) -> object:
 
 
 def _file(name: object, call: Call) -> object:
-    """A file of the project, from the folder of the module that asks or one above it."""
+    """Return a file of the project, from the folder of the module that asks or one above it."""
     if not isinstance(name, str) or not name.endswith((".py", ".cfg")):
         return UNKNOWN
     files = call.interpreter.sources
@@ -182,7 +182,7 @@ class Registry(Extensible):
             self.names[name] = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering a rule or a blueprint."""
+        """Register a rule or a blueprint."""
         if name in _VERBS or name == "route":
             return self._pending(name, call)
         if name == "add_url_rule":

@@ -82,7 +82,7 @@ class _Api(Extensible):
             owner.entries += self.entries()
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """What it brings to where it is put."""
+        """Return the entries that it adds where it is registered."""
         raise NotImplementedError
 
 
@@ -150,7 +150,7 @@ class SmorestApi(_Api):
     registrations: list[Registration] = field(default_factory=list)
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """What was registered on it so far."""
+        """Return the entries registered on it so far."""
         return [*self.registrations]
 
     def call_method(self, name: str, call: Call) -> object:

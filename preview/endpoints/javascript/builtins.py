@@ -14,7 +14,7 @@ _MAX_FILES: Final = 500
 
 
 def find_builtin(name: str) -> Reader | None:
-    """What a call of a function from outside gives, where it is one of these."""
+    """Return the value of a call of a function from outside, where it is one of these."""
     return _BUILT_IN.get(name.removeprefix("node:"))
 
 

@@ -21,7 +21,7 @@ _MAX_NESTED = 8
 
 
 def read_class(interpreter: Interpreter, node: Node, scope: Scope, decorators: list[Node]) -> Class:
-    """A class declaration or expression; ``decorators`` stand above it."""
+    """Return a class declaration or expression; ``decorators`` stand above it."""
     cls = Class(node, scope)
     heritage = next((child for child in node.named_children if child.type == "class_heritage"), None)
     cls.base = _base(interpreter, heritage, scope) if heritage is not None else None
@@ -77,7 +77,7 @@ def _read_member(interpreter: Interpreter, cls: Class, member: Node, decorators:
 
 
 def lineage(interpreter: Interpreter, cls: object) -> Iterator[Class | External]:
-    """A class and all it inherits from, nearest first."""
+    """Yield a class and all it inherits from, nearest first."""
     for _ in range(_MAX_LINEAGE):
         cls = interpreter.settle(cls)
         if isinstance(cls, (Class, External)):
@@ -88,7 +88,7 @@ def lineage(interpreter: Interpreter, cls: object) -> Iterator[Class | External]
 
 
 def member_of_class(interpreter: Interpreter, cls: Class | Function, name: str, *, static: bool) -> object:
-    """A static property, or what instances get from their class."""
+    """Return a static property, or what instances get from their class."""
     if isinstance(cls, Function):
         prototype = cls.names.get("prototype")
         return prototype.names.get(name, UNKNOWN) if isinstance(prototype, JSObject) else UNKNOWN
@@ -103,7 +103,7 @@ def member_of_class(interpreter: Interpreter, cls: Class | Function, name: str, 
 
 
 def construct(interpreter: Interpreter, cls: Class | Function, arguments: list[object]) -> object:
-    """``new cls(…)``."""
+    """Evaluate ``new cls(…)``."""
     instance = JSObject(cls=cls)
     if isinstance(cls, Function):
         returned = interpreter.call(cls, arguments, instance)
@@ -147,7 +147,7 @@ def call_super(interpreter: Interpreter, arguments: list[object], scope: Scope) 
 
 
 def owner_of(interpreter: Interpreter) -> Class | None:
-    """The class whose method is being read."""
+    """Return the class whose method is being read."""
     return next((item.owner for item in reversed(interpreter.active) if item.owner is not None), None)
 
 

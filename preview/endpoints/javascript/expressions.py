@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """A call of anything; a promise counts as what it will hold."""
+    """Evaluate any call; a promise counts as its future value."""
     function = node.child_by_field_name("function")
     while function is not None and function.type in {"parenthesized_expression", "non_null_expression"}:
         inner = function.named_children[-1] if function.named_children else None
@@ -59,7 +59,7 @@ def _method(interpreter: Interpreter, function: Node, call: Call) -> object:
 
 
 def evaluate_new(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """An instance."""
+    """Evaluate ``new``."""
     constructor = interpreter.evaluate(node.child_by_field_name("constructor"), scope)
     return interpreter.construct(constructor, Call(node, scope, interpreter))
 
@@ -107,7 +107,7 @@ def _template(interpreter: Interpreter, node: Node, scope: Scope) -> object:
 
 
 def partial_text(interpreter: Interpreter, node: Node, scope: Scope) -> str:
-    """A string of which some parts are not known: what is known of it."""
+    """Return the known parts of a string of which some are unknown."""
     parts: list[str | None] = []
     if node.type == "template_string":
         parts = _template_parts(interpreter, node, scope)

@@ -68,7 +68,7 @@ def _relative(call: Call) -> object:
 
 
 def _working(call: Call) -> str:
-    """Where the program is started."""
+    """The folder that the program is started in."""
     return posixpath.normpath(posixpath.join(ROOT, call.interpreter.resolver.folder))
 
 
@@ -76,7 +76,7 @@ def _working(call: Call) -> str:
 
 
 def _inside(call: Call, value: object) -> str | None:
-    """A path relative to the project; None for one outside."""
+    """Return a path relative to the project; None for one outside."""
     if not isinstance(value, str):
         return None
     path = posixpath.normpath(posixpath.join(_working(call), value.removeprefix("file://")))
@@ -151,7 +151,7 @@ def glob_files(call: Call) -> object:
 
 
 def _glob_pattern(pattern: str) -> re.Pattern[str]:
-    """A glob of Node's kind: fnmatch's, but ``*`` stays within a folder, and braces give choices."""
+    """Convert Node's glob to a pattern: as fnmatch, but ``*`` stays in a folder, and braces give choices."""
     parts = []
     for piece in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\}|[+@]\([^()]*\))", pattern[:500]):
         if piece in {"**/", "**"}:
@@ -171,7 +171,7 @@ def _to_url(value: object) -> object:
 
 
 def _url(call: Call) -> object:
-    """``new URL('./routes', import.meta.url)``."""
+    """Evaluate ``new URL('./routes', import.meta.url)``."""
     path, base = call.argument(0), call.argument(1)
     if not isinstance(path, str) or not isinstance(base, str) or not base.startswith("file://"):
         return UNKNOWN

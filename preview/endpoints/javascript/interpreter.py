@@ -32,7 +32,7 @@ _MAX_JSON_DEPTH: Final = 30
 
 
 def read_json(text: bytes) -> object:
-    """The value of a JSON file; ``UNKNOWN`` where it is none."""
+    """Return the value of a JSON file; ``UNKNOWN`` if it is none."""
     try:
         return _value(json.loads(text), 0)
     except (ValueError, RecursionError):
@@ -113,12 +113,12 @@ class Interpreter:
     # Modules
 
     def require(self, specifier: str, file: str) -> Module | External:
-        """The module that a specifier means in a file; ``External`` for what is not the project's."""
+        """Return the module that a specifier means in a file; ``External`` for what is not the project's."""
         found = self.resolver.resolve(specifier, file)
         return External(specifier.removeprefix("node:")) if found is None else self.load(found)
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once."""
+        """Return the module in a file, read once."""
         if file not in self.modules:
             exports = JSObject()
             holder = JSObject({"exports": exports})
@@ -150,7 +150,7 @@ class Interpreter:
     # Values
 
     def evaluate(self, node: Node | None, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``; likewise for none."""
+        """Return the value of an expression, or ``UNKNOWN``; likewise for none."""
         reader = EXPRESSIONS.get(node.type) if node is not None else None
         if node is None or reader is None or self._depth >= _MAX_DEPTH:
             return UNKNOWN
@@ -162,7 +162,7 @@ class Interpreter:
             self._depth -= 1
 
     def evaluate_all(self, nodes: Sequence[Node], scope: Scope) -> list[object]:
-        """The values of a list's or a call's elements, those behind ``...`` spread."""
+        """Return the values of a list's or a call's elements, those behind ``...`` spread."""
         values: list[object] = []
         for node in nodes:
             if node.type == "spread_element":
@@ -173,7 +173,7 @@ class Interpreter:
         return values
 
     def settle(self, value: object) -> object:
-        """The value behind a binding to another module's name."""
+        """Return the value behind a binding to another module's name."""
         for _ in range(_MAX_RECURSION):
             if not isinstance(value, Binding):
                 return value
@@ -221,7 +221,7 @@ class Interpreter:
         return self.invoke(callee, Call.made(self, arguments))
 
     def call(self, function: Function, arguments: list[object], this: object = None) -> object:
-        """What a function of the project gives back; a promise counts as what it will hold."""
+        """Call a function of the project; a promise counts as its future value."""
         if self._depth >= _MAX_DEPTH or sum(item.node.id == function.node.id for item in self.active) > _MAX_RECURSION:
             return UNKNOWN
         scope = Scope(function.scope.file, parent=function.scope)
@@ -242,7 +242,7 @@ class Interpreter:
         return scope.returned
 
     def construct(self, callee: object, call: Call) -> object:
-        """``new callee(…)``."""
+        """Evaluate ``new callee(…)``."""
         callee = self.settle(callee)
         if isinstance(callee, (Class, Function)):
             return construct(self, callee, call.arguments)

@@ -1,4 +1,4 @@
-"""What ``value.name`` gives."""
+"""Evaluation of ``value.name``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _external_member(interpreter: Interpreter, value: External, name: str) -> ob
 
 
 def property_of(interpreter: Interpreter, value: JSObject, name: str) -> object:
-    """A property of an object, its own or its class's."""
+    """Return a property of an object, its own or its class's."""
     if name in value.names:
         found = value.names[name]
     elif value.cls is not None:

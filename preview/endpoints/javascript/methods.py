@@ -36,7 +36,7 @@ def call_value(interpreter: Interpreter, receiver: object, name: str, call: Call
 
 
 def _settled(interpreter: Interpreter, receiver: object, name: str, call: Call) -> object:
-    """A promise counts as what it will hold; what fails is not followed."""
+    """Settle a promise: it counts as its future value; failures are not followed."""
     callback = call.argument(0)
     if name == "then" and isinstance(callback, Function):
         found = interpreter.call(callback, [receiver])

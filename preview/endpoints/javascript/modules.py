@@ -1,4 +1,4 @@
-"""Which file of the project a specifier means, and what import and export statements bind."""
+"""Resolution of specifiers to files, and bindings of import and export statements."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Resolver:
         return self._package.folder
 
     def resolve(self, specifier: str, file: str) -> str | None:
-        """The file that ``specifier`` means in ``file``; None for what lies outside the project."""
+        """Return the file that ``specifier`` means in ``file``; None for what lies outside the project."""
         key = (specifier, posixpath.dirname(file))
         if key not in self._known:
             self._known[key] = self._resolve(specifier, file)
@@ -69,7 +69,7 @@ class Resolver:
         return next((found for path in self._bare(specifier) if (found := self._file(path)) is not None), None)
 
     def _bare(self, specifier: str) -> Iterator[str]:
-        """Where a specifier without a leading dot may lead, the surest first."""
+        """Yield candidate files for a specifier without a leading dot, the surest first."""
         yield from self._by_patterns(specifier)
         first = "/".join(specifier.split("/")[: 2 if specifier.startswith("@") else 1])
         if first in self._workspace:
@@ -134,7 +134,7 @@ def _condition(given: Mapping[str, object]) -> object:
 
 
 def default_export(module: Module) -> object:
-    """What ``import x from`` gives; of CommonJS modules the whole."""
+    """Return the value of ``import x from``; for CommonJS modules the whole export."""
     exports = module.exports
     if isinstance(exports, JSObject) and "default" in exports.names:
         return exports.names["default"]
@@ -142,7 +142,7 @@ def default_export(module: Module) -> object:
 
 
 def named_export(interpreter: Interpreter, module: Module, name: str) -> object:
-    """What ``import {name} from`` gives."""
+    """Return the value of ``import {name} from``."""
     return default_export(module) if name == "default" else interpreter.member(module.exports, name)
 
 

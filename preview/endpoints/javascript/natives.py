@@ -33,7 +33,7 @@ class Call:
 
     @classmethod
     def made(cls, interpreter: Interpreter, arguments: list[object]) -> Call:
-        """A call that is not written anywhere: the framework or the interpreter makes it."""
+        """Return a call that is written nowhere: the framework or the interpreter makes it."""
         return cls(None, Scope(""), interpreter, arguments)
 
     @property
@@ -55,7 +55,7 @@ class Call:
         return self.given
 
     def argument(self, position: int) -> object:
-        """The value of one argument; ``None`` where it is not given. The others are not evaluated."""
+        """Return the value of one argument; ``None`` where it is not given. The others are not evaluated."""
         nodes = self.nodes
         if self.given is None and not any(node.type == "spread_element" for node in nodes[: position + 1]):
             if position >= len(nodes):
@@ -97,22 +97,22 @@ class Native:
 
 
 class Framework(Protocol):
-    """What the interpreter asks when the project's code meets a name from outside."""
+    """Interface between the interpreter and a framework, for external names."""
 
     def construct(self, callee: External, call: Call) -> object:
-        """What calling something from outside gives; ``UNKNOWN`` for all that does not matter."""
+        """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
         ...
 
     def inherit(self, base: External) -> object:
-        """The framework's object within an instance of a class that extends ``base``; None for most."""
+        """Return the framework's object within an instance of a class that extends ``base``; None for most."""
         ...
 
     def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a container of the framework's hands in for a token or a class."""
+        """Provide the object that the framework's container injects for a token or a class."""
         ...
 
     def declare(self, cls: Class) -> None:
-        """A class with decorators was read."""
+        """Note a class with decorators."""
         ...
 
 
@@ -146,7 +146,7 @@ class Environment(Native):
     values: Mapping[str, str]
 
     def attribute(self, name: str) -> object:
-        """A variable's value, where the project's files give one."""
+        """Return a variable's value, where the project's files give one."""
         if name == "NODE_ENV":
             return "development"
         return self.values.get(name, UNKNOWN)
@@ -180,7 +180,7 @@ class Thunk(Native):
     value: object
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """The answer."""
+        """Return the call's result."""
         return self.value
 
 
@@ -191,7 +191,7 @@ class JSMap(Native):
     pairs: list[list[object]] = field(default_factory=list)
 
     def call_method(self, name: str, call: Call) -> object:
-        """Setting, getting and walking."""
+        """Set, get or iterate."""
         if name == "set":
             self.pairs.append([call.argument(0), call.argument(1)])
             return self

@@ -96,7 +96,7 @@ def _set_property(interpreter: Interpreter, target: Node, value: object, scope: 
 
 
 def key_of(interpreter: Interpreter, key: Node | None, scope: Scope) -> str | None:
-    """A property's name as written in an object, a class or a pattern; None for none, or where it is not known."""
+    """Return a property's name as written in an object, a class or a pattern; None for none, or if not known."""
     if key is None:
         return None
     if key.type == "string":
@@ -108,7 +108,7 @@ def key_of(interpreter: Interpreter, key: Node | None, scope: Scope) -> str | No
 
 
 def parameters(function: Node) -> Iterator[Node]:
-    """The nodes of a function's parameters, in order."""
+    """Yield the nodes of a function's parameters, in order."""
     single = function.child_by_field_name("parameter")
     if single is not None:
         yield single
@@ -147,7 +147,7 @@ def _bind_typed(interpreter: Interpreter, node: Node, value: object, rest: list[
 
 
 def _injected(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """What a container would hand in: an instance of the class that the parameter is declared as."""
+    """Return the object that a container would inject: an instance of the parameter's declared class."""
     function = interpreter.active[-1] if interpreter.active else None
     if function is None or text(function.node.child_by_field_name("name")) != "constructor":
         return UNKNOWN

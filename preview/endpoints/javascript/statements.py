@@ -1,4 +1,4 @@
-"""What statements do, as far as routes need it."""
+"""Execution of statements, as far as routes need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What names stand for when JavaScript is read without being run. ``None`` is ``null`` and ``undefined``."""
+"""Values for reading JavaScript without running it. ``None`` is ``null`` and ``undefined``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scope(Names):
         scope.names[name] = value
 
     def function(self) -> Scope:
-        """The scope of the function (or module) around it."""
+        """Return the scope of the function (or module) around it."""
         scope = self
         while scope.is_block and scope.parent is not None:
             scope = scope.parent
@@ -80,7 +80,7 @@ class Binding:
 
 @dataclass(eq=False, slots=True)
 class Made:
-    """What calling something from outside gave: unknown, but one can see how it was made.
+    """Result of an external call: an unknown value with a known origin.
 
     Attributes:
         name: Full name of what was called (``joi.string``), or the method's alone (``required``).
@@ -111,12 +111,12 @@ class Function:
 
     @property
     def is_arrow(self) -> bool:
-        """Whether ``this`` is that of the code around it."""
+        """True if ``this`` is that of the surrounding code."""
         return self.node.type == "arrow_function"
 
     @property
     def name(self) -> str:
-        """As declared; empty for an expression without one."""
+        """Declared name; empty for an expression without one."""
         return text(self.node.child_by_field_name("name"))
 
 
@@ -151,7 +151,7 @@ class Class:
 
     @property
     def name(self) -> str:
-        """As declared; empty for an expression without one."""
+        """Declared name; empty for an expression without one."""
         return text(self.node.child_by_field_name("name"))
 
 

@@ -1,4 +1,4 @@
-"""Which application a Python project is, for any framework whose application is an object in a module."""
+"""Search for a Python project's application, for frameworks with an application object in a module."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[
 
 
 def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
-    """How unlikely a folder is to be the root when imports do not tell.
+    """Rate how unlikely a folder is to be the root when imports do not decide.
 
     The root is above the topmost package; where no folder is a package, a project's own folder beats what is below it
     for ``app/main.py``, and a backend's subfolder beats the project's folder.
@@ -122,7 +122,7 @@ def read_hints(sources: Sources) -> list[Hint]:
 
 
 def is_module(file: str, module: str) -> bool:
-    """Whether a file may be the module of this name, from whatever folder its imports count."""
+    """Return whether a file may be the module of this name, from whatever folder its imports count."""
     path = module.replace(".", "/")
     return any(file == f"{path}{end}" or file.endswith(f"/{path}{end}") for end in (".py", "/__init__.py"))
 
@@ -155,7 +155,7 @@ _ASSIGNED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the search must know of a framework.
+    """Facts that the search needs of a framework.
 
     Attributes:
         name: ``flask``, for the target.
@@ -173,7 +173,7 @@ class Kind:
 
 
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
-    """The project's applications of one framework, the likeliest first.
+    """Return the project's applications of one framework, the likeliest first.
 
     What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names. Where too much has to be read,
     those that were found before.
@@ -221,14 +221,14 @@ class _Search:
         return sorted(files, key=self._rank)
 
     def is_likely(self, file: str) -> bool:
-        """Whether it is worth its reading where another application is known already."""
+        """Return whether it is worth reading when another application is known already."""
         return not is_aside(file) and (self._is_hinted(file) or self._makes(file))
 
     def _is_hinted(self, file: str) -> bool:
         return any(is_module(file, hint.module) for hint in self.hints)
 
     def _makes(self, file: str) -> bool:
-        """Whether it seems to call what makes an application."""
+        """Return whether it seems to make an application."""
         text = self.sources.text(file)
         return any(word + b"(" in text for word in self.kind.mentions) or _ASSIGNED.search(text) is not None
 
@@ -244,7 +244,7 @@ class _Search:
         )
 
     def look_into(self, file: str, *, any_name: bool, wanting: bool = False) -> FoundApp | None:
-        """The application that a file offers, or None.
+        """Return the application that a file offers, or None.
 
         Args:
             file: The file.
@@ -311,7 +311,7 @@ def _list(kind: Kind, app: Native, interpreter: Interpreter, file: str, found: F
 
 
 def is_aside(file: str) -> bool:
-    """Whether a file lies where tests, examples or what is no longer used do."""
+    """Return whether a file is with tests, examples or unused code."""
     *folders, name = file.split("/")
     return any(folder.lower() in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
 

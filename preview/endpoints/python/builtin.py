@@ -1,4 +1,4 @@
-"""What calling Python's built-in functions gives, as far as routes are registered by them."""
+"""Results of Python's built-in functions, as far as they matter for routes."""
 
 from __future__ import annotations
 

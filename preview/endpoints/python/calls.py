@@ -1,4 +1,4 @@
-"""What a call gives: of the project's functions and classes, of Python's own, of the framework's."""
+"""Evaluation of calls: of the project's functions and classes, Python's own, the framework's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Wraps(Native):
 
 
 def call_standard(name: str, call: Call) -> object:
-    """A function of the standard library by its full name; ``UNKNOWN`` for all others."""
+    """Return a function of the standard library by its full name; ``UNKNOWN`` for all others."""
     known = _STANDARD.get(name)
     if known:
         return known(call)
@@ -49,7 +49,7 @@ def _modules(call: Call) -> object:
 
 
 def _asked(call: Call) -> str:
-    """The package's file whose path is asked for."""
+    """Return the package's file whose path is requested."""
     given = call.argument(0, "path")
     first = given[0] if isinstance(given, list) and given else given
     path = PathValue.of(first)
@@ -57,7 +57,7 @@ def _asked(call: Call) -> str:
 
 
 def _getenv(call: Call) -> object:
-    """What a project's ``.env`` says of a variable that has no default in the code."""
+    """Return the value in the project's ``.env`` of a variable without a default in the code."""
     name = call.argument(0, "key")
     has_default = call.argument(1, "default", None) not in (None, UNKNOWN)
     return call.interpreter.variables.get(name) if isinstance(name, str) and not has_default else UNKNOWN
@@ -144,7 +144,7 @@ class Calls:
         self._framework = framework
 
     def evaluate(self, node: ast.Call, scope: Scope) -> object:
-        """What a call gives."""
+        """Evaluate a call."""
         if not isinstance(node.func, ast.Attribute):
             callee = self._interpreter.evaluate(node.func, scope)
             if callee is UNKNOWN and not isinstance(node.func, ast.Name):
@@ -177,7 +177,7 @@ class Calls:
         return UNKNOWN
 
     def _given(self, node: ast.Call, scope: Scope) -> tuple[list[object], dict[str, object]]:
-        """The values of a call's arguments, those behind stars as far as they are known."""
+        """Return the values of a call's arguments, those behind stars as far as they are known."""
         arguments: list[object] = []
         for item in node.args:
             if isinstance(item, ast.Starred):
@@ -194,7 +194,7 @@ class Calls:
         return arguments, named
 
     def _create(self, cls: Class, call: Call) -> object:
-        """An object of a class of the project; the framework's own kind where it inherits from it."""
+        """Return an object of a class of the project; the framework's own kind where it inherits from it."""
         outside = (item for item in self._interpreter.lineage(cls) if isinstance(item, External))
         base = next(filter(self._framework.is_constructor, outside), None)
         made: object = Instance(cls)

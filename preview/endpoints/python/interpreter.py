@@ -39,11 +39,11 @@ class Variables:
         self._folder = folder
 
     def get(self, name: str) -> object:
-        """What any of the files says, examples too; ``UNKNOWN`` where none does."""
+        """Return the variable's value in any of the files, examples too; ``UNKNOWN`` if absent."""
         return self._all.get(name, UNKNOWN)
 
     def setting(self, name: str, default: str | int | None) -> object:
-        """A pydantic setting: ``.env`` comes before the code's default.
+        """Return a pydantic setting: ``.env`` overrides the code's default.
 
         Args:
             name: The field; the variable may be in upper case.
@@ -71,7 +71,7 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
 
 def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Interpreter) -> object:
-    """A list or a dictionary; ``UNKNOWN`` where what it goes over is not known. A set is a list, each item once."""
+    """Return a list or a dictionary; ``UNKNOWN`` for an unknown source. A set is a list without repeats."""
     inner = Scope(scope.file, parent=scope)
     if items_of(interpreter.evaluate(node.generators[0].iter, scope)) is None:
         return UNKNOWN
@@ -147,11 +147,11 @@ class Interpreter:
 
     @property
     def trying(self) -> int:
-        """How many ``try`` are around what is being read."""
+        """Number of ``try`` statements around the current one."""
         return self._statements.trying
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once."""
+        """Return the module in a file, read once."""
         if file not in self._modules:
             names: dict[str, object] = {"__file__": file, "__name__": self._importer.dotted(file)}
             names["__package__"] = self._importer.package(file)
@@ -167,7 +167,7 @@ class Interpreter:
         self._statements.run_as_program(tree.body if tree is not None else (), self.load(file).scope)
 
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
-        """What a function of the project gives back."""
+        """Call a function of the project."""
         scope = Scope(function.scope.file, parent=function.scope)
         parameters = function.node.args
         names = [item.arg for item in (*parameters.posonlyargs, *parameters.args)]
@@ -200,7 +200,7 @@ class Interpreter:
         return scope.returned
 
     def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``."""
+        """Return the value of an expression, or ``UNKNOWN``."""
         if node is None or self._depth >= _MAX_DEPTH:
             return UNKNOWN
         self.step()

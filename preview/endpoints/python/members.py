@@ -1,4 +1,4 @@
-"""What ``value.name`` is: names of modules, attributes and methods of objects and classes, what classes inherit."""
+"""Evaluation of ``value.name`` for modules, objects and classes, with inheritance."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Members:
         return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
 
     def lineage(self, cls: Class) -> list[Class | External]:
-        """The class and all it inherits from, nearest first, each once."""
+        """Return the class and all it inherits from, nearest first, each once."""
         if cls not in self._lineages:
             self._lineages[cls] = self._lineage(cls)
         return self._lineages[cls]
@@ -90,7 +90,7 @@ class Members:
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def _own_attribute(self, native: Native, name: str) -> object:
-        """What the project's class adds to an object of the framework; ``UNKNOWN`` where it adds nothing."""
+        """Look up an attribute that the project's class adds to an object of the framework; else ``UNKNOWN``."""
         cls = native.own_class()
         found = self.of_class(cls, name) if cls is not None else UNKNOWN
         return UNKNOWN if isinstance(found, External) else self._bound(found, native)
@@ -99,7 +99,7 @@ class Members:
         return any(isinstance(item, External) and item.last == "BaseSettings" for item in self.lineage(cls))
 
     def _bound(self, found: object, receiver: object) -> object:
-        """A method with its first argument, a property's value; anything else as it is."""
+        """Return a method with its first argument, a property's value; anything else as it is."""
         if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
             return found
         method = Function(found.node, found.scope, receiver=receiver)
@@ -139,7 +139,7 @@ class PathValue(Native):
 
     @classmethod
     def of(cls, value: object) -> object:
-        """The path that a text or a path says; ``UNKNOWN`` for all else."""
+        """Return the path in a text or a path; ``UNKNOWN`` for anything else."""
         if isinstance(value, PathValue):
             return value
         return cls(value) if isinstance(value, str) else UNKNOWN

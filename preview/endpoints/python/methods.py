@@ -15,7 +15,7 @@ MAX_LENGTH: Final = 100_000
 
 
 def items_of(value: object) -> list[object] | None:
-    """What a loop over a value gives; None where that is not known."""
+    """Return the elements of a loop over a value; None if unknown."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):

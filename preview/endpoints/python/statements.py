@@ -1,4 +1,4 @@
-"""What statements do to the names of a scope, without being run."""
+"""Effects of statements on the names of a scope, without running them."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class Statements:
         self._perhaps(node.orelse, scope)
 
     def _perhaps(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """A body that may or may not be run: a ``return`` in it ends nothing."""
+        """Execute a body that may or may not run: a ``return`` in it ends nothing."""
         scope.unsure += 1
         try:
             self.run(body, scope)

@@ -1,4 +1,4 @@
-"""What names stand for when source is read without being run."""
+"""Values for reading Python source without running it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Scope(Names):
     elsewhere: set[str] = field(default_factory=set)
 
     def outermost(self) -> Scope:
-        """The module's scope."""
+        """Return the module's scope."""
         scope = self
         while scope.parent is not None:
             scope = scope.parent
@@ -60,7 +60,7 @@ class Class:
 
 @dataclass(eq=False, slots=True)
 class Instance:
-    """What calling a class of the project gives."""
+    """Instance of a class of the project."""
 
     cls: Class
     names: dict[str, object] = field(default_factory=dict)

@@ -53,7 +53,7 @@ class FileLock:
 
 
 def try_lock(path: Path, *, exclusive: bool) -> FileLock | None:
-    """The lock, or None while somebody else's excludes it.
+    """Return the lock, or None while another holds it.
 
     Raises:
         OSError: The file cannot be made.
@@ -107,7 +107,7 @@ _TRIES = 5
 
 @asynccontextmanager
 async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """A new name beside the environment's place; the body makes the folder and renames it when it is finished.
+    """Provide a new name beside the environment's place; the body makes the folder and renames it when finished.
 
     Raises:
         EnvironmentFailed: The disk did not take it.
@@ -133,7 +133,7 @@ async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """A folder of the service's user alone, for what a build needs and nobody keeps.
+    """Provide a private folder of the service's user, for a build's temporary files.
 
     Raises:
         OSError: The disk did not take it.
@@ -153,7 +153,7 @@ async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
 async def open_cage(
     jail: Jail | None, layout: Layout, key: str, make: Callable[[Jail, Path, Cgroup | None], T]
 ) -> AsyncIterator[T | None]:
-    """What ``make``, in a thread, makes of a build's scratch folder and control group; None without a jail.
+    """Yield what ``make``, in a thread, makes of a build's scratch folder and control group; None without a jail.
 
     Cancellation: as ``open_scratch`` and ``Jail.open_group``.
     """
@@ -183,4 +183,4 @@ def _remove(temporary: Path) -> None:
     try:
         remove_tree(temporary)
     except OSError as error:  # the next build or eviction of this key tries again
-        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
+        _log.warning("unfinished environment not removed", folder=str(temporary), error=str(error))

@@ -34,7 +34,7 @@ OWN_NAMES: Final = frozenset(
 
 
 def distribution_of(module: str) -> tuple[str, str]:
-    """The part of ``google.cloud.storage.blob`` that tells packages apart, and the package that brings it."""
+    """Return the part of ``google.cloud.storage.blob`` that identifies the package, and the package."""
     parts = module.split(".")
     for count in range(len(parts), 1, -1):
         head = ".".join(parts[:count])
@@ -60,14 +60,14 @@ class Offered:
     distributions: frozenset[str]
 
     def has(self, module: str, distribution: str) -> bool:
-        """Whether the module is there, or, without one, the package."""
+        """Return whether the module is there, or, without one, the package."""
         if module:
             return module in self.modules
         return canonicalize_name(re.split(r"[\[<>=!~ ]", distribution)[0]) in self.distributions
 
 
 def read_offered(environment: Path) -> Offered:
-    """What the environment in this folder offers; call it in a thread."""
+    """Read the modules that the environment in this folder offers; call it in a thread."""
     modules: set[str] = set()
     distributions: set[str] = set()
     for folder in sorted(environment.glob("lib/python*/site-packages")):

@@ -17,7 +17,7 @@ _SHOWN: Final = 100
 
 
 def read_pipfile(folder: Path, source: str) -> Manifest:
-    """What ``Pipfile`` requires.
+    """Read the requirements of ``Pipfile``.
 
     Raises:
         EnvironmentFailed: It cannot be read.

@@ -20,7 +20,7 @@ _SHOWN: Final = 100
 
 
 def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
-    """What ``[tool.poetry]`` requires: its dependencies and its groups, but those for developers and optional ones."""
+    """Read ``[tool.poetry]``: its dependencies and groups, except optional ones and those for developers."""
     notes: list[str] = []
     dependencies = dict(as_table(poetry.get("dependencies")))
     python = dependencies.pop("python", None)

@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one file says.
+    """Requirements in one file.
 
     Attributes:
         source: The file, relative to the project.
@@ -55,7 +55,7 @@ class Manifest:
 
 
 def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes:
-    """The file's bytes.
+    """Return the file's bytes.
 
     Raises:
         EnvironmentFailed: It cannot be read or is too large.
@@ -74,7 +74,7 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
 
 
 def read_text(path: Path, shown: str) -> str:
-    """The file's text: UTF-8, UTF-16 where a mark or every second byte says so.
+    """Return the file's text: UTF-8, UTF-16 where a mark or every second byte says so.
 
     Raises:
         EnvironmentFailed: It cannot be read, is too large, or is in another encoding.
@@ -90,7 +90,7 @@ def read_text(path: Path, shown: str) -> str:
 
 
 def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object]:
-    """The parsed file.
+    """Return the parsed file.
 
     Raises:
         EnvironmentFailed: It cannot be read or is no TOML.
@@ -109,5 +109,5 @@ def as_table(value: object) -> Mapping[str, object]:
 
 
 def as_texts(value: object) -> Sequence[str]:
-    """The texts of a list; nothing for anything else."""
+    """Return the texts of a list; nothing for anything else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

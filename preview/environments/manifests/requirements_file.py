@@ -146,7 +146,7 @@ class _Reader:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that says something: joined at a closing backslash, without comments."""
+    """Yield number (from 1) and text of each line: joined at backslashes, without comments."""
     pending = ""
     first = 0
     for number, raw in enumerate([*text.splitlines(), ""], start=1):
@@ -162,7 +162,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _split_hashes(line: str) -> tuple[str, list[str]]:
-    """The requirement, and its ``--hash=…`` options."""
+    """Return the requirement, and its ``--hash=…`` options."""
     text, *rest = re.split(r"\s+(?=--)", line)
     # The hash alone: what else stands behind it would be an option of the installer's.
     return text.strip(), [match[0] for part in rest if (match := _HASH.match(part))]

@@ -1,4 +1,4 @@
-"""Which files say what a project requires."""
+"""Search for the files with a project's requirements."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _INDEX_LINE: Final = re.compile(
 
 
 def read_project(project: Path, folder: str = ".", entry: str | None = None) -> RequirementSet:
-    """What the project requires, from the nearest file that says it.
+    """Read the project's requirements from the nearest file that has any.
 
     Args:
         project: The project's folder; nothing outside it is read.
@@ -101,7 +101,7 @@ class _Search:
         self.withheld: set[str] = set()
 
     def look(self, place: str) -> RequirementSet | None:
-        """What the files of one folder require, or None where none of them says anything."""
+        """Read the requirements in the files of one folder; None if it has none."""
         names = _listing(self.project / place)
         for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
             found = self._requirements(place, name) if name else self._manifests(place, names)
@@ -122,7 +122,7 @@ class _Search:
         return self._beside(found, place)
 
     def _beside(self, found: RequirementSet, place: str) -> RequirementSet:
-        """A requirements file together with the manifests that lie beside it."""
+        """Return a requirements file together with the manifests beside it."""
         try:
             other = self._read_manifests(place, _listing(self.project / place))
         except EnvironmentFailed as error:  # it does not decide anything here
@@ -212,7 +212,7 @@ class _Search:
         return found
 
     def _own(self, folders: Sequence[Path]) -> list[ProjectRequirement]:
-        """What the project's own packages require, which a file wants installed; they themselves are not."""
+        """Return the requirements of the project's own packages that a file installs, not the packages."""
         found: list[ProjectRequirement] = []
         for folder in list(dict.fromkeys(folders))[:_MAX_OWN]:
             place = folder.relative_to(self.project).as_posix()
@@ -233,7 +233,7 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _in(names: Sequence[str], folder: Path, wanted: Sequence[str]) -> Iterator[str]:
-    """The wanted files that are there, as they are spelled there."""
+    """Yield the wanted files that are there, as they are spelled there."""
     spelled = {name.lower(): name for name in names}
     for name in wanted:
         if "/" in name:

@@ -43,7 +43,7 @@ from preview.settings import Settings
 
 
 def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None) -> Cage:
-    """What npm and the install scripts of packages see; makes its folders, so call it in a thread.
+    """Make the cage of npm and install scripts, with its folders; call it in a thread.
 
     Raises:
         OSError: The folders cannot be made.
@@ -222,7 +222,7 @@ class NodeEnvironmentCache:
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """The environment for a package, built if there is none; held until the context is left.
+        """Provide the environment for a package, built if there is none; held until the context is left.
 
         ``place_modules`` then gives the package its ``node_modules``.
 

@@ -46,7 +46,7 @@ _TOLD_NAMES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How npm is called."""
+    """Way of calling npm."""
 
     lock: bool
     exact: bool
@@ -170,13 +170,13 @@ def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[
 
 
 def _built_in(result: ProgramResult) -> str | None:
-    """The package that could not be had, where Node would never look at it."""
+    """Return the package that could not be installed, in a place where Node never looks."""
     match = _NOT_HAD.search("\n".join(result.lines))
     return match[1] if match and match[1] in BUILT_IN else None
 
 
 def _override(directory: Path, names: Iterable[str]) -> None:
-    """Some dependency of a dependency names it; any small package may take its place."""
+    """Add an override for a package that a dependency's dependency names; any small package may replace it."""
     path = directory / "package.json"
     package = json.loads(path.read_text("utf-8"))
     overrides = package.get("overrides")

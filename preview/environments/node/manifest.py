@@ -1,4 +1,4 @@
-"""What a Node project requires: its ``package.json``, those of its workspace's members, and the lock file."""
+"""Requirements of a Node project: its ``package.json``, its workspace's, and the lock file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LEGACY_PEERS: Final = re.compile(r"^\s*(?:legacy-peer-deps|force)\s*=\s*true\s*
 
 @dataclass(frozen=True, slots=True)
 class NodeManifest:
-    """What npm is given.
+    """Input for npm.
 
     Attributes:
         packages: Folder (``.`` first, then the workspace's members) to the part of ``package.json`` that npm needs.
@@ -69,7 +69,7 @@ class NodeManifest:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has to be installed."""
+        """True if nothing has to be installed."""
         return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
 
     @property
@@ -78,7 +78,7 @@ class NodeManifest:
         return tuple(folder for folder in self.packages if folder != ".")
 
     def range_of(self, name: str) -> str | None:
-        """The range that a package asks for, the first that does."""
+        """Return the range that a package asks for, the first that does."""
         for package in self.packages.values():
             for kind in _DEPENDENCIES:
                 wanted = package.get(kind)
@@ -88,7 +88,7 @@ class NodeManifest:
 
 
 def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManifest:
-    """What the package in ``directory`` requires. Reads files, runs nothing; call it in a thread.
+    """Read the requirements of the package in ``directory``. Reads files, runs nothing; call it in a thread.
 
     Args:
         directory: Where its ``package.json`` is; none there means nothing but ``extra``.
@@ -209,7 +209,7 @@ class _Reader:
         return name in self._wanted or not is_tool_for_development(name)
 
     def version(self, folder: str, name: str, value: str) -> str | None:
-        """As npm understands it; None for what lies outside the project."""
+        """Convert a version for npm; None for packages outside the project."""
         value = value.strip()
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
@@ -256,7 +256,7 @@ class _Reader:
             return False
 
     def members(self, root: dict[str, object]) -> dict[str, dict[str, object]]:
-        """The other packages; npm gets their folders one by one: of a pattern it could make more."""
+        """Return the other packages; npm gets single folders, because of a pattern it could make more."""
         found: dict[str, dict[str, object]] = {}
         for folder in self._member_folders(root):
             if folder not in found and len(found) < _MAX_MEMBERS:
@@ -298,7 +298,7 @@ class _Reader:
 
 
 def _resolutions(content: Mapping[str, object]) -> dict[str, str]:
-    """What Yarn and pnpm put in the place of versions, wherever they are asked for; npm's ``overrides``."""
+    """Read replacements of versions for Yarn and pnpm; npm's ``overrides``."""
     pnpm = content.get("pnpm")
     given = _texts(content.get("resolutions")) | _texts(pnpm.get("overrides") if isinstance(pnpm, Mapping) else None)
     found = {name.removeprefix("**/"): value for name, value in given.items()}

@@ -58,7 +58,7 @@ class NodeToolchain:
 
 
 async def find_node() -> NodeToolchain:
-    """The Node and npm on the service's ``PATH``.
+    """Return the Node and npm on the service's ``PATH``.
 
     Raises:
         ConfigurationError: There is none.
@@ -88,7 +88,7 @@ def _npm_version(npm: Path) -> str:
 
 
 def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of the service's environment that npm and what it runs see: what leads to packages and programs."""
+    """Return the service's variables for npm and its programs: those that lead to packages and programs."""
     passed = {
         name: value
         for name, value in environment.items()
@@ -121,7 +121,7 @@ class NodeRecipe:
 
 
 def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:
-    """What a package needs, and its key. Hashes megabytes: call it in a thread."""
+    """Make a package's recipe and its key. Hashes megabytes: call it in a thread."""
     facts: list[object] = [
         "node",
         _LAYOUT_VERSION,
@@ -144,26 +144,26 @@ class NodeReader(Protocol):
     """Reads what npm is given."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """As ``read_node_manifest``. Cancellation: nothing of the call is left."""
+        """Read like ``read_node_manifest``. Cancellation: nothing of the call is left."""
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """What a lock file pins, or why it says nothing that can be used. Cancellation: nothing of the call is left."""
+        """Read a lock file's pins, or the reason why not. Cancellation: nothing of the call is left."""
 
 
 class InThread:
     """Reads in a thread of this process: for callers who read files of their own."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_node_manifest, directory, extra)
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(pins_or_reason, lock)
 
 
 def pins_or_reason(lock: LockFile) -> Pins | str:
-    """What a lock file pins, or why it says nothing that can be used, as the end of a sentence."""
+    """Read a lock file's pins, or the reason why not, as the end of a sentence."""
     try:
         return read_pins(lock)
     except UnreadableLock as reason:

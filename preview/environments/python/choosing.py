@@ -1,4 +1,4 @@
-"""Which Python a project's environment is of.
+"""Choice of the Python for a project's environment.
 
 The one that is configured; else one that the project wants; else the nearest installed one from 3.12 on, in which
 previews share what their template has imported, where all of the project is had for it as it is written (``trial``);
@@ -37,7 +37,7 @@ _OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
 
 
 async def find_newer() -> Installed | None:
-    """The nearest Python from 3.12 on that is installed; None where the service's own is such a one, or there is none.
+    """Return the nearest installed Python from 3.12 on; None if the service's own is one, or none exists.
 
     Cancellation: the program that is asked is killed.
     """
@@ -67,7 +67,7 @@ class Choice:
         self._refusals = Refusals(layout)
 
     async def usual(self) -> list[Interpreter]:
-        """The Pythons that projects get which want none of their own, the likeliest first.
+        """Return the Pythons for projects without a wish of their own, the likeliest first.
 
         Raises:
             ConfigurationError: There is none as configured.
@@ -78,7 +78,7 @@ class Choice:
         return [usual] if newer is None else [newer.interpreter, usual]
 
     async def recipe(self, asked: Asked, report: Report) -> Recipe:
-        """What is asked for, for the Python that is best for it.
+        """Make the recipe for the Python that suits the project best.
 
         Raises:
             ConfigurationError: There is none as configured.
@@ -97,7 +97,7 @@ class Choice:
         return make_recipe(asked, interpreter, runs_code=self._runs_code)
 
     def _trial(self, asked: Asked, usual: Interpreter, newer: Installed, report: Report) -> Recipe | None:
-        """It for the newer Python; None where something speaks against that."""
+        """Make the recipe for the newer Python; None if something rules it out."""
         if asked.standard is None:
             # A command of the project's own: nobody knows what it imports.
             return None
@@ -124,7 +124,7 @@ class Choice:
         return self._settings.build_code == "allow"
 
     async def _wanted(self, asked: Asked, usual: Interpreter, report: Report) -> Interpreter:
-        """The configured one, or another of this machine where the project wants that."""
+        """Return the configured one, or another of this machine where the project wants that."""
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
             return usual
@@ -157,7 +157,7 @@ class Choice:
 
 
 def _said_against(asked: Asked, newer: Installed) -> str | None:
-    """What the project's files say against it."""
+    """Return the reason in the project's files against a newer Python, if any."""
     minor = int(newer.interpreter.version.split(".")[1])
     if asked.stated is not None and asked.stated.minor < minor:
         return f"{asked.stated.file} names 3.{asked.stated.minor}"

@@ -34,7 +34,7 @@ _FILE: Final = "resolved.txt"
 
 
 def can_be_resolved(required: RequirementSet) -> bool:
-    """Whether a list of names and versions says all: no hash, no address, no folder."""
+    """Return whether names and versions are complete: no hash, no address, no folder."""
     items = (*required.requirements, *required.constraints)
     return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
 
@@ -60,7 +60,7 @@ async def resolve(
 
 
 async def read_names(folder: Path) -> list[str]:
-    """The normalised names of what was chosen. Cancellation: nothing changes."""
+    """Return the normalised names of the chosen packages. Cancellation: nothing changes."""
     text = await trio.Path(folder / _FILE).read_text("utf-8")
     return [name for line in text.splitlines() if (name := _name(line))]
 
@@ -73,7 +73,7 @@ def _name(line: str) -> str:
 
 
 def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
-    """Whether installing these packages without the network may work: of each there is something in the cache.
+    """Return whether an offline installation may work: each package has something in the cache.
 
     Only a guess, which saves an attempt that must fail: where uv keeps its wheels is uv's own matter. With wheels in a
     folder of the operator's nothing is guessed. Blocks on the disk.
@@ -303,7 +303,7 @@ class Installation:
         return (cached if cached.code == 0 else resolved), chosen
 
     def _is_cut_off(self, result: ProgramResult) -> bool:
-        """Whether it failed for the network, which is reported."""
+        """Return whether the network made it fail, which is reported."""
         if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
             return False
         sentence = "the package index cannot be reached: trying with what is in the package cache"
@@ -333,7 +333,7 @@ def _into(environment: Path) -> list[str]:
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
-    """What is not there, each package once."""
+    """Return missing requirements, each package once."""
     found: dict[str, Wanted] = {}
     for one in wanted:
         if not offered.has(one.module, one.distribution):

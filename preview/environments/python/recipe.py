@@ -76,7 +76,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 def make_recipe(
     asked: Asked, interpreter: Interpreter, *, runs_code: bool = True, ahead_of: Interpreter | None = None
 ) -> Recipe:
-    """What is asked for, for one Python, and its key."""
+    """Make the recipe for one Python, and its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
     return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
@@ -89,7 +89,7 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
-    """What no requirement names or obviously brings; as the project writes it where a group names it."""
+    """Return imports without a requirement, as the project writes them where a group names them."""
     named = {item.name or "" for item in required.requirements if item.applies}
     brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
     spare = {item.name: item.text for item in required.spare if item.applies}

@@ -23,7 +23,7 @@ _BARE_EXTRAS = re.compile(r"^(?P<path>.*?)(?P<extras>\[[A-Za-z0-9,._\s-]*\])?$")
 
 
 def looks_local(text: str) -> bool:
-    """Whether a requirement line is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or an address."""
+    """Return whether a requirement is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or an address."""
     target = _target(text)
     if target.startswith("file:"):
         return True
@@ -39,7 +39,7 @@ def _target(text: str) -> str:
 
 
 def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
-    """The file or folder ``name`` (relative to ``base``), links followed.
+    """Return the file or folder ``name`` (relative to ``base``), links followed.
 
     Raises:
         EnvironmentFailed: It lies outside ``project``.
@@ -56,7 +56,7 @@ def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
 
 
 def local_requirement(project: Path, base: Path, text: str, origin: str) -> ProjectRequirement:
-    """A requirement that is a path inside the project: a wheel, an archive or a folder with a build file.
+    """Return a requirement that is a path inside the project: a wheel, an archive or a folder with a build file.
 
     Raises:
         EnvironmentFailed: It is outside the project, not there, or too large.

@@ -18,7 +18,7 @@ _SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": froz
 
 
 def invalid(sentence: str, **details: object) -> EnvironmentFailed:
-    """The failure of a project in whose files something cannot be followed as it is written."""
+    """Return the failure of a project whose files say what cannot be followed."""
     return EnvironmentFailed(sentence, reason="invalid", **details)
 
 
@@ -113,24 +113,24 @@ class RequirementSet:
 
     @property
     def all_pinned(self) -> bool:
-        """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
+        """True if each requirement allows one version only, so that a cached answer cannot be out of date."""
         locked = {item.name for item in self.constraints if item.pinned}
         return all(item.pinned or item.name in locked for item in self.requirements)
 
     @property
     def is_from_index(self) -> bool:
-        """Whether all of it is to come from the service's own indexes: no path, address or repository.
+        """True if all of it is to come from the service's own indexes: no path, address or repository.
 
         What was asked for says so, before any code of a package has run.
         """
         return all(item.location is None for item in (*self.requirements, *self.constraints))
 
     def brings(self, server: str) -> bool:
-        """Whether the project brings this server itself, by name or by an extra such as ``fastapi[standard]``."""
+        """Return whether the project brings this server, by name or by an extra such as ``fastapi[standard]``."""
         return any(_brings_server(requirement, server) for requirement in self.requirements if requirement.applies)
 
     def find(self, name: str) -> ProjectRequirement | None:
-        """The requirement with this name in any spelling, or None."""
+        """Return the requirement with this name in any spelling, or None."""
         wanted = canonicalize_name(name)
         return next((item for item in self.requirements if item.name == wanted), None)
 

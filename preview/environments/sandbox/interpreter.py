@@ -40,7 +40,7 @@ class Interpreter:
 
 
 async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
-    """The running interpreter (None, or ``own``), or the one that ``environment_python`` names (``3.12``, or a path).
+    """Return the running interpreter (None, or ``own``), or the configured one (``3.12``, or a path).
 
     Raises:
         ConfigurationError: There is none like it.
@@ -69,7 +69,7 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
 
 
 def allows(requires: str | None, interpreter: Interpreter) -> bool:
-    """Whether a project that wants ``requires`` (``>=3.12``) runs on the interpreter; what is no range allows any."""
+    """Return whether a project with ``requires`` (``>=3.12``) runs on the interpreter; invalid ranges allow any."""
     if requires is None:
         return True
     # Poetry's way to say exactly this one; of a minor version any release is meant.
@@ -83,7 +83,7 @@ def allows(requires: str | None, interpreter: Interpreter) -> bool:
 
 
 async def find_other(requires: str) -> Interpreter | None:
-    """An interpreter of this machine that ``requires`` allows, or None; none is downloaded.
+    """Return an interpreter of this machine that ``requires`` allows, or None; none is downloaded.
 
     Cancellation: the program that looks is killed.
     """
@@ -131,7 +131,7 @@ class Skeletons:
 
     @property
     def are_known(self) -> bool:
-        """Whether there is any."""
+        """True if there is any."""
         return bool(self._kept)
 
     def write(self, interpreter: Interpreter, folder: Path) -> bool:
@@ -170,7 +170,7 @@ class Skeletons:
 
 
 def _read(root: str, below: str) -> Iterator[_Entry]:
-    """A folder comes before what lies in it."""
+    """Yield entries, a folder before its content."""
     with os.scandir(f"{root}/{below}") as entries:
         for found in entries:
             path = f"{below}{found.name}"

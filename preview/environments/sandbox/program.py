@@ -34,7 +34,7 @@ _OUTSIDE: Final = {"LANG": "C.UTF-8"}
 
 @dataclass(slots=True)
 class ProgramResult:
-    """How a program ended and the last of what it said.
+    """Result of a program, with its last lines.
 
     Attributes:
         code: Exit status; negative for a signal.
@@ -47,7 +47,7 @@ class ProgramResult:
     refused: Sequence[str] = ()
 
     def tail(self, count: int = 20) -> list[str]:
-        """The last lines, ``count`` at most."""
+        """Return the last lines, ``count`` at most."""
         return list(self.lines)[-count:]
 
 
@@ -218,7 +218,7 @@ BUILDER = Path(__file__).parents[1] / "builder"
 
 
 def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of the service's environment that an installer sees: what leads to packages and programs."""
+    """Return the service's variables for an installer: those that lead to packages and programs."""
     return {
         name: value
         for name, value in environment.items()
@@ -258,7 +258,7 @@ async def run_uv(
 
 
 def find_uv() -> str:
-    """Where it is.
+    """Return the path of uv.
 
     Raises:
         ConfigurationError: It is missing.

@@ -40,7 +40,7 @@ class UvCages:
     place: Path = _SHELF / _PLACE
 
     def with_interpreters(self) -> UvCages:
-        """As they are once the environment has its interpreters, which lie outside of it."""
+        """Return the cages with the environment's interpreters, which are outside of it."""
         kept = outward_links(self.building.folder / "bin")
         return replace(self, building=replace(self.building, kept=kept))
 
@@ -48,7 +48,7 @@ class UvCages:
 def make_uv_cages(
     interpreter: Interpreter, required: RequirementSet, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None
 ) -> UvCages:
-    """The jails of a build; makes their folders, so call it in a thread.
+    """Return the jails of a build; makes their folders, so call it in a thread.
 
     Raises:
         OSError: The folders cannot be made.
@@ -85,7 +85,7 @@ def make_uv_cages(
 
 
 def _local_paths(required: RequirementSet) -> Iterator[Path]:
-    """Packages that lie in the project, as ``local_requirement`` writes them."""
+    """Yield packages in the project, as ``local_requirement`` writes them."""
     for item in (*required.requirements, *required.constraints):
         target = item.text.partition(" @ ")[2] or item.text
         if target.startswith("file:"):

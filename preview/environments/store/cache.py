@@ -60,7 +60,7 @@ class EnvironmentCache:
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """The environment for a project, built if there is none; held until the context is left.
+        """Provide the environment for a project, built if there is none; held until the context is left.
 
         Args:
             request: The project and what is known about it.
@@ -145,7 +145,7 @@ class EnvironmentCache:
         try:
             interpreters = await self._choice.usual()
         except (OSError, PreviewError) as error:
-            _log.info("no environment tried ahead", why=str(error))
+            _log.info("interpreter trial failed", why=str(error))
             return
         for interpreter in interpreters:
             # A name of its own, so that no build takes it for a leftover.
@@ -153,7 +153,7 @@ class EnvironmentCache:
             try:
                 await learn(empty, self._layout, self._skeletons, jail=self._jail)
             except (OSError, PreviewError) as error:
-                _log.info("no environment tried ahead", python=interpreter.version, why=str(error))
+                _log.info("interpreter trial failed", python=interpreter.version, why=str(error))
 
     async def compile(self, key: str) -> None:
         """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.
@@ -167,7 +167,7 @@ class EnvironmentCache:
         await self._compiler.compile(key)
 
     async def key_of(self, request: EnvironmentRequest) -> str:
-        """The name of the environment that this request would get, whether there is one or not.
+        """Return the name of the environment that this request would get, whether there is one or not.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -178,7 +178,7 @@ class EnvironmentCache:
         return (await self._choice.recipe(await self._read(request, _ignore), _ignore)).key
 
     async def is_shareable(self, request: EnvironmentRequest) -> bool:
-        """Whether another copy of the project gets the same environment: not where a package of it lies in there.
+        """Return whether another copy of the project gets the same environment: not with a package inside it.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -224,4 +224,4 @@ class EnvironmentCache:
 
 
 def _ignore(_line: str, _severity: int) -> None:
-    """What there is to say of it is said when it is opened."""
+    """Ignore the report: it is repeated when the environment is opened."""

@@ -73,13 +73,13 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
 
 
 def _forget_old(refusals: Sequence[Path], now: float) -> None:
-    """The old ones, and the oldest of too many."""
+    """Remove old entries, and the oldest of too many."""
     found = []
     for path in refusals:
         try:
             found.append((path.stat().st_mtime, path))
         except OSError as error:
-            _log.warning("refusal not looked at", path=str(path), error=str(error))
+            _log.warning("refusal not read", path=str(path), error=str(error))
     for count, (written_at, path) in enumerate(sorted(found, reverse=True), start=1):
         if count > _MOST_REFUSED or now - written_at > _REFUSED_S:
             try:
@@ -127,7 +127,7 @@ def _remove_leftover(layout: Layout, key: str, path: Path) -> None:
         if not layout.directory(key).exists():
             held.remove()
     except OSError as error:
-        _log.warning("half-built environment not removed", key=key, error=str(error))
+        _log.warning("unfinished environment not removed", key=key, error=str(error))
     finally:
         held.release()
 
@@ -154,7 +154,7 @@ class RequestMemory:
         self._lock = threading.Lock()
 
     def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
-        """What the project asks for. Runs nothing; call it in a thread.
+        """Read the project's requirements. Runs nothing; call it in a thread.
 
         Args:
             request: What is asked for.
@@ -176,7 +176,7 @@ class RequestMemory:
 
 
 def is_shareable(asked: Asked) -> bool:
-    """Whether another copy of the project asks for the same.
+    """Return whether another copy of the project asks for the same.
 
     A package in the project is named by where it lies now, and by all that is in it.
     """
@@ -195,7 +195,7 @@ def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:
 
 
 def _large(sources: Sources, name: str) -> bytes:
-    """The hash of a file that is too large to be kept as source: a lock file."""
+    """Return the hash of a file that is too large to be kept as source: a lock file."""
     path = sources.root / name
     if path.is_symlink() or not path.is_file():
         return b""
@@ -245,7 +245,7 @@ def _is_configured(url: str, allowed: AllowedHosts) -> bool:
 
 
 def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:
-    """An address without what does not tell indexes apart: credentials, a slash at its end."""
+    """Normalise an index's address: without credentials and a slash at its end."""
     url = url.strip().strip("\"'")
     there = host_of(url)
     if there is None:

@@ -17,7 +17,7 @@ from preview.errors import EnvironmentFailed
 
 @dataclass(slots=True)
 class _Entry:
-    """What this process knows of one environment while somebody asks for it or holds it.
+    """State of one environment in this process while it is requested or in use.
 
     Invariants: ``shared`` is a held lock exactly while ``holders`` > 0 or the asker that has ``turn`` is about to
     become one; an entry without askers and holders is not kept.
@@ -31,7 +31,7 @@ class _Entry:
 
 
 class HeldEnvironments:
-    """Who holds which environment of one folder.
+    """Leases of the environments of one folder.
 
     Args:
         timeout_s: Seconds that finding or building one may take.

@@ -45,7 +45,7 @@ class Route:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
+    """Return the addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
 
     Raises:
         OSError: It has none.
@@ -118,7 +118,7 @@ class Connector:
 
 
 def credentials_of(proxy: SplitResult) -> list[tuple[str, str]]:
-    """The field that an operator's proxy wants, where its address has a name and a password (RFC 7617)."""
+    """Return the field for an operator's proxy with a name and a password (RFC 7617)."""
     if proxy.username is None:
         return []
     pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()

@@ -56,7 +56,7 @@ async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> Asyn
 
 
 def way_out_variables() -> dict[str, str]:
-    """What leads programs to the proxy, whatever the operator's own variables and settings say."""
+    """Return variables that lead programs to the proxy, whatever the operator's own settings are."""
     address = f"http://127.0.0.1:{PORT}"
     variables = dict.fromkeys(_PROXIES, address)
     # npm's settings files may name another proxy; its variables win over these.

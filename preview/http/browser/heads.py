@@ -19,12 +19,12 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 def is_for_preview(doorman: PreviewDoorman, scope: Scope) -> bool:
-    """Whether the request of this scope is for a preview."""
+    """Return whether the request of this scope is for a preview."""
     return doorman.places.find(_host(scope), _target(scope), mount_of(scope)) is not None
 
 
 def head_of(scope: Scope, peer: object) -> RequestHead:
-    """The request's head.
+    """Return the request's head.
 
     Args:
         scope: With the client and the scheme that are to be believed.
@@ -48,7 +48,7 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
 
 
 def mount_of(scope: Scope) -> str:
-    """The path at which a host application has mounted us, without a slash at its end."""
+    """Return the path at which a host application has mounted us, without a slash at its end."""
     return str(scope.get("root_path") or "").rstrip("/")
 
 

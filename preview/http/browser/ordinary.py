@@ -166,7 +166,7 @@ class _Exchange:
         )
 
     async def _framing(self) -> tuple[int | None, Mapping[str, Any] | None]:
-        """How the content's end is said to the preview, and the first message where it had to be looked at."""
+        """Return the content's framing, and the first message if it had to be read."""
         said = dict(self._head.fields)
         length = said.get(b"content-length")
         if length is not None:
@@ -183,7 +183,7 @@ class _Exchange:
         return (CHUNKED if first.get("body") or first.get("more_body") else None), first
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
-        """What the client sends next of content that is not over."""
+        """Return the client's next piece of unfinished content."""
         self._awaits_client = True
         self._patience.deadline = trio.current_time() + self._body_s
         message = await self._receive()
@@ -227,7 +227,7 @@ class _Exchange:
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
     async def _final_head(self, upstream: Upstream) -> Answer:
-        """The head of the final answer. Of those before it early hints pass, where the server can say them."""
+        """Return the head of the final response. Earlier early hints pass, if the server supports them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)
@@ -236,7 +236,7 @@ class _Exchange:
         return answer
 
     def _takes_trailers(self) -> bool:
-        """Whether fields behind the content reach the client: it has said that it takes them, and the server can."""
+        """Return whether trailers reach the client: it accepts them, and the server supports them."""
         said = b",".join(value for name, value in self._head.fields if name == b"te").lower()
         options = {option.partition(b";")[0].strip(b" \t") for option in said.split(b",")}
         return "http.response.trailers" in self._extensions and b"trailers" in options
@@ -270,7 +270,7 @@ class _Exchange:
 
 
 def _framed_once(answer: Answer) -> list[Field]:
-    """The answer's fields with one length or none, as the server asks of us.
+    """Return the response's fields with one length or none, as the server requires.
 
     Raises:
         UpstreamFailed: An answer without content says a length that is none.

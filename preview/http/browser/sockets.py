@@ -92,7 +92,7 @@ async def _carry(app: PreviewApp, upstream: MessageSocket, receive: Receive, sen
 
 
 class _Quiet:
-    """How long nobody may say anything."""
+    """Time limit for silence in both directions."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -123,7 +123,7 @@ async def _inwards(upstream: MessageSocket, receive: Receive, quiet: _Quiet) -> 
 
 
 async def _goodbye(app: PreviewApp, upstream: MessageSocket, send: Send) -> None:
-    """The service goes down."""
+    """Close: the service is stopping."""
     await app.backend.service.draining.wait()
     await _close_both(upstream, send, "the service is shutting down")
 

@@ -1,4 +1,4 @@
-"""What the views are made from, and the small forms that both contracts share."""
+"""Facts for the views, and small forms that both contracts share."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def camel(name: str) -> str:
 
 
 def camel_keys(value: Any) -> Any:
-    """The same value with the keys of all its mappings in camelCase."""
+    """Return the same value with the keys of all its mappings in camelCase."""
     if isinstance(value, Mapping):
         return {camel(str(key)): camel_keys(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -118,7 +118,7 @@ def folded(headers: Sequence[tuple[str, str]]) -> Json:
 
 
 def content_of(answer: ProxyResponse) -> Content:
-    """The answer's content as text, with its JSON value where it is JSON, or as base64 where it is neither."""
+    """Return the answer's content as text, with its JSON value where it is JSON, or as base64 where it is neither."""
     kind, charset = _media_type(answer.headers)
     text = _decoded(answer.body, kind, charset)
     if text is None:

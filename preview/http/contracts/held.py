@@ -1,4 +1,4 @@
-"""What a preview is isolated by, as ``v1`` writes it down; ``plan`` has the same in its own letter case."""
+"""A preview's isolation in ``v1``; ``plan`` has the same in its own letter case."""
 
 from __future__ import annotations
 

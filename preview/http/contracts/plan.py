@@ -23,7 +23,7 @@ _LAUNCH_FAILED = "launch_failed"
 
 
 def state_word(state: State) -> str:
-    """This document's word for a state."""
+    """Translate a state to this contract's word."""
     return "launching" if state is State.STARTING else state.value
 
 
@@ -86,12 +86,12 @@ def endpoint(one: Endpoint) -> Json:
 
 
 def endpoints(found: Sequence[Endpoint]) -> Json:
-    """The list of endpoints."""
+    """Return the list of endpoints."""
     return {"endpoints": [endpoint(one) for one in found]}
 
 
 def proxied(call: Call) -> Json:
-    """A preview's answer."""
+    """Return a preview's answer."""
     answer = call.answer
     content = content_of(answer)
     view: Json = {
@@ -107,7 +107,7 @@ def proxied(call: Call) -> Json:
 
 
 def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
-    """The limits that hold for this user."""
+    """Return the limits of this user."""
     del record
     return {
         "previewTimeout": whole(min(settings.max_uptime_s, tier.max_life_s)),
@@ -125,12 +125,12 @@ def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json
 
 
 def ticket(value: str, expires_in_s: float) -> Json:
-    """A stream ticket. Its keys are the contract's own, in this document too."""
+    """Return a stream ticket. Its keys are the contract's own, in this document too."""
     return {"ticket": value, "expires_in": whole(expires_in_s)}
 
 
 def problem(error: Problem, *, instance: str, route: str) -> Json:
-    """An error.
+    """Return an error.
 
     Args:
         error: What happened.

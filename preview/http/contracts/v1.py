@@ -26,7 +26,7 @@ _MIB = 1024 * 1024
 
 
 def state_word(state: State) -> str:
-    """This document's word for a state."""
+    """Translate a state to this contract's word."""
     return state.value
 
 
@@ -67,7 +67,7 @@ def status(facts: Facts) -> Json:
 
 
 def instance(record: PreviewRecord) -> Json:
-    """A preview in a list, or on its own: everything about it that its owner may know."""
+    """Return a preview, with everything that its owner may know."""
     return {
         "id": record.id,
         "generation_id": record.generation_id,
@@ -112,12 +112,12 @@ def endpoint(one: Endpoint) -> Json:
 
 
 def endpoints(found: Sequence[Endpoint]) -> Json:
-    """The list of endpoints."""
+    """Return the list of endpoints."""
     return {"endpoints": [endpoint(one) for one in found], "count": len(found)}
 
 
 def proxied(call: Call) -> Json:
-    """A preview's answer."""
+    """Return a preview's answer."""
     answer = call.answer
     content = content_of(answer)
     view: Json = {
@@ -134,7 +134,7 @@ def proxied(call: Call) -> Json:
 
 
 def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
-    """The limits that hold for this user, and where their preview is, if there is one."""
+    """Return the limits of this user, and the address of their preview, if any."""
     return {
         "port": None if record is None else record.port,
         "base_url": None if record is None else record.base_url,
@@ -146,22 +146,22 @@ def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json
 
 
 def ticket(value: str, expires_in_s: float) -> Json:
-    """A stream ticket."""
+    """Return a stream ticket."""
     return {"ticket": value, "expires_in": whole(expires_in_s)}
 
 
 def preview_token(token: str, record: PreviewRecord) -> Json:
-    """A further preview token."""
+    """Return a further preview token."""
     return {"session_token": token, "expires_at": rfc3339(record.token_expires_at)}
 
 
 def open_link(url: str, address: str, expires_in_s: float) -> Json:
-    """A link that opens a preview once, and the address that it leads to."""
+    """Return a link that opens a preview once, and its target."""
     return {"url": url, "address": address, "expires_in": whole(expires_in_s)}
 
 
 def share_link(one: Share, url: str) -> Json:
-    """A link to pass on."""
+    """Return a share link."""
     return {
         "id": one.id,
         "url": url,
@@ -171,17 +171,17 @@ def share_link(one: Share, url: str) -> Json:
 
 
 def access(address: str, public: bool, shares: Iterable[tuple[Share, str]]) -> Json:
-    """Who may look at a preview in a browser."""
+    """Describe the access to a preview in a browser."""
     return {"address": address, "public": public, "shares": [share_link(one, url) for one, url in shares]}
 
 
 def session(identity: Identity) -> Json:
-    """Who is asking."""
+    """Describe the session's user."""
     return {"user_id": identity.user.id, "tier": identity.user.tier, "expires_at": time_of(identity.expires_at)}
 
 
 def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) -> Json:
-    """A generation; with its files' paths and sizes where they are given."""
+    """Return a generation; with its files' paths and sizes if given."""
     view: Json = {
         "id": one.id,
         "project_id": one.project_id,
@@ -197,7 +197,7 @@ def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) 
 
 
 def file_list(files: Iterable[StoredFile], tag: str) -> Json:
-    """A generation's files."""
+    """Return a generation's files."""
     listed = [{"path": one.path, "size_bytes": one.size_bytes, "sha256": one.sha256} for one in files]
     return {"files": listed, "etag": tag}
 
@@ -226,7 +226,7 @@ def files_changed(saved: Saved, tag: str) -> Json:
 
 
 def problem(error: Problem, *, instance: str, route: str) -> Json:
-    """An error as RFC 9457 wants it, with a stable ``code`` and machine-readable ``details``.
+    """Return an error as RFC 9457 requires, with a stable ``code`` and machine-readable ``details``.
 
     Args:
         error: What happened.

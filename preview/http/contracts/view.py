@@ -1,4 +1,4 @@
-"""What each contract must be able to show, and which module shows it."""
+"""Interface of the contracts, and the module of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class View(Protocol):
     LAUNCH_STATUS: int
 
     def state_word(self, state: State) -> str:
-        """The word for a state."""
+        """Return the word for a state."""
 
     def launched(self, launch: Launched) -> Json:
         """Answer to a launch."""
@@ -37,19 +37,19 @@ class View(Protocol):
         """Answer to a stop; None is 204."""
 
     def endpoints(self, found: Sequence[Endpoint]) -> Json:
-        """The list of endpoints."""
+        """Return the list of endpoints."""
 
     def proxied(self, call: Call) -> Json:
-        """A preview's answer."""
+        """Return a preview's answer."""
 
     def config(self, settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
-        """The limits that hold."""
+        """Return the limits of this user."""
 
     def ticket(self, value: str, expires_in_s: float) -> Json:
-        """A stream ticket."""
+        """Return a stream ticket."""
 
     def problem(self, error: Problem, *, instance: str, route: str) -> Json:
-        """An error."""
+        """Return an error."""
 
 
 VIEWS: Mapping[Contract, View] = MappingProxyType({Contract.PLAN: plan, Contract.V1: v1})

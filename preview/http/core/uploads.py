@@ -33,7 +33,7 @@ _SLICE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What was uploaded, checked.
+    """Checked upload.
 
     Attributes:
         project_id: Which project it is for; None makes one.
@@ -64,7 +64,7 @@ class _Form:
 
 
 async def read_upload(request: Request, settings: Settings, reader: ProjectReader) -> Upload:
-    """The upload of the current request.
+    """Return the upload of the current request.
 
     Args:
         request: The current one.
@@ -151,7 +151,7 @@ _REMOVAL_S = 10
 
 @asynccontextmanager
 async def open_files(source: GenerationSource, generation_id: str) -> AsyncIterator[Path]:
-    """The files, written to a folder of their own that goes with the context.
+    """Provide the files in a temporary folder.
 
     Raises:
         GenerationNotFound: They are gone.

@@ -48,7 +48,7 @@ def _body(operation: dict[str, Any], schemas: dict[str, Any]) -> str | None:
 
 
 def _content(holder: dict[str, Any], schemas: dict[str, Any]) -> str | None:
-    """The fields of a JSON object, one a line; None where there is nothing to show."""
+    """Return the fields of a JSON object, one a line; None if there is nothing to show."""
     for kind, content in holder.get("content", {}).items():
         name = content["schema"].get("$ref", "").rpartition("/")[2]
         if "json" in kind and name and name not in {"Problem", "PlanError", "PlanProxyError"}:
@@ -100,7 +100,7 @@ def install_openapi(app: Quart) -> None:
     schema.init_app(app)
 
     async def docs() -> Response:
-        """The API, readable."""
+        """Return the readable API documentation."""
         document = schema.openapi_provider.schema()
         nonce, groups = new_nonce(), operations_of(document)
         html = await render_template_string(_TEMPLATE, info=document["info"], groups=groups, nonce=nonce)
@@ -108,7 +108,7 @@ def install_openapi(app: Quart) -> None:
         return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 
     async def docs_style() -> Response:
-        """The style of that page."""
+        """Return the style of that page."""
         response = await send_from_directory(_HERE, "docs.css")
         response.headers["Cache-Control"] = "no-cache"
         return response

@@ -1,4 +1,4 @@
-"""What each route takes and gives: the table behind the document. A test holds it to the routes."""
+"""Parameters and responses of each route: the table behind the document. A test compares both."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _EDIT: ErrorKinds = (
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What can be asked with an answer (OpenAPI 3.1, Link Object).
+    """Request that a response's data enables (OpenAPI 3.1, Link Object).
 
     Attributes:
         route: The route that is asked.
@@ -149,7 +149,7 @@ _SAME = Reply("As you have it; no body.", kind=None, headers=_ETAG)
 
 
 def _in_both(contract: Contract) -> dict[str, Operation]:
-    """The seven endpoints, and the ticket, in one contract's words."""
+    """Return the seven endpoints, and the ticket, in one contract's form."""
     is_plan = contract is Contract.PLAN
     name, tag = contract.value, f"preview ({contract.value})"
     own_id = "$response.body#/generationId" if is_plan else "$response.body#/generation_id"
@@ -288,7 +288,7 @@ def _only_v1() -> dict[str, Operation]:
 
 
 def _browser() -> dict[str, Operation]:
-    """Who may look at a preview in a browser."""
+    """Describe the routes of access in a browser."""
     shown = {200: Reply("Who may look at it.", v1.AccessShape)}
     of_preview = (*_OWN, errors.NoActivePreview)
     return {
@@ -312,7 +312,7 @@ def _browser() -> dict[str, Operation]:
 
 
 def _files() -> dict[str, Operation]:
-    """The files of a generation that the service keeps itself."""
+    """Return the files of a generation that the service stores itself."""
     return {
         "files.list_files": Operation(
             "generations",

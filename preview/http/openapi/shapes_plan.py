@@ -34,7 +34,7 @@ class PlanListedEndpoint(_Shape):
 
 
 class PlanIsolation(_Shape):
-    """What a preview is isolated by."""
+    """Isolation of a preview."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
     network: Literal["none", "loopback-only", "host"] = Field(description="What it reaches.")
@@ -42,7 +42,7 @@ class PlanIsolation(_Shape):
 
 
 class PlanLimits(_Shape):
-    """What a preview may use; null: nothing holds it to that here."""
+    """Limits of a preview; null: not enforced here."""
 
     memoryMb: int = Field(description="MiB of memory, the whole tree.")  # noqa: N815  the contract
     cpuCores: float | None = Field(description="Processor time per time.")  # noqa: N815  the contract
@@ -64,7 +64,7 @@ class PlanReachedLimit(_Shape):
 
 
 class PlanStatus(_Shape):
-    """How the preview is."""
+    """Status of the preview."""
 
     previewInstanceId: str  # noqa: N815  the contract
     status: Literal["launching", "running", "stopping", "stopped", "failed"]
@@ -130,21 +130,21 @@ class PlanProxied(_Shape):
 
 
 class PlanEnvironment(_Shape):
-    """What the preview sees of the settings."""
+    """Settings that the preview sees."""
 
     NODE_ENV: str
     LOG_LEVEL: str
 
 
 class PlanFeatures(_Shape):
-    """What the tier holds."""
+    """Features of the tier."""
 
     websocketLogs: bool  # noqa: N815  the contract
     advancedMetrics: bool  # noqa: N815  the contract
 
 
 class PlanLimitations(_Shape):
-    """What the tier allows."""
+    """Limits of the tier."""
 
     tier: str
     maxConcurrentPreviews: int  # noqa: N815  the contract

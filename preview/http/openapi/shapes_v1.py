@@ -32,7 +32,7 @@ class Launched(_Shape):
 
 
 class Isolation(_Shape):
-    """What a preview is isolated by."""
+    """Isolation of a preview."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
     network: NetworkWord = Field(description="What it reaches.")
@@ -40,7 +40,7 @@ class Isolation(_Shape):
 
 
 class LimitsShape(_Shape):
-    """What a preview may use; null: nothing holds it to that here."""
+    """Limits of a preview; null: not enforced here."""
 
     memory_mb: int = Field(description="MiB of memory, the whole tree.")
     cpu_cores: float | None = Field(description="Processor time per time.")
@@ -60,7 +60,7 @@ class ReachedLimit(_Shape):
 
 
 class Status(_Shape):
-    """How the preview is; memory and CPU over its whole process tree."""
+    """Status of the preview; memory and CPU of its whole process tree."""
 
     id: str
     status: Word
@@ -168,7 +168,7 @@ class PlannedService(_Shape):
 
 
 class Plan(_Shape):
-    """How a generation is started; folders are relative to it."""
+    """Start of a generation; folders are relative to it."""
 
     framework: str
     toolchain: Literal["python", "node"]
@@ -252,7 +252,7 @@ class ShareShape(_Shape):
 
 
 class AccessShape(_Shape):
-    """Who may look at a preview in a browser, beside its owner."""
+    """Access to a preview in a browser, besides its owner's."""
 
     address: str
     public: bool
@@ -260,7 +260,7 @@ class AccessShape(_Shape):
 
 
 class Session(_Shape):
-    """Who is asking."""
+    """Session of the user."""
 
     user_id: str
     tier: str | None = Field(description="As the token says; null: as the service knows it.")
@@ -288,7 +288,7 @@ class FileList(_Shape):
 
 
 class ReloadError(_Shape):
-    """Why a change did not start."""
+    """Reason why a change did not start."""
 
     code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
     detail: str
@@ -296,7 +296,7 @@ class ReloadError(_Shape):
 
 
 class ReloadShape(_Shape):
-    """What became of the preview."""
+    """Result for the preview."""
 
     status: Literal["reloaded", "failed", "none"] = Field(
         description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
@@ -361,7 +361,7 @@ class EarlyProblem(_Shape):
 
 
 class Alive(_Shape):
-    """How the service is."""
+    """State of the service."""
 
     status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
     message: str | None = Field(

@@ -1,4 +1,4 @@
-"""What an HTTP/2 stream's peer sends, kept until the application takes it: nobody but that stream waits for it.
+"""Data from an HTTP/2 stream's peer, kept until the application reads it. Only that stream waits.
 
 Hypercorn hands each piece to the application itself while it reads the connection: an upload that is not read would
 hold up all other streams, also the frames that let their answers go on. Here the reader leaves the bytes in the
@@ -51,7 +51,7 @@ class Inbox:
         self._came.set()
 
     def close(self) -> int:
-        """The stream is over: nobody waits any more. How many bytes were dropped."""
+        """Close the stream: nobody waits any more. Return the number of dropped bytes."""
         dropped = len(self._bytes)
         self._bytes.clear()
         self._over = True
@@ -89,7 +89,7 @@ class Inbox:
     # The application's side
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next message. Cancellation: it stays."""
+        """Return the next message. Cancellation: it stays."""
         message = await self._receiver.receive()
         self._taken.set()
         return message
@@ -129,7 +129,7 @@ class StreamTasks:
 
 
 class BoundedBuffer(StreamBuffer):
-    """What waits for a stream's window: at most what is pushed at once, and twice a frame.
+    """Data that waits for a stream's window: at most one push, and two frames.
 
     Hypercorn's releases a task that waits to push each time it is looked at, also while nothing of it may be sent: a
     stream that a client does not read would grow without end.

@@ -56,7 +56,7 @@ class _StrictBuffer(ReceiveBuffer):
         self._limit_bytes = limit_bytes
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """The lines up to the first empty one; None where it has not come yet.
+        """Return the lines up to the first empty one; None if it has not come yet.
 
         Raises:
             LocalProtocolError: They are not written strictly, or are too long.
@@ -162,7 +162,7 @@ class StrictH11Protocol(H11Protocol):
             raise _Refused(HTTPStatus.BAD_REQUEST)
 
     async def _send_error_response(self, status_code: int) -> None:
-        """An answer in place of the application's, which never saw the request."""
+        """Respond in place of the application, which never saw the request."""
         phrase = HTTPStatus(status_code).phrase
         code = _CODES.get(status_code, "invalid_request")
         shown = {

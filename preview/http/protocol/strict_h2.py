@@ -137,7 +137,7 @@ class StrictH2Protocol(H2Protocol):
         await self._flush()
 
     def _has_ended(self, stream_id: int) -> bool:
-        """Whether the stream's own task will say so, behind all that came before."""
+        """Return whether the stream's own task reports its end, after everything before."""
         inbox = self._inboxes.get(stream_id)
         if inbox is None or not (inbox.is_delivering or isinstance(self.streams[stream_id], WSStream)):
             return False
@@ -248,7 +248,7 @@ class StrictH2Protocol(H2Protocol):
                 self.connection.reset_stream(event.stream_id, error_code=h2.errors.ErrorCodes.NO_ERROR)
 
     def _answer(self, stream_id: int, status: HTTPStatus, sentence: str) -> None:
-        """An answer in place of the application's, which never saw the request; the stream alone is over."""
+        """Respond in place of the application, which never saw the request; ends only the stream."""
         shown = {
             "type": "urn:preview:problem:invalid_request",
             "title": status.phrase,
@@ -272,7 +272,7 @@ class StrictH2Protocol(H2Protocol):
 
 
 def _is_idle(event: h2.events.Event) -> bool:
-    """Whether it asks for nothing, but has to be answered or cleaned up after."""
+    """Return whether it requests nothing, but needs a response or a clean-up."""
     if isinstance(event, h2.events.DataReceived):
         return not event.data and event.stream_ended is None
     # Priorities are not answered, and browsers send one with each request.
@@ -288,7 +288,7 @@ def _joined_cookies(fields: Fields) -> Fields:
 
 
 def _refusal(fields: Fields) -> tuple[HTTPStatus, str] | tuple[None, str]:
-    """Why a request cannot be carried on, with the status; None where it can."""
+    """Return why a request is refused, with the status; None if it is accepted."""
     pseudo = {name: value for name, value in fields if name.startswith(b":")}
     if pseudo[b":method"] == b"CONNECT" and pseudo.get(b":protocol") != b"websocket":
         return HTTPStatus.NOT_IMPLEMENTED, _NO_TUNNEL

@@ -30,7 +30,7 @@ EXTENSIONS = b"sec-websocket-extensions"
 
 
 def without_extensions(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The fields of a handshake, as of a client that offers no extension."""
+    """Return the fields of a handshake, as of a client that offers no extension."""
     return [(name, value) for name, value in fields if name.lower() != EXTENSIONS]
 
 
@@ -90,7 +90,7 @@ class Peer:
 
 
 def peer_in(scope: Mapping[str, Any]) -> Peer | None:
-    """The peer of this WebSocket; None behind another server or on HTTP/2, where the server looks after it."""
+    """Return the WebSocket's peer; None on another server or HTTP/2, where the server handles it."""
     found = scope.get("state", {}).get(PEER_KEY)
     return found if isinstance(found, Peer) else None
 
@@ -120,7 +120,7 @@ class Sends:
 
     @contextmanager
     def bounded(self, *, shield: bool) -> Iterator[trio.CancelScope]:
-        """A scope for one write, with a deadline; ``renew`` it before each piece."""
+        """Provide a scope for one write, with a deadline; ``renew`` it before each piece."""
         with trio.CancelScope(shield=shield) as scope:
             self._open.add(scope)
             try:

@@ -51,11 +51,11 @@ class BoundedTCPServer(TCPServer):
 
     @property
     def following(self) -> TakenConnection | None:
-        """What the connection goes on with when Hypercorn has left it; None where it is over."""
+        """Continuation of the connection after Hypercorn; None if it is closed."""
         return None if self._handover is None else self._handover.following(self._sends)
 
     def abandon(self) -> None:
-        """The connection has failed: it does not go on."""
+        """Drop the continuation: the connection failed."""
         if self._handover is not None:
             self._handover.abandon()
 
@@ -107,7 +107,7 @@ class BoundedTCPServer(TCPServer):
             await super()._close()
 
     async def _write(self, data: bytes) -> bool:
-        """Whether all of it went out."""
+        """Write the chunk; return whether all of it was sent."""
         view = memoryview(data)
         async with self.send_lock:
             try:

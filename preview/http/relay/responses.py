@@ -1,4 +1,4 @@
-"""What the service itself says on a relayed connection."""
+"""The service's own responses on a relayed connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def telling(app: PreviewApp, config: Config) -> Relayed:
-    """What a relay tells of each request, written where those of the ordinary way are.
+    """Return the recorder of relayed requests, in the same places as for the ordinary way.
 
     Args:
         app: Whose counters.
@@ -41,7 +41,7 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
 
 
 def _scope(head: RequestHead) -> dict[str, Any]:
-    """The request as an ASGI scope, as far as a line of the log needs it."""
+    """Return the request as an ASGI scope, as far as a line of the log needs it."""
     path, _, query = head.target.partition(b"?")
     return {
         "type": "http",
@@ -65,7 +65,7 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 async def next_head(connection: Connection) -> bytes | None:
-    """What has come, with a whole head in it or what will never be one; None at the end.
+    """Receive until a whole head, or a malformed one; None at the end.
 
     Raises:
         ClientGone: The connection was reset.
@@ -93,7 +93,7 @@ async def next_head(connection: Connection) -> bytes | None:
 
 
 def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
-    """The target, the framing, and the bytes of the head that these begin with; None where it is none that is relayed.
+    """Return target, framing and head of the next request; None if it cannot be relayed.
 
     Args:
         came: From ``next_head``.
@@ -110,7 +110,7 @@ def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
 
 
 def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
-    """The request as the doorman and the rules of carriage take it."""
+    """Return the request for the access check and the rules of carriage."""
     proxies, peer = connection.relay.proxies, connection.peer
     host, method = ask.host.decode(), ask.method.decode()
     if not connection.is_behind_proxy:
@@ -120,7 +120,7 @@ def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
 
 
 def _is_no_head(data: bytes) -> bool:
-    """Whether what has come will not become a head: TLS, say, or a line that ends with LF alone."""
+    """Return whether the received bytes cannot become a head: TLS, or a line that ends with LF alone."""
     return not _METHOD.match(data) or _BARE_LF.search(data) is not None
 
 
@@ -175,7 +175,7 @@ async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: 
 
 
 async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
-    """As ``say``, on a connection that nobody looks after any more. As there, also when cancelled."""
+    """Send like ``say``, on a connection without a task. Also when cancelled."""
     with trio.move_on_after(_LAST_WORDS_S):
         await say(connection, own, is_head=is_head, closes=True)
 

@@ -1,4 +1,4 @@
-"""Who may look at a generation's preview in a browser: links to open it, links to share, or everybody (``v1`` only)."""
+"""Access to a generation's preview in a browser: one-time links, share links, public (``v1`` only)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _BODY_BYTES = 64 * 1024
 
 
 def browser_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
+    """Return the routes, relative to ``/api/v1``."""
     routes = Blueprint("browser", __name__)
 
     @routes.post("/generations/<generation_id>/preview/open")
     async def open_(generation_id: str) -> Response:
-        """A link that opens the preview in your browser, once.
+        """Return a link that opens the preview in your browser, once.
 
         It holds a short-lived code, sets a cookie for the preview's own address and goes on to that, without the code.
         """
@@ -52,7 +52,7 @@ def browser_routes() -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/share")
     async def share(generation_id: str) -> Response:
-        """A link to pass on: good until it expires, is revoked, or the preview ends.
+        """Return a share link: valid until it expires, is revoked, or the preview ends.
 
         `expires_at` says until when: a longer time than the service allows is shortened.
         """
@@ -63,7 +63,7 @@ def browser_routes() -> Blueprint:
 
     @routes.get("/generations/<generation_id>/preview/access")
     async def access(generation_id: str) -> Response:
-        """Who may look at the preview in a browser, and by which share links."""
+        """Return the access to the preview in a browser, and its share links."""
         return json_answer(_shown(await _own_preview(generation_id)))
 
     @routes.put("/generations/<generation_id>/preview/access")
@@ -93,7 +93,7 @@ def browser_routes() -> Blueprint:
 
 
 async def _own_preview(generation_id: str) -> LivePreview:
-    """The generation's preview, which lives; it may be starting."""
+    """Return the generation's live preview; it may be starting."""
     await own_generation(generation_id)
     active = backend().previews.active(generation_id)
     if active is None:
@@ -126,12 +126,12 @@ _NONCE_PLACE = "NONCE-OF-THIS-ANSWER"
 
 
 def page_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
+    """Return the routes, relative to the app's root."""
     routes = Blueprint("page", __name__)
 
     @routes.get("/")
     async def index() -> Response:
-        """The page. It holds nothing of anybody's: what it shows it asks the API for."""
+        """Return the page, without any user's data: it calls the API for that."""
         try:
             document = await trio.Path(STATIC / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -151,7 +151,7 @@ def page_routes() -> Blueprint:
 
     @routes.get("/favicon.svg")
     async def favicon() -> Response:
-        """The page's icon."""
+        """Return the page's icon."""
         response = await send_from_directory(STATIC, "favicon.svg")
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
@@ -160,7 +160,7 @@ def page_routes() -> Blueprint:
 
 
 def session_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
+    """Return the routes, relative to the app's root."""
     routes = Blueprint("session", __name__)
 
     @routes.get("/login/<code>")
@@ -185,7 +185,7 @@ def session_routes() -> Blueprint:
 
     @routes.get("/api/v1/session")
     async def who() -> Response:
-        """Who is asking: what the page shows, and how it learns whether anybody is logged in."""
+        """Return the session's user, for the page to show."""
         return json_answer(v1.session(await require_identity()))
 
     @routes.post("/api/v1/session")
@@ -218,7 +218,7 @@ def session_routes() -> Blueprint:
 
 
 def _is_browser() -> bool:
-    """Whether the request is for a page to look at: programs ask for JSON, or do not say."""
+    """Return whether the request is for a page to look at: programs ask for JSON, or do not say."""
     accepted = request.accept_mimetypes
     return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
 

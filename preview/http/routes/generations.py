@@ -25,7 +25,7 @@ from preview.settings import Settings
 
 
 def generation_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
+    """Return the routes, relative to ``/api/v1``."""
     routes = Blueprint("generations", __name__)
 
     @routes.post("/generations")
@@ -79,12 +79,12 @@ def _library() -> GenerationLibrary:
 
 
 def file_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
+    """Return the routes, relative to ``/api/v1``."""
     routes = Blueprint("files", __name__)
 
     @routes.get("/generations/<generation_id>/files")
     async def list_files(generation_id: str) -> Response:
-        """The generation's files: paths, sizes and SHA-256.
+        """Return the generation's files: paths, sizes and SHA-256.
 
         The `ETag` stands for all of them; send it as `If-Match` with a change that builds on what you have read.
         """
@@ -98,7 +98,7 @@ def file_routes() -> Blueprint:
 
     @routes.get("/generations/<generation_id>/files/<path:path>")
     async def get_file(generation_id: str, path: str) -> Response:
-        """The content of one file, as it is."""
+        """Return the content of one file, unchanged."""
         await own_generation(generation_id)
         found = await _library().read_files(generation_id, [path])
         if path not in found:
@@ -139,7 +139,7 @@ def file_routes() -> Blueprint:
 
 
 async def _editable(generation_id: str) -> tuple[Identity, FileEdits]:
-    """Who asks, for a generation of theirs that can be changed here.
+    """Return the user and a generation of theirs that can be changed here.
 
     Raises:
         GenerationReadOnly: A host keeps it.

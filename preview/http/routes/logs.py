@@ -41,12 +41,12 @@ _NUMBER = re.compile(r"\d{1,18}")
 
 
 def log_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
+    """Return the routes in one document's words."""
     routes = Blueprint(f"{contract.value}_logs", __name__)
 
     @routes.get("/preview/logs/stream")
     async def stream(generation_id: str) -> Response:
-        """The preview's log as Server-Sent Events, or (`Accept: application/x-ndjson`) as one JSON object a line.
+        """Return the preview's log as Server-Sent Events, or with `Accept: application/x-ndjson` as JSON lines.
 
         `Last-Event-ID` resumes right behind that line; 204 when the preview is over and nothing is left to say.
         """
@@ -70,7 +70,7 @@ def log_routes(contract: Contract) -> Blueprint:
 
     @routes.post("/preview/logs/ticket")
     async def ticket(generation_id: str) -> Response:
-        """A short-lived ticket for `EventSource`, which cannot send headers: `…/logs/stream?ticket=…`."""
+        """Return a short-lived ticket for `EventSource`, which cannot send headers: `…/logs/stream?ticket=…`."""
         identity, _ = await own_generation(generation_id)
         record = await backend().previews.latest(generation_id)
         made = backend().tickets.issue(identity, record.id)
@@ -96,7 +96,7 @@ def _accepted_format() -> Format:
 def _open_direct(
     encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
 ) -> TakeoverBody | None:
-    """The stream as one that leaves Hypercorn; None where it cannot, or the preview is over, and so the stream soon."""
+    """Return the stream as one that leaves Hypercorn; None if impossible, or if the preview has ended."""
     made, handover = backend(), handover_in(request.scope)
     preview = made.previews.find(watcher.record.id)
     if not made.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
@@ -146,7 +146,7 @@ _BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}
 
 
 def history_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
+    """Return the routes in one document's words."""
     routes = Blueprint(f"{contract.value}_history", __name__)
 
     @routes.get("/preview/logs")
@@ -184,7 +184,7 @@ def history_routes(contract: Contract) -> Blueprint:
 
 
 def _export_kind(query: HistoryQuery) -> ExportKind | None:
-    """Which file; None is a page. What the query says counts before what the header accepts."""
+    """Return the kind of file; None for a page. The query overrides the header."""
     if query.format is not None:
         return None if query.format == "json" else ExportKind(query.format)
     # JSON stands first: it is the answer to a client that takes anything.
@@ -209,7 +209,7 @@ async def _page(contract: Contract, record: PreviewRecord, query: HistoryQuery) 
 
 
 def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
-    """The same question at another place; the preview stays the same, whatever is launched meanwhile."""
+    """Return the same query at another position; the preview stays the same after a launch."""
     kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
     kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
     words = {name: value for name, value in kept.items() if value is not None}
@@ -217,7 +217,7 @@ def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
 
 
 async def _preview_of(generation_id: str, preview_id: str | None) -> PreviewRecord:
-    """The preview of this generation with this id; the newest where none is named."""
+    """Return the preview of this generation with this id; by default the newest."""
     if preview_id is None:
         return await backend().previews.latest(generation_id)
     record = await backend().previews.get(preview_id)
@@ -227,12 +227,12 @@ async def _preview_of(generation_id: str, preview_id: str | None) -> PreviewReco
 
 
 def log_socket_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
+    """Return the routes in one document's words."""
     routes = Blueprint(f"{contract.value}_log_sockets", __name__)
 
     @routes.get("/preview/logs/ws")
     async def socket(generation_id: str) -> Response:
-        """The preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
+        """Return the preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
 
         A client may change its filter on the way; docs/api.md has the messages of both sides.
         """
@@ -241,7 +241,7 @@ def log_socket_routes(contract: Contract) -> Blueprint:
 
     @routes.websocket("/preview/logs/ws")
     async def watch(generation_id: str) -> None:
-        """The preview's log; each message is a JSON array of events. A refusal is an ordinary answer."""
+        """Send the preview's log; each message is a JSON array of events. A refusal is an ordinary response."""
         asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  tasks of ours use it
         query = checked_query(asked, StreamQuery)
         watcher = await watcher_of(generation_id, query.ticket, asked)

@@ -1,4 +1,4 @@
-"""What only ``v1`` has of previews: the user's list, one by id, a longer life, a restart."""
+"""Routes for previews in ``v1`` only: list, one by id, extension, restart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MAX_WAIT_S = 600
 
 
 def preview_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
+    """Return the routes in one document's words."""
     view = VIEWS[contract]
     routes = Blueprint(contract.value, __name__)
 
@@ -53,7 +53,7 @@ def preview_routes(contract: Contract) -> Blueprint:
 
     @routes.get("/preview/status")
     async def status(generation_id: str) -> Response:
-        """How the preview is.
+        """Return the preview's status.
 
         A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
         """
@@ -73,7 +73,7 @@ def preview_routes(contract: Contract) -> Blueprint:
 
     @routes.get("/endpoints")
     async def endpoints(generation_id: str) -> Response:
-        """The generation's endpoints.
+        """Return the generation's endpoints.
 
         Read from its source before a launch; better once its preview runs and publishes OpenAPI.
         """
@@ -85,7 +85,7 @@ def preview_routes(contract: Contract) -> Blueprint:
 
     @routes.get("/preview/config")
     async def config(generation_id: str) -> Response:
-        """The limits that hold for this user's previews."""
+        """Return the limits of this user's previews."""
         identity, _ = await own_generation(generation_id)
         service = backend().service
         tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
@@ -96,7 +96,7 @@ def preview_routes(contract: Contract) -> Blueprint:
 
 
 async def _own_to_stop(generation_id: str) -> None:
-    """As ``own_generation``, without the database where a preview lives: it must be stopped while that is away.
+    """Check ownership like ``own_generation``, but without the database while a preview lives.
 
     A preview's user is its generation's: nobody else may launch it.
     """
@@ -109,7 +109,7 @@ async def _own_to_stop(generation_id: str) -> None:
 
 
 async def answer_launch(launched: Launched, contract: Contract) -> Response:
-    """The answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
+    """Return the answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
 
     Raises:
         StartupTimeout, LaunchFailed: It was to be waited for, and is not healthy.
@@ -153,7 +153,7 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
 
 
 def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -> Overrides | None:
-    """What the body decides about the start; None where it says nothing of it."""
+    """Return the body's overrides of the start; None without any."""
     overrides = overrides_from_request({"start": start, "env": env})
     return None if overrides.is_empty else overrides
 
@@ -171,7 +171,7 @@ async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
 
 
 def previews_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
+    """Return the routes, relative to ``/api/v1``."""
     routes = Blueprint("previews", __name__)
 
     @routes.get("/previews")
@@ -198,7 +198,7 @@ def previews_routes() -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(generation_id: str) -> Response:
-        """A further preview token: that of the launch is shown once, and the launcher may be somewhere else."""
+        """Return a further preview token: the launch's is shown once, and the launcher may be elsewhere."""
         await own_generation(generation_id)
         active = backend().previews.active(generation_id)
         if active is None:

@@ -38,7 +38,7 @@ _REASON_S = 1.0
 
 
 def proxy_routes(contract: Contract) -> Blueprint:
-    """The route in one document's words."""
+    """Return the route in one document's words."""
     view = VIEWS[contract]
     routes = Blueprint(f"{contract.value}_proxy", __name__)
 
@@ -100,7 +100,7 @@ async def _read_envelope(settings: Settings) -> EnvelopeBody:
 
 
 async def _running(generation_id: str) -> LivePreview:
-    """The generation's preview, which answers.
+    """Return the generation's running preview.
 
     Raises:
         PreviewUnavailable: There is none; the sentence says why the last one ended, where that is known.
@@ -138,7 +138,7 @@ def _shown(reason: str) -> str:
 
 
 async def _carry(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """As ``_send``, with a line in the service's own log however it ends. Cancellation: as there."""
+    """Send like ``_send``, with a line in the service's own log. Cancellation: as there."""
     began = trio.current_time()
     status: int | None = None
     code: str | None = "internal_error"
@@ -165,7 +165,7 @@ async def _carry(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
 
 
 async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """As ``PreviewClient.send``; an answer that broke off because the preview ended says why it did.
+    """Send like ``PreviewClient.send``; explain a response that the preview's end cut off.
 
     Cancellation: as there.
     """
@@ -190,7 +190,7 @@ async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
 
 
 def _check_token(preview: LivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
-    """The token in our own header, or (``plan``) among the envelope's."""
+    """Check the token in our own header, or (``plan``) in the envelope."""
     token = request.headers.get(TOKEN_HEADER)
     if token is None and contract is Contract.PLAN:
         token = next((value for name, value in envelope.headers.items() if name.lower() == TOKEN_HEADER), None)

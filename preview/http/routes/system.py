@@ -1,4 +1,4 @@
-"""What operators ask: alive, ready, metrics."""
+"""Routes for operators: alive, ready, metrics."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _CHECK_S = 1.5
 
 
 def system_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
+    """Return the routes, relative to the app's root."""
     routes = Blueprint("system", __name__)
 
     @routes.get("/healthz")
     async def healthz() -> Response:
-        """Whether the process answers at all."""
+        """Report that the process answers."""
         return json_answer({"status": "ok"})
 
     @routes.get("/readyz")
     async def readyz() -> Response:
-        """Whether it should be sent requests: the database can be read and written, and it is not going down.
+        """Report whether the service is ready: database usable, not stopping.
 
         A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
         """
@@ -60,14 +60,14 @@ def system_routes() -> Blueprint:
 
 
 def plan_routes() -> Blueprint:
-    """The route, relative to ``/api/v1``."""
+    """Return the route, relative to ``/api/v1``."""
     routes = Blueprint("plans", __name__)
     # Reading sources is work for a processor: more at a time would only slow each other down.
     readers = trio.CapacityLimiter(2)
 
     @routes.get("/generations/<generation_id>/plan")
     async def plan(generation_id: str) -> Response:
-        """How the generation would be started, and why.
+        """Return how the generation would start, and why.
 
         Decided from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
         """

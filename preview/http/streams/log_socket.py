@@ -33,7 +33,7 @@ _HELD_CHARACTERS = 4 * _MESSAGE_CHARACTERS
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """How a WebSocket is closed (RFC 6455 section 7.4; 1013 as registered with IANA, 4000 to 4999 are ours).
+    """Close code and reason (RFC 6455 section 7.4; 1013 by IANA, 4000 to 4999 ours).
 
     Attributes:
         code: What a program looks at.
@@ -58,7 +58,7 @@ _TOO_LONG = Close(1009, f"A message may have {_MESSAGE_CHARACTERS} characters.")
 
 
 class _Message(LineQuery):
-    """What a client may say: a filter replaces the one before, and what it leaves out is not filtered by."""
+    """Message of a client: a filter replaces the previous one; missing fields do not filter."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -141,7 +141,7 @@ _PAGE_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class StreamRequester:
-    """Who watches, and how long they may."""
+    """The user of a stream, and their deadline."""
 
     user_id: str
     expires_at: datetime | None
@@ -150,7 +150,7 @@ class StreamRequester:
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """What they watch.
+    """The log of a stream.
 
     Attributes:
         receiver: Gives the events.
@@ -162,7 +162,7 @@ class LogSource:
 
 
 async def watcher_of(generation_id: str, ticket: str | None, asked: Request | Websocket) -> StreamRequester:
-    """Who asks, by ticket or by token, and which preview it is.
+    """Return the user, by ticket or token, and the preview.
 
     Raises:
         Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
@@ -207,7 +207,7 @@ def watching(watcher: StreamRequester, *, after: int | None, tail: int | None) -
 
 
 async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | None) -> tuple[int | None, int | None]:
-    """Where a stream begins, as ``open_log`` takes it: behind which line, or with how many last ones.
+    """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
     The last lines of a filtered stream are counted among those that pass. Behind a line that was not given yet, an
     earlier preview's, a stream begins with the first one.
@@ -226,7 +226,7 @@ async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | No
 
 
 async def _ahead_of_last(look_back: LogPager, chosen: LineFilter, count: int) -> int:
-    """Number of the line behind which the last ``count`` lines are that pass."""
+    """Return the number of the line before the last ``count`` lines that pass."""
     before = MAX_SEQ
     for _ in range(_TAIL_PAGES):
         page = await look_back.page(Range(0, before, min(max(count, 1), _PAGE_LINES), newest=True), chosen)

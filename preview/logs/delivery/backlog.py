@@ -17,7 +17,7 @@ from preview.logs.storage.store import LogStore, read_events, settled
 
 
 class Backlog:
-    """What can be replayed without asking the database.
+    """Lines that can be replayed without the database.
 
     Invariant: the batches are dense, so it holds exactly the lines ``first_seq`` to the last one appended. The newest
     batch stays even if it alone is over a bound (it is itself bounded by one read).
@@ -32,11 +32,11 @@ class Backlog:
 
     @property
     def size_bytes(self) -> int:
-        """What the batches may come to hold (see ``Batch.held_bytes``)."""
+        """Size of the batches at most (see ``Batch.held_bytes``)."""
         return self._bytes
 
     def __len__(self) -> int:
-        """How many lines."""
+        """Return the number of lines."""
         return self._lines
 
     @property
@@ -55,7 +55,7 @@ class Backlog:
             self._bytes -= oldest.held_bytes
 
     def after(self, seq: int, *, max_bytes: int) -> list[Batch]:
-        """The batches behind line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
+        """Return the batches after line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
 
         Args:
             seq: The last line that is known already.
@@ -72,7 +72,7 @@ class Backlog:
         return found
 
     def last_lines(self, count: int, level: Level | None = None) -> list[LogLine]:
-        """The last ``count`` lines, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``count`` lines, oldest first; with ``level`` only those at least that severe."""
         found: list[LogLine] = []
         for batch in reversed(self._batches):
             for line in reversed(batch.lines):
@@ -120,7 +120,7 @@ class Broadcast:
 
     @property
     def watchers(self) -> int:
-        """How many readers there are."""
+        """Number of readers."""
         return sum(listener.watchers for listener in self._listeners)
 
     def add(self, listener: Listener) -> None:
@@ -128,7 +128,7 @@ class Broadcast:
         self._listeners[listener] = None
 
     def remove(self, listener: Listener) -> None:
-        """``listener`` gets no further event."""
+        """Remove ``listener``: it gets no further event."""
         self._listeners.pop(listener, None)
 
     def send(self, event: Received) -> None:
@@ -154,11 +154,11 @@ class Front(Protocol):
 
     @property
     def end(self) -> End | None:
-        """How the preview ended, if that was told there."""
+        """The preview's end, once published."""
 
 
 class Feed(Front, Protocol):
-    """What a cursor needs of its preview's log."""
+    """Interface of a preview's log for a cursor."""
 
     preview_id: str
     backlog: Backlog
@@ -200,7 +200,7 @@ class Cursor:
         self._status: StatusChange | None = None
 
     def stands_at(self, front: Front) -> bool:
-        """Whether all up to there was given out, and nothing behind it."""
+        """Return whether everything up to there was delivered, and nothing after it."""
         return (
             self.next_seq == front.last_seq + 1
             and (front.status is None or front.status is self._status)
@@ -214,7 +214,7 @@ class Cursor:
         self.ended = self.ended or front.end is not None
 
     def note(self, event: Received) -> None:
-        """This is about to be given out."""
+        """Note an event that is about to be delivered."""
         if isinstance(event, StatusChange):
             self._status = event
         elif isinstance(event, End):
@@ -223,7 +223,7 @@ class Cursor:
             self.next_seq = event.last_seq + 1
 
     async def catch_up(self, front: Front, pages: SharedPages | None = None) -> list[Received]:
-        """The next part of what lies between here and ``front``; all of it was given out once that stands there.
+        """Return the next part before ``front``; everything was delivered once the cursor is there.
 
         Args:
             front: Where to stop.

@@ -25,7 +25,7 @@ async def _nothing_under_way() -> None:
 
 
 class History:
-    """What is stored of a preview that is over, then its end. Used as a ``Subscription``: ``with`` and ``receive()``.
+    """Stored lines of a preview that is over, then its end. Used as a ``Subscription``: ``with`` and ``receive()``.
 
     Args:
         store: Where the lines are.
@@ -65,7 +65,7 @@ class History:
         self._ended = True
 
     async def receive(self) -> list[Received]:
-        """The next page of lines, with gaps named; behind the last one the ``End``.
+        """Return the next page of lines, with gaps; after the last one the ``End``.
 
         Raises:
             trio.EndOfChannel: ``End`` was given, or the context was left.
@@ -108,7 +108,7 @@ class _Page:
     below: int
 
     def serves(self, below: int) -> bool:
-        """Whether the database would give the same for this end: it did not come that far, or it is the same end."""
+        """Return whether the database agrees with this end: it has none, or the same one."""
         if below == self.below:
             return True
         lines = sum(len(event) for event in self.events if isinstance(event, Batch))
@@ -123,7 +123,7 @@ class SharedPages:
         self._under_way: dict[int, trio.Event] = {}
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """Return the number of pages."""
         return len(self._kept)
 
     def clear(self) -> None:

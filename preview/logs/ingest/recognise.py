@@ -26,7 +26,7 @@ _PART_CHARACTERS = 256  # a part of an overlong line has at least this many: 102
 
 
 class _Block(Enum):
-    """What the lines before have started."""
+    """A block that earlier lines started."""
 
     NONE = 0
     FRAMES = 1  # in a traceback, before its exception line
@@ -55,7 +55,7 @@ class Recogniser:
         return bytes(map(self.mark, lines))
 
     def mark(self, line: str) -> int:
-        """The mark of the next line."""
+        """Return the mark of the next line."""
         text = without_colours(line) if "\x1b" in line else line
         if self._block is not _NONE:
             mark = self._within(text)
@@ -86,7 +86,7 @@ class Recogniser:
         return mark
 
     def _within(self, text: str) -> int | None:
-        """The mark of a line that belongs to the present block; None, and the block is over, if it does not."""
+        """Return the mark of a line of the current block; None ends the block."""
         block = self._block
         if block is _Block.PART:
             if not _is_part(text):
@@ -139,12 +139,12 @@ _LOG_HEAD = re.compile(r"[\[(<]?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)
 
 
 def _is_log_head(text: str) -> bool:
-    """Whether a new log record begins here."""
+    """Return whether a new log record begins here."""
     return _LOG_HEAD.match(text) is not None
 
 
 def _opens_traceback(text: str) -> bool:
-    """Whether the line is a traceback's head and does not merely speak of one."""
+    """Return whether the line is a traceback's head, not only a mention of one."""
     if _TRACEBACK not in text:
         return False
     head = text.lstrip(" |+")

@@ -1,4 +1,4 @@
-r"""What a subscriber can be told: lines, changes of state, gaps, the end.
+r"""Events of a log: lines, changes of state, gaps, the end.
 
 A line's level and source as one small number, so that the hot path handles bytes instead of objects.
 
@@ -39,12 +39,12 @@ class Level(IntEnum):
     ERROR = 40
 
     def word(self, contract: Contract) -> str:
-        """The contract's word: ``plan`` says WARN for WARNING."""
+        """Contract's word: ``plan`` says WARN for WARNING."""
         return "WARN" if self is Level.WARNING and contract is Contract.PLAN else self.name
 
 
 class Source(Enum):
-    """Who said the line, and in which phase. The value is what the database keeps.
+    """Source and phase of a line. The value is stored in the database.
 
     ``v1`` knows ``subprocess`` and ``system``; ``plan`` knows ``startup`` (before ready), ``request`` (access lines)
     and ``preview`` (the rest).
@@ -57,7 +57,7 @@ class Source(Enum):
     PREVIEW = "child.preview"
 
     def word(self, contract: Contract) -> str:
-        """The contract's word for this source."""
+        """Contract's word for this source."""
         owner, _, phase = self.value.partition(".")
         if contract is Contract.PLAN:
             return phase
@@ -165,7 +165,7 @@ _PYTHON = {10: DEBUG, 20: INFO, 30: WARNING, 40: ERROR, 50: ERROR}
 
 
 def level_of(value: object, *, python: bool = False) -> int | None:
-    """The level that a word or number means; None if it means none.
+    """Return the level that a word or number means; None if it means none.
 
     Args:
         value: What stood where a level is expected.
@@ -195,7 +195,7 @@ _BY_VALUES = {(level.value, source.value): mark for mark, (level, source) in enu
 
 
 def mark_of(level: int, source: str) -> int:
-    """The mark of a stored row: ``Level`` and ``Source`` by their values.
+    """Return the mark of a stored row: ``Level`` and ``Source`` by their values.
 
     Raises:
         KeyError: No such level or source.
@@ -204,7 +204,7 @@ def mark_of(level: int, source: str) -> int:
 
 
 def system_mark(level: Level, *, ready: bool) -> int:
-    """The mark of a line that the service itself says."""
+    """Return the mark of a line of the service."""
     source = Source.SYSTEM if ready else Source.SYSTEM_STARTUP
     return _BY_VALUES[level.value, source.value]
 
@@ -222,12 +222,12 @@ Requests = dict[int, str]
 
 
 def mark_of_line(line: str) -> str:
-    """The mark in front of a line, which a framer has kept; empty where there is none."""
+    """Return the mark before a line, which a framer has kept; empty without one."""
     return line[: line.index(_END) + len(_END)] if line.startswith(_BEGIN) else ""
 
 
 def marked(line: str, mark: str) -> str:
-    """The line behind the mark; with its own one, if it has one."""
+    """Return the line after the mark; with its own one, if present."""
     return line if line.startswith(_BEGIN) else mark + line
 
 

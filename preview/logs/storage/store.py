@@ -84,7 +84,7 @@ class LogStore:
         )
 
     async def tail(self, preview_id: str, n: int) -> list[LogLine]:
-        """The last ``n`` stored lines, oldest first.
+        """Return the last ``n`` stored lines, oldest first.
 
         Cancellation: nothing changes.
         """
@@ -139,7 +139,7 @@ async def settled(writing: Awaitable[None], preview_id: str) -> None:
 async def read_events(
     store: LogStore, preview_id: str, *, expected: int, below: int | None = None
 ) -> list[Batch | Gap]:
-    """The next page from line ``expected`` on; empty if nothing is stored there.
+    """Return the next page from line ``expected`` on; empty if nothing is stored there.
 
     Args:
         store: Where the lines are.
@@ -193,7 +193,7 @@ async def recover_lines(folder: Path, database: Database) -> int:
             lines += await _store(preview_id, own, database)
         await trio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
     if lines:
-        _log.warning("lines stored after a crash", lines=lines)
+        _log.warning("journal lines stored", lines=lines)
     return lines
 
 
@@ -202,6 +202,6 @@ async def _store(preview_id: str, batches: list[Batch], database: Database) -> i
     try:
         await database.write(partial(insert_rows, runs=runs))
     except IntegrityError:
-        _log.warning("lines of a preview whose row is gone", preview_id=preview_id, lines=sum(map(len, batches)))
+        _log.warning("journal preview has no row", preview_id=preview_id, lines=sum(map(len, batches)))
         return 0
     return sum(map(len, batches))

@@ -1,4 +1,4 @@
-"""Where the service's own control groups are, read from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``.
+"""The service's own control groups, from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``.
 
 Every machine mounts them differently: one tree for all controllers (v2), one tree for each or for a few of them
 together (v1), or both, with the controllers on either side. In a container the mount may show a part of a tree only.
@@ -18,7 +18,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """This process's own group in one tree.
+    """Own group of the process in one tree.
 
     Attributes:
         mount: Where the tree is mounted.
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """This process's own groups in all trees that it can reach.
+    """Own groups of the process in all trees that it can reach.
 
     Attributes:
         unified: In the tree of version 2, where one is mounted.
@@ -70,17 +70,17 @@ def _mounts(mountinfo: str) -> list[_Mount]:
 
 
 def _plain(text: str) -> str:
-    """A path of ``mountinfo``: spaces and the like stand in it as octal numbers."""
+    """Return a path of ``mountinfo``: spaces and the like stand in it as octal numbers."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def _is_outside(path: str) -> bool:
-    """A group's own name may begin with two dots as well."""
+    """Return whether the path is outside; a group's own name may begin with two dots too."""
     return path.lstrip("/").split("/", 1)[0] == ".."
 
 
 def _place(path: str, mounts: list[_Mount]) -> Place | None:
-    """The group's folder, in the first mount that shows it (a path with ``..`` lies outside of the namespace)."""
+    """Return the group's folder in the first mount that shows it (``..`` is outside of the namespace)."""
     for mount in mounts:
         below = posixpath.relpath(path, mount.root)
         if not any(_is_outside(one) for one in (path, mount.root, below)):
@@ -89,7 +89,7 @@ def _place(path: str, mounts: list[_Mount]) -> Place | None:
 
 
 def find_places(mountinfo: str, membership: str) -> Places:
-    """What both texts come to; trees that are not mounted, or show another part than ours, are left out."""
+    """Find the groups from both texts; leaves out trees that are not mounted, or show another part."""
     mounts = _mounts(mountinfo)
     unified = None
     controllers: dict[str, Place] = {}
@@ -109,7 +109,7 @@ def find_places(mountinfo: str, membership: str) -> Places:
 
 
 def read_places() -> Places:
-    """The places of this process, now."""
+    """Return the places of this process now."""
     return find_places(
         Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"),
         Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace"),

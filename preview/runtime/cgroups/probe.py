@@ -1,4 +1,4 @@
-"""Whether this machine lets the service limit previews by control groups, found out by doing it once."""
+"""Check for usable control groups, by using them once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TRIAL_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NoCgroups:
-    """Why there are no control groups.
+    """Reason for missing control groups.
 
     Attributes:
         reason: One or two sentences: what is missing, and what to do.
@@ -42,7 +42,7 @@ class NoCgroups:
 
 @asynccontextmanager
 async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
-    """The service's own group, or why it cannot be had; on leaving, it is gone, and what was changed is put back.
+    """Provide the service's own group, or the reason for none; at the end it is removed and changes undone.
 
     Version 2 is tried first, then version 1. "Can be had" is tried out: a group is made, limits are set, a process
     enters, and all is removed. This takes some milliseconds.
@@ -65,7 +65,7 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
 
 
 async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
-    """The first home that works; else the reason that is nearest to what the operator can change."""
+    """Return the first working home; else the reason that the operator can best fix."""
     homes: list[Home] = []
     if places.unified is not None:
         homes.append(V2Home(name, places.unified))
@@ -126,4 +126,4 @@ async def _release(home: Home) -> None:
     with trio.move_on_after(_RELEASE_S, shield=True):
         left = await home.release()
         if left:
-            log.error("the service's control group could not be removed", directories=left)
+            log.error("service control group not removed", directories=left)

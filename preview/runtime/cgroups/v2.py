@@ -204,12 +204,12 @@ class V2Home(Home):
 
 
 def _is_real_root(directory: str) -> bool:
-    """The tree's very root may hold processes beside groups; alone of all it has no type."""
+    """Return whether it is the tree's real root, which may hold processes beside groups and has no type."""
     return not os.path.exists(f"{directory}/cgroup.type")  # noqa: PTH110
 
 
 def _lineage(group: list[int], *, with_siblings: bool) -> set[int]:
-    """This process, those that started it, and those it started; or all that the first of them in the group started."""
+    """Return this process with its ancestors and descendants; or all descendants of the group's first."""
     this = psutil.Process()
     found = {this.pid}
     with suppress(psutil.Error):

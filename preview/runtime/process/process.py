@@ -44,7 +44,7 @@ class Leader(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, once ``poll`` has seen it: an exit status, or minus a signal."""
+        """Exit status, or minus a signal, once ``poll`` has seen it."""
 
     def poll(self) -> int | None:
         """Look whether it has ended, and how."""
@@ -216,7 +216,7 @@ class TreeProcess:
 
 @asynccontextmanager
 async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
-    """A process that has been started; on leaving nothing of its tree is left.
+    """Provide a started process; at the end nothing of its tree is left.
 
     Cancellation: the whole tree is gone (bounded).
     """

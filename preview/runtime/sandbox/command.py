@@ -47,7 +47,7 @@ class Sandbox:
 
 @contextmanager
 def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command line, and the descriptors that it wants to inherit; they are open until the context is left.
+    """Provide the command line, and the descriptors to inherit, open until the context is left.
 
     Variables go in through a descriptor: on a command line everybody could read them, and in the environment of the
     programs that run outside, as the service's own user, a ``LD_PRELOAD`` would be theirs to obey.
@@ -79,7 +79,7 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
 
 
 def _stage(view: View) -> list[str]:
-    """The first step of two: root shows the files, and keeps the right to become somebody else.
+    """Return the first of two steps: root shows the files, and keeps the right to change the user.
 
     Its own process namespace ends with it, and the kernel asks nobody when it ends all in there. The second step's
     parent-death signal would come from root without rights, and be refused: it runs as another user (kill(2)).
@@ -106,5 +106,5 @@ def _cage(sandbox: Sandbox) -> list[str]:
 
 
 def _joined(arguments: Sequence[str]) -> bytes:
-    """As ``--args`` reads them: each ended by a NUL, which no argument can hold."""
+    """Join arguments for ``--args``: each ends with a NUL, which no argument can hold."""
     return b"".join(os.fsencode(one.replace("\0", "")) + b"\0" for one in arguments)

@@ -84,7 +84,7 @@ class WarmRuntime:
 
     @property
     def forks(self) -> bool:
-        """Whether anything can be started warm."""
+        """True if warm starts are possible."""
         return self._why_never is None
 
     def prepare(self, spec: ProcessSpec) -> None:
@@ -154,7 +154,7 @@ class WarmRuntime:
             self._begun.pop(spec.preview_id, None)
 
     def _template_of(self, spec: ProcessSpec) -> Template | None:
-        """What such a start is forked from now; None where it is a cold one."""
+        """Return the template for this start; None for a cold one."""
         try:
             self._check(spec)
             assert spec.warm is not None, "it was checked"  # noqa: S101
@@ -165,7 +165,7 @@ class WarmRuntime:
         return template
 
     def _can_reserve(self, spec: ProcessSpec) -> bool:
-        """Whether it is worth while; where it is not, the start says why, if there is anything to say."""
+        """Return whether a reservation is useful; if not, the start gives the reason, if any."""
         try:
             self._check(spec)
         except NoTemplate:
@@ -173,7 +173,7 @@ class WarmRuntime:
         return spec.warm is not None and self.templates.is_ready(spec.warm.key)
 
     async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> ConfinedFork:
-        """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
+        """Return a waiting fork in its own control group; ``held`` owns it, with its template."""
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self.templates.use(wanted_by(spec, warm)))
@@ -227,7 +227,7 @@ class WarmRuntime:
                     yield process, _sentence(fork.template)
 
     async def _take_begun(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """What runs as this start already. Cancellation: it is ``begin``'s to end."""
+        """Take the process that was started for this already. Cancellation: ``begin`` ends it."""
         begun = self._begun.get(spec.preview_id)
         if begun is None or not begun.is_same(spec):
             return None
@@ -258,7 +258,7 @@ def _sentence(template: Template) -> str:
 async def open_warm_runtime(
     cold: SandboxRuntime, bounds: Bounds, *, remembered: RememberedTemplates, startup_timeout_s: float
 ) -> AsyncIterator[WarmRuntime]:
-    """The warm runtime; templates that were used most are being made, one after the other.
+    """Provide the warm runtime; the most used templates are made, one after the other.
 
     Cancellation: the templates are gone, and all their forks.
     """

@@ -55,7 +55,7 @@ _ENVIRONMENT = {
 
 
 class NoTemplate(Exception):
-    """It could not be had; says why, in half a sentence."""
+    """No usable template; says why, in half a sentence."""
 
 
 class UnsafeModule(NoTemplate):
@@ -68,7 +68,7 @@ class UnsafeModule(NoTemplate):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a template says of itself. It runs packages' code, so none of it decides anything but speed.
+    """A template's statement about itself. It runs packages' code, so this decides only speed.
 
     Attributes:
         imported: How many modules.
@@ -151,7 +151,7 @@ async def open_template(
             with trio.move_on_after(_END_S, shield=True) as scope:
                 await retry_on_fd_exhaustion(partial(_end, popen, letting_go))
             if scope.cancelled_caught:
-                log.error("a template could not be ended", pid=popen.pid)
+                log.error("template not ended", pid=popen.pid)
 
 
 @contextmanager
@@ -234,7 +234,7 @@ async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout
 
 @contextmanager
 def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[TemplateOrigin]:
-    """Where the template's forks are born. Until this is left its namespace of processes has its number.
+    """Provide the origin of the template's forks. Until the end its process namespace keeps its number.
 
     Raises:
         NoTemplate: There is a process that the template has started; it would have what is meant for forks. Or it has
@@ -257,7 +257,7 @@ def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[T
 
 
 def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:
-    """The import that it did not come out of, as far as it has noted that."""
+    """Return the error for an import that never returned, as far as noted."""
     name = os.pread(notes, _MOST_NOTED_BYTES, 0).decode("utf-8", "replace")
     if name in wanted.modules or name.startswith(USE):
         return UnsafeModule(name, f"{name} {what} when it is imported")

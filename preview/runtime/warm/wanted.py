@@ -1,4 +1,4 @@
-"""What a template is to be made of."""
+"""Definition of a template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preview.runtime.interface import ProcessSpec, WarmStart
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a template is to be made of.
+    """Definition of a template.
 
     Attributes:
         launchers: The folder that launchers lie in.
@@ -34,7 +34,7 @@ class Wanted:
     warm_ups: bool = True
 
     def sees_as(self, other: Wanted) -> bool:
-        """Whether a template of one sees the same files as one of the other."""
+        """Return whether a template of one sees the same files as one of the other."""
         mine, theirs = ((one.python, one.launchers, set(one.readable), set(one.anchors)) for one in (self, other))
         return mine == theirs
 
@@ -43,7 +43,7 @@ _WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
-    """What the template of such a process is made of."""
+    """Return the template's definition for such a process."""
     return Wanted(
         key=warm.key,
         python=Path(spec.argv[0]),
@@ -61,7 +61,7 @@ _MOST_BYTES = 256 * 1024
 
 
 class RememberedTemplates:
-    """What templates were made of, and how often they were used. Blocks on the disk for well under a millisecond.
+    """Definitions of templates and their uses. Blocks on the disk for well under a millisecond.
 
     Nothing here is ever an error: what cannot be read is not remembered.
 
@@ -74,7 +74,7 @@ class RememberedTemplates:
         self._uses: dict[str, int] = {}
 
     def note(self, wanted: Wanted) -> None:
-        """It was used once more; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
+        """Count a use; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
         uses = self._uses.get(wanted.key) or self._read_uses(wanted.key)
         self._uses[wanted.key] = uses + 1
         if (uses + 1).bit_count() == 1:
@@ -115,7 +115,7 @@ class RememberedTemplates:
             temporary.write_text(json.dumps({"uses": uses, **said}), "utf-8")
             temporary.replace(path)
         except OSError as error:
-            log.warning("a template is not remembered", key=wanted.key, why=error.strerror)
+            log.warning("template record not written", key=wanted.key, why=error.strerror)
             with suppress(OSError):
                 temporary.unlink()
 

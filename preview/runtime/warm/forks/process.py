@@ -54,7 +54,7 @@ class Fork:
         return None if self._is_closed or self._application.has_ended else self._application
 
     def as_origin(self, group: Cgroup) -> SnapshotOrigin:
-        """Where its forks are born, of one that parks in this group."""
+        """Return the origin of its forks, for a parking one in this group."""
         return SnapshotOrigin(self.first, self._application, group)
 
     def poll(self) -> int | None:
@@ -125,13 +125,13 @@ class ForkedProcess(TreeProcess):
         self._below: tuple[int, ...] = ()
 
     def as_origin(self) -> SnapshotOrigin:
-        """Where its forks are born, of one that parks."""
+        """Return the origin of its forks, for a parking one."""
         assert self._group is not None, "there are control groups"  # noqa: S101
         return self._fork.as_origin(self._group)
 
     @property
     def own(self) -> socket.socket:
-        """What it speaks over."""
+        """Its own socket."""
         return self._fork.own
 
     async def _wait(self) -> Exit:
