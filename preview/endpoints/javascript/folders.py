@@ -68,7 +68,7 @@ def _relative(call: Call) -> object:
 
 
 def _working(call: Call) -> str:
-    """The folder that the program is started in."""
+    """Return the folder that the program is started in."""
     return posixpath.normpath(posixpath.join(ROOT, call.interpreter.resolver.folder))
 
 
