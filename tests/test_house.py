@@ -122,6 +122,16 @@ def test_no_module_keeps_state_in_globals() -> None:
     assert wrong == []
 
 
+def test_no_object_becomes_one_of_another_class() -> None:
+    wrong = [
+        f"{name(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
+    ]
+    assert wrong == []
+
+
 def test_every_public_coroutine_says_what_cancellation_does() -> None:
     missing = [
         f"{name(path)}:{node.lineno}: {node.name}"

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import NoReturn, Self
+from typing import NoReturn
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.typing import ConnectionState
+from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
 from preview.http.core.guard import MAX_FIELDS
-from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, StrictWSStream, without_extensions
+from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, end_overlong, without_extensions
+
+Address = tuple[str, int] | None
+Send = Callable[[Event], Awaitable[None]]
+ConnectionArguments = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]
+"""With what Hypercorn's protocols are made: see ``H11Protocol``."""
 
 _HEAD_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -91,35 +97,21 @@ class StrictH11Protocol(H11Protocol):
     request that follows.
     """
 
-    _peer: Peer
-
-    @classmethod
-    def instead_of(cls, other: H11Protocol) -> Self:
-        """One for the same connection, on which nothing has come yet."""
-        made = cls(
-            other.app,
-            other.config,
-            other.context,
-            other.task_group,
-            other.connection_state,
-            other.ssl,
-            other.client,
-            other.server,
-            other.send,
-        )
-        limit_bytes = other.config.h11_max_incomplete_size
-        made.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
+    def __init__(self, *connection: *ConnectionArguments) -> None:
+        super().__init__(*connection)
+        limit_bytes = self.config.h11_max_incomplete_size
+        self.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
         # h11 has no other way in; it is pinned, and tests/http/test_http_edge_smuggling.py would tell.
-        made.connection._receive_buffer = _StrictBuffer(limit_bytes)  # noqa: SLF001
-        made._peer = Peer(made)
+        self.connection._receive_buffer = _StrictBuffer(limit_bytes)  # noqa: SLF001
+        self._peer = Peer(self)
         # Each request's scope gets a copy of this.
-        made.connection_state = ConnectionState({**made.connection_state, PEER_KEY: made._peer})
-        return made
+        self.connection_state = ConnectionState({**self.connection_state, PEER_KEY: self._peer})
 
     async def handle(self, event: Event) -> None:
         """Take what came. Cancellation: as Hypercorn does it."""
         self._peer.heard()
         await super().handle(event)
+        await end_overlong(self.stream)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send a part of an answer. Cancellation: as Hypercorn does it."""
@@ -144,8 +136,6 @@ class StrictH11Protocol(H11Protocol):
                 method=request.method, target=request.target, headers=fields, http_version=request.http_version
             )
         await super()._create_stream(request)
-        if isinstance(self.stream, WSStream):
-            StrictWSStream.take_over(self.stream)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.method == b"PRI" and event.http_version == b"2.0":
