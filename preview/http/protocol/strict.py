@@ -29,7 +29,7 @@ from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, end_over
 Address = tuple[str, int] | None
 Send = Callable[[Event], Awaitable[None]]
 ConnectionArguments = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]
-"""With what Hypercorn's protocols are made: see ``H11Protocol``."""
+"""Arguments of Hypercorn's protocols: see ``H11Protocol``."""
 
 _HEAD_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -88,6 +88,25 @@ class _StrictBuffer(ReceiveBuffer):
 
 def _refuse(status: HTTPStatus) -> NoReturn:
     raise h11.LocalProtocolError("the head is not written strictly or too long", error_status_hint=status)
+
+
+def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Write the fields and the content of an answer in place of the application's, which never saw the request."""
+    shown = {
+        "type": f"urn:preview:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": sentence,
+        "code": code,
+    }
+    body = json.dumps(shown).encode()
+    fields = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    return fields, body
 
 
 class StrictH11Protocol(H11Protocol):
@@ -153,24 +172,9 @@ class StrictH11Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Respond in place of the application, which never saw the request."""
-        phrase = HTTPStatus(status_code).phrase
-        code = _CODES.get(status_code, "invalid_request")
-        shown = {
-            "type": f"urn:preview:problem:{code}",
-            "title": phrase,
-            "status": status_code,
-            "detail": _SENTENCES.get(status_code, f"{phrase}."),
-            "code": code,
-        }
-        body = json.dumps(shown).encode()
-        fields = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *self.config.response_headers("h11"),
-        ]
+        sentence = _SENTENCES.get(status_code, f"{HTTPStatus(status_code).phrase}.")
+        fields, body = problem_answer(status_code, _CODES.get(status_code, "invalid_request"), sentence)
+        fields += [(b"connection", b"close"), *self.config.response_headers("h11")]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=fields))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())

@@ -7,7 +7,6 @@ on to an application, and a request's end, which is nobody's business but its ow
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from contextlib import suppress
@@ -26,7 +25,7 @@ from hypercorn.utils import filter_pseudo_headers
 from wsproto.utilities import ProtocolError as WebSocketError
 
 from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks
-from preview.http.protocol.strict import ConnectionArguments
+from preview.http.protocol.strict import ConnectionArguments, problem_answer
 from preview.http.protocol.strict_ws import end_overlong, without_extensions
 
 # A browser resets what a page leaves open when it is left (100 streams at most), and pings now and then. Who does so
@@ -181,7 +180,7 @@ class StrictH2Protocol(H2Protocol):
         """Not followed: it is deprecated (RFC 9113 section 5.3.2), and each unknown stream would be remembered."""
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        """Stands in for ``H2Protocol._create_stream``, which names the class of the buffer itself."""
+        """Stand in for ``H2Protocol._create_stream``, which names the class of the buffer itself."""
         stream_id, fields = request.stream_id, _joined_cookies(request.headers)
         status, sentence = _refusal(fields)
         if status is not None:
@@ -229,22 +228,8 @@ class StrictH2Protocol(H2Protocol):
 
     def _answer(self, stream_id: int, status: HTTPStatus, sentence: str) -> None:
         """Respond in place of the application, which never saw the request; ends only the stream."""
-        shown = {
-            "type": "urn:preview:problem:invalid_request",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": sentence,
-            "code": "invalid_request",
-        }
-        body = json.dumps(shown).encode()
-        fields = [
-            (b":status", str(status.value).encode()),
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *self.config.response_headers("h2"),
-        ]
+        fields, body = problem_answer(status.value, "invalid_request", sentence)
+        fields = [(b":status", str(status.value).encode()), *fields, *self.config.response_headers("h2")]
         # Where the client gives it no window for a few hundred bytes it gets the head alone.
         with suppress(h2.exceptions.ProtocolError):
             self.connection.send_headers(stream_id, fields)

@@ -26,23 +26,13 @@ Stream = trio.SSLStream[trio.SocketStream]
 
 
 class StrictProtocols(ProtocolWrapper):
-    """Hypercorn's choice of a protocol for a connection, where each one is ours.
-
-    Attributes:
-        handover: How the connection can leave Hypercorn; None where it cannot.
-    """
-
-    protocol: HandingH11Protocol | StrictH2Protocol
+    """Hypercorn's choice of a protocol for a connection, where each one is ours."""
 
     def __init__(self, alpn_protocol: str | None, *connection: *ConnectionArguments) -> None:
-        """Stands in for ``ProtocolWrapper.__init__``, which names Hypercorn's classes."""
+        """Stand in for ``ProtocolWrapper.__init__``, which names Hypercorn's classes."""
         self._connection = connection
-        self.handover: Takeover | None = None
-        if alpn_protocol == "h2":
-            self.protocol = StrictH2Protocol(*connection)
-        else:
-            self.protocol = HandingH11Protocol(*connection)
-            self.handover = self.protocol.handover
+        make = StrictH2Protocol if alpn_protocol == "h2" else HandingH11Protocol
+        self.protocol = make(*connection)
 
     async def handle(self, event: Event) -> None:
         """Pass on what came. Cancellation: the connection is left as it is."""
@@ -112,7 +102,7 @@ class BoundedTCPServer(TCPServer):
         await self._serve(self.stream)
 
     async def _serve(self, stream: Stream | trio.SocketStream) -> None:
-        """Stands in for ``TCPServer.run``, which names the class of its protocols itself."""
+        """Stand in for ``TCPServer.run``, which names the class of its protocols itself."""
         alpn_protocol = None
         if isinstance(stream, trio.SSLStream):
             try:
@@ -134,7 +124,8 @@ class BoundedTCPServer(TCPServer):
                     *(self.app, self.config, self.context, self._task_group, state),
                     *(is_tls, client, server, self.protocol_send),
                 )
-                self._handover = self.protocol.handover
+                if isinstance(self.protocol.protocol, HandingH11Protocol):
+                    self._handover = self.protocol.protocol.handover
                 await self.protocol.initiate()
                 await self.idle_task.restart(self._task_group, self._idle_timeout)
                 await self._read_data()
