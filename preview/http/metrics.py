@@ -20,6 +20,9 @@ _BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STATUSES = frozenset(map(int, HTTPStatus))
 
+Answered = Callable[[str, str, int, float], None]
+"""Told of each answer: see ``Metrics.answered``."""
+
 
 class _Answers:
     """Number and time of responses of one kind."""

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -20,6 +19,7 @@ from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
+from preview.http.app import PreviewApp
 from preview.http.core.guard import AccessLogger, host_names
 from preview.http.protocol.listening import (
     ConnectionLimiter,
@@ -35,11 +35,8 @@ from preview.http.relay import Relay, open_relay
 from preview.http.relay.responses import telling
 from preview.proxy.forwarded import TrustedProxies
 from preview.runtime import refuse_fenced
+from preview.service import Service
 from preview.settings import Settings
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
-    from preview.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +150,7 @@ async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> 
         yield None
         return
     async with open_relay(
-        app.doorman, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app, config)
+        app.doorman, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app.count_answer, config)
     ) as relay:
         yield relay
 

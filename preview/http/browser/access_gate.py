@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import trio
 
@@ -19,6 +19,7 @@ from preview.errors import (
     Unauthenticated,
     UpstreamFailed,
 )
+from preview.http.backend import Backend
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
 from preview.http.browser.places import RESERVED, Place, Places
@@ -28,9 +29,6 @@ from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, Re
 from preview.settings import Settings
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
-
-if TYPE_CHECKING:
-    from preview.http.backend import Backend
 
 
 class CachedAuthorization:

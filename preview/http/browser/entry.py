@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from preview.auth import Share
 from preview.errors import PreviewNotFound, Unauthenticated
+from preview.http.backend import Backend
 from preview.http.browser.pages import empty_answer, json_answer, redirect_answer
 from preview.http.browser.places import RESERVED, Place
 from preview.http.browser.visitors import Visitor, access_cookie, may_look
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.supervisor import LivePreview
-
-if TYPE_CHECKING:
-    from preview.http.backend import Backend
 
 # Below what proxies and browsers let a request wait.
 _POLL_S = 20.0

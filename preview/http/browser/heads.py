@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
+from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewDoorman
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
+from preview.settings import Settings
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
+
+
+class BrowserApp(Protocol):
+    """Application, as far as requests to previews need it: see ``PreviewApp``."""
+
+    doorman: PreviewDoorman
+    settings: Settings
+
+    @property
+    def backend(self) -> Backend:
+        """Return the running backend. Raises ``ServiceStopping``."""
+
+    def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
+        """Count an answer."""
+
 
 # Hypercorn and the others say ``ws`` of a WebSocket, where the origin is that of the page.
 _SCHEMES = {"ws": "http", "wss": "https"}

@@ -9,23 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
-from preview.http.browser.heads import Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.backend import Backend
+from preview.http.browser.heads import BrowserApp, Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
 from preview.proxy.relay import CHUNKED, Answer
 from preview.proxy.upstream import FINAL, Upstream, open_upstream
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
-    from preview.http.backend import Backend
 
 # What an answer that is being computed may take once the service goes down; a stream has no end of its own.
 _DRAIN_S = 1.0
@@ -37,7 +34,7 @@ _EARLY_HINTS = 103
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
+async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
     """Serve one HTTP or WebSocket scope that is for a preview.
 
     Args:
@@ -54,7 +51,7 @@ async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: 
 
     async def send_counted(message: Mapping[str, Any]) -> None:
         if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
-            app.count_preview_answer(head.method, message.get("status", 101), trio.current_time() - begun)
+            app.count_answer("preview", head.method, message.get("status", 101), trio.current_time() - begun)
         await send(message)
 
     outcome = await _admit(app, scope, head)
@@ -66,7 +63,7 @@ async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: 
         await _Exchange(app, scope, head, outcome, receive, send_counted).run()
 
 
-async def _admit(app: PreviewApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
+async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
     try:
         _check(scope, head)
     except (PreviewError, HTTPException) as error:
@@ -84,7 +81,7 @@ class _Exchange:
     """One request and its answer, streamed both ways at once."""
 
     def __init__(
-        self, app: PreviewApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
+        self, app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
     ) -> None:
         self._app = app
         self._extensions = scope.get("extensions") or {}

@@ -15,6 +15,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, StreamBuffer
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope, TaskGroup
+from hypercorn.typing import Event as IOEvent
 
 # Messages that the application has not taken; a WebSocket may send many in one frame.
 _QUEUE_MESSAGES = 10
@@ -96,15 +97,15 @@ class Inbox:
 
 
 class StreamTasks:
-    """Hypercorn's task group for streams, each of which gets an inbox.
+    """Hypercorn's task group for one stream, whose application reads from an inbox.
 
     Attributes:
-        newest: The inbox of the application that was started last; None before.
+        inbox: None until the application was started.
     """
 
     def __init__(self, group: TaskGroup) -> None:
         self._group = group
-        self.newest: Inbox | None = None
+        self.inbox: Inbox | None = None
 
     def spawn(self, func: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run it as a task of the connection."""
@@ -118,7 +119,7 @@ class StreamTasks:
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Run the application for a stream. Cancellation: as Hypercorn does it."""
-        inbox = self.newest = Inbox()
+        inbox = self.inbox = Inbox()
 
         async def run(scope: Scope, receive: ASGIReceiveCallable, *more: Any) -> None:
             del receive  # Hypercorn's own channel stays empty
@@ -138,7 +139,9 @@ class BoundedBuffer(StreamBuffer):
         gone: Set when the end of the stream is sent, or will never be.
     """
 
-    gone: trio.Event
+    def __init__(self, event_class: type[IOEvent]) -> None:
+        super().__init__(event_class)
+        self.gone = trio.Event()
 
     async def drain(self) -> None:
         """Wait until all is sent; of a complete stream its end too. Cancellation: nothing changes."""
@@ -168,10 +171,3 @@ class BoundedBuffer(StreamBuffer):
         if not self.buffer:
             await self._is_empty.set()
         return data
-
-
-def bound(buffer: StreamBuffer) -> None:
-    """Let it be one of these, before anything is in it."""
-    buffer.__class__ = BoundedBuffer
-    if isinstance(buffer, BoundedBuffer):  # which the type checker cannot know
-        buffer.gone = trio.Event()

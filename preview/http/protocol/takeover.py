@@ -19,7 +19,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGISendCallable, Scope
 
 from preview.http.core.piecewise import PiecewiseBody
-from preview.http.protocol.strict import StrictH11Protocol
+from preview.http.protocol.strict import ConnectionArguments, StrictH11Protocol
 from preview.http.protocol.strict_ws import Sends
 
 Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
@@ -151,13 +151,12 @@ class _OfferingApp:
 class HandingH11Protocol(StrictH11Protocol):
     """HTTP/1.1 that does not end a body which was handed over."""
 
-    handover: Takeover | None = None
-
-    def offer_handover(self) -> Takeover:
-        """From now on requests may take this connection over."""
-        self.handover = Takeover(self)
-        self.app = _OfferingApp(self.app, self.handover)
-        return self.handover
+    def __init__(self, *connection: *ConnectionArguments) -> None:
+        super().__init__(*connection)
+        # Behind TLS nobody else can write to the socket.
+        self.handover = None if self.ssl else Takeover(self)
+        if self.handover is not None:
+            self.app = _OfferingApp(self.app, self.handover)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send an event of the answer. Cancellation: see ``BoundedTCPServer.protocol_send``."""

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import trio
 from hypercorn.config import Config
 
+from preview.http.metrics import Answered
 from preview.http.relay.heads import own_answer
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.relay import Ask, Link, Unclean, body_of, read_request
 
 if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
     from preview.http.relay.connection import Connection
     from preview.http.relay.relay import Relayed
 
 
-def telling(app: PreviewApp, config: Config) -> Relayed:
+def telling(answered: Answered, config: Config) -> Relayed:
     """Return the recorder of relayed requests, in the same places as for the ordinary way.
 
     Args:
-        app: Whose counters.
+        answered: Counts the answers.
         config: Hypercorn's, with its access log, where one is wanted.
     """
     log: Any = config.log
@@ -32,7 +32,7 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
     def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
         # As on the ordinary way, a request that was cut before its answer has a line in the log and counts as none.
         if status:
-            app.count_preview_answer(method, status, elapsed_s, is_relayed=True)
+            answered("preview_relayed", method, status, elapsed_s)
         if log.access_logger is not None:
             answer = {"status": status, "headers": [(b"content-length", b"%d" % size)]} if status else None
             log.access_logger.info(log.access_log_format, log.atoms(_scope(head()), answer, elapsed_s))

@@ -13,14 +13,14 @@ from quart import Blueprint, Response, request
 from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
-from preview.errors import Forbidden, InvalidRequest, NoActivePreview, PreviewNotFound, ProjectMismatch
+from preview.errors import Forbidden, InvalidRequest, PreviewNotFound, ProjectMismatch
 from preview.generations import Generation
-from preview.http.backend import backend
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import VIEWS, Facts, v1
 from preview.http.core.bodies import ExtendBody, ListQuery, PlanLaunchBody, V1LaunchBody
 from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.reading import checked_query, preferred_wait_s, read_json
-from preview.http.identity import own_generation, owned_by, require_identity
+from preview.http.identity import own_generation, own_preview, owned_by, require_identity
 from preview.logs import Contract
 from preview.supervisor import Launched, LaunchRequest
 
@@ -36,58 +36,58 @@ _BODY_BYTES = 64 * 1024
 _MAX_WAIT_S = 600
 
 
-def preview_routes(contract: Contract) -> Blueprint:
+def preview_routes(contract: Contract, running: Running) -> Blueprint:
     """Return the routes in one document's words."""
     view = VIEWS[contract]
-    routes = Blueprint(contract.value, __name__)
+    routes = BackendRoutes(contract.value, running)
 
     @routes.post("/preview/launch")
-    async def launch(generation_id: str) -> Response:
+    async def launch(backend: Backend, generation_id: str) -> Response:
         """Launch the generation.
 
         Answers as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
         """
-        identity, generation = await own_generation(generation_id)
+        identity, generation = await own_generation(backend, generation_id)
         asked = await _read_launch(contract, identity, generation)
-        return await answer_launch(await backend().previews.launch(asked), contract)
+        return await _answer_launch(backend, await backend.previews.launch(asked), contract)
 
     @routes.get("/preview/status")
-    async def status(generation_id: str) -> Response:
+    async def status(backend: Backend, generation_id: str) -> Response:
         """Return the preview's status.
 
         A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
         """
-        _, generation = await own_generation(generation_id)
-        return json_answer(view.status(await _facts(generation, with_endpoints=contract is Contract.PLAN)))
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(view.status(await _facts(backend, generation, with_endpoints=contract is Contract.PLAN)))
 
     @routes.delete("/preview")
-    async def stop(generation_id: str) -> Response:
+    async def stop(backend: Backend, generation_id: str) -> Response:
         """Stop the preview.
 
         Answers when its processes are gone, its port is free and its files are removed.
         """
-        await _own_to_stop(generation_id)
+        await _own_to_stop(backend, generation_id)
         # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
-        shown = view.stopped(await backend().previews.stop(generation_id))
+        shown = view.stopped(await backend.previews.stop(generation_id))
         return no_content() if shown is None else json_answer(shown)
 
     @routes.get("/endpoints")
-    async def endpoints(generation_id: str) -> Response:
+    async def endpoints(backend: Backend, generation_id: str) -> Response:
         """Return the generation's endpoints.
 
         Read from its source before a launch; better once its preview runs and publishes OpenAPI.
         """
-        _, generation = await own_generation(generation_id)
-        found = await backend().endpoints.find(generation, backend().previews.active(generation_id))
+        _, generation = await own_generation(backend, generation_id)
+        found = await backend.endpoints.find(generation, backend.previews.active(generation_id))
         return json_answer(view.endpoints(found))
 
     routes.add_url_rule("/preview/endpoints", "preview_endpoints", endpoints)
 
     @routes.get("/preview/config")
-    async def config(generation_id: str) -> Response:
+    async def config(backend: Backend, generation_id: str) -> Response:
         """Return the limits of this user's previews."""
-        identity, _ = await own_generation(generation_id)
-        service = backend().service
+        identity, _ = await own_generation(backend, generation_id)
+        service = backend.service
         tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
         active = service.previews.active(generation_id)
         return json_answer(view.config(service.settings, tier, None if active is None else active.record))
@@ -95,20 +95,20 @@ def preview_routes(contract: Contract) -> Blueprint:
     return routes
 
 
-async def _own_to_stop(generation_id: str) -> None:
+async def _own_to_stop(backend: Backend, generation_id: str) -> None:
     """Check ownership like ``own_generation``, but without the database while a preview lives.
 
     A preview's user is its generation's: nobody else may launch it.
     """
-    identity = await require_identity()
-    active = backend().previews.active(generation_id)
+    identity = await require_identity(backend)
+    active = backend.previews.active(generation_id)
     if active is None:
-        await owned_by(identity.user.id, generation_id)
+        await owned_by(backend, identity.user.id, generation_id)
     elif active.record.user_id != identity.user.id:
         raise Forbidden("This generation belongs to somebody else.")
 
 
-async def answer_launch(launched: Launched, contract: Contract) -> Response:
+async def _answer_launch(backend: Backend, launched: Launched, contract: Contract) -> Response:
     """Return the answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
 
     Raises:
@@ -120,7 +120,7 @@ async def answer_launch(launched: Launched, contract: Contract) -> Response:
     wait_s = preferred_wait_s(",".join(request.headers.getlist("Prefer")))
     if wait_s:
         wait_s = min(wait_s, _MAX_WAIT_S)
-        record = await backend().previews.wait_ready(launched.record.id, wait_s)
+        record = await backend.previews.wait_ready(launched.record.id, wait_s)
         launched = replace(launched, record=record)
         headers["Preference-Applied"] = f"wait={wait_s}"
     view = VIEWS[contract]
@@ -158,69 +158,65 @@ def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -
     return None if overrides.is_empty else overrides
 
 
-async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
-    previews = backend().previews
+async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bool) -> Facts:
+    previews = backend.previews
     record = await previews.current(generation.id)
     found: Any = ()
     if with_endpoints:
-        found = await backend().endpoints.find(generation, previews.active(generation.id))
+        found = await backend.endpoints.find(generation, previews.active(generation.id))
     active, confinement = previews.find(record.id), previews.confinement(record.id)
     if active is None:
         return Facts(record, endpoints=found, confinement=confinement)
     return Facts(active.record, active.usage, active.uptime_s, found, confinement)
 
 
-def previews_routes() -> Blueprint:
+def previews_routes(running: Running) -> Blueprint:
     """Return the routes, relative to ``/api/v1``."""
-    routes = Blueprint("previews", __name__)
+    routes = BackendRoutes("previews", running)
 
     @routes.get("/previews")
-    async def list_previews() -> Response:
+    async def list_previews(backend: Backend) -> Response:
         """Your previews, newest first, by pages."""
-        identity = await require_identity()
+        identity = await require_identity(backend)
         query = checked_query(request, ListQuery)
-        records, following = await backend().previews.list_for_user(
+        records, following = await backend.previews.list_for_user(
             identity.user.id, state=query.status, cursor=query.cursor, limit=query.limit
         )
         return json_answer({"previews": [v1.instance(one) for one in records], "next_cursor": following})
 
     @routes.get("/previews/<preview_id>")
-    async def get_preview(preview_id: str) -> Response:
+    async def get_preview(backend: Backend, preview_id: str) -> Response:
         """One of your previews, live or over."""
-        identity = await require_identity()
-        record = await backend().previews.get(preview_id)
+        identity = await require_identity(backend)
+        record = await backend.previews.get(preview_id)
         if record.user_id != identity.user.id:
             # The same words as for an id that never was: nobody learns of another's preview.
             raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
-        active = backend().previews.find(record.id)
+        active = backend.previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
-        return json_answer(v1.watched_instance(record, backend().previews.confinement(record.id), watchers))
+        return json_answer(v1.watched_instance(record, backend.previews.confinement(record.id), watchers))
 
     @routes.post("/generations/<generation_id>/preview/token")
-    async def new_token(generation_id: str) -> Response:
+    async def new_token(backend: Backend, generation_id: str) -> Response:
         """Return a further preview token: the launch's is shown once, and the launcher may be elsewhere."""
-        await own_generation(generation_id)
-        active = backend().previews.active(generation_id)
-        if active is None:
-            raise NoActivePreview("The generation has no preview now; launch it first.")
-        token = active.further_token()
-        return json_answer(v1.preview_token(token, active.record), 201)
+        preview = await own_preview(backend, generation_id)
+        return json_answer(v1.preview_token(preview.further_token(), preview.record), 201)
 
     @routes.post("/generations/<generation_id>/preview/extend")
-    async def extend(generation_id: str) -> Response:
+    async def extend(backend: Backend, generation_id: str) -> Response:
         """Let the preview live longer, up to your tier's longest life."""
-        await own_generation(generation_id)
+        await own_generation(backend, generation_id)
         body = await read_json(request, ExtendBody, limit_bytes=_BODY_BYTES)
-        return json_answer(v1.instance(await backend().previews.extend(generation_id, body.seconds)))
+        return json_answer(v1.instance(await backend.previews.extend(generation_id, body.seconds)))
 
     @routes.post("/generations/<generation_id>/preview/restart")
-    async def restart(generation_id: str) -> Response:
+    async def restart(backend: Backend, generation_id: str) -> Response:
         """Start the generation's preview again: one that runs keeps its id, port, tokens and log.
 
         Its process serves until the new one does, which is when the answer comes, and serves on where the new one
         does not: then the error says why. Where none runs this is a launch: a new preview with a log of its own.
         """
-        identity, _ = await own_generation(generation_id)
-        return await answer_launch(await backend().previews.restart(identity.user, generation_id), Contract.V1)
+        identity, _ = await own_generation(backend, generation_id)
+        return await _answer_launch(backend, await backend.previews.restart(identity.user, generation_id), Contract.V1)
 
     return routes

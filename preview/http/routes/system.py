@@ -9,7 +9,7 @@ from quart import Blueprint, Response
 
 from preview.detection import describe_plan, detect
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
-from preview.http.backend import backend
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.core.errors import json_answer
 from preview.http.core.uploads import open_files
 from preview.http.identity import own_generation
@@ -20,7 +20,7 @@ from preview.supervisor import check_free_disk
 _CHECK_S = 1.5
 
 
-def system_routes() -> Blueprint:
+def system_routes(running: Running) -> Blueprint:
     """Return the routes, relative to the app's root."""
     routes = Blueprint("system", __name__)
 
@@ -36,7 +36,7 @@ def system_routes() -> Blueprint:
         A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
         """
         try:
-            service = backend().service
+            service = running().service
             if service.draining.is_set():
                 return json_answer({"status": "stopping"}, 503)
             await service.database.check(_CHECK_S)
@@ -54,25 +54,25 @@ def system_routes() -> Blueprint:
     @routes.get("/metrics")
     async def metrics() -> Response:
         """Counters in Prometheus' text format: numbers only, nobody's names."""
-        return Response(backend().metrics.render(), content_type=METRICS_TYPE)
+        return Response(running().metrics.render(), content_type=METRICS_TYPE)
 
     return routes
 
 
-def plan_routes() -> Blueprint:
+def plan_routes(running: Running) -> Blueprint:
     """Return the route, relative to ``/api/v1``."""
-    routes = Blueprint("plans", __name__)
+    routes = BackendRoutes("plans", running)
     # Reading sources is work for a processor: more at a time would only slow each other down.
     readers = trio.CapacityLimiter(2)
 
     @routes.get("/generations/<generation_id>/plan")
-    async def plan(generation_id: str) -> Response:
+    async def plan(backend: Backend, generation_id: str) -> Response:
         """Return how the generation would start, and why.
 
         Decided from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
         """
-        _, generation = await own_generation(generation_id)
-        async with open_files(backend().service.generations, generation.id) as directory:
+        _, generation = await own_generation(backend, generation_id)
+        async with open_files(backend.service.generations, generation.id) as directory:
             decided = await trio.to_thread.run_sync(partial(detect, directory), limiter=readers)
         return json_answer(describe_plan(decided))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -12,18 +12,17 @@ from typing import Literal
 
 import trio
 from pydantic import ConfigDict, ValidationError
-from quart import Request, Websocket
+from quart import Websocket
 
-from preview.errors import Forbidden, InvalidRequest
-from preview.http.backend import backend
+from preview.errors import InvalidRequest
 from preview.http.core.bodies import MAX_SEQ, StreamQuery
 from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import sentence_of
-from preview.http.identity import owned_by, require_identity
 from preview.http.protocol.strict_ws import Peer, watch_peer
 from preview.http.streams.log_streams import Ending, LogStreamBody, Receiver
 from preview.logs import LineFilter, LogPager, Range, messages
 from preview.storage.tables import PreviewRecord
+from preview.supervisor import PreviewManager
 
 # A filter is some 300 bytes.
 _MESSAGE_CHARACTERS = 4096
@@ -161,43 +160,13 @@ class LogSource:
     newest_seq: int | None
 
 
-async def watcher_of(generation_id: str, ticket: str | None, asked: Request | Websocket) -> StreamRequester:
-    """Return the user, by ticket or token, and the preview.
-
-    Raises:
-        Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
-        NoActivePreview, PreviewNotFound: There is none.
-
-    Cancellation: nothing changes.
-    """
-    if ticket is None:
-        identity = await require_identity(asked)
-        await owned_by(identity.user.id, generation_id)
-        record = await backend().previews.latest(generation_id)
-    else:
-        identity, preview_id = backend().tickets.redeem(ticket)
-        await owned_by(identity.user.id, generation_id)
-        record = await backend().previews.get(preview_id)
-        if record.generation_id != generation_id:
-            raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
-    return StreamRequester(identity.user.id, identity.expires_at, record)
-
-
-def one_stream(watcher: StreamRequester) -> AbstractContextManager[None]:
-    """One of the streams that the user may have; to be held before all work for it.
-
-    Raises:
-        TooManyStreams: The user has as many as allowed.
-    """
-    return backend().slots.hold(watcher.user_id)
-
-
 @contextmanager
-def watching(watcher: StreamRequester, *, after: int | None, tail: int | None) -> Iterator[LogSource]:
+def watching(
+    previews: PreviewManager, watcher: StreamRequester, *, after: int | None, tail: int | None
+) -> Iterator[LogSource]:
     """Count as activity of the preview, and subscribe."""
-    made = backend()
-    preview = made.previews.find(watcher.record.id)
-    log = made.previews.open_log(watcher.record, after=after, tail=tail)
+    preview = previews.find(watcher.record.id)
+    log = previews.open_log(watcher.record, after=after, tail=tail)
     if preview is None:
         with log as receiver:
             yield LogSource(receiver, None)
@@ -206,7 +175,9 @@ def watching(watcher: StreamRequester, *, after: int | None, tail: int | None) -
         yield LogSource(receiver, preview.log.last_seq)
 
 
-async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | None) -> tuple[int | None, int | None]:
+async def first_lines(
+    previews: PreviewManager, record: PreviewRecord, query: StreamQuery, after: int | None
+) -> tuple[int | None, int | None]:
     """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
     The last lines of a filtered stream are counted among those that pass. Behind a line that was not given yet, an
@@ -217,12 +188,12 @@ async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | No
 
     Cancellation: nothing changes.
     """
-    preview = backend().previews.find(record.id)
+    preview = previews.find(record.id)
     if after is not None and preview is not None and after > preview.log.last_seq:
         return 0, None
     if after is not None or query.tail is None or query.filter.is_open:
         return after, query.tail
-    return await _ahead_of_last(backend().previews.look_back(record), query.filter, query.tail), None
+    return await _ahead_of_last(previews.look_back(record), query.filter, query.tail), None
 
 
 async def _ahead_of_last(look_back: LogPager, chosen: LineFilter, count: int) -> int:
