@@ -3,7 +3,7 @@
 from preview.detection.detect import detect
 from preview.detection.overrides.choose import read_endpoints
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.reading import PREVIEW_FILE, overrides_from_request, read_preview_file
+from preview.detection.overrides.preview_file import PREVIEW_FILE, overrides_from_request, read_preview_file
 from preview.detection.plan import (
     Origin,
     Server,

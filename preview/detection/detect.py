@@ -10,7 +10,7 @@ from pathlib import Path
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.reading import PREVIEW_FILE, read_preview_file
+from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.detection.plain import find_plain_app
 from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python

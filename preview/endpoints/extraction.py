@@ -16,7 +16,7 @@ from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
-from preview.endpoints.python import Interpreter
+from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
 
@@ -99,16 +99,16 @@ def _without_halves(value: Any) -> Any:
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:
     """Routes of routers that no application was found for."""
-    interpreter = Interpreter(sources, ".", Budget(), FastAPIFramework())
+    evaluator = PythonEvaluator(sources, ".", Budget(), FastAPIFramework())
     files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
     routers: dict[int, Router] = {}
     for file in files[:_MAX_LOOSE_FILES]:
-        values = interpreter.load(file).scope.names.values()
+        values = evaluator.load(file).scope.names.values()
         routers |= {id(value): value for value in values if isinstance(value, Router)}
     included = {id(item.child) for router in routers.values() for item in router.items if isinstance(item, Include)}
     for key, router in routers.items():
         if key not in included:
-            list_endpoints(router, interpreter, endpoints)
+            list_endpoints(router, evaluator, endpoints)
 
 
 # The most telling name first; any prefix (/api/v1) may stand before it, the shortest path wins.

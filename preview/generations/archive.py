@@ -24,7 +24,7 @@ from typing import IO, cast
 
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.files import PathCheck, named, require_some, shown
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 
 
 class BoundedReads:
@@ -129,7 +129,7 @@ _BROKEN = (
 )
 
 
-def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
+def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
     """Unpack an archive by its content, whatever its name.
 
     Args:
@@ -150,7 +150,7 @@ def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) ->
     raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")
 
 
-def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
+def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, bytes]:
     """Return the files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
 
     Args:
@@ -167,7 +167,9 @@ def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
             return _read_zip(archive, limits)
 
 
-def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
+def unpack_tar_gz(
+    source: IO[bytes] | Path, limits: GenerationLimits, plain: IO[bytes] | None = None
+) -> dict[str, bytes]:
     """Return the files of a tar.gz archive. Folders without files are left out.
 
     Args:
@@ -187,7 +189,7 @@ def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | N
             return _read_tar(archive, bounded, limits)
 
 
-def plain_bytes(limits: Limits) -> int:
+def plain_bytes(limits: GenerationLimits) -> int:
     """Return the largest tar that may be behind a tar.gz, in bytes."""
     return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
 
@@ -195,7 +197,7 @@ def plain_bytes(limits: Limits) -> int:
 # zip
 
 
-def _read_zip(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
+def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, bytes]:
     entries = archive.infolist()
     _check_overlap(entries)
     check, budget, files = PathCheck(limits), Budget(limits), {}
@@ -247,7 +249,7 @@ def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
 # tar.gz
 
 
-def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
+def _inflate(source: IO[bytes], target: IO[bytes], limits: GenerationLimits) -> None:
     """Unpack the gzip layer, counted, so that tar's headers can be read from a file that cannot grow any more."""
     left = plain_bytes(limits)
     with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
@@ -263,7 +265,7 @@ def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
     target.seek(0)
 
 
-def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: Limits) -> dict[str, bytes]:
+def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: GenerationLimits) -> dict[str, bytes]:
     check, budget, files = PathCheck(limits), Budget(limits), {}
     # ``next`` also keeps each in a list; the same folder may come any number of times, and ``check`` counts it once.
     for entries, member in enumerate(iter(archive.next, None)):

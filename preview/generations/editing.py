@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from preview.errors import InvalidRequest, PreconditionFailed
 from preview.generations.files import PathCheck, require_some, shown
-from preview.generations.interface import Budget, Generation, Limits
+from preview.generations.interface import Budget, Generation, GenerationLimits
 from preview.storage.tables import generation_files, generations
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Edit:
     is_whole: bool = False
 
     @classmethod
-    def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: Limits) -> Edit:
+    def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: GenerationLimits) -> Edit:
         """One that writes some files and removes others.
 
         Raises:
@@ -94,7 +94,7 @@ def hashed(path: str, content: bytes) -> StoredFile:
 def edit_files(
     generation: Generation,
     edit: Edit,
-    limits: Limits,
+    limits: GenerationLimits,
     expected: Callable[[int], bool] | None,
     connection: Connection,
 ) -> Edited | None:
@@ -174,7 +174,7 @@ def _differing(
     return {path: content for path, content in wanted.items() if path not in same}
 
 
-def _check(sizes: Mapping[str, int], limits: Limits) -> None:
+def _check(sizes: Mapping[str, int], limits: GenerationLimits) -> None:
     require_some(sizes)
     check, budget = PathCheck(limits), Budget(limits)
     for path, size in sizes.items():

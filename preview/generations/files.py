@@ -15,7 +15,7 @@ from typing import NoReturn, Self, TypeVar
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 from preview.settings import Settings
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class PathCheck:
     nothing outside of it is touched. Case decides (``A`` is not ``a``), the way an accent is composed does not.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GenerationLimits) -> None:
         self._limits = limits
         self._files: set[str] = set()
         self._folders: set[str] = set()
@@ -130,7 +130,7 @@ def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
     Raises:
         InvalidGeneration, TooLarge: See ``PathCheck.add_file``.
     """
-    check = PathCheck(Limits.of(settings))
+    check = PathCheck(GenerationLimits.of(settings))
     return [check.add_file(path) for path in paths]
 
 
@@ -181,7 +181,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def check_files(files: Mapping[str, bytes], limits: Limits) -> dict[str, bytes]:
+def check_files(files: Mapping[str, bytes], limits: GenerationLimits) -> dict[str, bytes]:
     """Return the files as they may be kept: paths checked, number and sizes within the limits.
 
     Raises:
@@ -193,7 +193,9 @@ def check_files(files: Mapping[str, bytes], limits: Limits) -> dict[str, bytes]:
     return checked
 
 
-def _checked(files: Mapping[str, T], limits: Limits, content_of: Callable[[str, T], bytes]) -> dict[str, bytes]:
+def _checked(
+    files: Mapping[str, T], limits: GenerationLimits, content_of: Callable[[str, T], bytes]
+) -> dict[str, bytes]:
     check, budget, checked = PathCheck(limits), Budget(limits), {}
     for raw, value in files.items():
         path = check.add_file(raw)
@@ -225,7 +227,7 @@ def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_
         InvalidGeneration: A path may not be, or a content is of neither form.
         TooLarge: Too many, or too large together.
     """
-    checked = _checked(files, Limits.of(settings), _content)
+    checked = _checked(files, GenerationLimits.of(settings), _content)
     if not may_be_none:
         require_some(checked)
     return checked
@@ -259,7 +261,7 @@ class TreeWriter:
     Invariant: ``_folder`` is the open folder ``_path`` (relative to the root; None while it is being changed).
     """
 
-    def __init__(self, root: Path, limits: Limits) -> None:
+    def __init__(self, root: Path, limits: GenerationLimits) -> None:
         self._check = PathCheck(limits)
         self._cleanup = ExitStack()
         self._root = os.open(root, _FOLDER)

@@ -17,7 +17,7 @@ from preview.core.descriptors import raise_want, walk
 from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
-from preview.generations.interface import Budget, Generation, Limits
+from preview.generations.interface import Budget, Generation, GenerationLimits
 
 # Folders that tools make again: large, and of no use to a preview, whose environment is its own.
 _SKIPPED = frozenset(
@@ -65,10 +65,16 @@ class FolderGenerations:
     """
 
     def __init__(
-        self, directory: Path, *, generation_id: str, user_id: str, project_id: str, limits: Limits | None = None
+        self,
+        directory: Path,
+        *,
+        generation_id: str,
+        user_id: str,
+        project_id: str,
+        limits: GenerationLimits | None = None,
     ) -> None:
         self._directory = directory.absolute()
-        self._limits = limits or Limits.default()
+        self._limits = limits or GenerationLimits.default()
         self._generation = Generation(generation_id, project_id, user_id, utc_now(), name=self._directory.name)
 
     def note_change(self) -> None:
@@ -106,7 +112,7 @@ class FolderGenerations:
                 await trio.to_thread.run_sync(_copy, part, writer, budget)
 
 
-def scan_folder(root: Path, limits: Limits) -> list[Found]:
+def scan_folder(root: Path, limits: GenerationLimits) -> list[Found]:
     """Every file that belongs to the generation, in the order of the paths. Blocks: for threads.
 
     Raises:

@@ -12,7 +12,7 @@ from preview.core.descriptors import raise_want
 from preview.errors import InvalidGeneration
 from preview.generations.files import shown
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 
 # The kernel writes times by its tick, and some file systems by the second (ext3, FAT: two): what was written so
 # shortly before it was looked at may have been written again since, with nothing to tell by.
@@ -61,9 +61,9 @@ class FolderChanges:
         limits: None means those of a service where nothing is set.
     """
 
-    def __init__(self, directory: Path, limits: Limits | None = None) -> None:
+    def __init__(self, directory: Path, limits: GenerationLimits | None = None) -> None:
         self._directory = directory.absolute()
-        self._limits = limits or Limits.default()
+        self._limits = limits or GenerationLimits.default()
         self._seen: dict[str, _Seen] = {}
 
     @property

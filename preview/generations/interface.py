@@ -62,7 +62,7 @@ class GenerationSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GenerationLimits:
     """Bounds of one generation.
 
     Attributes:
@@ -88,7 +88,7 @@ class Limits:
 class Budget:
     """Counts bytes as they come, and refuses the first one too many: no header is believed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GenerationLimits) -> None:
         self._limit = limits.size_bytes
         self._left = limits.size_bytes
 

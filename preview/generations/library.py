@@ -17,7 +17,7 @@ from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
-from preview.generations.interface import Generation, Limits
+from preview.generations.interface import Generation, GenerationLimits
 from preview.settings import Settings
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
@@ -45,7 +45,7 @@ class GenerationLibrary:
     ) -> None:
         self._database = database
         self._on_push = on_push
-        self._limits = Limits.of(settings)
+        self._limits = GenerationLimits.of(settings)
         self._per_user = settings.generations_per_user
 
     async def create(

@@ -20,7 +20,7 @@ import trio
 from pydantic import TypeAdapter
 
 from preview.errors import AnalysisFailed, InvalidGeneration, ServiceShort
-from preview.generations import Limits
+from preview.generations import GenerationLimits
 from preview.settings import Settings
 from preview.worker.answers import (
     ENDED,
@@ -72,7 +72,7 @@ _ATTEMPTS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of one job; see ``Settings``."""
+    """GenerationLimits of one job; see ``Settings``."""
 
     seconds: float
     memory_mb: int
@@ -106,7 +106,9 @@ class WorkerPool:
     """
 
     def __init__(self, settings: Settings, jobs: str) -> None:
-        self._bounds = Bounds(settings.worker_timeout_s, settings.worker_memory_mb, file_bytes(Limits.of(settings)))
+        self._bounds = Bounds(
+            settings.worker_timeout_s, settings.worker_memory_mb, file_bytes(GenerationLimits.of(settings))
+        )
         self._jobs = jobs
         self._limiter = trio.CapacityLimiter(settings.workers)
         self._idle: deque[ForkedWorker] = deque()

@@ -21,7 +21,7 @@ from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.recipe import InThread, NodeReader
 from preview.errors import AnalysisFailed
-from preview.generations import Limits, unpack
+from preview.generations import GenerationLimits, unpack
 from preview.worker.analysis import Analysis, analyse, read_openapi
 from preview.worker.answers import clean
 from preview.worker.archives import ArchiveAnswer, contents_of
@@ -53,7 +53,7 @@ class ProjectReader(NodeReader, Protocol):
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """Return the endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Return an uploaded archive's files; see ``generations.unpack``. Cancellation: nothing of the call is left."""
 
 
@@ -85,7 +85,7 @@ class WorkerReader:
         with _in_memory(document) as descriptor:
             return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Implement the protocol. Cancellation: the worker is killed."""
         arguments = {"files": limits.files, "size_bytes": limits.size_bytes}
         with _temporary() as contents, _temporary() as plain:
@@ -126,7 +126,7 @@ class InProcess(InThread):
         """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_openapi, document)
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Implement the protocol. Cancellation: waits."""
         archive.seek(0)
         return await trio.to_thread.run_sync(unpack, archive, limits)

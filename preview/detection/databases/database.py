@@ -13,8 +13,8 @@ from preview.detection.facts import Facts
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import (
     Need,
+    ProjectSettings,
     SettingRead,
-    Settings,
     is_database_url,
     is_sqlite_flag,
     make_up,
@@ -50,7 +50,7 @@ class DatabaseChoice:
     warnings: tuple[str, ...] = ()
 
 
-def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> DatabaseChoice:
+def choose_database(engine: Engine | None, settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     """Decide for an application that is not Django's."""
     reads = [read for read in settings.reads.values() if is_database_url(read)]
     others = {ServiceKind.MONGODB, ServiceKind.REDIS}
@@ -66,7 +66,7 @@ def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> 
     return _sqlite(engine, sql, settings, server)
 
 
-def _decides(read: SettingRead, settings: Settings) -> bool:
+def _decides(read: SettingRead, settings: ProjectSettings) -> bool:
     """Return whether setting the variable sets the database, and not only one part of a URL."""
     if read.need is not Need.DEFAULTED or _held(settings.own, read):
         return True
@@ -75,7 +75,7 @@ def _decides(read: SettingRead, settings: Settings) -> bool:
     return "://" in default or (generic and not default)
 
 
-def _kind(read: SettingRead, settings: Settings) -> ServiceKind | None:
+def _kind(read: SettingRead, settings: ProjectSettings) -> ServiceKind | None:
     for text in (_held(settings.own, read), _held(settings.examples, read), read.default):
         kind = kind_of_scheme(text) if text else None
         if kind is not None:
@@ -97,7 +97,9 @@ def _typed_for_a_server(reads: Iterable[SettingRead]) -> str:
     return ""
 
 
-def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server: ServiceKind | None) -> DatabaseChoice:
+def _sqlite(
+    engine: Engine, reads: list[SettingRead], settings: ProjectSettings, server: ServiceKind | None
+) -> DatabaseChoice:
     variables: dict[str, Variable] = {}
     replaced: list[str] = []
     for read in reads:
@@ -132,7 +134,7 @@ def _is_synchronous(read: SettingRead, reads: list[SettingRead]) -> bool:
     return any(signs.values()) and not signs[read.name]
 
 
-def _server(reads: list[SettingRead], settings: Settings, server: ServiceKind, obstacle: str) -> DatabaseChoice:
+def _server(reads: list[SettingRead], settings: ProjectSettings, server: ServiceKind, obstacle: str) -> DatabaseChoice:
     variables = {}
     for read in reads:
         text = _held(settings.own, read) or _held(settings.examples, read) or read.default or ""
@@ -146,7 +148,7 @@ def _server(reads: list[SettingRead], settings: Settings, server: ServiceKind, o
     return DatabaseChoice(variables, server=server, setting=reads[0].name, decisions=(sentence,))
 
 
-def _without_url(settings: Settings, facts: Facts) -> DatabaseChoice:
+def _without_url(settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     """No variable holds a URL: a flag may choose SQLite, or the URL is put together from parts, or it is fixed."""
     flags = {
         read.name: variable_for(read, _flag(read, facts))
@@ -189,7 +191,7 @@ def _switch(read: SettingRead, facts: Facts) -> str | None:
     return sqlite if sqlite and "sqlite" not in (read.default or "").lower() else None
 
 
-def _servers_only(reads: list[SettingRead], settings: Settings, facts: Facts) -> DatabaseChoice:
+def _servers_only(reads: list[SettingRead], settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     """Drivers are used directly: what points to a server keeps pointing to one."""
     variables = {}
     for read in reads:

@@ -8,14 +8,14 @@ from typing import Final
 
 from preview.detection.databases.database import DatabaseChoice, supplied
 from preview.detection.plan import Origin, ServiceKind, Variable
-from preview.detection.settings import Need, Settings, variable_for
+from preview.detection.settings import Need, ProjectSettings, variable_for
 from preview.sources import Sources
 
 _ENGINE: Final = "django.db.backends.sqlite3"
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 
 
-def choose_django_database(sources: Sources, files: Iterable[str], settings: Settings) -> DatabaseChoice:
+def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
     """Decide from the ``DATABASES`` of the settings modules."""
     tables = [table for file in files for table in _tables(sources, file)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
@@ -38,7 +38,7 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Set
     return DatabaseChoice(server=server, setting=_host(tables, settings))
 
 
-def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
+def _by_urls(names: list[str], settings: ProjectSettings) -> DatabaseChoice:
     """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; other names are given the same."""
     chosen: dict[str, Variable] = {}
     for name in names:
@@ -53,7 +53,7 @@ def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
 
 
 def _by_variables(
-    names: list[str], tables: list[list[tuple[str, ast.expr]]], settings: Settings, server: ServiceKind | None
+    names: list[str], tables: list[list[tuple[str, ast.expr]]], settings: ProjectSettings, server: ServiceKind | None
 ) -> DatabaseChoice:
     read = settings.reads[names[0]]
     default = read.default or (settings.own[read.name].value if read.name in settings.own else "")
@@ -92,7 +92,7 @@ def _texts(node: ast.expr) -> Iterator[str]:
             yield inner.value.lower()
 
 
-def _names(node: ast.expr, settings: Settings) -> Iterator[str]:
+def _names(node: ast.expr, settings: ProjectSettings) -> Iterator[str]:
     """Variables that an expression reads."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in settings.reads:
@@ -105,6 +105,6 @@ def _server(text: str) -> ServiceKind | None:
     return next((kind for part, kind in _SERVERS.items() if part in text or "postgis" in text), None)
 
 
-def _host(tables: list[list[tuple[str, ast.expr]]], settings: Settings) -> str | None:
+def _host(tables: list[list[tuple[str, ast.expr]]], settings: ProjectSettings) -> str | None:
     names = [name for table in tables for key, value in table if key == "HOST" for name in _names(value, settings)]
     return next((name for name in names if settings.reads[name].need is not Need.DEFAULTED), next(iter(names), None))

@@ -11,12 +11,12 @@ from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, Use, 
 from preview.detection.databases.sql import Engine
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
-from preview.detection.settings import SettingRead, Settings, is_database_url, service_of
+from preview.detection.settings import ProjectSettings, SettingRead, is_database_url, service_of
 
 
 def find_needs(
     facts: Facts,
-    settings: Settings,
+    settings: ProjectSettings,
     database: DatabaseChoice,
     engine: Engine | None,
     variables: Mapping[str, Variable],
@@ -40,7 +40,7 @@ def find_needs(
 @dataclass(frozen=True, slots=True)
 class _Finder:
     facts: Facts
-    settings: Settings
+    settings: ProjectSettings
     variables: Mapping[str, Variable]
 
     def need(self, use: Use, setting: str | None) -> ServiceNeed:

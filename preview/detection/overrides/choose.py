@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preview.detection.overrides.given import Overrides
-from preview.detection.overrides.reading import read_preview_file
+from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.plain import without_routes
 from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
 from preview.endpoints.budget import OutOfBudget

@@ -30,7 +30,7 @@ _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ProjectSettings:
     """Variables that a project reads (one for each name, the strictest), and values in its own files."""
 
     reads: Mapping[str, SettingRead]
@@ -63,12 +63,12 @@ class Settings:
         return variable_for(read) if needed or wanted else None
 
 
-def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Settings:
+def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> ProjectSettings:
     """Read the files' variables, and the ``.env`` and example files of the folders."""
     reads: dict[str, SettingRead] = {}
     for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
-    return Settings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
+    return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:

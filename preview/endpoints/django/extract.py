@@ -26,7 +26,7 @@ from preview.endpoints.django.routers import RouterUrls
 from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Interpreter, Module
+from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Module, PythonEvaluator
 
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
@@ -76,7 +76,7 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: S
     given = route.registered.named.get("summary")
     # The request, and a controller itself, are no parameters of the endpoint.
     path = route.path + "{request}{self}"
-    taken = read_parameters(function, path, serializers.interpreter, serializers.models)
+    taken = read_parameters(function, path, serializers.evaluator, serializers.models)
     answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
     return Endpoint(
         method=method,
@@ -111,15 +111,15 @@ def _function(function: Function, method: str, serializers: Serializers) -> Endp
 
 
 def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
-    interpreter = serializers.interpreter
-    methods = allowed_methods(view, interpreter)
+    evaluator = serializers.evaluator
+    methods = allowed_methods(view, evaluator)
     cls = view.cls
     if not isinstance(cls, Class):
         for method in methods or ("*",):
             yield _bare(method, _title(cls.last), _tags(place[0]), place)
         return
     for method, name in (methods or {"*": ""}).items():
-        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
+        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, evaluator)
         function = handler if isinstance(handler, Function) and handler.scope.file else None
         own = (ast.get_docstring(function.node) if function else None) or ""
         text = own or ast.get_docstring(cls.node) or ""
@@ -128,7 +128,7 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
         if body is None and answer is None:
             body = answer = serializers.of_class(cls, name)
         verb = _AS_VERBS.get(name, name.replace("_", " ").capitalize())
-        listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
+        listed = name == "list" or (name == "get" and _is_list(cls, evaluator))
         yield Endpoint(
             method=method,
             path="",
@@ -137,16 +137,16 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
             tags=_tags(cls.scope.file),
             file=function.scope.file if function else cls.scope.file,
             line=function.node.lineno if function else cls.node.lineno,
-            query=(list_query(cls, interpreter) if listed else {}) | read_query(nodes),
+            query=(list_query(cls, evaluator) if listed else {}) | read_query(nodes),
             request_body=body if method in _WITH_BODY else None,
             response_schema=None if method in {"*", "DELETE"} else [answer] if listed and answer else answer,
         )
 
 
-def _is_list(cls: Class, interpreter: Interpreter) -> bool:
+def _is_list(cls: Class, evaluator: PythonEvaluator) -> bool:
     return any(
         isinstance(item, External) and item.last in {"ListAPIView", "ListCreateAPIView", "ListModelMixin"}
-        for item in interpreter.lineage(cls)
+        for item in evaluator.lineage(cls)
     )
 
 
@@ -193,7 +193,7 @@ class _Route:
     action: Action | None = None
 
 
-def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(root: Module, evaluator: PythonEvaluator, found: Found) -> None:
     """Add all endpoints below ``urlpatterns`` of the module ``ROOT_URLCONF`` names.
 
     What packages from outside bring through ``include`` (administration, log-in pages) is left out, as are a router's
@@ -202,8 +202,8 @@ def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
-    serializers = Serializers(interpreter)
-    for route in _flatten(root, _Place(file=root.file), interpreter):
+    serializers = Serializers(evaluator)
+    for route in _flatten(root, _Place(file=root.file), evaluator):
         for part in describe(route.view, route.action, serializers, (route.place.file, route.place.line)):
             _add(found, route.place, part)
         if len(found) >= _MAX_ENDPOINTS:
@@ -217,43 +217,43 @@ def _add(found: Found, place: _Place, part: Endpoint) -> None:
         found.setdefault((part.method, path), replace(part, path=path, path_parameters=place.parameters))
 
 
-def _flatten(what: object, place: _Place, interpreter: Interpreter) -> Iterator[_Route]:
-    interpreter.step()
+def _flatten(what: object, place: _Place, evaluator: PythonEvaluator) -> Iterator[_Route]:
+    evaluator.step()
     if place.depth > _MAX_DEPTH:
         return
     place = replace(place, depth=place.depth + 1)
     if isinstance(what, Module):
-        yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), interpreter)
+        yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), evaluator)
     elif isinstance(what, list):
         for item in what:
             if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls)):
-                yield from _flatten(item, place, interpreter)
+                yield from _flatten(item, place, evaluator)
     elif isinstance(what, Include):
         # With a namespace: (shop.urls, "shop").
         inner = what.what
         if isinstance(inner, list) and inner and isinstance(inner[0], Module):
             inner = inner[0]
-        target = interpreter.module(inner) if isinstance(inner, str) else inner
-        yield from _flatten(target, place.below(what.prefix, {}), interpreter)
+        target = evaluator.module(inner) if isinstance(inner, str) else inner
+        yield from _flatten(target, place.below(what.prefix, {}), evaluator)
     elif isinstance(what, Pattern):
-        yield from _pattern(what, place, interpreter)
+        yield from _pattern(what, place, evaluator)
     elif isinstance(what, RouterUrls):
-        for route in what.router.routes(interpreter):
+        for route in what.router.routes(evaluator):
             yield _Route(place.below(route.path, route.parameters), route.view, route.action)
     elif isinstance(what, NinjaUrls):
-        for operation in what.api.routes(interpreter):
+        for operation in what.api.routes(evaluator):
             yield _Route(place.below(operation.path.lstrip("/"), operation.parameters), operation)
 
 
-def _pattern(pattern: Pattern, place: _Place, interpreter: Interpreter) -> Iterator[_Route]:
+def _pattern(pattern: Pattern, place: _Place, evaluator: PythonEvaluator) -> Iterator[_Route]:
     path, parameters = (read_regex if pattern.is_regex else read_route)(pattern.route)
     here = replace(place.below(path, parameters), file=pattern.file, line=pattern.line)
     target = pattern.target
     if isinstance(target, (Include, list, Module)):
-        yield from _flatten(target, here, interpreter)
+        yield from _flatten(target, here, evaluator)
     elif isinstance(target, str):
         module, _, name = target.rpartition(".")
-        found = interpreter.module(module) if module else None
+        found = evaluator.module(module) if module else None
         yield _Route(here, found.scope.names.get(name, UNKNOWN) if found else UNKNOWN)
     elif isinstance(target, External) and (target.last == "urls" or target.name.startswith(_NOT_OF_THE_PROJECT)):
         return

@@ -12,9 +12,9 @@ from typing import Final
 from preview.endpoints.budget import Budget
 from preview.endpoints.django.extract import list_endpoints
 from preview.endpoints.django.framework import OUTSIDE, DjangoFramework
-from preview.endpoints.django.settings import Settings
+from preview.endpoints.django.settings import DjangoSettings
 from preview.endpoints.model import AppTarget, Found, FoundApp
-from preview.endpoints.python import Interpreter, join
+from preview.endpoints.python import PythonEvaluator, join
 from preview.sources import Sources
 
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
@@ -172,9 +172,9 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
     named = _named_settings(sources, start)
     for name in list(dict.fromkeys(_candidates(sources, start, named)))[:_MAX_SETTINGS]:
         framework = DjangoFramework()
-        interpreter = Interpreter(sources, start.app_dir, budget, framework, start.roots)
-        settings = Settings(name, interpreter, sources)
-        interpreter.outside.update(OUTSIDE, **{"django.conf.settings": settings})
+        evaluator = PythonEvaluator(sources, start.app_dir, budget, framework, start.roots)
+        settings = DjangoSettings(name, evaluator, sources)
+        evaluator.outside.update(OUTSIDE, **{"django.conf.settings": settings})
         root = settings.attribute("ROOT_URLCONF")
         if isinstance(root, str):
             installed = settings.attribute("INSTALLED_APPS")
@@ -182,7 +182,7 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
             framework.installed = frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
             # Settings that are put together in ways not understood are still the ones to run with.
             chosen = named[0] if named and not _is_empty(sources, start.app_dir, named[0]) else name
-            return _found(start, chosen, partial(_list, root, interpreter))
+            return _found(start, chosen, partial(_list, root, evaluator))
     return None
 
 
@@ -195,10 +195,10 @@ def _is_empty(sources: Sources, folder: str, name: str) -> bool:
     return tree is None or all(isinstance(node, ast.Expr) for node in tree.body)
 
 
-def _list(root: str, interpreter: Interpreter, found: Found) -> None:
-    module = interpreter.module(root)
+def _list(root: str, evaluator: PythonEvaluator, found: Found) -> None:
+    module = evaluator.module(root)
     if module is not None:
-        list_endpoints(module, interpreter, found)
+        list_endpoints(module, evaluator, found)
 
 
 def _found(start: _Start, settings: str, read: Callable[[Found], None]) -> FoundApp:

@@ -20,7 +20,7 @@ from preview.endpoints.django.registrations import (
     is_view,
 )
 from preview.endpoints.django.routers import ROUTERS, Router
-from preview.endpoints.django.settings import Settings
+from preview.endpoints.django.settings import DjangoSettings
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, WouldRaise
 
 _PATTERNS: Final = {"path": False, "re_path": True, "url": True}
@@ -52,7 +52,7 @@ _STARRED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class DjangoFramework:
-    """Plugs Django into the interpreter.
+    """Plugs Django into the evaluator.
 
     Args:
         installed: The first parts of what ``INSTALLED_APPS`` names.
@@ -108,18 +108,18 @@ class DjangoFramework:
         what = call.argument(0, "arg")
         if isinstance(what, list) and what and isinstance(what[0], str):
             what = what[0]
-        if isinstance(what, str) and call.interpreter.trying and not self._may_include(what, call):
+        if isinstance(what, str) and call.evaluator.trying and not self._may_include(what, call):
             raise WouldRaise
         return Include(what)
 
     def _may_include(self, name: str, call: Call) -> bool:
         top = name.partition(".")[0]
-        return top in _KNOWN_TOPS or top in self.installed or call.interpreter.module(name) is not None
+        return top in _KNOWN_TOPS or top in self.installed or call.evaluator.module(name) is not None
 
 
 def _include_settings(call: Call) -> object:
-    settings = call.interpreter.outside.get("django.conf.settings")
-    if isinstance(settings, Settings):
+    settings = call.evaluator.outside.get("django.conf.settings")
+    if isinstance(settings, DjangoSettings):
         settings.include(call)
     return None
 
@@ -143,7 +143,7 @@ def _dig(node: ast.expr, call: Call) -> object:
         if not isinstance(node, ast.Call) or not node.args:
             break
         for inner in node.args:
-            value = call.interpreter.evaluate(inner, call.scope)
+            value = call.evaluator.evaluate(inner, call.scope)
             if is_view(value):
                 return value
         node = node.args[0]
@@ -162,7 +162,7 @@ def _may_be_list(node: ast.expr) -> bool:
 
 def _class_view(call: Call) -> object:
     func = call.node.func
-    owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    owner = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, (ClassView, FunctionView)):
         return owner
     if not isinstance(owner, (Class, External)):
@@ -176,8 +176,8 @@ def _class_view(call: Call) -> object:
 
 
 def _localised(call: Call) -> object:
-    settings = call.interpreter.outside.get("django.conf.settings")
-    code = call.interpreter.attribute(settings, "LANGUAGE_CODE")
+    settings = call.evaluator.outside.get("django.conf.settings")
+    code = call.evaluator.attribute(settings, "LANGUAGE_CODE")
     language = code if isinstance(code, str) else "en-us"
     bare = call.named.get("prefix_default_language") is False
     return [Include(list(call.arguments), "" if bare or not language else f"{language}/")]
@@ -232,7 +232,7 @@ def _is_field(callee: External) -> bool:
 
 
 def _serializer(call: Call) -> object:
-    cls = call.interpreter.evaluate(call.node.func, call.scope)
+    cls = call.evaluator.evaluate(call.node.func, call.scope)
     return SerializerUse(cls if isinstance(cls, Class) else None, many=call.named.get("many") is True)
 
 

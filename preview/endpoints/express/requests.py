@@ -9,7 +9,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript import Function, Interpreter, JSObject, Made, children, text
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, children, text
 
 _READS: Final = re.compile(rb"\b(?:query|body)\b")
 _MAX_NODES: Final = 4_000
@@ -23,8 +23,8 @@ _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "f
 class Requests:
     """Reads handlers, each once: a middleware stands before many routes."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: JavaScriptEvaluator) -> None:
+        self._evaluator = evaluator
         self._known: dict[int, list[tuple[str, str, str]]] = {}
 
     def read(self, function: Function, query: dict[str, str], body: dict[str, object]) -> None:
@@ -36,7 +36,7 @@ class Requests:
         node = function.node
         if node.id not in self._known:
             worth = _READS.search(node.text or b"")
-            self._known[node.id] = list(_fields(node, self._interpreter)) if worth else []
+            self._known[node.id] = list(_fields(node, self._evaluator)) if worth else []
         for part, name, kind in self._known[node.id]:
             if part == "query":
                 query.setdefault(name, kind)
@@ -44,14 +44,14 @@ class Requests:
                 body.setdefault(name, ["string"] if kind == "array" else kind)
 
 
-def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str, str]]:
+def _fields(function: Node, evaluator: JavaScriptEvaluator) -> Iterator[tuple[str, str, str]]:
     """``query`` or ``body``, the field, its JSON type."""
     names, direct = _request_names(function)
     todo, count = [function], 0
     while todo and count < _MAX_NODES:
         node = todo.pop()
         count += 1
-        interpreter.step()
+        evaluator.step()
         todo += reversed(node.named_children)
         if node.type == "member_expression":
             part = _part(node.child_by_field_name("object"), names, direct)

@@ -99,7 +99,7 @@ class Router(Native):
     def call_method(self, name: str, call: Call) -> object:
         """Register a route, mount a router, or change a setting."""
         if name in self.names:
-            return call.interpreter.invoke(self.names[name], call, self)
+            return call.evaluator.invoke(self.names[name], call, self)
         if name in _VERBS:
             return self._verb(name, call)
         if name == "use":
@@ -113,10 +113,10 @@ class Router(Native):
             self.settings[key if isinstance(key, str) else ""] = call.argument(1)
         elif name == "listen":
             self.listens = True
-            call.interpreter.call_back(call.arguments)
+            call.evaluator.call_back(call.arguments)
             return UNKNOWN
         elif name in _STARTS:
-            call.interpreter.call_back(call.arguments)
+            call.evaluator.call_back(call.arguments)
         elif name in {"bind", "callback"}:
             return self
         return self
@@ -151,7 +151,7 @@ class Router(Native):
         path, build = call.argument(0), call.arguments[-1] if call.arguments else None
         if isinstance(build, Function):
             child = Router(is_app=False, file=self.file, is_mounted=True)
-            call.interpreter.call(build, [child])
+            call.evaluator.call(build, [child])
             self.items.append(Mount(child, path if isinstance(path, str) else ""))
 
 
@@ -173,7 +173,7 @@ def _paths(call: Call, value: object) -> list[str]:
     """Return the paths of a registration; unknown parts (a variable of the environment) are left out."""
     found = paths_of(value)
     if not found and (value is UNKNOWN or isinstance(value, Made)) and call.nodes:
-        known = partial_text(call.interpreter, call.nodes[0], call.scope)
+        known = partial_text(call.evaluator, call.nodes[0], call.scope)
         return [known] if known.startswith("/") else []
     return found
 

@@ -28,9 +28,9 @@ from preview.endpoints.python import (
     Class,
     External,
     Function,
-    Interpreter,
     Kind,
     Native,
+    PythonEvaluator,
     find_python_apps,
 )
 from preview.sources import Sources
@@ -46,7 +46,7 @@ _STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
 
 
 class FastAPIFramework:
-    """Plugs FastAPI and Starlette into the interpreter."""
+    """Plugs FastAPI and Starlette into the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
         """Return whether calling it gives an application or a router."""
@@ -96,8 +96,8 @@ def _router(call: Call, *, is_app: bool) -> Router:
 def _routable(call: Call) -> Router:
     """Return an object of a class whose methods are routes; it stands for its own router."""
     router = _router(call, is_app=False)
-    cls = call.interpreter.evaluate(call.node.func, call.scope)
-    for ancestor in call.interpreter.lineage(cls) if isinstance(cls, Class) else ():
+    cls = call.evaluator.evaluate(call.node.func, call.scope)
+    for ancestor in call.evaluator.lineage(cls) if isinstance(cls, Class) else ():
         values = ancestor.body.names.values() if isinstance(ancestor, Class) else ()
         router.classy += [replace(value.route) for value in values if isinstance(value, ClassyRoute)]
     for route in router.classy:
@@ -131,17 +131,17 @@ _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000
 
 
-def list_endpoints(router: Router, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> None:
     """Add all endpoints of an application or a router to ``found``, in the order they were registered.
 
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
     while router.at_start:
-        interpreter.call(router.at_start.pop(0), [router])
-    schemas = Schemas(interpreter)
-    for route, prefix, tags in _flatten(router, "", (), 0, interpreter):
-        for endpoint in _endpoints(route, prefix, tags, interpreter, schemas):
+        evaluator.call(router.at_start.pop(0), [router])
+    schemas = Schemas(evaluator)
+    for route, prefix, tags in _flatten(router, "", (), 0, evaluator):
+        for endpoint in _endpoints(route, prefix, tags, evaluator, schemas):
             # The first of two routes is the one that answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
         if len(found) >= _MAX_ENDPOINTS:
@@ -149,25 +149,25 @@ def list_endpoints(router: Router, interpreter: Interpreter, found: Found) -> No
 
 
 def _flatten(
-    router: Router, prefix: str, tags: tuple[str, ...], depth: int, interpreter: Interpreter
+    router: Router, prefix: str, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
 ) -> Iterator[tuple[Route, str, tuple[str, ...]]]:
     if depth > _MAX_DEPTH:
         return
     tags += router.tags
     for item in router.items:
-        interpreter.step()
+        evaluator.step()
         if isinstance(item, Include):
-            yield from _flatten(item.child, prefix + item.prefix, tags + item.tags, depth + 1, interpreter)
+            yield from _flatten(item.child, prefix + item.prefix, tags + item.tags, depth + 1, evaluator)
         else:
             yield item, prefix, tags
 
 
 def _endpoints(
-    route: Route, prefix: str, tags: tuple[str, ...], interpreter: Interpreter, schemas: Schemas
+    route: Route, prefix: str, tags: tuple[str, ...], evaluator: PythonEvaluator, schemas: Schemas
 ) -> Iterator[Endpoint]:
     path = _clean(prefix + route.path)
     function = route.function
-    parameters = read_parameters(function, path, interpreter, schemas) if function else Parameters()
+    parameters = read_parameters(function, path, evaluator, schemas) if function else Parameters()
     for method in route.methods:
         has_body = method not in {"GET", "HEAD", "OPTIONS"}
         yield Endpoint(
@@ -229,9 +229,9 @@ def _is_app(value: object) -> bool:
     return isinstance(value, Router) and value.is_app
 
 
-def _list(app: Native, interpreter: Interpreter, found: Found) -> None:
+def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
     if isinstance(app, Router):
-        list_endpoints(app, interpreter, found)
+        list_endpoints(app, evaluator, found)
 
 
 _KIND = Kind("fastapi", "FastAPI", (b"FastAPI", b"Starlette"), FastAPIFramework, _is_app, _list)

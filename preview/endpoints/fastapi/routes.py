@@ -174,7 +174,7 @@ def class_verbs(target: object, call: Call) -> tuple[str, ...]:
     """Return the methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
     if not isinstance(target, Class):
         return ()
-    classes = [item for item in call.interpreter.lineage(target) if isinstance(item, Class)]
+    classes = [item for item in call.evaluator.lineage(target) if isinstance(item, Class)]
     return tuple(verb.upper() for verb in sorted({name for item in classes for name in item.body.names} & VERBS))
 
 

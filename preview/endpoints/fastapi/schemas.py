@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
-from preview.endpoints.python import UNKNOWN, Class, Expression, External, Interpreter, Scope
+from preview.endpoints.python import UNKNOWN, Class, Expression, External, PythonEvaluator, Scope
 
 # Models within models; what is deeper is shown as "object".
 _MAX_DEPTH: Final = 8
@@ -55,8 +55,8 @@ def last_name(node: ast.expr | None) -> str:
 class Schemas:
     """Describes annotations."""
 
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator) -> None:
+        self._evaluator = evaluator
         self._known: dict[Class, object] = {}
         self._open: list[Class] = []
 
@@ -64,7 +64,7 @@ class Schemas:
         """Classify a class: a model, an enumeration or neither."""
         if any(last_name(item) == "dataclass" for item in cls.node.decorator_list):
             return Kind.MODEL
-        names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
+        names = {item.last for item in self._evaluator.lineage(cls) if isinstance(item, External)}
         if names & _MODELS:
             return Kind.MODEL
         return Kind.ENUM if any(name.endswith(("Enum", "Flag")) for name in names) else Kind.OTHER
@@ -76,7 +76,7 @@ class Schemas:
                 node = _forward(node.value)
             if not isinstance(node, (ast.Name, ast.Attribute)):
                 break
-            value = self._interpreter.evaluate(node, scope)
+            value = self._evaluator.evaluate(node, scope)
             if not isinstance(value, Expression):
                 break
             node, scope = value.node, value.scope
@@ -84,7 +84,7 @@ class Schemas:
 
     def describe(self, node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
         """Return the skeleton of an annotation: a JSON type's name, a list of one, a mapping; None if unknown."""
-        self._interpreter.step()
+        self._evaluator.step()
         node, scope = self.resolve(node, scope)
         if node is None or depth > _MAX_DEPTH:
             return None if node is None else "object"
@@ -94,7 +94,7 @@ class Schemas:
             return self._subscript(node, scope, depth)
         if isinstance(node, ast.Constant):
             return "null" if node.value is None else None
-        value = self._interpreter.evaluate(node.func if isinstance(node, ast.Call) else node, scope)
+        value = self._evaluator.evaluate(node.func if isinstance(node, ast.Call) else node, scope)
         if isinstance(value, Class):
             return self.model(value, depth)
         name = value.last if isinstance(value, External) else last_name(node)
@@ -108,7 +108,7 @@ class Schemas:
         """Return the skeleton of a class: its fields for a model, a type for an enumeration, else None."""
         kind = self.kind(cls)
         if kind is Kind.ENUM:
-            names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
+            names = {item.last for item in self._evaluator.lineage(cls) if isinstance(item, External)}
             bases = {last_name(base) for base in cls.node.bases}
             return "integer" if "int" in bases or names & {"IntEnum", "IntFlag"} else "string"
         if kind is Kind.OTHER:
@@ -127,7 +127,7 @@ class Schemas:
     def _all_fields(self, cls: Class, depth: int) -> dict[str, object]:
         self._open.append(cls)
         fields: dict[str, object] = {}
-        for ancestor in reversed(self._interpreter.lineage(cls)):
+        for ancestor in reversed(self._evaluator.lineage(cls)):
             if isinstance(ancestor, Class):
                 fields |= self._fields(ancestor, depth)
         self._open.pop()
@@ -151,7 +151,7 @@ class Schemas:
         if not isinstance(value, ast.Call):
             return None
         keyword = next((item for item in value.keywords if item.arg in {"alias", "validation_alias"}), None)
-        found = self._interpreter.evaluate(keyword.value, scope) if keyword else UNKNOWN
+        found = self._evaluator.evaluate(keyword.value, scope) if keyword else UNKNOWN
         return found if isinstance(found, str) else None
 
     def _subscript(self, node: ast.Subscript, scope: Scope, depth: int) -> object:
@@ -168,7 +168,7 @@ class Schemas:
             return {}
         if name in {"Optional", "Union", "Annotated", "Required", "NotRequired", "Mapped", "Final", "ReadOnly"}:
             return self._first(inner[:1] if name == "Annotated" else inner, scope, depth)
-        value = self._interpreter.evaluate(node.value, scope)
+        value = self._evaluator.evaluate(node.value, scope)
         return self.model(value, depth) if isinstance(value, Class) else None
 
     def _first(self, members: list[ast.expr], scope: Scope, depth: int) -> object:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Interpreter, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Native, PythonEvaluator
 
 _TYPES: Final = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "list": "array"}
 _MAX_FIELDS: Final = 500
@@ -100,25 +100,21 @@ class ClassView(Native):
         return self.cls if name == "view_class" else UNKNOWN
 
 
-def class_methods(cls: Class, interpreter: Interpreter) -> tuple[str, ...]:
+def class_methods(cls: Class, evaluator: PythonEvaluator) -> tuple[str, ...]:
     """Return the methods of a class of views, in upper case; GET by default."""
-    given = interpreter.attribute(cls, "methods")
+    given = evaluator.attribute(cls, "methods")
     if isinstance(given, list):
         return tuple(item.upper() for item in given if isinstance(item, str))
     names = {
-        name
-        for item in interpreter.lineage(cls)
-        if isinstance(item, Class)
-        for name in item.body.names
-        if name in VERBS
+        name for item in evaluator.lineage(cls) if isinstance(item, Class) for name in item.body.names if name in VERBS
     }
     return tuple(verb.upper() for verb in VERBS if verb in names)
 
 
-def handler(cls: Class, method: str, interpreter: Interpreter) -> Function | None:
+def handler(cls: Class, method: str, evaluator: PythonEvaluator) -> Function | None:
     """Return the function of a class that answers to a method."""
     for name in (method.lower(), "dispatch_request"):
-        found = interpreter.attribute(cls, name)
+        found = evaluator.attribute(cls, name)
         if isinstance(found, Function):
             return Function(found.node, found.scope, receiver=cls)
     return None
@@ -130,9 +126,9 @@ def wrapped_view(node: ast.expr | None, call: Call) -> object:
         if not isinstance(node, ast.Call):
             break
         if isinstance(node.func, ast.Attribute) and node.func.attr == "as_view":
-            owner = call.interpreter.evaluate(node.func.value, call.scope)
+            owner = call.evaluator.evaluate(node.func.value, call.scope)
             return ClassView(owner) if isinstance(owner, Class) else UNKNOWN
-        values = [call.interpreter.evaluate(item, call.scope) for item in node.args]
+        values = [call.evaluator.evaluate(item, call.scope) for item in node.args]
         found = next((item for item in values if isinstance(item, (ClassView, Function))), None)
         if found is not None:
             return found
@@ -143,7 +139,7 @@ def wrapped_view(node: ast.expr | None, call: Call) -> object:
 def as_view(call: Call) -> object:
     """Return the result of ``X.as_view(…)``."""
     func = call.node.func
-    owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    owner = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, Class):
         return ClassView(owner)
     return owner if isinstance(owner, External) else UNKNOWN

@@ -20,9 +20,9 @@ from preview.endpoints.python import (
     Class,
     External,
     Function,
-    Interpreter,
     Kind,
     Native,
+    PythonEvaluator,
     find_python_apps,
 )
 from preview.sources import Sources
@@ -49,11 +49,11 @@ class RoutedMethod(Native):
 def register_class(call: Call) -> object:
     """``Quotes.register(app, route_base="/quotes")``."""
     func = call.node.func
-    cls = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    cls = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     owner = call.argument(0, "app")
     if isinstance(cls, Class) and isinstance(owner, Registry):
         base = _base(cls, call)
-        for name, value in _methods(cls, call.interpreter):
+        for name, value in _methods(cls, call.evaluator):
             for path, methods, function in _rules(name, value):
                 whole = re.sub(r"/{2,}", "/", f"/{base}/{path}")
                 owner.entries.append(Rule(whole, methods, function, {}, call.scope, call.node.lineno))
@@ -61,17 +61,17 @@ def register_class(call: Call) -> object:
 
 
 def _base(cls: Class, call: Call) -> str:
-    prefix = call.named.get("route_prefix", call.interpreter.attribute(cls, "route_prefix"))
-    given = call.named.get("route_base", call.interpreter.attribute(cls, "route_base"))
+    prefix = call.named.get("route_prefix", call.evaluator.attribute(cls, "route_prefix"))
+    given = call.named.get("route_base", call.evaluator.attribute(cls, "route_base"))
     name = cls.node.name
     usual = (name.removesuffix("View") or name).lower()
     base = given if isinstance(given, str) else usual
     return f"{prefix}/{base}" if isinstance(prefix, str) else base
 
 
-def _methods(cls: Class, interpreter: Interpreter) -> Iterator[tuple[str, object]]:
+def _methods(cls: Class, evaluator: PythonEvaluator) -> Iterator[tuple[str, object]]:
     seen = set(_HOOKS)
-    for ancestor in interpreter.lineage(cls):
+    for ancestor in evaluator.lineage(cls):
         for name, value in ancestor.body.names.items() if isinstance(ancestor, Class) else ():
             if name not in seen and not name.startswith("_") and isinstance(value, (Function, RoutedMethod)):
                 seen.add(name)
@@ -110,7 +110,7 @@ _STARRED: Final = {
 
 
 class FlaskFramework:
-    """Plugs Flask into the interpreter."""
+    """Plugs Flask into the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
         """Return whether calling it gives an application, a blueprint or an API."""
@@ -200,9 +200,9 @@ def _is_app(value: object) -> bool:
     return isinstance(value, Registry) and value.is_app
 
 
-def _list(app: Native, interpreter: Interpreter, found: Found) -> None:
+def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
     if isinstance(app, Registry):
-        list_endpoints(app, interpreter, found)
+        list_endpoints(app, evaluator, found)
 
 
 _KIND = Kind("flask", "Flask", (b"Flask",), FlaskFramework, _is_app, _list)

@@ -30,9 +30,7 @@ def _names(value: object) -> dict[str, object]:
 def _values(call: Call) -> list[object]:
     value = call.argument(0)
     names = _names(value)
-    return (
-        [call.interpreter.member(value, name) for name in names] if isinstance(value, JSObject) else [*names.values()]
-    )
+    return [call.evaluator.member(value, name) for name in names] if isinstance(value, JSObject) else [*names.values()]
 
 
 def _assign(call: Call) -> object:
@@ -50,7 +48,7 @@ def _define(call: Call) -> object:
         if isinstance(getter := how.names.get("get"), Function):
             target.names[name] = Getter(getter)
         elif "value" in how.names:
-            target.names[name] = call.interpreter.member(how, "value")
+            target.names[name] = call.evaluator.member(how, "value")
     return target
 
 
@@ -90,11 +88,11 @@ def _each(call: Call) -> object:
     """``_.each(values, callback)``."""
     value, callback = call.argument(0), call.argument(1)
     pairs = _names(value).items()
-    return [call.interpreter.apply(callback, [item, name, value]) for name, item in list(pairs)[:_MAX_FILES]]
+    return [call.evaluator.apply(callback, [item, name, value]) for name, item in list(pairs)[:_MAX_FILES]]
 
 
 def _soon(call: Call) -> object:
-    call.interpreter.call_back(call.arguments)
+    call.evaluator.call_back(call.arguments)
     return UNKNOWN
 
 

@@ -69,7 +69,7 @@ def _relative(call: Call) -> object:
 
 def _working(call: Call) -> str:
     """Return the folder that the program is started in."""
-    return posixpath.normpath(posixpath.join(ROOT, call.interpreter.resolver.folder))
+    return posixpath.normpath(posixpath.join(ROOT, call.evaluator.resolver.folder))
 
 
 # Folders, as the project has them.
@@ -87,7 +87,7 @@ def _inside(call: Call, value: object) -> str | None:
 
 def _files_below(call: Call, folder: str) -> list[str]:
     prefix = f"{folder}/" if folder else ""
-    return [name[len(prefix) :] for name in call.interpreter.sources.all_names if name.startswith(prefix)]
+    return [name[len(prefix) :] for name in call.evaluator.sources.all_names if name.startswith(prefix)]
 
 
 def _read_folder(call: Call) -> object:
@@ -114,7 +114,7 @@ def _read_folder_later(call: Call) -> object:
     found = _read_folder(call)
     callback = next((item for item in call.arguments[1:] if isinstance(item, Function)), None)
     if callback is not None:
-        call.interpreter.call(callback, [None, found])
+        call.evaluator.call(callback, [None, found])
     return found
 
 
@@ -122,14 +122,14 @@ def _exists(call: Call) -> object:
     path = _inside(call, call.argument(0))
     if path is None:
         return UNKNOWN
-    return call.interpreter.sources.has_file(path) or bool(_files_below(call, path))
+    return call.evaluator.sources.has_file(path) or bool(_files_below(call, path))
 
 
 def _stat(call: Call) -> object:
     path = _inside(call, call.argument(0))
     if path is None:
         return UNKNOWN
-    return _entry(path, is_folder=not call.interpreter.sources.has_file(path))
+    return _entry(path, is_folder=not call.evaluator.sources.has_file(path))
 
 
 def glob_files(call: Call) -> object:
@@ -143,7 +143,7 @@ def glob_files(call: Call) -> object:
         if path is None:
             continue
         matcher = _glob_pattern(path)
-        found += [f"{ROOT}/{name}" for name in call.interpreter.sources.all_names if matcher.fullmatch(name)]
+        found += [f"{ROOT}/{name}" for name in call.evaluator.sources.all_names if matcher.fullmatch(name)]
     if isinstance(base, str):
         start = posixpath.normpath(posixpath.join(_working(call), base))
         found = [posixpath.relpath(name, start) for name in found if isinstance(name, str)]
@@ -181,7 +181,7 @@ def _url(call: Call) -> object:
 def _from_url(call: Call) -> object:
     value = call.argument(0)
     if isinstance(value, JSObject):
-        value = call.interpreter.member(value, "pathname")
+        value = call.evaluator.member(value, "pathname")
     return value.removeprefix("file://") if isinstance(value, str) else UNKNOWN
 
 

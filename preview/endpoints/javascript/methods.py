@@ -12,70 +12,70 @@ from preview.endpoints.javascript.values import Function, JSObject, Made, Regex
 from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 _MAX_LOOP: Final = 500
 _PROMISED: Final = frozenset({"then", "catch", "finally"})
 
 
-def call_value(interpreter: Interpreter, receiver: object, name: str, call: Call) -> object:
+def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
     """``receiver.name(…)`` for what is no object of the project or of a framework."""
     if isinstance(receiver, Function):
-        return _call_function(interpreter, receiver, name, call)
+        return _call_function(evaluator, receiver, name, call)
     if isinstance(receiver, str) and name in _TEXT:
         return _TEXT[name](receiver, call.arguments)
     if isinstance(receiver, list):
-        return _call_list(interpreter, receiver, name, call)
+        return _call_list(evaluator, receiver, name, call)
     if name in _PROMISED:
-        return _settled(interpreter, receiver, name, call)
+        return _settled(evaluator, receiver, name, call)
     if isinstance(receiver, JSObject):
         return receiver.names.get(str(call.argument(0))) is not None if name == "hasOwnProperty" else UNKNOWN
     arguments = call.arguments
-    interpreter.call_back(arguments)
+    evaluator.call_back(arguments)
     return Made(name, arguments, receiver) if isinstance(receiver, Made) else UNKNOWN
 
 
-def _settled(interpreter: Interpreter, receiver: object, name: str, call: Call) -> object:
+def _settled(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
     """Settle a promise: it counts as its future value; failures are not followed."""
     callback = call.argument(0)
     if name == "then" and isinstance(callback, Function):
-        found = interpreter.call(callback, [receiver])
+        found = evaluator.call(callback, [receiver])
         return found if found is not UNKNOWN else receiver
     if name == "finally":
-        interpreter.call_back([callback])
+        evaluator.call_back([callback])
     return receiver
 
 
-def _call_function(interpreter: Interpreter, function: Function, name: str, call: Call) -> object:
+def _call_function(evaluator: JavaScriptEvaluator, function: Function, name: str, call: Call) -> object:
     if name == "bind":
         this = call.argument(0)
         return Function(function.node, function.scope, this=this, names=function.names, owner=function.owner)
     if name == "call":
-        return interpreter.call(function, call.arguments[1:], call.argument(0))
+        return evaluator.call(function, call.arguments[1:], call.argument(0))
     if name == "apply":
         given = call.argument(1)
-        return interpreter.call(function, given if isinstance(given, list) else [], call.argument(0))
+        return evaluator.call(function, given if isinstance(given, list) else [], call.argument(0))
     # A property that the function may have got from outside.
-    interpreter.call_back(call.arguments)
+    evaluator.call_back(call.arguments)
     return UNKNOWN
 
 
-def _call_list(interpreter: Interpreter, values: list[object], name: str, call: Call) -> object:
+def _call_list(evaluator: JavaScriptEvaluator, values: list[object], name: str, call: Call) -> object:
     if name in _WALKS:
         callback = call.argument(0)
-        return _WALKS[name](values, lambda item, place: interpreter.apply(callback, [item, place, values]))
+        return _WALKS[name](values, lambda item, place: evaluator.apply(callback, [item, place, values]))
     if name == "reduce":
         callback, found = call.argument(0), call.argument(1) if len(call.arguments) > 1 else UNKNOWN
         rest = values
         if found is UNKNOWN and values:
             found, rest = values[0], values[1:]
         for place, item in enumerate(rest[:_MAX_LOOP]):
-            found = interpreter.apply(callback, [found, item, place, values])
+            found = evaluator.apply(callback, [found, item, place, values])
         return found
     if name in _LIST:
         return _LIST[name](values, call.arguments)
     if name in _PROMISED:
-        return _settled(interpreter, values, name, call)
+        return _settled(evaluator, values, name, call)
     return UNKNOWN
 
 

@@ -17,7 +17,7 @@ from preview.sources.node_package import NodePackage
 from preview.sources.tsconfig import read_tsconfig
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 ROOT: Final = "/project"
 """What ``__dirname`` begins with: the project's folder, wherever it really lies."""
@@ -141,19 +141,19 @@ def default_export(module: Module) -> object:
     return UNKNOWN if module.is_esm else exports
 
 
-def named_export(interpreter: Interpreter, module: Module, name: str) -> object:
+def named_export(evaluator: JavaScriptEvaluator, module: Module, name: str) -> object:
     """Return the value of ``import {name} from``."""
-    return default_export(module) if name == "default" else interpreter.member(module.exports, name)
+    return default_export(module) if name == "default" else evaluator.member(module.exports, name)
 
 
-def bind_import(interpreter: Interpreter, node: Node, scope: Scope) -> None:
+def bind_import(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> None:
     """Bind the names of one import statement."""
     clause = next((part for part in children(node) if part.type in {"import_clause", "import_require_clause"}), None)
     is_require = clause is not None and clause.type == "import_require_clause"
     source = (clause if clause is not None and is_require else node).child_by_field_name("source")
     if source is None or (not is_require and text(node).startswith(("import type ", "import typeof "))):
         return
-    origin = interpreter.require(string_value(source), scope.file)
+    origin = evaluator.require(string_value(source), scope.file)
     if clause is not None and is_require:
         scope.names[text(clause.named_child(0))] = _whole(origin)
         return
@@ -167,7 +167,7 @@ def bind_import(interpreter: Interpreter, node: Node, scope: Scope) -> None:
                 name = text(item.child_by_field_name("name"))
                 alias = text(item.child_by_field_name("alias")) or name
                 scope.names[alias] = (
-                    Binding(origin, name) if isinstance(origin, Module) else interpreter.member(origin, name)
+                    Binding(origin, name) if isinstance(origin, Module) else evaluator.member(origin, name)
                 )
 
 
@@ -175,26 +175,26 @@ def _whole(origin: Module | External) -> object:
     return origin.exports if isinstance(origin, Module) else origin
 
 
-def export(interpreter: Interpreter, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
+def export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
     """Carry out one export statement."""
     source = node.child_by_field_name("source")
-    origin = interpreter.require(string_value(source), scope.file) if source is not None else None
+    origin = evaluator.require(string_value(source), scope.file) if source is not None else None
     declaration = node.child_by_field_name("declaration")
     value = node.child_by_field_name("value")
     kinds = {child.type for child in node.children}
     if declaration is not None:
-        names = interpreter.declare(declaration, scope)
+        names = evaluator.declare(declaration, scope)
         exports.names.update(
             {"default": Binding(scope, names[0])} if "default" in kinds and names else
             {name: Binding(scope, name) for name in names}
         )  # fmt: skip
     elif value is not None:
-        exports.names["default"] = interpreter.evaluate(value, scope)
+        exports.names["default"] = evaluator.evaluate(value, scope)
     elif "=" in kinds:
-        holder.names["exports"] = interpreter.evaluate(node.named_children[-1], scope)
+        holder.names["exports"] = evaluator.evaluate(node.named_children[-1], scope)
     for part in children(node):
         if part.type == "export_clause":
-            _export_names(interpreter, part, origin, scope, exports)
+            _export_names(evaluator, part, origin, scope, exports)
         elif part.type == "namespace_export" and origin is not None:
             exports.names[text(part.named_child(0))] = _whole(origin)
     if "*" in kinds and isinstance(origin, Module) and isinstance(origin.exports, JSObject):
@@ -203,7 +203,7 @@ def export(interpreter: Interpreter, node: Node, scope: Scope, exports: JSObject
 
 
 def _export_names(
-    interpreter: Interpreter, clause: Node, origin: Module | External | None, scope: Scope, exports: JSObject
+    evaluator: JavaScriptEvaluator, clause: Node, origin: Module | External | None, scope: Scope, exports: JSObject
 ) -> None:
     for item in children(clause):
         # tree-sitter gives no field for the keyword in `export { default as users }`.
@@ -213,4 +213,4 @@ def _export_names(
         if isinstance(origin, Module):
             exports.names[alias] = Binding(origin, name)
         else:
-            exports.names[alias] = Binding(scope, name) if origin is None else interpreter.member(origin, name)
+            exports.names[alias] = Binding(scope, name) if origin is None else evaluator.member(origin, name)

@@ -13,7 +13,7 @@ from preview.endpoints.javascript.values import Class, Module, Scope
 from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 
 @dataclass(slots=True)
@@ -21,20 +21,20 @@ class Call:
     """One call as it stands in the source; its arguments are evaluated when they are asked for.
 
     Attributes:
-        node: The expression; None for a call that the interpreter makes itself.
+        node: The expression; None for a call that the evaluator makes itself.
         given: The arguments, where they are known already.
     """
 
     node: Node | None
     scope: Scope
-    interpreter: Interpreter = field(repr=False)
+    evaluator: JavaScriptEvaluator = field(repr=False)
     given: list[object] | None = None
     _known: dict[int, object] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def made(cls, interpreter: Interpreter, arguments: list[object]) -> Call:
-        """Return a call that is written nowhere: the framework or the interpreter makes it."""
-        return cls(None, Scope(""), interpreter, arguments)
+    def made(cls, evaluator: JavaScriptEvaluator, arguments: list[object]) -> Call:
+        """Return a call that is written nowhere: the framework or the evaluator makes it."""
+        return cls(None, Scope(""), evaluator, arguments)
 
     @property
     def nodes(self) -> list[Node]:
@@ -50,7 +50,7 @@ class Call:
                 if position in self._known:
                     found.append(self._known[position])
                 else:
-                    found += self.interpreter.evaluate_all([node], self.scope)
+                    found += self.evaluator.evaluate_all([node], self.scope)
             self.given = found
         return self.given
 
@@ -61,7 +61,7 @@ class Call:
             if position >= len(nodes):
                 return None
             if position not in self._known:
-                self._known[position] = self.interpreter.evaluate(nodes[position], self.scope)
+                self._known[position] = self.evaluator.evaluate(nodes[position], self.scope)
             return self._known[position]
         return self.arguments[position] if position < len(self.arguments) else None
 
@@ -97,7 +97,7 @@ class Native:
 
 
 class Framework(Protocol):
-    """Interface between the interpreter and a framework, for external names."""
+    """Interface between the evaluator and a framework, for external names."""
 
     def construct(self, callee: External, call: Call) -> object:
         """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
@@ -107,7 +107,7 @@ class Framework(Protocol):
         """Return the framework's object within an instance of a class that extends ``base``; None for most."""
         ...
 
-    def provide(self, token: object, interpreter: Interpreter) -> object:
+    def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
         """Provide the object that the framework's container injects for a token or a class."""
         ...
 
@@ -127,7 +127,7 @@ class Require(Native):
         name = call.argument(0)
         if not isinstance(name, str):
             return UNKNOWN
-        found = call.interpreter.require(name, self.file)
+        found = call.evaluator.require(name, self.file)
         return found.exports if isinstance(found, Module) else found
 
     def call_method(self, name: str, call: Call) -> object:
@@ -170,7 +170,7 @@ class Bound(Native):
         given = call.arguments[1:]
         if name == "apply":
             given = given[0] if given and isinstance(given[0], list) else []
-        return self.owner.call_method(self.name, Call(None, call.scope, call.interpreter, given))
+        return self.owner.call_method(self.name, Call(None, call.scope, call.evaluator, given))
 
 
 @dataclass(eq=False, slots=True)
@@ -201,6 +201,6 @@ class JSMap(Native):
         if name == "forEach":
             callback = call.argument(0)
             for key, value in list(self.pairs):
-                call.interpreter.apply(callback, [value, key, self])
+                call.evaluator.apply(callback, [value, key, self])
         parts = {"entries": list(self.pairs), "keys": [p[0] for p in self.pairs], "values": [p[1] for p in self.pairs]}
         return parts.get(name, UNKNOWN)

@@ -12,8 +12,8 @@ from typing import Final
 from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.model import AppTarget, Found, FoundApp
 from preview.endpoints.names import UNKNOWN
+from preview.endpoints.python.evaluator import PythonEvaluator
 from preview.endpoints.python.imports import join
-from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.truth import Framework, Native
 from preview.endpoints.python.values import Function
 from preview.sources import Sources
@@ -161,7 +161,7 @@ class Kind:
         name: ``flask``, for the target.
         title: ``Flask``, for people.
         mentions: A file with an application has one of these texts.
-        plug: Makes what plugs the framework into an interpreter.
+        plug: Makes what plugs the framework into an evaluator.
     """
 
     name: str
@@ -169,7 +169,7 @@ class Kind:
     mentions: tuple[bytes, ...]
     plug: Callable[[], Framework]
     is_app: Callable[[object], bool]
-    list_endpoints: Callable[[Native, Interpreter, Found], None]
+    list_endpoints: Callable[[Native, PythonEvaluator, Found], None]
 
 
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
@@ -205,7 +205,7 @@ class _Search:
     kind: Kind
     hints: Sequence[Hint]
     # One for each folder that imports count from: a module that several candidates import is read once.
-    interpreters: dict[str, Interpreter] = field(default_factory=dict)
+    interpreters: dict[str, PythonEvaluator] = field(default_factory=dict)
 
     def candidates(self) -> list[str]:
         """Files that may have an application, the likeliest first."""
@@ -257,19 +257,19 @@ class _Search:
         hints = [hint for hint in self.hints if is_module(file, hint.module)]
         app_dir, module = find_import_root(self.sources, file, tree, {hint.module for hint in hints})
         if app_dir not in self.interpreters:
-            self.interpreters[app_dir] = Interpreter(self.sources, app_dir, self.budget, self.kind.plug())
-        interpreter = self.interpreters[app_dir]
-        names = interpreter.load(file).scope.names
+            self.interpreters[app_dir] = PythonEvaluator(self.sources, app_dir, self.budget, self.kind.plug())
+        evaluator = self.interpreters[app_dir]
+        names = evaluator.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
         order = _factories(names, hinted, any_name=any_name)
-        picked = self._object(names, hinted) or self._factory(names, order, file, interpreter, wanting=wanting)
+        picked = self._object(names, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
         if picked is None:
             return None
         app, attribute, factory = picked
         kind = "factory" if factory else "app"
         reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
         target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
-        lister = partial(_list, self.kind, app, interpreter, file)
+        lister = partial(_list, self.kind, app, evaluator, file)
         # A file that starts itself says nothing about the others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
 
@@ -280,7 +280,7 @@ class _Search:
         return (order[0][1], order[0][0], False) if order else None
 
     def _factory(
-        self, names: dict[str, object], order: Sequence[str], file: str, interpreter: Interpreter, *, wanting: bool
+        self, names: dict[str, object], order: Sequence[str], file: str, evaluator: PythonEvaluator, *, wanting: bool
     ) -> tuple[Native, str, bool] | None:
         for name in order:
             function = names.get(name)
@@ -288,7 +288,7 @@ class _Search:
                 continue
             # Of a usual factory that wants arguments, the routes are shown all the same.
             if _needs_nothing(function) or (name in _FACTORIES and wanting):
-                built = interpreter.call(function, [UNKNOWN] * _required(function))
+                built = evaluator.call(function, [UNKNOWN] * _required(function))
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
@@ -301,13 +301,13 @@ def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: boo
     return list(dict.fromkeys([*hinted, *usual, *others, *(names if any_name else ())]))
 
 
-def _list(kind: Kind, app: Native, interpreter: Interpreter, file: str, found: Found) -> None:
+def _list(kind: Kind, app: Native, evaluator: PythonEvaluator, file: str, found: Found) -> None:
     before = len(found)
-    kind.list_endpoints(app, interpreter, found)
+    kind.list_endpoints(app, evaluator, found)
     if len(found) == before:
         # All its routes are registered where the file is the program.
-        interpreter.run_as_program(file)
-        kind.list_endpoints(app, interpreter, found)
+        evaluator.run_as_program(file)
+        kind.list_endpoints(app, evaluator, found)
 
 
 def is_aside(file: str) -> bool:

@@ -15,7 +15,7 @@ from preview.endpoints.python.truth import Call, Framework, Native
 from preview.endpoints.python.values import Class, Function, Instance, Record, Scope
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 class _Wraps(Native):
@@ -44,7 +44,7 @@ def _modules(call: Call) -> object:
     """``pkgutil.iter_modules(…)``: the modules beside the one that asks, as a package does with its own path."""
     prefix = call.argument(1, "prefix", "")
     start = prefix if isinstance(prefix, str) else ""
-    names = [f"{start}{name}" for name in call.interpreter.submodules(_asked(call))]
+    names = [f"{start}{name}" for name in call.evaluator.submodules(_asked(call))]
     return [Record([UNKNOWN, name, False], {"name": name, "ispkg": False}) for name in names]
 
 
@@ -60,28 +60,28 @@ def _getenv(call: Call) -> object:
     """Return the value in the project's ``.env`` of a variable without a default in the code."""
     name = call.argument(0, "key")
     has_default = call.argument(1, "default", None) not in (None, UNKNOWN)
-    return call.interpreter.variables.get(name) if isinstance(name, str) and not has_default else UNKNOWN
+    return call.evaluator.variables.get(name) if isinstance(name, str) and not has_default else UNKNOWN
 
 
 def _add_root(call: Call) -> object:
     """``sys.path.insert(0, …)`` and ``append``."""
     path = PathValue.of(call.arguments[-1] if call.arguments else UNKNOWN)
     if isinstance(path, PathValue):
-        call.interpreter.add_root(str(path) or ".")
+        call.evaluator.add_root(str(path) or ".")
     return None
 
 
 def _list_folder(call: Call) -> object:
     folder = PathValue.of(call.argument(0, "path"))
     start = f"{folder}/" if str(folder) else ""
-    names = [name[len(start) :] for name in call.interpreter.sources.names if name.startswith(start)]
+    names = [name[len(start) :] for name in call.evaluator.sources.names if name.startswith(start)]
     return sorted({name.partition("/")[0] for name in names}) if isinstance(folder, PathValue) else UNKNOWN
 
 
 def _glob(call: Call) -> object:
     """``glob.glob(…)``: texts."""
     pattern = call.text(0, "pathname")
-    return [name for name in call.interpreter.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in call.evaluator.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
 
 
 def _signature(call: Call) -> object:
@@ -100,7 +100,7 @@ def _members(call: Call) -> object:
     owner, names = call.argument(0, "object"), names_on(call)
     if not isinstance(names, list):
         return UNKNOWN
-    pairs = [(name, call.interpreter.attribute(owner, name)) for name in names if isinstance(name, str)]
+    pairs = [(name, call.evaluator.attribute(owner, name)) for name in names if isinstance(name, str)]
     wanted = call.argument(1, "predicate", None)
     kinds = _PREDICATES.get(wanted.name, object) if isinstance(wanted, External) else object
     return [Record([name, value]) for name, value in pairs if isinstance(value, kinds)]
@@ -139,27 +139,27 @@ _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
 class Calls:
     """Follows calls."""
 
-    def __init__(self, interpreter: Interpreter, framework: Framework) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator, framework: Framework) -> None:
+        self._evaluator = evaluator
         self._framework = framework
 
     def evaluate(self, node: ast.Call, scope: Scope) -> object:
         """Evaluate a call."""
         if not isinstance(node.func, ast.Attribute):
-            callee = self._interpreter.evaluate(node.func, scope)
+            callee = self._evaluator.evaluate(node.func, scope)
             if callee is UNKNOWN and not isinstance(node.func, ast.Name):
                 return UNKNOWN
-            call = Call(node, *self._given(node, scope), scope, self._interpreter)
+            call = Call(node, *self._given(node, scope), scope, self._evaluator)
             if callee is UNKNOWN and isinstance(node.func, ast.Name):
                 return call_builtin(node.func.id, call)
             return self._call_value(callee, call)
-        receiver, method = self._interpreter.evaluate(node.func.value, scope), node.func.attr
+        receiver, method = self._evaluator.evaluate(node.func.value, scope), node.func.attr
         if isinstance(receiver, (str, list, dict)) and not isinstance(receiver, Record):
             return call_method(receiver, method, *self._given(node, scope))
-        callee = self._interpreter.attribute(receiver, method)
+        callee = self._evaluator.attribute(receiver, method)
         if callee is UNKNOWN and not isinstance(receiver, Native):
             return UNKNOWN
-        call = Call(node, *self._given(node, scope), scope, self._interpreter)
+        call = Call(node, *self._given(node, scope), scope, self._evaluator)
         if isinstance(receiver, Native) and not isinstance(callee, Function):
             return receiver.call_method(method, call)
         return self._call_value(callee, call)
@@ -168,7 +168,7 @@ class Calls:
         if isinstance(callee, Native):
             return callee.call(call)
         if isinstance(callee, Function):
-            return self._interpreter.call(callee, call.arguments, **call.named)
+            return self._evaluator.call(callee, call.arguments, **call.named)
         if isinstance(callee, Class):
             return self._create(callee, call)
         if isinstance(callee, External):
@@ -181,12 +181,12 @@ class Calls:
         arguments: list[object] = []
         for item in node.args:
             if isinstance(item, ast.Starred):
-                arguments += items_of(self._interpreter.evaluate(item.value, scope)) or []
+                arguments += items_of(self._evaluator.evaluate(item.value, scope)) or []
             else:
-                arguments.append(self._interpreter.evaluate(item, scope))
+                arguments.append(self._evaluator.evaluate(item, scope))
         named: dict[str, object] = {}
         for keyword in node.keywords:
-            value = self._interpreter.evaluate(keyword.value, scope)
+            value = self._evaluator.evaluate(keyword.value, scope)
             if keyword.arg:
                 named[keyword.arg] = value
             elif isinstance(value, dict):
@@ -195,7 +195,7 @@ class Calls:
 
     def _create(self, cls: Class, call: Call) -> object:
         """Return an object of a class of the project; the framework's own kind where it inherits from it."""
-        outside = (item for item in self._interpreter.lineage(cls) if isinstance(item, External))
+        outside = (item for item in self._evaluator.lineage(cls) if isinstance(item, External))
         base = next(filter(self._framework.is_constructor, outside), None)
         made: object = Instance(cls)
         if base is not None:
@@ -205,10 +205,10 @@ class Calls:
             made.adopt(cls)
             if made.own_class() is not cls:
                 return made
-        initialise = self._interpreter.attribute(cls, "__init__")
+        initialise = self._evaluator.attribute(cls, "__init__")
         if isinstance(initialise, Function):
             method = Function(initialise.node, initialise.scope, receiver=made)
-            self._interpreter.call(method, call.arguments, **call.named)
+            self._evaluator.call(method, call.arguments, **call.named)
         elif isinstance(made, Instance):
             made.names.update(call.named)
         return made

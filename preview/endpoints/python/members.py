@@ -13,7 +13,7 @@ from preview.endpoints.python.truth import Call, Native
 from preview.endpoints.python.values import Class, Function, Instance, Module, Record
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 # More than any class that people write has.
@@ -23,8 +23,8 @@ _MAX_ANCESTORS: Final = 60
 class Members:
     """Looks names up on values."""
 
-    def __init__(self, interpreter: Interpreter, importer: Importer) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator, importer: Importer) -> None:
+        self._evaluator = evaluator
         self._importer = importer
         self._lineages: dict[Class, list[Class | External]] = {}
 
@@ -36,13 +36,13 @@ class Members:
             return self._importer.submodule(value, name)
         if isinstance(value, External):
             full = f"{value.name}.{name}"
-            return self._interpreter.outside.get(full) or External(full)
+            return self._evaluator.outside.get(full) or External(full)
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
             found = self._bound(self.of_class(value.cls, name), value)
             if isinstance(found, (str, int, type(None))) and self._is_settings(value.cls):
-                return self._interpreter.variables.setting(name, found)
+                return self._evaluator.variables.setting(name, found)
             return found
         if isinstance(value, Class):
             if name in {"__name__", "__qualname__"}:
@@ -73,7 +73,7 @@ class Members:
             if isinstance(current, Class):
                 # `Generic[T]` counts as `Generic`.
                 plain = [base.value if isinstance(base, ast.Subscript) else base for base in current.node.bases]
-                todo += [self._interpreter.evaluate(base, current.scope) for base in plain]
+                todo += [self._evaluator.evaluate(base, current.scope) for base in plain]
         return found
 
     def of_class(self, cls: Class, name: str) -> object:
@@ -85,8 +85,8 @@ class Members:
         # Inherited from outside: `View.as_view`, as the framework knows it.
         outside = next((item for item in lineage if isinstance(item, External)), None)
         if outside is not None and outside.last == "BaseSettings":
-            value = self._interpreter.variables.get(name)
-            return self._interpreter.variables.get(name.upper()) if value is UNKNOWN else value
+            value = self._evaluator.variables.get(name)
+            return self._evaluator.variables.get(name.upper()) if value is UNKNOWN else value
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def _own_attribute(self, native: Native, name: str) -> object:
@@ -104,7 +104,7 @@ class Members:
             return found
         method = Function(found.node, found.scope, receiver=receiver)
         is_property = _is_decorated(found, "property") or _is_decorated(found, "cached_property")
-        return self._interpreter.call(method) if is_property else method
+        return self._evaluator.call(method) if is_property else method
 
 
 def _is_decorated(found: object, name: str) -> bool:
@@ -164,7 +164,7 @@ class PathValue(Native):
 
     def call_method(self, name: str, call: Call) -> object:
         """``path.resolve()``, ``path.glob(…)`` and their like."""
-        files = call.interpreter.sources.names
+        files = call.evaluator.sources.names
         match name:
             case "resolve" | "absolute":
                 return self

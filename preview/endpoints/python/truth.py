@@ -11,7 +11,7 @@ from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 class WouldRaise(Exception):
@@ -25,14 +25,14 @@ class Call:
     Attributes:
         arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
         named: Values of the keyword arguments, likewise those behind ``**``.
-        interpreter: Reads on, where a value must be followed.
+        evaluator: Reads on, where a value must be followed.
     """
 
     node: ast.Call
     arguments: Sequence[object]
     named: dict[str, object]
     scope: Scope
-    interpreter: Interpreter = field(repr=False)
+    evaluator: PythonEvaluator = field(repr=False)
 
     def argument(self, position: int, name: str, default: object = UNKNOWN) -> object:
         """Return the value given by position or by name."""
@@ -109,7 +109,7 @@ class Extensible(Native):
 
 
 class Framework(Protocol):
-    """Interface between the interpreter and a framework, for external names."""
+    """Interface between the evaluator and a framework, for external names."""
 
     def is_constructor(self, value: External) -> bool:
         """Return whether calling it, or a class that inherits from it, gives one of the framework's objects."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from preview.environments.manifests.reading import Line, Manifest, as_table
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table
 
 # Installed by `poetry install`, but for people who work on the project.
 _FOR_DEVELOPERS: Final = frozenset(

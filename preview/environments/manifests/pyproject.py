@@ -13,8 +13,8 @@ from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.manifests.poetry import poetry_groups, read_poetry
-from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
 _SHOWN = 100

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preview.environments.manifests.lines import LineReader
-from preview.environments.manifests.reading import read_text
+from preview.environments.manifests.manifest_files import read_text
 from preview.environments.requirements.local_paths import looks_local, resolve_inside
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet, invalid
 from preview.errors import EnvironmentFailed

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from preview.environments.manifests.lines import LineReader
+from preview.environments.manifests.manifest_files import Line, Manifest
 from preview.environments.manifests.pipfile import read_pipfile
 from preview.environments.manifests.pyproject import read_pyproject
-from preview.environments.manifests.reading import Line, Manifest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.setuptools_files import read_conda, read_lock, read_setup_cfg, read_setup_py
 from preview.environments.requirements.requirements import (

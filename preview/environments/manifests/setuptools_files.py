@@ -21,7 +21,7 @@ from typing import Final
 import yaml
 from packaging.utils import canonicalize_name
 
-from preview.environments.manifests.reading import Line, Manifest, as_table, load_toml, read_bytes, read_text
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table, load_toml, read_bytes, read_text
 from preview.errors import EnvironmentFailed
 
 

@@ -23,7 +23,7 @@ from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
 from preview.environments.sandbox.installed import Installed, find_installed
-from preview.environments.sandbox.interpreter import OWN, Interpreter, allows, find_interpreter, find_other
+from preview.environments.sandbox.interpreter import OWN, PythonInterpreter, allows, find_interpreter, find_other
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
@@ -57,16 +57,16 @@ class Choice:
         self._settings = settings
         self._layout = layout
         self._is_held = is_held
-        self._usual: Interpreter | None = None
+        self._usual: PythonInterpreter | None = None
         self._newer: Installed | None = None
         self._is_newer_known = False
         # Two launches at once look once.
         self._looking = trio.Lock()
         # Others that were looked for, by what a project wants.
-        self._others: dict[str, Interpreter | None] = {}
+        self._others: dict[str, PythonInterpreter | None] = {}
         self._refusals = Refusals(layout)
 
-    async def usual(self) -> list[Interpreter]:
+    async def usual(self) -> list[PythonInterpreter]:
         """Return the Pythons for projects without a wish of their own, the likeliest first.
 
         Raises:
@@ -96,7 +96,7 @@ class Choice:
             asked = replace(asked, required=as_for(asked.required, requires))
         return make_recipe(asked, interpreter, runs_code=self._runs_code)
 
-    def _trial(self, asked: Asked, usual: Interpreter, newer: Installed, report: Report) -> Recipe | None:
+    def _trial(self, asked: Asked, usual: PythonInterpreter, newer: Installed, report: Report) -> Recipe | None:
         """Make the recipe for the newer Python; None if something rules it out."""
         if asked.standard is None:
             # A command of the project's own: nobody knows what it imports.
@@ -123,7 +123,7 @@ class Choice:
     def _runs_code(self) -> bool:
         return self._settings.build_code == "allow"
 
-    async def _wanted(self, asked: Asked, usual: Interpreter, report: Report) -> Interpreter:
+    async def _wanted(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter:
         """Return the configured one, or another of this machine where the project wants that."""
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
@@ -142,7 +142,7 @@ class Choice:
         )
         return usual
 
-    async def _find_usual(self) -> Interpreter:
+    async def _find_usual(self) -> PythonInterpreter:
         if self._usual is None:
             self._usual = await _find_configured(self._settings)
         return self._usual
@@ -165,7 +165,7 @@ def _said_against(asked: Asked, newer: Installed) -> str | None:
     return None if use is None else f"{use.file} uses {use.uses}, which newer ones do not have"
 
 
-async def _find_configured(settings: Settings) -> Interpreter:
+async def _find_configured(settings: Settings) -> PythonInterpreter:
     wanted = settings.environment_python
     try:
         return await find_interpreter(wanted, offline=settings.uv_offline)
@@ -178,7 +178,7 @@ async def _find_configured(settings: Settings) -> Interpreter:
     return found.interpreter
 
 
-async def _find_any(requires: str) -> Interpreter | None:
+async def _find_any(requires: str) -> PythonInterpreter | None:
     other = await find_other(requires)
     if other is None:
         found = await find_installed(_ANY, requires)

@@ -24,7 +24,7 @@ from preview.environments.python.relax import Loosened, Loosening, Output
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
 from preview.environments.sandbox.uv_cages import UvCages
@@ -40,7 +40,7 @@ def can_be_resolved(required: RequirementSet) -> bool:
 
 
 async def resolve(
-    arguments: Sequence[str], folder: Path, interpreter: Interpreter, cage: Cage, *, offline: bool
+    arguments: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage, *, offline: bool
 ) -> tuple[ProgramResult, list[str]]:
     """Choose the version of each package, with what it requires.
 

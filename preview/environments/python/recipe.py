@@ -19,7 +19,7 @@ from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, find_stated
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.sources import Sources
 
 # Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
@@ -44,7 +44,7 @@ class Recipe:
 
     key: str
     required: RequirementSet
-    interpreter: Interpreter
+    interpreter: PythonInterpreter
     server: str | None
     wanted: tuple[Wanted, ...] = ()
     runs_code: bool = True
@@ -74,7 +74,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 
 
 def make_recipe(
-    asked: Asked, interpreter: Interpreter, *, runs_code: bool = True, ahead_of: Interpreter | None = None
+    asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool = True, ahead_of: PythonInterpreter | None = None
 ) -> Recipe:
     """Make the recipe for one Python, and its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
@@ -103,7 +103,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     return tuple(left)
 
 
-def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: Interpreter | None) -> str:
+def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead_of: PythonInterpreter | None) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
     required = asked.required
     facts = [

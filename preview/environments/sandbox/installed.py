@@ -16,7 +16,7 @@ from packaging.version import Version
 from pydantic import TypeAdapter, ValidationError
 
 from preview.core.descriptors import raise_want
-from preview.environments.sandbox.interpreter import Interpreter, allows
+from preview.environments.sandbox.interpreter import PythonInterpreter, allows
 from preview.environments.sandbox.program import program_environment, run_program
 
 _log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class Installed:
         lacks: Parts of it that it was built without.
     """
 
-    interpreter: Interpreter
+    interpreter: PythonInterpreter
     modules: frozenset[str]
     lacks: frozenset[str] = frozenset()
 
@@ -96,7 +96,7 @@ async def find_installed(
     return None
 
 
-def _is_it(interpreter: Interpreter, minor: int, requires: str) -> bool:
+def _is_it(interpreter: PythonInterpreter, minor: int, requires: str) -> bool:
     """Check the interpreter: ``python3.12`` may be another, and not every 3.12 is suitable."""
     return interpreter.version.startswith(f"3.{minor}.") and allows(requires or None, interpreter)
 
@@ -123,7 +123,7 @@ async def look_at(path: Path) -> Installed | None:
         _log.info("interpreter skipped", path=str(path), why="it is no released CPython")
         return None
     identity = f"{said.version} {said.machine} {said.home}"
-    return Installed(Interpreter(str(path), said.version, identity), said.modules, said.lacks)
+    return Installed(PythonInterpreter(str(path), said.version, identity), said.modules, said.lacks)
 
 
 class _Said(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from preview.environments.requirements.requirements import RequirementSet
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage, Jail
 from preview.environments.sandbox.program import BUILDER, find_uv, program_environment
 from preview.environments.sandbox.sweep import outward_links
@@ -46,7 +46,12 @@ class UvCages:
 
 
 def make_uv_cages(
-    interpreter: Interpreter, required: RequirementSet, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None
+    interpreter: PythonInterpreter,
+    required: RequirementSet,
+    folder: Path,
+    jail: Jail,
+    scratch: Path,
+    group: Cgroup | None,
 ) -> UvCages:
     """Return the jails of a build; makes their folders, so call it in a thread.
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
-from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
+from preview.generations import Edit, GenerationLibrary, GenerationLimits, parse_files_json
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import v1
 from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
@@ -161,7 +161,7 @@ async def _save(edits: FileEdits, identity: Identity, generation_id: str, edit: 
 
 def _edit_of(body: FilesPatch, settings: Settings) -> Edit:
     written = parse_files_json(file_contents(body.files), settings, may_be_none=True)
-    return Edit.of(written, body.remove, Limits.of(settings))
+    return Edit.of(written, body.remove, GenerationLimits.of(settings))
 
 
 def _answer(saved: Saved, headers: dict[str, str] | None = None) -> Response:

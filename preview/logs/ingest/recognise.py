@@ -12,7 +12,7 @@ from enum import Enum
 
 from preview.core.escapes import without_colours
 from preview.logs.ingest.framing import CONTINUES
-from preview.logs.ingest.heads import mark_by_looks
+from preview.logs.ingest.line_marks import mark_by_looks
 from preview.logs.model.events import ERROR, INFO, WARNING
 
 _TRACEBACK = "Traceback (most recent call last)"

@@ -13,7 +13,7 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups.group import enter_prefix
 from preview.runtime.cgroups.home import Home, Refused, home_name
-from preview.runtime.cgroups.places import Places, read_places
+from preview.runtime.cgroups.own_groups import OwnGroups, read_own_groups
 from preview.runtime.cgroups.tree import CgroupTree
 from preview.runtime.cgroups.v1 import V1Home
 from preview.runtime.cgroups.v2 import V2Home
@@ -41,7 +41,7 @@ class NoCgroups:
 
 
 @asynccontextmanager
-async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
+async def open_cgroups(data_dir: Path, *, places: OwnGroups | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
     """Provide the service's own group, or the reason for none; at the end it is removed and changes undone.
 
     Version 2 is tried first, then version 1. "Can be had" is tried out: a group is made, limits are set, a process
@@ -54,7 +54,7 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
 
     Cancellation: the group is gone (bounded); what is still in it then is logged and stays.
     """
-    home, reason = await _claim(home_name(data_dir), read_places() if places is None else places)
+    home, reason = await _claim(home_name(data_dir), read_own_groups() if places is None else places)
     if home is None:
         yield NoCgroups(reason)
         return
@@ -64,7 +64,7 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
         await _release(home)  # noqa: ASYNC102  shielded and bounded in itself
 
 
-async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
+async def _claim(name: str, places: OwnGroups) -> tuple[Home | None, str]:
     """Return the first working home; else the reason that the operator can best fix."""
     homes: list[Home] = []
     if places.unified is not None:
@@ -86,7 +86,7 @@ async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
     return None, _nearest(reasons, places)
 
 
-def _nearest(reasons: dict[int, str], places: Places) -> str:
+def _nearest(reasons: dict[int, str], places: OwnGroups) -> str:
     if not reasons:
         return (
             "No control groups are mounted, or those that are show another part of their tree; mount cgroup2 at "

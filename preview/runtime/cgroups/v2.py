@@ -17,7 +17,7 @@ import psutil
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import CPU_PERIOD_US, Cgroup, GroupLimits, GroupUsage, cpu_quota_us
 from preview.runtime.cgroups.home import Home, Refused, named_below, why_refused
-from preview.runtime.cgroups.places import Place
+from preview.runtime.cgroups.own_groups import OwnGroup
 from preview.runtime.interface import Excess
 
 _NECESSARY = ("memory", "pids")
@@ -78,7 +78,7 @@ class V2Home(Home):
 
     version = 2
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: OwnGroup) -> None:
         """Args: name: see ``home_name``. place: this process's own group."""
         super().__init__(name)
         self._place = place

@@ -31,7 +31,7 @@ from preview.runtime.warm.eligibility import why_never
 from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
 from preview.runtime.warm.forks.reservations import ConfinedFork, Reservations
-from preview.runtime.warm.forks.snapshot import Snapshot, open_forking, wait_parked
+from preview.runtime.warm.forks.snapshot import ParkedApplication, open_forking, wait_parked
 from preview.runtime.warm.forks.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.template_making import open_template_for
@@ -111,7 +111,7 @@ class WarmRuntime:
             yield process
 
     @asynccontextmanager
-    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
+    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[ParkedApplication]:
         """See ``Runtime``. Cancellation: it is gone, and all that was forked from it."""
         groups = self._cold.parts.groups
         warm = spec.warm

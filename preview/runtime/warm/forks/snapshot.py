@@ -85,7 +85,7 @@ class _Waiting:
         return self.itself.has_ended
 
 
-class Snapshot:
+class ParkedApplication:
     """See ``interface.Snapshot``. Made by ``open_forking``, which has one fork ready before each restart.
 
     Args:
@@ -181,12 +181,14 @@ class Snapshot:
 
 
 @asynccontextmanager
-async def open_forking(process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
-    """Provide a snapshot that has a fork ready before each restart. Args: see ``Snapshot``.
+async def open_forking(
+    process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec
+) -> AsyncIterator[ParkedApplication]:
+    """Provide a snapshot that has a fork ready before each restart. Args: see ``ParkedApplication``.
 
     Cancellation: no fork waits any more; those in use are their own contexts' to end.
     """
-    snapshot = Snapshot(process, groups, spec)
+    snapshot = ParkedApplication(process, groups, spec)
     try:
         async with beside(snapshot.keep_ahead):
             yield snapshot

@@ -17,7 +17,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OwnGroup:
     """Own group of the process in one tree.
 
     Attributes:
@@ -38,7 +38,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class OwnGroups:
     """Own groups of the process in all trees that it can reach.
 
     Attributes:
@@ -46,8 +46,8 @@ class Places:
         controllers: In the trees of version 1, by controller (``memory``, ``cpu``, ``cpuacct``, ``pids``, …).
     """
 
-    unified: Place | None = None
-    controllers: dict[str, Place] = field(default_factory=dict)
+    unified: OwnGroup | None = None
+    controllers: dict[str, OwnGroup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +79,20 @@ def _is_outside(path: str) -> bool:
     return path.lstrip("/").split("/", 1)[0] == ".."
 
 
-def _place(path: str, mounts: list[_Mount]) -> Place | None:
+def _place(path: str, mounts: list[_Mount]) -> OwnGroup | None:
     """Return the group's folder in the first mount that shows it (``..`` is outside of the namespace)."""
     for mount in mounts:
         below = posixpath.relpath(path, mount.root)
         if not any(_is_outside(one) for one in (path, mount.root, below)):
-            return Place(mount.point, posixpath.normpath(posixpath.join(mount.point, below)))
+            return OwnGroup(mount.point, posixpath.normpath(posixpath.join(mount.point, below)))
     return None
 
 
-def find_places(mountinfo: str, membership: str) -> Places:
+def find_own_groups(mountinfo: str, membership: str) -> OwnGroups:
     """Find the groups from both texts; leaves out trees that are not mounted, or show another part."""
     mounts = _mounts(mountinfo)
     unified = None
-    controllers: dict[str, Place] = {}
+    controllers: dict[str, OwnGroup] = {}
     for line in membership.splitlines():
         number, _, rest = line.partition(":")
         names, separator, path = rest.partition(":")
@@ -105,12 +105,12 @@ def find_places(mountinfo: str, membership: str) -> Places:
         place = _place(path, [one for one in mounts if one.kind == "cgroup" and wanted <= one.options])
         if place is not None:
             controllers.update(dict.fromkeys(wanted, place))
-    return Places(unified, controllers)
+    return OwnGroups(unified, controllers)
 
 
-def read_places() -> Places:
+def read_own_groups() -> OwnGroups:
     """Return the places of this process now."""
-    return find_places(
+    return find_own_groups(
         Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"),
         Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace"),
     )

@@ -70,21 +70,21 @@ _MAX_ITEMS: Final = 1_000
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
 
-def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Interpreter) -> object:
+def evaluate_comprehension(node: _Comprehension, scope: Scope, evaluator: PythonEvaluator) -> object:
     """Return a list or a dictionary; ``UNKNOWN`` for an unknown source. A set is a list without repeats."""
     inner = Scope(scope.file, parent=scope)
-    if items_of(interpreter.evaluate(node.generators[0].iter, scope)) is None:
+    if items_of(evaluator.evaluate(node.generators[0].iter, scope)) is None:
         return UNKNOWN
     if isinstance(node, ast.DictComp):
         mapping: dict[object, object] = {}
-        for _ in _rounds(node.generators, inner, interpreter):
-            key = interpreter.evaluate(node.key, inner)
+        for _ in _rounds(node.generators, inner, evaluator):
+            key = evaluator.evaluate(node.key, inner)
             if isinstance(key, (str, int)):
-                mapping[key] = interpreter.evaluate(node.value, inner)
+                mapping[key] = evaluator.evaluate(node.value, inner)
         return mapping
     values: list[object] = []
-    for _ in _rounds(node.generators, inner, interpreter):
-        value = interpreter.evaluate(node.elt, inner)
+    for _ in _rounds(node.generators, inner, evaluator):
+        value = evaluator.evaluate(node.elt, inner)
         if not isinstance(node, ast.SetComp) or value not in values:
             values.append(value)
         if len(values) >= _MAX_ITEMS:
@@ -92,15 +92,15 @@ def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Inte
     return values
 
 
-def _rounds(generators: list[ast.comprehension], scope: Scope, interpreter: Interpreter) -> Iterator[None]:
+def _rounds(generators: list[ast.comprehension], scope: Scope, evaluator: PythonEvaluator) -> Iterator[None]:
     if not generators:
         yield
         return
     first, *rest = generators
-    for value in (items_of(interpreter.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
-        interpreter.bind(first.target, value, scope)
-        if all(truth(interpreter.evaluate(test, scope)) is not False for test in first.ifs):
-            yield from _rounds(rest, scope, interpreter)
+    for value in (items_of(evaluator.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
+        evaluator.bind(first.target, value, scope)
+        if all(truth(evaluator.evaluate(test, scope)) is not False for test in first.ifs):
+            yield from _rounds(rest, scope, evaluator)
 
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
@@ -111,7 +111,7 @@ _MAX_RECURSION: Final = 4
 _CALL_STEPS: Final = 5
 
 
-class Interpreter:
+class PythonEvaluator:
     """Reads the modules of one project.
 
     Args:

@@ -80,7 +80,7 @@ _MAX_DEPTH: Final = 200
 _MAX_RECURSION: Final = 6
 
 
-class Interpreter:
+class JavaScriptEvaluator:
     """Reads the modules of one package.
 
     Args:
