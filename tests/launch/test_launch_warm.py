@@ -250,7 +250,7 @@ async def test_new_code_runs_before_its_files_are_read(rig: Rig, monkeypatch: py
     assert sentence.startswith("started warm: ")
 
 
-async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_first_time_is_left(
+async def test_new_code_that_starts_otherwise_is_restarted_and_nothing_of_the_first_time_is_left(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"COLOUR": Variable("COLOUR", "red", Origin.PROJECT)}
@@ -261,4 +261,4 @@ async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_fir
     assert sum(line.startswith("restarted: ") for line in story(preview)) == 1
     runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
-    assert runtime._speculative == {}
+    assert [await one.wait() for one in runtime._speculative.values()] == [False]
