@@ -125,8 +125,8 @@ async def open_service(
                     store=store,
                     writer=writer,
                     analyses=AnalysisCache(reading),
-                    starting=StartQueue(settings.starts_at_once),
-                    door=ladder.door,
+                    start_queue=StartQueue(settings.starts_at_once),
+                    migration_lock=ladder.migration_lock,
                 )
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()

@@ -21,7 +21,7 @@ class ColdStarts:
         yield gone
 
     @asynccontextmanager
-    async def begin(self, _spec: ProcessSpec) -> AsyncIterator[SpeculativeProcess | None]:
+    async def speculate(self, _spec: ProcessSpec) -> AsyncIterator[SpeculativeProcess | None]:
         """See ``Runtime``: nothing is reserved. Cancellation: nothing changes."""
         yield None
 

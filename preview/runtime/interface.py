@@ -226,7 +226,7 @@ class Snapshot(Protocol):
 
 
 class SpeculativeProcess(Protocol):
-    """A process that runs already, as what its start is likely to be; see ``Runtime.begin``."""
+    """A process that runs already, as what its start is likely to be; see ``Runtime.speculate``."""
 
     async def wait(self) -> bool:
         """Wait until it is known whether it runs; return that. Cancellation: nothing changes."""
@@ -237,6 +237,9 @@ class SpeculativeProcess(Protocol):
 
     def is_for(self, spec: ProcessSpec) -> bool:
         """Return whether this start is the same one, so that ``open_process`` returns the started process."""
+
+    async def end(self) -> None:
+        """End it, unless a start has it: then nothing of it runs. Cancellation: it is ended all the same (bounded)."""
 
 
 class Runtime(Protocol):
@@ -284,11 +287,11 @@ class Runtime(Protocol):
             Set once there is nothing to be taken, or not any more.
         """
 
-    def begin(self, spec: ProcessSpec) -> AbstractAsyncContextManager[SpeculativeProcess | None]:
+    def speculate(self, spec: ProcessSpec) -> AbstractAsyncContextManager[SpeculativeProcess | None]:
         """Let what was reserved for this preview run already: it was not decided yet that this is its start.
 
-        ``open_process`` of the same start goes on with it, and ends it; who asks for another one is to leave this
-        first. What it prints, and says over its control channel, waits until then.
+        ``open_process`` of the same start goes on with it, and ends it; before another one is started it is to be
+        ended. What it prints, and says over its control channel, waits until then.
 
         Args:
             spec: The whole of a start. Its folders hold the code.

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from preview.core.isolation import Isolation, Network
 from preview.errors import ConfigurationError, RootWithoutSandbox
-from preview.runtime.cgroups import Cgroup, CgroupTree, MigrationLockWarmer, NoCgroups, open_cgroups, open_door
+from preview.runtime.cgroups import (
+    Cgroup,
+    CgroupTree,
+    MigrationLockWarmer,
+    NoCgroups,
+    open_cgroups,
+    open_lock_warmer,
+)
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, Limits, ProcessSpec, Runtime
 from preview.runtime.process.adopted import Adopted
@@ -129,13 +136,13 @@ class IsolationSupport:
         runtime: The best that holds, or that the operator wants.
         rungs: All, from the lowest.
         groups: This service's control groups, where the machine has them; for what runs beside previews.
-        door: To these groups, for a start that is about to enter one.
+        migration_lock: Warms the lock of these groups, for a process that is about to enter one.
     """
 
     runtime: Runtime
     rungs: tuple[IsolationLevel, ...]
     groups: CgroupTree | None = None
-    door: MigrationLockWarmer | None = None
+    migration_lock: MigrationLockWarmer | None = None
 
 
 @asynccontextmanager
@@ -175,8 +182,8 @@ async def open_ladder(
             if limited is None:
                 yield IsolationSupport(runtime, rungs)
                 return
-            async with open_door() as door:
-                yield IsolationSupport(runtime, rungs, limited, door)
+            async with open_lock_warmer() as warmer:
+                yield IsolationSupport(runtime, rungs, limited, warmer)
 
 
 @asynccontextmanager

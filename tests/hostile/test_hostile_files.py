@@ -70,7 +70,7 @@ async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp
                 (folder / path).write_bytes(content)
             delays: list[float] = []
             async with watched(delays):
-                for look in (studies.study(folder, None), reader.endpoints(folder), reader.node_manifest(folder, ())):
+                for look in (studies.analyse(folder, None), reader.endpoints(folder), reader.node_manifest(folder, ())):
                     try:
                         with trio.fail_after(LIMIT_S):
                             await look

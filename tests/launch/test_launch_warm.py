@@ -19,8 +19,8 @@ from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import FilesChange, LivePreview
 from preview.supervisor.launch.preparation import decide
-from preview.supervisor.life import run
-from preview.supervisor.life.reserving import PreviewSlot
+from preview.supervisor.life import prestart
+from preview.supervisor.life.preview_slot import PreviewSlot
 
 # What a program finds that was just started, and has set a variable of its own as ``load_dotenv`` does.
 LOOK = """
@@ -200,22 +200,22 @@ async def test_an_application_that_cannot_be_kept_leaves_the_template_to_others(
     assert story(preview).count(refused) == 1
 
 
-async def test_new_code_takes_the_place_that_was_made_ahead_and_finds_what_a_cold_start_does(rig: Rig) -> None:
+async def test_new_code_takes_the_spare_slot_and_finds_what_a_cold_start_does(rig: Rig) -> None:
     kind = KINDS["fastapi"]
     cold = await seen(await start(rig, kind, "one"))
     await rig.service.previews.stop("g1")
-    place = await place_made_ahead(rig)
+    slot = await spare_slot(rig)
     preview = await start(rig, kind, "two")
-    assert preview.id == place.id
+    assert preview.id == slot.id
     assert await seen(preview) == {**cold, "version": "two"}
 
 
-async def place_made_ahead(rig: Rig) -> PreviewSlot:
-    places = rig.service.previews._places
-    while not (ready := [one for one in places._places.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
+async def spare_slot(rig: Rig) -> PreviewSlot:
+    slots = rig.service.previews._slots
+    while not (ready := [one for one in slots._spares.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
         await trio.sleep(0.01)
-    (place,) = ready
-    return place
+    (slot,) = ready
+    return slot
 
 
 RUNS = "open('runs', 'a').write('x')\n"
@@ -226,14 +226,14 @@ async def started_again(rig: Rig, monkeypatch: pytest.MonkeyPatch, plan: StartPl
     kind = KINDS["fastapi"]
     await start(rig, kind, "one")
     await rig.service.previews.stop("g1")
-    await place_made_ahead(rig)
+    await spare_slot(rig)
 
     async def late(preview: LivePreview, *arguments: Any, is_still: bool) -> Any:
         while not is_still and not runs_file(preview).exists():  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.002)
         return await decide(preview, *arguments, is_still=is_still)
 
-    monkeypatch.setattr(run, "decide", late)
+    monkeypatch.setattr(prestart, "decide", late)
     return await rig.start({**kind.files("two"), kind.file: RUNS + kind.app}, plan)
 
 
@@ -250,7 +250,7 @@ async def test_new_code_runs_before_its_files_are_read(rig: Rig, monkeypatch: py
     assert sentence.startswith("started warm: ")
 
 
-async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_first_time_is_left(
+async def test_new_code_that_starts_otherwise_is_restarted_and_nothing_of_the_first_time_is_left(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"COLOUR": Variable("COLOUR", "red", Origin.PROJECT)}
@@ -258,7 +258,7 @@ async def test_new_code_that_starts_otherwise_begins_anew_and_nothing_of_the_fir
     found = await looked(preview)
     assert (found["version"], found["variables"]["COLOUR"]) == ("two", "red")
     assert runs_file(preview).read_text() == "x"
-    assert sum("now again" in line for line in story(preview)) == 1
+    assert sum(line.startswith("restarted: ") for line in story(preview)) == 1
     runtime = rig.service.previews._context.runtime
     assert isinstance(runtime, WarmRuntime)
-    assert runtime._begun == {}
+    assert [await one.wait() for one in runtime._speculative.values()] == [False]

@@ -152,7 +152,7 @@ async def open_leaving_nothing(sandbox: SandboxRuntime) -> AsyncIterator[WarmRun
     with child_subreaper():
         async with open_warm(sandbox) as opened:
             yield opened
-            assert (opened._begun, opened._reservations._unused) == ({}, {})
+            assert (opened._speculative, opened._reservations._unused) == ({}, {})
     await none_but(others)
     assert open_descriptors() <= before
 

@@ -50,7 +50,7 @@ def project(make: Callable[[str], Path]) -> Path:
 
 
 async def test_it_says_how_the_project_starts_and_what_it_imports_besides_its_own_modules(project: Path) -> None:
-    found = await AnalysisCache(InProcess()).study(project, None)
+    found = await AnalysisCache(InProcess()).analyse(project, None)
     assert str(found.plan.target) == "main:app"
     assert "main" in found.own
     assert {"httpx", "fastapi"} <= set(found.imports)
@@ -62,20 +62,20 @@ async def test_a_folder_goes_before_a_package_of_its_name_only_where_it_is_a_pac
     (project / "json").mkdir()
     (project / "json" / "__init__.py").touch()
     (project / "csv.py").touch()
-    own = (await AnalysisCache(InProcess()).study(project, None)).own
+    own = (await AnalysisCache(InProcess()).analyse(project, None)).own
     assert {"json", "csv"} <= own
     assert not {"locale", "shop"} & own
 
 
 async def test_the_same_files_are_read_once(project: Path, reads: list[Path]) -> None:
     analyses = AnalysisCache(InProcess())
-    assert await analyses.study(project, None) == await analyses.study(project, None)
+    assert await analyses.analyse(project, None) == await analyses.analyse(project, None)
     assert reads == [project]
 
 
 async def test_the_same_files_in_another_folder_are_the_same(make: Callable[[str], Path], reads: list[Path]) -> None:
     analyses = AnalysisCache(InProcess())
-    assert await analyses.study(make("one"), None) == await analyses.study(make("other"), None)
+    assert await analyses.analyse(make("one"), None) == await analyses.analyse(make("other"), None)
     assert len(reads) == 1
 
 
@@ -136,9 +136,9 @@ def replace_a_folder_by_a_file(project: Path) -> None:
 )
 async def test_other_files_are_read_again(project: Path, reads: list[Path], change: Callable[[Path], None]) -> None:
     analyses = AnalysisCache(InProcess())
-    await analyses.study(project, None)
+    await analyses.analyse(project, None)
     change(project)
-    await analyses.study(project, None)
+    await analyses.analyse(project, None)
     assert len(reads) == 2
 
 
@@ -148,28 +148,28 @@ async def test_a_link_to_elsewhere_is_another(project: Path, reads: list[Path], 
     for target in targets:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        await analyses.study(project, None)
+        await analyses.analyse(project, None)
     assert len(reads) == 2
 
 
 async def test_what_a_launch_request_decides_is_part_of_it(project: Path, reads: list[Path]) -> None:
     analyses = AnalysisCache(InProcess())
     other = Overrides(framework="fastapi")
-    assert await analyses.study(project, None) != await analyses.study(project, other)
-    assert await analyses.study(project, other) == await analyses.study(project, Overrides(framework="fastapi"))
+    assert await analyses.analyse(project, None) != await analyses.analyse(project, other)
+    assert await analyses.analyse(project, other) == await analyses.analyse(project, Overrides(framework="fastapi"))
     assert len(reads) == 2
 
 
 async def test_what_is_read_where_something_runs_is_not_remembered(project: Path, reads: list[Path]) -> None:
     analyses = AnalysisCache(InProcess())
-    await analyses.study(project, None, is_still=False)
-    await analyses.study(project, None)
+    await analyses.analyse(project, None, is_still=False)
+    await analyses.analyse(project, None)
     assert len(reads) == 2
 
 
 async def test_what_is_remembered_serves_a_project_that_runs_too(project: Path, reads: list[Path]) -> None:
     analyses = AnalysisCache(InProcess())
-    assert await analyses.study(project, None) == await analyses.study(project, None, is_still=False)
+    assert await analyses.analyse(project, None) == await analyses.analyse(project, None, is_still=False)
     assert len(reads) == 1
 
 
@@ -179,8 +179,8 @@ async def test_a_project_that_is_too_large_is_read_each_time(
     monkeypatch.setattr(study_module, "_MOST_BYTES", 10_000)
     (project / "data.bin").write_bytes(bytes(10_000))
     analyses = AnalysisCache(InProcess())
-    await analyses.study(project, None)
-    await analyses.study(project, None)
+    await analyses.analyse(project, None)
+    await analyses.analyse(project, None)
     assert len(reads) == 2
 
 
@@ -188,7 +188,7 @@ async def test_a_project_that_cannot_be_started_is_read_each_time(tmp_path: Path
     analyses = AnalysisCache(InProcess())
     for _ in range(2):
         with pytest.raises(PreviewError):
-            await analyses.study(tmp_path, None)
+            await analyses.analyse(tmp_path, None)
     assert len(reads) == 2
 
 
@@ -201,7 +201,7 @@ async def test_the_projects_used_last_are_remembered(
     for number, project in enumerate((one, two, three)):
         (project / "main.py").write_text(f"{APP}# {number}\n")
     for project in (one, two, one, three, one):
-        await analyses.study(project, None)
+        await analyses.analyse(project, None)
     assert reads == [one, two, three]
-    await analyses.study(two, None)
+    await analyses.analyse(two, None)
     assert reads[-1] == two

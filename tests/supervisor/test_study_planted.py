@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Path:
 
 async def study(project: Path) -> ProjectAnalysis:
     with trio.fail_after(20):
-        return await AnalysisCache(InProcess()).study(project, None, is_still=False)
+        return await AnalysisCache(InProcess()).analyse(project, None, is_still=False)
 
 
 @pytest.mark.parametrize("name", ["pipe", "pipe.py"])
@@ -46,5 +46,5 @@ async def test_a_project_of_very_many_files_is_not_remembered(project: Path, mon
     for number in range(10):
         (project / f"empty{number}").touch()
     analyses = AnalysisCache(InProcess())
-    first = await analyses.study(project, None)
-    assert await analyses.study(project, None) is not first
+    first = await analyses.analyse(project, None)
+    assert await analyses.analyse(project, None) is not first

@@ -37,7 +37,7 @@ async def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 async def test_a_launch_and_its_endpoints_are_read_by_workers(reader: WorkerReader, project: Path) -> None:
     (project / "main.py").write_text(APP)
-    found = await AnalysisCache(reader).study(project, None)
+    found = await AnalysisCache(reader).analyse(project, None)
     assert str(found.plan.target) == "main:app"
     assert found.asked is not None
     assert [one.path for one in await reader.endpoints(project)] == ["/items"]
@@ -64,15 +64,15 @@ async def test_a_file_that_takes_seconds_holds_up_nobody(reader: WorkerReader, p
     async with trio.open_nursery() as nursery:
         scope: trio.CancelScope = await nursery.start(watch)
         with pytest.raises(TooComplex, match=r"main\.py"):
-            await AnalysisCache(reader).study(project, None)
+            await AnalysisCache(reader).analyse(project, None)
         scope.cancel()
     assert longest < 0.5
 
 
 async def test_what_is_known_costs_no_worker(reader: WorkerReader, project: Path) -> None:
     analyses = AnalysisCache(reader)
-    first = await analyses.study(project, None)
-    assert await analyses.study(project, None) is first
+    first = await analyses.analyse(project, None)
+    assert await analyses.analyse(project, None) is first
 
 
 def test_the_worker_server_has_nothing_of_the_database() -> None:

@@ -1,7 +1,7 @@
 """Limits of a preview's whole tree by control groups, version 2 or 1."""
 
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage, enter_prefix
-from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_door
+from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_lock_warmer
 from preview.runtime.cgroups.probe import NoCgroups, open_cgroups
 from preview.runtime.cgroups.tree import CgroupTree
 
@@ -14,5 +14,5 @@ __all__ = [
     "NoCgroups",
     "enter_prefix",
     "open_cgroups",
-    "open_door",
+    "open_lock_warmer",
 ]

@@ -28,49 +28,49 @@ _PAUSE_S = 0.007
 
 
 class MigrationLockWarmer:
-    """Held open for those who are about to enter a group. Made by ``open_door`` alone."""
+    """Keeps the lock warm for processes that are about to enter a group. Made by ``open_lock_warmer``."""
 
     def __init__(self) -> None:
         # time.monotonic()
         self._until = 0.0
         self._wanted = trio.Event()
 
-    def expect(self) -> None:
-        """Somebody enters now, or is likely to within the next seconds."""
+    def request(self) -> None:
+        """Keep the lock warm for the next seconds: a process is likely to enter a group."""
         self._until = time.monotonic() + _OPEN_S
         self._wanted.set()
 
     def close(self) -> None:
-        """Nobody is expected any more."""
+        """Let the lock cool down."""
         self._until = 0.0
 
-    async def attend(self) -> None:
-        """Hold it open whenever somebody is expected, for ever. Cancellation: in milliseconds, once it is closed."""
+    async def run(self) -> None:
+        """Keep the lock warm whenever that was requested. Cancellation: ends within milliseconds of ``close``."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
-            await trio.to_thread.run_sync(self._hold)
+            await trio.to_thread.run_sync(self._keep_warm)
 
-    def _hold(self) -> None:
+    def _keep_warm(self) -> None:
         try:
             entry = _own_entry()
             while entry is not None and time.monotonic() < self._until:
                 # The writer itself, which is in this very group.
                 files.write(entry, "0")
                 time.sleep(_PAUSE_S)
-        except OSError:  # nor is it held where no descriptor is free: then they wait
+        except OSError:  # without a free descriptor processes wait for the lock
             return
 
 
 @asynccontextmanager
-async def open_door() -> AsyncIterator[MigrationLockWarmer]:
-    """Provide the warmer's task. Cancellation: it ends."""
-    door = MigrationLockWarmer()
-    async with beside(door.attend):
+async def open_lock_warmer() -> AsyncIterator[MigrationLockWarmer]:
+    """Run a warmer for as long as this is open. Cancellation: it ends."""
+    warmer = MigrationLockWarmer()
+    async with beside(warmer.run):
         try:
-            yield door
+            yield warmer
         finally:
-            door.close()
+            warmer.close()
 
 
 def _own_entry() -> str | None:

@@ -94,7 +94,7 @@ class CgroupTree:
 
     async def _create(self, name: str, limits: GroupLimits) -> Cgroup:
         try:
-            # In a thread: the kernel lets it wait for any process that is about to enter another group (see ``door``).
+            # In a thread: the kernel lets it wait for any process that is about to enter a group (``migration_lock``).
             create = partial(trio.to_thread.run_sync, self._home.create, name, limits)
             try:
                 return await create()

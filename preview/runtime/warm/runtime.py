@@ -32,7 +32,7 @@ from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
 from preview.runtime.warm.forks.reservations import ConfinedFork, Reservations
 from preview.runtime.warm.forks.snapshot import ParkedApplication, open_forking, wait_parked
-from preview.runtime.warm.forks.speculative import SpeculativeFork, open_begun
+from preview.runtime.warm.forks.speculative import SpeculativeFork, running
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.template_making import open_template_for
 from preview.runtime.warm.template_process import NoTemplate, Template
@@ -53,8 +53,8 @@ class WarmRuntime:
         self._cold = cold
         self.templates = pool
         self._timeout_s = timeout_s
-        # By preview; each is in there for as long as its ``begin`` is open, or until its start has it.
-        self._begun: dict[str, SpeculativeFork] = {}
+        # By preview; each is in there for as long as its ``speculate`` is open, or until its start has it.
+        self._speculative: dict[str, SpeculativeFork] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
         self._why_never = why_never(cold.parts)
         if self._why_never is not None:
@@ -138,20 +138,20 @@ class WarmRuntime:
         return self._reservations.reserve(spec, stays=stays)
 
     @asynccontextmanager
-    async def begin(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
+    async def speculate(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
         """See ``Runtime``. Cancellation: what has started is gone, unless its start has it."""
         template = self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:
             yield None
             return
-        begun = SpeculativeFork(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
-        self._begun[spec.preview_id] = begun
+        process = SpeculativeFork(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
+        self._speculative[spec.preview_id] = process
         try:
-            async with open_begun(begun, reserved, self._cold.give_files):
-                yield begun
+            async with running(process, reserved, self._cold.give_files):
+                yield process
         finally:
-            self._begun.pop(spec.preview_id, None)
+            self._speculative.pop(spec.preview_id, None)
 
     def _template_of(self, spec: ProcessSpec) -> Template | None:
         """Return the template for this start; None for a cold one."""
@@ -200,9 +200,9 @@ class WarmRuntime:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         async with AsyncExitStack() as held:
-            begun = None if parks else await self._take_begun(spec)
-            if begun is not None:
-                process, template, ends = begun
+            started = None if parks else await self._take_speculative(spec)
+            if started is not None:
+                process, template, ends = started
                 held.push_async_exit(ends)
                 yield process, _sentence(template)
                 return
@@ -226,14 +226,14 @@ class WarmRuntime:
                 async with open_tree(process, spec):
                     yield process, _sentence(fork.template)
 
-    async def _take_begun(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """Take the process that was started for this already. Cancellation: ``begin`` ends it."""
-        begun = self._begun.get(spec.preview_id)
-        if begun is None or not begun.is_same(spec):
+    async def _take_speculative(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
+        """Take the speculative process that runs as this start. Cancellation: ``speculate`` ends it."""
+        process = self._speculative.get(spec.preview_id)
+        if process is None or not process.is_same(spec):
             return None
-        await begun.wait()
-        self._begun.pop(spec.preview_id, None)
-        return begun.take()
+        await process.wait()
+        self._speculative.pop(spec.preview_id, None)
+        return process.take()
 
     def _check(self, spec: ProcessSpec) -> None:
         if self._why_never is not None:

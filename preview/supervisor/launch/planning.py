@@ -21,7 +21,7 @@ from preview.worker import request_of
 
 @asynccontextmanager
 async def open_environment(
-    context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
     """Provide a launch's environment, leased until the context is left; a Node project then has its packages.
 
@@ -30,8 +30,8 @@ async def open_environment(
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    plan = study.plan
-    async with hold_environment(context, study, project, report) as environment:
+    plan = analysis.plan
+    async with hold_environment(context, analysis, project, report) as environment:
         if plan.toolchain is not Toolchain.PYTHON:
             await _place_modules(environment, project / plan.manifests)
         yield environment
@@ -39,7 +39,7 @@ async def open_environment(
 
 @asynccontextmanager
 async def hold_environment(
-    context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+    context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
     """Provide the plan's environment, leased until the context is left.
 
@@ -48,35 +48,35 @@ async def hold_environment(
 
     Cancellation: as the caches': a build under way leaves nothing.
     """
-    cache = context.environments if study.plan.toolchain is Toolchain.PYTHON else context.node_environments
-    async with cache.open_environment(_request(study, project), report) as environment:
+    cache = context.environments if analysis.plan.toolchain is Toolchain.PYTHON else context.node_environments
+    async with cache.open_environment(_request(analysis, project), report) as environment:
         yield environment
 
 
-async def environment_key(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> str | None:
-    """Return the name of the plan's environment, whether it exists or not; None for a Node project.
+async def environment_key(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> str | None:
+    """Name the environment that the plan needs, whether it exists or not; None for a Node project.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
 
     Cancellation: nothing changes.
     """
-    if study.plan.toolchain is not Toolchain.PYTHON:
+    if analysis.plan.toolchain is not Toolchain.PYTHON:
         return None
-    return await context.environments.key_of(_request(study, project))
+    return await context.environments.key_of(_request(analysis, project))
 
 
-async def is_shareable(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> bool:
-    """Return whether another copy of the project gets the same environment: not with a package inside it.
+async def is_shareable(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> bool:
+    """Return True if another copy of the project gets the same environment: if no package of it is part of it.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
 
     Cancellation: nothing changes.
     """
-    if study.plan.toolchain is not Toolchain.PYTHON:
+    if analysis.plan.toolchain is not Toolchain.PYTHON:
         return True
-    return await context.environments.is_shareable(_request(study, project))
+    return await context.environments.is_shareable(_request(analysis, project))
 
 
 async def _place_modules(environment: Environment, folder: Path) -> None:
@@ -90,12 +90,12 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
         ) from error
 
 
-def _request(study: ProjectAnalysis, project: Path) -> EnvironmentRequest:
-    """Return the request from the analysis; its files are not read again.
+def _request(analysis: ProjectAnalysis, project: Path) -> EnvironmentRequest:
+    """Return the request for the environment that the analysis found; no file is read again.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
     """
-    if study.unreadable is not None:
-        raise EnvironmentFailed(study.unreadable.message, **study.unreadable.details)
-    return replace(request_of(study.plan, project), asked=study.asked)
+    if analysis.unreadable is not None:
+        raise EnvironmentFailed(analysis.unreadable.message, **analysis.unreadable.details)
+    return replace(request_of(analysis.plan, project), asked=analysis.asked)

@@ -35,6 +35,23 @@ _DATABASE_FOLDERS = frozenset({"migrations", "versions", "alembic", "migrate", "
 _DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
 
 
+async def write_files(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
+    """Write the generation's files into the preview's folder, within the start-up time.
+
+    Raises:
+        StartupTimeout: It took longer.
+
+    Cancellation: some of them are there.
+    """
+    with trio.move_on_after(preview.startup_timeout_s) as scope:
+        await context.source.write_files(preview.record.generation_id, workspace.project)
+    if scope.cancelled_caught:
+        raise StartupTimeout(
+            f"The generation's files did not come within {preview.startup_timeout_s:g} s.",
+            timeout_s=preview.startup_timeout_s,
+        )
+
+
 async def decide(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, *, is_still: bool
 ) -> ProjectAnalysis:
@@ -44,7 +61,7 @@ async def decide(
         preview: Whose.
         context: Remembers what was read before.
         workspace: Where its files are.
-        is_still: Whether nothing of it runs yet; see ``AnalysisCache.study``.
+        is_still: Whether nothing of it runs yet; see ``AnalysisCache.analyse``.
 
     Raises:
         StartupTimeout: It took longer.
@@ -52,9 +69,9 @@ async def decide(
 
     Cancellation: what reads them is killed.
     """
-    async with context.reading.open_turn():
+    async with context.read_queue.open_slot():
         with trio.move_on_after(preview.startup_timeout_s):
-            return await context.analyses.study(workspace.project, preview.overrides, is_still=is_still)
+            return await context.analyses.analyse(workspace.project, preview.overrides, is_still=is_still)
     raise StartupTimeout(
         f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
         timeout_s=preview.startup_timeout_s,
@@ -101,11 +118,11 @@ def prepare_launch(
     preview: LivePreview,
     context: SupervisorContext,
     workspace: Workspace,
-    study: ProjectAnalysis,
+    analysis: ProjectAnalysis,
     environment: Environment,
 ) -> PreparedLaunch:
-    """Prepare the launch; call it once for a launch: generated secrets must stay."""
-    settings, plan = context.settings, study.plan
+    """Prepare a launch. Call it once per launch, as it makes up secrets."""
+    settings, plan = context.settings, analysis.plan
     return PreparedLaunch(
         settings=settings,
         runtime=context.runtime,
@@ -115,7 +132,7 @@ def prepare_launch(
         variables=child_environment(settings, plan, environment, workspace, preview.record.port or 0),
         network=Network.NONE if preview.confinement is None else preview.confinement.network,
         disk=DiskWatch(workspace.folders, settings, context.disk_watchers),
-        warm=warm_start(settings, study, environment, whose(preview), preview.log.say),
+        warm=warm_start(settings, analysis, environment, whose(preview), preview.log.say),
     )
 
 
@@ -131,7 +148,7 @@ class EnvironmentLeases:
         self._scopes: set[trio.CancelScope] = set()
 
     async def open(
-        self, context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
+        self, context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
     ) -> tuple[Environment, trio.CancelScope]:
         """Return an environment, and the scope of its lease.
 
@@ -141,20 +158,20 @@ class EnvironmentLeases:
         Cancellation: it may be held until ``release``.
         """
         opened: tuple[Environment, trio.CancelScope] = await self._nursery.start(
-            self._hold, context, study, project, report
+            self._hold, context, analysis, project, report
         )
         return opened
 
     async def _hold(
         self,
         context: SupervisorContext,
-        study: ProjectAnalysis,
+        analysis: ProjectAnalysis,
         project: Path,
         report: Report,
         *,
         task_status: trio.TaskStatus[tuple[Environment, trio.CancelScope]],
     ) -> None:
-        async with open_environment(context, study, project, report) as environment:
+        async with open_environment(context, analysis, project, report) as environment:
             scope = trio.CancelScope(shield=True)
             self._scopes.add(scope)
             task_status.started((environment, scope))
@@ -178,7 +195,7 @@ async def prepare_again(
     context: SupervisorContext,
     before: PreparedLaunch,
     changed: Sequence[str],
-    holds: EnvironmentLeases,
+    leases: EnvironmentLeases,
 ) -> PreparedLaunch:
     """Prepare again after files have changed: a new decision, its steps done.
 
@@ -187,7 +204,7 @@ async def prepare_again(
         context: For the environments.
         before: The stage that is in use.
         changed: Relative paths.
-        holds: Holds the environment.
+        leases: Holds the environment.
 
     Raises:
         LaunchFailed, InvalidGeneration: It cannot be started so; says why.
@@ -195,15 +212,15 @@ async def prepare_again(
     Cancellation: the step under way is gone; the environment is held until ``EnvironmentLeases.release``.
     """
     workspace = before.workspace
-    study = await decide(preview, context, workspace, is_still=False)
-    plan = study.plan
+    analysis = await decide(preview, context, workspace, is_still=False)
+    plan = analysis.plan
     _choose_network(preview, context, plan, before)
     tell_plan(preview, plan, before.plan)
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
-    environment, held = await holds.open(context, study, workspace.project, report_to(preview, told))
+    environment, held = await leases.open(context, analysis, workspace.project, report_to(preview, told))
     if environment.directory != before.environment.directory:
         preview.log.say(environment.said)
-    prepared = prepare_launch(preview, context, workspace, study, environment)
+    prepared = prepare_launch(preview, context, workspace, analysis, environment)
     variables = keep_made_up(plan, prepared.variables, before.plan, before.variables)
     prepared = replace(prepared, variables=variables, held=held)
     steps = tuple(step for step in plan.steps if _is_due(step, before.plan.steps, changed))

@@ -56,7 +56,7 @@ class AnalysisCache:
         self._reader = reader
         self._known: BoundedDict[bytes, ProjectAnalysis] = BoundedDict(_MOST_REMEMBERED)
 
-    async def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
+    async def analyse(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
         """Analyse the project's files.
 
         Args:
@@ -75,11 +75,11 @@ class AnalysisCache:
         if key is not None and (known := self._known.use(key)) is not None:
             return known
         found = await self._reader.analyse(project, overrides)
-        study = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
+        analysis = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
         # A package that lies in the project is named by where it lies now: that is no other copy's.
         if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
-            self._known[key] = study
-        return study
+            self._known[key] = analysis
+        return analysis
 
 
 def _digest(project: Path, overrides: Overrides | None) -> bytes | None:

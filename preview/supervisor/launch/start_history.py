@@ -32,14 +32,14 @@ class StartRecord:
         project_id: Its project, an id that its user has chosen: another user may have the same.
         user_id: Its user.
         environment: Where it runs.
-        study: What its files say.
+        analysis: What its files say.
     """
 
     generation_id: str
     project_id: str
     user_id: str
     environment: Environment
-    study: ProjectAnalysis
+    analysis: ProjectAnalysis
 
     @property
     def whose(self) -> Whose:
@@ -114,7 +114,7 @@ def early_spec(
         listener: Of its port.
         tell: See ``WarmStart``.
     """
-    warm = warm_start(settings, start.study, start.environment, start.whose, tell)
+    warm = warm_start(settings, start.analysis, start.environment, start.whose, tell)
     if warm is None:
         return None
     return replace(
@@ -127,6 +127,6 @@ def early_spec(
 
 
 def prepared_spec(settings: Settings, start: StartRecord) -> ProcessSpec | None:
-    """Return the spec for ``Runtime.wait_prepared``; None if this kind has no templates."""
-    warm = warm_start(settings, start.study, start.environment, start.whose, log.debug)
+    """Return the spec for ``Runtime.wait_prepared``; None for a kind without templates."""
+    warm = warm_start(settings, start.analysis, start.environment, start.whose, log.debug)
     return None if warm is None else template_spec(settings, start.environment, workspace_root(settings), warm)

@@ -108,35 +108,40 @@ def template_key(environment: Environment, whose: Whose) -> str:
 
 
 def warm_start(
-    settings: Settings, study: ProjectAnalysis, environment: Environment, whose: Whose, tell: Callable[[str], None]
+    settings: Settings, analysis: ProjectAnalysis, environment: Environment, whose: Whose, tell: Callable[[str], None]
 ) -> WarmStart | None:
     """Return facts to fork a project's process; None if this kind has no templates.
 
     Args:
         settings: The service's.
-        study: Of the project.
+        analysis: Of the project.
         environment: What it runs in.
         whose: Whose project it is.
         tell: See ``WarmStart``.
     """
-    plan, launcher = study.plan, launcher_of(study.plan)
+    plan, launcher = analysis.plan, launcher_of(analysis.plan)
     if not settings.warm_templates or launcher is None:
         return None
     return WarmStart(
         key=template_key(environment, whose),
         launcher=launcher,
-        modules=(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *study.imports),
-        own=study.own,
+        modules=(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *analysis.imports),
+        own=analysis.own,
         anchors=(workspace_root(settings).absolute(), settings.resolved_db_path.absolute()),
         tell=tell,
     )
 
 
 def prepare_template(
-    settings: Settings, runtime: Runtime, study: ProjectAnalysis, environment: Environment, project: Path, whose: Whose
+    settings: Settings,
+    runtime: Runtime,
+    analysis: ProjectAnalysis,
+    environment: Environment,
+    project: Path,
+    whose: Whose,
 ) -> None:
     """Have a template made of an environment, before anything is launched in it. Returns at once."""
-    warm = warm_start(settings, study, environment, whose, tell=log.debug)
+    warm = warm_start(settings, analysis, environment, whose, tell=log.debug)
     if warm is not None:
         runtime.prepare(template_spec(settings, environment, project, warm))
 

@@ -94,22 +94,22 @@ async def run_builder(
 async def _build(generation: Generation, context: SupervisorContext) -> None:
     check_free_disk(context.settings)
     async with _open_files(generation, context) as project:
-        study = await _decide(project, context)
-        if study is None or not await is_shareable(context, study, project):
+        analysis = await _decide(project, context)
+        if analysis is None or not await is_shareable(context, analysis, project):
             return
-        async with hold_environment(context, study, project, _silent) as environment:
+        async with hold_environment(context, analysis, project, _silent) as environment:
             if environment.how == "built":
                 log.info(
                     "environment built",
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
-            context.known.note(
-                StartRecord(generation.id, generation.project_id, generation.user_id, environment, study)
+            context.history.note(
+                StartRecord(generation.id, generation.project_id, generation.user_id, environment, analysis)
             )
             whose = Whose(generation.user_id, generation.project_id)
-            prepare_template(context.settings, context.runtime, study, environment, project, whose)
-            if context.door is not None:
-                context.door.expect()
+            prepare_template(context.settings, context.runtime, analysis, environment, project, whose)
+            if context.migration_lock is not None:
+                context.migration_lock.request()
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def _open_files(generation: Generation, context: SupervisorContext) -> Asy
 
 async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis | None:
     with trio.move_on_after(context.settings.startup_timeout_s):
-        return await context.analyses.study(project, None)
+        return await context.analyses.analyse(project, None)
     return None
 
 

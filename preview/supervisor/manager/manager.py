@@ -27,7 +27,7 @@ from preview.storage.previews import NOBODY
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.warming import Whose
-from preview.supervisor.life.reserving import PreviewSlot
+from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.queries import PreviewQueries
@@ -68,7 +68,7 @@ class PreviewManager(PreviewQueries):
         self._nursery = nursery
         self._users = users
         self._draining = draining
-        self._places = SpareSlots(context, self._registry, self._start)
+        self._slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
         # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
         self._has_disowned = True
@@ -179,16 +179,16 @@ class PreviewManager(PreviewQueries):
         self._registry.check_free(request.user, generation.id, tier)
         settings = self._settings
         self._check_launch(request.user)
-        place = self._places.claim(generation.id, Whose(request.user.id, generation.project_id))
+        slot = self._slots.claim(generation.id, Whose(request.user.id, generation.project_id))
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
-            preview_id=place.id,
+            preview_id=slot.id,
             user=request.user,
             tier=tier,
             generation_id=generation.id,
             project_id=generation.project_id,
-            port=place.port,
+            port=slot.port,
             runtime=self._context.runtime.name,
         )
         preview = LivePreview(
@@ -196,18 +196,18 @@ class PreviewManager(PreviewQueries):
             settings=settings,
             tier=tier,
             log=PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store),
-            listener=place.listener,
-            scope=place.scope,
+            listener=slot.listener,
+            scope=slot.scope,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
         )
         self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)
-        place.take(preview)
+        slot.take(preview)
         return preview, token
 
-    def _start(self, place: PreviewSlot) -> None:
-        self._nursery.start_soon(self._run, place, name=place.id)
+    def _start(self, slot: PreviewSlot) -> None:
+        self._nursery.start_soon(self._run, slot, name=slot.id)
 
     def _check_launch(self, user: User) -> None:
         """Check limits for any launch of this user."""
@@ -221,24 +221,24 @@ class PreviewManager(PreviewQueries):
         else:
             self._overrides[key] = overrides
 
-    async def _run(self, place: PreviewSlot) -> None:
-        """Run the preview's task; its place is released, and its end published, once nothing is left."""
+    async def _run(self, slot: PreviewSlot) -> None:
+        """Run one preview. Its slot is freed, and its waiters woken, only after its teardown."""
         try:
-            await run_preview(place, self._context)
+            await run_preview(slot, self._context)
         finally:
-            if place.preview is None:
-                self._places.forget(place)
+            if slot.preview is None:
+                self._slots.forget(slot)
             else:
-                self._registry.remove(place.preview)
-                place.preview.over.set()
+                self._registry.remove(slot.preview)
+                slot.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:
-        """Return whether this id belongs to a live preview or a spare slot."""
-        return preview_id in self.all_active or self._places.holds(preview_id)
+        """Return True for the id of a live preview, or of a spare slot."""
+        return preview_id in self.all_active or self._slots.has(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See ``SpareSlots.keep``. Cancellation: they end with the nursery."""
-        await self._places.keep(task_status=task_status)
+        await self._slots.keep(task_status=task_status)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
         """Wait until the preview answers.
@@ -341,7 +341,7 @@ class PreviewManager(PreviewQueries):
         """Stop every preview and wait until nothing of any is left. Cancellation: they stop all the same."""
         previews = list(self.all_active.values())
         if cause is StopCause.SHUTDOWN:
-            self._places.close()
+            self._slots.close()
             lower_preview_priority(previews)
         for preview in previews:
             preview.request_stop(cause)

@@ -123,8 +123,8 @@ class ProcessReplacer:
     async def _announce(self, change: Change) -> PreviewError | None:
         """Say what is asked for; its files are in place then, whatever becomes of the process. Else the error."""
         # As a launch does: by the time that the new process enters its group the kernel has done its waiting.
-        if self._context.door is not None:
-            self._context.door.expect()
+        if self._context.migration_lock is not None:
+            self._context.migration_lock.request()
         if change.files is None:
             self._preview.log.say("restart: requested")
             return None
@@ -146,7 +146,7 @@ class ProcessReplacer:
             prepared = processes.current.prepared
             if self._changed:
                 prepared = await prepare_again(
-                    self._preview, self._context, prepared, tuple(self._changed), processes.holds
+                    self._preview, self._context, prepared, tuple(self._changed), processes.leases
                 )
             if self._can_share(prepared):
                 await self._hand_over(prepared, change)

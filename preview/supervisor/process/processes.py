@@ -38,7 +38,7 @@ class Processes:
         preview: Whose.
         settings: The service's.
         nursery: Of the processes.
-        holds: The environments that reloads have opened.
+        leases: The environments that reloads have opened.
         snapshots: Its own.
 
     Attributes:
@@ -53,12 +53,12 @@ class Processes:
         preview: LivePreview,
         settings: Settings,
         nursery: trio.Nursery,
-        holds: EnvironmentLeases,
+        leases: EnvironmentLeases,
         snapshots: Snapshots,
     ) -> None:
         self.changing = False
         self._snapshots = snapshots
-        self.holds = holds
+        self.leases = leases
         self._preview = preview
         self._settings = settings
         self._nursery = nursery
@@ -105,12 +105,12 @@ class Processes:
 
     # In
 
-    async def start(self, prepared: PreparedLaunch, under_way: StartedProcess | None = None) -> ServerProcess:
+    async def start(self, prepared: PreparedLaunch, started: StartedProcess | None = None) -> ServerProcess:
         """Start a process, which is the candidate until it is taken or dropped.
 
         Args:
             prepared: What it is started from.
-            under_way: It, where it was started already.
+            started: It, where it was started already.
 
         Raises:
             LaunchFailed, OSError: It could not be started.
@@ -124,15 +124,15 @@ class Processes:
             except NoSnapshot as error:
                 self._preview.log.say(f"started again: {error}")
                 self._snapshots.retire()
-        return await self._begin(prepared, None, under_way)
+        return await self._begin(prepared, None, started)
 
     async def _begin(
-        self, prepared: PreparedLaunch, kept: KeptSnapshot | None, under_way: StartedProcess | None = None
+        self, prepared: PreparedLaunch, kept: KeptSnapshot | None, started: StartedProcess | None = None
     ) -> ServerProcess:
-        start = partial(run_server_process, self._preview, prepared, self, kept, under_way)
-        self._candidate = candidate = await self._nursery.start(start)
-        started: ServerProcess = candidate
-        return started
+        start = partial(run_server_process, self._preview, prepared, self, kept, started)
+        candidate: ServerProcess = await self._nursery.start(start)
+        self._candidate = candidate
+        return candidate
 
     def keep_snapshot(self) -> None:
         """Prepare a snapshot of the serving code, which was restarted once and may be again."""
@@ -242,4 +242,4 @@ class Processes:
 
     def release(self) -> None:
         """Release environments that nothing runs in any more."""
-        self.holds.release(one.prepared for one in self._all)
+        self.leases.release(one.prepared for one in self._all)

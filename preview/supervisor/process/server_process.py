@@ -120,7 +120,7 @@ async def run_server_process(
     prepared: PreparedLaunch,
     keeper: Keeper,
     kept: KeptSnapshot | None = None,
-    under_way: StartedProcess | None = None,
+    started: StartedProcess | None = None,
     *,
     task_status: trio.TaskStatus[ServerProcess] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -131,7 +131,7 @@ async def run_server_process(
         prepared: What it is started from.
         keeper: Keeps account of what it does.
         kept: A snapshot of this stage that it is started from.
-        under_way: The process, where it was started already.
+        started: The process, where it was started already.
         task_status: Gets the process.
 
     Raises:
@@ -143,9 +143,9 @@ async def run_server_process(
     """
     over = trio.Event()
     try:
-        channel = open_control() if under_way is None else under_way.channel()
+        channel = open_control() if started is None else started.channel()
         with channel as control, using(kept) as snapshot, trio.CancelScope() as scope:
-            spec = serving_spec(preview, prepared, control) if under_way is None else under_way.spec
+            spec = serving_spec(preview, prepared, control) if started is None else started.spec
             async with (snapshot or prepared.runtime).open_process(spec) as process:
                 control.has_started()
                 serving = ServerProcess(prepared, spec, process, control, scope, over=over)

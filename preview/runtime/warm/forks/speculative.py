@@ -1,4 +1,4 @@
-"""A reserved fork that runs already, as what its start is likely to be: mostly that is what is decided then."""
+"""A reserved fork that runs already, as what its start is likely to be; mostly the decision is the same."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Check = Callable[[ProcessSpec, Template], bool]
 
 
 class SpeculativeFork:
-    """See ``interface.SpeculativeFork``. Made by ``open_begun`` alone.
+    """See ``interface.SpeculativeProcess``. Made by ``WarmRuntime.speculate`` alone.
 
     Args:
         spec: What it runs as.
@@ -44,21 +44,22 @@ class SpeculativeFork:
         self._process: ForkedProcess | None = None
         self._has_run = False
         self._is_settled = trio.Event()
+        self._scope = trio.CancelScope()
         # Ends it, unless a start has it by then.
         self._held = AsyncExitStack()
 
     async def wait(self) -> bool:
-        """See ``interface.SpeculativeFork``. Cancellation: nothing changes."""
+        """See ``interface.SpeculativeProcess``. Cancellation: nothing changes."""
         await self._is_settled.wait()
         return self._process is not None
 
     @property
     def has_run(self) -> bool:
-        """See ``interface.SpeculativeFork``."""
+        """See ``interface.SpeculativeProcess``."""
         return self._has_run
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """See ``interface.SpeculativeFork``."""
+        """See ``interface.SpeculativeProcess``."""
         return self.is_same(spec) and self._check(spec, self._template)
 
     def is_same(self, spec: ProcessSpec) -> bool:
@@ -68,35 +69,41 @@ class SpeculativeFork:
     def take(self) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
         """Return the process, its template, and its end, which then belong to the caller; None if it does not run.
 
-        To be asked for when it is settled.
+        It is settled.
         """
         if self._process is None:
             return None
         return self._process, self._template, self._held.pop_all()
 
     async def run(self, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]) -> None:
-        """Let the fork go on, once it is ready. Cancellation: ``close`` ends what has started."""
+        """Let the fork go on, once it is ready. Cancellation: ``end`` ends what has started."""
         self._held.push_async_callback(reserved.close)
         spec = self._spec
         try:
-            fork = await reserved.take(spec, self._template)
-            if fork is not None:
-                await give_files(spec)
-                self._has_run = True
-                process = await fork.request.complete(spec, fork.group)
-                self._held.callback(process.close)
-                self._process = await self._held.enter_async_context(open_tree(process, spec))
+            with self._scope:
+                fork = await reserved.take(spec, self._template)
+                if fork is not None:
+                    await give_files(spec)
+                    self._has_run = True
+                    process = await fork.request.complete(spec, fork.group)
+                    self._held.callback(process.close)
+                    self._process = await self._held.enter_async_context(open_tree(process, spec))
         except (NotForked, LaunchFailed, OSError) as error:
-            log.debug("speculative process failed", preview_id=spec.preview_id, why=str(error))
+            log.debug("no speculative process", preview_id=spec.preview_id, why=str(error))
         except Exception:
             # A mistake here would end the preview that goes on beside it.
-            log.exception("speculative process failed", preview_id=spec.preview_id)
+            log.exception("no speculative process", preview_id=spec.preview_id)
         finally:
             self._is_settled.set()
 
-    async def close(self) -> None:
-        """End it, unless a start has it. Cancellation: call it under a bounded shield."""
-        await self._held.aclose()
+    async def end(self) -> None:
+        """See ``interface.SpeculativeProcess``. Cancellation: it is ended all the same (bounded)."""
+        self._scope.cancel()
+        with trio.move_on_after(_END_S, shield=True):
+            await self._is_settled.wait()
+            # A start has taken ``_held``, or nothing can be taken any more.
+            self._process = None
+            await self._held.aclose()
 
 
 def _what_runs(spec: ProcessSpec) -> tuple[ProcessSpec, object]:
@@ -106,21 +113,21 @@ def _what_runs(spec: ProcessSpec) -> tuple[ProcessSpec, object]:
 
 
 @asynccontextmanager
-async def open_begun(
-    begun: SpeculativeFork, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]
+async def running(
+    process: SpeculativeFork, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]
 ) -> AsyncIterator[None]:
     """Let a process run for as long as the body lasts, or its start has it.
 
     Args:
-        begun: What it runs as.
+        process: What it runs as.
         reserved: The fork.
         give_files: Gives the process its folders.
 
     Cancellation: it is gone, unless a start has it (bounded).
     """
     try:
-        async with beside(partial(begun.run, reserved, give_files)):
+        async with beside(partial(process.run, reserved, give_files)):
             yield
     finally:
         with trio.move_on_after(_END_S, shield=True):
-            await begun.close()
+            await process.end()

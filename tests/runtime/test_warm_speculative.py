@@ -19,7 +19,7 @@ from runtime_warm import Environment, make_environment, open_leaving_nothing, se
 from preview.runtime import Exit, ProcessSpec, RunningProcess, SandboxRuntime, SpeculativeProcess
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
-from preview.runtime.warm.forks import speculative as begun
+from preview.runtime.warm.forks import speculative
 from preview.runtime.warm.forks.process import ForkedProcess
 
 # Says by a file of its own that it runs; nobody reads its output yet.
@@ -50,14 +50,14 @@ class Start:
     project: Path
 
     @asynccontextmanager
-    async def begin(self, text: str = RUNS, **values: object) -> AsyncIterator[tuple[SpeculativeProcess, ProcessSpec]]:
-        """Begun as this program; it runs already."""
+    async def run(self, text: str = RUNS, **values: object) -> AsyncIterator[tuple[SpeculativeProcess, ProcessSpec]]:
+        """Start it early, as this program."""
         spec = replace(self.spec, argv=[*self.spec.argv[:2], text], **values)  # type: ignore[arg-type]  # its fields
-        async with self.warm.reserve(spec), self.warm.begin(spec) as begun_one:
-            assert begun_one is not None
-            assert await begun_one.wait()
+        async with self.warm.reserve(spec), self.warm.speculate(spec) as process:
+            assert process is not None
+            assert await process.wait()
             await self.has_run()
-            yield begun_one, spec
+            yield process, spec
 
     async def has_run(self) -> None:
         with trio.fail_after(10):
@@ -65,7 +65,7 @@ class Start:
                 await trio.sleep(0.002)
 
     def processes(self) -> list[int]:
-        """The begun one's."""
+        """Of the speculative one."""
         return [pid for pid in proctree.descendants(os.getpid()) if self._is_in_project(pid)]
 
     def _is_in_project(self, pid: int) -> bool:
@@ -95,7 +95,7 @@ def same_process(process: RunningProcess, pids: list[int]) -> bool:
 
 
 async def test_it_runs_before_its_start_and_goes_on_as_that(start: Start, told: list[str]) -> None:
-    async with start.begin() as (one, spec):
+    async with start.run() as (one, spec):
         assert one.is_for(spec)
         running = start.processes()
         assert told == []
@@ -106,29 +106,53 @@ async def test_it_runs_before_its_start_and_goes_on_as_that(start: Start, told: 
             assert await read_all(process) == "hello\n"
 
 
-async def test_its_start_ends_it_and_not_whoever_has_begun_it(start: Start) -> None:
-    async with start.begin() as (_, spec):
+async def test_its_start_ends_it_and_not_its_opener(start: Start) -> None:
+    async with start.run() as (_, spec):
         async with start.warm.open_process(spec):
             assert start.processes()
         await start.none_runs()
 
 
 async def test_nothing_of_one_that_nobody_starts_is_left(start: Start) -> None:
-    async with start.begin():
+    async with start.run():
         assert start.processes()
     assert start.processes() == []
 
 
+async def test_one_that_is_ended_is_gone_and_the_same_start_is_another_process(start: Start) -> None:
+    async with start.run() as (one, spec):
+        ended = start.processes()
+        await one.end()
+        assert start.processes() == []
+        async with start.warm.open_process(spec) as process:
+            assert not same_process(process, ended)
+        assert start.warm._speculative == {}
+
+
+async def test_the_end_of_one_that_its_start_has_is_its_start_s(start: Start) -> None:
+    async with start.run() as (one, spec), start.warm.open_process(spec):
+        await one.end()
+        assert start.processes()
+
+
+async def test_one_that_is_ended_while_it_starts_leaves_nothing(start: Start) -> None:
+    async with start.warm.reserve(start.spec), start.warm.speculate(start.spec) as one:
+        assert one is not None
+        await one.end()
+        assert not await one.wait()
+        assert start.processes() == []
+
+
 async def test_what_it_has_printed_meanwhile_is_all_there_however_much(start: Start) -> None:
     """A pipe holds 64 KiB (pipe(7)): it waits for a reader, and loses nothing."""
-    async with start.begin(FLOODS) as (_, spec), start.warm.open_process(spec) as process:
+    async with start.run(FLOODS) as (_, spec), start.warm.open_process(spec) as process:
         text = await read_all(process)
         assert (text.count("x"), text.count("y")) == (60_000, 60_000)
         assert await process.wait() == Exit(code=0)
 
 
 async def test_one_that_has_ended_by_itself_ends_so_for_its_start(start: Start) -> None:
-    async with start.begin(FAILS) as (one, spec):
+    async with start.run(FAILS) as (one, spec):
         await start.none_runs()
         assert one.is_for(spec)
         async with start.warm.open_process(spec) as process:
@@ -151,42 +175,42 @@ async def test_one_that_has_ended_by_itself_ends_so_for_its_start(start: Start) 
     ids=str,
 )
 async def test_it_is_for_no_other_start(start: Start, changed: dict[str, object]) -> None:
-    async with start.begin() as (one, spec):
+    async with start.run() as (one, spec):
         assert not one.is_for(replace(spec, **changed))  # type: ignore[arg-type]  # fields of it
 
 
 async def test_it_is_for_no_project_with_a_module_of_a_name_that_is_loaded(start: Start) -> None:
-    async with start.begin() as (one, spec):
+    async with start.run() as (one, spec):
         assert spec.warm is not None
         assert not one.is_for(replace(spec, warm=replace(spec.warm, own=frozenset({"packaged"}))))
         assert one.is_for(replace(spec, warm=replace(spec.warm, own=frozenset({"its_own"}))))
 
 
 async def test_it_is_for_no_project_that_wants_less_than_its_template_has_imported(start: Start) -> None:
-    async with start.begin() as (one, spec):
+    async with start.run() as (one, spec):
         assert spec.warm is not None
         assert one.is_for(replace(spec, warm=replace(spec.warm, modules=(*spec.warm.modules, "json"))))
         assert not one.is_for(replace(spec, warm=replace(spec.warm, modules=())))
 
 
 async def test_a_start_of_another_kind_does_not_get_it(start: Start) -> None:
-    async with start.begin() as (_, spec):
+    async with start.run() as (_, spec):
         running = start.processes()
         async with start.warm.open_process(replace(spec, environment={"LEVEL": "2"})) as process:
             assert not same_process(process, running)
 
 
 async def test_without_a_reserved_fork_nothing_runs(start: Start) -> None:
-    async with start.warm.begin(start.spec) as nothing:
+    async with start.warm.speculate(start.spec) as nothing:
         assert nothing is None
     assert not (start.project / "runs").exists()
 
 
-async def test_what_is_started_cold_is_not_begun_and_what_was_reserved_stays(start: Start) -> None:
+async def test_what_is_started_cold_does_not_run_early_and_what_was_reserved_stays(start: Start) -> None:
     async with start.warm.reserve(start.spec):
-        async with start.warm.begin(replace(start.spec, environment={"COLOUR": "red"})) as nothing:
+        async with start.warm.speculate(replace(start.spec, environment={"COLOUR": "red"})) as nothing:
             assert nothing is None
-        async with start.warm.begin(start.spec) as one:
+        async with start.warm.speculate(start.spec) as one:
             assert one is not None
             assert await one.wait()
 
@@ -198,7 +222,7 @@ async def test_a_fork_that_is_gone_does_not_run_and_the_start_is_another_s(start
         assert reserved.fork is not None
         group = proctree.descendants(os.getpid())
         reserved.fork.request.close()
-        async with start.warm.begin(start.spec) as one:
+        async with start.warm.speculate(start.spec) as one:
             assert one is not None
             assert not await one.wait()
             assert not one.has_run
@@ -211,8 +235,8 @@ async def test_a_mistake_in_it_is_nobody_s_end(start: Start, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(begun, "open_tree", fail)
-    async with start.warm.reserve(start.spec), start.warm.begin(start.spec) as one:
+    monkeypatch.setattr(speculative, "open_tree", fail)
+    async with start.warm.reserve(start.spec), start.warm.speculate(start.spec) as one:
         assert one is not None
         assert not await one.wait()
         assert one.has_run
@@ -226,7 +250,7 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
             instrument = CancelAtStep(scope, steps)
             trio.lowlevel.add_instrument(instrument)
             try:
-                async with start.warm.reserve(start.spec), start.warm.begin(start.spec) as one:
+                async with start.warm.reserve(start.spec), start.warm.speculate(start.spec) as one:
                     if one is not None and await one.wait():
                         async with start.warm.open_process(start.spec):
                             is_through = True
@@ -237,7 +261,7 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)
         assert open_descriptors() <= before, steps
-        assert start.warm._begun == {}
+        assert start.warm._speculative == {}
         if is_through and not scope.cancelled_caught:
             break
     else:
@@ -248,7 +272,7 @@ async def test_its_socket_and_channel_are_those_of_the_start(start: Start) -> No
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        async with start.begin(listener=listener) as (one, spec):
+        async with start.run(listener=listener) as (one, spec):
             assert one.is_for(spec)
             with listener.dup() as another:
                 assert not one.is_for(replace(spec, listener=another))

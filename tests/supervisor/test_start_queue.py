@@ -14,10 +14,10 @@ from supervisor_kit import NEVER_ANSWERS, SERVER, Rig, open_rig
 from preview.core.lifecycle import State
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.supervisor.launch import start_queue as turns_module
+from preview.supervisor.launch import start_queue as queue_module
 from preview.supervisor.launch.start_queue import StartQueue, StartSlot
 
-# The longest that a turn counts.
+# The longest that a slot counts.
 LONGEST_S = 1.0
 MakeSettings = Callable[..., Settings]
 
@@ -27,10 +27,10 @@ def said(preview: LivePreview) -> list[str]:
 
 
 class Worker:
-    """Takes turns, and notes when each begins and ends."""
+    """Takes queue, and notes when each begins and ends."""
 
-    def __init__(self, turns: StartQueue) -> None:
-        self.turns = turns
+    def __init__(self, queue: StartQueue) -> None:
+        self.queue = queue
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.under_way: dict[str, float] = {}
@@ -40,7 +40,7 @@ class Worker:
         def waits(ahead: int) -> None:
             self.ahead[name] = ahead
 
-        async with self.turns.open_turn(waits):
+        async with self.queue.open_slot(waits):
             self.begun.append(name)
             self.under_way[name] = trio.current_time()
             try:
@@ -74,34 +74,34 @@ async def test_who_takes_long_stands_in_nobodys_way(autojump_clock: trio.testing
         nursery.cancel_scope.cancel()
 
 
-async def test_a_turn_that_is_given_back_is_the_next_ones() -> None:
-    turns, order = StartQueue(1), list[str]()
+async def test_a_slot_that_is_given_back_is_the_next_ones() -> None:
+    queue, order = StartQueue(1), list[str]()
 
     async def second() -> None:
-        async with turns.open_turn():
+        async with queue.open_slot():
             order.append("second")
 
-    async with trio.open_nursery() as nursery, turns.open_turn() as turn:
+    async with trio.open_nursery() as nursery, queue.open_slot() as slot:
         nursery.start_soon(second)
         await trio.testing.wait_all_tasks_blocked()
         assert order == []
-        turn.give_back()
+        slot.release()
         await trio.testing.wait_all_tasks_blocked()
         assert order == ["second"]
         # It has none any more, and takes none of the next one's.
-        turn.give_back()
+        slot.release()
 
 
 @pytest.mark.parametrize("who", ["the first that waits", "another one"])
 async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> None:
-    turns = StartQueue(1)
-    worker, scopes = Worker(turns), {name: trio.CancelScope() for name in ("one", "two", "three")}
+    queue = StartQueue(1)
+    worker, scopes = Worker(queue), {name: trio.CancelScope() for name in ("one", "two", "three")}
 
     async def work(name: str) -> None:
         with scopes[name]:
             await worker.work(name, 0)
 
-    async with trio.open_nursery() as nursery, turns.open_turn():
+    async with trio.open_nursery() as nursery, queue.open_slot():
         for name in scopes:
             nursery.start_soon(work, name)
             await trio.testing.wait_all_tasks_blocked()
@@ -112,17 +112,17 @@ async def test_the_place_of_one_that_is_cancelled_is_the_next_ones(who: str) -> 
 
 
 @pytest.mark.parametrize("seconds", [0.3, 60], ids=["given back", "takes long"])
-async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
+async def test_it_is_idle_when_the_last_slot_is_given_back_or_counts_no_more(
     seconds: float, autojump_clock: trio.testing.MockClock
 ) -> None:
-    turns = StartQueue(1)
-    worker = Worker(turns)
+    queue = StartQueue(1)
+    worker = Worker(queue)
     async with trio.open_nursery() as nursery:
         for name in ("one", "two"):
             nursery.start_soon(worker.work, name, seconds)
         await trio.testing.wait_all_tasks_blocked()
         began = trio.current_time()
-        await turns.wait_idle()
+        await queue.wait_idle()
         assert sorted(worker.begun) == ["one", "two"]
         least_s = 2 * min(seconds, LONGEST_S)
         # One that takes long is looked at again only so often.
@@ -130,18 +130,18 @@ async def test_it_is_idle_when_the_last_turn_is_given_back_or_counts_no_more(
         nursery.cancel_scope.cancel()
 
 
-async def test_nobody_is_waited_for_where_none_has_a_turn() -> None:
+async def test_nobody_is_waited_for_where_no_slot_is_used() -> None:
     with trio.fail_after(20):
         await StartQueue(1).wait_idle()
 
 
-async def test_a_turn_ends_with_a_failure() -> None:
-    turns = StartQueue(1)
+async def test_a_slot_ends_with_a_failure() -> None:
+    queue = StartQueue(1)
     with pytest.raises(ZeroDivisionError):
-        async with turns.open_turn():
+        async with queue.open_slot():
             raise ZeroDivisionError
     with trio.fail_after(20):
-        async with turns.open_turn():
+        async with queue.open_slot():
             pass
 
 
@@ -168,21 +168,21 @@ async def test_a_preview_that_does_not_come_up_keeps_nobody_from_starting(make_s
 async def waiting(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Rig, LivePreview, StartSlot]]:
-    """A preview that was launched while somebody else had the only turn, which lasts."""
-    monkeypatch.setattr(turns_module, "_LONGEST_S", 60.0)
+    """A preview that was launched while somebody else had the only slot, which lasts."""
+    monkeypatch.setattr(queue_module, "_LONGEST_S", 60.0)
     async with open_rig(make_settings(starts_at_once=1)) as rig:
         rig.source.add("g1", SERVER)
-        async with rig.service.previews._context.starting.open_turn() as turn:
-            yield rig, rig.preview(await rig.launch("g1")), turn
+        async with rig.service.previews._context.start_queue.open_slot() as slot:
+            yield rig, rig.preview(await rig.launch("g1")), slot
 
 
-async def test_a_preview_that_waits_for_its_turn_says_so(waiting: tuple[Rig, LivePreview, StartSlot]) -> None:
-    _, preview, turn = waiting
+async def test_a_preview_that_waits_for_its_slot_says_so(waiting: tuple[Rig, LivePreview, StartSlot]) -> None:
+    _, preview, slot = waiting
     with preview.log.subscribe() as subscription:
-        while "it waits for its turn: 1 start is ahead" not in said(preview):
+        while "queued: 1 launch ahead" not in said(preview):
             await subscription.receive()
     assert preview.record.pid is None
-    turn.give_back()
+    slot.release()
     await preview.settled.wait()
     assert preview.record.state is State.RUNNING
 
@@ -195,11 +195,11 @@ async def test_a_preview_that_is_stopped_while_it_waits_is_gone_at_once(
     assert (preview.record.state, preview.record.pid) == (State.STOPPED, None)
 
 
-async def test_a_preview_that_has_come_up_has_given_its_turn_back(make_settings: MakeSettings) -> None:
+async def test_a_preview_that_has_come_up_has_given_its_slot_back(make_settings: MakeSettings) -> None:
     async with open_rig(make_settings(starts_at_once=1, max_instances_per_user=3)) as rig:
         for name in ("g1", "g2"):
             preview = await rig.running(generation_id=name)
-            assert not any("turn" in line for line in said(preview))
+            assert not any(line.startswith("queued") for line in said(preview))
 
 
 WORK = st.lists(
@@ -232,13 +232,13 @@ async def test_whatever_comes_goes_and_is_cancelled_nobody_is_forgotten_and_neve
             nursery.start_soon(look)
             for number, (comes_s, works_s, goes_s) in enumerate(work):
                 nursery.start_soon(one, str(number), comes_s, works_s, goes_s)
-        # Twelve in a row, each as long as a turn counts, take longer than nine seconds only one at a time.
+        # Twelve in a row, each as long as a slot counts, take longer than nine seconds only one at a time.
         stayed = [str(number) for number, (_, _, goes_s) in enumerate(work) if goes_s is None]
         if most > 1 or len(work) < 9:
             assert set(stayed) <= set(worker.begun)
         assert set(worker.begun) == set(worker.ended)
-        assert not worker.turns._held
-        assert not worker.turns._waiting
+        assert not worker.queue._used
+        assert not worker.queue._waiting
 
     # A loop of its own for each case: its clock begins anew.
     clock = trio.testing.MockClock(autojump_threshold=0)

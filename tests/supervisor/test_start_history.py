@@ -27,8 +27,10 @@ def study(tmp_path: Path) -> ProjectAnalysis:
     return ProjectAnalysis(found.plan, found.own, found.imports, found.asked)
 
 
-def key_of(known: StartHistory, tmp_path: Path, generation_id: str, user_id: str, project_id: str = "p") -> str | None:
-    start = known.find(generation_id, Whose(user_id, project_id))
+def key_of(
+    history: StartHistory, tmp_path: Path, generation_id: str, user_id: str, project_id: str = "p"
+) -> str | None:
+    start = history.find(generation_id, Whose(user_id, project_id))
     if start is None:
         return None
     folders = Workspace(tmp_path, tmp_path / "project", tmp_path / "tmp", tmp_path / "database")
@@ -47,48 +49,48 @@ def environment(folder: Path, name: str, *, is_own: bool = False) -> Environment
 async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_last_one(
     tmp_path: Path, study: ProjectAnalysis
 ) -> None:
-    known = StartHistory()
-    assert key_of(known, tmp_path, "g1", "ann") is None
-    known.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one"), study))
-    known.note(StartRecord("g2", "p", "ann", environment(tmp_path, "two"), study))
-    assert key_of(known, tmp_path, "g1", "ann") == "one"
-    assert key_of(known, tmp_path, "never seen", "ann") == "two"
-    assert key_of(known, tmp_path, "never seen", "bob") is None
+    history = StartHistory()
+    assert key_of(history, tmp_path, "g1", "ann") is None
+    history.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one"), study))
+    history.note(StartRecord("g2", "p", "ann", environment(tmp_path, "two"), study))
+    assert key_of(history, tmp_path, "g1", "ann") == "one"
+    assert key_of(history, tmp_path, "never seen", "ann") == "two"
+    assert key_of(history, tmp_path, "never seen", "bob") is None
 
 
 async def test_what_was_used_longest_ago_is_forgotten(
     tmp_path: Path, study: ProjectAnalysis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known_starts, "_MOST_KNOWN", 2)
-    known = StartHistory()
+    history = StartHistory()
     for name in ("one", "two", "three"):
-        known.note(StartRecord(f"of {name}", "p", f"user {name}", environment(tmp_path, name), study))
-    assert key_of(known, tmp_path, "of one", "user one") is None
-    assert key_of(known, tmp_path, "of two", "user two") == "two"
-    assert key_of(known, tmp_path, "x", "user three") == "three"
+        history.note(StartRecord(f"of {name}", "p", f"user {name}", environment(tmp_path, name), study))
+    assert key_of(history, tmp_path, "of one", "user one") is None
+    assert key_of(history, tmp_path, "of two", "user two") == "two"
+    assert key_of(history, tmp_path, "x", "user three") == "three"
 
 
 async def test_nothing_is_known_of_another_user_s_start_by_the_same_ids(tmp_path: Path, study: ProjectAnalysis) -> None:
-    known = StartHistory()
-    known.note(StartRecord("g1", "shop", "ann", environment(tmp_path, "one"), study))
-    assert known.find("g1", Whose("bob", "shop")) is None
-    known.note(StartRecord("g1", "shop", "bob", environment(tmp_path, "two"), study))
-    assert key_of(known, tmp_path, "g1", "ann") == "one"
-    assert key_of(known, tmp_path, "g1", "bob") == "two"
+    history = StartHistory()
+    history.note(StartRecord("g1", "shop", "ann", environment(tmp_path, "one"), study))
+    assert history.find("g1", Whose("bob", "shop")) is None
+    history.note(StartRecord("g1", "shop", "bob", environment(tmp_path, "two"), study))
+    assert key_of(history, tmp_path, "g1", "ann") == "one"
+    assert key_of(history, tmp_path, "g1", "bob") == "two"
 
 
 async def test_what_has_imported_a_projects_own_packages_is_for_that_owners_project_alone(
     tmp_path: Path, study: ProjectAnalysis
 ) -> None:
-    known = StartHistory()
-    known.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one", is_own=True), study))
-    known.note(StartRecord("g2", "p", "bob", environment(tmp_path, "one", is_own=True), study))
-    keys = [key_of(known, tmp_path, "g1", "ann"), key_of(known, tmp_path, "g2", "bob")]
+    history = StartHistory()
+    history.note(StartRecord("g1", "p", "ann", environment(tmp_path, "one", is_own=True), study))
+    history.note(StartRecord("g2", "p", "bob", environment(tmp_path, "one", is_own=True), study))
+    keys = [key_of(history, tmp_path, "g1", "ann"), key_of(history, tmp_path, "g2", "bob")]
     assert None not in keys
     assert len({*keys, "one"}) == 3
     # The same owner's next generation of the project has it, and of another project has not.
-    assert key_of(known, tmp_path, "g3", "ann") == keys[0]
-    assert key_of(known, tmp_path, "g3", "ann", "other") is None
+    assert key_of(history, tmp_path, "g3", "ann") == keys[0]
+    assert key_of(history, tmp_path, "g3", "ann", "other") is None
     # Nor has another owner, who names the same generation, or the same project.
-    assert key_of(known, tmp_path, "g1", "eve") is None
-    assert key_of(known, tmp_path, "g1", "bob") == keys[1]
+    assert key_of(history, tmp_path, "g1", "eve") is None
+    assert key_of(history, tmp_path, "g1", "bob") == keys[1]

@@ -1,4 +1,4 @@
-"""The place of the next preview is made ahead of its launch: who gets it, and when it ends without anybody."""
+"""Spare slots: who gets one, and when one ends unused."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from preview.settings import Settings
 from preview.supervisor.launch.start_history import StartHistory, StartRecord
 from preview.supervisor.launch.warming import Whose
 from preview.supervisor.launch.workspace import workspace_root
-from preview.supervisor.life import reserving as place_module
-from preview.supervisor.life.reserving import PreviewSlot
-from preview.supervisor.manager import spare_slots as places_module
+from preview.supervisor.life import preview_slot as slot_module
+from preview.supervisor.life.preview_slot import PreviewSlot
+from preview.supervisor.manager import spare_slots as spares_module
 from preview.supervisor.manager.cleanup import clean_once
 from preview.supervisor.manager.spare_slots import SpareSlots
 
@@ -31,20 +31,20 @@ MakeSettings = Callable[..., Settings]
 
 
 @dataclass
-class SpeculativeProcess:
-    """What was begun of a start."""
+class Reserved:
+    """What was reserved of a start."""
 
     spec: ProcessSpec
     stays: bool
     gone: trio.Event
 
 
-class BeginningRuntime(LightRuntime):
-    """Has something to begin, and notes what was asked for."""
+class ReservingRuntime(LightRuntime):
+    """Has something to reserve, and notes what was asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: list[SpeculativeProcess] = []
+        self.open: list[Reserved] = []
         self.asked = 0
         self.fails: Exception | None = None
 
@@ -57,12 +57,12 @@ class BeginningRuntime(LightRuntime):
         self.asked += 1
         if self.fails is not None and stays:
             raise self.fails
-        begun = SpeculativeProcess(spec, stays, trio.Event())
-        self.open.append(begun)
+        reserved = Reserved(spec, stays, trio.Event())
+        self.open.append(reserved)
         try:
-            yield begun.gone
+            yield reserved.gone
         finally:
-            self.open.remove(begun)
+            self.open.remove(reserved)
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -71,14 +71,14 @@ async def until(true: Callable[[], object]) -> None:
             await trio.sleep(0.002)
 
 
-class PlacesRig(Rig):
+class SlotsRig(Rig):
     """A service, and what its launches can take."""
 
-    runtime: BeginningRuntime
+    runtime: ReservingRuntime
 
     @property
-    def places(self) -> SpareSlots:
-        return self.service.previews._places
+    def slots(self) -> SpareSlots:
+        return self.service.previews._slots
 
     async def ahead(self, count: int = 1) -> list[PreviewSlot]:
         """Those that can be taken, once there are so many."""
@@ -87,11 +87,11 @@ class PlacesRig(Rig):
 
     @property
     def _ready(self) -> list[PreviewSlot]:
-        return [one for one in self.places._places.values() if one.is_ready]
+        return [one for one in self.slots._spares.values() if one.is_ready]
 
     @property
     def known(self) -> StartHistory:
-        return self.service.previews._context.known
+        return self.service.previews._context.history
 
     def start_of(self, generation_id: str) -> StartRecord:
         start = self.known.find(generation_id, Whose(ANN.id, ""))
@@ -99,14 +99,14 @@ class PlacesRig(Rig):
         return start
 
     async def is_made(self, key: str) -> None:
-        await until(lambda: key in self.places._places and self.places._places[key].is_ready)
+        await until(lambda: key in self.slots._spares and self.slots._spares[key].is_ready)
 
-    async def gone(self, place: PreviewSlot) -> None:
-        await until(lambda: not self.places.holds(place.id) and not folder_of(self, place).exists())
+    async def gone(self, slot: PreviewSlot) -> None:
+        await until(lambda: not self.slots.has(slot.id) and not folder_of(self, slot).exists())
 
 
-def folder_of(rig: Rig, place: PreviewSlot) -> Path:
-    return workspace_root(rig.service.settings) / place.id
+def folder_of(rig: Rig, slot: PreviewSlot) -> Path:
+    return workspace_root(rig.service.settings) / slot.id
 
 
 def listens(port: int) -> bool:
@@ -115,51 +115,51 @@ def listens(port: int) -> bool:
 
 
 @asynccontextmanager
-async def open_places(settings: Settings) -> AsyncIterator[PlacesRig]:
-    runtime = BeginningRuntime()
+async def open_slots(settings: Settings) -> AsyncIterator[SlotsRig]:
+    runtime = ReservingRuntime()
     async with open_rig(settings, runtime=runtime) as opened:
-        yield PlacesRig(opened.service, opened.source, runtime)
+        yield SlotsRig(opened.service, opened.source, runtime)
 
 
 @pytest.fixture
-async def rig(make_settings: MakeSettings) -> AsyncIterator[PlacesRig]:
-    async with open_places(make_settings(warm_templates=1, spares=2)) as opened:
+async def rig(make_settings: MakeSettings) -> AsyncIterator[SlotsRig]:
+    async with open_slots(make_settings(warm_templates=1, spares=2)) as opened:
         yield opened
 
 
-async def test_what_a_launch_needs_first_is_there_before_it_comes(rig: PlacesRig) -> None:
+async def test_a_spare_slot_has_its_folders_port_and_fork_before_its_launch(rig: SlotsRig) -> None:
     first = await rig.running()
-    (place,) = await rig.ahead()
-    assert folder_of(rig, place).is_dir()
-    (begun,) = [one for one in rig.runtime.open if one.stays]
-    assert begun.spec.preview_id == place.id
-    assert begun.spec.slot == place.port != first.record.port
-    assert folder_of(rig, place) / "project" in begun.spec.writable
+    (slot,) = await rig.ahead()
+    assert folder_of(rig, slot).is_dir()
+    (reserved,) = [one for one in rig.runtime.open if one.stays]
+    assert reserved.spec.preview_id == slot.id
+    assert reserved.spec.slot == slot.port != first.record.port
+    assert folder_of(rig, slot) / "project" in reserved.spec.writable
 
 
-async def test_nobody_is_let_in_before_there_is_a_preview(rig: PlacesRig) -> None:
+async def test_nobody_is_let_in_before_there_is_a_preview(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
-    assert not listens(place.port)
+    (slot,) = await rig.ahead()
+    assert not listens(slot.port)
 
 
-async def test_the_next_launch_takes_it_and_another_is_made(rig: PlacesRig) -> None:
+async def test_the_next_launch_takes_it_and_another_is_made(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
-    port = place.port
+    (slot,) = await rig.ahead()
+    port = slot.port
     second = await rig.running(generation_id="g2")
-    assert (second.id, second.record.port, second.record.state) == (place.id, port, State.RUNNING)
+    assert (second.id, second.record.port, second.record.state) == (slot.id, port, State.RUNNING)
     assert b"200" in await ask(second)
     (following,) = await rig.ahead()
-    assert following.id not in {place.id, second.id}
+    assert following.id not in {slot.id, second.id}
     await rig.service.previews.stop("g2")
-    assert not folder_of(rig, place).exists()
+    assert not folder_of(rig, slot).exists()
     assert not listens(port)
 
 
-async def test_of_many_launches_each_has_a_place_of_its_own(rig: PlacesRig) -> None:
+async def test_of_many_launches_each_has_a_slot_of_its_own(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     for number in range(4):
         rig.source.add(f"many{number}")
     async with trio.open_nursery() as nursery:
@@ -167,36 +167,36 @@ async def test_of_many_launches_each_has_a_place_of_its_own(rig: PlacesRig) -> N
             nursery.start_soon(rig.launch, f"many{number}")
     ids = {one.id for one in rig.service.previews.all_active.values()}
     assert len(ids) == 5
-    assert place.id in ids
+    assert slot.id in ids
 
 
-async def test_whoever_nothing_is_known_of_takes_none(rig: PlacesRig) -> None:
+async def test_whoever_nothing_is_known_of_takes_none(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     rig.source.add("bobs", owner=BOB)
     launched = await rig.launch("bobs", BOB)
-    assert launched.record.id != place.id
-    assert place in await rig.ahead()
+    assert launched.record.id != slot.id
+    assert slot in await rig.ahead()
 
 
-async def test_one_for_another_environment_is_not_taken(rig: PlacesRig) -> None:
+async def test_one_for_another_environment_is_not_taken(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     start = rig.start_of("g1")
     elsewhere = replace(start.environment, directory=Path("/elsewhere"))
     rig.known.note(replace(start, generation_id="g2", environment=elsewhere))
     second = await rig.running(generation_id="g2")
-    assert second.id != place.id
+    assert second.id != slot.id
 
 
-async def test_there_are_as_many_as_the_settings_allow_and_the_last_used_stay(rig: PlacesRig) -> None:
+async def test_there_are_as_many_as_the_settings_allow_and_the_last_used_stay(rig: SlotsRig) -> None:
     await rig.running()
     (first,) = await rig.ahead()
     start = rig.start_of("g1")
     for number, name in enumerate(("two", "three"), start=2):
         rig.known.expect(replace(start, environment=replace(start.environment, directory=Path(f"/{name}"))))
         await rig.is_made(name)
-        assert rig.places.holds(first.id) == (number == 2)
+        assert rig.slots.has(first.id) == (number == 2)
     await rig.gone(first)
 
 
@@ -204,124 +204,124 @@ async def test_there_are_as_many_as_the_settings_allow_and_the_last_used_stay(ri
 async def test_without_templates_or_where_they_are_not_wanted_there_are_none(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, setting: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(places_module, "_PAUSE_S", 0.0)
-    async with open_places(make_settings(**{"warm_templates": 1, **setting})) as rig:
+    monkeypatch.setattr(spares_module, "_PAUSE_S", 0.0)
+    async with open_slots(make_settings(**{"warm_templates": 1, **setting})) as rig:
         await rig.running()
         await trio.testing.wait_all_tasks_blocked()
-        assert rig.places._places == {}
+        assert rig.slots._spares == {}
 
 
-async def test_one_that_nobody_takes_ends(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place_module, "_IDLE_S", 0.05)
+async def test_one_that_nobody_takes_ends(rig: SlotsRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "_IDLE_S", 0.05)
     first = await rig.running()
     await until(lambda: rig.runtime.asked)
     await until(lambda: [one.name for one in workspace_root(rig.service.settings).iterdir()] == [first.id])
-    await until(lambda: (rig.places._places, rig.runtime.open) == ({}, []))
+    await until(lambda: (rig.slots._spares, rig.runtime.open) == ({}, []))
 
 
-async def test_one_whose_fork_is_gone_ends_and_another_is_made_at_the_next_launch(rig: PlacesRig) -> None:
+async def test_one_whose_fork_is_gone_ends_and_another_is_made_at_the_next_launch(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
-    (begun,) = [one for one in rig.runtime.open if one.stays]
+    (slot,) = await rig.ahead()
+    (reserved,) = [one for one in rig.runtime.open if one.stays]
     asked = rig.runtime.asked
-    begun.gone.set()
-    await rig.gone(place)
-    await trio.sleep(3 * places_module._PAUSE_S)
-    assert (rig.runtime.asked, rig.places._places) == (asked, {})
+    reserved.gone.set()
+    await rig.gone(slot)
+    await trio.sleep(3 * spares_module._PAUSE_S)
+    assert (rig.runtime.asked, rig.slots._spares) == (asked, {})
     await rig.running(generation_id="g2")
     await rig.ahead()
 
 
-async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: PlacesRig) -> None:
+async def test_its_port_is_another_launch_s_where_no_other_is_free(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
-    port = place.port
-    rig.places._context = replace(
-        rig.places._context, settings=rig.service.settings.model_copy(update={"port_min": port, "port_max": port})
+    (slot,) = await rig.ahead()
+    port = slot.port
+    rig.slots._context = replace(
+        rig.slots._context, settings=rig.service.settings.model_copy(update={"port_min": port, "port_max": port})
     )
     rig.source.add("bobs", owner=BOB)
     launched = await rig.launch("bobs", BOB)
-    assert launched.record.id != place.id
+    assert launched.record.id != slot.id
     assert launched.record.port == port
-    await rig.gone(place)
+    await rig.gone(slot)
     with pytest.raises(NoPortFree):
-        rig.places.claim("more", Whose(BOB.id, ""))
+        rig.slots.claim("more", Whose(BOB.id, ""))
 
 
-async def test_nobody_else_can_have_its_port(rig: PlacesRig) -> None:
+async def test_nobody_else_can_have_its_port(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", place.port))
+            other.bind(("127.0.0.1", slot.port))
     for listens in (True, False):
         with pytest.raises(NoPortFree):
-            bind_in_range("127.0.0.1", place.port, place.port, listens=listens)
+            bind_in_range("127.0.0.1", slot.port, slot.port, listens=listens)
 
 
-async def test_one_that_cannot_listen_is_nobody_s_failure(rig: PlacesRig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_cannot_listen_is_nobody_s_failure(rig: SlotsRig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
-    monkeypatch.setattr(places_module, "listen_at_last", Mock(side_effect=OSError(98, "Address already in use")))
+    (slot,) = await rig.ahead()
+    monkeypatch.setattr(spares_module, "listen_at_last", Mock(side_effect=OSError(98, "Address already in use")))
     second = await rig.running(generation_id="g2")
-    assert second.id != place.id
-    await rig.gone(place)
+    assert second.id != slot.id
+    await rig.gone(slot)
 
 
-async def test_what_is_not_forked_takes_none_though_its_environment_is_the_same(rig: PlacesRig) -> None:
+async def test_what_is_not_forked_takes_none_though_its_environment_is_the_same(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     start = rig.start_of("g1")
-    plan = replace(start.study.plan, server=Server.COMMAND, command=("true",))
-    rig.known.note(replace(start, generation_id="g2", study=replace(start.study, plan=plan)))
+    plan = replace(start.analysis.plan, server=Server.COMMAND, command=("true",))
+    rig.known.note(replace(start, generation_id="g2", analysis=replace(start.analysis, plan=plan)))
     second = await rig.running(generation_id="g2")
-    assert second.id != place.id
+    assert second.id != slot.id
 
 
-async def test_a_service_that_is_being_stopped_makes_no_more(rig: PlacesRig) -> None:
+async def test_a_service_that_is_being_stopped_makes_no_more(rig: SlotsRig) -> None:
     await rig.running()
     await rig.ahead()
     await rig.running(generation_id="g2")
     await rig.service.previews.stop_all()
     asked = rig.runtime.asked
-    await trio.sleep(3 * places_module._PAUSE_S)
+    await trio.sleep(3 * spares_module._PAUSE_S)
     await trio.testing.wait_all_tasks_blocked()
-    assert (rig.places._places, rig.runtime.asked) == ({}, asked)
+    assert (rig.slots._spares, rig.runtime.asked) == ({}, asked)
 
 
-async def test_the_cleanup_leaves_its_folder_alone(rig: PlacesRig) -> None:
+async def test_the_cleanup_leaves_its_folder_alone(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     await clean_once(rig.service.previews, rig.service.previews._context)
-    assert folder_of(rig, place).is_dir()
+    assert folder_of(rig, slot).is_dir()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a mistake")])
-async def test_one_that_fails_is_nobody_s_failure(rig: PlacesRig, error: Exception) -> None:
+async def test_one_that_fails_is_nobody_s_failure(rig: SlotsRig, error: Exception) -> None:
     rig.runtime.fails = error
     await rig.running()
-    await until(lambda: rig.runtime.asked and not rig.places._places)
+    await until(lambda: rig.runtime.asked and not rig.slots._spares)
     second = await rig.running(generation_id="g2")
     assert second.record.state is State.RUNNING
 
 
-async def test_a_project_that_cannot_start_leaves_nothing_of_the_place_that_it_took(rig: PlacesRig) -> None:
+async def test_a_project_that_cannot_start_leaves_nothing_of_the_slot_that_it_took(rig: SlotsRig) -> None:
     await rig.running()
-    (place,) = await rig.ahead()
+    (slot,) = await rig.ahead()
     second = await rig.running("raise SystemExit(3)", generation_id="g2")
-    assert second.id == place.id
+    assert second.id == slot.id
     await second.over.wait()
     assert second.record.state is State.FAILED
-    assert not folder_of(rig, place).exists()
+    assert not folder_of(rig, slot).exists()
 
 
 async def test_a_service_that_ends_leaves_none(make_settings: MakeSettings) -> None:
     before = open_descriptors()
-    async with open_places(make_settings(warm_templates=1)) as rig:
+    async with open_slots(make_settings(warm_templates=1)) as rig:
         await rig.running()
-        (place,) = await rig.ahead()
-        port, folder = place.port, folder_of(rig, place)
+        (slot,) = await rig.ahead()
+        port, folder = slot.port, folder_of(rig, slot)
     assert not folder.exists()
     assert open_descriptors() <= before
     with socket.socket() as one:

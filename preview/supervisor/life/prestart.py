@@ -1,0 +1,314 @@
+"""Starts before the analysis: a fork is reserved, and runs as the project's last launch did.
+
+From one generation to the next a project's code changes, and how it starts mostly does not. The reserved fork runs
+while the files are read, which saves a tenth to a quarter of a launch of new code (``benchmarks/launch.py``). Where the
+plan turns out different, the process is ended and the folders are filled again: nothing of what it did or printed is
+the preview's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import structlog
+
+from preview.core.isolation import Network
+from preview.detection import Origin
+from preview.environments import Environment
+from preview.errors import PreviewError, StartupTimeout
+from preview.runtime import SpeculativeProcess
+from preview.supervisor.launch.planning import environment_key
+from preview.supervisor.launch.preparation import decide, prepare_launch, whose, write_files
+from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.start_history import StartRecord, early_spec
+from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
+from preview.supervisor.launch.steps import PreparedLaunch
+from preview.supervisor.launch.variables import keep_made_up
+from preview.supervisor.launch.workspace import Workspace, put_aside
+from preview.supervisor.preview.confinement import confinement_for
+from preview.supervisor.preview.control import open_control
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.network import choose_network
+from preview.supervisor.process.server_process import StartedProcess, serving_spec
+
+log = structlog.get_logger(__name__)
+
+# What a project's files or its launch give is that generation's own.
+_GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
+# Which process of the preview it is: nothing has run before it.
+_FIRST = 1
+
+
+class Mismatch(StrEnum):
+    """Reasons why a speculative process does not match its launch, as logged."""
+
+    UNREADABLE = "the files could not be read beside it"
+    NOT_STARTED = "it could not be started"
+    STEPS = "steps run before the application"
+    ENVIRONMENT = "the environment changed"
+    PROCESS = "the command, variables, network or imports changed"
+    REBUILT = "the environment was built again"
+    TEMPLATE = "its template was replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """The start of a preview's first process.
+
+    Attributes:
+        prepared: What it is started from.
+        slot: Its slot in the start queue.
+        started: The process, where it runs already.
+    """
+
+    prepared: PreparedLaunch
+    slot: StartSlot
+    started: StartedProcess | None = None
+
+
+class NullPrestart:
+    """A launch of which nothing runs early.
+
+    Args:
+        preview: Whose.
+        context: For what all previews share.
+        workspace: The preview's.
+    """
+
+    def __init__(self, preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
+        self._preview = preview
+        self._context = context
+        self._workspace = workspace
+
+    async def decide(self) -> ProjectAnalysis:
+        """Read how the project starts; what the preview may reach is decided then. The files are in their place.
+
+        Raises:
+            StartupTimeout, TooComplex, AnalysisFailed, PreviewError: As ``preparation.decide``.
+
+        Cancellation: what reads the files is killed.
+        """
+        return await self._read(is_still=True)
+
+    @asynccontextmanager
+    async def adopt_or_discard(self, analysis: ProjectAnalysis, environment: Environment) -> AsyncIterator[FirstStart]:
+        """Make ready what the first process starts with, and wait for a slot in the start queue.
+
+        Args:
+            analysis: What ``decide`` has found.
+            environment: It is held for as long as this is open.
+
+        Cancellation: the slot is the next one's.
+        """
+        prepared = prepare_launch(self._preview, self._context, self._workspace, analysis, environment)
+        async with self._context.start_queue.open_slot(self._say_queued) as slot:
+            yield FirstStart(prepared, slot)
+
+    async def _read(self, *, is_still: bool) -> ProjectAnalysis:
+        context = self._context
+        analysis = await decide(self._preview, context, self._workspace, is_still=is_still)
+        network = choose_network(context.settings, analysis.plan)
+        self._preview.confinement = confinement_for(context.settings, context.runtime, network)
+        return analysis
+
+    def _say_queued(self, before: int) -> None:
+        self._preview.log.say(f"queued: {before} {'launch' if before == 1 else 'launches'} ahead")
+
+
+@dataclass(slots=True)
+class _Running:
+    """A speculative process, and what it was started with; ``adopt_or_discard`` gives that to the launch."""
+
+    process: SpeculativeProcess
+    prepared: PreparedLaunch
+    started: StartedProcess
+    slot: StartSlot
+
+
+class Prestart(NullPrestart):
+    """A launch whose reserved fork runs as the project's last launch did. Made by ``open_prestart`` alone.
+
+    Invariant: once the process is discarded nothing of it runs, and the folders hold the generation's files alone.
+
+    Args:
+        preview, context, workspace: As ``NullPrestart``.
+        record: The last launch.
+        held: Ends what was started, unless the launch has it.
+    """
+
+    def __init__(
+        self,
+        preview: LivePreview,
+        context: SupervisorContext,
+        workspace: Workspace,
+        record: StartRecord,
+        held: AsyncExitStack,
+    ) -> None:
+        super().__init__(preview, context, workspace)
+        self._record = record
+        self._held = held
+        self._running: _Running | None = None
+        self._mismatch: Mismatch | None = None
+
+    async def decide(self) -> ProjectAnalysis:
+        """See ``NullPrestart``: the process runs meanwhile. Where it does not match, the files are read again.
+
+        Cancellation: what reads the files is killed; the process ends with ``open_prestart``.
+        """
+        running = self._running = await self._start()
+        if running is None:
+            return await self._read(is_still=True)
+        try:
+            analysis = await self._read(is_still=False)
+            mismatch = await self._compare(running, analysis)
+        except StartupTimeout:
+            raise
+        except Exception as error:
+            is_mistake = not isinstance(error, PreviewError)
+            log.info(
+                "not readable beside its process", preview_id=self._preview.id, why=str(error), exc_info=is_mistake
+            )
+            mismatch = Mismatch.UNREADABLE
+        if mismatch is None:
+            return analysis
+        await self._discard(running, mismatch)
+        return await self._read(is_still=True)
+
+    @asynccontextmanager
+    async def adopt_or_discard(self, analysis: ProjectAnalysis, environment: Environment) -> AsyncIterator[FirstStart]:
+        """See ``NullPrestart``: with the process, where it still matches; else with nothing started.
+
+        Cancellation: as ``NullPrestart``; a process that is not adopted is gone.
+        """
+        running = self._running
+        mismatch = None if running is None else _compare_environment(running, environment)
+        if running is not None and mismatch is None:
+            # Only now it is one of the preview's processes.
+            self._preview.next_number()
+            yield FirstStart(replace(running.prepared, environment=environment), running.slot, running.started)
+            return
+        if running is not None and mismatch is not None:
+            await self._discard(running, mismatch)
+        if self._mismatch is not None:
+            self._preview.log.say(f"restarted: the speculative start did not match ({self._mismatch})")
+        async with super().adopt_or_discard(analysis, environment) as first:
+            yield first
+
+    async def _start(self) -> _Running | None:
+        """Let the fork run; None where there is none, or no free slot in the start queue."""
+        opened = self._held.enter_context(ExitStack())
+        slot = opened.enter_context(self._context.start_queue.open_slot_now())
+        ready = None if slot is None else self._prepare(opened)
+        if slot is not None and ready is not None:
+            prepared, started = ready
+            process = await self._held.enter_async_context(self._context.runtime.speculate(started.spec))
+            if process is not None:
+                return _Running(process, prepared, started, slot)
+        opened.close()
+        return None
+
+    def _prepare(self, opened: ExitStack) -> tuple[PreparedLaunch, StartedProcess] | None:
+        """Prepare the speculative process; None where it cannot start."""
+        preview, record = self._preview, self._record
+        try:
+            prepared = prepare_launch(preview, self._context, self._workspace, record.analysis, record.environment)
+            channel = opened.enter_context(ExitStack())
+            control = channel.enter_context(open_control())
+            return prepared, StartedProcess(serving_spec(preview, prepared, control, number=_FIRST), control, channel)
+        except (PreviewError, OSError) as error:
+            log.debug("no speculative start", preview_id=preview.id, why=str(error))
+            return None
+
+    async def _compare(self, running: _Running, analysis: ProjectAnalysis) -> Mismatch | None:
+        """Return the mismatch with these files; None where the process matches, or where nothing of it has run.
+
+        Raises:
+            EnvironmentFailed: A manifest cannot be read.
+            LaunchFailed: A folder or a program is not there.
+        """
+        if not await running.process.wait():
+            if running.process.has_run:
+                return Mismatch.NOT_STARTED
+            self._release(running)
+            return None
+        before, workspace = running.prepared, self._workspace
+        if analysis.plan.steps:
+            return Mismatch.STEPS
+        if await environment_key(self._context, analysis, workspace.project) != before.environment.key:
+            return Mismatch.ENVIRONMENT
+        prepared = prepare_launch(self._preview, self._context, workspace, analysis, before.environment)
+        variables = keep_made_up(analysis.plan, prepared.variables, before.plan, before.variables)
+        prepared = replace(prepared, variables=variables)
+        spec = serving_spec(self._preview, prepared, running.started.control, number=_FIRST)
+        if not running.process.is_for(spec):
+            return Mismatch.PROCESS
+        running.prepared, running.started = prepared, replace(running.started, spec=spec)
+        return None
+
+    async def _discard(self, running: _Running, mismatch: Mismatch) -> None:
+        """End the process and fill the folders again. Cancellation: the process is gone."""
+        await running.process.end()
+        self._release(running)
+        self._mismatch = mismatch
+        await put_aside(self._workspace)
+        await write_files(self._preview, self._context, self._workspace)
+
+    def _release(self, running: _Running) -> None:
+        """Nothing of it runs: the launch is as any other from here on."""
+        running.slot.release()
+        running.started.held.close()
+        self._running = None
+
+
+def _compare_environment(running: _Running, environment: Environment) -> Mismatch | None:
+    """Return the mismatch with this leased environment; None where the process may continue in it."""
+    if environment.key != running.prepared.environment.key or environment.how == "built":
+        return Mismatch.REBUILT
+    return None if running.process.is_for(running.started.spec) else Mismatch.TEMPLATE
+
+
+@asynccontextmanager
+async def open_prestart(
+    preview: LivePreview, context: SupervisorContext, workspace: Workspace
+) -> AsyncIterator[NullPrestart]:
+    """Reserve a fork as what the launch is likely to be; one that a spare slot has is used.
+
+    Cancellation: what was started is gone, unless the launch has it.
+    """
+    record = context.history.find(preview.record.generation_id, whose(preview))
+    spec = None
+    if record is not None:
+        spec = early_spec(
+            context.settings, record, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
+        )
+    if record is None or spec is None:
+        yield NullPrestart(preview, context, workspace)
+        return
+    async with context.runtime.reserve(spec), AsyncExitStack() as held:
+        if _may_run_early(preview, context, record):
+            yield Prestart(preview, context, workspace, record, held)
+        else:
+            yield NullPrestart(preview, context, workspace)
+
+
+def _may_run_early(preview: LivePreview, context: SupervisorContext, record: StartRecord) -> bool:
+    """Return True if a process like the last one can run before the analysis, and this code may see what that one saw.
+
+    The last launch is the same user's (``StartHistory.find``): ids say nothing beyond that.
+    """
+    plan = record.analysis.plan
+    if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
+        return False
+    origins = frozenset(one.origin for one in plan.variables.values())
+    # What a launch is given decides over all else: another one's is not this one's.
+    has_overrides = preview.overrides is not None and not preview.overrides.is_empty
+    if has_overrides != (Origin.REQUEST in origins):
+        return False
+    if record.generation_id == preview.record.generation_id:
+        return True
+    if record.project_id == preview.record.project_id:
+        return origins.isdisjoint(_GIVEN)
+    return origins <= {Origin.SUPPLIED}
