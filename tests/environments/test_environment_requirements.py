@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
-from preview.environments.python.build import Recipe
-from preview.environments.python.recipe import make_recipe
+from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import Interpreter, allows
 from preview.environments.store.eviction import RequestMemory
