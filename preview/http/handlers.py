@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import trio
 from quart import Quart, Request, Response, Websocket, current_app, g, has_request_context, request, websocket
 
 from preview.errors import ServiceStopping
 from preview.http.backend import backend
-from preview.http.contracts import VIEWS
-from preview.http.core.errors import no_content, problem_of
+from preview.http.contracts import plan, v1
+from preview.http.core.answers import Answer, no_content
+from preview.http.core.errors import problem_of
 from preview.http.core.guard import without_secrets
 from preview.logs import Contract
 
@@ -80,11 +81,15 @@ async def _answer_error(error: Exception) -> Response:
     asked: Request | Websocket = request if has_request_context() else websocket
     contract = Contract.PLAN if asked.path.startswith(PLAN_PREFIX) else Contract.V1
     problem = problem_of(error)
-    route = (asked.endpoint or "").rpartition(".")[2].rstrip("_")
-    instance = without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}")
-    shown: dict[str, Any] = VIEWS[contract].problem(problem, instance=instance, route=route)
+    shown: Answer
+    if contract is Contract.V1:
+        shown = v1.Problem.of(problem, without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}"))
+    elif asked.endpoint == "plan_proxy.request_":
+        shown = plan.PlanProxyError.of(problem)
+    else:
+        shown = plan.PlanError.of(problem, is_launch_route=asked.endpoint == "plan.launch")
     kind = "application/problem+json" if contract is Contract.V1 else "application/json"
-    response = Response(json.dumps(shown, default=str), problem.status_in(contract), content_type=kind)
+    response = Response(json.dumps(shown.dumped(), default=str), problem.status_in(contract), content_type=kind)
     response.headers.update(problem.headers)
     if not has_request_context():
         response.headers.update(_HEADERS)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from preview.core.clock import rfc3339_ms
 from preview.core.launch_steps import FirstAnswer, LaunchStep, StepState
-from preview.http.openapi.shapes_logs import LaunchStepShape, PlanLaunchStep
+from preview.http.contracts.shared import LaunchStepShape, PlanLaunchStep
 from preview.logs import (
     KEEP_ALIVE,
     PREAMBLE,

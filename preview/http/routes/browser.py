@@ -18,9 +18,8 @@ from preview.errors import NoActivePreview, ShareNotFound, Unauthenticated
 from preview.http.backend import SESSION_S, backend
 from preview.http.browser.entry import open_path, share_path
 from preview.http.contracts import v1
-from preview.http.contracts.facts import Json
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
-from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
 from preview.http.identity import own_generation, require_identity
@@ -48,7 +47,8 @@ def browser_routes() -> Blueprint:
         book, settings = backend().access, backend().settings
         code = book.new_link(preview.record.user_id, OpenLink(preview.id, body.path))
         address = _address(preview)
-        return json_answer(v1.open_link(f"{address}{open_path(code)}", f"{address}/", settings.open_link_ttl_s))
+        url, ttl_s = f"{address}{open_path(code)}", settings.open_link_ttl_s
+        return json_answer(v1.OpenLinkShape(url=url, address=f"{address}/", expires_in=ttl_s))
 
     @routes.post("/generations/<generation_id>/preview/share")
     async def share(generation_id: str) -> Response:
@@ -59,7 +59,7 @@ def browser_routes() -> Blueprint:
         preview = await _own_preview(generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
         made = backend().access.new_share(preview.id, min(body.expires_in, backend().settings.share_max_s))
-        return json_answer(v1.share_link(made, _share_url(preview, made)), 201)
+        return json_answer(v1.ShareShape.of(made, _share_url(preview, made)), 201)
 
     @routes.get("/generations/<generation_id>/preview/access")
     async def access(generation_id: str) -> Response:
@@ -110,10 +110,10 @@ def _share_url(preview: LivePreview, share: Share) -> str:
     return f"{_address(preview)}{share_path(backend().access.share_token(preview.id, share))}"
 
 
-def _shown(preview: LivePreview) -> Json:
+def _shown(preview: LivePreview) -> v1.AccessShape:
     book = backend().access
-    shares = [(one, _share_url(preview, one)) for one in book.shares(preview.id)]
-    return v1.access(f"{_address(preview)}/", book.of(preview.id).public, shares)
+    shares = [v1.ShareShape.of(one, _share_url(preview, one)) for one in book.shares(preview.id)]
+    return v1.AccessShape(address=f"{_address(preview)}/", public=book.of(preview.id).public, shares=shares)
 
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -186,7 +186,7 @@ def session_routes() -> Blueprint:
     @routes.get("/api/v1/session")
     async def who() -> Response:
         """Who is asking: what the page shows, and how it learns whether anybody is logged in."""
-        return json_answer(v1.session(await require_identity()))
+        return json_answer(v1.Session.of(await require_identity()))
 
     @routes.post("/api/v1/session")
     async def exchange() -> Response:
@@ -202,7 +202,7 @@ def session_routes() -> Blueprint:
         if session is None:
             # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
             raise NotFound
-        response = json_answer(v1.session(identity))
+        response = json_answer(v1.Session.of(identity))
         _keep(response, session, ttl_s)
         return response
 
