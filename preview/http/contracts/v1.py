@@ -266,16 +266,6 @@ class Problem(Answer):
         )
 
 
-class EarlyProblem(Answer):
-    """An error of a request that is refused by its head alone (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-
-
 class Alive(Answer):
     """How the service is."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
@@ -59,6 +60,23 @@ class Answer(BaseModel):
     def dumped(self) -> dict[str, Any]:
         """As a JSON object, without the keys that were not given."""
         return self.model_dump(exclude_unset=True)
+
+
+class EarlyProblem(Answer):
+    """An error of a request that is refused by its head alone (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+    @classmethod
+    def body(cls, status: HTTPStatus, code: str, detail: str) -> bytes:
+        """As the protocols write it, before there is a request."""
+        title = status.phrase
+        shown = cls(type=f"urn:preview:problem:{code}", title=title, status=status, detail=detail, code=code)
+        return json.dumps(shown.dumped()).encode()
 
 
 class PlanAnswer(Answer):

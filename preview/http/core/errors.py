@@ -1,4 +1,4 @@
-"""The one place that knows which error is which status, and how both contracts write it down."""
+"""The one place that knows which error is which status."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from werkzeug.routing.rules import Rule
 from preview import errors
 from preview.errors import PreviewError
 from preview.http.contracts import plan, v1
+from preview.http.core.answers import EarlyProblem
 from preview.http.core.errors import HTTP_CODES, problem_of
 from preview.http.openapi.operations import BY_TAG, Operation, Reply
 from preview.logs import Contract
@@ -143,7 +144,7 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
             found[str(status)] = _error(contract, rule, status, codes, schemas)
     found["431"] = {
         "description": "Request Header Fields Too Large: `head_too_large`. Said before the address is looked at.",
-        "content": {"application/problem+json": {"schema": _schema(v1.EarlyProblem, "out", schemas)}},
+        "content": {"application/problem+json": {"schema": _schema(EarlyProblem, "out", schemas)}},
     }
     return found
 

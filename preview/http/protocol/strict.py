@@ -7,7 +7,6 @@ refused, and the connection is closed behind the answer.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from http import HTTPStatus
@@ -22,6 +21,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ConnectionState
 
+from preview.http.core.answers import EarlyProblem
 from preview.http.core.guard import MAX_FIELDS
 from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, StrictWSStream, without_extensions
 
@@ -163,16 +163,9 @@ class StrictH11Protocol(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         """An answer in place of the application's, which never saw the request."""
-        phrase = HTTPStatus(status_code).phrase
-        code = _CODES.get(status_code, "invalid_request")
-        shown = {
-            "type": f"urn:preview:problem:{code}",
-            "title": phrase,
-            "status": status_code,
-            "detail": _SENTENCES.get(status_code, f"{phrase}."),
-            "code": code,
-        }
-        body = json.dumps(shown).encode()
+        status = HTTPStatus(status_code)
+        detail = _SENTENCES.get(status_code, f"{status.phrase}.")
+        body = EarlyProblem.body(status, _CODES.get(status_code, "invalid_request"), detail)
         fields = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),

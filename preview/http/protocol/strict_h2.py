@@ -7,7 +7,6 @@ on to an application, and a request's end, which is nobody's business but its ow
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from contextlib import suppress
@@ -25,6 +24,7 @@ from hypercorn.protocol.h11 import H2ProtocolAssumedError
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.utilities import ProtocolError as WebSocketError
 
+from preview.http.core.answers import EarlyProblem
 from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks, bound
 from preview.http.protocol.strict_ws import StrictWSStream, without_extensions
 
@@ -249,14 +249,7 @@ class StrictH2Protocol(H2Protocol):
 
     def _answer(self, stream_id: int, status: HTTPStatus, sentence: str) -> None:
         """An answer in place of the application's, which never saw the request; the stream alone is over."""
-        shown = {
-            "type": "urn:preview:problem:invalid_request",
-            "title": status.phrase,
-            "status": status.value,
-            "detail": sentence,
-            "code": "invalid_request",
-        }
-        body = json.dumps(shown).encode()
+        body = EarlyProblem.body(status, "invalid_request", sentence)
         fields = [
             (b":status", str(status.value).encode()),
             (b"content-type", b"application/problem+json"),

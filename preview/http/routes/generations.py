@@ -14,7 +14,7 @@ from preview.core.quoting import quoted
 from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
 from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
 from preview.http.backend import backend
-from preview.http.contracts import generations as shown
+from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
 from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
@@ -38,7 +38,7 @@ def generation_routes() -> Blueprint:
             user_id=identity.user.id, project_id=upload.project_id, name=upload.name, files=upload.files
         )
         return json_answer(
-            shown.GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
+            GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
         )
 
     @routes.get("/generations")
@@ -47,13 +47,13 @@ def generation_routes() -> Blueprint:
         identity = await require_identity()
         query = checked_query(request, PageQuery)
         found, following = await _library().list_for_user(identity.user.id, cursor=query.cursor, limit=query.limit)
-        return json_answer(shown.GenerationPage.model_validate({"generations": found, "next_cursor": following}))
+        return json_answer(GenerationPage.model_validate({"generations": found, "next_cursor": following}))
 
     @routes.get("/generations/<generation_id>")
     async def get_generation(generation_id: str) -> Response:
         """One of your generations, with its files' paths and sizes."""
         _, generation = await own_generation(generation_id)
-        return json_answer(shown.GenerationShape.of(generation, await _library().file_list(generation_id)))
+        return json_answer(GenerationShape.of(generation, await _library().file_list(generation_id)))
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(generation_id: str) -> Response:
@@ -96,7 +96,7 @@ def file_routes() -> Blueprint:
         if is_known(request, tag):
             return _not_modified(tag)
         files = await _library().stored_files(generation_id)
-        return json_answer(shown.FileList.of(files, tag), headers={"ETag": tag})
+        return json_answer(FileList.of(files, tag), headers={"ETag": tag})
 
     @routes.get("/generations/<generation_id>/files/<path:path>")
     async def get_file(generation_id: str, path: str) -> Response:
@@ -168,7 +168,7 @@ def _edit_of(body: FilesPatch, settings: Settings) -> Edit:
 
 def _answer(saved: Saved, headers: dict[str, str] | None = None) -> Response:
     tag = etag_of(saved.edited.generation.revision)
-    return json_answer(shown.FilesChanged.of(saved, tag), headers=headers)
+    return json_answer(FilesChanged.of(saved, tag), headers=headers)
 
 
 def _not_modified(tag: str) -> Response:
