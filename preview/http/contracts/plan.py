@@ -12,7 +12,7 @@ from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
 from preview.http.contracts import shared
 from preview.http.contracts.content import content_of, folded
-from preview.http.core.answers import Answer, AnyJson, PlanAnswer, Seconds, Time, camel, known
+from preview.http.core.answers import Answer, AnyJson, PlanAnswer, Seconds, Time, camel, without_none
 from preview.http.core.errors import Problem
 from preview.logs import Contract
 from preview.proxy import ProxyResponse
@@ -117,7 +117,7 @@ class PlanEndpoint(PlanListedEndpoint):
     def of(cls, one: Endpoint) -> Self:
         """The endpoint with what is known of its schemas."""
         query = {"query": dict(one.query)} if one.query else None
-        schemas = known(request_schema=query, request_body=one.request_body, response_schema=one.response_schema)
+        schemas = without_none(request_schema=query, request_body=one.request_body, response_schema=one.response_schema)
         return cls(method=one.method, path=one.path, description=one.description or one.summary, **schemas)
 
 
@@ -134,6 +134,8 @@ class PlanEndpoints(PlanAnswer):
 
 class PlanProxied(PlanAnswer):
     """The preview's answer, whatever its status."""
+
+    holds_any = True
 
     status_code: int
     data: AnyJson = Field(description="Parsed where it is JSON, else text, or base64 where `encoding` says so.")
@@ -152,7 +154,7 @@ class PlanProxied(PlanAnswer):
             headers=folded(answer.headers),
             request_id=request_id,
             log=shared.PlanLogRange.of(lines),
-            **known(encoding=content.encoding),
+            **without_none(encoding=content.encoding),
         )
 
 
@@ -246,7 +248,7 @@ class PlanProxyError(PlanAnswer):
 def _details(error: Problem, shown_code: str) -> dict[str, Any]:
     """``details`` where there are any; the exact code is among them where another one is shown."""
     reason = {} if shown_code == error.code else {"reason": error.code}
-    return known(details=(reason | _camel_keys(error.details)) or None)
+    return without_none(details=(reason | _camel_keys(error.details)) or None)
 
 
 def _camel_keys(value: Any) -> Any:

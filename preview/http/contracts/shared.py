@@ -13,7 +13,7 @@ from preview.core.escapes import without_escapes
 from preview.core.launch_steps import step_fields
 from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
-from preview.http.core.answers import Answer, PlanAnswer, Seconds, known
+from preview.http.core.answers import Answer, PlanAnswer, Seconds, without_none
 from preview.logs import Contract, LogLine, LogSlice
 from preview.runtime import Usage
 from preview.storage.tables import PreviewRecord
@@ -171,7 +171,7 @@ class _Line(Answer):
             level=line.level.word(cls.contract),
             source=line.source.word(cls.contract),
             message=line.message if colours else without_escapes(line.message),
-            **known(request_id=line.request_id),
+            **without_none(request_id=line.request_id),
         )
 
 
@@ -210,14 +210,7 @@ class _LogPage(Answer):
 
     @classmethod
     def of(cls, page: LogSlice, *, colours: bool, following: str | None, previous: str | None) -> Self:
-        """What was found, and where to go on.
-
-        Args:
-            page: What was found.
-            colours: Whether messages keep their escape sequences.
-            following: Address of the lines behind these; None where there will never be any.
-            previous: Address of the lines before these; None where there are none.
-        """
+        """What was found, and the addresses of the lines behind and before it, where there are any."""
         return cls(
             lines=[cls.line.of(line, colours=colours) for line in page.lines],
             gaps=[MissingLines(first=gap.first_seq, last=gap.last_seq, reason=gap.reason) for gap in page.gaps],

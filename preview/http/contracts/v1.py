@@ -13,7 +13,7 @@ from preview.endpoints import Endpoint
 from preview.http.contracts import shared
 from preview.http.contracts.content import content_of, folded
 from preview.http.core import errors
-from preview.http.core.answers import Answer, Seconds, Time, known
+from preview.http.core.answers import Answer, Seconds, Time, without_none
 from preview.logs import Contract
 from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
@@ -169,7 +169,7 @@ class Proxied(Answer):
             elapsed_ms=answer.elapsed_ms,
             request_id=request_id,
             log=shared.LogRange.of(lines),
-            **known(encoding=content.encoding),
+            **without_none(encoding=content.encoding),
         )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticSerializationError
@@ -47,7 +48,12 @@ class Answer(BaseModel):
     """The base of each answer's model: its fields are the keys, and the OpenAPI document has its schema.
 
     A key that may be left out has a default, and is left out where it was not given.
+
+    Attributes:
+        holds_any: Whether a field is ``AnyJson``, which ``json`` writes and pydantic cannot.
     """
+
+    holds_any: ClassVar[bool] = False
 
     model_config = ConfigDict(extra="forbid", from_attributes=True, validate_by_name=True, serialize_by_alias=True)
 
@@ -85,7 +91,7 @@ class PlanAnswer(Answer):
     model_config = ConfigDict(alias_generator=camel)
 
 
-def known(**values: object) -> dict[str, object]:
+def without_none(**values: object) -> dict[str, object]:
     """Those that are not None, for fields that are left out otherwise."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -96,15 +102,18 @@ def _shown(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON.")
 
 
+def _encoded(answer: Answer) -> bytes:
+    if not answer.holds_any:
+        # Text that is no Unicode cannot be written so.
+        with suppress(PydanticSerializationError):
+            return answer.model_dump_json(exclude_unset=True).encode()
+    text = json.dumps(answer.dumped(), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_shown)
+    return text.encode("utf-8", "replace")
+
+
 def json_answer(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The answer, its keys in the order of its model's fields."""
-    try:
-        content = answer.model_dump_json(exclude_unset=True).encode()
-    except PydanticSerializationError:
-        # It holds a value of somebody else's, or text that is no Unicode.
-        text = json.dumps(answer.dumped(), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_shown)
-        content = text.encode("utf-8", "replace")
-    return Response(content, status, dict(headers or {}), content_type="application/json")
+    return Response(_encoded(answer), status, dict(headers or {}), content_type="application/json")
 
 
 def no_content(headers: Mapping[str, str] | None = None) -> Response:
