@@ -218,7 +218,7 @@ class GenerationReadOnly(PreviewError):
 
 
 class PreconditionFailed(PreviewError):
-    """What the caller has seen of it is not what it is now. ``details["revision"]`` says where it stands."""
+    """The resource has changed since the caller read it. ``details["revision"]`` is the current one."""
 
     code = "precondition_failed"
 

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the edges work with.
+    """Services for the edges.
 
     Attributes:
         settings: As given.
@@ -79,7 +79,7 @@ async def open_service(
     runtime: Runtime | None = None,
     reader: ProjectReader | None = None,
 ) -> AsyncIterator[Service]:
-    """The service, ready: database migrated, what a crash left behind reconciled, its tasks running.
+    """Provide the service, ready: database migrated, leftovers of a crash removed, tasks running.
 
     Nesting is the order of shutdown: previews end first, then the writer that keeps their last lines, then the
     database. While it is open this process is a child subreaper (see ``runtime.child_subreaper``) and may open as many
@@ -160,7 +160,7 @@ async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIter
 
 
 async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | None:
-    """Packages are built in a sandbox where previews are isolated by one."""
+    """Find a jail for builds, if previews have a sandbox."""
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
@@ -169,13 +169,13 @@ async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | Non
 def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
     """One line where all holds; one more for each reason why something does not, with what to do about it."""
     held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
-    log.info("previews are isolated", by=held_by, network=network)
+    log.info("isolation enabled", by=held_by, network=network)
     missing: dict[tuple[str, str], list[str]] = {}
     for rung in ladder.rungs:
         if not rung.holds:
             missing.setdefault((rung.found, rung.advice), []).append(rung.name)
     for (why, advice), names in missing.items():
-        log.warning(f"previews are isolated by no {' and no '.join(names)}", why=why, advice=advice)
+        log.warning("isolation level unavailable", levels=", ".join(names), why=why, advice=advice)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
 
 def _tell_open_folder(folder: Path) -> None:
     log.warning(
-        "the data folder is open to other users of this machine",
+        "data folder open to others",
         path=str(folder),
         advice="give it to the service's user and close it (chmod 700), or set PREVIEW_DATA_DIR to a folder of its own",
     )
@@ -216,7 +216,7 @@ def _tell_open_folder(folder: Path) -> None:
 
 @asynccontextmanager
 async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[LogWriter]:
-    """The writer with its journal, which holds what is not in the database when the writer's time is over."""
+    """Provide the writer with its journal, which keeps what the database lacks at the end."""
     with open_journal(journal_folder(settings)) as journal:
         async with _run_writer(LogWriter(database, settings, journal)) as writer:
             yield writer
@@ -224,7 +224,7 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 
 @asynccontextmanager
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
-    """The writer's task outlives the body: shielded, and cancelled here when the body is over."""
+    """Provide the writer; its task outlives the body: shielded, and cancelled here afterwards."""
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
@@ -242,7 +242,7 @@ async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
 
 @asynccontextmanager
 async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncIterator[None]:
-    """What is done to environments while nobody waits; leaving it kills the programs that do it."""
+    """Run background work on environments; leaving it kills its programs."""
     async with trio.open_nursery() as nursery:
         await nursery.start(context.environments.run_compiler)
         await nursery.start(run_builder, pushed, context)
@@ -256,7 +256,7 @@ async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncI
 async def _open_manager(
     context: SupervisorContext, users: UserStore, log_store: LogStore, draining: trio.Event
 ) -> AsyncIterator[PreviewManager]:
-    """The manager in the nursery of all previews; leaving it stops every one of them, within the stop budget."""
+    """Provide the manager in the nursery of all previews; leaving it stops them all within the stop budget."""
     async with trio.open_nursery() as nursery:
         manager = PreviewManager(nursery, context, users=users, log_store=log_store, draining=draining)
         await nursery.start(run_cleanup, manager, context)
@@ -268,5 +268,5 @@ async def _open_manager(
             with trio.move_on_after(context.settings.stop_budget_s, shield=True) as scope:
                 await manager.stop_all(StopCause.SHUTDOWN)
             if scope.cancelled_caught:
-                log.error("previews did not stop within the budget", left=len(manager.all_active))
+                log.error("previews not stopped in time", left=len(manager.all_active))
             nursery.cancel_scope.cancel()

@@ -56,7 +56,7 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """What a user of this tier may have.
+    """Limits of a tier's users.
 
     Attributes:
         name: ``free``, ``pro`` or ``enterprise``.
@@ -298,11 +298,11 @@ class Settings(BaseSettings):
 
     @property
     def resolved_db_path(self) -> Path:
-        """Where previews' own SQLite files live; a relative ``db_path`` counts from the data folder."""
+        """Folder of previews' SQLite files; a relative ``db_path`` starts at the data folder."""
         return self.data_dir / self.db_path
 
     def tier(self, name: str | None) -> Tier:
-        """The limits of a tier; an unknown or missing name is ``free``, the least."""
+        """Return the limits of a tier; an unknown or missing name is ``free``, the least."""
         if name == "enterprise":
             return Tier("enterprise", self.max_instances_enterprise, self.max_uptime_enterprise_s, True, True)
         if name == "pro":
@@ -311,13 +311,13 @@ class Settings(BaseSettings):
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a field of ``Settings``."""
+    """Return the environment variable of a field of ``Settings``."""
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PREVIEW_{name.upper()}"
 
 
 def settings_in(file: EnvFile | None) -> dict[str, str]:
-    """What a file sets that the environment does not, by field name. An empty value means an unset one in both."""
+    """Return a file's settings that the environment lacks, by field name. Empty counts as unset."""
     if file is None:
         return {}
     environment = {name.upper() for name, value in os.environ.items() if value}
@@ -329,7 +329,7 @@ def settings_in(file: EnvFile | None) -> dict[str, str]:
 
 
 def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Settings:
-    """Settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); each wins over those before it.
+    """Load settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); later ones win.
 
     Raises:
         ConfigurationError: With one sentence per wrong value, naming the variable.

@@ -46,7 +46,7 @@ _LAST_PORT = 65535
 
 
 def _host(text: str) -> str:
-    """A host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
+    """Return a host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
     if not _HOST.fullmatch(text.lower()):
         raise ValueError(f"{quoted(text)} is no host name; write names without scheme and port, or '*' for any")
     return text.lower()
@@ -61,7 +61,7 @@ def _plain_host(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """An origin as browsers write it (RFC 6454 section 6.2), or ``*``."""
+    """Return an origin as browsers write it (RFC 6454 section 6.2), or ``*``."""
     if not _ORIGIN.fullmatch(text.lower()):
         raise ValueError(
             f"{quoted(text)} is no origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
@@ -70,7 +70,7 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    """A network or an address in its usual form; ``unix`` stands for all clients of a unix socket."""
+    """Return a network or an address in its usual form; ``unix`` stands for all clients of a unix socket."""
     try:
         return text if text == "unix" else str(ipaddress.ip_network(text))
     except ValueError as error:
@@ -80,7 +80,7 @@ def _network(text: str) -> str:
 
 
 def _system_call(text: str) -> str:
-    """A system call's name, as in syscalls(2)."""
+    """Return a system call's name, as in syscalls(2)."""
     if not _CALL.fullmatch(text):
         raise ValueError(f"{quoted(text)} is no system call's name; write them as in syscalls(2), between commas")
     return text
@@ -124,7 +124,7 @@ _LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WAR
 
 
 def _level(value: object) -> object:
-    """A level's word, in any case; ``WARN``, contract ``plan``'s word, is ``WARNING``. Anything else as it is."""
+    """Return a level's word, in any letter case; ``WARN`` of ``plan`` is ``WARNING``. Other values unchanged."""
     return _LEVELS.get(value.upper(), value) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: a leaf, because every room from the supervisor up speaks of it."""
+"""Users: a leaf, because every package from the supervisor up needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["User"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is asking.
+    """A user.
 
     Attributes:
         id: The ``sub`` claim, or the host's own id.

@@ -16,12 +16,21 @@ path = pathlib.Path(".pytest_cache/v/cache/lastfailed")
 print(*(json.loads(path.read_text()) if path.is_file() else ()), sep="\n", end="")
 '; }
 
+# Adds coverage, of the tests and of the processes that they start. Lines of nothing but dots are left out.
+covering() {
+    PYTEST_ADDOPTS="--cov --cov-append --cov-report= --cov-fail-under=0 --durations=10" uv run --no-sync pytest "$@" |
+        sed -uE '/^[.s]+ *\[ *[0-9]+%\]$/d'
+}
+
+rm -f .coverage .coverage.*
 step "tests"
-# The variable adds coverage, of the tests and of the processes that they start. Most tests wait for processes: one more
-# at a time than there are cores keeps those busy. Lines of nothing but dots are left out.
+# Most tests wait for processes: one more at a time than there are cores keeps those busy.
 tested=0
-PYTEST_ADDOPTS="--cov --cov-report= --cov-fail-under=0 -n $(($(nproc) + 1)) --durations=10" uv run --no-sync pytest |
-    sed -uE '/^[.s]+ *\[ *[0-9]+%\]$/d' || tested=$?
+covering -m "not timed" -n $(($(nproc) + 1)) || tested=$?
+
+# With nothing beside them: how long something takes says little on a busy machine.
+step "tests that bound a time, one by one"
+covering -m timed -n 0 || tested=$?
 
 # What depends on these programs, on a machine that has none of them. Some containers allow no mount: it is said then.
 # One at a time: without a network of its own a backend's port is the machine's.

@@ -162,7 +162,7 @@ class _Album:
 
     @contextmanager
     def _held(self, address: str) -> Iterator[None]:
-        """Requests to this address wait until the block is over."""
+        """Hold requests to this address until the block is over."""
         waiting: list[Route] = []
 
         def hold(route: Route) -> None:

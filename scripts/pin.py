@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def resolve(*options: str) -> list[Requirement]:
-    """The whole closure, each package in one version, with the marker for where it is needed."""
+    """Return the whole closure, each package in one version, with the marker for where it is needed."""
     command = ["uv", "export", "--all-groups", "--no-hashes", "--no-emit-project", "--no-header", "--no-annotate"]
     done = subprocess.run([*command, *options], cwd=PYPROJECT.parent, stdout=subprocess.PIPE, text=True, check=True)
     lines = (line.strip() for line in done.stdout.splitlines())
@@ -76,7 +76,7 @@ def check() -> int:
 
 
 def difference(needed: Requirement) -> str | None:
-    """What is wrong with the installed version of one package, if anything."""
+    """Return the fault of one package's installed version, if any."""
     if needed.marker is not None and not needed.marker.evaluate():
         return None
     try:

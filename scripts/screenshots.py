@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def take_stories(browser: Browser, work: Path) -> None:
-    """The pictures of the documents."""
+    """Take the pictures of the documents."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with run_service(work / "service") as running:
         for scheme in ("light", "dark"):
@@ -52,7 +52,7 @@ def take_stories(browser: Browser, work: Path) -> None:
 
 
 def take_story(browser: Browser, running: Running, scheme: str) -> None:
-    """The page in each of its states, in one scheme."""
+    """Take the page in each of its states, in one scheme."""
     with visit(browser, scheme=scheme, height=820) as seen:
         page = seen.page
         page.goto(running.url)
@@ -107,7 +107,7 @@ def take_story(browser: Browser, running: Running, scheme: str) -> None:
 
 
 def upload(seen: Visit, example: str) -> None:
-    """An example of this repository, as somebody would pick its folder."""
+    """Upload an example of this repository, as if its folder was picked."""
     seen.page.get_by_label("A folder").first.set_input_files(ROOT / "examples" / example)
     seen.page.get_by_role("heading", name=example, exact=True, level=2).wait_for()
 

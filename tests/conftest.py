@@ -21,6 +21,7 @@ import structlog
 import uv
 from browser import find_chromium, open_browser
 from postgres import NoPostgres, Server, open_server
+from skipped import missing_programs
 from structlog._config import BoundLoggerLazyProxy
 
 from preview.settings import Settings
@@ -62,6 +63,15 @@ def pytest_configure(config: pytest.Config) -> None:
     for one in structlog.get_config()["processors"]:
         if isinstance(one, structlog.dev.ConsoleRenderer):
             one.exception_formatter = structlog.dev.plain_traceback
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line what was skipped for want of a program, and the command that installs it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter):
+        line = missing_programs(str(report.longrepr) for report in reporter.stats.get("skipped", []))
+        if line is not None:
+            reporter.write_line(line)
 
 
 def pytest_collection_finish() -> None:

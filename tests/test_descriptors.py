@@ -14,11 +14,11 @@ from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 
 from preview.core.descriptors import is_want_of_descriptors, retry_on_fd_exhaustion, walk
 from preview.detection import detect
-from preview.detection.overrides.reading import read_preview_file
+from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.project_imports import find_imports
 from preview.environments import EnvironmentRequest
 from preview.environments.store.eviction import RequestMemory
-from preview.generations import Limits
+from preview.generations import GenerationLimits
 from preview.generations.folder import kept_folders, scan_folder
 from preview.sources import Sources
 from preview.worker import analyse
@@ -97,7 +97,7 @@ def project(tmp_path: Path) -> Path:
     [
         read_preview_file,
         Sources,
-        lambda folder: scan_folder(folder, Limits.default()),
+        lambda folder: scan_folder(folder, GenerationLimits.default()),
         kept_folders,
         lambda folder: analyse(folder, None),
     ],

@@ -8,6 +8,7 @@ import pkgutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -94,6 +95,32 @@ def test_no_import_leads_back_to_its_module() -> None:
     assert sorted(left) == []
 
 
+# The parts of an interpreter of Python or JavaScript name each other's types, and so do those of a relayed connection.
+CIRCLES_OF_TYPES = {
+    "preview.endpoints.flask",
+    "preview.endpoints.javascript",
+    "preview.endpoints.python",
+    "preview.http.relay",
+}
+
+
+def test_no_type_leads_back_to_its_module_but_inside_these_packages() -> None:
+    graph = grimp.build_graph("preview", exclude_type_checking_imports=False)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    in_circles = {module for module in imports if module in _reached(module, imports)}
+    assert {module.rpartition(".")[0] for module in in_circles} == CIRCLES_OF_TYPES
+
+
+def _reached(start: str, imports: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    following = [start]
+    while following:
+        new = imports[following.pop()] - found
+        found |= new
+        following += new
+    return found
+
+
 def test_a_package_only_exports() -> None:
     wrong = [
         f"{name(path)}:{node.lineno}: {ast.unparse(node)[:60]}"
@@ -118,6 +145,16 @@ def test_no_module_keeps_state_in_globals() -> None:
         for path in SOURCES
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Global)
+    ]
+    assert wrong == []
+
+
+def test_no_object_becomes_one_of_another_class() -> None:
+    wrong = [
+        f"{name(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in SOURCES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
     ]
     assert wrong == []
 

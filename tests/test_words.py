@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import tokenize
@@ -68,6 +69,30 @@ def test_no_text_of_ours_has_such_a_word() -> None:
     assert len(files()) > 600
     found = [one for file in files() for one in found_in(file)]
     assert found == [], f"use instead: {WORDS}"
+
+
+# A first line is an imperative (ruff D401) or names the thing.
+FIRST_WORDS = re.compile(
+    r"(?:What|Whether|Whoever|Who|Whom|Whose|Why|How|Where|When|Which|It|As|Then|If|This|That|There|So|But|And)\b"
+)
+
+
+def first_lines(file: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if docstring := ast.get_docstring(node):
+            yield node.body[0].lineno, docstring.splitlines()[0]
+
+
+def test_a_docstring_begins_with_what_it_is_or_does() -> None:
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line}"
+        for file in sorted((ROOT / "preview").rglob("*.py"))
+        for number, line in first_lines(file)
+        if FIRST_WORDS.match(line)
+    ]
+    assert found == [], "name the thing, or say what the function does"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens, stream tickets, login codes, and the secret behind them."""
+"""Authentication: bearer tokens, stream tickets, login codes, and the secret that signs them."""
 
 from preview.auth.access import AccessBook, Grant, OpenLink, Share, Statement
 from preview.auth.jwt import JwtAuthenticator

@@ -1,4 +1,4 @@
-"""Who may look at a preview in a browser: links that open it once, links to share, and the cookie that both set.
+"""Access to a preview in a browser: one-time links, share links, and the cookie that both set.
 
 Nothing here is stored: all of it is this process's, as a preview is, and ends with it.
 """
@@ -29,10 +29,9 @@ _TOKEN = re.compile(r"(share_[a-z0-9]{1,40})\.([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """What stands behind a link that opens a preview once.
+    """The target of a link that opens a preview once.
 
     Attributes:
-        preview_id: Which one.
         path: Where to go on it, with a slash ahead.
     """
 
@@ -57,7 +56,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a browser's cookie gives.
+    """The access that a browser's cookie grants.
 
     Attributes:
         is_owner: Its owner's own: they may see why a preview failed.
@@ -70,10 +69,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a cookie says, its signature found to be ours. Whether that holds now is another question.
+    """The content of a cookie with a valid signature. Whether it still grants access is checked separately.
 
     Attributes:
-        preview_id: Of which preview.
         name: The share link's id; the age of the owner's access in digits.
         grant: What it gives while it holds.
     """
@@ -85,7 +83,7 @@ class Statement:
 
 @dataclass(slots=True)
 class Access:
-    """Who may look at one preview, beside its owner.
+    """The access to one preview of everyone but its owner.
 
     Attributes:
         public: Anybody who knows its address.
@@ -141,11 +139,11 @@ class AccessBook:
     # Links that open once
 
     def new_link(self, user_id: str, link: OpenLink) -> str:
-        """A code, 43 URL-safe characters, for this link."""
+        """Return a code, 43 URL-safe characters, for this link."""
         return self._links.put(user_id, link)
 
     def redeem_link(self, code: str, preview_id: str) -> OpenLink:
-        """The link behind the code, which is used up.
+        """Return the link for the code, and use the code up.
 
         Raises:
             Unauthenticated: There is none (any more), or it is for another preview.
@@ -160,7 +158,7 @@ class AccessBook:
     # Links to share
 
     def new_share(self, preview_id: str, ttl_s: float) -> Share:
-        """A share link that is good for so many seconds.
+        """Return a share link that is valid for so many seconds.
 
         Raises:
             ShareLimitReached: The preview has as many as allowed.
@@ -190,11 +188,11 @@ class AccessBook:
         return self.of(preview_id).shares.pop(share_id, None) is not None
 
     def share_token(self, preview_id: str, share: Share) -> str:
-        """What stands in the link: made from the key, so that it can be shown again and is kept nowhere."""
+        """Derive the token of a share link from the key. It can be shown again, and is stored nowhere."""
         return f"{share.id}.{self._sign('link', preview_id, share.id)}"
 
     def redeem_share(self, token: str, preview_id: str) -> Share:
-        """The share link that has this token; it stays.
+        """Return the share link that has this token; it stays.
 
         Raises:
             Unauthenticated: There is none (any more), or it is for another preview.
@@ -212,7 +210,7 @@ class AccessBook:
     # Everybody, and nobody
 
     def of(self, preview_id: str) -> Access:
-        """The access to this preview; one that nobody has changed is nobody's but its owner's."""
+        """Return the access to this preview; by default only its owner's."""
         return self._entries.get(preview_id) or Access()
 
     def set_public(self, preview_id: str, public: bool) -> None:
@@ -229,15 +227,15 @@ class AccessBook:
     # Cookies
 
     def owner_cookie(self, preview_id: str, ttl_s: float) -> tuple[str, float]:
-        """A value for its owner's browser, and the seconds that it is good for."""
+        """Return a value for its owner's browser, and the seconds that it is good for."""
         return self._cookie(preview_id, _OWNER, str(self.of(preview_id).age), self._clock() + ttl_s), ttl_s
 
     def share_cookie(self, preview_id: str, share: Share) -> tuple[str, float]:
-        """A value for a browser that came by this link, and the seconds that it is good for."""
+        """Return a value for a browser that came by this link, and the seconds that it is good for."""
         return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
 
     def read_cookie(self, preview_id: str, value: str) -> Statement | None:
-        """What the value says; None where it was not signed here for this preview. Nothing that changes is asked."""
+        """Read a cookie's value; None unless it was signed here for this preview. Checks nothing that can change."""
         found = _VALUE.fullmatch(value)
         if found is None:
             return None
@@ -247,7 +245,7 @@ class AccessBook:
         return Statement(preview_id, name, Grant(kind == _OWNER, int(until)))
 
     def holds(self, statement: Statement) -> bool:
-        """Whether a cookie still gives what it says: it has not expired, and nobody has taken it back."""
+        """Return whether a cookie still grants what it says: not expired, and not revoked."""
         if statement.grant.expires_at <= self._clock():
             return False
         entry = self._entries.get(statement.preview_id)
@@ -265,7 +263,7 @@ class AccessBook:
     # What is kept
 
     def _changed(self, preview_id: str) -> Access:
-        """The entry, which is about to change; made where there is none."""
+        """Return the entry for a change; made if it does not exist."""
         self.changes += 1
         if preview_id not in self._entries:
             gone = [one for one in self._entries if not self._is_live(one)]

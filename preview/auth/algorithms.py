@@ -19,7 +19,7 @@ MAX_TOKEN_BYTES = 8 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """What the setting ``jwt_algorithm`` means.
+    """A value of the setting ``jwt_algorithm``.
 
     Attributes:
         names: Values of ``alg`` that stand for it.
@@ -57,7 +57,7 @@ class FixedRegistry(JWSRegistry):
         self._names = algorithm.names
 
     def get_alg(self, name: str) -> Any:
-        """The algorithm (of a class that joserfc does not export), if the name stands for the allowed one.
+        """Return the algorithm (of a class that joserfc does not export), if the name stands for the allowed one.
 
         Raises:
             UnsupportedAlgorithmError: It does not.

@@ -69,12 +69,12 @@ class CodeBox(Generic[T]):
         return code
 
     def get(self, code: str) -> T | None:
-        """The value behind the code, which stays; None where there is none (any more)."""
+        """Return the code's value, which stays; None if it no longer exists."""
         entry = self._find(code)
         return None if entry is None else entry.value
 
     def pop(self, code: str) -> T | None:
-        """The value behind the code, which is used up; None where there is none (any more)."""
+        """Return the code's value and use it up; None if it no longer exists."""
         entry = self._find(code)
         if entry is None:
             return None

@@ -1,4 +1,4 @@
-"""What a token whose signature holds must say, and what we take from it. Pure."""
+"""Checks of a token's claims after its signature. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SENTENCES = {
 
 
 def identity_of(claims: Mapping[str, Any], settings: Settings, *, now_s: float) -> Identity:
-    """The user whom the claims name.
+    """Return the user whom the claims name.
 
     Args:
         claims: From a token with a valid signature.
@@ -72,7 +72,7 @@ def identity_of(claims: Mapping[str, Any], settings: Settings, *, now_s: float) 
 
 
 def is_subject(value: str) -> bool:
-    """Whether it can be a user's id: 1 to 128 printable characters, no space around them, composed (NFC)."""
+    """Return whether it can be a user's id: 1 to 128 printable characters, no space around them, composed (NFC)."""
     return (
         0 < len(value) <= MAX_SUBJECT_CHARS
         and value.isprintable()

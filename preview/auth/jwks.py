@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BadKeySet(ValueError):
-    """This is not a key set, or it has no key for the algorithm. The message is half a sentence: '... holds no key'."""
+    """Not a key set, or without a key for the algorithm. The message is half a sentence: '... holds no key'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class PublicKeys:
     nameless: Sequence[Key]
 
     def find(self, kid: str | None) -> Key | None:
-        """The one key that a token with this ``kid``, or without one, can mean; None where that is not clear."""
+        """Return the one key for a token with this ``kid``, or without one; None if ambiguous."""
         if kid is not None and kid in self.named:
             return self.named[kid]
         if kid is None and len(self.named) == 1 and not self.nameless:
@@ -56,7 +56,7 @@ class PublicKeys:
 
 
 def parse_key_set(content: bytes, algorithm: Algorithm) -> PublicKeys:
-    """The set's keys for ``algorithm``. Others, and those that cannot be read, are passed over.
+    """Return the set's keys for ``algorithm``. Others, and those that cannot be read, are passed over.
 
     Args:
         content: JSON, ``{"keys": [...]}``.
@@ -93,7 +93,7 @@ def parse_key_set(content: bytes, algorithm: Algorithm) -> PublicKeys:
 
 
 def _is_for(data: Mapping[str, Any], algorithm: Algorithm) -> bool:
-    """Whether type, curve, use, algorithm and operations of a key fit (RFC 7517 sections 4.1 to 4.4)."""
+    """Return whether type, curve, use, algorithm and operations of a key fit (RFC 7517 sections 4.1 to 4.4)."""
     operations = data.get("key_ops")
     return (
         data.get("kty") == algorithm.key_type
@@ -108,7 +108,7 @@ def _import(data: Mapping[str, Any]) -> Key | None:
     try:
         return JWKRegistry.import_key({name: value for name, value in data.items() if name not in _ABOUT})
     except (JoseError, ValueError, TypeError, KeyError) as error:
-        _log.warning("jwks.key_skipped", kid=repr(data.get("kid"))[:100], reason=type(error).__name__)
+        _log.warning("jwks key skipped", kid=repr(data.get("kid"))[:100], reason=type(error).__name__)
         return None
 
 
@@ -163,7 +163,7 @@ class KeyBook:
         self._fetching = trio.Lock()
 
     async def find(self, kid: str | None) -> Key:
-        """The key that a token names by ``kid``.
+        """Return the key that a token names by ``kid``.
 
         Raises:
             Unauthenticated: There is none of that name, or the keys cannot be had now.
@@ -223,12 +223,12 @@ class KeyBook:
 
     def _say_failed(self, reason: str) -> None:
         _log.warning(
-            "jwks.fetch_failed", source=self._source, reason=reason, keys_known=self._usable_keys() is not None
+            "jwks fetch failed", source=self._source, reason=reason, keys_known=self._usable_keys() is not None
         )
 
 
 def fetch_url(url: str) -> tuple[str, Fetch]:
-    """How to get a key set from ``url``, and the URL's name for the log (no user, password or query).
+    """Return a fetcher of the key set at ``url``, and the URL's name for the log (no user, password or query).
 
     Raises:
         ConfigurationError: It is no HTTP URL.
@@ -241,7 +241,7 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
         raise ConfigurationError("PREVIEW_JWKS_URL is not an address; write https://HOST/PATH, without a password.")
     name = f"{parts.scheme}://{parts.netloc.decode('ascii')}{parts.path}"
     if parts.scheme == "http" and parts.host not in _LOOPBACK:
-        _log.warning("jwks.not_encrypted", source=name)
+        _log.warning("jwks not encrypted", source=name)
     target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
     # A compressed answer is not asked for and would not be JSON: nothing can unfold to more than was read.
     headers = [(b"Host", parts.netloc), (b"Accept", b"application/json"), (b"Accept-Encoding", b"identity")]
@@ -267,7 +267,7 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
 
 
 def fetch_file(path: Path) -> Fetch:
-    """How to read a key set from ``path`` again: a file that was replaced is noticed like a provider's new keys."""
+    """Return a function that reads a key set from ``path`` again and notices a replaced file."""
     # A thread of its own: a file on a dead network share may hold it for ever, and no others.
     limiter = trio.CapacityLimiter(1)
 
@@ -278,7 +278,7 @@ def fetch_file(path: Path) -> Fetch:
 
 
 def read_key_file(path: Path, algorithm: Algorithm) -> PublicKeys:
-    """The keys in a file, at once.
+    """Return the keys in a file, at once.
 
     Raises:
         ConfigurationError: It cannot be read, or holds no key for the algorithm.

@@ -60,7 +60,7 @@ class JwtAuthenticator:
         self._keys = _open_keys(settings, secret, self._algorithm)
 
     async def authenticate(self, token: str) -> Identity:
-        """The identity that the token proves.
+        """Return the identity that the token proves.
 
         Args:
             token: As it came from outside, of any content and length.
@@ -77,7 +77,7 @@ class JwtAuthenticator:
         return identity_of(self._verified(token, key), self._settings, now_s=self._now())
 
     def _named_key(self, token: str) -> str | None:
-        """The ``kid`` of a token that is worth to have its signature checked."""
+        """Return the ``kid`` of a token whose signature is worth checking."""
         if not token:
             raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
         if len(token) > MAX_TOKEN_BYTES:
@@ -97,7 +97,7 @@ class JwtAuthenticator:
         return kid
 
     def _verified(self, token: str, key: Key) -> dict[str, Any]:
-        """The claims, if the signature is the key's."""
+        """Return the claims, if the signature is the key's."""
         try:
             claims = jwt.decode(token, key, registry=self._registry).claims
         except BadSignatureError:
@@ -123,7 +123,7 @@ def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> 
 
 
 def _read_object(segment: str) -> dict[str, Any]:
-    """The JSON object in a segment, if no name in it is repeated: another reader might take the other value.
+    """Return the JSON object in a segment, if no name is repeated: other readers might take the other value.
 
     RFC 7515 section 4, RFC 7519 section 4.
     """

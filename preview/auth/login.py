@@ -31,7 +31,7 @@ class Authenticator(Protocol):
     """Tells who a token stands for; ``JwtAuthenticator`` is ours, a host may bring its own."""
 
     async def authenticate(self, token: str) -> Identity:
-        """The identity that the token proves.
+        """Return the identity that the token proves.
 
         Args:
             token: As it came from outside, of any content and length.
@@ -65,11 +65,11 @@ class LoginCodes:
         )
 
     def issue(self, user: User) -> str:
-        """A new code, 43 URL-safe characters, that logs this user in once."""
+        """Return a new code, 43 URL-safe characters, that logs this user in once."""
         return self._box.put(user.id, user)
 
     def redeem(self, code: str) -> User:
-        """Who the code logs in; it is used up with this.
+        """Return the user whom the code logs in, and use it up.
 
         Raises:
             Unauthenticated: There is no such code, or it has been used or has expired.
@@ -102,11 +102,11 @@ class TicketBox:
         )
 
     def issue(self, identity: Identity, preview_id: str) -> str:
-        """A new ticket, 43 URL-safe characters, for this user and this preview."""
+        """Return a new ticket, 43 URL-safe characters, for this user and this preview."""
         return self._box.put(identity.user.id, (identity, preview_id))
 
     def redeem(self, ticket: str) -> tuple[Identity, str]:
-        """Whose ticket it is and the preview's id; the ticket stays good until it expires.
+        """Return the ticket's identity and preview id. The ticket stays valid until it expires.
 
         Raises:
             Unauthenticated: There is no such ticket (any more), or its user's token has expired meanwhile.

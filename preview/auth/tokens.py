@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 def load_or_create_secret(settings: Settings) -> str:
-    """The signing secret: ``PREVIEW_JWT_SECRET``, else the data folder's, which is made (mode 0600) if there is none.
+    """Return the signing secret: ``PREVIEW_JWT_SECRET``, else the data folder's, made (mode 0600) if missing.
 
     Any number of processes may ask at the same moment, and all get the same one.
 
@@ -74,7 +74,7 @@ def _read(path: Path) -> str:
             raise _unusable(path, "is not a file")
         if found.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
-            _log.warning("secret.mode_tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
+            _log.warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
         content = os.read(descriptor, _MAX_FILE_BYTES + 1)
     finally:
         os.close(descriptor)
@@ -123,7 +123,7 @@ MAX_TTL_S = 10 * 365 * 24 * 3600.0
 
 
 def issue_token(settings: Settings, secret: str, user_id: str, *, tier: str | None, ttl_s: float) -> str:
-    """A bearer token for this user, such as ``JwtAuthenticator`` with the same settings and secret accepts.
+    """Return a bearer token for this user, such as ``JwtAuthenticator`` with the same settings and secret accepts.
 
     Args:
         settings: Audience and issuer.
@@ -159,7 +159,7 @@ def issue_token(settings: Settings, secret: str, user_id: str, *, tier: str | No
 
 
 def signing_key(secret: str) -> OctKey:
-    """The secret as a key.
+    """Return the secret as a key.
 
     Raises:
         ConfigurationError: It is too short, or it is a key of another kind (a public one is known to everybody).

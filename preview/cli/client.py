@@ -33,7 +33,6 @@ class Target:
 
     Attributes:
         url: ``http(s)://HOST[:PORT][/PREFIX]`` without a trailing slash.
-        token: Bearer token.
         settings: This machine's, for the data folder.
     """
 
@@ -43,7 +42,7 @@ class Target:
 
 
 def find_target(url: str | None) -> Target:
-    """The service named by ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else the one on this data folder.
+    """Return the service at ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else this data folder's.
 
     Raises:
         NoService: None is named and none runs here.
@@ -136,7 +135,7 @@ class Api:
     def stream(
         self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str]
     ) -> Iterator[httpx2.Response]:
-        """A streaming ``GET``; it waits between chunks as long as the keep-alive comments come.
+        """Provide a streaming ``GET``; it waits between chunks as long as the keep-alive comments come.
 
         Raises:
             ApiRefused: The service answered with an error.
@@ -153,7 +152,7 @@ class Api:
 
 @contextmanager
 def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
-    """The service as ``find_target`` finds it, connections closed at the end.
+    """Provide the service as ``find_target`` finds it, connections closed at the end.
 
     Args:
         url: The one that is named, if any.
@@ -174,7 +173,7 @@ def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
 
 
 def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
-    """Whose certificates count: the authority that is given, else the machine's.
+    """Trust the given authority's certificates, else the machine's.
 
     Raises:
         CommandFailed, UsageMistake: The file cannot be used.
@@ -189,7 +188,7 @@ def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
 
 
 def generation_path(generation_id: str, rest: str = "") -> str:
-    """The generation's path under ``/api/v1``.
+    """Return the generation's path under ``/api/v1``.
 
     Raises:
         UsageMistake: It is not an id that could exist.
@@ -200,7 +199,7 @@ def generation_path(generation_id: str, rest: str = "") -> str:
 
 
 def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
-    """The error for a service that does not answer."""
+    """Return the error for a service that does not answer."""
     why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
     way_out = "check with `preview doctor`"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -209,7 +208,7 @@ def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
 
 
 def refusal(response: httpx2.Response) -> ApiRefused:
-    """An error answer (RFC 9457, or anything else a proxy in between may send) as one sentence."""
+    """Convert an error response (RFC 9457, or anything from a proxy in between) to one sentence."""
     try:
         problem = response.json()
     except (ValueError, RecursionError):
@@ -220,9 +219,5 @@ def refusal(response: httpx2.Response) -> ApiRefused:
     if not isinstance(message, str) or not message:
         message = f"The service answered {response.status_code} {response.reason_phrase}."
     facts = problem.get("details")
-    return ApiRefused(
-        message,
-        status=response.status_code,
-        problem=str(problem.get("code", "")),
-        facts=facts if isinstance(facts, dict) else None,
-    )
+    facts = facts if isinstance(facts, dict) else None
+    return ApiRefused(message, status=response.status_code, problem=str(problem.get("code", "")), facts=facts)

@@ -30,11 +30,10 @@ class DataFolderInUse(CommandFailed):
 
 @dataclass(frozen=True, slots=True)
 class ServiceNote:
-    """Where the service of a data folder is.
+    """The address and process of the service that uses a data folder.
 
     Attributes:
         url: Its address, ``http://HOST:PORT`` without a trailing slash.
-        pid: Process id.
         created: Start time of the process as psutil gives it (seconds since the epoch): a pid alone is used again.
     """
 
@@ -44,12 +43,12 @@ class ServiceNote:
 
     @classmethod
     def of_this_process(cls, url: str) -> ServiceNote:
-        """The note this process would leave."""
+        """Return the note this process would leave."""
         return cls(url=url, pid=os.getpid(), created=psutil.Process().create_time())
 
     @property
     def is_alive(self) -> bool:
-        """Whether that very process still runs."""
+        """True if that very process still runs."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created) < 1.0
         except psutil.Error:
@@ -123,7 +122,7 @@ def publish_note(data_dir: Path, note: ServiceNote) -> Iterator[None]:
 
 
 def read_note(data_dir: Path) -> ServiceNote | None:
-    """The note of a service that is alive, else None."""
+    """Return the note of a service that is alive, else None."""
     try:
         note = ServiceNote(**json.loads((data_dir / _NOTE).read_text()))
     except (OSError, ValueError, TypeError):

@@ -74,7 +74,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002  the base class passes it
-        """The command, its module imported; None for an unknown name."""
+        """Return the command, its module imported; None for an unknown name."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -83,12 +83,12 @@ class LazyGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As the base class, which suggests names it finds in ``self.commands``."""
+        """Resolve as the base class does, which suggests names from ``self.commands``."""
         self.commands = {name: _stub(name, entry) for name, entry in COMMANDS.items()}
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The overview, from the table alone."""
+        """Write the overview from the table alone."""
         overview = _Overview(
             name=self.name, params=self.params, help=self.help, epilog=self.epilog, rich_markup_mode="rich"
         )
@@ -148,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """The console script. Never returns: ends the process with the command's exit code."""
+    """Run the console script. Never returns: ends the process with the command's exit code."""
     try:
         # Those that run strangers' code. Others may need what they are given: `doctor --fix` installs packages.
         if sys.argv[1:2] in (["serve"], ["run"]):

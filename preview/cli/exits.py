@@ -1,4 +1,4 @@
-"""What the commands' exit codes mean (``docs/cli.md`` lists them) and which error ends with which."""
+"""Exit codes of the commands (``docs/cli.md`` lists them), and the error that each stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from preview.errors import PreviewError
 
 
 class ExitCode(IntEnum):
-    """What a script can rely on."""
+    """Exit codes that scripts can rely on."""
 
     OK = 0
     FAILED = 1
@@ -85,16 +85,9 @@ _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
 )
 
 
-def exit_code_of_status(status: int) -> ExitCode:
-    """The exit code for an HTTP error status."""
-    return _STATUSES.get(status, ExitCode.FAILED)
-
-
 def exit_code_of(error: PreviewError) -> ExitCode:
-    """The exit code for an error that ended a command."""
+    """Return the exit code for an error that ended a command."""
     if isinstance(error, ApiRefused):
-        return ExitCode.USAGE if error.problem == "invalid_request" else exit_code_of_status(error.status)
-    for kind, code in _CLASSES:
-        if isinstance(error, kind):
-            return code
-    return ExitCode.FAILED
+        usage = error.problem == "invalid_request"
+        return ExitCode.USAGE if usage else _STATUSES.get(error.status, ExitCode.FAILED)
+    return next((code for kind, code in _CLASSES if isinstance(error, kind)), ExitCode.FAILED)

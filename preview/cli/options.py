@@ -51,7 +51,7 @@ DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The back
 
 
 def existing_folder(directory: Path) -> Path:
-    """The folder, absolute.
+    """Return the folder, absolute.
 
     Raises:
         UsageMistake: There is none.
@@ -67,7 +67,7 @@ def existing_folder(directory: Path) -> Path:
 def start_body(
     app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
 ) -> dict[str, object]:
-    """The options as the launch request has them; empty where none was given.
+    """Return the options as the launch request has them; empty if none was given.
 
     Raises:
         UsageMistake: One of them cannot be meant; the message names it.
@@ -89,7 +89,7 @@ def start_body(
 def overrides_from_options(
     app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
 ) -> Overrides | None:
-    """The options as overrides, or None where none was given.
+    """Return the options as overrides, or None if none was given.
 
     Raises:
         UsageMistake: See ``start_body``.
@@ -116,7 +116,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def settings_line(file: EnvFile | None) -> str | None:
-    """Where settings were read from, and which; None where none were. Names only: values may be secrets."""
+    """Describe the source and the names of settings from a file; None without any. Values may be secrets."""
     names = [variable_of(name) for name in settings_in(file)]
     return f"{file} ({', '.join(names)})" if names else None
 

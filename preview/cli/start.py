@@ -1,10 +1,10 @@
-"""Where the program begins: before anything that takes time to import."""
+"""The program's entry, before any slow import."""
 
 import sys
 
 
 def main() -> None:
-    """The console script. Never returns: ends the process with the command's exit code."""
+    """Run the console script. Never returns: ends the process with the command's exit code."""
     try:
         # Imported here: Ctrl-C while the modules are read is an end like any other, not a traceback.
         from preview.cli.entry import main as run_command_line  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What goes to the person's terminal, and what to a pipe: colours, progress, machine output."""
+"""Output to terminals and pipes: colours, progress, JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
+from rich.table import Table
 
 from preview.core.quoting import SGR, visible
 
@@ -18,7 +19,7 @@ _SGR = re.compile(SGR)
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to write colours: a terminal has them, unless NO_COLOR (no-color.org); FORCE_COLOR overrides both."""
+    """Return whether to write colours: on a terminal, unless NO_COLOR (no-color.org); FORCE_COLOR overrides both."""
     if os.environ.get("FORCE_COLOR", "") not in {"", "0"}:
         return True
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -27,17 +28,17 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def paint(text: str, style: str) -> str:
-    """The text in an SGR style, for instance ``"1;31"``; the style ends with it."""
+    """Return the text in an SGR style, for instance ``"1;31"``; the style ends with it."""
     return f"\x1b[{style}m{text}\x1b[0m"
 
 
 def strip_colours(text: str) -> str:
-    """The text without colours."""
+    """Return the text without colours."""
     return _SGR.sub("", text)
 
 
 def json_line(value: object) -> str:
-    """The value as JSON without a character that could act on a terminal: each is written as its escape."""
+    """Return the value as JSON without a character that could act on a terminal: each is written as its escape."""
     return visible(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
 
 
@@ -47,18 +48,18 @@ def print_json(value: object) -> None:
 
 
 def say(message: str) -> None:
-    """A remark for the person, on stderr: it never mixes with what a pipe reads."""
+    """Print a message on stderr, so that it never mixes with piped output."""
     print(visible(message, colours=True), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
-    """A result on stdout. Nothing in it acts on a terminal but colours."""
+    """Print a result on stdout. Only colours affect the terminal."""
     print(visible(text, colours=True), flush=True)
 
 
 @contextmanager
 def progress(message: str) -> Iterator[None]:
-    """A spinner on stderr while the body works; nothing where stderr is no terminal."""
+    """Provide a spinner on stderr while the body works; nothing if stderr is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield
@@ -67,8 +68,16 @@ def progress(message: str) -> Iterator[None]:
         yield
 
 
+def listing(*headings: str) -> Table:
+    """Make a table without lines, whose columns fold."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
 def table_console() -> Console:
-    """Where tables go: stdout; in a pipe as wide as they need and without colours."""
+    """Return the console for tables: stdout; in a pipe as wide as needed and without colours."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=240, no_color=not wants_colour(sys.stdout))

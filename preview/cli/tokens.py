@@ -27,11 +27,7 @@ _MAX_TOKENS = 200
 
 
 class TokenFile:
-    """``data_dir/client/tokens.json``: service address and generation -> preview token (mode 0600).
-
-    Args:
-        data_dir: The data folder.
-    """
+    """``data_dir/client/tokens.json``: service address and generation -> preview token (mode 0600)."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "client"
@@ -48,7 +44,7 @@ class TokenFile:
             write_private(self._path, json.dumps(newest, indent=1))
 
     def find(self, url: str, generation_id: str) -> str | None:
-        """The token given at this generation's last launch from here."""
+        """Return the token given at this generation's last launch from here."""
         return self._read().get(_key(url, generation_id))
 
     def _read(self) -> dict[str, str]:
@@ -94,7 +90,7 @@ IsolationOption = Annotated[
 
 
 def wanted_network(network: Network | None, ports: Sequence[int] | None) -> Network | None:
-    """The network that the options mean together; None where they say nothing of it.
+    """Return the network that the options mean together; None if they do not set it.
 
     Raises:
         UsageMistake: They contradict each other, or name no port.
@@ -107,22 +103,18 @@ def wanted_network(network: Network | None, ports: Sequence[int] | None) -> Netw
 
 
 def confinement(network: Network | None, ports: Sequence[int] | None, isolation: Isolation | None) -> dict[str, object]:
-    """The options as settings, which win over the environment; nothing for those that were not given.
+    """Return the options as settings, which override the environment; only those that were given.
 
     Raises:
         UsageMistake: See ``wanted_network``.
     """
-    wanted = wanted_network(network, ports)
-    given = {
-        "network": wanted,
-        "loopback_ports": tuple(dict.fromkeys(ports)) if ports else None,
-        "isolation": isolation,
-    }
+    loopback_ports = tuple(dict.fromkeys(ports)) if ports else None
+    given = {"network": wanted_network(network, ports), "loopback_ports": loopback_ports, "isolation": isolation}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def name_option(error: InvalidGeneration) -> CommandFailed | None:
-    """A project that asks for more network than it may have, with the option that allows it; else None."""
+    """Return the error for too much network, with the option that allows it; else None."""
     if error.details.get("reason") != "network_not_allowed":
         return None
     wanted = error.details["wanted"]

@@ -1,4 +1,4 @@
-"""What all packages use, and what imports nothing of them."""
+"""Basics that all packages use, and that import none of them."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class BoundedDict(UserDict[K, V]):
             del self.data[next(iter(self.data))]
 
     def use(self, key: K) -> V | None:
-        """The key's value, which is the newest from now on; None without one."""
+        """Return the key's value, now the newest; None without one."""
         if key not in self.data:
             return None
         self[key] = value = self.data[key]

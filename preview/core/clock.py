@@ -16,7 +16,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def utc_now() -> datetime:
-    """The time now, aware, in UTC, cut to milliseconds (what the database and the contract keep)."""
+    """Return the time now, aware, in UTC, cut to milliseconds (what the database and the contract keep)."""
     return from_ms(now_ms())
 
 
@@ -32,7 +32,7 @@ def from_ms(value: int) -> datetime:
 
 
 def to_ms(value: datetime) -> int:
-    """An aware datetime as whole milliseconds since the epoch, cut as ``rfc3339`` cuts them; exact for all times."""
+    """Return an aware datetime as whole milliseconds since the epoch, cut like ``rfc3339``; exact for all times."""
     return (value - _EPOCH) // _MILLISECOND
 
 

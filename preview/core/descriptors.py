@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def is_want_of_descriptors(error: BaseException) -> bool:
-    """Whether this says that no descriptor is free, and nothing else; of a group, whether each in it does."""
+    """Return whether the error means only that no descriptor is free; of a group, all of them."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_want_of_descriptors, error.exceptions))
     return isinstance(error, OSError) and error.errno in _SHORT
@@ -41,7 +41,7 @@ def raise_want(error: OSError) -> None:
 
 
 def walk(top: Path | str, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As ``os.walk``, which leaves out what it cannot read: a folder is not empty for want of a descriptor.
+    """Walk like ``os.walk``, but raise where that skips unreadable folders for want of a descriptor.
 
     Raises:
         OSError: No descriptor is free.

@@ -38,13 +38,13 @@ class EnvFile:
     skipped: str | None = None
 
     def __str__(self) -> str:
-        """The path, on one line, whatever its folders are called."""
+        """Return the path on one line, with its folders' names escaped."""
         text = str(self.path)
         return text if text.isprintable() else ascii(text)
 
 
 def find_env_file(folder: Path | None = None) -> EnvFile | None:
-    """The ``.env`` of a folder, by default the working folder; None where there is none.
+    """Return the ``.env`` of a folder, by default the working folder; None if there is none.
 
     Raises:
         ConfigurationError: It cannot be read, or is not written as such files are.
@@ -75,7 +75,7 @@ def find_env_file(folder: Path | None = None) -> EnvFile | None:
 
 
 def find_env_file_beside(project: Path) -> EnvFile | None:
-    """As ``find_env_file`` for the working folder, unless that may be part of the project that is launched.
+    """Find the file like ``find_env_file``, unless it may belong to the launched project.
 
     A project is somebody else's: its ``.env`` must not decide how it is isolated. Where one folder contains the other,
     nothing tells a project's own file from the operator's, so it is skipped; of such a file nothing is raised.
@@ -96,7 +96,7 @@ def find_env_file_beside(project: Path) -> EnvFile | None:
 
 
 def _read(descriptor: int) -> bytes:
-    """The content, or one byte more than may be."""
+    """Return the content, at most one byte more than allowed."""
     content = b""
     while len(content) <= _MAX_BYTES and (piece := os.read(descriptor, _MAX_BYTES + 1 - len(content))):
         content += piece
@@ -104,7 +104,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _distrusted(status: os.stat_result) -> str | None:
-    """Why a file (or a link) is not believed; None where it is."""
+    """Return why a file (or a link) is not trusted; None if it is."""
     if status.st_uid not in {0, os.geteuid()}:
         return "it belongs to another user"
     if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:

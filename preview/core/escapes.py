@@ -23,12 +23,12 @@ _ESCAPE = re.compile(
 
 
 def has_escapes(text: str) -> bool:
-    """Whether the text has an ESC or a C1 control (U+0080 to U+009F)."""
+    """Return whether the text has an ESC or a C1 control (U+0080 to U+009F)."""
     return "\x1b" in text or not (text.isascii() or _C1.search(text) is None)
 
 
 def without_escapes(text: str) -> str:
-    """The text without its escape sequences: neither ESC nor a C1 control is left.
+    """Return the text without its escape sequences: neither ESC nor a C1 control is left.
 
     Of a sequence that was never finished only the head is taken out. The time is linear in the text's length.
     """
@@ -36,5 +36,5 @@ def without_escapes(text: str) -> str:
 
 
 def without_colours(text: str) -> str:
-    """The text without its SGR sequences."""
+    """Return the text without its SGR sequences."""
     return _COLOUR.sub("", text)

@@ -23,30 +23,30 @@ def _random() -> str:
 
 
 def new_preview_id() -> str:
-    """A new preview's id: ``preview_`` and 16 symbols."""
+    """Return a new preview's id: ``preview_`` and 16 symbols."""
     return f"preview_{_random()}"
 
 
 def new_generation_id() -> str:
-    """A new generation's id: ``gen_`` and 16 symbols."""
+    """Return a new generation's id: ``gen_`` and 16 symbols."""
     return f"gen_{_random()}"
 
 
 def new_project_id() -> str:
-    """A new project's id: ``project_`` and 16 symbols."""
+    """Return a new project's id: ``project_`` and 16 symbols."""
     return f"project_{_random()}"
 
 
 def new_share_id() -> str:
-    """A new share link's id: ``share_`` and 16 symbols."""
+    """Return a new share link's id: ``share_`` and 16 symbols."""
     return f"share_{_random()}"
 
 
 def new_token() -> str:
-    """A secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
+    """Return a secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
     return secrets.token_urlsafe(32)
 
 
 def is_valid_id(value: str) -> bool:
-    """Whether a generation, project or user id from outside is one that we accept (see ``GENERATION_ID_PATTERN``)."""
+    """Return whether an id from outside is acceptable (see ``GENERATION_ID_PATTERN``)."""
     return _GENERATION_ID.fullmatch(value) is not None

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Isolation(StrEnum):
-    """How much a preview is confined."""
+    """Level of isolation of a preview."""
 
     AUTO = "auto"
     """The best that this machine offers; but a service that is root starts nothing without a sandbox."""
@@ -22,7 +22,7 @@ class Isolation(StrEnum):
 
 
 class Network(StrEnum):
-    """What a preview may reach; its listening socket comes from outside and serves under each of them."""
+    """Network policy of a preview. Its listening socket comes from outside and serves under each policy."""
 
     NONE = "none"
     """Nothing but itself: a network of its own that holds a loopback interface only."""
@@ -35,5 +35,5 @@ class Network(StrEnum):
 
     @property
     def width(self) -> int:
-        """How much it lets through, to compare with another's."""
+        """Rank of what it allows, for comparisons."""
         return list(Network).index(self)

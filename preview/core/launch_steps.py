@@ -29,7 +29,7 @@ _EACH = (FILES, ENVIRONMENT, PROCESS, ANSWERS)
 
 
 class StepState(StrEnum):
-    """How far a step is."""
+    """State of a step."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -41,12 +41,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """The first request to the application, and its answer.
-
-    Attributes:
-        path: The path of the GET request.
-        status: The HTTP status.
-    """
+    """The first request to the application, and its answer."""
 
     path: str
     status: int
@@ -79,7 +74,7 @@ _STEPS: TypeAdapter[tuple[LaunchStep, ...]] = TypeAdapter(tuple[LaunchStep, ...]
 
 
 def planned_name(name: str) -> str:
-    """The name of a plan's step among the steps of a launch: its own, unless each launch has one of that name."""
+    """Return the name of a plan's step among a launch's steps: its own, unless each launch has that name."""
     return shortened(f"step {name}" if name in _EACH else name, MAX_NAME_CHARACTERS)
 
 
@@ -90,14 +85,14 @@ def shortened(text: str, most: int) -> str:
 
 
 def waiting_steps() -> tuple[LaunchStep, ...]:
-    """The steps that each launch has; none has started."""
+    """Return the steps that each launch has; none has started."""
     return tuple(map(LaunchStep, _EACH))
 
 
 def end_steps(
     steps: Sequence[LaunchStep], state: StepState, now_ms: int | None, detail: str | None = None
 ) -> tuple[LaunchStep, ...]:
-    """The steps once the preview is over: none runs any more.
+    """Return the steps of an ended preview: none runs.
 
     Args:
         steps: As they were.
@@ -119,17 +114,17 @@ def end_steps(
 
 
 def store_steps(steps: Sequence[LaunchStep]) -> str | None:
-    """The steps as JSON for a row; None where there are none."""
+    """Return the steps as JSON for a row; None if there are none."""
     return json.dumps([asdict(one) for one in steps]) if steps else None
 
 
 def load_steps(text: str | None) -> tuple[LaunchStep, ...]:
-    """What ``store_steps`` has written; nothing for a row of before there were steps."""
+    """Parse the text of ``store_steps``; empty for a row from before there were steps."""
     return _STEPS.validate_json(text) if text else ()
 
 
 def step_fields(step: LaunchStep, *, camel: bool) -> dict[str, object]:
-    """The step as JSON has it in every answer and every stream; ``answer`` only where there is one.
+    """Return the step as JSON has it in every answer and every stream; ``answer`` only where there is one.
 
     Args:
         step: The step.

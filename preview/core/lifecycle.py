@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 
 class State(StrEnum):
-    """Where a preview is in its life. The values are contract ``v1``'s words."""
+    """State of a preview. The values are contract ``v1``'s words."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -18,7 +18,7 @@ class State(StrEnum):
 
 
 class Health(StrEnum):
-    """What the last probe found."""
+    """Result of the last health check."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -26,7 +26,7 @@ class Health(StrEnum):
 
 
 class StopCause(StrEnum):
-    """Why a preview was told to stop."""
+    """Reason to stop a preview."""
 
     USER = "user"
     EXPIRED = "expired"
@@ -49,7 +49,7 @@ _CAUSES: Mapping[str, StopCause] = MappingProxyType({reason: cause for cause, re
 
 
 def cause_of(state: State, reason: str | None) -> StopCause | None:
-    """Why a preview was stopped, from its row. None for any other end, and while it lives."""
+    """Return the cause of a stop from its row. None for any other end, and while it runs."""
     return _CAUSES.get(reason or "") if state is State.STOPPED else None
 
 
@@ -71,7 +71,7 @@ class IllegalTransition(RuntimeError):
 
 
 def advance(current: State, following: State) -> State:
-    """The state after the change.
+    """Return the state after the change.
 
     Raises:
         IllegalTransition: The table does not allow it.

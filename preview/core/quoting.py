@@ -1,4 +1,4 @@
-"""What somebody has sent, as a sentence may repeat it.
+"""Foreign text, escaped for messages.
 
 Text of others as it may be shown: what could act unseen is written as an escape.
 
@@ -19,7 +19,7 @@ _MAX_CHARS = 60
 
 
 def quoted(value: object, max_chars: int = _MAX_CHARS) -> str:
-    r"""The value in quotes, of bounded length, on one line.
+    r"""Return the value in quotes, of bounded length, on one line.
 
     Whatever could act on a terminal, break a line or is no character (``\x1b``, a newline, half of a surrogate pair) is
     escaped.
@@ -51,7 +51,7 @@ _ANY_OR_COLOUR = re.compile(f"({SGR})|{_UNSEEN}")
 
 
 def visible(text: str, *, colours: bool = False) -> str:
-    r"""The text with each character that could act unseen written as ``\uXXXX``; tabs and line feeds stay.
+    r"""Return the text with each character that could act unseen written as ``\uXXXX``; tabs and line feeds stay.
 
     Args:
         text: Anything; a JSON text stays the same JSON.

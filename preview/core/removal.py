@@ -47,7 +47,7 @@ def remove_folder(directory: Path) -> None:
 
 
 def _let_go_of_mounts(directory: Path) -> bool:
-    """Whether nothing is mounted at the folder or below it any more.
+    """Unmount everything at the folder or below it; return whether nothing is left.
 
     A program of root's that is not confined can mount another folder on its own: to remove that one would remove
     the other.
@@ -61,13 +61,13 @@ def _let_go_of_mounts(directory: Path) -> bool:
     for path in reversed(mounts):
         if _libc.umount2(path, _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
             why = os.strerror(ctypes.get_errno())
-            log.error("not removed: something is mounted there", path=os.fsdecode(path), error=why)
+            log.error("mount not removed", path=os.fsdecode(path), error=why)
             return False
     return True
 
 
 def _mounts_in(directory: Path) -> list[bytes]:
-    """Where something is mounted, at the folder or below it, the outer ones first (proc(5), mountinfo, field 5)."""
+    """Return the mount points at or below the folder, the outer ones first (proc(5), mountinfo, field 5)."""
     folder = os.fsencode(directory.absolute())
     with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  bytes: names are what they are
         points = [_ESCAPED.sub(_unescape, line.split(b" ", 5)[4]) for line in file]
@@ -81,7 +81,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 def _make_writable_and_retry(
     function: Callable[..., object], path: str, info: tuple[object, BaseException, object]
 ) -> None:
-    """A child may have taken away its own folders' permissions; they are ours to give back. Missing is fine."""
+    """Restore permissions that a child removed from its own folders, and retry. Missing is fine."""
     error = info[1]
     if isinstance(error, FileNotFoundError):
         return

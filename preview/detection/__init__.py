@@ -1,9 +1,9 @@
-"""What a project is and how it is started, decided from its files alone."""
+"""Detection of a project's kind and start, from its files alone."""
 
 from preview.detection.detect import detect
 from preview.detection.overrides.choose import read_endpoints
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.reading import PREVIEW_FILE, overrides_from_request, read_preview_file
+from preview.detection.overrides.preview_file import PREVIEW_FILE, overrides_from_request, read_preview_file
 from preview.detection.plan import (
     Origin,
     Server,

@@ -10,7 +10,7 @@ from pathlib import Path
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.reading import PREVIEW_FILE, read_preview_file
+from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.detection.plain import find_plain_app
 from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
@@ -22,12 +22,7 @@ from preview.sources import Sources
 from preview.sources.commands import start_commands
 
 _NODE = frozenset({"express", "node"})
-_SERVERS = {
-    "fastapi": Server.ASGI,
-    "starlette": Server.ASGI,
-    "flask": Server.WSGI,
-    "django": Server.DJANGO,
-}
+_SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
 def detect(directory: Path, overrides: Overrides | None = None, sources: Sources | None = None) -> StartPlan:
@@ -51,7 +46,8 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
     app = choose_app(sources, apps, given)
     named_node = given.framework in _NODE or (given.app is not None and app is None)
     if app is not None and app.target.framework not in _NODE and not named_node:
-        return _python(sources, app, apps)
+        commands = commands_for(app, start_commands(sources), sources)
+        return _with_others(plan_python(sources, app, commands), app, apps)
     plan = detect_node(sources, app.target if app is not None else None, given)
     if plan is not None and (app is not None or named_node):
         return _with_others(plan, app, apps) if app is not None else plan
@@ -67,11 +63,6 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
     raise _not_runnable(sources)
 
 
-def _python(sources: Sources, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:
-    commands = commands_for(app, start_commands(sources), sources)
-    return _with_others(plan_python(sources, app, commands), app, apps)
-
-
 def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:
     """Tell of the applications that were not taken."""
     others = [str(other.target) for other in apps if other is not app and not other.side]
@@ -84,7 +75,7 @@ def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> St
 
 
 def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
-    """The plan with all that is given in its place, each part told."""
+    """Return the plan with its overrides, each logged."""
     if given.is_empty:
         return plan
     plan = _start(plan, given)
@@ -133,13 +124,14 @@ def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:
 
 
 def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
-    """What is given wins, whatever the case of its letters: pydantic's settings read both alike."""
+    """Apply given values first, in any letter case: pydantic's settings read both alike."""
     upper = {name.upper() for name in given.variables}
     kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
     return kept | dict(given.variables)
 
 
 def _told(given: Overrides) -> Iterable[str]:
+    skipped = given.skip_steps
     names = {
         "application": given.app,
         "framework": given.framework,
@@ -149,7 +141,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "health path": given.health,
         "network": given.network,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
-        "steps left out": _skipped(given),
+        "steps left out": ", ".join(skipped) if isinstance(skipped, tuple) else "all" if skipped else "",
     }
     said = [f"{name} {value}" for name, value in names.items() if value]
     if said:
@@ -158,11 +150,6 @@ def _told(given: Overrides) -> Iterable[str]:
         variables = [name for name, value in given.variables.items() if value.origin is origin]
         if variables:
             yield f"given in the {origin}: {', '.join(variables)}"
-
-
-def _skipped(given: Overrides) -> str:
-    names = given.skip_steps
-    return ", ".join(names) if isinstance(names, tuple) else "all" if names else ""
 
 
 def _not_runnable(sources: Sources) -> InvalidGeneration:

@@ -1,4 +1,4 @@
-"""What is written down in an expression: its last name, its text, an argument by its name."""
+"""Literal parts of an expression: its last name, its text, an argument by its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def last_name(node: ast.AST | None) -> str:
 
 
 def keyword(node: ast.Call | None, name: str) -> ast.expr | None:
-    """What a call is given by this name."""
+    """Return a call's argument by this name."""
     return next((item.value for item in node.keywords if item.arg == name), None) if node else None
 
 
@@ -30,7 +30,7 @@ def is_ellipsis(node: ast.expr) -> bool:
 
 
 def written_text(node: ast.expr | None) -> str | None:
-    """A constant's text; a joined text with ``*`` for what is not written down; None where nothing is."""
+    """Return a constant's text, with ``*`` for unknown parts; None if nothing is known."""
     if isinstance(node, ast.Constant) and node.value is not None:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

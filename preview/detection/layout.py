@@ -1,4 +1,4 @@
-"""Where a Python application runs: its working folder, the folders it imports from, and the manifest that counts."""
+"""Folders of a Python application: its working folder, its import roots, and its manifest's."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Layout:
 
 
 def folders_between(lower: str, upper: str = ".") -> list[str]:
-    """A folder and those above it, up to ``upper``, the lower ones first."""
+    """Return a folder and those above it, up to ``upper``, the lower ones first."""
     folders = [posixpath.normpath(lower)]
     while folders[-1] not in {".", "", posixpath.normpath(upper)}:
         folders.append(posixpath.dirname(folders[-1]) or ".")
@@ -63,14 +63,7 @@ def folders_between(lower: str, upper: str = ".") -> list[str]:
 
 
 def find_layout(nodes: Nodes, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()) -> Layout:
-    """Decide where the application runs.
-
-    Args:
-        nodes: The project's files, parsed.
-        target: The application.
-        files: The Python files that it loads.
-        commands: The commands that start it.
-    """
+    """Decide where the application runs."""
     app_dir = posixpath.normpath(target.app_dir)
     file_folder = posixpath.dirname(target.file) or "."
     directory, why = _directory(nodes, app_dir, files, commands)
@@ -169,7 +162,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
 
 
 def _declared(sources: Sources) -> set[str]:
-    """The names that manifests require, and the libraries that many projects are built on."""
+    """Return the names that manifests require, and the libraries that many projects are built on."""
     names = [name for name in sources.all_names if _is_manifest(name)]
     text = b"\n".join(sources.text(name)[:200_000] for name in names[:20]).decode("utf-8", "replace").lower()
     lines = [line for line in text.splitlines() if "path" not in line and "file:" not in line]
@@ -197,8 +190,7 @@ def _tops(nodes: Nodes, file: str) -> Iterator[str]:
 
 
 def _is_there(sources: Sources, folder: str, name: str) -> bool:
-    path = posixpath.normpath(f"{folder}/{name}")
-    return sources.has_file(f"{path}.py") or sources.has_file(f"{path}/__init__.py") or sources.has_folder(path)
+    return _is_package(sources, folder, name) or sources.has_folder(posixpath.normpath(f"{folder}/{name}"))
 
 
 def _is_package(sources: Sources, folder: str, name: str) -> bool:

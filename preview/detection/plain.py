@@ -9,7 +9,7 @@ from typing import Final
 
 from preview.detection.plan import Server
 from preview.detection.project_imports import is_aside
-from preview.endpoints import AppTarget, Found, FoundApp
+from preview.endpoints import AppTarget, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
@@ -47,7 +47,7 @@ _FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
 
 
 def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
-    """The application object that a command names, else the uppermost one of a known library; None without one."""
+    """Return the application object that a command names, else the uppermost of a known library, if any."""
     for command in commands:
         found = _stated(sources, command)
         if found is not None:
@@ -70,7 +70,7 @@ def _stated(sources: Sources, command: StartCommand) -> FoundApp | None:
             framework = "asgi" if worker else _PROGRAMS[command.program]
             factory = "--factory" in command.words or f"{command.app[1]}()" in " ".join(command.words)
             reason = f'{command.file} starts "{command.app[0]}:{command.app[1]}"'
-            return _found(AppTarget(command.app[0], command.app[1], folder, factory, file, reason, framework))
+            return without_routes(AppTarget(command.app[0], command.app[1], folder, factory, file, reason, framework))
     return None
 
 
@@ -90,13 +90,13 @@ def _made_in(sources: Sources, file: str) -> FoundApp | None:
         if framework and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
             reason = f'{framework} app "{name}" found in {file}'
-            return _found(AppTarget(module, name, folder, False, file, reason, framework))
+            return without_routes(AppTarget(module, name, folder, False, file, reason, framework))
         if isinstance(node, ast.FunctionDef) and node.name in _FACTORIES and not node.args.args:
             made = [_constructed(item, tree) for item in ast.walk(node) if isinstance(item, ast.Call)]
             framework = next((one for one in made if one), None)
             if framework:
                 reason = f'{framework} factory "{node.name}" found in {file}'
-                return _found(AppTarget(module, node.name, folder, True, file, reason, framework))
+                return without_routes(AppTarget(module, node.name, folder, True, file, reason, framework))
     return None
 
 
@@ -114,9 +114,6 @@ def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
     return next((name for call, module, name in _CONSTRUCTORS if full == f"{module}.{call}"), None)
 
 
-def _found(target: AppTarget) -> FoundApp:
-    return FoundApp(target, True, False, _no_routes)
-
-
-def _no_routes(_found_so_far: Found) -> None:
-    """Nothing is known of its routes."""
+def without_routes(target: AppTarget) -> FoundApp:
+    """Return an application whose routes no reader knows."""
+    return FoundApp(target, True, False, lambda _found: None)

@@ -1,4 +1,4 @@
-"""How a project is started: what detection decides, and what the supervisor carries out."""
+"""The start plan: decided by detection, carried out by the supervisor."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from preview.endpoints import AppTarget
 
 
 class Toolchain(StrEnum):
-    """Whose environment the project needs."""
+    """Kind of environment that the project needs."""
 
     PYTHON = "python"
     NODE = "node"
 
 
 class Server(StrEnum):
-    """How the application gets its socket.
+    """Way in which the application gets its socket.
 
     ``ASGI``, ``WSGI`` and ``DJANGO`` are served by us on the inherited socket; ``NODE`` runs the project's own program,
     whose ``listen`` is redirected to it; ``COMMAND`` runs any command, which listens at ``PORT`` itself.
@@ -32,7 +32,7 @@ class Server(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a variable's value comes from; the later ones of this list win.
+    """Source of a variable's value; later ones of this list win.
 
     ``SUPPLIED`` is what the contract gives to every preview, in the form that this project takes.
     """
@@ -71,7 +71,6 @@ class Step:
     Attributes:
         name: One or two words for the log and the page: ``migrations``, ``build``, ``prisma generate``.
         argv: The command; its first word is looked up in the environment's ``bin`` (``alembic``, ``python``, ``npx``).
-        directory: Where, relative to the project.
         why: One sentence for the log.
         required: Whether a failure ends the launch; else it is a warning.
         variables: Set for this step alone.
@@ -101,7 +100,6 @@ class ServiceNeed:
     """A server that the project's code connects to.
 
     Attributes:
-        kind: Which.
         setting: The environment variable (or setting) that points to it, or None where its address is fixed in the
             source.
         where: ``app/db.py:7``.
@@ -183,7 +181,7 @@ def describe_plan(plan: StartPlan) -> dict[str, object]:
 
 
 def shown_value(variable: Variable) -> str | None:
-    """A variable's value, or None where it is a secret."""
+    """Return a variable's value; None for a secret."""
     hidden = variable.secret or "{secret}" in variable.value
     return None if hidden or variable.origin in {Origin.REQUEST, Origin.PROJECT} else variable.value
 

@@ -1,4 +1,4 @@
-"""What a project's files import, and which modules of its own it has at the top level. Reads, and never runs."""
+"""Imports of a project's files, and its own top-level modules. Reads, and never runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")
 
 
 def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The project's own modules at the top level, and what its files import besides: ``a.b``, ``a.b:c``.
+    """Return the project's own modules at the top level, and what its files import besides: ``a.b``, ``a.b:c``.
 
     A folder that is no package (``locale``, ``docs``) is not among its modules: a package of that name, wherever it
     lies, goes before it. Reads within bounds and through no link, and nothing is run.
@@ -106,11 +106,7 @@ def _imports(path: str) -> Iterator[str]:
 
 
 class Nodes:
-    """The nodes of each Python file.
-
-    Args:
-        sources: The project's files.
-    """
+    """The nodes of each Python file."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
@@ -136,19 +132,13 @@ _SIDE_FOLDERS: Final = frozenset(
 
 
 def is_aside(file: str) -> bool:
-    """Whether a file is for tests, migrations or documents and not for the application."""
+    """Return whether a file is for tests, migrations or documents and not for the application."""
     *folders, name = file.split("/")
     return bool(_SIDE_FOLDERS.intersection(folders)) or name.startswith(("test_", "conftest")) or name == "setup.py"
 
 
 def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
-    """The entry and the project's files that it imports, directly or not, the entry first.
-
-    Args:
-        nodes: The project's files, parsed.
-        entry: A Python file, relative to the project.
-        roots: Folders that absolute imports count from.
-    """
+    """Return the entry and the project's files that it imports, directly or indirectly, the entry first."""
     found: dict[str, None] = {}
     imported: set[tuple[str, str]] = set()
     todo = [entry]
@@ -183,7 +173,7 @@ def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[t
 
 
 def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str]:
-    """The file of a module and the ``__init__.py`` of the packages above it."""
+    """Yield the file of a module and the ``__init__.py`` of the packages above it."""
     path = posixpath.normpath(folder)
     if path != ".":
         yield from filter(sources.has_file, (f"{path}/__init__.py", f"{path}.py"))

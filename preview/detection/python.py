@@ -30,13 +30,7 @@ _MAX_ROUTES: Final = 5_000
 
 
 def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
-    """Decide all about one application.
-
-    Args:
-        sources: The project's files.
-        app: The application.
-        commands: The commands that start it, those that weigh most first.
-    """
+    """Decide all about one application; those of its ``commands`` that weigh most come first."""
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)
@@ -73,7 +67,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
-    """The same file under the module's name that the project's own files use, where its imports work from there too."""
+    """Return the same file under the module name that the project uses, if its imports work from there."""
     for command in commands:
         module, attribute = command.app or ("", "")
         path = module.replace(".", "/")
@@ -88,13 +82,13 @@ def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]
 
 
 def _imports_work(nodes: Nodes, file: str, now: str, then: str) -> bool:
-    """Whether all that the file imports from the project below ``now`` is there below ``then`` as well."""
+    """Return whether everything that the file imports below ``now`` exists below ``then`` too."""
     before = set(reachable(nodes, file, (now,)))
     return before <= set(reachable(nodes, file, (then,)))
 
 
 def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
-    """The files that the application loads; all of a Django project, whose settings name the rest."""
+    """Return the files that the application loads; all of a Django project, whose settings name the rest."""
     sources = nodes.sources
     if target.framework == "django":
         prefix = "" if target.app_dir == "." else f"{target.app_dir}/"
@@ -113,7 +107,7 @@ def _settings_file(sources: Sources, target: AppTarget) -> str:
 
 
 def _folders(target: AppTarget, layout: Layout) -> list[str]:
-    """Where ``.env`` files may lie, the likeliest first."""
+    """Return folders that may contain ``.env`` files, the likeliest first."""
     file_folder = posixpath.dirname(target.file) or "."
     return list(dict.fromkeys((layout.directory, target.app_dir, layout.manifests, *folders_between(file_folder))))
 

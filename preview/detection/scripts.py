@@ -41,7 +41,7 @@ _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
 
 def plan_script(sources: Sources) -> StartPlan | None:
-    """The plan of a script that opens its own socket at ``PORT``; None where there is none."""
+    """Return the plan of a script that opens its own socket at ``PORT``; None if there is none."""
     found = [(name, library) for name in sources.names if not is_aside(name) and (library := _library(sources, name))]
     if not found:
         return None
@@ -52,7 +52,7 @@ def plan_script(sources: Sources) -> StartPlan | None:
     warnings = []
     fixed = _FIXED_PORT.search(text)
     if not _READS_PORT.search(text):
-        port = f"{fixed[1].decode()}" if fixed else "a port of its own"
+        port = fixed[1].decode() if fixed else "a port of its own"
         warnings.append(
             f'{file} does not read PORT and listens at {port}: let it read os.environ["PORT"], or give a command in '
             "preview.toml"
@@ -66,7 +66,7 @@ def plan_script(sources: Sources) -> StartPlan | None:
 
 
 def plan_command(sources: Sources, commands: Sequence[StartCommand]) -> StartPlan | None:
-    """The plan of a stated command (``Procfile``) whose application is not known; None where none is stated."""
+    """Return the plan of a stated command (``Procfile``) whose application is not known; None if none is stated."""
     for command in commands:
         script = command.script
         if command.weight < 3 or script is None:
@@ -108,10 +108,8 @@ def _plan(
 
 def _library(sources: Sources, name: str) -> str | None:
     text = sources.text(name)
-    for library, pattern in _LIBRARIES:
-        if library.encode() in text and re.search(pattern, text[:200_000]):
-            return library
-    return None
+    found = (one for one, pattern in _LIBRARIES if one.encode() in text and re.search(pattern, text[:200_000]))
+    return next(found, None)
 
 
 def _rank(name: str) -> int:
@@ -127,16 +125,7 @@ def find_steps(
     files: Iterable[str],
     variables: Mapping[str, str] | None = None,
 ) -> tuple[Step, ...]:
-    """Migrations of Alembic or Flask-Migrate, where the project has some.
-
-    Args:
-        sources: The project's files.
-        target: The application.
-        directory: The working folder.
-        facts: What the application calls.
-        files: The Python files that it loads.
-        variables: For a step that cannot use the application's own, such as a URL with a driver for asyncio.
-    """
+    """Migrations of Alembic or Flask-Migrate, where the project has some."""
     folders = folders_between(posixpath.dirname(target.file) or ".")
     if target.framework == "flask" and any(_is_migrate(call.name) for call in facts.calls):
         step = _flask_migrate(sources, target, directory, folders)
@@ -208,10 +197,7 @@ def _head(sources: Sources, name: str) -> str:
 
 
 def _runs_alembic_itself(sources: Sources, files: Iterable[str]) -> bool:
-    """The application upgrades its database when it comes up (``alembic.command.upgrade``)."""
-    for file in files:
-        tree = sources.tree(file) if b"alembic" in sources.text(file) else None
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.Attribute) and node.attr == "upgrade":
-                return True
-    return False
+    """Return whether the application upgrades its database at start-up (``alembic.command.upgrade``)."""
+    trees = (sources.tree(file) for file in files if b"alembic" in sources.text(file))
+    nodes = (node for tree in trees if tree for node in ast.walk(tree))
+    return any(isinstance(node, ast.Attribute) and node.attr == "upgrade" for node in nodes)

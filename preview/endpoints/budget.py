@@ -1,4 +1,4 @@
-"""How much of a project is read before reading on would take too long."""
+"""The budget for reading one project."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _MAX_STEPS: Final = 250_000
 
 
 class OutOfBudget(Exception):
-    """So much was read that reading on would take too long."""
+    """The budget for reading a project is used up."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """What is left to read, over all interpreters of one project."""
+    """Remaining budget, shared by all interpreters of one project."""
 
     steps: int = _MAX_STEPS
 

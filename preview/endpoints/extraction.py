@@ -16,7 +16,7 @@ from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
-from preview.endpoints.python import Interpreter
+from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
 
@@ -34,12 +34,12 @@ _READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
 
 
 def extract_endpoints(directory: Path) -> list[Endpoint]:
-    """The endpoints of the project in ``directory``; empty where there are none or none can be read."""
+    """Return the endpoints of the project in ``directory``; empty if there are none or none can be read."""
     return list(extract(directory).endpoints)
 
 
 def find_apps(sources: Sources) -> list[FoundApp]:
-    """The project's applications of every framework, the one to run first. Empty where there is none."""
+    """Return the project's applications of every framework, the one to run first. Empty where there is none."""
     found: list[FoundApp] = []
     with without_collector():
         for reader in _READERS:
@@ -49,7 +49,7 @@ def find_apps(sources: Sources) -> list[FoundApp]:
 
 
 def find_app(directory: Path) -> AppTarget | None:
-    """What the server should run, or None where no application is found."""
+    """Return the application that the server should run; None if there is none."""
     found = find_apps(Sources(directory))
     return found[0].target if found else None
 
@@ -83,9 +83,8 @@ def extract(directory: Path) -> Extraction:
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:
-    """The same endpoint with text that every output can carry: a source may name half of a surrogate pair."""
-    cleaned = {name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__}
-    return Endpoint(**cleaned)
+    """Return the endpoint with valid text: a source may contain half of a surrogate pair."""
+    return Endpoint(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
 
 
 def _without_halves(value: Any) -> Any:
@@ -100,25 +99,24 @@ def _without_halves(value: Any) -> Any:
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:
     """Routes of routers that no application was found for."""
-    interpreter = Interpreter(sources, ".", Budget(), FastAPIFramework())
+    evaluator = PythonEvaluator(sources, ".", Budget(), FastAPIFramework())
     files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
     routers: dict[int, Router] = {}
     for file in files[:_MAX_LOOSE_FILES]:
-        values = interpreter.load(file).scope.names.values()
+        values = evaluator.load(file).scope.names.values()
         routers |= {id(value): value for value in values if isinstance(value, Router)}
     included = {id(item.child) for router in routers.values() for item in router.items if isinstance(item, Include)}
     for key, router in routers.items():
         if key not in included:
-            list_endpoints(router, interpreter, endpoints)
+            list_endpoints(router, evaluator, endpoints)
 
 
 # The most telling name first; any prefix (/api/v1) may stand before it, the shortest path wins.
 _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_check", "readyz", "livez", "ready", "ping")
-_STATUS_NAMES = ("status",)
 
 
 def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
-    """The live list, with what only the source knows filled in; the static one when there is no live one."""
+    """Return the live list, with what only the source knows filled in; the static one when there is no live one."""
     if not live:
         return list(static)
     known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
@@ -142,14 +140,14 @@ def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
 
 
 def _shape(path: str) -> str:
-    """The path without its parameters' names and its closing slash: what it matches."""
+    """Return the path without its parameters' names and its closing slash: what it matches."""
     return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
 
 
 def find_health_path(endpoints: Sequence[Endpoint]) -> str | None:
-    """The path that tells whether the application is well: a GET without parameters, or None."""
+    """Return the path of the health check: a GET without parameters, or None."""
     paths = [item.path for item in endpoints if item.method == "GET" and "{" not in item.path]
-    for names in (_HEALTH_NAMES, _STATUS_NAMES):
+    for names in (_HEALTH_NAMES, ("status",)):
         found = [(path.count("/"), names.index(last), path) for path in paths if (last := _last(path)) in names]
         if found:
             return min(found)[2]

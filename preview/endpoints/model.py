@@ -1,4 +1,4 @@
-"""What is known of an endpoint, wherever it was learnt."""
+"""Facts about an endpoint, from any source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class AppTarget:
-    """What the server should run.
+    """The application that the server should run.
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``django`` or ``express``.
@@ -88,7 +88,7 @@ class FoundApp:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What reading a project gave.
+    """Result of reading a project.
 
     Attributes:
         endpoints: In the order the application has them.

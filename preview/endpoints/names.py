@@ -1,4 +1,4 @@
-"""What names stand for when source is read without being run, whatever the language."""
+"""Shared values for reading source without running it, in any language."""
 
 from __future__ import annotations
 
@@ -34,14 +34,7 @@ class External:
 
 @dataclass(eq=False, slots=True)
 class Names:
-    """The names of one scope.
-
-    Attributes:
-        file: The module's file, relative to the project.
-        names: What is bound.
-        parent: Where to look next.
-        returned: What a call gave back.
-    """
+    """The names of one scope."""
 
     file: str
     names: dict[str, object] = field(default_factory=dict)
@@ -49,7 +42,7 @@ class Names:
     returned: object = UNKNOWN
 
     def find(self, name: str) -> object:
-        """The value of a name, from here outwards."""
+        """Return the value of a name, from here outwards."""
         scope: Names | None = self
         while scope is not None:
             if name in scope.names:

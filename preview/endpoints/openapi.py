@@ -26,7 +26,7 @@ _JSON_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array
 
 
 def endpoints_from_openapi(document: Mapping[str, object]) -> list[Endpoint]:
-    """The endpoints of a document, in its order; what is malformed is left out, and nothing raises."""
+    """Return the endpoints of a document, in its order; what is malformed is left out, and nothing raises."""
     reader = _Reader(document)
     found: list[Endpoint] = []
     for path, item in _mapping(document.get("paths")).items():
@@ -54,7 +54,7 @@ class _Reader:
         return self._parts > _MAX_PARTS or self._parts_in_all > _MAX_PARTS_IN_ALL
 
     def _text(self, value: object) -> str:
-        """The text; nothing where it is none, or too much in all."""
+        """Return the text; empty if it is none, or the total is too long."""
         if not isinstance(value, str) or self._text_in_all + len(value) > _MAX_TEXT_IN_ALL:
             return ""
         self._text_in_all += len(value)
@@ -76,7 +76,7 @@ class _Reader:
         )
 
     def follow(self, value: object) -> object:
-        """The value behind local references (``#/components/…``); None for any other address."""
+        """Return the value behind local references (``#/components/…``); None for any other address."""
         for _ in range(_MAX_REFS):
             reference = value.get("$ref") if isinstance(value, Mapping) else None
             if not isinstance(reference, str):
@@ -116,7 +116,7 @@ class _Reader:
         return None if found == {} else found
 
     def skeleton(self, value: object, depth: int) -> object:
-        """A schema as ``{"name": "string"}``; None where it says nothing."""
+        """Return a schema as ``{"name": "string"}``; None without content."""
         if self._is_spent:
             return "object"
         schema = _mapping(self.follow(value))

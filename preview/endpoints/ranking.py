@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ _SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
 
 
 def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
-    """The same, the one to run first.
+    """Return the applications, the one to run first.
 
     What starts the project decides (Procfile, Dockerfile, scripts, README), then a manifest beside it, then how much it
     offers. An application among tests or examples comes last.
@@ -31,14 +32,12 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     if len(apps) < 2:
         return list(apps)
     commands = start_commands(sources)
-    rough = sorted(
-        apps, key=lambda app: (app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources))
-    )
-    first = rough[0]
-    level = (first.side, _stated(first, commands, sources), first.hinted, _marks(first, sources))
-    tied = [
-        app for app in rough if (app.side, _stated(app, commands, sources), app.hinted, _marks(app, sources)) == level
-    ]
+
+    def rank(app: FoundApp) -> tuple[bool, int, bool, int]:
+        return app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
+
+    rough = sorted(apps, key=rank)
+    tied = [app for app in rough if rank(app) == rank(rough[0])]
     if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
         counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
         tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
@@ -98,7 +97,7 @@ def _is_module(file: str, module: str) -> bool:
 
 
 def _inside(command: StartCommand, file: str) -> bool:
-    """A file says nothing about a folder beside its own; a ``docker`` or ``deploy`` folder speaks for the whole."""
+    """Return whether the file counts: a ``docker`` or ``deploy`` folder speaks for the whole project."""
     folder = command.folder
     aside = {"docker", "deploy", "deployment", "scripts", "bin", "infra", ".docker", "ops", "conf", "build"}
     while folder.rpartition("/")[2] in aside:
@@ -107,7 +106,7 @@ def _inside(command: StartCommand, file: str) -> bool:
 
 
 def _marks(app: FoundApp, sources: Sources) -> int:
-    """How many manifests the nearest folder has that has any; more than two say no more."""
+    """Count the manifests in the nearest folder that has any, at most two."""
     folder = posixpath.dirname(app.target.file)
     while True:
         prefix = f"{folder}/" if folder else ""
@@ -119,8 +118,6 @@ def _marks(app: FoundApp, sources: Sources) -> int:
 
 def _count(app: FoundApp) -> int:
     found: Found = {}
-    try:
+    with contextlib.suppress(OutOfBudget):
         app.list_endpoints(found)
-    except OutOfBudget:
-        return len(found)
     return len(found)

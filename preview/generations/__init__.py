@@ -1,4 +1,4 @@
-"""What was generated: where its files come from, and what they may be.
+"""Generations: their sources and their limits.
 
 What is stored is imported when it is asked for: with it comes the database, which the processes that read strangers'
 files have no use for.
@@ -13,7 +13,7 @@ from preview.generations.archive import plain_bytes, unpack, unpack_tar_gz, unpa
 from preview.generations.files import check_files, check_paths, parse_files_json
 from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
-from preview.generations.interface import Generation, GenerationSource, Limits
+from preview.generations.interface import Generation, GenerationLimits, GenerationSource
 
 if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited, StoredFile
@@ -27,8 +27,8 @@ __all__ = [
     "FolderGenerations",
     "Generation",
     "GenerationLibrary",
+    "GenerationLimits",
     "GenerationSource",
-    "Limits",
     "StoredFile",
     "check_files",
     "check_paths",

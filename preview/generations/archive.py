@@ -24,7 +24,7 @@ from typing import IO, cast
 
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.files import PathCheck, named, require_some, shown
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 
 
 class BoundedReads:
@@ -70,7 +70,7 @@ class BoundedReads:
 
     @contextmanager
     def content(self) -> Iterator[None]:
-        """What is read meanwhile is the content of a file, and may be anything."""
+        """Mark errors of the body as errors of a file's content."""
         self._in_content = True
         try:
             yield
@@ -78,15 +78,15 @@ class BoundedReads:
             self._in_content = False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """As of any file."""
+        """Seek like any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Tell the position like any file."""
         return self._file.tell()
 
     def seekable(self) -> bool:
-        """As of any file: it is."""
+        """Return true, like any file."""
         return True
 
     def _left(self) -> int:
@@ -129,8 +129,8 @@ _BROKEN = (
 )
 
 
-def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
-    """The files of an archive, by what it is, whatever it is called.
+def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
+    """Unpack an archive by its content, whatever its name.
 
     Args:
         source: Seekable, at its beginning. Read in this thread.
@@ -150,8 +150,8 @@ def unpack(source: IO[bytes], limits: Limits, plain: IO[bytes] | None = None) ->
     raise InvalidGeneration("The file is neither a zip nor a tar.gz archive.")
 
 
-def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
-    """The files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
+def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, bytes]:
+    """Return the files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
 
     Args:
         source: A file's path, or a seekable file at its beginning. Read in this thread.
@@ -167,8 +167,10 @@ def unpack_zip(source: IO[bytes] | Path, limits: Limits) -> dict[str, bytes]:
             return _read_zip(archive, limits)
 
 
-def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
-    """The files of a tar.gz archive. Folders without files are left out.
+def unpack_tar_gz(
+    source: IO[bytes] | Path, limits: GenerationLimits, plain: IO[bytes] | None = None
+) -> dict[str, bytes]:
+    """Return the files of a tar.gz archive. Folders without files are left out.
 
     Args:
         source: A file's path, or a file at its beginning. Read in this thread.
@@ -187,15 +189,15 @@ def unpack_tar_gz(source: IO[bytes] | Path, limits: Limits, plain: IO[bytes] | N
             return _read_tar(archive, bounded, limits)
 
 
-def plain_bytes(limits: Limits) -> int:
-    """The largest tar that may be behind a tar.gz, in bytes."""
+def plain_bytes(limits: GenerationLimits) -> int:
+    """Return the largest tar that may be behind a tar.gz, in bytes."""
     return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
 
 
 # zip
 
 
-def _read_zip(archive: zipfile.ZipFile, limits: Limits) -> dict[str, bytes]:
+def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, bytes]:
     entries = archive.infolist()
     _check_overlap(entries)
     check, budget, files = PathCheck(limits), Budget(limits), {}
@@ -247,7 +249,7 @@ def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
 # tar.gz
 
 
-def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
+def _inflate(source: IO[bytes], target: IO[bytes], limits: GenerationLimits) -> None:
     """Unpack the gzip layer, counted, so that tar's headers can be read from a file that cannot grow any more."""
     left = plain_bytes(limits)
     with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
@@ -263,7 +265,7 @@ def _inflate(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
     target.seek(0)
 
 
-def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: Limits) -> dict[str, bytes]:
+def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: GenerationLimits) -> dict[str, bytes]:
     check, budget, files = PathCheck(limits), Budget(limits), {}
     # ``next`` also keeps each in a list; the same folder may come any number of times, and ``check`` counts it once.
     for entries, member in enumerate(iter(archive.next, None)):

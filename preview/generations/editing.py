@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from preview.errors import InvalidRequest, PreconditionFailed
 from preview.generations.files import PathCheck, require_some, shown
-from preview.generations.interface import Budget, Generation, Limits
+from preview.generations.interface import Budget, Generation, GenerationLimits
 from preview.storage.tables import generation_files, generations
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is to become of a generation's files.
+    """Change of a generation's files.
 
     Attributes:
         written: Content by relative path, each path checked.
@@ -37,7 +37,7 @@ class Edit:
     is_whole: bool = False
 
     @classmethod
-    def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: Limits) -> Edit:
+    def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: GenerationLimits) -> Edit:
         """One that writes some files and removes others.
 
         Raises:
@@ -56,10 +56,9 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What an edit came to.
+    """Result of an edit.
 
     Attributes:
-        generation: As it is now.
         written: Content of those files that are new or have changed.
         removed: Paths of those that were there and are not any more.
     """
@@ -70,7 +69,7 @@ class Edited:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all was so already."""
+        """True if nothing changes."""
         return not self.written and not self.removed
 
 
@@ -79,8 +78,6 @@ class StoredFile:
     """A file that is kept.
 
     Attributes:
-        path: Relative.
-        size_bytes: Its size.
         sha256: Of its content, hex.
     """
 
@@ -90,14 +87,14 @@ class StoredFile:
 
 
 def hashed(path: str, content: bytes) -> StoredFile:
-    """A file as a list shows it."""
+    """Return a file with its hash, for a list."""
     return StoredFile(path, len(content), sha256(content).hexdigest())
 
 
 def edit_files(
     generation: Generation,
     edit: Edit,
-    limits: Limits,
+    limits: GenerationLimits,
     expected: Callable[[int], bool] | None,
     connection: Connection,
 ) -> Edited | None:
@@ -149,7 +146,7 @@ def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Con
 
 
 def groups(values: Iterable[T]) -> Iterator[list[T]]:
-    """The values, as many at a time as one statement takes."""
+    """Yield the values in groups, as many as one statement takes."""
     some: list[T] = []
     for value in values:
         some.append(value)
@@ -177,7 +174,7 @@ def _differing(
     return {path: content for path, content in wanted.items() if path not in same}
 
 
-def _check(sizes: Mapping[str, int], limits: Limits) -> None:
+def _check(sizes: Mapping[str, int], limits: GenerationLimits) -> None:
     require_some(sizes)
     check, budget = PathCheck(limits), Budget(limits)
     for path, size in sizes.items():

@@ -8,16 +8,17 @@ import errno
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 from preview.settings import Settings
+
+T = TypeVar("T")
 
 # Linux: NAME_MAX is 255 bytes. 1024 bytes in all leave room below PATH_MAX (4096) for where the preview lies, and fit
 # into a key of PostgreSQL.
@@ -39,12 +40,12 @@ _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9
 
 
 def shown(path: str) -> str:
-    """The path as a message may show it: quoted, escaped, and of bounded length."""
+    """Return the path for a message: quoted, escaped, and of limited length."""
     return quoted(path, _SHOWN_IN_TEXT)
 
 
 def named(path: str) -> str:
-    """The path as ``details`` may name it: of bounded length; escaped where it holds what acts on who reads it."""
+    """Return the path for ``details``: of limited length, and escaped if it has control characters."""
     path = path[:_SHOWN]
     return path if path.isprintable() else quoted(path, _SHOWN)[1:-1]
 
@@ -56,14 +57,14 @@ class PathCheck:
     nothing outside of it is touched. Case decides (``A`` is not ``a``), the way an accent is composed does not.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GenerationLimits) -> None:
         self._limits = limits
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
     @property
     def files(self) -> int:
-        """How many files were accepted."""
+        """Number of accepted files."""
         return len(self._files)
 
     def add_file(self, raw: str) -> str:
@@ -124,17 +125,17 @@ class PathCheck:
 
 
 def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
-    """The paths of one generation's files as they may be kept, in their order.
+    """Return the paths of one generation's files as they may be kept, in their order.
 
     Raises:
         InvalidGeneration, TooLarge: See ``PathCheck.add_file``.
     """
-    check = PathCheck(Limits.of(settings))
+    check = PathCheck(GenerationLimits.of(settings))
     return [check.add_file(path) for path in paths]
 
 
 def _well_formed(raw: str) -> str:
-    """The path without a leading ``./``; empty for the root itself."""
+    """Return the path without a leading ``./``; empty for the root itself."""
     path = raw
     while path.startswith("./"):
         path = path[2:]
@@ -180,24 +181,32 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def check_files(files: Mapping[str, bytes], limits: Limits) -> dict[str, bytes]:
-    """The files as they may be kept: paths checked, number and sizes within the limits.
+def check_files(files: Mapping[str, bytes], limits: GenerationLimits) -> dict[str, bytes]:
+    """Return the files as they may be kept: paths checked, number and sizes within the limits.
 
     Raises:
         InvalidGeneration: A path may not be, or there are no files at all.
         TooLarge: Too many, or too large together.
     """
-    check, budget, checked = PathCheck(limits), Budget(limits), {}
-    for raw, content in files.items():
-        path = check.add_file(raw)
-        budget.take(len(content))
-        checked[path] = content
+    checked = _checked(files, limits, lambda _, content: content)
     require_some(checked)
     return checked
 
 
+def _checked(
+    files: Mapping[str, T], limits: GenerationLimits, content_of: Callable[[str, T], bytes]
+) -> dict[str, bytes]:
+    check, budget, checked = PathCheck(limits), Budget(limits), {}
+    for raw, value in files.items():
+        path = check.add_file(raw)
+        content = content_of(path, value)
+        budget.take(len(content))
+        checked[path] = content
+    return checked
+
+
 def require_some(files: Mapping[str, object]) -> None:
-    """A generation has files.
+    """Require at least one file.
 
     Raises:
         InvalidGeneration: There are none.
@@ -207,7 +216,7 @@ def require_some(files: Mapping[str, object]) -> None:
 
 
 def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_none: bool = False) -> dict[str, bytes]:
-    """The files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
+    """Return the files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
 
     Args:
         files: As parsed from JSON.
@@ -218,13 +227,7 @@ def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_
         InvalidGeneration: A path may not be, or a content is of neither form.
         TooLarge: Too many, or too large together.
     """
-    limits = Limits.of(settings)
-    check, budget, checked = PathCheck(limits), Budget(limits), {}
-    for raw, value in files.items():
-        path = check.add_file(raw)
-        content = _content(path, value)
-        budget.take(len(content))
-        checked[path] = content
+    checked = _checked(files, GenerationLimits.of(settings), _content)
     if not may_be_none:
         require_some(checked)
     return checked
@@ -258,7 +261,7 @@ class TreeWriter:
     Invariant: ``_folder`` is the open folder ``_path`` (relative to the root; None while it is being changed).
     """
 
-    def __init__(self, root: Path, limits: Limits) -> None:
+    def __init__(self, root: Path, limits: GenerationLimits) -> None:
         self._check = PathCheck(limits)
         self._cleanup = ExitStack()
         self._root = os.open(root, _FOLDER)
@@ -269,9 +272,7 @@ class TreeWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leave()
         self._cleanup.close()
 

@@ -17,7 +17,7 @@ from preview.core.descriptors import raise_want, walk
 from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
-from preview.generations.interface import Budget, Generation, Limits
+from preview.generations.interface import Budget, Generation, GenerationLimits
 
 # Folders that tools make again: large, and of no use to a preview, whose environment is its own.
 _SKIPPED = frozenset(
@@ -61,18 +61,20 @@ class FolderGenerations:
     leads to a folder that it stands in; a link that leaves the folder is refused.
 
     Args:
-        directory: The project's folder.
-        generation_id: Its id.
-        user_id: Its owner.
-        project_id: Its project.
         limits: None means those of a service where nothing is set.
     """
 
     def __init__(
-        self, directory: Path, *, generation_id: str, user_id: str, project_id: str, limits: Limits | None = None
+        self,
+        directory: Path,
+        *,
+        generation_id: str,
+        user_id: str,
+        project_id: str,
+        limits: GenerationLimits | None = None,
     ) -> None:
         self._directory = directory.absolute()
-        self._limits = limits or Limits.default()
+        self._limits = limits or GenerationLimits.default()
         self._generation = Generation(generation_id, project_id, user_id, utc_now(), name=self._directory.name)
 
     def note_change(self) -> None:
@@ -80,7 +82,7 @@ class FolderGenerations:
         self._generation = replace(self._generation, revision=self._generation.revision + 1)
 
     async def get(self, generation_id: str) -> Generation:
-        """The generation.
+        """Return the generation.
 
         Raises:
             GenerationNotFound: Another id is asked for.
@@ -110,7 +112,7 @@ class FolderGenerations:
                 await trio.to_thread.run_sync(_copy, part, writer, budget)
 
 
-def scan_folder(root: Path, limits: Limits) -> list[Found]:
+def scan_folder(root: Path, limits: GenerationLimits) -> list[Found]:
     """Every file that belongs to the generation, in the order of the paths. Blocks: for threads.
 
     Raises:
@@ -128,7 +130,7 @@ def scan_folder(root: Path, limits: Limits) -> list[Found]:
 
 
 def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[Found]:
-    """The files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
+    """Yield the files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
 
     Args:
         folder: The folder.
@@ -175,7 +177,7 @@ def _is_skipped(name: str) -> bool:
 
 
 def kept_folders(root: Path) -> list[Path]:
-    """The folder and those below it in which a file of the generation may come to lie. Blocks: for threads."""
+    """Return the folder and those below it that may contain a generation's files. Blocks: for threads."""
     found = []
     for name, folders, files in walk(root):
         if name != str(root) and _ENVIRONMENT_MARK in files:
@@ -187,7 +189,7 @@ def kept_folders(root: Path) -> list[Path]:
 
 
 def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
-    """The file or folder that a link means, or None where there is nothing at its end."""
+    """Return the file or folder that a link means, or None if there is nothing at its end."""
     try:
         target = link.resolve(strict=True)
     except FileNotFoundError:

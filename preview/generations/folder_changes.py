@@ -1,4 +1,4 @@
-"""What was saved in a folder since it was looked at last."""
+"""Changes saved in a folder since the last look."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preview.core.descriptors import raise_want
 from preview.errors import InvalidGeneration
 from preview.generations.files import shown
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
-from preview.generations.interface import Budget, Limits
+from preview.generations.interface import Budget, GenerationLimits
 
 # The kernel writes times by its tick, and some file systems by the second (ext3, FAT: two): what was written so
 # shortly before it was looked at may have been written again since, with nothing to tell by.
@@ -58,13 +58,12 @@ class FolderChanges:
     """The files of a folder, as ``FolderGenerations`` takes them, from look to look. Methods block: for threads.
 
     Args:
-        directory: The project's folder.
         limits: None means those of a service where nothing is set.
     """
 
-    def __init__(self, directory: Path, limits: Limits | None = None) -> None:
+    def __init__(self, directory: Path, limits: GenerationLimits | None = None) -> None:
         self._directory = directory.absolute()
-        self._limits = limits or Limits.default()
+        self._limits = limits or GenerationLimits.default()
         self._seen: dict[str, _Seen] = {}
 
     @property
@@ -73,11 +72,11 @@ class FolderChanges:
         return {path: seen.sha256 for path, seen in self._seen.items()}
 
     def folders(self) -> list[Path]:
-        """Where a file of the generation may come to lie: what to watch."""
+        """Return the folders to watch: those that may contain files of the generation."""
         return kept_folders(self._directory)
 
     def look(self) -> FolderChange:
-        """What has changed since the last look; at first, all files. A file that cannot be read is looked at again.
+        """Return changes since the last call; at first, all files. Unreadable files are read again.
 
         Raises:
             InvalidGeneration, TooLarge: The folder cannot be a generation as it is; the next look starts from the same.

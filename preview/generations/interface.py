@@ -1,4 +1,4 @@
-"""What the service needs to know of a generation, its own or an embedding application's."""
+"""Interface of generations, the service's own or an embedding application's."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Generation:
 
 
 class GenerationSource(Protocol):
-    """Where generations come from. A host that keeps its own implements these two methods."""
+    """Source of generations. A host with its own storage implements these two methods."""
 
     async def get(self, generation_id: str) -> Generation:
-        """The generation.
+        """Return the generation.
 
         Raises:
             GenerationNotFound: There is none with this id.
@@ -62,7 +62,7 @@ class GenerationSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GenerationLimits:
     """Bounds of one generation.
 
     Attributes:
@@ -88,7 +88,7 @@ class Limits:
 class Budget:
     """Counts bytes as they come, and refuses the first one too many: no header is believed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GenerationLimits) -> None:
         self._limit = limits.size_bytes
         self._left = limits.size_bytes
 

@@ -17,12 +17,12 @@ from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
-from preview.generations.interface import Generation, Limits
+from preview.generations.interface import Generation, GenerationLimits
 from preview.settings import Settings
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
-from preview.storage.users import MAX_PAGE, encode_cursor, ensure_row, page_of
+from preview.storage.users import ensure_row, read_page
 
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256
@@ -37,8 +37,6 @@ class GenerationLibrary:
     """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage.
 
     Args:
-        database: The service's.
-        settings: The limits.
         on_push: Called with each generation that is kept, and each whose requirements may have changed; must not wait.
     """
 
@@ -47,7 +45,7 @@ class GenerationLibrary:
     ) -> None:
         self._database = database
         self._on_push = on_push
-        self._limits = Limits.of(settings)
+        self._limits = GenerationLimits.of(settings)
         self._per_user = settings.generations_per_user
 
     async def create(
@@ -92,7 +90,7 @@ class GenerationLibrary:
         return made
 
     async def get(self, generation_id: str) -> Generation:
-        """The generation.
+        """Return the generation.
 
         Raises:
             GenerationNotFound: There is none with this id.
@@ -108,23 +106,21 @@ class GenerationLibrary:
     async def list_for_user(
         self, user_id: str, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Generation], str | None]:
-        """A page of the user's generations, newest first, and the cursor of the next page (None: this is the last).
+        """Return a page of the user's generations, newest first, and the next page's cursor (None: the last page).
 
         Args:
             user_id: Whose.
             cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
 
         Raises:
             InvalidRequest: The cursor is not one of ours.
 
         Cancellation: nothing changes.
         """
-        limit = max(1, min(limit, MAX_PAGE))
-        query = page_of(select(generations).where(_G.user_id == user_id), generations, cursor, limit)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-        return [_generation(row) for row in rows[:limit]], following
+        query = select(generations).where(_G.user_id == user_id)
+        rows, following = await read_page(self._database, query, generations, cursor, limit)
+        return [_generation(row) for row in rows], following
 
     async def delete(self, generation_id: str) -> None:
         """Delete the generation with its files. Its previews are nobody's then, see ``disown_previews``.
@@ -152,7 +148,7 @@ class GenerationLibrary:
         return sorted((row.path, row.size_bytes) for row in rows)
 
     async def stored_files(self, generation_id: str) -> list[StoredFile]:
-        """The generation's files with the hashes of their contents, in the order of the paths.
+        """Return the generation's files with the hashes of their contents, in the order of the paths.
 
         One that goes meanwhile is left out: who read the revision before sees that it has changed.
 
@@ -167,7 +163,7 @@ class GenerationLibrary:
         return found
 
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """The contents of those of these files that there are. Cancellation: nothing changes."""
+        """Return the contents of those of these files that there are. Cancellation: nothing changes."""
         found: dict[str, bytes] = {}
         for start in range(0, len(paths), _PART_FILES):
             part = paths[start : start + _PART_FILES]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import structlog
 import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGILifespan
 
 from preview.auth import AccessBook, JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
-from preview.errors import ServiceStopping
+from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend
 from preview.http.browser import PreviewDoorman, is_for_preview, serve_ordinary
@@ -21,22 +24,74 @@ from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
 from preview.http.identity import TokenAuthenticate, session_cookie_name
-from preview.http.lifespan import ServiceLifespan
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.protocol.listening import RequestConnection
-from preview.http.routes import install_routes
+from preview.http.routes.browser import browser_routes, page_routes, session_routes
+from preview.http.routes.generations import file_routes, generation_routes
+from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
+from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
+from preview.http.routes.proxied import proxy_routes
+from preview.http.routes.system import plan_routes, system_routes
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
+from preview.logs import Contract
 from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import TrustedProxies
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
+log = structlog.get_logger(__name__)
+
 # What a request body may hold in memory at a time; each route has a limit of its own below it.
 _SLACK_BYTES = 64 * 1024
 # JSON may write a byte of text with six (``\\u00ff``).
 _JSON_GROWTH = 6
+
+
+class _ServiceLifespan(TrioASGILifespan):
+    """Opens the service before start-up is answered, and closes it before the shutdown is.
+
+    Around the lifespan and not in ``while_serving``: a nursery opened there is on the wrong stack. Nothing happens
+    where the app runs already (our own server, or a host that entered ``app.running()``).
+    """
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve the lifespan. Cancellation: the service is closed."""
+        app = cast("PreviewApp", self.app)
+        if app.is_running:
+            await super().__call__(receive, send)
+            return
+        opened, last = False, None
+
+        async def hold_back_last(message: Any) -> None:
+            # The server cancels this task upon the last message: first everything is closed.
+            nonlocal last
+            if message["type"] == "lifespan.shutdown.complete":
+                last = message
+            else:
+                await send(message)
+
+        try:
+            async with app.running():
+                opened = True
+                await super().__call__(receive, cast("ASGISendCallable", hold_back_last))
+        except* PreviewError as group:
+            if opened:
+                raise
+            sentence = "; ".join(str(error) for error in _leaves(group))
+            log.exception("service start failed", why=sentence)
+            await receive()
+            await send(cast("Any", {"type": "lifespan.startup.failed", "message": sentence}))
+        if last is not None:
+            await send(last)
+
+
+def _leaves(group: BaseExceptionGroup[PreviewError]) -> list[PreviewError]:
+    found: list[PreviewError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 class PreviewApp(QuartTrio):
@@ -46,7 +101,7 @@ class PreviewApp(QuartTrio):
     """
 
     asgi_http_class = RequestConnection
-    asgi_lifespan_class = ServiceLifespan
+    asgi_lifespan_class = _ServiceLifespan
 
     def __init__(
         self,
@@ -99,20 +154,19 @@ class PreviewApp(QuartTrio):
         if self._checks_hosts:
             self._hosts.check(host)
 
-    def count_preview_answer(self, method: str, status: int, elapsed_s: float, *, is_relayed: bool = False) -> None:
-        """Count an answer that a preview gave, or that was given in its place."""
+    def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
+        """See ``Metrics.answered``; while the app is not running nothing is counted."""
         if self._backend is not None:
-            route = "preview_relayed" if is_relayed else "preview"
             self._backend.metrics.answered(route, method, status, elapsed_s)
 
     @property
     def is_running(self) -> bool:
-        """Whether requests are answered."""
+        """True while requests are answered."""
         return self._backend is not None
 
     @property
     def backend(self) -> Backend:
-        """What the routes work with.
+        """Backend of the routes.
 
         Raises:
             ServiceStopping: The app is not running.
@@ -208,7 +262,7 @@ def _access_book(service: Service, secret: str | None) -> AccessBook:
 
 
 def _public_origins(settings: Settings) -> frozenset[str]:
-    """The origin of our own page where a proxy stands in front that does not pass ``Host`` on."""
+    """Return the origin of our own page behind a proxy that does not pass ``Host`` on."""
     if settings.public_url is None:
         return frozenset()
     parts = urlsplit(settings.public_url.lower())
@@ -227,7 +281,7 @@ def create_app(
     authenticate: Authenticate | None = None,
     generations: GenerationSource | None = None,
 ) -> PreviewApp:
-    """The HTTP application.
+    """Return the HTTP application.
 
     Three uses: with our own server (``serve(settings, service=service, app=app)``); behind any ASGI server that runs
     trio (``hypercorn -k trio preview.asgi:app``), where the lifespan opens the service; or mounted in a host's
@@ -248,10 +302,26 @@ def create_app(
         settings = load_settings()
     app = PreviewApp(settings, service=service, authenticate=authenticate, generations=generations)
     app.config.update(_config(settings))
-    install_handlers(app)
-    install_routes(app)
+    install_handlers(app, app.check, app.cors, app.count_answer)
+    _install_routes(app)
     install_openapi(app)
     return app
+
+
+def _install_routes(app: PreviewApp) -> None:
+    """Register the seven endpoints in both contracts, then what only ``v1`` has, then the rest."""
+
+    def running() -> Backend:
+        return app.backend
+
+    for contract in Contract:
+        for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
+            app.register_blueprint(routes(contract, running), url_prefix=PREFIXES[contract])
+    of_v1 = (previews_routes(running), browser_routes(running, app.doorman.places), generation_routes(running))
+    for made in (*of_v1, file_routes(running), plan_routes(running)):
+        app.register_blueprint(made, url_prefix="/api/v1")
+    for made in (session_routes(running), system_routes(running), page_routes()):
+        app.register_blueprint(made)
 
 
 def _config(settings: Settings) -> Mapping[str, Any]:

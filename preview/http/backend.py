@@ -1,12 +1,13 @@
-"""What the routes work with while the app is running."""
+"""Services for the routes while the app is running."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import wraps
+from typing import Any
 
-from quart import current_app
+from quart import Blueprint
 
 from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_token
 from preview.http.edits import FileEdits
@@ -19,9 +20,6 @@ from preview.service import Service
 from preview.settings import Settings
 from preview.supervisor import PreviewManager
 from preview.user import User
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
 
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
 """Who sent the request with this ASGI scope; None where it carries nothing to tell. Raises ``Unauthenticated`` or
@@ -69,7 +67,7 @@ class Backend:
 
     @property
     def settings(self) -> Settings:
-        """As the service was opened with."""
+        """Settings that the service was opened with."""
         return self.service.settings
 
     @property
@@ -78,16 +76,44 @@ class Backend:
         return self.service.previews
 
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
-        """A session token for a browser, or None where this service signs none."""
+        """Return a session token for a browser, or None if this service signs none."""
         if self.secret is None:
             return None
         return issue_token(self.settings, self.secret, user.id, tier=user.tier, ttl_s=ttl_s)
 
 
-def backend() -> Backend:
-    """The running app's backend, within a request.
+Running = Callable[[], Backend]
+"""Returns the running app's backend. Raises ``ServiceStopping`` where the app is not running (yet, or any more)."""
 
-    Raises:
-        ServiceStopping: The app is not running (yet, or any more).
+
+class BackendRoutes(Blueprint):
+    """A blueprint whose views take the running app's backend as their first argument.
+
+    Args:
+        name: As Quart's.
+        running: Called once for each request.
     """
-    return cast("PreviewApp", current_app).backend
+
+    def __init__(self, name: str, running: Running) -> None:
+        super().__init__(name, __name__)
+        self._running = running
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Register a view, see ``Blueprint.add_url_rule``, by which all of Quart's decorators come."""
+        view = None if view_func is None else _with_backend(view_func, self._running)
+        super().add_url_rule(rule, endpoint, view, provide_automatic_options, **options)
+
+
+def _with_backend(view: Callable[..., Any], running: Running) -> Callable[..., Any]:
+    @wraps(view)
+    async def bound(**arguments: Any) -> Any:
+        return await view(running(), **arguments)
+
+    return bound

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of the preview.
+    """Result for the preview.
 
     Attributes:
         status: ``none`` where nothing ran or nothing had changed.
@@ -174,7 +174,7 @@ class FileEdits:
         except NoActivePreview:
             return Reload("none")
         except PreviewError as error:
-            log.info("a change did not start", preview_id=preview.id, why=error.message)
+            log.info("reload failed", preview_id=preview.id, why=error.message)
             self._remember(preview.id, paths)
             return Reload("failed", preview.id, trio.current_time() - began, error)
         self._remember(preview.id, set())

@@ -1,4 +1,4 @@
-"""What endpoints a generation has: read from its files, and better once its preview publishes OpenAPI."""
+"""Endpoints of a generation: from its files, and from its preview's OpenAPI once published."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EndpointBook:
         self._limiter = trio.CapacityLimiter(_READERS)
 
     async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
-        """The generation's endpoints; what a running preview publishes wins over its source.
+        """Return the generation's endpoints; what a running preview publishes wins over its source.
 
         Raises:
             GenerationNotFound: Its files are gone.
@@ -79,11 +79,11 @@ class EndpointBook:
                 return await self._reader.endpoints(directory)
             except (TooComplex, AnalysisFailed) as error:
                 # As for files that cannot be parsed: there is nothing to show of them.
-                log.info("no endpoints from the source", why=error.message)
+                log.info("source endpoints not read", why=error.message)
                 return []
 
     async def _from_process(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
-        """What the process that serves says of itself; nothing where it says nothing."""
+        """Read the endpoints that the serving process publishes; empty if none."""
         # A reload changes what is published, and the process.
         key = (preview.record.id, preview.record.pid)
         live = self._live.get(key)
@@ -98,7 +98,7 @@ class EndpointBook:
         try:
             found = await self._published(preview.record, address)
         except PreviewError as error:
-            log.debug("no OpenAPI from the preview", preview_id=preview.id, why=str(error))
+            log.debug("openapi not read", preview_id=preview.id, why=str(error))
             if is_its_own:
                 self._not_before[key] = trio.current_time() + _ASKED_AGAIN_AFTER_S
             return []
@@ -107,7 +107,7 @@ class EndpointBook:
         return found
 
     async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
-        """What is published there.
+        """Read the published endpoints.
 
         Raises:
             PreviewError: It did not answer.

@@ -1,23 +1,21 @@
-"""What happens around every route: errors written down, headers that protect, answers counted."""
+"""Handling around every route: errors, protective headers, counters."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import trio
-from quart import Quart, Request, Response, Websocket, current_app, g, has_request_context, request, websocket
+from quart import Quart, Request, Response, Websocket, g, has_request_context, request, websocket
 
-from preview.errors import ServiceStopping
-from preview.http.backend import backend
 from preview.http.contracts import plan, v1
 from preview.http.core.answers import Answer, no_content
 from preview.http.core.errors import problem_of
 from preview.http.core.guard import without_secrets
+from preview.http.core.page_policy import Cors
+from preview.http.metrics import Answered
 from preview.logs import Contract
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
 
 PLAN_PREFIX = "/api/generations/"
 
@@ -36,43 +34,42 @@ _HEADERS = {
 }
 
 
-def install_handlers(app: Quart) -> None:
-    """Register them."""
-    app.before_request(_begin)
-    app.before_websocket(_begin_websocket)
-    app.after_request(_finish)
-    app.register_error_handler(Exception, _answer_error)
+def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cors: Cors, answered: Answered) -> None:
+    """Register them.
 
+    Args:
+        app: Gets them.
+        check: Called with each scope. Raises where the request is refused.
+        cors: Says what pages of other origins may read.
+        answered: Told of each answer.
+    """
 
-async def _begin() -> Response | None:
-    g.begun_at = trio.current_time()
-    app = cast("PreviewApp", current_app)
-    app.check(request.scope)
-    asked = request.headers.get("Access-Control-Request-Method")
-    allowed = app.cors.preflight(request.method, request.headers.get("Origin"), asked)
-    return None if allowed is None else no_content(allowed)
+    async def begin() -> Response | None:
+        g.begun_at = trio.current_time()
+        check(request.scope)
+        asked = request.headers.get("Access-Control-Request-Method")
+        allowed = cors.preflight(request.method, request.headers.get("Origin"), asked)
+        return None if allowed is None else no_content(allowed)
 
+    async def begin_websocket() -> None:
+        check(websocket.scope)
 
-async def _begin_websocket() -> None:
-    cast("PreviewApp", current_app).check(websocket.scope)
-
-
-async def _finish(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    for name, value in cast("PreviewApp", current_app).cors.fields(request.headers.get("Origin")).items():
-        if name == "Vary":
-            response.vary.add(value)
-        else:
+    async def finish(response: Response) -> Response:
+        for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
-    try:
-        metrics = backend().metrics
-    except ServiceStopping:
+        for name, value in cors.fields(request.headers.get("Origin")).items():
+            if name == "Vary":
+                response.vary.add(value)
+            else:
+                response.headers.setdefault(name, value)
+        elapsed_s = trio.current_time() - g.get("begun_at", trio.current_time())
+        answered(request.endpoint or "none", request.method, response.status_code, elapsed_s)
         return response
-    route = request.endpoint or "none"
-    elapsed_s = trio.current_time() - g.get("begun_at", trio.current_time())
-    metrics.answered(route, request.method, response.status_code, elapsed_s)
-    return response
+
+    app.before_request(begin)
+    app.before_websocket(begin_websocket)
+    app.after_request(finish)
+    app.register_error_handler(Exception, _answer_error)
 
 
 async def _answer_error(error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Who is asking, and may they: the bearer token, the browser's session, and the owner of a generation."""
+"""Authentication and authorization: bearer token, browser session, owner of a generation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from quart import Request, Websocket, request
 
 from preview.auth import Authenticator, Identity
 from preview.core.ids import is_valid_id
-from preview.errors import Forbidden, GenerationNotFound, Unauthenticated
+from preview.errors import Forbidden, GenerationNotFound, NoActivePreview, Unauthenticated
 from preview.generations import Generation
-from preview.http.backend import backend
+from preview.http.backend import Backend
 from preview.proxy.headers import SERVICE_COOKIE
+from preview.supervisor import LivePreview
 
 # RFC 9110 section 9.2.1: these ask for nothing to change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -42,7 +43,7 @@ class TokenAuthenticate:
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
-        """The identity, or None where the request carries no token. Cancellation: nothing changes."""
+        """Return the identity, or None if the request carries no token. Cancellation: nothing changes."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"authorization")
         if given is not None:
@@ -64,7 +65,7 @@ class TokenAuthenticate:
 
 
 def session_cookie_name(secret: str | None) -> str:
-    """The session cookie's name: the same after a restart, and another one for each service.
+    """Return the session cookie's name: the same after a restart, different for each service.
 
     Browsers send a host's cookies to all its ports (RFC 6265 section 8.5): under one name, two services on a machine
     would sign each other's users out.
@@ -105,8 +106,8 @@ def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
         return False
 
 
-async def require_identity(asked: Request | Websocket | None = None) -> Identity:
-    """Who sent the current request, or the WebSocket handshake that is given.
+async def require_identity(backend: Backend, asked: Request | Websocket | None = None) -> Identity:
+    """Return the identity behind the current request, or the given WebSocket handshake.
 
     Raises:
         Unauthenticated: It carries no token, or one that is not valid.
@@ -114,14 +115,14 @@ async def require_identity(asked: Request | Websocket | None = None) -> Identity
 
     Cancellation: nothing changes.
     """
-    identity = await backend().authenticate((asked or request).scope)
+    identity = await backend.authenticate((asked or request).scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
     return identity
 
 
-async def own_generation(generation_id: str) -> tuple[Identity, Generation]:
-    """The caller, and the generation that they own.
+async def own_generation(backend: Backend, generation_id: str) -> tuple[Identity, Generation]:
+    """Return the caller, and the generation that they own.
 
     Raises:
         Unauthenticated, Forbidden: See ``require_identity``; also where it belongs to somebody else.
@@ -129,12 +130,28 @@ async def own_generation(generation_id: str) -> tuple[Identity, Generation]:
 
     Cancellation: nothing changes.
     """
-    identity = await require_identity()
-    return identity, await owned_by(identity.user.id, generation_id)
+    identity = await require_identity(backend)
+    return identity, await owned_by(backend, identity.user.id, generation_id)
 
 
-async def owned_by(user_id: str, generation_id: str) -> Generation:
-    """The generation, if it is this user's.
+async def own_preview(backend: Backend, generation_id: str) -> LivePreview:
+    """Return the live preview of a generation that the caller owns; it may be starting.
+
+    Raises:
+        Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
+        NoActivePreview: There is none.
+
+    Cancellation: nothing changes.
+    """
+    await own_generation(backend, generation_id)
+    active = backend.previews.active(generation_id)
+    if active is None:
+        raise NoActivePreview("The generation has no preview now; launch it first.")
+    return active
+
+
+async def owned_by(backend: Backend, user_id: str, generation_id: str) -> Generation:
+    """Return the generation, if it is this user's.
 
     Raises:
         GenerationNotFound: There is none.
@@ -144,7 +161,7 @@ async def owned_by(user_id: str, generation_id: str) -> Generation:
     """
     if not is_valid_id(generation_id):
         raise GenerationNotFound("There is no such generation.")
-    generation = await backend().service.generations.get(generation_id)
+    generation = await backend.service.generations.get(generation_id)
     if generation.user_id != user_id:
         raise Forbidden("This generation belongs to somebody else.")
     return generation

@@ -20,9 +20,12 @@ _BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STATUSES = frozenset(map(int, HTTPStatus))
 
+Answered = Callable[[str, str, int, float], None]
+"""Told of each answer: see ``Metrics.answered``."""
+
 
 class _Answers:
-    """How many answers of one kind there were, and how long they took."""
+    """Number and time of responses of one kind."""
 
     __slots__ = ("buckets", "count", "sum_s")
 
@@ -62,7 +65,7 @@ class _Tally(Collector):
 
 
 class Metrics:
-    """What is counted.
+    """Counters and gauges.
 
     Args:
         streams: How many log streams are open now.
@@ -102,5 +105,5 @@ class Metrics:
         return self._tally.known.setdefault((route, known, told), _Answers())
 
     def render(self) -> bytes:
-        """The text exposition."""
+        """Return the text exposition."""
         return generate_latest(self.registry)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -20,6 +19,7 @@ from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import repr_socket_addr, wrap_app
 
 from preview.errors import ConfigurationError
+from preview.http.app import PreviewApp
 from preview.http.core.guard import AccessLogger, host_names
 from preview.http.protocol.listening import (
     ConnectionLimiter,
@@ -35,11 +35,8 @@ from preview.http.relay import Relay, open_relay
 from preview.http.relay.responses import telling
 from preview.proxy.forwarded import TrustedProxies
 from preview.runtime import refuse_fenced
+from preview.service import Service
 from preview.settings import Settings
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
-    from preview.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +150,7 @@ async def _opened_relay(settings: Settings, app: PreviewApp, config: Config) -> 
         yield None
         return
     async with open_relay(
-        app.doorman, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app, config)
+        app.doorman, settings, keep_alive_s=config.keep_alive_timeout, told=telling(app.count_answer, config)
     ) as relay:
         yield relay
 
@@ -225,7 +222,7 @@ async def serve_app(
 def _until_over(
     make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None
 ) -> Callable[[trio.abc.Stream], Awaitable[None]]:
-    """A connection as a task of its own, whose failure is logged and reaches nobody else; within the crowd's bounds."""
+    """Return a handler that serves a connection as a task: its failure is logged and affects no other."""
 
     async def run(stream: trio.abc.Stream) -> None:
         try:
@@ -260,7 +257,7 @@ async def _served(connection: BoundedTCPServer) -> TakenConnection | None:
 
 
 def _peer_address(stream: trio.abc.Stream) -> str | None:
-    """The peer's address; None on a unix socket, or where the peer is gone already."""
+    """Return the peer's address; None on a unix socket, or after the peer has gone."""
     plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     if not isinstance(plain, trio.SocketStream):
         return None
@@ -272,7 +269,7 @@ def _peer_address(stream: trio.abc.Stream) -> str | None:
 
 
 def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
-    """Listeners for each address of the configuration, and their URLs."""
+    """Open listeners for each address of the configuration; return their URLs too."""
     context = config.create_ssl_context()
     listeners: list[Listener] = []
     addresses: list[str] = []
@@ -294,7 +291,7 @@ def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
 
 
 def _bound(config: Config, bind: str) -> socket.socket:
-    """A listening socket that children do not inherit (STACK.md, pitfall 14).
+    """Return a listening socket that children do not inherit (STACK.md, pitfall 14).
 
     Raises:
         ConfigurationError: The address is taken, or is none.

@@ -2,7 +2,7 @@
 
 from preview.logs.delivery.backlog import Cursor
 from preview.logs.delivery.fanout import FanOut, Member
-from preview.logs.delivery.history import History, history
+from preview.logs.delivery.history import History
 from preview.logs.delivery.log_pages import LogPager, LogSlice, Range
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.model.batch import Batch
@@ -59,7 +59,6 @@ __all__ = [
     "encode",
     "encode_found",
     "expired",
-    "history",
     "journal_folder",
     "messages",
     "open_journal",

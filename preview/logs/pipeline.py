@@ -38,13 +38,14 @@ class PreviewLog:
 
     Args:
         preview_id: Whose log; its row exists already.
-        settings: For the bounds.
-        writer: Brings the lines to the database.
         store: Serves subscribers that need lines which have left memory.
 
     Attributes:
         backlog: The newest lines.
         broadcast: The subscribers.
+        last_seq: Number of the newest line; 0 before the first.
+        status: The newest change of state.
+        end: How the preview ended; None while it lives.
     """
 
     def __init__(self, preview_id: str, *, settings: Settings, writer: LogWriter, store: LogStore) -> None:
@@ -54,41 +55,26 @@ class PreviewLog:
         self.broadcast = Broadcast()
         self._settings = settings
         self._writer = writer
-        self._last_seq = 0
+        self.last_seq = 0
         self._ready = False
         # Of what is read now: one stream, or two while a process takes over from another.
         self._paces: dict[trio.abc.ReceiveStream, OutputRateLimiter] = {}
         self._gathers: set[CoalescingDelay] = set()
-        self._status: StatusChange | None = None
-        self._end: End | None = None
-
-    @property
-    def last_seq(self) -> int:
-        """Number of the newest line; 0 before the first."""
-        return self._last_seq
-
-    @property
-    def status(self) -> StatusChange | None:
-        """The newest change of state."""
-        return self._status
-
-    @property
-    def end(self) -> End | None:
-        """How the preview ended; None while it lives."""
-        return self._end
+        self.status: StatusChange | None = None
+        self.end: End | None = None
 
     @property
     def subscriber_count(self) -> int:
-        """How many watch now."""
+        """Number of current subscribers."""
         return self.broadcast.watchers
 
     @property
     def lost_lines(self) -> int:
-        """How many lines could not be stored so far."""
+        """Number of lines that could not be stored so far."""
         return self._writer.lost_lines(self.preview_id)
 
     def last_lines(self, n: int, level: Level | None = None) -> list[LogLine]:
-        """The last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
         return self.backlog.last_lines(n, level)
 
     def say(self, message: str, level: Level = Level.INFO) -> None:
@@ -121,11 +107,11 @@ class PreviewLog:
         framer = LineFramer(self._settings.max_line_bytes, marks=True)
 
         def publish(lines: list[str]) -> None:
-            first = self._last_seq + 1
+            first = self.last_seq + 1
             requests = take_requests(lines) if framer.has_marks else None
             self._publish_output(lines, recogniser, requests)
-            if published is not None and self._last_seq >= first:
-                published(range(first, self._last_seq + 1))
+            if published is not None and self.last_seq >= first:
+                published(range(first, self.last_seq + 1))
 
         self._paces[stream] = pace = OutputRateLimiter(self._settings.output_bytes_per_s, held)
         gather = CoalescingDelay()
@@ -172,24 +158,24 @@ class PreviewLog:
             await self.read_on()
 
     def mark_ready(self) -> None:
-        """The preview answers: the child's lines are no longer those of a start-up."""
+        """Mark the preview as ready: later lines no longer belong to the start-up."""
         self._ready = True
 
     def publish_status(self, change: StatusChange) -> None:
         """Send it to the subscribers, new ones first. Nothing is sent after the end."""
-        if self._end is None:
-            self._status = change
+        if self.end is None:
+            self.status = change
             self.broadcast.send(change)
 
     def finish(self, end: End) -> None:
-        """The preview is over: subscribers get ``end`` as their last event. The first call counts."""
-        if self._end is None:
-            self._end = end
+        """Finish the log: subscribers get ``end`` as their last event. The first call counts."""
+        if self.end is None:
+            self.end = end
             self.broadcast.send(end)
             self._writer.close(self.preview_id)
 
     def subscribe(self, *, after: int | None = None, tail: int | None = None) -> Subscription:
-        """A subscriber's view, to be used with ``with``. Its first event is the present state, then lines.
+        """Subscribe; use it with ``with``. Its first event is the current state, then lines follow.
 
         Args:
             after: The last line known already: goes on right behind it. A number that was not given yet is from an
@@ -204,12 +190,12 @@ class PreviewLog:
         )
 
     def cursor(self, *, after: int | None = None, tail: int | None = None) -> Cursor:
-        """A reader's place, as ``subscribe`` has it."""
+        """Return a reader's cursor, like ``subscribe``."""
         start = 1
         if after is not None:
-            start = after + 1 if 0 <= after <= self._last_seq else 1
+            start = after + 1 if 0 <= after <= self.last_seq else 1
         elif tail is not None:
-            start = max(1, self._last_seq - tail + 1)
+            start = max(1, self.last_seq - tail + 1)
         return Cursor(self, start=start)
 
     async def settle(self, seq: int) -> None:
@@ -224,10 +210,10 @@ class PreviewLog:
         self._publish(lines, marks if self._ready else marks.translate(STARTUP_PHASE), requests)
 
     def _publish(self, lines: list[str], marks: bytes, requests: Requests | None = None) -> None:
-        if not lines or self._end is not None:
+        if not lines or self.end is not None:
             return
-        batch = Batch(self.preview_id, self._last_seq + 1, [now_ms()] * len(lines), marks, lines, requests)
-        self._last_seq = batch.last_seq
+        batch = Batch(self.preview_id, self.last_seq + 1, [now_ms()] * len(lines), marks, lines, requests)
+        self.last_seq = batch.last_seq
         self.backlog.append(batch)
         self._writer.offer(batch)
         self.broadcast.send(batch)

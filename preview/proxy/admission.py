@@ -70,7 +70,7 @@ class Admitted(NamedTuple):
     again: Reauthorize | None = None
 
     def target_of(self, target: bytes) -> bytes:
-        """What the preview is asked for where this is the request's target."""
+        """Return the preview's target for the request's target."""
         return target[self.cut :] or b"/"
 
 
@@ -98,7 +98,7 @@ class AccessGate(Protocol):
     """Knows which requests are for previews, and who may make them."""
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
-        """Whether the request is for a preview (also for one that is not there), by host or by path. Cheap and pure."""
+        """Return whether the request is for a preview, even a missing one, by host or by path. Cheap and pure."""
 
     async def admit(self, head: RequestHead) -> Admitted | OwnAnswer:
         """Let the request pass, or answer in the preview's place. Never raises an error of the request's.
@@ -107,10 +107,10 @@ class AccessGate(Protocol):
         """
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
-        """As ``refuse``, after a look at whether the preview has ended: then the answer says why it did.
+        """Refuse like ``refuse``, with the reason if the preview has ended.
 
         Cancellation: nothing changes.
         """
 
     def refuse(self, head: RequestHead, error: PreviewError) -> OwnAnswer:
-        """The answer where an admitted request could not be carried: a page or a problem document."""
+        """Return the response for an admitted request that could not be carried: a page or a problem document."""

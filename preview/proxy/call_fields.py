@@ -35,7 +35,7 @@ _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 
 
 def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
-    """The fields of a caller's request that reach the preview, in their order.
+    """Return the fields of a caller's request that reach the preview, in their order.
 
     Raises:
         InvalidRequest: A name is not a token, or a value holds a line break or another control character.
@@ -59,7 +59,7 @@ def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
 
 
 def returned_headers(headers: Iterable[Header]) -> list[Header]:
-    """The fields of a preview's answer that reach the caller: no hop-by-hop field, nothing about an undone coding."""
+    """Return the response's fields for the caller: no hop-by-hop field, nothing about a decoded coding."""
     fields = list(headers)
     lowered = _lowered(fields)
     dropped = _NOT_RETURNED | named_by_connection(lowered)

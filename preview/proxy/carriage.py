@@ -1,4 +1,4 @@
-"""Which header fields of a browser's request reach a preview, and which of its answer come back, and how changed.
+"""Rules for header fields between browsers and previews.
 
 Pure: the relay and the ordinary way carry by the same rules, endpoint calls with the differences that ``call_fields``
 names. Framing is theirs: ``Content-Length`` passes as it came (the writer of the message knows whether it still
@@ -12,7 +12,7 @@ Two tables. The first has what a proxy or CDN in front of the service acts on: i
 addresses, or change its cache for everybody. The second has what a browser applies to a whole origin: it is dropped
 where a preview shares its origin with others (the path form).
 
-``docs/proxy.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
+``docs/relay.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _NAME_BYTES = 64
 
 
 def is_powerful(name: bytes, value: bytes) -> bool:
-    """Whether a proxy in front of the service would act on this field.
+    """Return whether a proxy in front of the service would obey this field.
 
     ``X-Accel-Buffering: no`` passes: streams need it, and it reaches no further than its own answer.
 
@@ -99,7 +99,7 @@ _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]"
 
 
 def returned_location(value: bytes, head: RequestHead, admitted: Admitted) -> bytes:
-    """An address of the preview's as the browser may follow it; another's, and a relative one, as they are.
+    """Return a preview's own address in public form; other and relative addresses unchanged.
 
     Its own socket's address becomes the public one. In the path form the prefix is put in front of a path, unless the
     preview (which was told the prefix) has done so.
@@ -136,7 +136,7 @@ def returned_clearing(value: bytes) -> bytes:
 
 
 def returned_cookie(value: bytes, prefix: str, refused: tuple[bytes, ...]) -> bytes | None:
-    """A cookie for this host alone, and in the path form for the preview's path alone; None where it may not be set.
+    """Return a cookie limited to this host, and in the path form to the preview's path; None if forbidden.
 
     Args:
         value: Of ``Set-Cookie`` (RFC 6265 section 5.2).
@@ -165,7 +165,7 @@ def returned_cookie(value: bytes, prefix: str, refused: tuple[bytes, ...]) -> by
 
 
 def _prefixed(path: bytes, prefix: bytes) -> bytes:
-    """The path (with its query) below the prefix."""
+    """Return the path (with its query) below the prefix."""
     if not prefix or path == prefix or path.startswith((prefix + b"/", prefix + b"?", prefix + b"#")):
         return path
     return prefix + (path if path.startswith(b"/") else b"/" + path)
@@ -207,7 +207,7 @@ _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 
 
 def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
-    """The fields that reach the preview, and the request's number among them.
+    """Return the fields for the preview, and the request's id.
 
     ``Host`` is what the browser sees: links, redirects, cookies and checks of ``Origin`` are made from it. Hop-by-hop
     fields, those that ``Connection`` names, ``Expect`` and the service's own secrets (its cookies, the preview's token,
@@ -249,7 +249,7 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
 
 
 def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number: bytes) -> list[Field]:
-    """The fields of a preview's answer that come back.
+    """Return the response's fields for the browser.
 
     Hop-by-hop fields are left out, and the preview's own address in ``Location`` and the like becomes the public one.
     Cookies are for this host alone (no ``Domain``) and in the path form for this path alone; none of the service's own
@@ -301,12 +301,12 @@ def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tu
 
 
 def trailer_fields(fields: Fields) -> list[Field]:
-    """The trailers of an answer that come back: none that would have meant something before the content."""
+    """Return the response's trailers for the browser: none with a meaning before the content."""
     return [field for field in fields if field[0] not in _NO_TRAILERS and not is_powerful(*field)]
 
 
 def named_by_connection(fields: Fields) -> frozenset[bytes]:
-    """The fields that belong to this connection alone because ``Connection`` names them; in lower case."""
+    """Return the fields that ``Connection`` names, in lower case."""
     said = [value for name, value in fields if name == b"connection"]
     if not said:
         return _NONE
@@ -314,7 +314,7 @@ def named_by_connection(fields: Fields) -> frozenset[bytes]:
 
 
 def without_own_cookies(value: bytes) -> bytes:
-    """The pairs of ``Cookie`` that are the preview's to see; empty where none is."""
+    """Return the pairs of ``Cookie`` for the preview; may be empty."""
     # Anywhere in a pair: lenient readers find a cookie behind a quote, a comma or a space, too.
     if not any(name in value for name in _OWN_COOKIES):
         return value
@@ -344,11 +344,11 @@ def _who_asks(hops: tuple[str, ...], host: bytes, scheme: str, prefix: str) -> t
 
 
 def _node(address: bytes) -> bytes:
-    """An address as RFC 7239 section 6 writes it: IPv6 in brackets, and those in quotes."""
+    """Return an address as RFC 7239 section 6 writes it: IPv6 in brackets, and those in quotes."""
     return b'"[%b]"' % address if b":" in address else address
 
 
 def _port(host: bytes) -> bytes:
-    """The port in ``HOST:PORT`` or ``[IPV6]:PORT``; empty where there is none."""
+    """Return the port in ``HOST:PORT`` or ``[IPV6]:PORT``; empty if there is none."""
     before, colon, port = host.rpartition(b":")
     return port if colon and port.isdigit() and (b":" not in before or before.endswith(b"]")) else b""

@@ -35,7 +35,7 @@ _Outcome = _Whole | PreviewError | httpx2.DecodingError
 
 @dataclass(frozen=True, slots=True)
 class ProxyResponse:
-    """What a preview answered.
+    """Response of a preview.
 
     Attributes:
         status: HTTP status.
@@ -112,7 +112,7 @@ class PreviewClient:
         return outcome[0]
 
     async def _outcome(self, upstream: Upstream) -> _Outcome:
-        """As ``_read``; the error is kept out of the nursery that is around, which would wrap it."""
+        """Read like ``_read``; keep the error out of the surrounding nursery, which would wrap it."""
         try:
             return await self._read(upstream)
         except (PreviewError, httpx2.DecodingError) as error:
@@ -133,7 +133,7 @@ class PreviewClient:
         return answer.status, headers, body
 
     async def _content(self, response: httpx2.Response) -> bytes:
-        """The decoded content. Decoders yield bounded pieces, so that a small answer cannot unpack to a huge one."""
+        """Return the decoded content, in limited pieces, so that a small response cannot unpack to a huge one."""
         limit = self._settings.proxy_response_bytes
         content = bytearray()
         async with aclosing(response.aiter_bytes()) as pieces:
@@ -177,7 +177,7 @@ def _too_large(limit: int) -> UpstreamFailed:
 
 
 def _coding(answer: Answer) -> bytes:
-    """The content's coding in lower case; empty for none. Two would multiply what a small answer unpacks to.
+    """Return the content's coding in lower case; empty for none. Two could multiply the unpacked size.
 
     Raises:
         UpstreamFailed: There are more.
@@ -191,7 +191,7 @@ def _coding(answer: Answer) -> bytes:
 
 
 def _fields(address: Address, request: ProxyRequest) -> list[Field]:
-    """What the caller wrote, the preview's own address, and the request's number."""
+    """Return the caller's fields, with the preview's address and the request's id."""
     host, port = address
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields = [("Host", authority), *request.headers]
@@ -205,7 +205,7 @@ def _fields(address: Address, request: ProxyRequest) -> list[Field]:
 
 @asynccontextmanager
 async def open_preview_client(settings: Settings) -> AsyncIterator[PreviewClient]:
-    """A client with its connections, which are closed at the end.
+    """Provide a client with its connections, which are closed at the end.
 
     Cancellation: connections are closed.
     """

@@ -33,7 +33,7 @@ class Connections:
 
     @property
     def idle(self) -> int:
-        """How many are kept."""
+        """Number of kept connections."""
         return self._pool.idle
 
     def take(self, address: Address, process: int, *, may_repeat: bool) -> Link | None:
@@ -58,7 +58,7 @@ class Connections:
 
 
 async def connect(address: Address, process: int = 0) -> Link:
-    """A new connection, which only the caller closes.
+    """Return a new connection; the caller closes it.
 
     Args:
         address: Host and port of the preview itself.
@@ -83,7 +83,7 @@ def _key(address: Address, process: int) -> tuple[str, int]:
 
 @asynccontextmanager
 async def open_connections() -> AsyncIterator[Connections]:
-    """Connections, for as long as requests may be made; idle ones are closed in time and at the end.
+    """Open the pool of connections; idle ones are closed in time and at the end.
 
     Cancellation: they are closed.
     """

@@ -98,7 +98,7 @@ def make_request(
 
 
 def check_path(path: str) -> str:
-    """The path, percent-encoded where needed.
+    """Return the path, percent-encoded where needed.
 
     Raises:
         InvalidPath: It has a scheme or an authority, does not begin with one slash, climbs with ``..`` (also
@@ -126,7 +126,7 @@ def check_path(path: str) -> str:
 
 
 def encode_query(query: Mapping[str, object]) -> str:
-    """The query as ``application/x-www-form-urlencoded`` text.
+    """Return the query as ``application/x-www-form-urlencoded`` text.
 
     Raises:
         InvalidRequest: A value is neither text, number, boolean, null nor a list of these.
@@ -142,7 +142,7 @@ def encode_query(query: Mapping[str, object]) -> str:
 
 
 def _take_request_id(fields: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
-    """The fields without any request id, and the one that counts."""
+    """Return the fields without any request id, and the effective id."""
     name = REQUEST_ID_FIELD.decode()
     given = [value.encode() for one, value in fields if one.lower() == name and is_sane_request_id(value.encode())]
     kept = [(one, value) for one, value in fields if one.lower() != name]
@@ -176,7 +176,7 @@ def _checked_query(query: str) -> str:
 
 
 def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
-    """The content's bytes; names its type in ``fields`` where the caller did not."""
+    """Return the content's bytes; adds its type to ``fields`` if the caller did not."""
     if body is None:
         return None
     if isinstance(body, str):

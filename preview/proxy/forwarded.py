@@ -1,4 +1,4 @@
-"""Who the client is where a proxy stands in front: believed only from proxies that the settings name."""
+"""The client behind proxies, as stated by proxies that the settings trust."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+)(?::\d{1,5})?
 
 @dataclass(frozen=True, slots=True)
 class _Hop:
-    """What one proxy said of the request it got: from whom, and how. Empty where it said nothing that can be read."""
+    """A proxy's statement about its client. Empty if it said nothing readable."""
 
     address: str
     scheme: str
@@ -38,7 +38,7 @@ class _Hop:
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """Who asks, as far as it is believed.
+    """Trusted facts about a client.
 
     Attributes:
         client: The client's address; None on a unix socket whose proxy says nothing.
@@ -66,7 +66,7 @@ class TrustedProxies:
         self._standard = settings.forwarded_header == "forwarded"
 
     def trusts(self, address: str | None) -> bool:
-        """Whether it is one of the proxies; None for a peer on a unix socket."""
+        """Return whether it is one of the proxies; None for a peer on a unix socket."""
         if address is None:
             return self._unix
         try:
@@ -78,7 +78,7 @@ class TrustedProxies:
         return any(known in network for network in self._networks)
 
     def believed(self, peer: str | None, scheme: str, headers: Headers) -> Believed:
-        """Who sent a request with these fields.
+        """Determine the client of a request with these fields.
 
         Args:
             peer: The address at the other end of the connection; None for a unix socket.
@@ -101,7 +101,7 @@ class TrustedProxies:
         return Believed(client, scheme, tuple(reversed(via)))
 
     def applied(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the ASGI scope with the client and the scheme that are to be believed, and without such headers.
+        """Return a copy of the ASGI scope with the trusted client and scheme, without such headers.
 
         Under ``VIA`` it holds the addresses that the request came by.
         """
@@ -115,7 +115,7 @@ class TrustedProxies:
 
 
 def _peer(client: Any) -> str | None:
-    """The address of an ASGI client; None for a unix socket, where there is none."""
+    """Return the address of an ASGI client; None for a unix socket."""
     address = client[0] if client else None
     return str(address) if address else None
 
@@ -130,7 +130,7 @@ def _usual_hops(headers: Headers) -> Iterator[_Hop]:
 
 
 def _standard_hops(headers: Headers) -> Iterator[_Hop]:
-    """``Forwarded`` (RFC 7239), the nearest hop first; nothing of it where any of it cannot be read."""
+    """Yield the hops of ``Forwarded`` (RFC 7239), the nearest first; none if any is unreadable."""
     text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"forwarded")
     hops: list[_Hop] = []
     fields: dict[str, str] = {}
@@ -149,13 +149,13 @@ def _standard_hops(headers: Headers) -> Iterator[_Hop]:
 
 
 def _values(headers: Headers, wanted: bytes) -> list[str]:
-    """The comma-separated values of all fields of this name, the last first."""
+    """Return the comma-separated values of all fields of this name, the last first."""
     text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
     return [part.strip().lower() for part in reversed(text.split(","))] if text else []
 
 
 def _address(text: str) -> str:
-    """The address in ``ADDRESS``, ``ADDRESS:PORT`` or ``[IPV6]:PORT``; empty where there is none."""
+    """Return the address in ``ADDRESS``, ``ADDRESS:PORT`` or ``[IPV6]:PORT``; empty if there is none."""
     found = _ADDRESS.fullmatch(text)
     if found is None:
         return ""
@@ -166,7 +166,7 @@ def _address(text: str) -> str:
 
 
 def _scheme_like(said: str, known: str) -> str:
-    """The scheme that was said, in the form for HTTP or for WebSocket, as the known one is."""
+    """Return the stated scheme in the known one's form, HTTP or WebSocket."""
     if said not in {"http", "https"}:
         return known
     return said.replace("http", "ws") if known in {"ws", "wss"} else said

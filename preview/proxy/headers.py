@@ -43,12 +43,12 @@ _SANE = re.compile(REQUEST_ID.encode())
 
 
 def is_sane_request_id(value: bytes) -> bool:
-    """Whether a caller's own number can be kept: see ``REQUEST_ID``."""
+    """Return whether a caller's request id is acceptable: see ``REQUEST_ID``."""
     return _SANE.fullmatch(value) is not None
 
 
 def new_request_id() -> bytes:
-    """A number that nobody else has: 12 random bytes, hexadecimal."""
+    """Return a unique request id: 12 random bytes, hexadecimal."""
     return os.urandom(_RANDOM_BYTES).hex().encode()
 
 

@@ -57,7 +57,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It did not: an ordinary answer.
+    """Refused upgrade: an ordinary response.
 
     Attributes:
         status: HTTP status.
@@ -134,7 +134,7 @@ class MessageSocket:
         await self._send(CloseConnection(code=code, reason=reason or None))
 
     async def receive(self) -> str | bytes | Closed:
-        """The next message, or how it ended; pings are answered. Cancellation: half a message is lost."""
+        """Return the next message, or the end; pings are answered. Cancellation: half a message is lost."""
         parts: list[str | bytes] = []
         size = 0
         while True:
@@ -201,7 +201,7 @@ def _joined(parts: list[str | bytes]) -> str | bytes:
 
 @asynccontextmanager
 async def open_message_socket(address: Address, max_message_bytes: int) -> AsyncIterator[MessageSocket]:
-    """A connection for one WebSocket, closed at the end.
+    """Provide a connection for one WebSocket, closed at the end.
 
     Raises:
         PreviewUnavailable: Nobody accepts connections there.

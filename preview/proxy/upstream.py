@@ -55,7 +55,7 @@ _FRAMING = frozenset({b"connection", b"content-length", b"te", b"transfer-encodi
 def request_head(
     method: str, target: bytes, fields: Sequence[Field], length: int | None, *, takes_trailers: bool = False
 ) -> bytes:
-    """The head, its empty line included.
+    """Return the head, its empty line included.
 
     Args:
         method: As sent.
@@ -144,7 +144,7 @@ class Upstream:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether some of what ``send`` was given is left for ``send_rest``."""
+        """True if part of ``send``'s data is left for ``send_rest``."""
         return bool(self._unsent)
 
     async def send_rest(self) -> None:
@@ -207,7 +207,7 @@ class Upstream:
         self._link.end()
 
     async def read_head(self) -> Answer:
-        """The next head of an answer: any number of interim ones (below ``FINAL``) within bounds, and the final one.
+        """Return the next head of a response: interim ones (below ``FINAL``) within limits, then the final one.
 
         Raises:
             PreviewUnavailable: As ``send``.
@@ -231,13 +231,13 @@ class Upstream:
         return answer
 
     def fields_as_written(self) -> list[Field]:
-        """The fields of the head that was read last, their names spelled as the preview does."""
+        """Return the fields of the head that was read last, their names spelled as the preview does."""
         _, *lines = self._head.split(b"\r\n")
         answered = [] if self._answer is None else self._answer.fields
         return [(line.partition(b":")[0], value) for line, (_, value) in zip(lines, answered, strict=True)]
 
     async def read_piece(self) -> bytes | None:
-        """Some of the answer's content; None behind its end.
+        """Read some of the response's content; None after its end.
 
         Raises:
             UpstreamFailed: It broke off.

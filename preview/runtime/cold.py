@@ -1,4 +1,4 @@
-"""What runtimes share that start each process from nothing."""
+"""Shared parts of runtimes that start each process from nothing."""
 
 from __future__ import annotations
 

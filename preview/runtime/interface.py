@@ -27,7 +27,7 @@ CONTROL_PLACEHOLDER = "@CONTROL_FD@"
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How the process ended: exactly one of both is set.
+    """Exit of the process: exactly one of both is set.
 
     Attributes:
         code: Exit status, 0 to 255.
@@ -48,7 +48,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the process tree may use; a runtime says in its ``describe()`` which of these it can hold.
+    """Limits of the process tree; ``describe()`` of a runtime says which it enforces.
 
     Attributes:
         memory_bytes: Resident memory of the whole tree.
@@ -69,7 +69,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """How the same process can be had from a template, which has imported its packages already.
+    """Facts to fork the same process from a template, which has imported its packages.
 
     Attributes:
         key: Names the environment; processes of one key may come from one template.
@@ -92,7 +92,7 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What to run.
+    """Process to run.
 
     Attributes:
         preview_id: Whose it is. ``instance`` marks every process of the tree (environment variable
@@ -142,7 +142,6 @@ class ProcessIdentity:
     """Names one process for ever: a pid alone is used again by the kernel.
 
     Attributes:
-        pid: Process id.
         start_ticks: Field 22 of ``/proc/PID/stat``: clock ticks after boot (proc(5)).
         boot_id: ``/proc/sys/kernel/random/boot_id``.
     """
@@ -154,12 +153,11 @@ class ProcessIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the whole tree uses now.
+    """Current usage of the whole tree.
 
     Attributes:
         memory_bytes: Resident memory.
         cpu_percent: Of one core, since the reading before; 0.0 on the first.
-        processes: How many processes.
     """
 
     memory_bytes: int
@@ -169,7 +167,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """How often the kernel has held the tree to its limits so far; all zero where no control group counts.
+    """Counts of enforced limits so far; all zero without control groups.
 
     Attributes:
         killed_for_memory: Processes killed because the tree's memory was used up.
@@ -200,7 +198,7 @@ class RunningProcess(Protocol):
         """Measure the tree. Cancellation: nothing changes."""
 
     def excess(self) -> Excess:
-        """What it was held to so far; answers after the tree's end too, while its context is open."""
+        """Count enforced limits so far; also after the tree's end, while its context is open."""
 
     def members(self) -> Sequence[int]:
         """Pids of the tree, as far as they are known without a search: those of the last ``usage()`` at least."""
@@ -213,14 +211,14 @@ class RunningProcess(Protocol):
 
 
 class NoSnapshot(Exception):
-    """There is none, or it cannot be had; says why, in half a sentence."""
+    """No usable snapshot; says why, in half a sentence."""
 
 
 class Snapshot(Protocol):
     """An application that is imported already, in its preview's sandbox; see ``Runtime.open_snapshot``."""
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
-        """As ``Runtime.open_process``, for the very same code, variables and folders.
+        """Open a process like ``Runtime.open_process``, for the very same code, variables and folders.
 
         Raises:
             NoSnapshot: It could not be started from this one; nothing is left.
@@ -231,14 +229,14 @@ class SpeculativeProcess(Protocol):
     """A process that runs already, as what its start is likely to be; see ``Runtime.begin``."""
 
     async def wait(self) -> bool:
-        """Whether it runs, once that is known. Cancellation: nothing changes."""
+        """Wait until it is known whether it runs; return that. Cancellation: nothing changes."""
 
     @property
     def has_run(self) -> bool:
-        """Whether any of its code may have run by now."""
+        """True if any of its code may have run already."""
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Whether this start would have been the very same one, and ``open_process`` gives what has started."""
+        """Return whether this start is the same one, so that ``open_process`` returns the started process."""
 
 
 class Runtime(Protocol):
@@ -249,16 +247,16 @@ class Runtime(Protocol):
         """One word for logs and status."""
 
     def describe(self) -> Mapping[str, str]:
-        """What it isolates and limits, for ``preview doctor`` and the status."""
+        """Describe isolation and limits, for ``preview doctor`` and the status."""
 
     def holds(self) -> frozenset[Held]:
-        """What the kernel holds a whole tree to by itself; memory is watched where it is not among these."""
+        """Return limits that the kernel enforces on a whole tree; memory is watched if absent."""
 
     def network(self, wanted: Network) -> Network:
-        """What a tree reaches that is to reach ``wanted``: more, where the runtime cannot hold it."""
+        """Return the effective network for ``wanted``: more, if the runtime cannot restrict it."""
 
     def shares_listener(self, network: Network) -> bool:
-        """Whether a tree of this network accepts on the listening socket itself, so that two can for a while."""
+        """Return whether a tree of this network accepts on the listening socket itself, so that two can share it."""
 
     def open_snapshot(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Snapshot]:
         """Import an application, and keep it to be forked for restarts of the same code.
@@ -300,7 +298,7 @@ class Runtime(Protocol):
         """
 
     async def wait_prepared(self, spec: ProcessSpec) -> bool:
-        """As ``prepare``, and wait for it; whether there is such a thing. Cancellation: it is made all the same."""
+        """Prepare like ``prepare`` and wait; False if impossible. Cancellation: preparation continues."""
 
     def prepare(self, spec: ProcessSpec) -> None:
         """Have ready what makes a start like this one fast; nothing, where there is no such thing. Returns at once."""

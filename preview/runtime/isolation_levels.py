@@ -1,4 +1,4 @@
-"""Which rung of isolation this machine holds: each is really tried, and says what the next one would need.
+"""Isolation levels of this machine: each is tried, with the requirements of the next.
 
 The plain runtime: an ordinary process with its own session, limits and a clean environment.
 
@@ -30,7 +30,7 @@ from preview.settings import Settings
 
 
 def _prefix(limits: Limits) -> list[str]:
-    """What runs before the program, in the same process: limits, then no new privileges, then ``exec``.
+    """Return the prefix in the program's process: limits, then no new privileges, then ``exec``.
 
     RLIMIT_NPROC counts all tasks of the real user, not of the tree, hence the addition; root is not held by it
     (getrlimit(2)).
@@ -123,7 +123,7 @@ class IsolationLevel:
 
 @dataclass(frozen=True, slots=True)
 class IsolationSupport:
-    """What previews of this service are isolated by.
+    """Isolation of this service's previews.
 
     Attributes:
         runtime: The best that holds, or that the operator wants.

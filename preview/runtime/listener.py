@@ -15,7 +15,7 @@ _BACKLOG = 512
 def bind_in_range(
     host: str, port_min: int, port_max: int, *, held: Collection[int] = (), listens: bool = True
 ) -> socket.socket:
-    """A socket that listens on the lowest free port of the range; the caller owns and closes it.
+    """Return a socket that listens on the lowest free port of the range; the caller owns and closes it.
 
     Synchronous and quick (a bind is a microsecond), so that a launch decides without an await in between. The kernel
     is the only judge of what is free: two services with overlapping ranges cannot take the same port.

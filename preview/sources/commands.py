@@ -48,8 +48,6 @@ class StartCommand:
 
     Attributes:
         program: ``uvicorn``, ``gunicorn``, ``flask``, ``python`` …
-        words: All its words.
-        file: Where it is written.
         weight: 3 for a file that deploys, 2 for one that runs, 1 for one that tells.
         app: ``app.main:app`` as module and attribute; the attribute is empty where none is named.
         script: The file that ``python`` (or ``fastapi``) is given.
@@ -113,7 +111,7 @@ def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
 
 
 def _plain(text: str, file: str) -> str:
-    """The text with its commands on one line each, without the quoting of JSON, YAML and lists."""
+    """Return the text with its commands on one line each, without the quoting of JSON, YAML and lists."""
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
     if file.endswith((".yml", ".yaml")):
         # `command:` with its words as a list below it
@@ -169,7 +167,7 @@ def _flask(words: list[str], file: str, weight: int, workdir: str | None) -> Sta
 
 
 def _flask_app(value: str) -> tuple[str, str]:
-    """As Flask reads it: ``run.py``, ``shop``, ``shop:create_app()``, ``src/app.py``."""
+    """Parse an application as Flask does: ``run.py``, ``shop``, ``shop:create_app()``, ``src/app.py``."""
     module, _, attribute = value.partition(":")
     module = module.removesuffix(".py").removeprefix("./").replace("/", ".")
     return module.removesuffix(".__init__"), attribute.partition("(")[0]

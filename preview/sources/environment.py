@@ -18,17 +18,12 @@ _NAMES: Final = (
 
 
 def env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """Variables with a value in the ``.env`` files of a folder and of the project's own.
-
-    Args:
-        sources: The project's files.
-        folder: Relative to the project; it comes first.
-    """
+    """Variables with a value in the ``.env`` files of a folder and of the project's own."""
     return _read(sources, folder, _NAMES)
 
 
 def own_env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """As ``env_values``, of ``.env`` alone: what holds where the project runs, whatever the code's defaults are."""
+    """Read like ``env_values``, from ``.env`` alone: valid where the project runs, whatever the defaults."""
     return _read(sources, folder, (".env",))
 
 

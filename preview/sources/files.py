@@ -47,6 +47,8 @@ class Sources:
         root: The project's folder. Links that leave it are not followed.
 
     Attributes:
+        all_names: All files, relative to the project with ``/``; the upper ones first.
+        names: All Python files, likewise.
         skipped: Files that could not be read or parsed, with the reason.
 
     Raises:
@@ -60,35 +62,25 @@ class Sources:
         self._trees: dict[str, ast.Module | None] = {}
         self._nodes: dict[str, Sequence[ast.AST]] = {}
         self._total = 0
-        self._all = sorted(self._walk(), key=lambda name: (name.count("/"), name))
-        self._names = self.with_suffix(".py")
-        self._known = frozenset(self._all)
-        self._folders = frozenset(parent for name in self._names for parent in _parents(name))
-
-    @property
-    def all_names(self) -> list[str]:
-        """All files, relative to the project with ``/``; the upper ones first."""
-        return self._all
-
-    @property
-    def names(self) -> list[str]:
-        """All Python files, likewise."""
-        return self._names
+        self.all_names = sorted(self._walk(), key=lambda name: (name.count("/"), name))
+        self.names = self.with_suffix(".py")
+        self._known = frozenset(self.all_names)
+        self._folders = frozenset(parent for name in self.names for parent in _parents(name))
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """All files whose name ends so, likewise."""
-        return [name for name in self._all if name.endswith(suffixes)]
+        return [name for name in self.all_names if name.endswith(suffixes)]
 
     def has_file(self, name: str) -> bool:
-        """Whether the project has this file."""
+        """Return whether the project has this file."""
         return name in self._known
 
     def has_folder(self, name: str) -> bool:
-        """Whether a folder with Python files somewhere in it has this name."""
+        """Return whether a folder with Python files somewhere in it has this name."""
         return name in self._folders
 
     def text(self, name: str) -> bytes:
-        """The file's bytes; empty where it cannot be read."""
+        """Return the file's bytes; empty if it cannot be read."""
         tell_progress(name)
         if name not in self._texts:
             try:
@@ -99,7 +91,7 @@ class Sources:
         return self._texts[name]
 
     def tree(self, name: str) -> ast.Module | None:
-        """The parsed file, or None where it cannot be parsed (then ``skipped`` says why)."""
+        """Return the parsed file, or None if it cannot be parsed (then ``skipped`` says why)."""
         if name not in self._trees:
             try:
                 self._trees[name] = self._parse(name)
@@ -193,7 +185,7 @@ def _is_skipped(folder: Path, name: str) -> bool:
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """The collector looks for cycles again and again while a tree grows; without it, parsing takes a third of the time.
+    """Disable the collector while a tree grows; parsing then takes two thirds of the time.
 
     The call that turned it off turns it on again; another thread meanwhile goes without for some milliseconds.
     """

@@ -41,7 +41,7 @@ class JavaScriptTrees:
         self._trees: dict[str, Node | None] = {}
 
     def tree(self, name: str) -> Node | None:
-        """The file's syntax tree, or None where there is none to speak of."""
+        """Return the file's syntax tree; None without a useful one."""
         if name not in self._trees:
             self._trees[name] = self._parse(name)
         return self._trees[name]
@@ -65,7 +65,7 @@ class JavaScriptTrees:
 
 
 def parse_script(text: bytes, name: str) -> Node:
-    """The syntax tree of a file; parts that are not understood are ``ERROR`` nodes in it.
+    """Return the syntax tree of a file; unknown parts are ``ERROR`` nodes.
 
     Args:
         text: UTF-8.
@@ -107,7 +107,7 @@ def _try_in_time(text: bytes, language: Language) -> None:
 
 
 def _lost(root: Node) -> int | None:
-    """The first line that is not understood and could have had routes in it."""
+    """Return the first line that was not understood and may contain routes."""
     todo = [root] if root.has_error else []
     while todo:
         node = todo.pop()
@@ -118,7 +118,7 @@ def _lost(root: Node) -> int | None:
 
 
 def read_literal(text: bytes) -> object:
-    """The value of JSON with comments and trailing commas, as ``tsconfig.json`` has it; None where it is none."""
+    """Return the value of JSON with comments and trailing commas, as ``tsconfig.json`` has it; None if it is none."""
     root = Parser(JAVASCRIPT).parse(b"(" + text.removeprefix(b"\xef\xbb\xbf") + b"\n)").root_node
     return next((_literal(child, 0) for child in root.named_children if child.type == "expression_statement"), None)
 

@@ -19,7 +19,7 @@ _SOURCE_FOLDERS: Final = ("src", "", "server", "app", "lib", "source", "api")
 
 
 def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
-    """The project's file behind a name in a command or a ``main``; of a built file, the source it is built from.
+    """Return the project's file for a name in a command or a ``main``; for a built file its source.
 
     Args:
         sources: The project's files.
@@ -33,7 +33,7 @@ def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
 
 
 def built_path(folder: str, name: str) -> str | None:
-    """The path behind a name, relative to the project, where it lies in a folder that builds write to."""
+    """Return the path of a name, relative to the project, if builds write to its folder."""
     path = posixpath.normpath(posixpath.join(folder, name))
     first, _, rest = posixpath.relpath(path, folder).partition("/")
     if path.startswith("..") or first not in _BUILT:
@@ -43,7 +43,7 @@ def built_path(folder: str, name: str) -> str | None:
 
 
 def existing_script(sources: Sources, path: str) -> str | None:
-    """The file that Node or a compiler takes for a path: as it is, with a suffix, or a folder's ``index``."""
+    """Return the file that Node or a compiler takes for a path: as it is, with a suffix, or a folder's ``index``."""
     if sources.has_file(path):
         return path
     stem, _, suffix = path.rpartition(".")
@@ -75,11 +75,7 @@ def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> s
 
 
 def read_plain(path: str, most_bytes: int) -> bytes:
-    """The first bytes of a plain file. Blocks on the disk, and on nothing else.
-
-    Args:
-        path: The file's.
-        most_bytes: Of more than these nothing is read.
+    """Return the first bytes of a plain file. Blocks only on the disk.
 
     Raises:
         OSError: It cannot be read, or is a link, a pipe, a device or a socket.

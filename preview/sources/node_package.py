@@ -31,7 +31,7 @@ _FAMILIES: Final = re.compile(
 
 
 def is_tool_for_development(name: str) -> bool:
-    """Whether a package that is declared for development alone serves neither a build nor a start."""
+    """Return whether a development dependency is needed for neither a build nor a start."""
     return name == "eslint" or name in _NAMES or _FAMILIES.match(name) is not None
 
 
@@ -72,11 +72,8 @@ class NodePackage:
 
     Attributes:
         folder: Where it lies, relative to the project; ``.`` for its own.
-        name: Its name; may be empty.
-        scripts: Name to command line.
         main: Its main file as written; may be empty.
         dependencies: Package to version range.
-        dev_dependencies: Likewise.
         data: The whole file, for what only some tools read.
     """
 
@@ -89,17 +86,17 @@ class NodePackage:
     data: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def requires(self, *names: str) -> bool:
-        """Whether any of these packages is among its dependencies."""
+        """Return whether any of these packages is among its dependencies."""
         return any(name in self.dependencies or name in self.dev_dependencies for name in names)
 
     def path(self, name: str) -> str:
-        """A path within the package, relative to the project."""
+        """Return a path within the package, relative to the project."""
         return posixpath.normpath(posixpath.join(self.folder, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a package's server starts.
+    """Start file of a package's server.
 
     Attributes:
         file: Relative to the project; the source, where the script names what is built from it.
@@ -147,7 +144,7 @@ def _texts(value: object) -> dict[str, str]:
 
 
 def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
-    """The file a package's server starts from: by its scripts, its ``main``, then by usual names.
+    """Return the file a package's server starts from: by its scripts, its ``main``, then by usual names.
 
     Front ends have none: their tools (``vite``, ``next``, ``react-scripts``) run no file of the project.
     """
@@ -164,7 +161,7 @@ def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
 
 
 def find_built_entry(package: NodePackage, sources: Sources) -> Entry | None:
-    """The file that a package's server starts from and that its build makes: no source has its place and name."""
+    """Return the file that a package's server starts from and that its build makes; it has no source."""
     finder = _Finder(sources)
     for script in _SCRIPTS:
         if finder.by_script(package, script, 0) is not None:
@@ -279,7 +276,7 @@ class _Finder:
         return self._resolve(folder, match[1].decode("utf-8", "replace")) if match else None
 
     def _nx(self, folder: str) -> str | None:
-        """The ``main`` of the first application that is built to run on Node."""
+        """Return the ``main`` of the first application that runs on Node."""
         names = [name for name in self._sources.all_names if name.rpartition("/")[2] == "project.json"]
         for name in names:
             if folder not in {"", "."} and not name.startswith(f"{folder}/"):

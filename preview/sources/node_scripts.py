@@ -26,12 +26,7 @@ _MAX_LENGTH = 4_000
 
 
 def split_commands(script: str, depth: int = 0) -> Iterator[Command]:
-    """The single commands of a script, in order, wrappers taken off.
-
-    Args:
-        script: A line for a shell, as ``package.json`` has it.
-        depth: How many wrappers it was found in.
-    """
+    """Yield the single commands of a script, in order, without wrappers."""
     if depth > _MAX_DEPTH:
         return
     for words in _pieces(script[:_MAX_LENGTH]):
@@ -90,7 +85,7 @@ def _script_of(word: str) -> str:
 
 
 def _inner(command: Command) -> str:
-    """The command that a watcher was told to run: ``nodemon --exec "ts-node x.ts"``, ``tsc-watch --onSuccess …``."""
+    """Return the command of a watcher: ``nodemon --exec "ts-node x.ts"``, ``tsc-watch --onSuccess …``."""
     for position, word in enumerate(command[:-1]):
         if word in {"--exec", "-x", "--onSuccess", "--on-success", "--onFirstSuccess"}:
             value = command[position + 1]

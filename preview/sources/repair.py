@@ -33,12 +33,9 @@ _HEADS: Final = (
 
 
 def parse_what_can_be(text: bytes) -> ast.Module:
-    """The file with type parameters (3.12) and bare exception lists (3.14) rewritten, and without what stays broken.
+    """Parse the file with type parameters (3.12) and bare exception lists (3.14) rewritten, without broken parts.
 
     Lines keep their numbers. What is left out are whole statements of the module; at most 12 of them.
-
-    Args:
-        text: What ``ast.parse`` refused.
 
     Raises:
         SyntaxError: Too much of it is broken.
@@ -64,7 +61,7 @@ def parse_what_can_be(text: bytes) -> ast.Module:
 
 
 def _without_line(text: bytes, number: int) -> bytes | None:
-    """The text with ``pass`` for one line within a function; None where the line is another kind."""
+    """Return the text with ``pass`` for one line within a function; None if the line is another kind."""
     lines = text.split(b"\n")
     line = lines[number - 1] if 0 < number <= len(lines) else b""
     inside = line.lstrip()
@@ -75,7 +72,7 @@ def _without_line(text: bytes, number: int) -> bytes | None:
 
 
 def _without(text: bytes, number: int) -> bytes | None:
-    """The text without the module's statement that holds a line; None where there is nothing to take out."""
+    """Return the text without the module's statement at a line; None if there is none."""
     lines = text.split(b"\n")
     at = min(max(number - 1, 0), len(lines) - 1)
     while at > 0 and not _begins(lines[at]):
@@ -97,7 +94,7 @@ def _without(text: bytes, number: int) -> bytes | None:
 
 
 def _begins(line: bytes) -> bool:
-    """Whether a line begins a statement of the module; closing brackets, ``else`` and its like go on with one."""
+    """Return whether a line begins a statement of the module, and does not continue one."""
     return bool(line[:1].strip()) and not line.startswith(
         (b")", b"]", b"}", b"#", b"else", b"elif", b"except", b"finally")
     )
@@ -120,7 +117,7 @@ FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = MappingProxyType(
 
 
 def below(tree: ast.AST) -> list[ast.AST]:
-    """The tree and all nodes below it, in no order that matters, but for operators and what an expression is for."""
+    """Return the tree and all nodes below it, unordered, except operators and expression contexts."""
     found = [tree]
     for node in found:  # grows while it is read
         for name in FIELDS[type(node)]:

@@ -1,4 +1,4 @@
-"""What ``tsconfig.json`` says about where modules lie and where the compiler puts them."""
+"""The compiler's module paths and output folders in ``tsconfig.json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_PARENTS = 3
 
 @dataclass(frozen=True, slots=True)
 class TsConfig:
-    """As far as paths go; folders relative to the project, ``.`` for its own.
+    """Paths of ``tsconfig.json``; folders relative to the project, ``.`` for its own.
 
     Attributes:
         base_url: Where bare specifiers are looked up; None where they are not.
@@ -34,7 +34,7 @@ class TsConfig:
 
 
 def read_tsconfig(sources: Sources, folder: str) -> TsConfig:
-    """The settings of the nearest file that has any, in ``folder`` or above it within the project."""
+    """Return the settings of the nearest file that has any, in ``folder`` or above it within the project."""
     while True:
         for name in _FILES:
             file = posixpath.normpath(posixpath.join(folder, name))

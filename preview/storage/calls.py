@@ -39,7 +39,7 @@ class Wire:
         self._socket.close()
 
     def __del__(self) -> None:
-        """A connection that failed while it was set up has no close."""
+        """Close a connection that failed during its set-up and has no close."""
         self._socket.close()
 
 
@@ -90,7 +90,7 @@ _CURRENT = _Current()
 
 
 def current_call() -> _Call[object] | None:
-    """The call that runs in this thread, if any."""
+    """Return the call that runs in this thread, if any."""
     return _CURRENT.call
 
 

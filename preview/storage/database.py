@@ -86,7 +86,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the file-based default is in use."""
+        """True if the file-based default is in use."""
         return self.engine.dialect.name == "sqlite"
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -162,7 +162,7 @@ def _with_time(change: Callable[[Connection], T], timeout_s: float) -> Callable[
 
 @asynccontextmanager
 async def open_database(url: str, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIterator[Database]:
-    """The database, its connections closed at the end. It does not migrate: see ``prepare``.
+    """Provide the database, connections closed at the end. Does not migrate: see ``prepare``.
 
     Raises:
         ConfigurationError: The URL cannot be read or names another kind of database.

@@ -45,7 +45,7 @@ SQLITE_BEGIN = "preview_sqlite_begin"
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for ``sqlite:///FILE`` or ``postgresql://…`` (psycopg 3). Nothing is connected yet.
+    """Return an engine for ``sqlite:///FILE`` or ``postgresql://…`` (psycopg 3). Nothing is connected yet.
 
     Raises:
         ConfigurationError: The URL cannot be read or names another kind of database.
@@ -115,7 +115,7 @@ def _keep_private(file: Path) -> None:
 
 
 def writers_of(engine: Engine) -> int:
-    """How many threads may write at a time."""
+    """Return the maximum of writing threads."""
     return _SQLITE_WRITERS if engine.dialect.name == "sqlite" else _POSTGRES_WRITERS
 
 

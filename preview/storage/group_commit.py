@@ -39,9 +39,6 @@ class GroupCommit:
 
     There is no task of its own: the first of those who wait is the one that writes. They take turns in the order in
     which they came, so the later of two changes of a row is made later.
-
-    Args:
-        database: Where to.
     """
 
     def __init__(self, database: Database) -> None:
@@ -106,7 +103,7 @@ class GroupCommit:
 
 
 def _own_error(error: Exception) -> Exception:
-    """An error that several tasks raise would gather the traceback of each of them."""
+    """Return a copy of the error: one that several tasks raise would collect the traceback of each."""
     if not isinstance(error, DatabaseUnavailable):
         return error
     own = DatabaseUnavailable(error.message, **error.details)

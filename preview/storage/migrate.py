@@ -57,7 +57,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The revision the database is at; None for one that has none of our tables.
+    """Return the database's revision; None if it has none of our tables.
 
     Raises:
         ConfigurationError, DatabaseUnavailable: As ``upgrade``.
@@ -75,7 +75,7 @@ def current(url: str) -> str | None:
 
 
 def head() -> str:
-    """The newest revision that this version knows."""
+    """Return the newest revision that this version knows."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     assert newest is not None  # noqa: S101  there is always the first one
     return newest
@@ -106,7 +106,7 @@ def _run(url: str, revision: str, action: Callable[[Config, str], None]) -> None
 
 @contextmanager
 def open_exclusive(url: str) -> Iterator[Connection]:
-    """A connection in a transaction that no other migration can be in at the same time.
+    """Provide a connection in a transaction that excludes other migrations.
 
     Raises:
         ConfigurationError: The URL is wrong, or rows refer to rows that are not there.

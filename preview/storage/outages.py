@@ -1,4 +1,4 @@
-"""Which errors of the database are an outage: its state, and not a mistake in a statement or its values."""
+"""Errors of the database that are an outage, not a mistake in a statement."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_outage(error: DBAPIError) -> bool:
 
 
 def translate(error: DBAPIError | PoolTimeout) -> Exception:
-    """The error to raise in its place: ``DatabaseUnavailable`` for an outage, else the error itself.
+    """Return the error to raise in its place: ``DatabaseUnavailable`` for an outage, else the error itself.
 
     A broken statement is a mistake of ours and stays as it is. The message never holds the URL or values.
     """
@@ -86,7 +86,7 @@ def translate(error: DBAPIError | PoolTimeout) -> Exception:
 
 
 def _reason(orig: BaseException | None) -> str:
-    """A word for machines and for the service's own log."""
+    """Return a word for programs and for the service's own log."""
     if isinstance(orig, sqlite3.Error):
         return getattr(orig, "sqlite_errorname", "") or "sqlite"
     return (orig.sqlstate if isinstance(orig, psycopg.Error) else None) or "connection"

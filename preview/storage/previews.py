@@ -15,7 +15,7 @@ from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
 from preview.storage.tables import PreviewRecord, preview_instances, preview_logs
-from preview.storage.users import MAX_PAGE, encode_cursor, page_of
+from preview.storage.users import read_page
 
 _C = preview_instances.c
 _LOGS = preview_logs.c
@@ -81,7 +81,7 @@ class PreviewStore:
             raise PreviewNotFound(f"There is no row for the preview {record.id!r} (any more), or it has ended.")
 
     async def get(self, preview_id: str) -> PreviewRecord | None:
-        """The preview with this id, or None.
+        """Return the preview with this id, or None.
 
         Cancellation: nothing changes.
         """
@@ -92,7 +92,7 @@ class PreviewStore:
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
-        """The generation's newest preview in whatever state, or None.
+        """Return the generation's newest preview in whatever state, or None.
 
         Cancellation: nothing changes.
         """
@@ -118,27 +118,24 @@ class PreviewStore:
     async def list_for_user(
         self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[PreviewRecord], str | None]:
-        """A page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
+        """Return a page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
 
         Args:
             user_id: Whose.
             state: Only those in this state.
             cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``cursors.MAX_PAGE``.
+            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
 
         Raises:
             InvalidRequest: The cursor is not one of ours.
 
         Cancellation: nothing changes.
         """
-        limit = max(1, min(limit, MAX_PAGE))
         query = select(preview_instances).where(_C.user_id == user_id)
         if state is not None:
             query = query.where(_C.status == state.value)
-        query = page_of(query, preview_instances, cursor, limit)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-        return [to_record(row) for row in rows[:limit]], following
+        rows, following = await read_page(self._database, query, preview_instances, cursor, limit)
+        return [to_record(row) for row in rows], following
 
     async def delete_ended_before(self, ms: int, limit: int = 100) -> int:
         """Delete previews that ended before ``ms``, oldest first, with their lines; returns how many previews.
@@ -184,7 +181,7 @@ def disown_previews(connection: Connection, *, generation_id: str, user_id: str)
 
 
 def _insert(row: dict[str, Any], connection: Connection) -> None:
-    """A clock that was set back must not make an older preview the newest one."""
+    """Insert the preview; a clock that was set back must not make it older."""
     newest = select(func.max(_C.created_at)).where(_C.generation_id == row["generation_id"])
     before = connection.scalar(newest)
     created_at = row["created_at"] if before is None else max(row["created_at"], before + 1)
@@ -202,7 +199,7 @@ def _delete_part(preview_id: str, connection: Connection) -> bool:
 
 
 def to_row(record: PreviewRecord) -> dict[str, Any]:
-    """The record as column values."""
+    """Return the record as column values."""
     row: dict[str, Any] = {}
     for field in _FIELDS:
         value = getattr(record, field)
@@ -217,7 +214,7 @@ def to_row(record: PreviewRecord) -> dict[str, Any]:
 
 
 def to_record(row: Row[Any]) -> PreviewRecord:
-    """The row of ``preview_instances`` as a record: the inverse of ``to_row``."""
+    """Return the row of ``preview_instances`` as a record: the inverse of ``to_row``."""
     columns = row._mapping  # noqa: SLF001  SQLAlchemy's public name for it
     values: dict[str, Any] = {}
     for field in _FIELDS:

@@ -87,7 +87,7 @@ class SqliteFiles:
                 self._leave(deadline)
                 continue
             if self._is_away:
-                _log.info("the database's file is back", path=self._paths[0])
+                _log.info("database file restored", path=self._paths[0])
                 self._is_away = False
             if now == known:
                 return
@@ -96,7 +96,7 @@ class SqliteFiles:
                 self._renew()
 
     def _leave(self, deadline: float) -> None:
-        """The database itself is away: make the moved file whole, once, and refuse. Returns where others ran still."""
+        """Move the files back after the database was moved away, and refuse. Returns if others still ran."""
         if not self._is_away:
             if not self._wait_for_others(deadline):
                 return
@@ -104,7 +104,7 @@ class SqliteFiles:
             with suppress(sqlite3.Error):
                 self._empty_log()
             _log.error(
-                "the database's file was moved, removed or replaced",
+                "database file missing",
                 path=self._paths[0],
                 advice="put the file back, or restart the service to use the present one",
             )
@@ -126,7 +126,7 @@ class SqliteFiles:
             ) from error
         self._close_all()
         _log.warning(
-            "the database's write-ahead log was removed; its rows were saved",
+            "database wal restored",
             path=self._paths[1],
             advice="leave the files beside the database alone while the service runs",
         )

@@ -156,7 +156,6 @@ class PreviewRecord:
         pid: The leader's process id; with ``pid_start_ticks`` and ``boot_id`` it names one process for ever.
         token_hash: SHA-256 of the preview token, hex.
         token_expires_at: When the token ends unless it is used before; never after ``expires_at``.
-        directory: Its working folder, while it has one.
         log_level: Handed to the preview as ``LOG_LEVEL``.
         last_seq: Number of its last line, whether that was stored or not; None while it lives, and after a crash.
         steps: Of its launch; empty for a preview of before they were kept.
@@ -192,12 +191,12 @@ class PreviewRecord:
 
     @property
     def cause(self) -> StopCause | None:
-        """Why it was stopped; None for any other end, and while it lives."""
+        """Reason of a stop; None for any other end, and while it lives."""
         return cause_of(self.state, self.reason)
 
     @property
     def is_active(self) -> bool:
-        """Whether it still holds anything: a port, processes, a place in the user's tier."""
+        """True if it still has any of: a port, processes, a place in the user's tier."""
         return self.state in ACTIVE
 
 
@@ -208,7 +207,7 @@ _VERSION_TABLE = "alembic_version"
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision the database is at; None for one that was never migrated, or was taken back to the base."""
+    """Return the database's revision; None if it was never migrated, or was downgraded to the base."""
     if not inspect(connection).has_table(_VERSION_TABLE):
         return None
     version: str | None = connection.scalar(select(column("version_num")).select_from(table(_VERSION_TABLE)))

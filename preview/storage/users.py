@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from preview.core.clock import now_ms
@@ -22,7 +23,7 @@ class UserStore:
         self._database = database
 
     async def tier(self, user_id: str) -> str | None:
-        """The user's tier, or None for a user without a row.
+        """Return the user's tier, or None for a user without a row.
 
         Cancellation: nothing changes.
         """
@@ -61,12 +62,12 @@ _BIGINT = 2**63
 
 
 def encode_cursor(created_at_ms: int, row_id: str) -> str:
-    """The cursor that continues right behind this row."""
+    """Return the cursor that continues after this row."""
     return base64.urlsafe_b64encode(f"{created_at_ms}:{row_id}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[int, str]:
-    """The row it stands for: its ``created_at`` in milliseconds, and its id.
+    """Return the cursor's row: its ``created_at`` in milliseconds, and its id.
 
     Raises:
         InvalidRequest: It is not one of ours.
@@ -78,7 +79,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
 
 
 def _decoded(cursor: str) -> str:
-    """The text within, or nothing where it holds none."""
+    """Return the decoded text; empty if invalid."""
     if len(cursor) > _MAX_CURSOR:
         return ""
     try:
@@ -87,20 +88,30 @@ def _decoded(cursor: str) -> str:
         return ""
 
 
-def page_of(query: Select[Any], table: Table, cursor: str | None, limit: int) -> Select[Any]:
-    """``query`` ordered newest first, from behind the cursor, with one row more than ``limit``: is there a next page.
+async def read_page(
+    database: Database, query: Select[Any], table: Table, cursor: str | None, limit: int
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """Read a page of rows, newest first, and the cursor of the next page (None: this is the last).
 
     Args:
+        database: To be asked.
         query: Selects from ``table``, which has ``created_at`` and ``id``.
         table: See above.
-        cursor: From ``encode_cursor``, or None for the first page.
-        limit: Rows of a page, already within 1 and ``MAX_PAGE``.
+        cursor: From the page before, or None for the first one.
+        limit: Rows of a page; brought into 1 to ``MAX_PAGE``.
 
     Raises:
         InvalidRequest: The cursor is not one of ours.
+
+    Cancellation: nothing changes.
     """
-    place: ColumnElement[Any] = tuple_(table.c.created_at, table.c.id)
+    limit = max(1, min(limit, MAX_PAGE))
     if cursor is not None:
         created_at, row_id = decode_cursor(cursor)
+        place: ColumnElement[Any] = tuple_(table.c.created_at, table.c.id)
         query = query.where(place < tuple_(literal(created_at), literal(row_id)))
-    return query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
+    # One more: is there a next page?
+    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
+    rows = await database.read(lambda connection: connection.execute(query).all())
+    following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
+    return rows[:limit], following

@@ -19,7 +19,7 @@ from preview.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a manifest cannot be read: the parts of ``EnvironmentFailed``."""
+    """Reason why a manifest cannot be read: the parts of ``EnvironmentFailed``."""
 
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
@@ -27,10 +27,9 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a project's files say.
+    """Analysis of a project's files.
 
     Attributes:
-        plan: How it starts.
         own: Names of its own modules at the top level.
         imports: What it imports besides; see ``WarmStart.modules``.
         asked: What it requires of Python packages; None for a Node project, or where that is unreadable.
@@ -59,13 +58,7 @@ def analyse(project: Path, overrides: Overrides | None) -> Analysis:
 
 
 def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:
-    """What the files say besides the plan.
-
-    Args:
-        plan: How the project starts.
-        project: Its folder, absolute.
-        sources: Its files.
-    """
+    """Complete the analysis beyond the plan."""
     own, imports = find_imports(plan, project)
     if plan.toolchain is not Toolchain.PYTHON:
         return Analysis(plan, own, imports)
@@ -77,7 +70,7 @@ def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:
 
 
 def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
-    """The environment that a plan wants."""
+    """Return the request for a plan's environment."""
     return EnvironmentRequest(
         project=project,
         folder=plan.manifests,
@@ -88,7 +81,7 @@ def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
 
 
 def _supplied(plan: StartPlan) -> SuppliedServer | None:
-    """What serves the application where the project brings nothing that does."""
+    """Return the server to add if the project has none."""
     match plan.server:
         case Server.ASGI:
             return "uvicorn"
@@ -99,7 +92,7 @@ def _supplied(plan: StartPlan) -> SuppliedServer | None:
 
 
 def read_openapi(document: bytes) -> list[Endpoint]:
-    """The endpoints of an OpenAPI document.
+    """Return the endpoints of an OpenAPI document.
 
     Raises:
         AnalysisFailed: It is no JSON.

@@ -28,7 +28,7 @@ _ERRORS: Final[Mapping[str, type[PreviewError]]] = {
 
 
 def validated(said: Any, answer: TypeAdapter[T]) -> T:
-    """The answer, as its type.
+    """Return the answer, validated as its type.
 
     Raises:
         AnalysisFailed: It is of another shape.
@@ -40,7 +40,7 @@ def validated(said: Any, answer: TypeAdapter[T]) -> T:
         error = said["error"]
         kind, message, details = _ERRORS[error["code"]], clean(str(error["message"])), dict(error["details"])
     except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
-        log.warning("a worker's answer is not valid", why=str(error)[:MAX_SHOWN])
+        log.warning("worker answer invalid", why=str(error)[:MAX_SHOWN])
         raise AnalysisFailed(
             "The project could not be analysed: the process that read its files gave no valid answer."
         ) from error
@@ -53,7 +53,7 @@ def clean(text: str) -> str:
 
 
 def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
-    """The error for a worker that came to a bound, in words: ``within 10 s``."""
+    """Return the error for a worker that reached a limit, in words: ``within 10 s``."""
     return TooComplex(
         f"{file_of(worker)} is too complex to analyse: it was not understood {bound}. "
         "Shorten it, split it into several files, or leave it out.",
@@ -63,12 +63,12 @@ def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooCompl
 
 
 def file_of(worker: ForkedWorker) -> str:
-    """The file that it read last, for a sentence."""
+    """Return the file that it read last, for a sentence."""
     return clean(worker.file)[:MAX_SHOWN] or "The project"
 
 
 def path_of(worker: ForkedWorker) -> dict[str, object]:
-    """The file that it read last, for an error's details; nothing where none is known."""
+    """Return the file that it read last, for an error's details; empty if unknown."""
     return {"path": clean(worker.file)[:MAX_SHOWN]} if worker.file else {}
 
 
@@ -88,7 +88,7 @@ _PIECE_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What goes before a job.
+    """Header of a job.
 
     Attributes:
         size_bytes: Of the JSON that follows.
@@ -99,7 +99,7 @@ class Header:
     size_bytes: int
 
     def pack(self) -> bytes:
-        """As bytes."""
+        """Pack into bytes."""
         return _SIZE.pack(self.size_bytes)
 
     @classmethod
@@ -109,7 +109,7 @@ class Header:
 
 
 def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes:
-    """So many bytes, blocking.
+    """Receive exactly so many bytes, blocking.
 
     Raises:
         EOFError: The connection ended before.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preview.errors import PreviewError
-from preview.generations import Limits, check_files, plain_bytes, unpack
+from preview.generations import GenerationLimits, check_files, plain_bytes, unpack
 from preview.worker.checks import Forged
 
 _PIECE_BYTES: Final = 1 << 20
@@ -25,12 +25,12 @@ class ArchiveAnswer:
     files: Sequence[tuple[str, int]]
 
 
-def file_bytes(limits: Limits) -> int:
-    """The largest file that a worker may write for it."""
+def file_bytes(limits: GenerationLimits) -> int:
+    """Return the largest file that a worker may write for it."""
     return max(limits.size_bytes, plain_bytes(limits))
 
 
-def unpack_into(archive: int, contents: int, plain: int, limits: Limits) -> ArchiveAnswer:
+def unpack_into(archive: int, contents: int, plain: int, limits: GenerationLimits) -> ArchiveAnswer:
     """Unpack. The worker's part.
 
     Args:
@@ -50,8 +50,8 @@ def unpack_into(archive: int, contents: int, plain: int, limits: Limits) -> Arch
     return ArchiveAnswer([(path, len(content)) for path, content in files.items()])
 
 
-def contents_of(answer: ArchiveAnswer, contents: int, limits: Limits) -> dict[str, bytes]:
-    """The files, checked as if a stranger had sent them one by one. Blocks on the disk.
+def contents_of(answer: ArchiveAnswer, contents: int, limits: GenerationLimits) -> dict[str, bytes]:
+    """Return the files, checked like a stranger's single files. Blocks on the disk.
 
     Raises:
         Forged: They are not what an archive within the limits can hold.

@@ -35,7 +35,7 @@ class Forged(ValueError):
 
 
 def check_analysis(found: Analysis, project: Path) -> Analysis:
-    """The same, checked.
+    """Return the analysis, checked.
 
     Raises:
         Forged: A path leads out of the project, or a requirement is of no form that is let pass.
@@ -47,7 +47,7 @@ def check_analysis(found: Analysis, project: Path) -> Analysis:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a relative path stays below the folder that it counts from."""
+    """Return whether a relative path stays below the folder that it counts from."""
     return "\0" not in path and not path.startswith("/") and posixpath.normpath(path).partition("/")[0] != ".."
 
 
@@ -61,7 +61,7 @@ def _check_plan(plan: StartPlan) -> None:
 
 
 def check_asked(asked: Asked, project: Path) -> Asked:
-    """The same, checked.
+    """Return the requirements, checked.
 
     Raises:
         Forged: As ``check_analysis``.
@@ -144,7 +144,7 @@ class Progress:
         self._page = mmap.mmap(self.descriptor, _SIZE_BYTES)
 
     def tell(self, name: str) -> None:
-        """The file is about to be read."""
+        """Report the file that is about to be read."""
         data = name.encode("utf-8", "replace")[:_MAX_NAME_BYTES] + b"\0"
         self._page[: len(data)] = data
 
@@ -155,6 +155,6 @@ class Progress:
 
 
 def read_progress(descriptor: int) -> str:
-    """The name that the worker wrote last; empty without one. It is the worker's word: check it before use."""
+    """Return the name that the worker wrote last; empty without one. It is the worker's word: check it before use."""
     data = os.pread(descriptor, _MAX_NAME_BYTES, 0).partition(b"\0")[0]
     return data.decode("utf-8", "replace")

@@ -27,7 +27,7 @@ _COLLECT_AFTER: Final = (50_000, 20, 100)
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What a job may use.
+    """Resources of a job.
 
     Attributes:
         directory: The project's folder, absolute; None for a job without one.

@@ -77,7 +77,7 @@ class _Filter(ctypes.Structure):
 
 
 def landlock_version() -> int:
-    """The version of Landlock that this kernel offers; 0 without it."""
+    """Return the version of Landlock that this kernel offers; 0 without it."""
     return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)))
 
 
@@ -210,7 +210,7 @@ def _mapped_bytes() -> int:
 
 
 def _compile_filter() -> bytes:
-    """The list of allowed system calls as the kernel takes it; empty where libseccomp is not installed."""
+    """Return the list of allowed system calls as the kernel takes it; empty if libseccomp is not installed."""
     try:
         import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library when it is imported
     except (ImportError, OSError, RuntimeError):

@@ -67,7 +67,7 @@ class ForkedWorker:
         return bytes(said)
 
     def end(self, status: int) -> None:
-        """The server says that it has ended."""
+        """Note the end, reported by the server."""
         self.status = status
         self.ended.set()
 

@@ -1,4 +1,4 @@
-"""What a worker does: each job reads a stranger's files. Runs in the worker alone."""
+"""Jobs of a worker: each reads a stranger's files. Runs only in the worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.endpoints import extract_endpoints
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import pins_or_reason
-from preview.generations import Limits
+from preview.generations import GenerationLimits
 from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi
 from preview.worker.archives import unpack_into
@@ -53,7 +53,7 @@ def _pins(context: JobContext, arguments: Mapping[str, Any]) -> object:
 
 def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
     archive, contents, plain = context.files
-    return unpack_into(archive, contents, plain, Limits(arguments["files"], arguments["size_bytes"]))
+    return unpack_into(archive, contents, plain, GenerationLimits(arguments["files"], arguments["size_bytes"]))
 
 
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:

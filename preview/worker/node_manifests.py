@@ -21,7 +21,7 @@ _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "pee
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer:
-    """As ``NodeManifest``, with names and SHA-256 (hexadecimal) in place of bytes."""
+    """Answer like ``NodeManifest``, with names and SHA-256 (hexadecimal) in place of bytes."""
 
     packages: Mapping[str, dict[str, object]]
     files: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class NodeAnswer:
 
 
 def answer_of(manifest: NodeManifest) -> NodeAnswer:
-    """The manifest without its bytes."""
+    """Return the manifest without its bytes."""
     lock, foreign = manifest.lock, manifest.foreign_lock
     return NodeAnswer(
         packages={name: dict(package) for name, package in manifest.packages.items()},
@@ -49,7 +49,7 @@ def answer_of(manifest: NodeManifest) -> NodeAnswer:
 
 
 def manifest_of(answer: NodeAnswer, directory: Path) -> NodeManifest:
-    """The manifest, checked, with the bytes from the project. Blocks on the disk.
+    """Return the manifest, checked, with the bytes from the project. Blocks on the disk.
 
     Raises:
         Forged: It says what no package can say, or a file is another one than the worker has read.
@@ -77,7 +77,7 @@ def manifest_of(answer: NodeAnswer, directory: Path) -> NodeManifest:
 
 
 def check_pins(pins: Pins) -> Pins:
-    """The same, checked.
+    """Return the pins, checked.
 
     Raises:
         Forged: It pins to something else than versions.
@@ -126,7 +126,7 @@ def _hash(data: bytes) -> str:
 
 
 def _read(directory: Path, name: str, digest: str) -> bytes:
-    """The file that the worker has read."""
+    """Return the file that the worker has read."""
     place = directory.resolve()
     try:
         path = (place / name).resolve()

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,7 +20,7 @@ import trio
 from pydantic import TypeAdapter
 
 from preview.errors import AnalysisFailed, InvalidGeneration, ServiceShort
-from preview.generations import Limits
+from preview.generations import GenerationLimits
 from preview.settings import Settings
 from preview.worker.answers import (
     ENDED,
@@ -72,7 +72,7 @@ _ATTEMPTS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one job may use; see ``Settings``."""
+    """GenerationLimits of one job; see ``Settings``."""
 
     seconds: float
     memory_mb: int
@@ -81,7 +81,7 @@ class Bounds:
 
 @asynccontextmanager
 async def open_worker_pool(settings: Settings, *, jobs: str = JOBS_MODULE) -> AsyncIterator[WorkerPool]:
-    """The pool, with its server starting; jobs wait until it is ready.
+    """Provide the pool, with its server starting; jobs wait until it is ready.
 
     Args:
         settings: ``workers`` and ``worker_*``.
@@ -106,7 +106,9 @@ class WorkerPool:
     """
 
     def __init__(self, settings: Settings, jobs: str) -> None:
-        self._bounds = Bounds(settings.worker_timeout_s, settings.worker_memory_mb, file_bytes(Limits.of(settings)))
+        self._bounds = Bounds(
+            settings.worker_timeout_s, settings.worker_memory_mb, file_bytes(GenerationLimits.of(settings))
+        )
         self._jobs = jobs
         self._limiter = trio.CapacityLimiter(settings.workers)
         self._idle: deque[ForkedWorker] = deque()
@@ -178,7 +180,7 @@ class WorkerPool:
             self._drop(worker)
 
     async def _decode(self, raw: bytes, worker: ForkedWorker) -> object:
-        """The answer; or the reason why there is none, from how the worker ended."""
+        """Return the answer, or raise the reason why there is none, from the worker's end."""
         said: object = None
         with suppress(ValueError, RecursionError):
             said = json.loads(raw)
@@ -197,7 +199,7 @@ class WorkerPool:
             raise ServerEnded
         if worker.status in (-signal.SIGXCPU, -signal.SIGKILL):
             raise too_complex(worker, f"in {self._bounds.seconds:g} s", limit_s=self._bounds.seconds)
-        log.warning("a worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
+        log.warning("worker failed", status=worker.status, why=clean(str(failed))[:MAX_SHOWN], file=worker.file)
         raise AnalysisFailed(
             f"{file_of(worker)} could not be analysed: the process that reads it ended. "
             "Shorten the file, or leave it out.",
@@ -207,7 +209,7 @@ class WorkerPool:
     # Workers
 
     async def _take(self) -> ForkedWorker:
-        """An idle worker, asked for if there is none.
+        """Return an idle worker; requests one if there is none.
 
         Raises:
             ServiceShort: There is none within 30 s.
@@ -230,7 +232,7 @@ class WorkerPool:
         return worker
 
     def _drop(self, worker: ForkedWorker) -> None:
-        """It is over, whatever it does."""
+        """Drop the job: it has ended."""
         worker.kill()
         # Its number is the server's until that has told of its end.
         if worker.status is not None:
@@ -276,10 +278,10 @@ class WorkerPool:
             try:
                 await self._serve()
             except OSError as error:
-                log.warning("the worker server did not start", why=str(error))
+                log.warning("worker server start failed", why=str(error))
             if trio.current_time() - began > _LAST_PAUSE_S:
                 pause_s = _FIRST_PAUSE_S
-            log.warning("the worker server has ended; it is started again", pause_s=pause_s)
+            log.warning("worker server exited", pause_s=pause_s)
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
@@ -317,7 +319,7 @@ class WorkerPool:
             if word == READY:
                 self.parts = tuple(rest[0].decode().split(","))
                 self._server = connection
-                log.debug("the worker server is ready", confined_by=self.parts)
+                log.debug("worker server ready", confined_by=self.parts)
                 await self._ask_for_enough(_IDLE)
                 self._tell_changed()
             elif word == FORKED:
@@ -347,28 +349,24 @@ class WorkerPool:
         self._tell_changed()
 
 
-class _opened:  # noqa: N801  used as a function
-    """The folder's descriptor, in a list; none without a folder."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self._directory = directory
-        self._opened: list[int] = []
-
-    def __enter__(self) -> Sequence[int]:
-        if self._directory is not None:
-            try:
-                self._opened.append(os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-            except FileNotFoundError as error:
-                raise InvalidGeneration("The project's folder is gone.") from error
-        return self._opened
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._opened:
-            os.close(descriptor)
+@contextmanager
+def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
+    """Provide the folder's descriptor, in a list; none without a folder."""
+    if directory is None:
+        yield ()
+        return
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise InvalidGeneration("The project's folder is gone.") from error
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
 
 
 def _interpreter() -> list[str]:
-    """The service's own, isolated from its environment; compiled modules lie where the service has them."""
+    """Return the service's own interpreter, isolated from its environment, with the service's compiled modules."""
     prefix = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
     return [sys.executable, "-I", *prefix, *(["-B"] if sys.dont_write_bytecode else [])]
 

@@ -1,4 +1,4 @@
-"""Who reads projects' files: worker processes for the service, the process itself for a command of one user."""
+"""Readers of projects' files: workers for the service, the process itself for a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.recipe import InThread, NodeReader
 from preview.errors import AnalysisFailed
-from preview.generations import Limits, unpack
+from preview.generations import GenerationLimits, unpack
 from preview.worker.analysis import Analysis, analyse, read_openapi
 from preview.worker.answers import clean
 from preview.worker.archives import ArchiveAnswer, contents_of
@@ -48,13 +48,13 @@ class ProjectReader(NodeReader, Protocol):
         """All that a launch asks of a project; see ``analyse``. Cancellation: nothing of the call is left."""
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
-        """The endpoints in a project's source. Cancellation: nothing of the call is left."""
+        """Return the endpoints in a project's source. Cancellation: nothing of the call is left."""
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
-        """The endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
+        """Return the endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
-        """The files of an uploaded archive; see ``generations.unpack``. Cancellation: nothing of the call is left."""
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
+        """Return an uploaded archive's files; see ``generations.unpack``. Cancellation: nothing of the call is left."""
 
 
 class WorkerReader:
@@ -69,7 +69,7 @@ class WorkerReader:
         return self._pool.server_pid
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
-        """As the protocol. Cancellation: the worker is killed."""
+        """Implement the protocol. Cancellation: the worker is killed."""
         given = None if overrides is None or overrides.is_empty else to_jsonable_python(overrides)
         place = _resolved(project)
         found = await self._pool.run("analyse", {"overrides": given}, _ANALYSIS, directory=place)
@@ -77,16 +77,16 @@ class WorkerReader:
             return check_analysis(found, place)
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
-        """As the protocol. Cancellation: the worker is killed."""
+        """Implement the protocol. Cancellation: the worker is killed."""
         return await self._pool.run("endpoints", {}, _ENDPOINTS, directory=_resolved(project))
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
-        """As the protocol. Cancellation: the worker is killed."""
+        """Implement the protocol. Cancellation: the worker is killed."""
         with _in_memory(document) as descriptor:
             return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
-        """As the protocol. Cancellation: the worker is killed."""
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
+        """Implement the protocol. Cancellation: the worker is killed."""
         arguments = {"files": limits.files, "size_bytes": limits.size_bytes}
         with _temporary() as contents, _temporary() as plain:
             files = [await trio.to_thread.run_sync(_on_disk, archive), contents, plain]
@@ -115,19 +115,19 @@ class InProcess(InThread):
     """Reads in a thread of this process, without bounds: for a command that a user runs on a project of their own."""
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
-        """As the protocol. Cancellation: the thread goes on and its result is dropped."""
+        """Implement the protocol. Cancellation: the thread goes on and its result is dropped."""
         return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, abandon_on_cancel=True)
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(partial(extract_endpoints, project))
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_openapi, document)
 
-    async def unpack(self, archive: IO[bytes], limits: Limits) -> Mapping[str, bytes]:
-        """As the protocol. Cancellation: waits."""
+    async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
+        """Implement the protocol. Cancellation: waits."""
         archive.seek(0)
         return await trio.to_thread.run_sync(unpack, archive, limits)
 
@@ -137,7 +137,7 @@ def _refusing_forged(what: str = "The project", why: str = "leads out of it") ->
     try:
         yield
     except Forged as error:
-        log.warning("a worker's answer is refused", why=str(error))
+        log.warning("worker answer refused", why=str(error))
         raise AnalysisFailed(
             f"{what} could not be read: what the process that read its files answered {why}."
         ) from error
@@ -145,7 +145,7 @@ def _refusing_forged(what: str = "The project", why: str = "leads out of it") ->
 
 @contextmanager
 def _in_memory(data: bytes) -> Iterator[int]:
-    """A descriptor of a file that holds the data."""
+    """Provide a descriptor of a file that holds the data."""
     descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
@@ -155,13 +155,13 @@ def _in_memory(data: bytes) -> Iterator[int]:
 
 @contextmanager
 def _temporary() -> Iterator[int]:
-    """A descriptor of an empty file that is gone with it."""
+    """Provide a descriptor of an empty temporary file."""
     with tempfile.TemporaryFile(prefix="preview-unpack-") as file:
         yield file.fileno()
 
 
 def _on_disk(archive: IO[bytes]) -> int:
-    """A descriptor of the archive, all of which is in the file by then. Blocks on the disk."""
+    """Return a descriptor of the archive's file, complete by then. Blocks on the disk."""
     # A spooled file goes to the disk when it is asked for its descriptor.
     descriptor = archive.fileno()
     archive.flush()

@@ -105,7 +105,7 @@ def test_a_file_that_others_can_read_is_tightened_and_that_is_said(tmp_path: Pat
     with capture_logs() as said:
         load_or_create_secret(settings(tmp_path))
     assert mode(path) == 0o600
-    assert [one["event"] for one in said] == ["secret.mode_tightened"]
+    assert [one["event"] for one in said] == ["secret mode tightened"]
     assert "s" * 43 not in repr(said)
 
 

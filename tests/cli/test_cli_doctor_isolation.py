@@ -20,7 +20,7 @@ from preview.cli.doctor import checks as checked
 from preview.cli.doctor.checks import Check, Result, isolation_checks
 from preview.core.isolation import Isolation, Network
 from preview.environments.sandbox.installed import Installed
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.runtime import (
     ColdStarts,
     Held,
@@ -172,7 +172,7 @@ def test_where_previews_share_more_memory_is_told_or_how_they_could(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def find_newer() -> Installed | None:
-        return None if newer is None else Installed(Interpreter("/python", newer, newer), frozenset())
+        return None if newer is None else Installed(PythonInterpreter("/python", newer, newer), frozenset())
 
     machine = Machine()
     monkeypatch.setattr(machine, "describe", lambda: {"starts": "Python's are forked from templates"})

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from preview.cli.options import overrides_from_options
 from preview.detection import Overrides, overrides_from_request
-from preview.detection.overrides.reading import PREVIEW_FILE, read_preview_file
+from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.errors import ConfigurationError
 from preview.http.core.bodies import PlanLaunchBody, V1LaunchBody
 from preview.settings import Settings, load_settings

@@ -20,14 +20,14 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import PreviewError
-from preview.generations import Limits, parse_files_json, unpack_tar_gz, unpack_zip
+from preview.generations import GenerationLimits, parse_files_json, unpack_tar_gz, unpack_zip
 from preview.http.core.uploads import read_upload
 from preview.settings import Settings
 from preview.worker import InProcess
 
 APP = QuartTrio("test", static_folder=None)
 SETTINGS = Settings(generation_files=20, generation_bytes=50_000, upload_bytes=200_000)
-LIMITS = Limits.of(SETTINGS)
+LIMITS = GenerationLimits.of(SETTINGS)
 WHOLE = [
     "main.py",
     "MAIN.PY",

@@ -10,7 +10,7 @@ from python_project_kit import write
 from preview.endpoints.budget import Budget
 from preview.endpoints.flask.framework import FlaskFramework, find_flask_apps
 from preview.endpoints.names import UNKNOWN, External
-from preview.endpoints.python.interpreter import Interpreter
+from preview.endpoints.python.evaluator import PythonEvaluator
 from preview.endpoints.python.members import PathValue
 from preview.endpoints.python.values import Class, Function, Instance, Module
 from preview.sources import Sources
@@ -69,7 +69,7 @@ def read(folder: Path, text: str) -> dict[str, object]:
     """The names that a module binds, beside a small package; ``SETUP`` comes before its text."""
     write(folder, main=SETUP + text, **FILES)
     (folder / ".env").write_text("TOKEN=secret\n")
-    names = Interpreter(Sources(folder), ".", Budget(), FlaskFramework()).load("main.py").scope.names
+    names = PythonEvaluator(Sources(folder), ".", Budget(), FlaskFramework()).load("main.py").scope.names
     return {name: plain(value) for name, value in names.items()}
 
 
@@ -365,7 +365,7 @@ def test_a_comparison_is_known_only_where_both_its_sides_are(tmp_path: Path) -> 
 def test_mappings_that_hold_themselves_are_not_compared(tmp_path: Path) -> None:
     body = "p, q = {}, {}\np['a'] = p\nq['a'] = q\nr = p == q\n"
     write(tmp_path, main=body)
-    names = Interpreter(Sources(tmp_path), ".", Budget(), FlaskFramework()).load("main.py").scope.names
+    names = PythonEvaluator(Sources(tmp_path), ".", Budget(), FlaskFramework()).load("main.py").scope.names
     assert names["r"] is UNKNOWN
 
 

@@ -20,7 +20,7 @@ from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import lock, try_lock
 from preview.environments.imports.names import read_offered
 from preview.environments.imports.removed_apis import RemovedApiUse, find_relics
-from preview.environments.manifests.reading import read_text
+from preview.environments.manifests.manifest_files import read_text
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.setuptools_files import read_lock
 from preview.environments.node.build import build_node_environment
@@ -31,18 +31,19 @@ from preview.environments.node.recipe import InThread, NodeRecipe, NodeToolchain
 from preview.environments.node.registries import is_safe_lock
 from preview.environments.python.explain import Explanation
 from preview.environments.python.install import Installation
+from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import Loosening
 from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter, allows, find_interpreter, find_other
+from preview.environments.sandbox.interpreter import PythonInterpreter, allows, find_interpreter, find_other
 from preview.environments.sandbox.program import ProgramResult
 from preview.environments.store.eviction import RequestMemory
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
 LIMIT_S = 20
-HERE = Interpreter(sys.executable, "3.11.7", "here")
+HERE = PythonInterpreter(sys.executable, "3.11.7", "here")
 
 
 def required(*lines: str, constraints: tuple[str, ...] = ()) -> RequirementSet:
@@ -605,11 +606,10 @@ UNREACHABLE = "error: Failed to fetch: `https://h.example/simple/six/`: dns erro
 
 async def install(tmp_path: Path, uv: Uv, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Said:
     said = Said()
-    python = Interpreter("/usr/bin/python3", "3.11.7", "")
+    python = PythonInterpreter("/usr/bin/python3", "3.11.7", "")
     monkeypatch.setattr("preview.environments.python.install.run_uv", uv)
-    await Installation(
-        tmp_path, required(*lines), None, said, interpreter=python, offline=False, patience_s=LIMIT_S
-    ).run(())
+    recipe = Recipe("key", required(*lines), python, None)
+    await Installation(recipe, tmp_path, said, None, offline=False, patience_s=LIMIT_S).run(())
     return said
 
 

@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
-from preview.environments.python.build import Recipe
-from preview.environments.python.recipe import make_recipe
+from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter, allows
+from preview.environments.sandbox.interpreter import PythonInterpreter, allows
 from preview.environments.store.eviction import RequestMemory
 from preview.errors import EnvironmentFailed
 
-PYTHON = Interpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
+PYTHON = PythonInterpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
 
 
-def recipe(request: EnvironmentRequest, interpreter: Interpreter = PYTHON) -> Recipe:
+def recipe(request: EnvironmentRequest, interpreter: PythonInterpreter = PYTHON) -> Recipe:
     return make_recipe(RequestMemory().read(request), interpreter)
 
 
@@ -272,7 +271,7 @@ def test_the_key_depends_on_what_is_required_and_not_on_how_it_is_written(tmp_pa
 
 
 def test_the_key_depends_on_the_python(tmp_path: Path) -> None:
-    other = Interpreter("/usr/bin/python3", "3.12.0", "3.12.0 linux /usr")
+    other = PythonInterpreter("/usr/bin/python3", "3.12.0", "3.12.0 linux /usr")
     assert recipe(EnvironmentRequest(tmp_path), PYTHON).key != recipe(EnvironmentRequest(tmp_path), other).key
 
 

@@ -24,7 +24,7 @@ from preview.environments.python.install import Installation
 from preview.environments.python.trial import objection
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 from preview.environments.sandbox.installed import Installed
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.store import eviction
 from preview.environments.store.eviction import evict
 from preview.errors import EnvironmentFailed
@@ -66,7 +66,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
     modules = frozenset(sys.stdlib_module_names) - {GONE}
 
     async def find_newer() -> Installed:
-        return Installed(Interpreter(sys.executable, NEWER, f"{NEWER} here"), modules)
+        return Installed(PythonInterpreter(sys.executable, NEWER, f"{NEWER} here"), modules)
 
     monkeypatch.setattr(choosing, "find_newer", find_newer)
 
@@ -474,8 +474,8 @@ async def test_a_project_whose_imports_are_not_known_gets_the_own_python(
 async def test_the_own_python_as_it_is_configured_gives_way_to_one_that_the_project_wants(
     settings: Settings, jail: Jail, index: Path, make_request: MakeRequest, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def find_any(requires: str) -> Interpreter:
-        return Interpreter(sys.executable, NEWER, f"{NEWER} for {requires}")
+    async def find_any(requires: str) -> PythonInterpreter:
+        return PythonInterpreter(sys.executable, NEWER, f"{NEWER} for {requires}")
 
     monkeypatch.setattr(choosing, "_find_any", find_any)
     own = settings.model_copy(update={"environment_python": "own"})

@@ -20,13 +20,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from preview.errors import InvalidGeneration, PreviewError, TooLarge
-from preview.generations import Limits, unpack_tar_gz, unpack_zip
+from preview.generations import GenerationLimits, unpack_tar_gz, unpack_zip
 
-LIMITS = Limits(files=20, size_bytes=100_000)
+LIMITS = GenerationLimits(files=20, size_bytes=100_000)
 TAR = make_tar(*(member(name, content) for name, content in FILES.items())).getvalue()
 ZIP = make_zip(FILES).getvalue()
 
-Unpack = Callable[[IO[bytes] | Path, Limits], dict[str, bytes]]
+Unpack = Callable[[IO[bytes] | Path, GenerationLimits], dict[str, bytes]]
 EITHER = pytest.mark.parametrize(("unpack", "archive"), [(unpack_zip, ZIP), (unpack_tar_gz, TAR)], ids=["zip", "tar"])
 
 
@@ -284,7 +284,7 @@ def test_a_long_chain_of_headers_is_refused() -> None:
     info.pax_headers = {"comment": "x"}
     # The header that describes the next one, again and again.
     header = info.tobuf(tarfile.PAX_FORMAT)[:1024]
-    limits = Limits(5000, Limits.default().size_bytes)
+    limits = GenerationLimits(5000, GenerationLimits.default().size_bytes)
     with pytest.raises(InvalidGeneration, match="broken"):
         unpack_tar_gz(io.BytesIO(gzip.compress(header * 4000)), limits)
 

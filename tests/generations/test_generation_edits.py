@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.errors import GenerationNotFound, InvalidGeneration, InvalidRequest, PreconditionFailed, TooLarge
-from preview.generations import Edit, Generation, GenerationLibrary, Limits
+from preview.generations import Edit, Generation, GenerationLibrary, GenerationLimits
 from preview.settings import Settings
 from preview.storage import Database
 
@@ -142,7 +142,7 @@ async def test_many_files_are_edited_at_once(library: GenerationLibrary) -> None
 )
 def test_an_edit_that_cannot_be_meant_is_refused(written: dict[str, bytes], removed: list[str], said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
-        Edit.of(written, removed, Limits.default())
+        Edit.of(written, removed, GenerationLimits.default())
 
 
 _PATHS = st.sampled_from(["a", "b", "c/d", "c/e", "f/g/h", "i"])
@@ -153,7 +153,7 @@ _CONTENTS = st.dictionaries(_PATHS, st.binary(max_size=4), min_size=1)
 def test_an_edit_is_made_of_what_was_asked_or_refused(written: dict[str, bytes], removed: list[str]) -> None:
     if set(written) & set(removed):
         with pytest.raises(InvalidRequest):
-            Edit.of(written, removed, Limits.default())
+            Edit.of(written, removed, GenerationLimits.default())
     else:
-        edit = Edit.of(written, removed, Limits.default())
+        edit = Edit.of(written, removed, GenerationLimits.default())
         assert (edit.written, set(edit.removed)) == (written, set(removed))

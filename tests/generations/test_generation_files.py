@@ -8,11 +8,11 @@ import pytest
 from generation_kit import FILES, tree
 
 from preview.errors import InvalidGeneration, TooLarge
-from preview.generations import Limits, check_files, parse_files_json
+from preview.generations import GenerationLimits, check_files, parse_files_json
 from preview.generations.files import TreeWriter
 from preview.settings import Settings
 
-LIMITS = Limits(files=10, size_bytes=1000)
+LIMITS = GenerationLimits(files=10, size_bytes=1000)
 SETTINGS = Settings(generation_files=10, generation_bytes=1000)
 
 

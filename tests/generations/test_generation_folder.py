@@ -9,7 +9,7 @@ import trio
 from generation_kit import tree
 
 from preview.errors import GenerationNotFound, InvalidGeneration, TooLarge
-from preview.generations import FolderGenerations, GenerationSource, Limits
+from preview.generations import FolderGenerations, GenerationLimits, GenerationSource
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def target(tmp_path: Path) -> Path:
     return made
 
 
-def source(folder: Path, limits: Limits | None = None) -> FolderGenerations:
+def source(folder: Path, limits: GenerationLimits | None = None) -> FolderGenerations:
     return FolderGenerations(folder, generation_id="gen_1", user_id="local", project_id="p", limits=limits)
 
 
-async def copy(folder: Path, target: Path, limits: Limits | None = None) -> dict[str, bytes]:
+async def copy(folder: Path, target: Path, limits: GenerationLimits | None = None) -> dict[str, bytes]:
     with trio.fail_after(20):
         await source(folder, limits).write_files("gen_1", target)
     return tree(target)
@@ -158,9 +158,9 @@ async def test_an_empty_folder_is_told(tmp_path: Path, target: Path) -> None:
 
 async def test_too_many_files_and_bytes_are_refused(folder: Path, target: Path) -> None:
     with pytest.raises(TooLarge, match="more than 2 files"):
-        await copy(folder, target, Limits(files=2, size_bytes=1000))
+        await copy(folder, target, GenerationLimits(files=2, size_bytes=1000))
     with pytest.raises(TooLarge, match="larger than 10 bytes"):
-        await copy(folder, target, Limits(files=10, size_bytes=10))
+        await copy(folder, target, GenerationLimits(files=10, size_bytes=10))
 
 
 async def test_many_files_are_copied_in_parts(folder: Path, target: Path) -> None:
@@ -200,7 +200,7 @@ def _after_scan(monkeypatch: pytest.MonkeyPatch, act: object) -> None:
 
     scan = module.scan_folder
 
-    def scan_then_act(root: Path, limits: Limits) -> list[module.Found]:
+    def scan_then_act(root: Path, limits: GenerationLimits) -> list[module.Found]:
         found = scan(root, limits)
         assert callable(act)
         act()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.errors import InvalidGeneration, TooLarge
-from preview.generations import FolderChange, FolderChanges, Limits
+from preview.generations import FolderChange, FolderChanges, GenerationLimits
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_virtual_environment_of_any_name_is_not_watched(folder: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_taken_loses_no_change(folder: Path) -> None:
-    changes = FolderChanges(folder, Limits(files=3, size_bytes=100))
+    changes = FolderChanges(folder, GenerationLimits(files=3, size_bytes=100))
     changes.look()
     (folder / "main.py").write_text("v = 2\n")
     (folder / "large").write_text("x" * 200)

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from preview.errors import InvalidGeneration, PreviewError, TooLarge
-from preview.generations import Limits, check_paths
+from preview.generations import GenerationLimits, check_paths
 from preview.generations.files import PathCheck, TreeWriter, shown
 from preview.settings import Settings
 
-LIMITS = Limits(files=1000, size_bytes=1_000_000)
+LIMITS = GenerationLimits(files=1000, size_bytes=1_000_000)
 
 
 def check(*paths: str) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_long_path_is_shown_in_part() -> None:
 
 
 def test_the_default_limits_are_those_of_the_settings() -> None:
-    assert Limits.default() == Limits.of(Settings())
+    assert GenerationLimits.default() == GenerationLimits.of(Settings())
 
 
 COMPONENTS = st.one_of(

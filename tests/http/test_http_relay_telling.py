@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,9 +24,8 @@ def test_each_request_has_a_line_and_each_answer_counts(
     config.accesslog = logging.getLogger("test_http_relay_telling")
     config.access_log_format = '"%(r)s" %(s)s %(b)s'
     counts: list[tuple[object, ...]] = []
-    app: Any = SimpleNamespace(count_preview_answer=lambda *given, is_relayed: counts.append((*given, is_relayed)))
     with caplog.at_level(logging.INFO, logger="test_http_relay_telling"):
-        telling(app, config)(HEAD.method, lambda: HEAD, status, 5, 0.5)
+        telling(lambda *given: counts.append(given), config)(HEAD.method, lambda: HEAD, status, 5, 0.5)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "test_http_relay_telling"]
     assert line == f'"GET /a 1.1" {shown}'
-    assert counts == [("GET", status, 0.5, True)] * counted
+    assert counts == [("preview_relayed", "GET", status, 0.5)] * counted

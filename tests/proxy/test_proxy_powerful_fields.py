@@ -47,7 +47,7 @@ def test_a_field_that_a_browser_applies_to_the_origin_comes_back_from_a_preview_
 
 
 def test_the_documentation_names_each_of_them() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "relay.md").read_text("utf-8")
     section = page.partition("## Fields that never come back")[2].partition("\n## ")[0]
     named = {name.lower() for name in re.findall(r"`([\w*-]+)[`:]", section)}
     prefixes = {name.removesuffix("*") for name in named if name.endswith("*")}

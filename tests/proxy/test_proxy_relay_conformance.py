@@ -1,4 +1,4 @@
-"""The relay and HTTP: a row of the table in docs/proxy.md each."""
+"""The relay and HTTP: a row of the table in docs/relay.md each."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from preview.runtime.cgroups import NoCgroups, open_cgroups
 from preview.runtime.cgroups.home import home_name, why_refused
-from preview.runtime.cgroups.places import Place, Places, read_places
+from preview.runtime.cgroups.own_groups import OwnGroup, OwnGroups, read_own_groups
 
 # Prints the reason, or "held".
 LOOK = """
@@ -70,12 +70,12 @@ def test_a_user_without_delegation_is_told_about_it(tmp_path: Path) -> None:
 
 
 async def test_version_2_without_memory_and_pids_says_which_are_missing(tmp_path: Path) -> None:
-    unified = read_places().unified
+    unified = read_own_groups().unified
     if unified is None:
         pytest.skip("no cgroup2 is mounted")
     if "memory" in Path(unified.mount, "cgroup.controllers").read_text().split():  # noqa: ASYNC240
         pytest.skip("here version 2 has its controllers")
-    async with open_cgroups(tmp_path, places=Places(unified)) as found:
+    async with open_cgroups(tmp_path, places=OwnGroups(unified)) as found:
         assert isinstance(found, NoCgroups)
         assert (
             "has no controller for memory and pids; run the service as a systemd unit with Delegate=yes" in found.reason
@@ -83,15 +83,15 @@ async def test_version_2_without_memory_and_pids_says_which_are_missing(tmp_path
 
 
 async def test_version_1_without_memory_says_so(tmp_path: Path) -> None:
-    pids = {"pids": Place(str(tmp_path), str(tmp_path))}
-    async with open_cgroups(tmp_path, places=Places(None, pids)) as found:
+    pids = {"pids": OwnGroup(str(tmp_path), str(tmp_path))}
+    async with open_cgroups(tmp_path, places=OwnGroups(None, pids)) as found:
         assert isinstance(found, NoCgroups)
         assert "No tree of control groups for memory can be reached" in found.reason
 
 
 async def test_a_folder_that_is_no_tree_of_groups_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
-    trees = {"memory": Place(str(tmp_path), str(tmp_path)), "pids": Place(str(tmp_path), str(tmp_path))}
-    async with open_cgroups(tmp_path, places=Places(None, trees)) as found:
+    trees = {"memory": OwnGroup(str(tmp_path), str(tmp_path)), "pids": OwnGroup(str(tmp_path), str(tmp_path))}
+    async with open_cgroups(tmp_path, places=OwnGroups(None, trees)) as found:
         assert isinstance(found, NoCgroups)
         assert found.reason
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240

@@ -15,7 +15,7 @@ import pytest
 from preview.runtime.cgroups.files import table
 from preview.runtime.cgroups.group import GroupLimits, GroupUsage, cpu_quota_us
 from preview.runtime.cgroups.home import Refused
-from preview.runtime.cgroups.places import Place
+from preview.runtime.cgroups.own_groups import OwnGroup
 from preview.runtime.cgroups.v2 import V2Cgroup, V2Home
 from preview.runtime.interface import Excess
 
@@ -103,11 +103,11 @@ def test_a_group_with_a_strangers_process_is_refused_and_left_as_it_was(tmp_path
     }
     folder = fill(tmp_path, texts)
     with pytest.raises(Refused, match="holds other programs' processes"):
-        V2Home("preview-test", Place(str(folder), str(folder))).claim()
+        V2Home("preview-test", OwnGroup(str(folder), str(folder))).claim()
     assert {path.name: path.read_text() for path in folder.iterdir()} == texts
 
 
 def test_a_group_that_was_given_no_controllers_is_refused(tmp_path: Path, fill: Fill) -> None:
     folder = fill(tmp_path, {"cgroup.type": "domain\n", "cgroup.controllers": "pids\n", "cgroup.subtree_control": ""})
     with pytest.raises(Refused, match="has no controller for memory; run the service as a systemd unit with Delegate"):
-        V2Home("preview-test", Place(str(folder), str(folder))).claim()
+        V2Home("preview-test", OwnGroup(str(folder), str(folder))).claim()

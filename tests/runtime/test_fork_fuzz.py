@@ -30,7 +30,7 @@ from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
 from preview.runtime.warm.forks.forking import ForkRequest, NotForked
-from preview.runtime.warm.forks.snapshot import Snapshot
+from preview.runtime.warm.forks.snapshot import ParkedApplication
 from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
 from preview.runtime.warm.packets import open_pair
 from preview.runtime.warm.template_process import Template, Told
@@ -263,7 +263,7 @@ async def test_no_process_of_the_machine_can_be_claimed_but_a_fork_of_its_own(st
             one.kill()
 
 
-class FuzzedSnapshot(Snapshot):
+class FuzzedSnapshot(ParkedApplication):
     """A snapshot whose forks say what a script says.
 
     Args:

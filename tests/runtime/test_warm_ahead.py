@@ -22,7 +22,7 @@ from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.runtime.warm.command import TEMPLATE
 from preview.runtime.warm.forks import snapshot
-from preview.runtime.warm.forks.snapshot import Snapshot
+from preview.runtime.warm.forks.snapshot import ParkedApplication
 
 LOADED = "import sys; print('loaded_before' in sys.modules, flush=True); import time; time.sleep(600)"
 
@@ -72,7 +72,7 @@ def left_of(tree: CgroupTree) -> set[str]:
 
 async def waiting_in(kept: object) -> int:
     """The pid of the fork that waits."""
-    assert isinstance(kept, Snapshot)
+    assert isinstance(kept, ParkedApplication)
     with trio.fail_after(10):
         while kept._ahead is None:  # noqa: ASYNC110  it tells nobody
             await trio.sleep(0.001)
@@ -104,7 +104,7 @@ async def test_it_waits_in_a_control_group_of_its_own_with_the_limits_of_the_pre
 ) -> None:
     async with warm.open_snapshot(spec) as kept:
         await waiting_in(kept)
-        assert isinstance(kept, Snapshot)
+        assert isinstance(kept, ParkedApplication)
         assert kept._ahead is not None
         group = kept._ahead.group
         assert group.limits.memory_bytes == spec.limits.memory_bytes
@@ -119,7 +119,7 @@ async def test_one_that_was_killed_while_it_waited_is_replaced_by_another(warm: 
         waiting = await waiting_in(kept)
         os.kill(waiting, signal.SIGKILL)
         with trio.fail_after(20):
-            assert isinstance(kept, Snapshot)
+            assert isinstance(kept, ParkedApplication)
             while kept._ahead is not None and not kept._ahead.has_ended:  # noqa: ASYNC110  it tells nobody
                 await trio.sleep(0.001)
         async with kept.open_process(spec) as process:
@@ -173,7 +173,7 @@ async def test_an_application_is_known_before_it_says_anything_however_late_its_
 async def test_a_snapshot_that_has_ended_starts_nothing(warm: WarmRuntime, spec: ProcessSpec) -> None:
     async with warm.open_snapshot(spec) as kept:
         await waiting_in(kept)
-        assert isinstance(kept, Snapshot)
+        assert isinstance(kept, ParkedApplication)
         await kept._process.kill()
         with pytest.raises(NoSnapshot):
             async with kept.open_process(spec):

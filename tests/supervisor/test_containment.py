@@ -63,7 +63,7 @@ async def test_what_a_running_preview_lacks_a_descriptor_for_is_said_as_that(
         preview = await rig.running()
     assert preview.record.state is State.FAILED
     assert "Too many open files; try again, or raise the service's limit of open files" in str(preview.record.reason)
-    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["preview could not be set up"]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["preview setup failed"]
 
 
 async def test_a_mistake_while_an_end_is_stored_reaches_no_other_preview(

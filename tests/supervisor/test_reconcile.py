@@ -164,7 +164,7 @@ async def test_a_data_folder_that_is_open_to_others_and_cannot_be_closed_is_said
     with capture_logs() as told:
         async with open_service(make_settings(data_dir=open_folder)):
             pass
-    assert [one["path"] for one in told if "open to other users" in one["event"]] == [str(open_folder)]
+    assert [one["path"] for one in told if "open to others" in one["event"]] == [str(open_folder)]
 
 
 async def test_a_data_folder_that_cannot_be_made_is_said(

@@ -17,11 +17,11 @@ import pytest
 import trio
 
 from preview.errors import AnalysisFailed, InvalidGeneration, PreviewError, TooLarge
-from preview.generations import Limits
+from preview.generations import GenerationLimits
 from preview.settings import Settings
 from preview.worker import WorkerReader, open_worker_pool
 
-LIMITS = Limits(files=20, size_bytes=5_000_000)
+LIMITS = GenerationLimits(files=20, size_bytes=5_000_000)
 FILES = {"main.py": b"app = 1\n", "data/größe.bin": bytes(range(256)) * 8000, "empty.txt": b""}
 
 
@@ -55,7 +55,7 @@ async def forging(tmp_path: Path) -> AsyncIterator[WorkerReader]:
         yield WorkerReader(pool)
 
 
-async def unpacked(reader: WorkerReader, packed: bytes, limits: Limits = LIMITS) -> Mapping[str, bytes]:
+async def unpacked(reader: WorkerReader, packed: bytes, limits: GenerationLimits = LIMITS) -> Mapping[str, bytes]:
     with tempfile.SpooledTemporaryFile(max_size=100_000) as archive, trio.fail_after(30):
         archive.write(packed)
         return await reader.unpack(archive, limits)
@@ -101,7 +101,7 @@ async def test_what_it_writes_is_bounded(forging: WorkerReader) -> None:
     most = Settings().generation_bytes
     packed = json.dumps({"contents": "abc", "answer": {"files": [["a", most + 1]]}}).encode()
     with pytest.raises(AnalysisFailed):
-        await unpacked(forging, packed, Limits(20, most))
+        await unpacked(forging, packed, GenerationLimits(20, most))
 
 
 @pytest.mark.parametrize("pack", [as_zip, as_tar])

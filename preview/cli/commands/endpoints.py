@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
-from preview.cli.terminal import print_json, say, table_console
+from preview.cli.terminal import listing, print_json, say, table_console
 from preview.core.quoting import visible
 from preview.detection import read_endpoints
 from preview.endpoints import Endpoint, Extraction
@@ -66,9 +66,7 @@ def _endpoint(one: Endpoint) -> dict[str, object]:
 
 
 def _table(found: tuple[Endpoint, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("METHOD", "PATH", "SUMMARY", "WHERE"):
-        table.add_column(heading, overflow="fold")
+    table = listing("METHOD", "PATH", "SUMMARY", "WHERE")
     for one in found:
         where = f"{one.file}:{one.line}" if one.file else ""
         table.add_row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -51,8 +51,8 @@ def launch(
     Returns at once, while it starts; with --wait when it is healthy. The preview's token is kept for `preview request`.
     """
     body = start_body(chosen_app, command, env, network)
-    with open_api(url, ca) as api:
-        instance = launch_generation(api, generation, wait_s=wait, body=body)
+    with open_api(url, ca) as api, progress("launching…"):
+        instance = start_preview(api, generation, "launch", wait_s=wait, timeout_s=_SLACK_S + (wait or 0), body=body)
     if as_json:
         print_json(instance)
         return
@@ -61,23 +61,26 @@ def launch(
         say(f"watch it: preview logs {generation} -f")
 
 
-def launch_generation(
-    api: Api, generation_id: str, *, wait_s: int | None, body: Mapping[str, object] | None = None
+def start_preview(
+    api: Api,
+    generation_id: str,
+    how: Literal["launch", "restart"],
+    *,
+    wait_s: int | None,
+    timeout_s: float,
+    body: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Launch, keep the token, and give the instance (contract ``v1``).
+    """Launch or restart, keep the token, and give the instance (contract ``v1``).
 
     Raises:
         ApiRefused: It was refused, or it failed while waited for; its last lines are said on stderr.
     """
     headers = {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
-    timeout_s = _SLACK_S + (wait_s or 0)
-    path = generation_path(generation_id, "/preview/launch")
-    with progress("launching…"):
-        try:
-            response = api.call("POST", path, body=dict(body or {}), headers=headers, timeout_s=timeout_s)
-        except ApiRefused as error:
-            say_last_lines(error)
-            raise
-    instance: dict[str, Any] = response.json()
+    path = generation_path(generation_id, f"/preview/{how}")
+    try:
+        instance: dict[str, Any] = api.call("POST", path, body=body, headers=headers, timeout_s=timeout_s).json()
+    except ApiRefused as error:
+        say_last_lines(error)
+        raise
     TokenFile(api.target.settings.data_dir).keep(api.target.url, generation_id, instance["session_token"])
     return instance

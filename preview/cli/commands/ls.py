@@ -11,7 +11,7 @@ from rich.text import Text
 
 from preview.cli.client import Api, open_api
 from preview.cli.options import CaOption, JsonOption, UrlOption
-from preview.cli.terminal import print_json, say, table_console
+from preview.cli.terminal import listing, print_json, say, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -55,9 +55,7 @@ def _collect(api: Api, status: str | None, limit: int) -> list[dict[str, Any]]:
 
 
 def _table(previews: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("GENERATION", "STATUS", "ADDRESS", "AGE", "REASON"):
-        table.add_column(heading, overflow="fold")
+    table = listing("GENERATION", "STATUS", "ADDRESS", "AGE", "REASON")
     now = datetime.now(UTC)
     for preview in previews:
         state = preview["status"]

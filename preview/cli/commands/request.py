@@ -96,28 +96,26 @@ def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> 
     body = answer["body"]
     if answer.get("encoding") == "base64":
         _print_bytes(base64.b64decode(body))
-        return
-    if body:
+    elif body:
         _print_body(body)
 
 
 def _print_bytes(body: bytes) -> None:
-    """As they came; a terminal gets them only where they are text without what would act on it."""
+    """Write the bytes unchanged; a terminal gets them only if they are text without control characters."""
     if sys.stdout.isatty():
         print(visible(body.decode("utf-8", "replace").replace("\r\n", "\n")))
         return
+    sys.stdout.flush()
     sys.stdout.buffer.write(body)
     sys.stdout.flush()
 
 
 def _print_body(body: str) -> None:
     """On a terminal indented, with escapes for what would act on it; elsewhere as it came."""
-    if not sys.stdout.isatty():
-        sys.stdout.flush()
-        sys.stdout.buffer.write(f"{body}\n".encode("utf-8", "surrogatepass"))
-        sys.stdout.flush()
-        return
-    print(visible(_indented(body).replace("\r\n", "\n")))
+    if sys.stdout.isatty():
+        print(visible(_indented(body).replace("\r\n", "\n")))
+    else:
+        _print_bytes(f"{body}\n".encode("utf-8", "surrogatepass"))
 
 
 def _numbers(first: int, last: int) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from preview.cli.client import generation_path, open_api
-from preview.cli.exits import ApiRefused
-from preview.cli.local.lines import say_last_lines
+from preview.cli.client import open_api
+from preview.cli.commands.launch import start_preview
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, show
-from preview.cli.tokens import TokenFile
 
 app = typer.Typer(add_completion=False)
 
@@ -34,17 +32,8 @@ def restart(
     One that runs keeps its address, its log and its id, and answers all the while: the new process takes over when it
     serves. One that does not run is launched.
     """
-    headers = {} if wait is None else {"Prefer": f"wait={wait}"}
     with open_api(url, ca) as api, progress("restarting…"):
-        try:
-            response = api.call(
-                "POST", generation_path(generation, "/preview/restart"), headers=headers, timeout_s=_TIMEOUT_S
-            )
-        except ApiRefused as error:
-            say_last_lines(error)
-            raise
-        instance: dict[str, Any] = response.json()
-        TokenFile(api.target.settings.data_dir).keep(api.target.url, generation, instance["session_token"])
+        instance = start_preview(api, generation, "restart", wait_s=wait, timeout_s=_TIMEOUT_S)
     if as_json:
         print_json(instance)
     else:

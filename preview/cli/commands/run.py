@@ -16,7 +16,7 @@ from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
 from preview.cli.local.hosting import configure_logging, run_async
 from preview.cli.local.running import run_folder
-from preview.cli.local.story import JsonStory, Story, TextStory
+from preview.cli.local.story import JsonStory, TextStory
 from preview.cli.options import (
     AppOption,
     CommandOption,
@@ -29,13 +29,7 @@ from preview.cli.options import (
     warn_of_skipped,
 )
 from preview.cli.terminal import say, wants_colour
-from preview.cli.tokens import (
-    IsolationOption,
-    LoopbackPortOption,
-    NetworkOption,
-    confinement,
-    wanted_network,
-)
+from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement, wanted_network
 from preview.core.descriptors import make_private_folder
 from preview.core.env_file import EnvFile, find_env_file_beside
 from preview.core.isolation import Isolation
@@ -80,7 +74,7 @@ def run(
     with hold_first_free_slot(_data_folder(file) / "run") as slot:
         # The server owns the descriptor from here on.
         bind = f"fd://{_listen(port).detach()}"
-        story = _story(as_json)
+        story = JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))
         settings = _own_settings(slot, held, file, is_watched=watch)
         if (settings_from := settings_line(file)) is not None:
             say(f"preview: settings from {settings_from}")
@@ -91,7 +85,7 @@ def run(
 
 
 def _data_folder(file: EnvFile | None) -> Path:
-    """The operator's, made and closed to others where need be.
+    """Return the operator's folder, made and closed to others if necessary.
 
     Raises:
         CommandFailed: It cannot be made.
@@ -107,18 +101,19 @@ def _data_folder(file: EnvFile | None) -> Path:
 
 
 def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
-    """The operator's settings, on a data folder of its own: SQLite, a secret of its own, one user."""
+    """Return the operator's settings, with a separate data folder: SQLite, its own secret, one user."""
+    usual: dict[str, object] = {
+        "max_uptime_s": _LIFE_S,
+        "inactive_timeout_s": _LIFE_S,
+        # One launch has nothing to gain from a template; with each saved file comes another start.
+        "warm_templates": int(is_watched),
+        # It has what it launches.
+        "spares": 0,
+        # The project is its user's own; a platform that launches for others sets what applies there.
+        "isolation": Isolation.TRUSTED,
+    }
     given = os.environ.keys() | {variable_of(name) for name in settings_in(file)}
-    life_s = {} if "PREVIEW_MAX_UPTIME" in given else {"max_uptime_s": _LIFE_S}
-    # One launch has nothing to gain from a template; with each saved file comes another start.
-    templates = {} if "PREVIEW_WARM_TEMPLATES" in given else {"warm_templates": int(is_watched)}
-    # The project is its user's own; a platform that launches for others sets what applies there.
-    isolation = (
-        {} if "PREVIEW_ISOLATION" in given | {variable_of(name) for name in held} else {"isolation": Isolation.TRUSTED}
-    )
-    # It has what it launches.
-    spares = {} if "PREVIEW_SPARES" in given else {"spares": 0}
-    inactive_s = {} if "PREVIEW_INACTIVE_TIMEOUT" in given else {"inactive_timeout_s": _LIFE_S}
+    own = {name: value for name, value in usual.items() if variable_of(name) not in given}
     return load_settings(
         file,
         data_dir=slot,
@@ -127,17 +122,12 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
         jwt_algorithm="HS256",
         jwt_issuer=None,
         public_url=None,
-        **life_s,
-        **inactive_s,
-        **templates,
-        **spares,
-        **isolation,
-        **held,
+        **(own | dict(held)),
     )
 
 
 def _listen(wanted: int | None) -> socket.socket:
-    """A bound socket for the page, so that two runs at once cannot choose the same port.
+    """Return a bound socket for the page, so that two runs at once cannot choose the same port.
 
     Raises:
         CommandFailed: There is none.
@@ -152,7 +142,3 @@ def _listen(wanted: int | None) -> socket.socket:
     if wanted is not None:
         raise CommandFailed(f"The port {wanted} cannot be used ({why}); choose another one with --port.")
     raise CommandFailed(f"Each port from {_PORTS.start} to {_PORTS.stop - 1} is taken; name another one with --port.")
-
-
-def _story(as_json: bool) -> Story:
-    return JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))

@@ -1,4 +1,4 @@
-"""What this machine offers, and how what is missing is installed."""
+"""Checks of this machine, and the installation of missing programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``preview doctor`` looks at: each check really tries the thing, and says what to do where it fails."""
+"""The checks of ``preview doctor``: each tries the real thing, and has advice for a failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from preview.storage import migrate
 
 
 class Result(StrEnum):
-    """How a check went."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -67,7 +67,7 @@ _REACHES = {
 
 
 def isolation_checks(settings: Settings) -> Iterator[Check]:
-    """The rungs, really tried; then the network and the limits that follow from them.
+    """Yield the isolation levels, each tried; then the network and the limits that follow from them.
 
     It only looks: what is tried has a folder and control groups of its own, also while a service uses the data folder.
     """
@@ -84,7 +84,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
 
 
 async def _look(settings: Settings) -> IsolationSupport:
-    """What holds here; nothing of the trial is left. Cancellation: likewise."""
+    """Try the isolation levels; nothing of the trial is left. Cancellation: likewise."""
     with tempfile.TemporaryDirectory(prefix="preview-doctor-") as folder, child_subreaper():
         own = settings.model_copy(update={"data_dir": Path(folder)})
         async with open_ladder(own, check=False) as ladder:
@@ -136,24 +136,20 @@ def _builds(settings: Settings, ladder: IsolationSupport) -> Check:
 
 
 def _starts(settings: Settings, runtime: Runtime) -> Check:
-    otherwise = "from nothing: PREVIEW_WARM_TEMPLATES=0"
-    if settings.warm_templates:
-        otherwise = "from nothing: templates take a sandbox"
-    found = runtime.describe().get("starts", otherwise)
+    why = "templates take a sandbox" if settings.warm_templates else "PREVIEW_WARM_TEMPLATES=0"
+    found = runtime.describe().get("starts", f"from nothing: {why}")
     advice = ""
     if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
         newer = trio.run(find_newer)
         if newer is None:
-            advice = (
-                "previews in Python 3.12 to 3.14 share more memory and start faster: install one of them beside this"
-            )
+            advice = "previews in Python 3.12 to 3.14 share more memory and start faster: install one beside this"
         else:
             found += f"; in Python {newer.interpreter.version} where it has all of a project, else in the service's own"
     return Check("starts", Result.OK, found, advice, _SECTION)
 
 
 def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
-    """The exact bounds of one preview, and who holds it to each."""
+    """Yield the exact limits of one preview, and what enforces each."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
     memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"
@@ -199,8 +195,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         _util_linux,
         _subreaper,
         _ports,
-        _data_folder,
-        _cache_folder,
+        lambda settings: _folder("data folder", settings.data_dir, "PREVIEW_DATA_DIR"),
+        lambda settings: _folder("cache folder", settings.cache_dir, "PREVIEW_CACHE_DIR"),
         _database,
         _service,
     )
@@ -219,13 +215,8 @@ def _python(_settings: Settings) -> Check:
 
 def _uv(_settings: Settings) -> Check:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "uv", "--version"],
-            capture_output=True,
-            text=True,
-            timeout=_PROGRAM_TIMEOUT_S,
-            check=True,
-        )
+        command = [sys.executable, "-m", "uv", "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROGRAM_TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return Check("uv", Result.FAIL, str(error), "install it again: pip install uv")
     return Check("uv", Result.OK, done.stdout.strip().removeprefix("uv "))
@@ -257,14 +248,6 @@ def _ports(settings: Settings) -> Check:
     if free < total / 2:
         return Check(name, Result.WARN, found, "something else uses this range; see `ss -ltnp`")
     return Check(name, Result.OK, found)
-
-
-def _data_folder(settings: Settings) -> Check:
-    return _folder("data folder", settings.data_dir, "PREVIEW_DATA_DIR")
-
-
-def _cache_folder(settings: Settings) -> Check:
-    return _folder("cache folder", settings.cache_dir, "PREVIEW_CACHE_DIR")
 
 
 def _folder(name: str, path: Path, variable: str) -> Check:

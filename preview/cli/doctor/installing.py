@@ -23,7 +23,7 @@ _OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def find_missing() -> list[str]:
-    """What previews need and this machine lacks: ``bubblewrap``, ``libseccomp``, ``util-linux``. Runs nothing."""
+    """Return missing programs: ``bubblewrap``, ``libseccomp``, ``util-linux``. Runs nothing."""
     missing = []
     if shutil.which("bwrap") is None:
         missing.append("bubblewrap")
@@ -35,7 +35,7 @@ def find_missing() -> list[str]:
 
 
 def install_commands(missing: Sequence[str]) -> list[list[str]] | None:
-    """The commands that install this, in order, with ``sudo`` where that is needed.
+    """Return the commands that install this, in order, with ``sudo`` where that is needed.
 
     Args:
         missing: As ``find_missing`` names it.

@@ -42,8 +42,6 @@ class Host:
     """A service that answers over HTTP.
 
     Attributes:
-        service: The service.
-        app: The ASGI application.
         url: An address that works on this machine, without a trailing slash.
     """
 
@@ -52,12 +50,12 @@ class Host:
     url: str
 
     def login_link(self, tier: str | None = None) -> str:
-        """A link that logs a browser in as the user at the keyboard, once."""
+        """Return a link that logs a browser in as the user at the keyboard, once."""
         code = self.app.login_codes.issue(User(LOCAL_USER, tier))
         return f"{self.service.settings.public_url or self.url}/login/{code}"
 
     def open_link(self, record: PreviewRecord) -> str:
-        """A link that opens the preview in a browser, once."""
+        """Return a link that opens the preview in a browser, once."""
         own = urlsplit(self.url)
         address = self.app.doorman.places.address(record.id, own.scheme, own.netloc)
         return f"{address}{open_path(self.app.backend.access.new_link(record.user_id, OpenLink(record.id, '/')))}"
@@ -134,24 +132,19 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def reachable(address: str) -> str:
-    """The address as a client on this machine writes it: a wildcard is not a destination."""
+    """Return the address as a client on this machine writes it: a wildcard is not a destination."""
     return (
         address.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:").replace("://:::", "://[::1]:")
     )
 
 
 def _without_controls(_logger: object, _method: str, text: Any) -> str:
-    """The rendered line: names and messages of others do not act on the operator's terminal."""
+    """Return the rendered line: names and messages of others do not act on the operator's terminal."""
     return visible(text, colours=True)
 
 
 def configure_logging(level: str, log_format: str) -> None:
-    """The service's own log: on stderr, so that stdout belongs to the command.
-
-    Args:
-        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        log_format: ``console`` or ``json``.
-    """
+    """Send the service's own log to stderr; stdout belongs to the command."""
     as_json = log_format == "json"
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

@@ -45,8 +45,6 @@ class ShownLine:
     """One line, from wherever it comes.
 
     Attributes:
-        seq: Its number.
-        time: Aware.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         system: Whether the service said it, not the preview.
         message: Text without line end; may hold colours.
@@ -85,7 +83,7 @@ class LinePrinter:
     columns: Callable[[], int] | None = None
 
     def text(self, line: ShownLine) -> str:
-        """The line, without a line end and without anything that could steer a terminal."""
+        """Return the line without a line end, and without terminal controls."""
         clock = f"{line.time.astimezone():%H:%M:%S}.{line.time.microsecond // 1000:03d}"
         message = line.message if self.colour else strip_colours(line.message)
         message = visible(message, colours=self.colour).replace("\n", " ")
@@ -104,11 +102,11 @@ class LinePrinter:
         return self._rows(f"{paint(clock, _DIM)} {mark} ", f"{'':<12} {mark} ", f"{mark} ", message)
 
     def note(self, message: str, *, style: str = _DIM) -> str:
-        """A remark among the lines: a gap, the end."""
+        """Return a remark among the lines: a gap, the end."""
         return paint(message, style) if self.colour else message
 
     def _rows(self, first: str, other: str, narrow: str, message: str) -> str:
-        """The message behind its mark; folded where it is wider than the terminal."""
+        """Return the message behind its mark; folded where it is wider than the terminal."""
         if self.columns is None:
             return f"{first}{message}"
         width = self.columns()

@@ -28,14 +28,7 @@ _SANDBOX = "bwrap"
 
 
 class Holdings:
-    """The processes, port and folder of one preview, noted while it runs.
-
-    Args:
-        pid: Its leader, if it has one.
-        host: The address it listens on.
-        port: Its port, if it has one.
-        folder: Its working folder, if it has one.
-    """
+    """The processes, port and folder of one preview, noted while it runs."""
 
     def __init__(self, *, pid: int | None, host: str, port: int | None, folder: Path | None) -> None:
         self._host = host
@@ -64,7 +57,7 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
+    """Return whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -82,12 +75,7 @@ _TIER = "enterprise"  # the longest life: the user at the terminal decides when 
 
 
 class Run:
-    """A folder's launch and its story; it can be told again when it is over.
-
-    Attributes:
-        user: Who runs it.
-        generation_id: The folder's.
-    """
+    """A folder's launch and its story; it can be told again when it is over."""
 
     def __init__(self, host: Host, folder: Path, generation_id: str, story: Story, overrides: Overrides | None) -> None:
         self.user = User(LOCAL_USER, _TIER)
@@ -161,7 +149,7 @@ class Run:
         await self._in_thread(partial(self._story.ready, addresses))
 
     async def _note_holdings(self) -> None:
-        """What it holds now, so that its end can be checked. The process table is read in a thread."""
+        """Record processes, port and folders, so that their end can be checked. Reads the process table in a thread."""
         active = self.previews.active(self.generation_id)
         if active is None:
             return
@@ -198,7 +186,7 @@ class Run:
 
 
 def _example_path(folder: Path) -> str:
-    """The most telling thing to ask without knowing anything: a plain GET of the project's own, else its health."""
+    """Return the best path to try: a plain GET of the project's own, else its health."""
     endpoints = extract_endpoints(folder)
     plain = [one.path for one in endpoints if one.method == "GET" and "{" not in one.path]
     health = find_health_path(endpoints)

@@ -1,4 +1,4 @@
-"""Whether a port is free: the kernel is asked, by binding."""
+"""Check for a free port, by binding it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def can_bind(host: str, port: int) -> bool:
-    """Whether a listener could have this port now. A port whose last connections are in TIME_WAIT is free."""
+    """Return whether a listener could have this port now. A port whose last connections are in TIME_WAIT is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,13 +32,7 @@ from preview.worker import InProcess
 
 
 class Rerun:
-    """A run, told until it is stopped.
-
-    Args:
-        run: Launches, and tells.
-        source: The folder, as the service sees it.
-        watch: Tells of saved files; running.
-    """
+    """A run, told until it is stopped."""
 
     def __init__(self, run: Run, source: FolderGenerations, watch: FolderWatch) -> None:
         self._run = run
@@ -151,7 +145,7 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 
 @asynccontextmanager
 async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:
-    """The first signal calls ``end``, the next cancels the body; further ones change nothing while it tears down.
+    """Handle signals: the first calls ``end``, the next cancels the body; later ones change nothing.
 
     The watcher outlives the body's teardown: a third impatient Ctrl-C would else end the process in the middle of it.
 
@@ -196,14 +190,6 @@ async def run_folder(
 ) -> ExitCode:
     """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
 
-    Args:
-        settings: Of the service that it is launched by.
-        folder: The project's.
-        bind: Where the page is served.
-        story: Shows it.
-        overrides: What the person has decided about the start.
-        is_watched: Reload when a file is saved; and where it has failed, launch it again then.
-
     Returns:
         ``INTERRUPTED`` if a second signal cut the story short, else ``OK``.
 
@@ -246,6 +232,6 @@ def _tell_unsandboxed(host: Host) -> None:
 
 
 def _id_for(folder: Path) -> str:
-    """A valid generation id that a person recognises."""
+    """Return a valid generation id that a person recognises."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("._-")
     return slug[:100] or "folder"

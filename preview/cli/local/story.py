@@ -1,4 +1,4 @@
-"""What ``preview run`` tells: the launch, the output, where to look, the end. For people, or as JSON lines."""
+"""Output of ``preview run``: launch, log, addresses, end. As text, or as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, S
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where to look once the preview answers.
+    """Addresses of a preview that answers.
 
     Attributes:
         page: The page, with its one-time login.
@@ -34,7 +34,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What was taken while the preview ran, and looked for again after its end.
+    """Resources of a preview, checked again after its end.
 
     Attributes:
         processes: How many processes it had, all gone.
@@ -57,7 +57,7 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of a saved change.
+    """Result of a saved change.
 
     Attributes:
         changed: Paths that were written.
@@ -76,34 +76,29 @@ class Story(Protocol):
     """Writes to one stream; every method may block on it, so callers use a thread."""
 
     def events(self, events: Iterable[Received]) -> None:
-        """What came from the preview's log, in order."""
+        """Report events of the preview's log, in order."""
 
     def ready(self, addresses: Addresses) -> None:
-        """It answers for the first time."""
+        """Report the preview's first answer."""
 
     def reloaded(self, reload: Reload) -> None:
-        """A saved change was brought to the preview, or was not to be."""
+        """Report a reload or its failure."""
 
     def refused(self, error: PreviewError) -> None:
-        """The folder cannot be taken as it was saved."""
+        """Report that the folder cannot be used as it was saved."""
 
     def waiting(self) -> None:
-        """The preview has failed, and is launched again when something is saved."""
+        """Report a failed preview, which is launched again at the next save."""
 
     def stopping(self) -> None:
-        """The person has asked for the end."""
+        """Report that the user has requested the end."""
 
     def freed(self, freed: Freed, reason: str | None) -> None:
-        """It is over and cleaned up; ``reason`` where it was not the person who stopped it."""
+        """Report the end and its clean-up; ``reason`` unless the user stopped it."""
 
 
 class TextStory:
-    """For people.
-
-    Args:
-        stream: Where to.
-        colour: Whether it shows colours.
-    """
+    """For people."""
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
@@ -121,7 +116,7 @@ class TextStory:
         self._write(out)
 
     def ready(self, addresses: Addresses) -> None:
-        """A quiet block between two empty lines."""
+        """Print a block between two empty lines."""
         rows = (
             ("Page", addresses.page, "logs you in once, within 10 min"),
             ("Browser", addresses.browser, "opens it once"),
@@ -164,11 +159,7 @@ class TextStory:
 
 
 class JsonStory:
-    """For programs: one JSON object on each line, its kind under ``event``.
-
-    Args:
-        stream: Where to.
-    """
+    """For programs: one JSON object on each line, its kind under ``event``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -185,17 +176,8 @@ class JsonStory:
 
     def ready(self, addresses: Addresses) -> None:
         """``ready``."""
-        self._write(
-            [
-                {
-                    "event": "ready",
-                    "page": addresses.page,
-                    "browser": addresses.browser,
-                    "base_url": addresses.preview,
-                    "example": addresses.example,
-                }
-            ]
-        )
+        links = {"page": addresses.page, "browser": addresses.browser, "base_url": addresses.preview}
+        self._write([{"event": "ready", **links, "example": addresses.example}])
 
     def reloaded(self, reload: Reload) -> None:
         """``reload``."""
@@ -209,11 +191,11 @@ class JsonStory:
         self._write([{"event": "refused", "error": _error_fields(error)}])
 
     def waiting(self) -> None:
-        """``waiting``."""
+        """Write ``waiting``."""
         self._write([{"event": "waiting"}])
 
     def stopping(self) -> None:
-        """``stopping``."""
+        """Write ``stopping``."""
         self._write([{"event": "stopping"}])
 
     def freed(self, freed: Freed, reason: str | None) -> None:
@@ -250,14 +232,8 @@ def _event_fields(event: StatusChange | Gap | End) -> dict[str, Any]:
     if isinstance(event, StatusChange):
         facts = {"status": event.state, "health": event.health, "restarts": event.restarts}
         return {"event": "status", **facts, **kept}
-    return {
-        "event": "end",
-        "status": event.state,
-        "exit_code": event.exit_code,
-        "exit_signal": event.exit_signal,
-        "cause": event.cause,
-        **kept,
-    }
+    ended = {"exit_code": event.exit_code, "exit_signal": event.exit_signal, "cause": event.cause}
+    return {"event": "end", "status": event.state, **ended, **kept}
 
 
 def _error_fields(error: PreviewError) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class LogReader:
         self._token = api.target.token
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
-        """The events, in order, until ``end``.
+        """Yield the events, in order, until ``end``.
 
         Raises:
             ApiRefused: The service does not give this stream.
@@ -64,7 +64,7 @@ class LogReader:
                     return
 
     def _one_connection(self) -> Generator[ServerSentEvent, None, bool]:
-        """The events of one connection; returns whether there is nothing more to come."""
+        """Yield the events of one connection; returns whether there is nothing more to come."""
         with self._api.stream(self._path, self._params(), self._headers()) as response:
             if response.status_code == 204:
                 return True
@@ -98,7 +98,7 @@ class LogReader:
 
 
 def shown_line(event: ServerSentEvent) -> ShownLine:
-    """The line of a log event (contract ``v1``)."""
+    """Return the line of a log event (contract ``v1``)."""
     data: Any = event.json()
     return ShownLine(
         seq=int(event.id or 0),

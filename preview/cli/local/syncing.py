@@ -28,7 +28,7 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 @contextmanager
 def packed(folder: Path) -> Iterator[IO[bytes]]:
-    """The folder's files as a tar.gz, from its beginning; gone when the context is left.
+    """Provide the folder's files as a tar.gz, from its beginning; gone when the context is left.
 
     Which files belong to it is decided by ``FolderGenerations``, as for ``preview run``.
 
@@ -66,14 +66,7 @@ _SHOWN_PATHS = 3
 
 
 class Mirror:
-    """Sends changes, and says what came of them. Methods block: for threads.
-
-    Args:
-        api: The service.
-        generation_id: What is to be like the folder.
-        folder: The project's.
-        as_json: Say it for a program.
-    """
+    """Sends changes, and says what came of them. Methods block: for threads."""
 
     def __init__(self, api: Api, generation_id: str, folder: Path, *, as_json: bool) -> None:
         self._api = api

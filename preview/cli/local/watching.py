@@ -22,10 +22,7 @@ _AGAIN_S = 1.0
 
 
 class FolderWatch:
-    """What was saved in a folder and not been taken yet. ``run`` is its task; it uses one thread.
-
-    Args:
-        folder: The project's.
+    """Saved changes of a folder that were not taken yet. ``run`` is its task; it uses one thread.
 
     Attributes:
         error: Why the folder cannot be taken as it is; None while it can.
@@ -38,23 +35,18 @@ class FolderWatch:
         self._came = trio.Event()
         self.error: PreviewError | None = None
 
-    @property
-    def hashes(self) -> dict[str, str]:
-        """SHA-256 of each file, as of the last look."""
-        return self._changes.hashes
-
     async def wait(self) -> None:
         """Until something was saved, or the folder cannot be taken. Cancellation: nothing changes."""
         await self._came.wait()
 
     def take(self) -> FolderChange:
-        """What was saved since the last time; perhaps nothing."""
+        """Return the changes saved since the last call; possibly none."""
         taken, self._pending = self._pending, FolderChange({}, [])
         self._came = trio.Event()
         return taken
 
     def give_back(self, change: FolderChange) -> None:
-        """What was taken could not be used: the next one who asks gets it, with what has come since."""
+        """Return an unused change: the next ``take`` gets it, with later changes."""
         self._pending = change.then(self._pending)
         self._came.set()
 

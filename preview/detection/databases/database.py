@@ -1,4 +1,4 @@
-"""Where a Python application keeps its data: SQLite where its address can be configured, else the server it wants."""
+"""The database of a Python application: SQLite if its address can be configured, else its server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from preview.detection.facts import Facts
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import (
     Need,
+    ProjectSettings,
     SettingRead,
-    Settings,
     is_database_url,
     is_sqlite_flag,
     make_up,
@@ -30,7 +30,7 @@ _SERVERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseChoice:
-    """What was decided.
+    """The decision about the project's database.
 
     Attributes:
         variables: Of the settings that point to it.
@@ -38,9 +38,6 @@ class DatabaseChoice:
         server: The server that it wants instead, or None.
         setting: The variable that points to it.
         step_variables: For migrations, which have no use for a driver for asyncio.
-        requirements: Drivers that the choice needs.
-        decisions: One sentence each.
-        warnings: Likewise.
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -53,14 +50,8 @@ class DatabaseChoice:
     warnings: tuple[str, ...] = ()
 
 
-def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> DatabaseChoice:
-    """Decide for an application that is not Django's.
-
-    Args:
-        engine: The library it reaches its database by, or None.
-        settings: What it reads.
-        facts: What it calls.
-    """
+def choose_database(engine: Engine | None, settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
+    """Decide for an application that is not Django's."""
     reads = [read for read in settings.reads.values() if is_database_url(read)]
     others = {ServiceKind.MONGODB, ServiceKind.REDIS}
     sql = [read for read in reads if _kind(read, settings) not in others and _decides(read, settings)]
@@ -75,8 +66,8 @@ def choose_database(engine: Engine | None, settings: Settings, facts: Facts) -> 
     return _sqlite(engine, sql, settings, server)
 
 
-def _decides(read: SettingRead, settings: Settings) -> bool:
-    """Whether setting the variable sets the database: not where it is one part of a URL that is put together."""
+def _decides(read: SettingRead, settings: ProjectSettings) -> bool:
+    """Return whether setting the variable sets the database, and not only one part of a URL."""
     if read.need is not Need.DEFAULTED or _held(settings.own, read):
         return True
     default = read.default or ""
@@ -84,7 +75,7 @@ def _decides(read: SettingRead, settings: Settings) -> bool:
     return "://" in default or (generic and not default)
 
 
-def _kind(read: SettingRead, settings: Settings) -> ServiceKind | None:
+def _kind(read: SettingRead, settings: ProjectSettings) -> ServiceKind | None:
     for text in (_held(settings.own, read), _held(settings.examples, read), read.default):
         kind = kind_of_scheme(text) if text else None
         if kind is not None:
@@ -106,7 +97,9 @@ def _typed_for_a_server(reads: Iterable[SettingRead]) -> str:
     return ""
 
 
-def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server: ServiceKind | None) -> DatabaseChoice:
+def _sqlite(
+    engine: Engine, reads: list[SettingRead], settings: ProjectSettings, server: ServiceKind | None
+) -> DatabaseChoice:
     variables: dict[str, Variable] = {}
     replaced: list[str] = []
     for read in reads:
@@ -116,7 +109,7 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
             variables[read.name] = Variable(read.name, own, Origin.EXAMPLE, settings.own[read.name].file)
         elif read.name.upper() == "DATABASE_URL" or not default.startswith("sqlite"):
             url = engine.sqlite_url(synchronous=_is_synchronous(read, reads))
-            variables[read.name] = _supplied(variable_for(read, url))
+            variables[read.name] = supplied(variable_for(read, url))
             if not default.startswith("sqlite"):
                 replaced.append(read.name)
     decisions = []
@@ -130,8 +123,8 @@ def _sqlite(engine: Engine, reads: list[SettingRead], settings: Settings, server
     )
 
 
-def _supplied(variable: Variable) -> Variable:
-    """The contract's own ``DATABASE_URL`` is nothing that was made up."""
+def supplied(variable: Variable) -> Variable:
+    """Return the variable with its origin: the contract's own ``DATABASE_URL`` is not made up."""
     return replace(variable, origin=Origin.SUPPLIED) if variable.name.upper() == "DATABASE_URL" else variable
 
 
@@ -141,7 +134,7 @@ def _is_synchronous(read: SettingRead, reads: list[SettingRead]) -> bool:
     return any(signs.values()) and not signs[read.name]
 
 
-def _server(reads: list[SettingRead], settings: Settings, server: ServiceKind, obstacle: str) -> DatabaseChoice:
+def _server(reads: list[SettingRead], settings: ProjectSettings, server: ServiceKind, obstacle: str) -> DatabaseChoice:
     variables = {}
     for read in reads:
         text = _held(settings.own, read) or _held(settings.examples, read) or read.default or ""
@@ -155,7 +148,7 @@ def _server(reads: list[SettingRead], settings: Settings, server: ServiceKind, o
     return DatabaseChoice(variables, server=server, setting=reads[0].name, decisions=(sentence,))
 
 
-def _without_url(settings: Settings, facts: Facts) -> DatabaseChoice:
+def _without_url(settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     """No variable holds a URL: a flag may choose SQLite, or the URL is put together from parts, or it is fixed."""
     flags = {
         read.name: variable_for(read, _flag(read, facts))
@@ -182,7 +175,7 @@ def _without_url(settings: Settings, facts: Facts) -> DatabaseChoice:
 
 
 def _flag(read: SettingRead, facts: Facts) -> str | None:
-    """The word that the source compares the flag with."""
+    """Return the word that the source compares the flag with."""
     words = facts.compared.get(read.name, set()) | set(read.choices)
     return next((word for word in sorted(words) if word.lower() in {"true", "1", "yes", "on"}), None)
 
@@ -198,7 +191,7 @@ def _switch(read: SettingRead, facts: Facts) -> str | None:
     return sqlite if sqlite and "sqlite" not in (read.default or "").lower() else None
 
 
-def _servers_only(reads: list[SettingRead], settings: Settings, facts: Facts) -> DatabaseChoice:
+def _servers_only(reads: list[SettingRead], settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     """Drivers are used directly: what points to a server keeps pointing to one."""
     variables = {}
     for read in reads:

@@ -1,29 +1,22 @@
-"""What a Django project's ``DATABASES`` says: SQLite where variables choose the engine, else the server it names."""
+"""A Django project's ``DATABASES``: SQLite if variables choose the engine, else the server it names."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
-from preview.detection.databases.database import DatabaseChoice
+from preview.detection.databases.database import DatabaseChoice, supplied
 from preview.detection.plan import Origin, ServiceKind, Variable
-from preview.detection.settings import Need, Settings, variable_for
+from preview.detection.settings import Need, ProjectSettings, variable_for
 from preview.sources import Sources
 
 _ENGINE: Final = "django.db.backends.sqlite3"
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 
 
-def choose_django_database(sources: Sources, files: Iterable[str], settings: Settings) -> DatabaseChoice:
-    """Decide from the ``DATABASES`` of the settings modules.
-
-    Args:
-        sources: The project's files.
-        files: The settings module and what it imports.
-        settings: What the project reads.
-    """
+def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
+    """Decide from the ``DATABASES`` of the settings modules."""
     tables = [table for file in files for table in _tables(sources, file)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     constants = [text for node in engines for text in _texts(node)]
@@ -45,7 +38,7 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Set
     return DatabaseChoice(server=server, setting=_host(tables, settings))
 
 
-def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
+def _by_urls(names: list[str], settings: ProjectSettings) -> DatabaseChoice:
     """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; other names are given the same."""
     chosen: dict[str, Variable] = {}
     for name in names:
@@ -53,18 +46,14 @@ def _by_urls(names: list[str], settings: Settings) -> DatabaseChoice:
         if own is not None and own.value.startswith("sqlite"):
             chosen[name] = Variable(name, own.value, Origin.EXAMPLE, own.file)
         else:
-            chosen[name] = _supplied(name, variable_for(settings.reads[name], "sqlite:///{database_path}"))
+            chosen[name] = supplied(variable_for(settings.reads[name], "sqlite:///{database_path}"))
     read = settings.reads[names[0]]
     decisions = () if (read.default or "").startswith("sqlite") else (f"SQLite: {read.name} can be set ({read.where})",)
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=decisions)
 
 
-def _supplied(name: str, variable: Variable) -> Variable:
-    return replace(variable, origin=Origin.SUPPLIED) if name == "DATABASE_URL" else variable
-
-
 def _by_variables(
-    names: list[str], tables: list[list[tuple[str, ast.expr]]], settings: Settings, server: ServiceKind | None
+    names: list[str], tables: list[list[tuple[str, ast.expr]]], settings: ProjectSettings, server: ServiceKind | None
 ) -> DatabaseChoice:
     read = settings.reads[names[0]]
     default = read.default or (settings.own[read.name].value if read.name in settings.own else "")
@@ -84,7 +73,7 @@ def _by_variables(
 
 
 def _tables(sources: Sources, file: str) -> Iterator[list[tuple[str, ast.expr]]]:
-    """The tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
+    """Yield the tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
     tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.Assign) or not any("DATABASES" in ast.dump(target) for target in node.targets):
@@ -103,7 +92,7 @@ def _texts(node: ast.expr) -> Iterator[str]:
             yield inner.value.lower()
 
 
-def _names(node: ast.expr, settings: Settings) -> Iterator[str]:
+def _names(node: ast.expr, settings: ProjectSettings) -> Iterator[str]:
     """Variables that an expression reads."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in settings.reads:
@@ -116,6 +105,6 @@ def _server(text: str) -> ServiceKind | None:
     return next((kind for part, kind in _SERVERS.items() if part in text or "postgis" in text), None)
 
 
-def _host(tables: list[list[tuple[str, ast.expr]]], settings: Settings) -> str | None:
+def _host(tables: list[list[tuple[str, ast.expr]]], settings: ProjectSettings) -> str | None:
     names = [name for table in tables for key, value in table if key == "HOST" for name in _names(value, settings)]
     return next((name for name in names if settings.reads[name].need is not Need.DEFAULTED), next(iter(names), None))

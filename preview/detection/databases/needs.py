@@ -2,93 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from preview.detection.databases.database import DatabaseChoice
-from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, find_uses, kind_of_scheme
+from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, Use, find_uses, kind_of_scheme
 from preview.detection.databases.sql import Engine
-from preview.detection.facts import Address, Facts
+from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
-from preview.detection.settings import SettingRead, Settings, is_database_url, service_of
+from preview.detection.settings import ProjectSettings, SettingRead, is_database_url, service_of
 
 
 def find_needs(
     facts: Facts,
-    settings: Settings,
+    settings: ProjectSettings,
     database: DatabaseChoice,
     engine: Engine | None,
     variables: Mapping[str, Variable],
 ) -> tuple[ServiceNeed, ...]:
     """One need for each kind of server, those that matter at start-up first."""
+    finder = _Finder(facts, settings, variables)
     needs: dict[ServiceKind, ServiceNeed] = {}
     if database.server is not None:
-        where = engine.where if engine else ""
-        needs[database.server] = _need(
-            database.server,
-            where,
-            engine is not None and engine.at_startup,
-            settings,
-            facts,
-            variables,
-            database.setting,
-        )
+        use = Use(database.server, engine.where if engine else "", engine is not None and engine.at_startup)
+        needs[database.server] = finder.need(use, database.setting)
     for use in find_uses(facts):
         # A driver beside an engine whose data goes to SQLite is one that the URL would have chosen.
         if use.kind in SQL_KINDS and (
             use.kind in needs or (database.sqlite and engine is not None and not use.at_startup)
         ):
             continue
-        needs[use.kind] = _need(use.kind, use.where, use.at_startup, settings, facts, variables, None)
+        needs[use.kind] = finder.need(use, None)
     return tuple(sorted(needs.values(), key=lambda need: not need.at_startup))
 
 
-def _need(
-    kind: ServiceKind,
-    where: str,
-    at_startup: bool,
-    settings: Settings,
-    facts: Facts,
-    variables: Mapping[str, Variable],
-    setting: str | None,
-) -> ServiceNeed:
-    literal = next((item for item in facts.addresses if kind_of_scheme(item.text) is kind), None)
-    read = settings.reads.get(setting) if setting else None
-    read = read or _part(literal, settings) or _setting(kind, settings, variables)
-    address = _address(kind, read, settings, variables, _read_of(literal.port, settings) if literal else None)
-    if address is None and literal is not None:
-        address = _parsed(kind, literal.text)
-    if address is None and (read is None or setting is None):
-        address = ("localhost", DEFAULT_PORTS[kind])
-    place = where or (read.where if read else literal.where if literal else "")
-    return ServiceNeed(kind, read.name if read else None, place, at_startup, address)
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    facts: Facts
+    settings: ProjectSettings
+    variables: Mapping[str, Variable]
 
+    def need(self, use: Use, setting: str | None) -> ServiceNeed:
+        kind = use.kind
+        literal = next((item for item in self.facts.addresses if kind_of_scheme(item.text) is kind), None)
+        read = self.settings.reads.get(setting) if setting else None
+        # The variable of the host in `f"postgresql://…@{settings.db_host}:…"`.
+        read = read or (self._read_of(literal.host) if literal else None) or self._setting(kind)
+        address = self._address(kind, read, self._read_of(literal.port) if literal else None)
+        if address is None and literal is not None:
+            address = _parsed(kind, literal.text)
+        if address is None and (read is None or setting is None):
+            address = ("localhost", DEFAULT_PORTS[kind])
+        place = use.where or (read.where if read else literal.where if literal else "")
+        return ServiceNeed(kind, read.name if read else None, place, use.at_startup, address)
 
-def _part(literal: Address | None, settings: Settings) -> SettingRead | None:
-    """The variable of the host in ``f"postgresql://…@{settings.db_host}:…"``."""
-    return _read_of(literal.host, settings) if literal is not None else None
+    def _read_of(self, name: str) -> SettingRead | None:
+        return self.settings.reads.get(name) or self.settings.reads.get(name.upper())
 
+    def _setting(self, kind: ServiceKind) -> SettingRead | None:
+        """Return the variable that says where the server is: its URL, else its host."""
+        reads = list(self.settings.reads.values())
+        urls = [read for read in reads if kind_of_scheme(self._text(read)) is kind]
+        named = [read for read in reads if service_of(read.name) is kind and _is_url(read)]
+        hosts = [read for read in reads if service_of(read.name) is kind and _is_host(read)]
+        typed = [read for read in reads if kind in SQL_KINDS and is_database_url(read)]
+        return next(iter((*urls, *named, *hosts, *typed)), None)
 
-def _read_of(name: str, settings: Settings) -> SettingRead | None:
-    return settings.reads.get(name) or settings.reads.get(name.upper())
+    def _text(self, read: SettingRead) -> str:
+        variable = self.variables.get(read.name) or self.settings.own.get(read.name)
+        return variable.value if variable is not None else read.default or ""
 
+    def _address(self, kind: ServiceKind, read: SettingRead | None, port: SettingRead | None) -> tuple[str, int] | None:
+        if read is None:
+            return None
+        text = self._text(read)
+        if "://" in text:
+            return _parsed(kind, text)
+        if not _is_host(read) or not text or "*" in text:
+            return None
+        if port is not None and self._text(port).isdigit():
+            return text, int(self._text(port)) % 65536
+        return text, self._port(kind, read)
 
-def _setting(kind: ServiceKind, settings: Settings, variables: Mapping[str, Variable]) -> SettingRead | None:
-    """The variable that says where the server is: its URL, else its host."""
-    reads = list(settings.reads.values())
-    urls = [read for read in reads if kind_of_scheme(_text(read, settings, variables)) is kind]
-    named = [read for read in reads if service_of(read.name) is kind and _is_url(read)]
-    hosts = [read for read in reads if service_of(read.name) is kind and _is_host(read)]
-    typed = [read for read in reads if kind in SQL_KINDS and is_database_url(read)]
-    return next(iter((*urls, *named, *hosts, *typed)), None)
-
-
-def _text(read: SettingRead, settings: Settings, variables: Mapping[str, Variable]) -> str:
-    variable = variables.get(read.name)
-    if variable is not None:
-        return variable.value
-    own = settings.own.get(read.name)
-    return own.value if own is not None else read.default or ""
+    def _port(self, kind: ServiceKind, host: SettingRead) -> int:
+        stem = host.name.upper().rpartition("_")[0]
+        for read in self.settings.reads.values():
+            if read.name.upper() == f"{stem}_PORT":
+                text = self._text(read)
+                return int(text) if text.isdigit() and int(text) < 65536 else DEFAULT_PORTS[kind]
+        return DEFAULT_PORTS[kind]
 
 
 def _is_url(read: SettingRead) -> bool:
@@ -97,40 +100,6 @@ def _is_url(read: SettingRead) -> bool:
 
 def _is_host(read: SettingRead) -> bool:
     return read.name.upper().endswith(("HOST", "HOSTNAME", "SERVER", "ADDRESS"))
-
-
-def _address(
-    kind: ServiceKind,
-    read: SettingRead | None,
-    settings: Settings,
-    variables: Mapping[str, Variable],
-    port: SettingRead | None = None,
-) -> tuple[str, int] | None:
-    if read is None:
-        return None
-    text = _text(read, settings, variables)
-    if "://" in text:
-        return _parsed(kind, text)
-    if not _is_host(read) or not text or "*" in text:
-        return None
-    if port is not None and _text(port, settings, variables).isdigit():
-        return text, int(_text(port, settings, variables)) % 65536
-    return text, _port(kind, read, settings.reads.values(), settings, variables)
-
-
-def _port(
-    kind: ServiceKind,
-    host: SettingRead,
-    reads: Iterable[SettingRead],
-    settings: Settings,
-    variables: Mapping[str, Variable],
-) -> int:
-    stem = host.name.upper().rpartition("_")[0]
-    for read in reads:
-        if read.name.upper() == f"{stem}_PORT":
-            text = _text(read, settings, variables)
-            return int(text) if text.isdigit() and int(text) < 65536 else DEFAULT_PORTS[kind]
-    return DEFAULT_PORTS[kind]
 
 
 def _parsed(kind: ServiceKind, url: str) -> tuple[str, int] | None:

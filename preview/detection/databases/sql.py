@@ -1,4 +1,4 @@
-"""How a Python application reaches its SQL database, and whether SQLite can stand in for a server."""
+"""A Python application's access to its SQL database, and whether SQLite can replace the server."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Engine:
     obstacle: str = ""
 
     def sqlite_url(self, *, synchronous: bool = False) -> str:
-        """The SQLite file of the preview, as the library wants its URL."""
+        """Return the SQLite file of the preview, as the library wants its URL."""
         if self.library == "Tortoise":
             return "sqlite://{database_path}"
         if self.asynchronous and not synchronous and self.library != "databases":
@@ -62,7 +62,7 @@ class Engine:
 
 
 def find_engine(facts: Facts, sources: Sources, files: Iterable[str]) -> Engine | None:
-    """The application's engine, or None where it has no SQL database that SQLite could be."""
+    """Return the application's engine, or None if it has no SQL database that SQLite could be."""
     calls = [call for call in facts.calls if _library(call)]
     if not calls:
         return None

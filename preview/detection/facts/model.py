@@ -13,9 +13,6 @@ class Call:
 
     Attributes:
         name: Full, as far as imports tell: ``asyncpg.create_pool``; else ``.create_all``.
-        node: The expression.
-        file: Where, relative to the project.
-        line: Likewise.
         function: The outermost function it stands in; empty for the module's own level.
         guarded: A ``try`` around it goes on after an error.
     """
@@ -39,8 +36,6 @@ class Address:
 
     Attributes:
         text: With ``*`` for what is not written down.
-        file: Where, relative to the project.
-        line: Likewise.
         host: The name that its host is taken from; empty where that is written down.
         port: Likewise.
     """
@@ -67,13 +62,10 @@ class Facts:
     """All of it.
 
     Attributes:
-        calls: In the files' order.
-        addresses: Likewise.
         imports: Full names of all that is imported from outside.
         compared: Texts that a name or attribute is compared with, by that name.
         called_by: Functions' names to the names that they call or mention.
         started: Names of functions that run when the application comes up.
-        defined: How many functions have a name.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -85,12 +77,12 @@ class Facts:
     defined: Counter[str] = field(default_factory=Counter)
 
     def imported(self, *modules: str) -> str | None:
-        """Where one of these modules, or something of it, is imported; None where it is not."""
+        """Return where one of these modules, or a part of it, is imported; None if nowhere."""
         for name, where in self.imports.items():
             if any(name == module or name.startswith(f"{module}.") for module in modules):
                 return where
         return None
 
     def at_startup(self, call: Call) -> bool:
-        """Whether the call is made while the application comes up, and its failure ends that."""
+        """Return whether the call is made at start-up, and its failure ends the program."""
         return not call.guarded and (not call.function or call.function in self.started)

@@ -21,13 +21,7 @@ _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving
 
 
 def note_facts(file: str, tree: ast.Module, facts: Facts) -> None:
-    """Add what one file calls and says, as far as it is not nested deeper than Python can follow.
-
-    Args:
-        file: Its name, relative to the project.
-        tree: What is in it.
-        facts: Where that is added.
-    """
+    """Add what one file calls and says, as far as it is not nested deeper than Python can follow."""
     try:
         _Visitor(file, facts).visit(tree)
     except RecursionError:
@@ -43,7 +37,7 @@ class _Visitor(ast.NodeVisitor):
         self._guards = 0
 
     def visit(self, node: ast.AST) -> None:
-        """As the base class's, without looking for a name each time."""
+        """Visit like the base class, without looking up a method by name each time."""
         method = _METHODS.get(type(node))
         if method is None:
             self.generic_visit(node)
@@ -51,7 +45,7 @@ class _Visitor(ast.NodeVisitor):
             method(self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
-        """As the base class's, without its generators, where most of the time went."""
+        """Visit like the base class, without its generators, which took most of the time."""
         for name in FIELDS[type(node)]:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
@@ -63,9 +57,8 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self._names[alias.asname or alias.name.partition(".")[0]] = (
-                alias.name if alias.asname else (alias.name.partition(".")[0])
-            )
+            top = alias.name.partition(".")[0]
+            self._names[alias.asname or top] = alias.name if alias.asname else top
             self._facts.imports.setdefault(alias.name, f"{self._file}:{node.lineno}")
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
@@ -98,13 +91,7 @@ class _Visitor(ast.NodeVisitor):
         self._guards -= goes_on
         self._visit_each((*node.handlers, *node.orelse, *node.finalbody))
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._visit_each((*node.decorator_list, *node.args.defaults))
         decorated = {text for item in node.decorator_list for text in _mentions(item)}
         if decorated & _STARTS or node.name in {"lifespan", "startup", "on_startup", "startup_event"}:
@@ -194,11 +181,12 @@ _METHODS: Final[Mapping[type[ast.AST], Callable[[_Visitor, Any], None]]] = Mappi
         for name, method in vars(_Visitor).items()
         if name.startswith("visit_")
     }
+    | {ast.AsyncFunctionDef: _Visitor.visit_FunctionDef}
 )
 
 
 def _name_of(node: ast.expr) -> str:
-    """The name in ``{settings.db_host}``, or the variable in ``{os.getenv("DB_HOST")}``."""
+    """Return the name in ``{settings.db_host}``, or the variable in ``{os.getenv("DB_HOST")}``."""
     value = node.value if isinstance(node, ast.FormattedValue) else node
     if isinstance(value, ast.Call | ast.Subscript):
         given = [*value.args[:1]] if isinstance(value, ast.Call) else [value.slice]
@@ -221,13 +209,7 @@ _MAX_CLOSURE: Final = 400
 
 
 def read_facts(sources: Sources, files: Iterable[str], factory: str | None = None) -> Facts:
-    """Read the files once.
-
-    Args:
-        sources: The project's files.
-        files: Those that the application loads.
-        factory: The function that makes the application.
-    """
+    """Read the files once."""
     facts = Facts()
     for file in files:
         tree = sources.tree(file)

@@ -1,4 +1,4 @@
-"""How Node projects start."""
+"""Detection of Node projects."""
 
 from preview.detection.node.detect import detect_node
 

@@ -1,4 +1,4 @@
-"""What a Node project has to build before it starts; most sources run as they are."""
+"""Builds that a Node project needs before it starts; most sources run unbuilt."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _VARIABLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BuildWork:
-    """What to do before the start.
+    """Build steps before the start.
 
     Attributes:
         steps: None or one.
@@ -61,7 +61,7 @@ class BuildWork:
 
 
 def find_build_work(project: NodeProject) -> BuildWork:
-    """The build that makes what is started, what the sources import, or the pages that they serve."""
+    """Return the build that makes what is started, what the sources import, or the pages that they serve."""
     package = project.package
     if project.entry.built:
         if _is_there(project, project.entry.file):
@@ -77,13 +77,7 @@ def find_build_work(project: NodeProject) -> BuildWork:
 
 
 def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[str, ...]:
-    """A sentence for the log where a script starts what a build makes, and a source is started in its place.
-
-    Args:
-        project: What is started.
-        script: The script that leads to it, or the empty text.
-        work: What is built all the same.
-    """
+    """Return a sentence for the log if a source is started in place of a built file."""
     entry, package = project.entry, project.package
     words = [word for command in split_commands(package.scripts.get(script, "")) for word in command[1:]]
     name = next((word for word in words if _stands_in(project, word)), None)
@@ -97,7 +91,7 @@ def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[s
 
 
 def _stands_in(project: NodeProject, word: str) -> bool:
-    """Whether a word of a command names a built file for which the entry is started."""
+    """Return whether a word of a command names a built file for which the entry is started."""
     path = posixpath.normpath(posixpath.join(project.folder, word))
     if word.startswith("-") or existing_script(project.sources, path) is not None:
         return False
@@ -110,21 +104,19 @@ def _step(package: NodePackage, name: str, why: str, *, required: bool) -> Step:
 
 
 def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in package.scripts and not _fetches(package.scripts[name])), None)
-
-
-def _fetches(script: str) -> bool:
-    return _INSTALLS.search(script) is not None
+    return next(
+        (name for name in names if name in package.scripts and not _INSTALLS.search(package.scripts[name])), None
+    )
 
 
 def _is_there(project: NodeProject, path: str) -> bool:
-    """Whether the project brings it; what builds make is not among the sources."""
+    """Return whether the project brings it; what builds make is not among the sources."""
     ends = ("", *SCRIPT_SUFFIXES, ".d.ts", ".json", ".node", "/index.js", "/package.json")
     return any((project.sources.root / (path + end)).exists() for end in ends)
 
 
 def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
-    """The files that an import needs and nobody wrote: an interpreter of routes, a client of some interface."""
+    """Yield imported files that nobody wrote: an interpreter of routes, a client of some interface."""
     for file in project.reached:
         for match in _STATIC_IMPORT.finditer(project.text(file)):
             if _TYPES_ONLY.match(match[0]):
@@ -186,6 +178,6 @@ def _served_folders(project: NodeProject) -> Iterator[str]:
 
 
 def _owner(project: NodeProject, folder: str) -> NodePackage | None:
-    """The package right above a folder."""
+    """Return the package right above a folder."""
     above = posixpath.dirname(folder) or "."
     return next((item for item in project.packages if item.folder == above), None)

@@ -55,7 +55,7 @@ _JSX_OR_FLOW: Final = re.compile(rb"@flow|from ['\"]react['\"]")
 
 @dataclass(frozen=True, slots=True)
 class NodeCommand:
-    """How ``node`` is called.
+    """Arguments for ``node``.
 
     Attributes:
         arguments: All of them, the entry last.
@@ -75,7 +75,7 @@ class NodeCommand:
 
 
 def find_command(project: NodeProject) -> NodeCommand:
-    """What starts the project's entry."""
+    """Return the command that starts the project's entry."""
     script, text = _script(project)
     flags = list(_flags(project, text))
     variables = dict(_assignments(text))
@@ -138,7 +138,7 @@ def _assignments(script: str) -> Iterator[tuple[str, str]]:
 
 
 def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
-    """What reads the entry's language."""
+    """Return the program that runs the entry's language."""
     if project.entry.built:
         return NodeCommand(())
     if project.entry.typescript:
@@ -176,17 +176,11 @@ def _typescript(project: NodeProject) -> NodeCommand:
 
 
 def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:
-    """The file, from where the project runs, that has ``paths`` or says most; and all options that its parents have."""
+    """Return the file with ``paths`` or most settings, and all options of its parents."""
     found: dict[str, object] = {}
     chosen = ""
-    for name in (
-        "tsconfig.json",
-        "tsconfig.app.json",
-        "tsconfig.build.json",
-        "tsconfig.base.json",
-        "tsconfig.node.json",
-    ):
-        file = project.find(name)
+    for part in ("", "app.", "build.", "base.", "node."):
+        file = project.find(f"tsconfig.{part}json")
         content = read_literal(project.sources.text(file)) if file is not None else None
         options = content.get("compilerOptions") if isinstance(content, dict) else None
         if file is None or not isinstance(options, dict):

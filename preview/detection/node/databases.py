@@ -1,4 +1,4 @@
-"""What a Node project does to its database before it starts: Prisma's client, and migrations where it is SQLite."""
+"""Database steps of a Node project: Prisma's client, and migrations on SQLite."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseWork:
-    """What to do before the start.
+    """Database steps before the start.
 
     Attributes:
-        steps: In order.
         requirements: What has to be installed for them.
         variables: What they and the application get.
         provider: Prisma's kind of database; None without Prisma.
@@ -48,12 +47,7 @@ class DatabaseWork:
 
 
 def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
-    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM.
-
-    Args:
-        project: Which.
-        runner: The arguments of ``node`` that read its sources' language.
-    """
+    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM."""
     schema = _schema(project)
     if schema is not None:
         return _prisma(project, schema)
@@ -101,7 +95,7 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:
-    """The variable of the address; since version 7 it stands in a file of its own."""
+    """Return the variable of the address; since version 7 it is in a separate file."""
     config = project.find("prisma.config.ts", "prisma.config.js", "prisma.config.mjs", ".config/prisma.ts")
     return _CONFIGURED.search(project.text(config)) if config is not None else None
 

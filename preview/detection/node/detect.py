@@ -11,7 +11,7 @@ from preview.detection.node.command import find_command
 from preview.detection.node.databases import DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_project
-from preview.detection.node.services import ADDRESSES, find_services
+from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
@@ -21,13 +21,6 @@ from preview.sources import Sources
 from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_package import is_tool_for_development, read_node_packages
 
-_PROVIDERS: Final = {
-    "postgresql": ServiceKind.POSTGRESQL,
-    "postgres": ServiceKind.POSTGRESQL,
-    "cockroachdb": ServiceKind.POSTGRESQL,
-    "mysql": ServiceKind.MYSQL,
-    "mongodb": ServiceKind.MONGODB,
-}
 _CLIENTS: Final = {
     ServiceKind.MONGODB: ("mongoose", "mongodb", "@nestjs/mongoose", "monk", "connect-mongo", "@typegoose/typegoose"),
     ServiceKind.POSTGRESQL: ("pg", "postgres", "pg-promise", "@neondatabase/serverless"),
@@ -46,11 +39,6 @@ _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\
 def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
     """Decide how a Node project is started; None where it is none. Reads files, runs nothing; meant for a thread.
 
-    Args:
-        sources: The project's files.
-        target: The application that was found in its sources, or None.
-        overrides: What a person decided.
-
     Raises:
         InvalidGeneration: A file is named as the application that the project does not have.
     """
@@ -65,7 +53,7 @@ _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".j
 
 
 def _named_file(sources: Sources, overrides: Overrides) -> str | None:
-    """The entry file that a person names; of a built one that is not there, the source that it is built from.
+    """Return the entry file that a person names; for a missing built one its source.
 
     Raises:
         InvalidGeneration: The project has no such file, and nothing that could build it.
@@ -127,7 +115,7 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
 
 
 def _empty_env_file(project: NodeProject) -> list[Step]:
-    """Some refuse to start without a ``.env``; the values themselves come from the environment."""
+    """Create an empty ``.env``: some programs refuse to start without it. Values come from the environment."""
     if project.find(".env") is not None or not any(_NEEDS_FILE.search(project.text(name)) for name in project.reached):
         return []
     script = "require('fs').writeFileSync('.env', '')"
@@ -136,19 +124,19 @@ def _empty_env_file(project: NodeProject) -> list[Step]:
 
 def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
     found = [kind for kind, packages in _CLIENTS.items() if project.requires(*packages)]
-    provider = _PROVIDERS.get(work.provider or "")
+    provider = PROVIDERS.get(work.provider or "")
     return tuple(dict.fromkeys((*found, *((provider,) if provider else ()))))
 
 
 def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> None:
-    """The contract's ``DATABASE_URL`` is of SQLite: a schema for another database refuses it."""
-    kind = _PROVIDERS.get(work.provider or "")
+    """Set Prisma's address: the contract's ``DATABASE_URL`` is for SQLite, which other schemas refuse."""
+    kind = PROVIDERS.get(work.provider or "")
     if kind is not None and work.setting is not None and work.setting not in variables:
         variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")
 
 
 def _imported_tools(project: NodeProject) -> list[str]:
-    """Declared development tools that the sources import all the same, so that they are installed."""
+    """Return declared development tools that the sources import, so that they are installed."""
     tools = [name for name in project.package.dev_dependencies if is_tool_for_development(name)]
     if not tools:
         return []

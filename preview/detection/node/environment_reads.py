@@ -21,6 +21,7 @@ _SCHEMA_VALUE: Final = re.compile(
 )
 _CASTS: Final = {"parseInt": Kind.INTEGER, "Number": Kind.NUMBER, "parseFloat": Kind.NUMBER, "Boolean": Kind.BOOLEAN}
 _ENDS: Final = re.compile(r"\bthrow\b|process\.exit|\bassert")
+_AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression"})
 _MAX_FILES: Final = 400
 
 
@@ -28,9 +29,8 @@ def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRea
     """All such reads of the files, in order; of one variable there may be many."""
     trees = JavaScriptTrees(sources)
     found: list[SettingRead] = []
-    for file in [name for name in files if _WORDS.search(sources.text(name)) or _SCHEMA.search(sources.text(name))][
-        :_MAX_FILES
-    ]:
+    names = [name for name in files if _WORDS.search(sources.text(name)) or _SCHEMA.search(sources.text(name))]
+    for file in names[:_MAX_FILES]:
         tree = trees.tree(file)
         if tree is not None:
             found += _Reader(file, tree).reads()
@@ -44,7 +44,7 @@ class _Reader:
         self._file = file
         self._root = root
         text = root.text or b""
-        self._has_environment = b"process.env" in text
+
         self._has_schema = _SCHEMA.search(text) is not None or b"cleanEnv" in text
         self._by_name = b"process.env[" in text
 
@@ -69,8 +69,7 @@ class _Reader:
                 yield from self._declared(node)
             case "array" if self._by_name:
                 # `for (const name of ["A", "B"]) if (!process.env[name]) throw …`
-                names = [_literal(item) for item in node.named_children]
-                for name in names:
+                for name in map(_literal, node.named_children):
                     if name is not None and _NAME.fullmatch(name) and "_" in name:
                         yield SettingRead(name, self._file, node.start_point.row + 1, Need.REQUIRED)
 
@@ -130,11 +129,7 @@ class _Reader:
         read = SettingRead(name, self._file, node.start_point.row + 1, Need.OPTIONAL)
         parent = node.parent
         # `process.env.X!`, `process.env.X as string`, `(…)`
-        while parent is not None and parent.type in {
-            "non_null_expression",
-            "as_expression",
-            "parenthesized_expression",
-        }:
+        while parent is not None and parent.type in _AROUND:
             if parent.type != "parenthesized_expression":
                 read = replace(read, need=Need.REQUIRED)
             node, parent = parent, parent.parent
@@ -155,14 +150,12 @@ class _Reader:
             return replace(read, need=Need.REQUIRED)
         elif parent.type == "arguments" and parent.parent is not None:
             called = _text(parent.parent.child_by_field_name("function"))
-            kind = _CASTS.get(called.rpartition(".")[2], Kind.TEXT)
-            return replace(read, kind=kind)
+            return replace(read, kind=_CASTS.get(called.rpartition(".")[2], Kind.TEXT))
         return read
 
 
 def _is_environment(node: Node | None) -> bool:
-    text = _text(node)
-    return text in {"process.env", "globalThis.process.env", "Bun.env"}
+    return _text(node) in {"process.env", "globalThis.process.env", "Bun.env"}
 
 
 def _key(node: Node) -> str | None:
@@ -179,7 +172,7 @@ def _is_written(node: Node) -> bool:
 
 
 def _ends(node: Node) -> bool:
-    """Whether the ``if`` around a test ends the program."""
+    """Return whether the ``if`` around a test ends the program."""
     parent = node.parent
     while parent is not None and parent.type in {"parenthesized_expression", "binary_expression"}:
         parent = parent.parent

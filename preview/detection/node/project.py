@@ -37,9 +37,6 @@ class NodeProject:
     """The package that is started.
 
     Attributes:
-        sources: The project's files.
-        package: Its ``package.json``.
-        packages: All packages of the project.
         entry: The file it starts from.
         root: The folder whose ``package.json`` is installed: that of the workspace it belongs to, or its own.
     """
@@ -52,19 +49,19 @@ class NodeProject:
 
     @property
     def folder(self) -> str:
-        """Where it runs, relative to the project."""
+        """Working folder, relative to the project."""
         return self.package.folder
 
     def relative(self, name: str) -> str:
-        """A project's file as seen from where it runs."""
+        """Return a project's file as seen from where it runs."""
         return posixpath.relpath(name, self.folder)
 
     def requires(self, *names: str) -> bool:
-        """Whether it, or the workspace around it, declares any of these packages."""
+        """Return whether it, or the workspace around it, declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
     def range_of(self, name: str) -> str | None:
-        """The version range it declares for a package."""
+        """Return the version range it declares for a package."""
         for item in self._declaring:
             wanted = item.dependencies.get(name) or item.dev_dependencies.get(name)
             if wanted is not None:
@@ -113,11 +110,11 @@ class NodeProject:
         return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
-        """A file as text; empty where a build has yet to make it."""
+        """Return a file as text; empty if a build has yet to make it."""
         return self.sources.text(name).decode("utf-8", "replace") if self.sources.has_file(name) else ""
 
     def find(self, *names: str) -> str | None:
-        """The first of these files that there is, looked for where it runs and at the workspace's root."""
+        """Return the first of these files that there is, looked for where it runs and at the workspace's root."""
         for folder in dict.fromkeys((self.folder, self.root)):
             for name in names:
                 file = posixpath.normpath(posixpath.join(folder, name))
@@ -132,31 +129,25 @@ def _is_aside(name: str) -> bool:
 
 
 def find_project(sources: Sources, file: str | None, *, named: bool = False) -> NodeProject | None:
-    """The package that serves.
-
-    Args:
-        sources: The project's files.
-        file: Its entry, where that is known.
-        named: A person says so.
-    """
+    """Return the package that serves."""
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
         known = _entry(package, sources)
         runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
         if known is None or (known.file != file and runs):
-            known = Entry(file, "", _is_typescript(file), built=not sources.has_file(file))
-        return _project(sources, package, packages, known)
+            known = Entry(file, "", file.endswith((".ts", ".tsx", ".mts", ".cts")), built=not sources.has_file(file))
+        return NodeProject(sources, package, tuple(packages), known, _root_of(sources, package, packages))
     for package in sorted(packages, key=_preference):
         found = _entry(package, sources)
         if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
             owner = _package_of(found.file, packages) or package
-            return _project(sources, owner, packages, found)
+            return NodeProject(sources, owner, tuple(packages), found, _root_of(sources, owner, packages))
     return None
 
 
 def _entry(package: NodePackage, sources: Sources) -> Entry | None:
-    """The source that a script starts; else what is built, unless a source that serves is no work of a bundler."""
+    """Return the source that a script starts; else the built file, unless a source serves without a bundler."""
     found = find_entry(package, sources)
     if found is not None and found.by.startswith('package.json "') and found.by != 'package.json "main"':
         return found
@@ -177,16 +168,8 @@ def _runs_as_it_is(package: NodePackage, sources: Sources, file: str) -> bool:
     return not _is_bundled(package) and re.search(rb"\.listen\s*\(", sources.text(file)) is not None
 
 
-def _project(sources: Sources, package: NodePackage, packages: list[NodePackage], entry: Entry) -> NodeProject:
-    return NodeProject(sources, package, tuple(packages), entry, _root_of(sources, package, packages))
-
-
 def _preference(package: NodePackage) -> tuple[bool, int]:
     return (not package.requires(*_SERVERS), package.folder.count("/") if package.folder != "." else -1)
-
-
-def _is_typescript(file: str) -> bool:
-    return file.endswith((".ts", ".tsx", ".mts", ".cts"))
 
 
 def _package_of(file: str, packages: list[NodePackage]) -> NodePackage | None:

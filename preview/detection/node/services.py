@@ -25,7 +25,7 @@ ADDRESSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """How a package connects."""
+    """A package's way to connect."""
 
     kind: ServiceKind
     packages: tuple[str, ...]
@@ -88,13 +88,14 @@ _CLIENTS: Final = (
         lazy=True,
     ),
 )  # fmt: skip
-_DIALECTS: Final = {
+PROVIDERS: Final = {
     "postgres": ServiceKind.POSTGRESQL,
     "postgresql": ServiceKind.POSTGRESQL,
     "cockroachdb": ServiceKind.POSTGRESQL,
     "mysql": ServiceKind.MYSQL,
     "mongodb": ServiceKind.MONGODB,
 }
+"""By Prisma's ``provider``."""
 # What ends the program, or keeps it from listening, when the connection fails.
 _LISTENS_AFTER: Final = re.compile(
     r"\.then\s*\([\s\S]{0,500}?\.listen\s*\(|await\s+[\w.]*(?:[Cc]onnect|[Ii]nitiali[sz]e|authenticate|sync|DB|Db)\w*\s*\("
@@ -108,24 +109,14 @@ _FAILS_ON_ERROR: Final = re.compile(
 
 
 def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | None:
-    """Which of these services a variable of this name points to."""
-    for client in _CLIENTS:
-        if client.kind in kinds and client.name.search(name):
-            return client.kind
-    return None
+    """Return the service that a variable of this name points to."""
+    return next((one.kind for one in _CLIENTS if one.kind in kinds and one.name.search(name)), None)
 
 
 def find_services(
     project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
 ) -> tuple[ServiceNeed, ...]:
-    """What it connects to, each kind once.
-
-    Args:
-        project: Which.
-        reads: The variables that its sources read.
-        values: What these will hold.
-        provider: Prisma's ``provider``, or None.
-    """
+    """Return the servers that it connects to, each kind once."""
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):
@@ -142,7 +133,7 @@ def find_services(
             # Seeders and other tools connect too, but the application does not run them.
             found[client.kind] = need if file in project.reached else replace(need, at_startup=False)
             break
-    kind = _DIALECTS.get(provider or "")
+    kind = PROVIDERS.get(provider or "")
     if kind is not None and kind not in found:
         setting = "DATABASE_URL"
         found[kind] = ServiceNeed(kind, setting, "schema.prisma", address=_address(values.get(setting, "")))
@@ -157,7 +148,7 @@ def _need(
     reads: Sequence[SettingRead],
     values: Mapping[str, str],
 ) -> ServiceNeed:
-    named = [read for read in reads if client.name.search(read.name) and service_of_name(read.name, [client.kind])]
+    named = [read for read in reads if client.name.search(read.name)]
     named.sort(key=lambda read: "TEST" in read.name.upper())
     here = [read.name for read in named if read.file == file] or [read.name for read in named]
     setting = next((name for name in here if re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None))
@@ -169,7 +160,7 @@ def _need(
 
 
 def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
-    """The program ends without it, or listens only when it is there."""
+    """Return whether the program ends without it, or listens only with it."""
     text = _without_comments(project.text(file))
     entry = _without_comments(project.text(project.entry.file))
     if _LISTENS_AFTER.search(entry) or _LISTENS_AFTER.search(text):

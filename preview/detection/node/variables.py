@@ -6,6 +6,7 @@ import io
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from dotenv.parser import parse_stream
@@ -37,14 +38,7 @@ _MAX_LENGTH: Final = 4_000
 def choose_variables(
     project: NodeProject, reads: Sequence[SettingRead], kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
 ) -> dict[str, Variable]:
-    """By name, what it gets beyond the contract's own.
-
-    Args:
-        project: Which.
-        reads: What its sources read.
-        kinds: The services that it has clients for.
-        scripted: What its start script sets.
-    """
+    """By name, what it gets beyond the contract's own."""
     folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
     own, examples = own_values(project.sources, folders[:1]), _examples(project, folders)
     found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}
@@ -111,18 +105,7 @@ def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
         if best.need is Need.OPTIONAL and any(read.need is Need.DEFAULTED for read in group):
             best = next(read for read in group if read.need is Need.DEFAULTED)
         telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
-        chosen.append(
-            SettingRead(
-                best.name,
-                best.file,
-                best.line,
-                best.need,
-                telling.kind,
-                best.default,
-                telling.choices,
-                least=telling.least,
-            )
-        )
+        chosen.append(replace(best, kind=telling.kind, choices=telling.choices, least=telling.least))
     return chosen
 
 

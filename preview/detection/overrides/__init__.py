@@ -1,4 +1,4 @@
-"""What preview.toml or the launch decides in place of what was found."""
+"""Overrides of the detection, from preview.toml or the launch request."""
 
 from __future__ import annotations
 

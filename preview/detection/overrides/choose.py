@@ -1,13 +1,14 @@
-"""Which application of a project is started: the one that a person named, else the first that was found."""
+"""Choice of a project's application: the one that a person named, else the first found."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from preview.detection.overrides.given import Overrides
-from preview.detection.overrides.reading import read_preview_file
+from preview.detection.overrides.preview_file import read_preview_file
+from preview.detection.plain import without_routes
 from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
 from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
@@ -17,7 +18,7 @@ _MARKS = (("fastapi", b"fastapi"), ("flask", b"flask"), ("starlette", b"starlett
 
 
 def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> FoundApp | None:
-    """The application to start, or None where there is none and none was named.
+    """Return the application to start, or None if there is none and none was named.
 
     Raises:
         InvalidGeneration: One was named that the project does not have.
@@ -25,10 +26,7 @@ def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> 
     wanted = [app for app in apps if _has_framework(app.target, given)]
     if given.app is None:
         return wanted[0] if wanted else None
-    for app in wanted:
-        if _is_named(app.target, given):
-            return app
-    return _named(sources, given)
+    return next((app for app in wanted if _is_named(app.target, given)), None) or _named(sources, given)
 
 
 def _has_framework(target: AppTarget, given: Overrides) -> bool:
@@ -45,7 +43,7 @@ def _is_named(target: AppTarget, given: Overrides) -> bool:
 
 
 def _named(sources: Sources, given: Overrides) -> FoundApp | None:
-    """An application that no reader found; it is served as named, without endpoints from its source."""
+    """Return an application that no reader found; it is served as named, without endpoints from its source."""
     module, _, attribute = (given.app or "").partition(":")
     if module.endswith((".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")):
         return None
@@ -69,11 +67,7 @@ def _named(sources: Sources, given: Overrides) -> FoundApp | None:
         reason=f'application "{given.app}" as named',
         framework=framework,
     )
-    return FoundApp(target, True, False, _nothing)
-
-
-def _nothing(_found: Found) -> None:
-    """The endpoints of an application that no reader knows."""
+    return without_routes(target)
 
 
 def _file(sources: Sources, module: str, directory: str | None) -> str | None:
@@ -84,11 +78,7 @@ def _file(sources: Sources, module: str, directory: str | None) -> str | None:
         found = next((name for name in inside if sources.has_file(name)), None)
         if found is not None:
             return found
-    return _first(name for name in sources.names if f"/{name}".endswith(tuple(f"/{end}" for end in ends)))
-
-
-def _first(names: Iterable[str]) -> str | None:
-    return next(iter(names), None)
+    return next((name for name in sources.names if f"/{name}".endswith(tuple(f"/{end}" for end in ends))), None)
 
 
 def _framework(sources: Sources, file: str) -> str:
@@ -97,7 +87,7 @@ def _framework(sources: Sources, file: str) -> str:
 
 
 def read_endpoints(directory: Path) -> Extraction:
-    """As ``extract``, for the application that ``preview.toml`` names where it names one.
+    """Extract like ``extract``, for the application that ``preview.toml`` names, if any.
 
     Raises:
         InvalidGeneration: ``preview.toml`` has a mistake, or names an application that is not there.

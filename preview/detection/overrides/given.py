@@ -1,4 +1,4 @@
-"""What a person decides instead of detection: ``preview.toml`` in the project, and the launch request."""
+"""Overrides given by a person: ``preview.toml`` in the project, and the launch request."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Overrides:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is given."""
+        """True if no override is set."""
         return self == Overrides()
 
 

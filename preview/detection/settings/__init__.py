@@ -1,6 +1,6 @@
 """The variables that a project reads, and the values that they get."""
 
-from preview.detection.settings.collect import Settings, collect, variable_for
+from preview.detection.settings.collect import ProjectSettings, collect, variable_for
 from preview.detection.settings.example_files import ExampleValue
 from preview.detection.settings.model import Kind, Need, SettingRead, with_config_classes
 from preview.detection.settings.values import is_database_url, is_secret, is_sqlite_flag, make_up, service_of
@@ -9,8 +9,8 @@ __all__ = [
     "ExampleValue",
     "Kind",
     "Need",
+    "ProjectSettings",
     "SettingRead",
-    "Settings",
     "collect",
     "is_database_url",
     "is_secret",

@@ -30,14 +30,8 @@ _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a project reads, and what its own files say to it.
-
-    Attributes:
-        reads: One for each name, the strictest.
-        own: What its ``.env`` holds.
-        examples: What its example files hold.
-    """
+class ProjectSettings:
+    """Variables that a project reads (one for each name, the strictest), and values in its own files."""
 
     reads: Mapping[str, SettingRead]
     own: Mapping[str, ExampleValue]
@@ -69,22 +63,22 @@ class Settings:
         return variable_for(read) if needed or wanted else None
 
 
-def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Settings:
+def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> ProjectSettings:
     """Read the files' variables, and the ``.env`` and example files of the folders."""
     reads: dict[str, SettingRead] = {}
     for read in (*environment_reads(nodes, files), *pydantic_reads(nodes.sources, files)):
         reads[read.name] = _combine(reads[read.name], read) if read.name in reads else read
-    return Settings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
+    return ProjectSettings(reads, own_values(nodes.sources, folders), example_values(nodes.sources, folders))
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:
-    """The variable with a made-up value, or with this one."""
+    """Return the variable with a made-up value, or with this one."""
     given = make_up(read) if value is None else value
     return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret(read.name))
 
 
 def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
-    """The strictest of two reads of one variable, with what the other knows."""
+    """Return the strictest of two reads of one variable, with what the other knows."""
     order = [Need.REQUIRED, Need.OPTIONAL, Need.DEFAULTED]
     first, second = sorted((one, other), key=lambda read: order.index(read.need))
     return replace(
@@ -98,7 +92,7 @@ def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
 
 
 def _fits(value: str, read: SettingRead) -> bool:
-    """Whether an example's value is one: of the declared type, and no ``changeme``."""
+    """Return whether an example's value is usable: of the declared type, and no ``changeme``."""
     if is_placeholder(value):
         return False
     if read.choices and read.need is Need.REQUIRED and read.kind is not Kind.BOOLEAN:
@@ -119,7 +113,7 @@ def _fits(value: str, read: SettingRead) -> bool:
 
 
 def _local(value: str, read: SettingRead) -> str:
-    """A value for a server in a container beside the project points to this machine instead."""
+    """Replace the address of a container beside the project by this machine's."""
     if service_of(read.name) is None:
         return value
     value = re.sub(r"(?<=@)[a-z][a-z0-9_-]*(?=[:/])|(?<=://)[a-z][a-z0-9_-]*(?=:\d|/|$)", "localhost", value)
@@ -128,7 +122,7 @@ def _local(value: str, read: SettingRead) -> str:
 
 
 def _log_level(reads: Mapping[str, SettingRead]) -> dict[str, Variable]:
-    """The contract hands over ``ERROR``; a project that knows other words gets one of its own."""
+    """Return the contract's ``ERROR``, or a word that the project knows."""
     read = reads.get("LOG_LEVEL")
     if read is None or (not read.choices and read.kind is not Kind.INTEGER) or "ERROR" in read.choices:
         return {}

@@ -40,10 +40,8 @@ class RawRead:
     """A read before its surroundings are looked at.
 
     Attributes:
-        key: The variable's name, as the call has it.
         subscript: ``os.environ["X"]``, not a call.
         default: What stands in for it; None where nothing is given.
-        kind: What the reader makes of it.
         strict: The reader raises without a default.
     """
 
@@ -60,10 +58,8 @@ def environment_read(node: ast.AST) -> RawRead | None:
         return RawRead(node.slice, subscript=True, strict=True)
     if isinstance(node, ast.Call) and node.args:
         name = last_name(node.func)
-        of_environ = (
-            isinstance(node.func, ast.Attribute) and _is_environ(node.func.value, node.args[0]) and name == "get"
-        )
-        if name == "getenv" or of_environ:
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if name == "getenv" or (name == "get" and owner is not None and _is_environ(owner, node.args[0])):
             default = node.args[1] if len(node.args) > 1 else keyword(node, "default")
             return RawRead(node.args[0], subscript=False, default=default)
     return None
@@ -78,7 +74,7 @@ def _is_environ(node: ast.AST, key: ast.AST) -> bool:
 
 
 def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
-    """The project's own ``get_env("X")``: functions that read a variable whose name they are given."""
+    """Yield the project's own ``get_env("X")``: functions that read a variable by the given name."""
     lines = nodes.sources.text(file).split(b"\n")
     for node in nodes.all(file):
         if not isinstance(node, ast.FunctionDef) or not node.args.args:
@@ -96,19 +92,14 @@ def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
 
 
 class ReaderCalls:
-    """The calls of one file that read a variable by way of a package or of the project's own functions.
-
-    Args:
-        nodes: All of the file's.
-        helpers: The project's functions that read a variable whose name they are given.
-    """
+    """The calls of one file that read a variable by way of a package or of the project's own functions."""
 
     def __init__(self, nodes: Sequence[ast.AST], helpers: Mapping[str, Need]) -> None:
         self._helpers = helpers
         self._readers, self._schemes = _find_readers(nodes)
 
     def read(self, node: ast.AST) -> RawRead | None:
-        """What this expression reads; None where it reads nothing."""
+        """Return the variable that this expression reads, if any."""
         if not isinstance(node, ast.Call):
             return None
         func = node.func
@@ -204,7 +195,7 @@ class _Reader:
         self._refused = set(refused_names(nodes))
 
     def reads(self) -> list[SettingRead]:
-        """What the file reads, less what it sets itself."""
+        """Return the variables that the file reads, except those it sets itself."""
         raws = [(node, raw) for node in self._nodes if (raw := environment_read(node) or self._calls.read(node))]
         if raws:
             self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
@@ -217,11 +208,10 @@ class _Reader:
 
     def _read(self, node: ast.AST, raw: RawRead, name: str) -> SettingRead:
         read = SettingRead(name, self._file, getattr(node, "lineno", 1), Need.OPTIONAL, raw.kind)
-        if raw.default is not None and not is_none(raw.default):
-            return replace(self._typed(read, node), need=Need.DEFAULTED, default=written_text(raw.default))
-        if raw.default is not None:
-            return replace(self._typed(read, node), need=Need.DEFAULTED)
         read = self._typed(read, node)
+        if raw.default is not None:
+            default = None if is_none(raw.default) else written_text(raw.default)
+            return replace(read, need=Need.DEFAULTED, default=default)
         if self._has_fallback(node) or name in self._given:
             return replace(read, need=Need.DEFAULTED, default=self._fallback(node))
         if raw.strict or read.need is Need.REQUIRED or self._is_refused(node):
@@ -229,7 +219,7 @@ class _Reader:
         return read
 
     def _typed(self, read: SettingRead, node: ast.AST) -> SettingRead:
-        """What the surroundings make of it: ``int(…)``, ``….split(",")``, ``… == "true"``."""
+        """Add the type from the surrounding code: ``int(…)``, ``….split(",")``, ``… == "true"``."""
         parent = self._parents.get(node)
         while isinstance(parent, ast.BoolOp):
             parent = self._parents.get(parent)
@@ -270,7 +260,7 @@ class _Reader:
         return written_text(parent.values[-1]) if isinstance(parent, ast.BoolOp) else None
 
     def _is_refused(self, node: ast.AST) -> bool:
-        """It is given a name, and the file raises when that name holds nothing."""
+        """Return whether the file raises if this name has no value."""
         parent = self._parents.get(node)
         if isinstance(parent, ast.AnnAssign | ast.NamedExpr):
             targets: list[ast.expr] = [parent.target]

@@ -33,29 +33,24 @@ _MAX_VALUES: Final = 4 * _MAX_VALUE
 
 @dataclass(frozen=True, slots=True)
 class ExampleValue:
-    """One value of such a file.
-
-    Attributes:
-        value: As the file has it.
-        file: Relative to the project.
-    """
+    """One value of such a file."""
 
     value: str
     file: str
 
 
 def own_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
-    """What the project's own ``.env`` files in these folders hold; the first folder wins."""
+    """Return the values in the project's own ``.env`` files in these folders; the first folder wins."""
     return _read(sources, _named(sources, folders, own=True))
 
 
 def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, ExampleValue]:
-    """What the example files in these folders hold, likewise."""
+    """Return the values in the example files in these folders; the first folder wins."""
     return _read(sources, _named(sources, folders, own=False))
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether a person was meant to write something else: ``changeme``, ``<your key>``, ``[host]``, nothing at all.
+    """Return whether the value is a placeholder: ``changeme``, ``<your key>``, ``[host]``, or empty.
 
     A list in JSON is a value, unless all that it holds is of this kind.
     """

@@ -15,7 +15,7 @@ from preview.sources import Sources
 
 
 class Kind(StrEnum):
-    """What the source makes of a variable's text."""
+    """Type that the source gives a variable's text."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Need(StrEnum):
-    """What becomes of a program that does not find the variable."""
+    """Consequence of a missing variable."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -42,9 +42,6 @@ class SettingRead:
     """One place where a variable is read.
 
     Attributes:
-        name: As the source has it.
-        file: Where, relative to the project.
-        line: Likewise, from 1.
         need: Whether the program goes on without it.
         kind: What is made of its text; ``LIST`` is JSON, ``WORDS`` is separated by commas.
         default: The text that is taken without it, where it is written down.
@@ -75,13 +72,7 @@ _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
 
 
 def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
-    """The variables, with a class for development in the place of what was made up for such a name.
-
-    Args:
-        variables: By name.
-        sources: The project's files.
-        app_dir: Folder that imports count from.
-    """
+    """Return the variables, with a class for development in place of a made-up value."""
     wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
     if not wanted:
         return dict(variables)
@@ -131,20 +122,17 @@ def _empty(test: ast.expr) -> Iterator[str]:
     elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         # `not all([A, B])`
         members = test.operand.args[0] if isinstance(test.operand, ast.Call) and test.operand.args else test.operand
-        yield from (
-            last_name(item) for item in (members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
-        )
+        yield from map(last_name, members.elts if isinstance(members, ast.List | ast.Tuple) else [members])
     elif isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is | ast.Eq | ast.Lt):
         left = test.left.args[0] if isinstance(test.left, ast.Call) and test.left.args else test.left
         yield last_name(left)
 
 
 def raises(body: Iterable[ast.AST]) -> bool:
-    """Whether something in there raises, or ends the program."""
-    for node in body:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Raise):
-                return True
-            if isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"}:
-                return True
-    return False
+    """Return whether something in there raises, or ends the program."""
+    return any(
+        isinstance(inner, ast.Raise)
+        or (isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"})
+        for node in body
+        for inner in ast.walk(node)
+    )

@@ -45,7 +45,7 @@ class _Classes:
 
 
 def pydantic_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
-    """What the settings classes of the files read, required or not."""
+    """Return the variables that the files' settings classes read, required or not."""
     names = [file for file in files if b"class " in sources.text(file)]
     if not any(b"BaseSettings" in sources.text(file) for file in names):
         return []
@@ -110,7 +110,7 @@ def _configure(cls: _Settings, options: dict[str, ast.expr]) -> None:
 
 
 def _lineage(name: str, classes: _Classes) -> list[_Settings]:
-    """The class and those of the project that it inherits from, nearest first."""
+    """Return the class and those of the project that it inherits from, nearest first."""
     found: list[_Settings] = []
     todo = [name]
     while todo and len(found) < _MAX_DEPTH:
@@ -179,7 +179,7 @@ def _field(
 
 
 def _unwrap(node: ast.expr) -> tuple[str, bool, list[ast.expr]]:
-    """The type's last name, whether None will do, and what ``Annotated`` adds."""
+    """Return the type's last name, whether None will do, and what ``Annotated`` adds."""
     metadata: list[ast.expr] = []
     optional = False
     for _ in range(_MAX_DEPTH):
@@ -205,7 +205,7 @@ def _unwrap(node: ast.expr) -> tuple[str, bool, list[ast.expr]]:
 
 
 def _default(value: ast.expr | None, info: ast.Call | None) -> ast.expr | None:
-    """What the field holds without the variable; None where it is required."""
+    """Return the field's default; None if the variable is required."""
     if info is None:
         return None if value is None or is_ellipsis(value) else value
     given = info.args[0] if info.args else keyword(info, "default") or keyword(info, "default_factory")

@@ -44,6 +44,7 @@ _URLS: Final = {
     ServiceKind.MYSQL: "mysql://root:root@localhost:3306/preview",
     ServiceKind.POSTGRESQL: "postgresql://postgres:postgres@localhost:5432/preview",
 }
+_DSNS: Final = {"RedisDsn": ServiceKind.REDIS, "MongoDsn": ServiceKind.MONGODB, "AmqpDsn": ServiceKind.RABBITMQ}
 _HOST: Final = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|SERVER|ADDRESS|IP)$|HOST$")
 _URL: Final = re.compile(r"(?:^|_)(?:URL|URI|ENDPOINT|ORIGIN|ISSUER|DOMAIN|WEBHOOK|DSN|BROKER|BACKEND)S?$|URL$")
 _LIFE: Final = re.compile(r"EXPIR|LIFETIME|TTL|MINUTES|SECONDS|HOURS|DAYS|TIMEOUT|DURATION|MAX_AGE|VALIDITY")
@@ -57,13 +58,13 @@ _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing"
 
 
 def is_secret(name: str) -> bool:
-    """Whether the name of a variable sounds like a secret."""
+    """Return whether the name of a variable sounds like a secret."""
     upper = name.upper()
     return bool(_SECRET.search(upper)) and not _NO_SECRET.search(upper)
 
 
 def is_database_url(read: SettingRead) -> bool:
-    """Whether the variable holds the URL of a SQL database, by its declared type or by its name."""
+    """Return whether the variable holds the URL of a SQL database, by its declared type or by its name."""
     upper = read.name.upper()
     if read.kind is Kind.DATABASE:
         return True
@@ -78,13 +79,13 @@ def is_sqlite_flag(name: str) -> bool:
 
 
 def service_of(name: str) -> ServiceKind | None:
-    """The server that a variable's name speaks of."""
+    """Return the server that a variable's name refers to."""
     upper = name.upper()
     return next((kind for kind, pattern in _SERVICES if pattern.search(upper)), None)
 
 
 def make_up(read: SettingRead) -> str:
-    """A value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
+    """Return a value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
     upper = read.name.upper()
     if read.choices:
         return _choose(read)
@@ -100,20 +101,12 @@ def make_up(read: SettingRead) -> str:
         case Kind.EMAIL:
             return "preview@example.com"
         case Kind.URL:
-            return _URLS.get(_service_of_type(read) or ServiceKind.POSTGRESQL, "") if _is_dsn(read) else _address(upper)
+            kind = read.annotation.rstrip("?")
+            return _URLS[_DSNS.get(kind, ServiceKind.POSTGRESQL)] if kind.endswith("Dsn") else _address(upper)
         case Kind.DATABASE:
             return _URLS[ServiceKind.MYSQL if "M" in read.annotation.upper()[:1] else ServiceKind.POSTGRESQL]
         case _:
             return _text(read)
-
-
-def _is_dsn(read: SettingRead) -> bool:
-    return read.annotation.rstrip("?").endswith("Dsn")
-
-
-def _service_of_type(read: SettingRead) -> ServiceKind | None:
-    names = {"RedisDsn": ServiceKind.REDIS, "MongoDsn": ServiceKind.MONGODB, "AmqpDsn": ServiceKind.RABBITMQ}
-    return names.get(read.annotation.rstrip("?"))
 
 
 def _choose(read: SettingRead) -> str:
@@ -138,12 +131,9 @@ def _number(read: SettingRead) -> str:
 
 def _text(read: SettingRead) -> str:
     upper = read.name.upper()
-    kind = service_of(upper)
-    known = _known_text(upper, kind)
-    if known is None and is_secret(upper):
-        known = "{secret}"
+    known = _known_text(upper, service_of(upper))
     if known is None:
-        known = _address(upper) if _URL.search(upper) else "preview"
+        known = "{secret}" if is_secret(upper) else _address(upper) if _URL.search(upper) else "preview"
     return known if known == "{secret}" or not read.least else known.ljust(read.least, "0")
 
 
@@ -186,9 +176,7 @@ def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
 def _database_part(upper: str, kind: ServiceKind) -> str | None:
     if _HOST.search(upper):
         return "localhost"
-    if re.search(r"USER", upper):
-        return "postgres" if kind is ServiceKind.POSTGRESQL else "root"
-    if re.search(r"PASS|PWD", upper):
+    if re.search(r"USER|PASS|PWD", upper):
         return "postgres" if kind is ServiceKind.POSTGRESQL else "root"
     if re.search(r"(?:NAME|_DB|DATABASE|SCHEMA)$", upper):
         return "preview"

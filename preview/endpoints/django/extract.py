@@ -26,7 +26,7 @@ from preview.endpoints.django.routers import RouterUrls
 from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Interpreter, Module
+from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Module, PythonEvaluator
 
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
@@ -35,27 +35,12 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _AS_VERBS: Final[Mapping[str, str]] = {"partial_update": "Partially update", "destroy": "Delete", "get": "Get"}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """One method of a view; fields as an endpoint has them."""
-
-    method: str
-    summary: str
-    description: str
-    tags: tuple[str, ...]
-    file: str
-    line: int
-    query: dict[str, str] = field(default_factory=dict)
-    request_body: object = None
-    response_schema: object = None
-
-
 Place = tuple[str, int]
 """File and line of a pattern, for views that the project does not define."""
 
 
-def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
-    """The methods of a view, each with what its source says; ``*`` where it takes any or they are not known."""
+def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
+    """Yield the methods of a view without its path; ``*`` where it takes any or they are not known."""
     if isinstance(view, ClassView):
         yield from _class(view, action, serializers, place)
     elif isinstance(view, NinjaRoute):
@@ -72,25 +57,30 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
         cls = view.cls if isinstance(view, Instance) else view
         name = cls.node.name
         text = ast.get_docstring(cls.node) or ""
-        yield Described("*", _title(name), text, _tags(cls.scope.file), cls.scope.file, cls.node.lineno)
+        yield _bare("*", _title(name), _tags(cls.scope.file), (cls.scope.file, cls.node.lineno), text)
     else:
         # A function of a package, or what cannot be followed.
         name, known = (view.last, handlers_of(view.name)) if isinstance(view, External) else ("", ())
         for method in known or ("*",):
-            yield Described(method.upper(), _title(name), "", _tags(place[0]), *place)
+            yield _bare(method.upper(), _title(name), _tags(place[0]), place)
 
 
-def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Described:
+def _bare(method: str, summary: str, tags: tuple[str, ...], place: Place, text: str = "") -> Endpoint:
+    return Endpoint(method, "", summary, text, tags, file=place[0], line=place[1])
+
+
+def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: Serializers, place: Place) -> Endpoint:
     function = route.function
     if function is None:
-        return Described(method, "", "", tags, *place)
+        return _bare(method, "", tags, place)
     given = route.registered.named.get("summary")
     # The request, and a controller itself, are no parameters of the endpoint.
     path = route.path + "{request}{self}"
-    taken = read_parameters(function, path, serializers.interpreter, serializers.models)
+    taken = read_parameters(function, path, serializers.evaluator, serializers.models)
     answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
-    return Described(
+    return Endpoint(
         method=method,
+        path="",
         summary=given if isinstance(given, str) else _title(function.node.name),
         description=ast.get_docstring(function.node) or "",
         tags=tags,
@@ -102,12 +92,13 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: S
     )
 
 
-def _function(function: Function, method: str, serializers: Serializers) -> Described:
+def _function(function: Function, method: str, serializers: Serializers) -> Endpoint:
     text = ast.get_docstring(function.node) or ""
     nodes = list(ast.walk(function.node))
     body, answer = serializers.used_in(function, nodes)
-    return Described(
+    return Endpoint(
         method=method,
+        path="",
         summary=_summary(text, _title(function.node.name)),
         description=text,
         tags=_tags(function.scope.file),
@@ -119,16 +110,16 @@ def _function(function: Function, method: str, serializers: Serializers) -> Desc
     )
 
 
-def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Described]:
-    interpreter = serializers.interpreter
-    methods = allowed_methods(view, interpreter)
+def _class(view: ClassView, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
+    evaluator = serializers.evaluator
+    methods = allowed_methods(view, evaluator)
     cls = view.cls
     if not isinstance(cls, Class):
         for method in methods or ("*",):
-            yield Described(method, _title(cls.last), "", _tags(place[0]), *place)
+            yield _bare(method, _title(cls.last), _tags(place[0]), place)
         return
     for method, name in (methods or {"*": ""}).items():
-        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, interpreter)
+        handler = action.mapping.get(method.lower()) if action else find_value(cls, name, evaluator)
         function = handler if isinstance(handler, Function) and handler.scope.file else None
         own = (ast.get_docstring(function.node) if function else None) or ""
         text = own or ast.get_docstring(cls.node) or ""
@@ -136,24 +127,26 @@ def _class(view: ClassView, action: Action | None, serializers: Serializers, pla
         body, answer = serializers.used_in(function, nodes) if function else (None, None)
         if body is None and answer is None:
             body = answer = serializers.of_class(cls, name)
-        listed = name == "list" or (name == "get" and _is_list(cls, interpreter))
-        yield Described(
+        verb = _AS_VERBS.get(name, name.replace("_", " ").capitalize())
+        listed = name == "list" or (name == "get" and _is_list(cls, evaluator))
+        yield Endpoint(
             method=method,
-            summary=_summary(own, f"{_verb(name)} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
+            path="",
+            summary=_summary(own, f"{verb} {_title(_VIEW_ENDINGS.sub('', cls.node.name))}".strip()),
             description=text,
             tags=_tags(cls.scope.file),
             file=function.scope.file if function else cls.scope.file,
             line=function.node.lineno if function else cls.node.lineno,
-            query=(list_query(cls, interpreter) if listed else {}) | read_query(nodes),
+            query=(list_query(cls, evaluator) if listed else {}) | read_query(nodes),
             request_body=body if method in _WITH_BODY else None,
             response_schema=None if method in {"*", "DELETE"} else [answer] if listed and answer else answer,
         )
 
 
-def _is_list(cls: Class, interpreter: Interpreter) -> bool:
+def _is_list(cls: Class, evaluator: PythonEvaluator) -> bool:
     return any(
         isinstance(item, External) and item.last in {"ListAPIView", "ListCreateAPIView", "ListModelMixin"}
-        for item in interpreter.lineage(cls)
+        for item in evaluator.lineage(cls)
     )
 
 
@@ -167,12 +160,8 @@ def _title(name: str) -> str:
     return " ".join(word if word.isupper() and len(word) > 1 else word.capitalize() for word in words)
 
 
-def _verb(name: str) -> str:
-    return _AS_VERBS.get(name, name.replace("_", " ").capitalize())
-
-
 def _tags(file: str) -> tuple[str, ...]:
-    """The app that a file belongs to: the folder above its views."""
+    """Return the app that a file belongs to: the folder of its views."""
     folders = [part for part in file.split("/")[:-1] if part not in _LAYERS]
     return (folders[-1],) if folders else ()
 
@@ -185,13 +174,7 @@ _NOT_OF_THE_PROJECT: Final = ("django.views.static.", "django.contrib.admin", "d
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the tree of patterns a route stands.
-
-    Attributes:
-        path: What stands before.
-        file: Of the pattern.
-        line: Likewise.
-    """
+    """Position of a route in the tree of patterns."""
 
     path: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
@@ -210,7 +193,7 @@ class _Route:
     action: Action | None = None
 
 
-def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(root: Module, evaluator: PythonEvaluator, found: Found) -> None:
     """Add all endpoints below ``urlpatterns`` of the module ``ROOT_URLCONF`` names.
 
     What packages from outside bring through ``include`` (administration, log-in pages) is left out, as are a router's
@@ -219,73 +202,58 @@ def list_endpoints(root: Module, interpreter: Interpreter, found: Found) -> None
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
-    serializers = Serializers(interpreter)
-    for route in _flatten(root, _Place(file=root.file), interpreter):
+    serializers = Serializers(evaluator)
+    for route in _flatten(root, _Place(file=root.file), evaluator):
         for part in describe(route.view, route.action, serializers, (route.place.file, route.place.line)):
             _add(found, route.place, part)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
 
 
-def _add(found: Found, place: _Place, part: Described) -> None:
+def _add(found: Found, place: _Place, part: Endpoint) -> None:
     path = place.path if place.path.startswith("/") else f"/{place.path}"
-    endpoint = Endpoint(
-        method=part.method,
-        path=path,
-        summary=part.summary,
-        description=part.description,
-        tags=part.tags,
-        query=part.query,
-        request_body=part.request_body,
-        response_schema=part.response_schema,
-        file=part.file,
-        line=part.line,
-        path_parameters=place.parameters,
-    )
     # The first of two patterns is the one that answers.
     if ("*", path) not in found:
-        found.setdefault((part.method, path), endpoint)
+        found.setdefault((part.method, path), replace(part, path=path, path_parameters=place.parameters))
 
 
-def _flatten(what: object, place: _Place, interpreter: Interpreter) -> Iterator[_Route]:
-    interpreter.step()
+def _flatten(what: object, place: _Place, evaluator: PythonEvaluator) -> Iterator[_Route]:
+    evaluator.step()
     if place.depth > _MAX_DEPTH:
         return
     place = replace(place, depth=place.depth + 1)
     if isinstance(what, Module):
-        yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), interpreter)
+        yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), evaluator)
     elif isinstance(what, list):
         for item in what:
             if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls)):
-                yield from _flatten(item, place, interpreter)
+                yield from _flatten(item, place, evaluator)
     elif isinstance(what, Include):
         # With a namespace: (shop.urls, "shop").
-        inner = (
-            what.what[0]
-            if isinstance(what.what, list) and what.what and isinstance(what.what[0], Module)
-            else what.what
-        )
-        target = interpreter.module(inner) if isinstance(inner, str) else inner
-        yield from _flatten(target, place.below(what.prefix, {}), interpreter)
+        inner = what.what
+        if isinstance(inner, list) and inner and isinstance(inner[0], Module):
+            inner = inner[0]
+        target = evaluator.module(inner) if isinstance(inner, str) else inner
+        yield from _flatten(target, place.below(what.prefix, {}), evaluator)
     elif isinstance(what, Pattern):
-        yield from _pattern(what, place, interpreter)
+        yield from _pattern(what, place, evaluator)
     elif isinstance(what, RouterUrls):
-        for route in what.router.routes(interpreter):
+        for route in what.router.routes(evaluator):
             yield _Route(place.below(route.path, route.parameters), route.view, route.action)
     elif isinstance(what, NinjaUrls):
-        for operation in what.api.routes(interpreter):
+        for operation in what.api.routes(evaluator):
             yield _Route(place.below(operation.path.lstrip("/"), operation.parameters), operation)
 
 
-def _pattern(pattern: Pattern, place: _Place, interpreter: Interpreter) -> Iterator[_Route]:
+def _pattern(pattern: Pattern, place: _Place, evaluator: PythonEvaluator) -> Iterator[_Route]:
     path, parameters = (read_regex if pattern.is_regex else read_route)(pattern.route)
     here = replace(place.below(path, parameters), file=pattern.file, line=pattern.line)
     target = pattern.target
     if isinstance(target, (Include, list, Module)):
-        yield from _flatten(target, here, interpreter)
+        yield from _flatten(target, here, evaluator)
     elif isinstance(target, str):
         module, _, name = target.rpartition(".")
-        found = interpreter.module(module) if module else None
+        found = evaluator.module(module) if module else None
         yield _Route(here, found.scope.names.get(name, UNKNOWN) if found else UNKNOWN)
     elif isinstance(target, External) and (target.last == "urls" or target.name.startswith(_NOT_OF_THE_PROJECT)):
         return

@@ -1,4 +1,4 @@
-"""Where a Django project is, and which settings and URL configuration it has."""
+"""The location of a Django project, its settings and its URL configuration."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Final
 from preview.endpoints.budget import Budget
 from preview.endpoints.django.extract import list_endpoints
 from preview.endpoints.django.framework import OUTSIDE, DjangoFramework
-from preview.endpoints.django.settings import Settings
+from preview.endpoints.django.settings import DjangoSettings
 from preview.endpoints.model import AppTarget, Found, FoundApp
-from preview.endpoints.python import Interpreter, join
+from preview.endpoints.python import PythonEvaluator, join
 from preview.sources import Sources
 
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
@@ -32,7 +32,7 @@ _MAX_SETTINGS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What starts the project, and where its imports count from."""
+    """The file that starts the project, and the root of its imports."""
 
     file: str
     app_dir: str
@@ -40,12 +40,12 @@ class _Start:
 
 
 def find_django_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's Django applications: one for each ``manage.py``, or for ``wsgi.py`` and ``asgi.py`` where none is.
+    """Return the Django applications: one for each ``manage.py``, else for ``wsgi.py`` and ``asgi.py``.
 
     Raises:
         OutOfBudget: Too much was read.
     """
-    starts = [start for name in _named(sources, "manage.py") if (start := _start(sources, name, _folder(name)))]
+    starts = [_start(sources, name, _folder(name)) for name in _named(sources, "manage.py")]
     if not starts:
         starts = [start for name in _named(sources, "wsgi.py", "asgi.py") if (start := _from_server(sources, name))]
     found: list[FoundApp] = []
@@ -68,14 +68,14 @@ def _folder(file: str) -> str:
     return file.rpartition("/")[0] or "."
 
 
-def _start(sources: Sources, file: str, app_dir: str) -> _Start | None:
+def _start(sources: Sources, file: str, app_dir: str) -> _Start:
     tree = sources.tree(file)
     # A file that cannot be parsed still says by its name that the project is here.
     return _Start(file, app_dir, tuple(_added_roots(sources, tree, app_dir)) if tree else ())
 
 
 def _from_server(sources: Sources, file: str) -> _Start | None:
-    """The folder above ``wsgi.py`` from which the settings that it names can be imported."""
+    """Return the folder above ``wsgi.py`` from which the settings that it names can be imported."""
     tree = sources.tree(file)
     folder = _folder(file)
     for name in _settings_named(tree) if tree else ():
@@ -130,7 +130,7 @@ def _is_module(sources: Sources, folder: str, name: str) -> bool:
 
 
 def _named_settings(sources: Sources, start: _Start) -> list[str]:
-    """What the start file names and the project has; what tests use last (``if "test" in sys.argv``)."""
+    """Return existing settings modules that the start file names; those for tests last (``if "test" in sys.argv``)."""
     tree = sources.tree(start.file)
     named = [name for name in _settings_named(tree) if _is_module(sources, start.app_dir, name)] if tree else []
     named = named or [name for name in _in_environment(sources) if _is_module(sources, start.app_dir, name)]
@@ -138,7 +138,7 @@ def _named_settings(sources: Sources, start: _Start) -> list[str]:
 
 
 def _in_environment(sources: Sources) -> Iterator[str]:
-    """What ``.env.example``, a Dockerfile or a compose file sets the variable to."""
+    """Yield the variable's values in ``.env.example``, a Dockerfile or a compose file."""
     for file in sources.all_names:
         name = file.rpartition("/")[2]
         if name.startswith((".env", "env.", "Dockerfile", "docker-compose", "compose.", "Procfile")):
@@ -146,7 +146,7 @@ def _in_environment(sources: Sources) -> Iterator[str]:
 
 
 def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[str]:
-    """Settings modules, the likeliest first."""
+    """Yield settings modules, the likeliest first."""
     yield from named
     for name in named:
         yield from _within(sources, start, name)
@@ -161,7 +161,7 @@ def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[s
 
 
 def _within(sources: Sources, start: _Start, package: str) -> list[str]:
-    """The modules of a settings package that says nothing itself."""
+    """Return the modules of a settings package that sets nothing itself."""
     folder = join(start.app_dir, package.replace(".", "/"))
     names = [name[len(folder) + 1 : -3] for name in sources.names if _folder(name) == folder]
     ranked = sorted(names, key=lambda name: _LOCAL_FIRST.index(name) if name in _LOCAL_FIRST else len(_LOCAL_FIRST))
@@ -172,20 +172,22 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
     named = _named_settings(sources, start)
     for name in list(dict.fromkeys(_candidates(sources, start, named)))[:_MAX_SETTINGS]:
         framework = DjangoFramework()
-        interpreter = Interpreter(sources, start.app_dir, budget, framework, start.roots)
-        settings = Settings(name, interpreter, sources)
-        interpreter.outside.update(OUTSIDE, **{"django.conf.settings": settings})
+        evaluator = PythonEvaluator(sources, start.app_dir, budget, framework, start.roots)
+        settings = DjangoSettings(name, evaluator, sources)
+        evaluator.outside.update(OUTSIDE, **{"django.conf.settings": settings})
         root = settings.attribute("ROOT_URLCONF")
         if isinstance(root, str):
-            framework.installed = _tops(settings.attribute("INSTALLED_APPS"))
+            installed = settings.attribute("INSTALLED_APPS")
+            names = installed if isinstance(installed, list) else []
+            framework.installed = frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
             # Settings that are put together in ways not understood are still the ones to run with.
             chosen = named[0] if named and not _is_empty(sources, start.app_dir, named[0]) else name
-            return _found(start, chosen, partial(_list, root, interpreter))
+            return _found(start, chosen, partial(_list, root, evaluator))
     return None
 
 
 def _is_empty(sources: Sources, folder: str, name: str) -> bool:
-    """Whether a package says nothing itself, so that one of its modules is meant."""
+    """Return whether a package sets nothing itself, so that one of its modules is meant."""
     path = join(folder, name.replace(".", "/"))
     if sources.has_file(f"{path}.py"):
         return False
@@ -193,15 +195,10 @@ def _is_empty(sources: Sources, folder: str, name: str) -> bool:
     return tree is None or all(isinstance(node, ast.Expr) for node in tree.body)
 
 
-def _list(root: str, interpreter: Interpreter, found: Found) -> None:
-    module = interpreter.module(root)
+def _list(root: str, evaluator: PythonEvaluator, found: Found) -> None:
+    module = evaluator.module(root)
     if module is not None:
-        list_endpoints(module, interpreter, found)
-
-
-def _tops(installed: object) -> frozenset[str]:
-    names = installed if isinstance(installed, list) else []
-    return frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
+        list_endpoints(module, evaluator, found)
 
 
 def _found(start: _Start, settings: str, read: Callable[[Found], None]) -> FoundApp:

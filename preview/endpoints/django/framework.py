@@ -1,4 +1,4 @@
-"""What Django's, the REST framework's and Ninja's own names do in a project's code."""
+"""Effects of names of Django, the REST framework and Ninja in a project's code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from preview.endpoints.django.registrations import (
     is_view,
 )
 from preview.endpoints.django.routers import ROUTERS, Router
-from preview.endpoints.django.settings import Settings
+from preview.endpoints.django.settings import DjangoSettings
 from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, WouldRaise
 
 _PATTERNS: Final = {"path": False, "re_path": True, "url": True}
@@ -52,7 +52,7 @@ _STARRED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class DjangoFramework:
-    """Plugs Django into the interpreter.
+    """Plugs Django into the evaluator.
 
     Args:
         installed: The first parts of what ``INSTALLED_APPS`` names.
@@ -62,7 +62,7 @@ class DjangoFramework:
         self.installed = installed
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives a router, a site, a serializer or a Ninja API."""
+        """Return whether calling it gives a router, a site, a serializer or a Ninja API."""
         last = value.last
         if last in ROUTERS or last in NINJA_NAMES or last.endswith("AdminSite"):
             return True
@@ -98,7 +98,7 @@ class DjangoFramework:
         if last in {"get_schema_view", "get_swagger_view"}:
             # The result is a view, or has methods that give one; it answers to GET.
             return ClassView(External(callee.name))
-        return _wrapped(call)
+        return next(filter(_can_be_wrapped, (*call.arguments, *call.named.values())), UNKNOWN)
 
     def starred(self, module: str) -> Sequence[str]:
         """Names that star imports from Django and its companions bring."""
@@ -108,18 +108,18 @@ class DjangoFramework:
         what = call.argument(0, "arg")
         if isinstance(what, list) and what and isinstance(what[0], str):
             what = what[0]
-        if isinstance(what, str) and call.interpreter.trying and not self._may_include(what, call):
+        if isinstance(what, str) and call.evaluator.trying and not self._may_include(what, call):
             raise WouldRaise
         return Include(what)
 
     def _may_include(self, name: str, call: Call) -> bool:
         top = name.partition(".")[0]
-        return top in _KNOWN_TOPS or top in self.installed or call.interpreter.module(name) is not None
+        return top in _KNOWN_TOPS or top in self.installed or call.evaluator.module(name) is not None
 
 
 def _include_settings(call: Call) -> object:
-    settings = call.interpreter.outside.get("django.conf.settings")
-    if isinstance(settings, Settings):
+    settings = call.evaluator.outside.get("django.conf.settings")
+    if isinstance(settings, DjangoSettings):
         settings.include(call)
     return None
 
@@ -138,12 +138,12 @@ def _pattern(call: Call, *, is_regex: bool) -> object:
 
 
 def _dig(node: ast.expr, call: Call) -> object:
-    """The view inside of wrappers that are not known: ``cache_page(60)(view)``, ``own(decorator)(View.as_view())``."""
+    """Return the view inside unknown wrappers: ``cache_page(60)(view)``, ``own(decorator)(View.as_view())``."""
     for _ in range(5):
         if not isinstance(node, ast.Call) or not node.args:
             break
         for inner in node.args:
-            value = call.interpreter.evaluate(inner, call.scope)
+            value = call.evaluator.evaluate(inner, call.scope)
             if is_view(value):
                 return value
         node = node.args[0]
@@ -162,7 +162,7 @@ def _may_be_list(node: ast.expr) -> bool:
 
 def _class_view(call: Call) -> object:
     func = call.node.func
-    owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    owner = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, (ClassView, FunctionView)):
         return owner
     if not isinstance(owner, (Class, External)):
@@ -176,23 +176,11 @@ def _class_view(call: Call) -> object:
 
 
 def _localised(call: Call) -> object:
-    language = _language(call)
+    settings = call.evaluator.outside.get("django.conf.settings")
+    code = call.evaluator.attribute(settings, "LANGUAGE_CODE")
+    language = code if isinstance(code, str) else "en-us"
     bare = call.named.get("prefix_default_language") is False
     return [Include(list(call.arguments), "" if bare or not language else f"{language}/")]
-
-
-def _language(call: Call) -> str:
-    settings = call.interpreter.outside.get("django.conf.settings")
-    code = call.interpreter.attribute(settings, "LANGUAGE_CODE")
-    return code if isinstance(code, str) else "en-us"
-
-
-def _translated(call: Call) -> object:
-    return call.argument(0, "message")
-
-
-def _first(call: Call) -> object:
-    return call.argument(0, "urlpatterns")
 
 
 def _view_decorator(call: Call) -> object:
@@ -202,10 +190,6 @@ def _view_decorator(call: Call) -> object:
     if given is UNKNOWN and not (call.node.args or call.node.keywords):
         names = ("GET",)
     return Decorator(lambda function: FunctionView(function, names))
-
-
-def _action(call: Call) -> object:
-    return _action_decorator(call, detail=call.argument(1, "detail") is True)
 
 
 def _action_decorator(call: Call, *, detail: bool) -> object:
@@ -220,21 +204,17 @@ def _action_decorator(call: Call, *, detail: bool) -> object:
     return Decorator(apply)
 
 
-def _patterns(call: Call) -> object:
-    """Django 1's ``patterns("", url(…), …)``."""
-    return list(call.arguments[1:])
-
-
 _BY_NAME: Final[Mapping[str, Callable[[Call], object]]] = {
     "i18n_patterns": _localised,
-    "format_suffix_patterns": _first,
+    "format_suffix_patterns": lambda call: call.argument(0, "urlpatterns"),
     "api_view": _view_decorator,
     "require_http_methods": _view_decorator,
-    "action": _action,
+    "action": lambda call: _action_decorator(call, detail=call.argument(1, "detail") is True),
     "list_route": lambda call: _action_decorator(call, detail=False),
     "detail_route": lambda call: _action_decorator(call, detail=True),
-    "patterns": _patterns,
-    **dict.fromkeys(_TRANSLATORS, _translated),
+    # Django 1's `patterns("", url(…), …)`.
+    "patterns": lambda call: list(call.arguments[1:]),
+    **dict.fromkeys(_TRANSLATORS, lambda call: call.argument(0, "message")),
 }
 
 _HTTP: Final = "django.views.decorators.http"
@@ -252,17 +232,12 @@ def _is_field(callee: External) -> bool:
 
 
 def _serializer(call: Call) -> object:
-    cls = call.interpreter.evaluate(call.node.func, call.scope)
+    cls = call.evaluator.evaluate(call.node.func, call.scope)
     return SerializerUse(cls if isinstance(cls, Class) else None, many=call.named.get("many") is True)
 
 
-def _wrapped(call: Call) -> object:
-    given = (*call.arguments, *call.named.values())
-    return next((item for item in given if _can_be_wrapped(item)), UNKNOWN)
-
-
 def _can_be_wrapped(value: object) -> bool:
-    """A view, or the list of all patterns."""
+    """Return whether the function can be wrapped: a view, or the list of all patterns."""
     if isinstance(value, list):
         return any(isinstance(item, Pattern) for item in value)
     return isinstance(value, (ClassView, FunctionView, Function))

@@ -130,8 +130,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "djoser": {"UserViewSet": _EVERY},
     "rest_framework_gis": {},
 }
-# A base that nothing is added to by.
-VIEWSETS: Final = frozenset({"ViewSet", "GenericViewSet", "ViewSetMixin"})
+
 
 # Djoser's own actions: name, path, methods. ``{username}`` is the user model's USERNAME_FIELD.
 DJOSER_ACTIONS: Final = (
@@ -153,7 +152,7 @@ _SAME: Final = {"rest_auth": "dj_rest_auth", "rest_framework_nested": "rest_fram
 
 
 def package_of(name: str) -> str:
-    """The package that a full name begins with, a former name as the present one."""
+    """Return the package that a full name begins with, a former name as the present one."""
     top = name.partition(".")[0]
     return _SAME.get(top, top)
 

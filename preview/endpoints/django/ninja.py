@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from preview.endpoints.django.registrations import read_route
-from preview.endpoints.python import UNKNOWN, Call, Class, Function, Interpreter, Module, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, Function, Module, Native, PythonEvaluator
 
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _HTTP: Final = {f"http_{verb}": verb for verb in _VERBS}
@@ -113,23 +113,23 @@ class Ninja(Native):
         self.entries += [item for item in target.body.names.values() if isinstance(item, _Operation)]
         return self
 
-    def routes(self, interpreter: Interpreter, prefix: str = "", depth: int = 0) -> Iterator[NinjaRoute]:
+    def routes(self, evaluator: PythonEvaluator, prefix: str = "", depth: int = 0) -> Iterator[NinjaRoute]:
         """All operations, in the order of registration."""
         for item in self.entries if depth < _MAX_DEPTH else ():
-            interpreter.step()
+            evaluator.step()
             if isinstance(item, _Operation):
                 path, parameters = read_route(
                     _join(prefix + self.prefix, item.path).replace("{", "<").replace("}", ">")
                 )
                 tags = _texts(item.registered.named.get("tags")) or self.tags
                 yield NinjaRoute(item.methods, path, parameters, item.function, tags, item.registered)
-            elif (child := _resolve(item.what, interpreter)) is not None:
-                for route in child.routes(interpreter, _join(prefix, item.prefix), depth + 1):
-                    yield route if route.tags or not item.tags else _tagged(route, item.tags)
+            elif (child := _resolve(item.what, evaluator)) is not None:
+                for route in child.routes(evaluator, _join(prefix, item.prefix), depth + 1):
+                    yield route if route.tags or not item.tags else replace(route, tags=item.tags)
 
 
 def construct_ninja(name: str, call: Call) -> object:
-    """What a name of Ninja gives when it is called."""
+    """Construct the object for a call of one of Ninja's names."""
     if name in _HTTP:
         return _Operation(None, (_HTTP[name].upper(),), call.text(0, "path"), call)
     if name == "http_generic":
@@ -140,11 +140,11 @@ def construct_ninja(name: str, call: Call) -> object:
     return Ninja(_texts(call.named.get("tags")))
 
 
-def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
-    """A router, a module that has one, or the full name of one."""
+def _resolve(what: object, evaluator: PythonEvaluator) -> Ninja | None:
+    """Return a router, a module that has one, or the full name of one."""
     if isinstance(what, str):
         module, _, name = what.rpartition(".")
-        found = interpreter.module(module) if module else None
+        found = evaluator.module(module) if module else None
         what = found.scope.names.get(name) if found else None
     if isinstance(what, Module):
         what = what.scope.names.get("router")
@@ -152,12 +152,8 @@ def _resolve(what: object, interpreter: Interpreter) -> Ninja | None:
 
 
 def _join(prefix: str, path: str) -> str:
-    """As Ninja joins them: one slash in between."""
+    """Join paths as Ninja does, with one slash between them."""
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if prefix and path else prefix or path
-
-
-def _tagged(route: NinjaRoute, tags: tuple[str, ...]) -> NinjaRoute:
-    return NinjaRoute(route.methods, route.path, route.parameters, route.function, tags, route.registered)
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
-from preview.endpoints.python import Class, External, Function, Interpreter, Native
+from preview.endpoints.python import Class, External, Function, Native, PythonEvaluator
 
 _SOURCES: Final = frozenset({"GET", "query_params"})
 _PAGES: Final = {
@@ -38,39 +38,39 @@ def read_query(nodes: Iterable[ast.AST]) -> dict[str, str]:
     return found
 
 
-def list_query(cls: Class, interpreter: Interpreter) -> dict[str, str]:
-    """What filters, search, order and pages of a list take."""
+def list_query(cls: Class, evaluator: PythonEvaluator) -> dict[str, str]:
+    """Return query parameters of a list: filters, search, order and pages."""
     found: dict[str, str] = {}
     for attribute in ("filterset_fields", "filter_fields"):
-        fields = find_value(cls, attribute, interpreter)
+        fields = find_value(cls, attribute, evaluator)
         if isinstance(fields, (list, dict)):
             found |= {name: "string" for name in fields if isinstance(name, str)}
-    if _declared(cls, "search_fields", interpreter):
+    if _declared(cls, "search_fields", evaluator):
         found["search"] = "string"
-    if _declared(cls, "ordering_fields", interpreter):
+    if _declared(cls, "ordering_fields", evaluator):
         found["ordering"] = "string"
-    for name in _pagination(cls, interpreter):
+    for name in _pagination(cls, evaluator):
         found |= _PAGES.get(name, {})
-    handler = find_value(cls, "get_queryset", interpreter)
+    handler = find_value(cls, "get_queryset", evaluator)
     return found | (read_query(ast.walk(handler.node)) if isinstance(handler, Function) else {})
 
 
-def _declared(cls: Class, name: str, interpreter: Interpreter) -> bool:
-    """Whether the project's classes give a name a value, be it one that is not known here."""
-    owners = [item for item in interpreter.lineage(cls) if isinstance(item, Class) and name in item.body.names]
+def _declared(cls: Class, name: str, evaluator: PythonEvaluator) -> bool:
+    """Return whether the project's classes set a name, even to an unknown value."""
+    owners = [item for item in evaluator.lineage(cls) if isinstance(item, Class) and name in item.body.names]
     return bool(owners and owners[0].body.names[name])
 
 
-def _pagination(cls: Class, interpreter: Interpreter) -> list[str]:
+def _pagination(cls: Class, evaluator: PythonEvaluator) -> list[str]:
     """Names of the class that makes pages and of all that it inherits from."""
-    value = find_value(cls, "pagination_class", interpreter)
+    value = find_value(cls, "pagination_class", evaluator)
     if isinstance(value, Class):
-        return [item.last for item in interpreter.lineage(value) if isinstance(item, External)]
+        return [item.last for item in evaluator.lineage(value) if isinstance(item, External)]
     if isinstance(value, External):
         return [value.last]
     if value is None:
         return []
-    settings = interpreter.attribute(interpreter.outside.get("django.conf.settings"), "REST_FRAMEWORK")
+    settings = evaluator.attribute(evaluator.outside.get("django.conf.settings"), "REST_FRAMEWORK")
     given = settings.get(_PAGE_SETTING) if isinstance(settings, dict) else None
     return [given.rpartition(".")[2]] if isinstance(given, str) else []
 
@@ -90,15 +90,15 @@ _TYPES: Final[Mapping[str, str]] = {name: kind for kind, names in _KINDS.items()
 
 @dataclass(eq=False, slots=True)
 class Field(Native):
-    """``CharField(…)`` and its like.
-
-    Attributes:
-        kind: The class's name.
-        options: Its keyword arguments.
-    """
+    """``CharField(…)`` and its like."""
 
     kind: str
     options: dict[str, object]
+
+    @property
+    def json_type(self) -> str:
+        """The JSON type that its class gives; ``string`` for all that is not known."""
+        return _TYPES.get(self.kind, "string")
 
 
 @dataclass(eq=False, slots=True)
@@ -107,8 +107,3 @@ class SerializerUse(Native):
 
     cls: Class | None
     many: bool
-
-
-def json_type(kind: str) -> str:
-    """The JSON type that a field's class gives; ``string`` for all that is not known."""
-    return _TYPES.get(kind, "string")

@@ -1,4 +1,4 @@
-"""What Django's and the REST framework's own names give: patterns, includes, views."""
+"""Objects for names of Django and the REST framework: patterns, includes, views."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ class Pattern(Native):
     """``path("books/", view)``. ``target`` is a view or what it includes.
 
     Attributes:
-        route: As written.
         is_regex: ``re_path`` and ``url``.
         target: A view, an ``Include``, a list; ``UNKNOWN`` where it cannot be known.
         opaque: ``target`` is unknown, and may be a list of patterns as well as a view (``something.urls``).
@@ -45,12 +44,8 @@ class Site(Native):
         """``site.urls`` is a list without anything of the project."""
         return [] if name == "urls" else UNKNOWN
 
-    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        """Nothing that matters."""
-        return UNKNOWN
-
     def decorate(self, target: object) -> object:
-        """Registering changes nothing."""
+        """Return the object: registering changes nothing."""
         return target
 
 
@@ -122,7 +117,7 @@ class Decorator(Native):
     apply: Callable[[Function], object]
 
     def decorate(self, target: object) -> object:
-        """``@decorator`` above a function."""
+        """Apply ``@decorator`` to a function."""
         if isinstance(target, FunctionView):
             target = target.function
         return self.apply(target) if isinstance(target, Function) else target
@@ -133,7 +128,7 @@ class Decorator(Native):
 
 
 def is_view(value: object) -> bool:
-    """Whether a value can stand as a view in a pattern."""
+    """Return whether a value can stand as a view in a pattern."""
     return isinstance(value, (ClassView, FunctionView, Function, Instance))
 
 
@@ -150,7 +145,7 @@ Path = tuple[str, dict[str, str]]
 
 
 def read_route(route: str) -> Path:
-    """A route of ``path()``."""
+    """Return a route of ``path()``."""
     parameters: dict[str, str] = {}
 
     def replace(match: re.Match[str]) -> str:
@@ -162,7 +157,7 @@ def read_route(route: str) -> Path:
 
 
 def read_regex(pattern: str) -> Path:
-    """A regular expression, as Django's own documentation pages simplify it.
+    """Return a regular expression, as Django's own documentation pages simplify it.
 
     Groups become parameters, anchors go, an optional character (``/?``) stays.
     """

@@ -8,7 +8,7 @@ from typing import Final
 
 from preview.endpoints.django.classes import extra_actions, has_action, text_attribute
 from preview.endpoints.django.registrations import Action, ClassView, read_regex, read_route
-from preview.endpoints.python import UNKNOWN, Call, Class, External, Interpreter, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Native, PythonEvaluator
 
 ROUTERS: Final = frozenset(
     {
@@ -42,16 +42,11 @@ class RoutedView:
 class _Registration(Native):
     prefix: str
     viewset: object
-    basename: str
-    line: int
-
-    def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        return UNKNOWN
 
 
 @dataclass(eq=False, slots=True)
 class _Nesting(Native):
-    """What ``register`` of an extended router gives: it registers below the view set just registered."""
+    """Result of ``register`` of an extended router: registers below the view set just registered."""
 
     router: Router
     prefix: str
@@ -62,8 +57,7 @@ class _Nesting(Native):
             return UNKNOWN
         lookups = call.argument(3, "parents_query_lookups", [])
         given = [item for item in lookups if isinstance(item, str)] if isinstance(lookups, list) else []
-        lookup = given[-1] if given else ""
-        below = f"{self.prefix}/(?P<parent_lookup_{lookup or 'id'}>[^/.]+)/"
+        below = f"{self.prefix}/(?P<parent_lookup_{(given or ['id'])[-1] or 'id'}>[^/.]+)/"
         return self.router.register(call, below)
 
 
@@ -85,12 +79,12 @@ class Router(Native):
 
     @classmethod
     def read(cls, kind: str, call: Call) -> Router:
-        """What the constructor's arguments say."""
+        """Read the constructor's arguments."""
         slash = call.named.get("trailing_slash", UNKNOWN)
         below = ""
         parent = call.argument(0, "parent_router")
         if kind.startswith("Nested") and isinstance(parent, Router):
-            below = parent.nested(call.text(1, "parent_prefix"), call.text(2, "lookup"), call.interpreter)
+            below = parent.nested(call.text(1, "parent_prefix"), call.text(2, "lookup"), call.evaluator)
         text = slash if isinstance(slash, str) else "" if slash is False else _own_slash(call)
         return cls(text, below, kind.startswith("Extended"))
 
@@ -121,44 +115,44 @@ class Router(Native):
         prefix = call.argument(0, "prefix")
         if not isinstance(prefix, str):
             return UNKNOWN
-        basename = call.text(2, "basename") or call.text(2, "base_name")
-        self.registry.append(_Registration(below + prefix, call.argument(1, "viewset"), basename, call.node.lineno))
+
+        self.registry.append(_Registration(below + prefix, call.argument(1, "viewset")))
         return _Nesting(self, below + prefix) if self.extended else UNKNOWN
 
-    def nested(self, prefix: str, lookup: str, interpreter: Interpreter) -> str:
-        """The regular expression that the paths of a router below a registered ViewSet begin with."""
+    def nested(self, prefix: str, lookup: str, evaluator: PythonEvaluator) -> str:
+        """Return the regular expression that the paths of a router below a registered ViewSet begin with."""
         viewset = next(
             (item.viewset for item in self.registry if isinstance(item, _Registration) and item.prefix == prefix),
             UNKNOWN,
         )
-        return f"{self.below}{prefix}/(?P<{lookup or 'parent'}_{_lookup(viewset, interpreter)}>[^/.]+)/"
+        return f"{self.below}{prefix}/(?P<{lookup or 'parent'}_{_lookup(viewset, evaluator)}>[^/.]+)/"
 
-    def routes(self, interpreter: Interpreter) -> Iterator[RoutedView]:
+    def routes(self, evaluator: PythonEvaluator) -> Iterator[RoutedView]:
         """All routes, in the order the framework has them."""
         for item in self.registry:
             if isinstance(item, _Registration):
-                interpreter.step()
-                yield from self._routes_of(item, interpreter)
+                evaluator.step()
+                yield from self._routes_of(item, evaluator)
 
-    def _routes_of(self, item: _Registration, interpreter: Interpreter) -> Iterator[RoutedView]:
+    def _routes_of(self, item: _Registration, evaluator: PythonEvaluator) -> Iterator[RoutedView]:
         base = self.below + item.prefix
         viewset = item.viewset
-        lookup = f"(?P<{_lookup(viewset, interpreter)}>[^/.]+)"
+        lookup = f"(?P<{_lookup(viewset, evaluator)}>[^/.]+)"
         detail = f"{base}/{lookup}" if base else lookup
         if not isinstance(viewset, (Class, External)):
             yield self._route(base, viewset)
             yield self._route(detail, viewset)
             return
-        actions = list(extra_actions(viewset, interpreter))
-        yield from self._standard(base, viewset, _LIST, interpreter)
+        actions = extra_actions(viewset, evaluator)
+        yield from self._standard(base, viewset, _LIST, evaluator)
         yield from (self._extra(base, viewset, action) for action in actions if not action.detail)
-        yield from self._standard(detail, viewset, _DETAIL, interpreter)
+        yield from self._standard(detail, viewset, _DETAIL, evaluator)
         yield from (self._extra(detail, viewset, action) for action in actions if action.detail)
 
     def _standard(
-        self, regex: str, viewset: Class | External, mapping: dict[str, str], interpreter: Interpreter
+        self, regex: str, viewset: Class | External, mapping: dict[str, str], evaluator: PythonEvaluator
     ) -> Iterator[RoutedView]:
-        there = {method: name for method, name in mapping.items() if has_action(viewset, name, interpreter)}
+        there = {method: name for method, name in mapping.items() if has_action(viewset, name, evaluator)}
         if there:
             yield self._route(regex, ClassView(viewset, there))
 
@@ -178,16 +172,16 @@ class Router(Native):
 
 def _own_slash(call: Call) -> str:
     """``trailing_slash`` of a router's own class; the framework's default otherwise."""
-    cls = call.interpreter.evaluate(call.node.func, call.scope)
-    value = call.interpreter.attribute(cls, "trailing_slash") if isinstance(cls, Class) else UNKNOWN
+    cls = call.evaluator.evaluate(call.node.func, call.scope)
+    value = call.evaluator.attribute(cls, "trailing_slash") if isinstance(cls, Class) else UNKNOWN
     return value if isinstance(value, str) else "/"
 
 
-def _lookup(viewset: object, interpreter: Interpreter) -> str:
+def _lookup(viewset: object, evaluator: PythonEvaluator) -> str:
     if not isinstance(viewset, (Class, External)):
         return "pk"
     return (
-        text_attribute(viewset, "lookup_url_kwarg", interpreter)
-        or text_attribute(viewset, "lookup_field", interpreter)
+        text_attribute(viewset, "lookup_url_kwarg", evaluator)
+        or text_attribute(viewset, "lookup_field", evaluator)
         or "pk"
     )

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from preview.endpoints.django.classes import find_value
-from preview.endpoints.python import UNKNOWN, Call, Class, Interpreter, Module, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, Module, Native, PythonEvaluator
 from preview.sources import Sources
 
 _DEFAULTS: Final[dict[str, object]] = {"LANGUAGE_CODE": "en-us", "DEBUG": True}
@@ -20,23 +20,18 @@ _PINNED: Final = re.compile(
 _MAX_INCLUDED: Final = 50
 
 
-class Settings(Native):
+class DjangoSettings(Native):
     """Names of the settings module.
-
-    Args:
-        module: Its full name.
-        interpreter: Reads it.
-        sources: The project's files.
 
     Attributes:
         django: The major version of Django that the project asks for; the newest known where it does not say.
     """
 
-    __slots__ = ("_interpreter", "_module", "_sources", "django")
+    __slots__ = ("_evaluator", "_module", "_sources", "django")
 
-    def __init__(self, module: str, interpreter: Interpreter, sources: Sources) -> None:
+    def __init__(self, module: str, evaluator: PythonEvaluator, sources: Sources) -> None:
         self._module = module
-        self._interpreter = interpreter
+        self._evaluator = evaluator
         self._sources = sources
         self.django = _read_version(sources)
 
@@ -44,13 +39,13 @@ class Settings(Native):
         """``settings.NAME``; ``model LABEL NAME`` is the class of a model."""
         if name.startswith("model "):
             return self._model(*name.split()[1:])
-        found = self._interpreter.module(self._module)
+        found = self._evaluator.module(self._module)
         names = found.scope.names if found else {}
         if name in names:
             return names[name]
         # Settings as classes (django-configurations): whichever is chosen, most are shared.
         classes = [value for value in names.values() if isinstance(value, Class)]
-        values = [value for cls in classes if (value := find_value(cls, name, self._interpreter)) is not UNKNOWN]
+        values = [value for cls in classes if (value := find_value(cls, name, self._evaluator)) is not UNKNOWN]
         return values[0] if values else _DEFAULTS.get(name, UNKNOWN)
 
     def include(self, call: Call) -> None:
@@ -59,12 +54,12 @@ class Settings(Native):
         for pattern in call.arguments:
             path = posixpath.normpath(posixpath.join(folder, pattern)) if isinstance(pattern, str) else ""
             for file in fnmatch.filter(self._sources.names, path)[:_MAX_INCLUDED]:
-                call.scope.names.update(self._interpreter.load(file).scope.names)
+                call.scope.names.update(self._evaluator.load(file).scope.names)
 
     def _model(self, label: str, name: str) -> object:
         for file in self._sources.names:
             if f"/{file}".endswith((f"/{label}/models.py", f"/{label}/models/__init__.py")):
-                module: Module = self._interpreter.load(file)
+                module: Module = self._evaluator.load(file)
                 value = module.scope.names.get(name)
                 if isinstance(value, Class):
                     return value

@@ -13,7 +13,7 @@ from preview.endpoints.javascript import (
     Call,
     Class,
     Function,
-    Interpreter,
+    JavaScriptEvaluator,
     JSObject,
     Made,
     Native,
@@ -24,7 +24,7 @@ REGISTERING: Final = frozenset({"register", "registerSingleton", "registerInstan
 
 @dataclass(slots=True)
 class Bindings:
-    """What each token stands for.
+    """Objects for injection tokens.
 
     Attributes:
         values: By token (a text, or the identity of a symbol or class).
@@ -46,16 +46,16 @@ class Bindings:
         """Remember one."""
         self.values[_key(token)] = value
 
-    def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a class gets that asks for a token; of one class always the same instance."""
-        value = interpreter.settle(self.values.get(_key(token), token))
+    def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
+        """Provide the object for a token; for one class always the same instance."""
+        value = evaluator.settle(self.values.get(_key(token), token))
         if isinstance(value, Class):
             if id(value) not in self.made:
                 self.made[id(value)] = UNKNOWN  # classes that ask for each other
-                self.made[id(value)] = interpreter.construct(value, Call.made(interpreter, []))
+                self.made[id(value)] = evaluator.construct(value, Call.made(evaluator, []))
             return self.made[id(value)]
         if isinstance(value, Function) and value is not token:
-            return interpreter.call(value, [])
+            return evaluator.call(value, [])
         return value if value is not token else UNKNOWN
 
 
@@ -78,12 +78,12 @@ class Container(Native):
         if name in {"bind", "rebind"}:
             return Binder(self.bindings, call.argument(0))
         if name in {"get", "resolve"}:
-            return self.bindings.provide(call.argument(0), call.interpreter)
+            return self.bindings.provide(call.argument(0), call.evaluator)
         if name == "load":
             for module in call.arguments:  # new ContainerModule(bind => …)
                 for build in module.arguments if isinstance(module, Made) else []:
                     if isinstance(build, Function):
-                        call.interpreter.call(build, [Bound(self, "bind")])
+                        call.evaluator.call(build, [Bound(self, "bind")])
         return self
 
 
@@ -95,7 +95,7 @@ class Binder(Native):
     token: object
 
     def call_method(self, name: str, call: Call) -> object:
-        """What the token stands for; how long it lives does not matter."""
+        """Return the token's object; its lifetime does not matter."""
         if name in {"to", "toConstantValue", "toDynamicValue"}:
             self.bindings.bind(self.token, call.argument(0))
         return self
@@ -122,19 +122,19 @@ class Consign(Native):
         if name in {"include", "then", "load"} and isinstance(given, str):
             self.names.append(given)
         elif name == "into":
-            for file in self._files(call.interpreter):
-                exports = call.interpreter.settle(call.interpreter.load(file).exports)
+            for file in self._files(call.evaluator):
+                exports = call.evaluator.settle(call.evaluator.load(file).exports)
                 if isinstance(exports, JSObject):
-                    exports = call.interpreter.settle(exports.names.get("default"))
+                    exports = call.evaluator.settle(exports.names.get("default"))
                 if isinstance(exports, Function):
-                    call.interpreter.call(exports, call.arguments)
+                    call.evaluator.call(exports, call.arguments)
         return self
 
-    def _files(self, interpreter: Interpreter) -> list[str]:
+    def _files(self, evaluator: JavaScriptEvaluator) -> list[str]:
         found: list[str] = []
-        names = [name for name in interpreter.sources.with_suffix(".js", ".ts") if not name.endswith(".d.ts")]
+        names = [name for name in evaluator.sources.with_suffix(".js", ".ts") if not name.endswith(".d.ts")]
         for given in self.names:
-            path = posixpath.normpath(posixpath.join(interpreter.resolver.folder, self.base, given))
+            path = posixpath.normpath(posixpath.join(evaluator.resolver.folder, self.base, given))
             found += sorted(name for name in names if name == path or name.startswith(f"{path}/"))
         return list(dict.fromkeys(found))[:_MAX_FILES]
 

@@ -12,11 +12,11 @@ from preview.endpoints.javascript import (
     Call,
     Class,
     Function,
-    Interpreter,
+    JavaScriptEvaluator,
     JSObject,
     Made,
     Native,
-    call_builtin,
+    glob_files,
     lineage,
 )
 
@@ -33,20 +33,20 @@ _MAX_MODULES: Final = 300
 _MAX_FILES: Final = 300
 
 
-def attach_controllers(app: Router, classes: Iterable[object], prefix: str, interpreter: Interpreter) -> None:
+def attach_controllers(app: Router, classes: Iterable[object], prefix: str, evaluator: JavaScriptEvaluator) -> None:
     """Register the methods of controllers on an application."""
     router = Router(is_app=False, file=app.file, is_mounted=True)
     for cls in classes:
         if isinstance(cls, Class):
             for base in _class_paths(cls):
-                _attach(router, cls, base, interpreter)
+                _attach(router, cls, base, evaluator)
     if router.items:
         app.items.append(Mount(router, prefix))
 
 
-def _attach(router: Router, cls: Class, base: str, interpreter: Interpreter) -> None:
+def _attach(router: Router, cls: Class, base: str, evaluator: JavaScriptEvaluator) -> None:
     taken: set[str] = set()
-    for ancestor in lineage(interpreter, cls):
+    for ancestor in lineage(evaluator, cls):
         if not isinstance(ancestor, Class):
             continue
         for name, decorators in ancestor.member_decorators.items():
@@ -61,7 +61,7 @@ def _attach(router: Router, cls: Class, base: str, interpreter: Interpreter) -> 
 
 
 def _class_paths(cls: Class) -> list[str]:
-    """What stands before all of a controller's paths; empty for a class that is no controller."""
+    """Return the prefixes of a controller's paths; empty for a class that is no controller."""
     for made in cls.decorators:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue
@@ -88,77 +88,77 @@ def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str]]:
 
 
 def _express(path: str) -> str:
-    """As Express writes it: ``{id}`` is how tsoa does."""
+    """Convert ``{id}``, as tsoa writes it, to Express's form."""
     return _BRACES.sub(r":\1", path)
 
 
-def controllers_of(value: object, known: list[Class], interpreter: Interpreter) -> list[Class]:
-    """What an option ``controllers`` means: classes, or files; all that were read where it is not known."""
+def controllers_of(value: object, known: list[Class], evaluator: JavaScriptEvaluator) -> list[Class]:
+    """Return the classes of an option ``controllers``: classes, or files; if unknown, all that were read."""
     found: list[Class] = []
     for item in value if isinstance(value, list) else []:
-        settled = interpreter.settle(item)
+        settled = evaluator.settle(item)
         if isinstance(settled, Class):
             found.append(settled)
         elif isinstance(settled, str):
             before = len(known)
-            files = call_builtin(interpreter, "glob.sync", Call.made(interpreter, [_sources(settled)]))
+            files = glob_files(Call.made(evaluator, [_sources(settled)]))
             for file in files if isinstance(files, list) else []:
-                interpreter.require(str(file), "")
+                evaluator.require(str(file), "")
             found += known[before:]
-    return found or load_mentioning(rb"routing-controllers", known, interpreter)
+    return found or load_mentioning(rb"routing-controllers", known, evaluator)
 
 
-def load_mentioning(word: bytes, known: list[Class], interpreter: Interpreter) -> list[Class]:
+def load_mentioning(word: bytes, known: list[Class], evaluator: JavaScriptEvaluator) -> list[Class]:
     """All controllers of the package, where no one says which."""
-    prefix = "" if interpreter.resolver.folder == "." else f"{interpreter.resolver.folder}/"
-    names = [name for name in interpreter.sources.with_suffix(".ts", ".js") if name.startswith(prefix)]
-    for name in [item for item in names if word in interpreter.sources.text(item)][:_MAX_FILES]:
+    prefix = "" if evaluator.resolver.folder == "." else f"{evaluator.resolver.folder}/"
+    names = [name for name in evaluator.sources.with_suffix(".ts", ".js") if name.startswith(prefix)]
+    for name in [item for item in names if word in evaluator.sources.text(item)][:_MAX_FILES]:
         if ".test." not in name and ".spec." not in name:
-            interpreter.load(name)
+            evaluator.load(name)
     return list(known)
 
 
 def _sources(pattern: str) -> str:
-    """A pattern for built files, for what they are built from."""
+    """Convert a pattern for built files to one for their sources."""
     return _ENDS.sub(".*", pattern).replace("/dist/", "/src/")
 
 
-def module_controllers(module: object, interpreter: Interpreter) -> list[Class]:
+def module_controllers(module: object, evaluator: JavaScriptEvaluator) -> list[Class]:
     """All controllers of a NestJS module and of those it imports."""
     found: list[Class] = []
     todo: list[object] = [module]
     seen: set[int] = set()
     while todo and len(seen) < _MAX_MODULES:
-        item = interpreter.settle(todo.pop(0))
+        item = evaluator.settle(todo.pop(0))
         if isinstance(item, Made):  # forwardRef(() => Module)
-            todo += [interpreter.call(part, []) for part in item.arguments if isinstance(part, Function)]
+            todo += [evaluator.call(part, []) for part in item.arguments if isinstance(part, Function)]
         elif isinstance(item, list):
             todo += item
         elif isinstance(item, JSObject):  # a dynamic module
             todo.append(item.names.get("module"))
-            found += _listed(item, "controllers", interpreter)
+            found += _listed(item, "controllers", evaluator)
         elif isinstance(item, Class) and id(item) not in seen:
             seen.add(id(item))
             for made in item.decorators:
                 options = made.arguments[0] if isinstance(made, Made) and made.arguments else None
                 if isinstance(options, JSObject):
-                    found += _listed(options, "controllers", interpreter)
+                    found += _listed(options, "controllers", evaluator)
                     imports = options.names.get("imports")
                     todo += imports if isinstance(imports, list) else []
     return list(dict.fromkeys(found))
 
 
-def _listed(options: JSObject, name: str, interpreter: Interpreter) -> list[Class]:
+def _listed(options: JSObject, name: str, evaluator: JavaScriptEvaluator) -> list[Class]:
     value = options.names.get(name)
-    settled = [interpreter.settle(item) for item in value] if isinstance(value, list) else []
+    settled = [evaluator.settle(item) for item in value] if isinstance(value, list) else []
     return [item for item in settled if isinstance(item, Class)]
 
 
 class NestApp(Router):
-    """What ``NestFactory.create`` gives."""
+    """Result of ``NestFactory.create``."""
 
     def call_method(self, name: str, call: Call) -> object:
-        """A prefix for all, and what Express applications have."""
+        """Set a prefix for all, or do what Express applications do."""
         if name == "setGlobalPrefix":
             prefix = call.argument(0)
             # One that only the running program knows is nearly always this.
@@ -186,11 +186,11 @@ class InversifyServer(Native):
         self._prefix = prefix
 
     def call_method(self, name: str, call: Call) -> object:
-        """Configuration gets the application; ``build`` registers the controllers."""
+        """Pass the application to the configuration; ``build`` registers the controllers."""
         if name == "build":
-            attach_controllers(self._app, self._known, self._prefix, call.interpreter)
+            attach_controllers(self._app, self._known, self._prefix, call.evaluator)
             return self._app
         configure = call.argument(0)
         if isinstance(configure, Function):
-            call.interpreter.call(configure, [self._app])
+            call.evaluator.call(configure, [self._app])
         return self

@@ -1,4 +1,4 @@
-"""Which Express applications a project has, and where they start."""
+"""Express applications of a project, and the files that start them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.endpoints.express.framework import ExpressFramework, read_env_file
 from preview.endpoints.express.handlers import read_handlers
 from preview.endpoints.express.requests import Requests
 from preview.endpoints.express.router import Mount, Route, Router, join_paths, parameter_names, readable
-from preview.endpoints.javascript import Function, Interpreter, JSObject, Module, Resolver
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Module, Resolver
 from preview.endpoints.model import AppTarget, Endpoint, Found, FoundApp
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
@@ -25,35 +25,35 @@ _MAX_ENDPOINTS = 5_000
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS", "*"})
 
 
-def list_endpoints(app: Router, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(app: Router, evaluator: JavaScriptEvaluator, found: Found) -> None:
     """Add all endpoints of an application to ``found``, in the order they were registered.
 
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
-    requests = Requests(interpreter)
-    for route, path in _flatten(app, app.prefix, 0, interpreter):
+    requests = Requests(evaluator)
+    for route, path in _flatten(app, app.prefix, 0, evaluator):
         key = (route.method, readable(path))
         # The first of two routes is the one that answers.
         if key not in found:
-            found[key] = _endpoint(route, key[1], interpreter, requests)
+            found[key] = _endpoint(route, key[1], evaluator, requests)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
 
 
-def _flatten(router: Router, prefix: str, depth: int, interpreter: Interpreter) -> Iterator[tuple[Route, str]]:
+def _flatten(router: Router, prefix: str, depth: int, evaluator: JavaScriptEvaluator) -> Iterator[tuple[Route, str]]:
     if depth > _MAX_DEPTH:
         return
     for item in router.items:
-        interpreter.step()
+        evaluator.step()
         if isinstance(item, Mount):
-            yield from _flatten(item.child, join_paths(prefix, item.prefix), depth + 1, interpreter)
+            yield from _flatten(item.child, join_paths(prefix, item.prefix), depth + 1, evaluator)
         else:
             yield item, join_paths(prefix, item.path)
 
 
-def _endpoint(route: Route, path: str, interpreter: Interpreter, requests: Requests) -> Endpoint:
-    known = read_handlers(route, interpreter, requests)
+def _endpoint(route: Route, path: str, evaluator: JavaScriptEvaluator, requests: Requests) -> Endpoint:
+    known = read_handlers(route, evaluator, requests)
     return Endpoint(
         method=route.method,
         path=path,
@@ -88,7 +88,7 @@ _ENV_FILES: Final = (".env", ".env.development", ".env.local", ".env.development
 
 
 def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first.
+    """Return the project's applications, the likeliest first.
 
     What package.json starts decides, then its ``main``, then usual names. Front ends are left out.
 
@@ -132,7 +132,7 @@ def _package_of(file: str, packages: list[NodePackage]) -> NodePackage:
 
 
 def _mentions(sources: Sources, package: NodePackage) -> bool:
-    """A workspace's package may leave its dependencies to the one above."""
+    """Return whether the package is mentioned: a workspace's package may leave its dependencies to the parent."""
     return any(_MENTION.search(sources.text(name)) for name in _scripts_of(sources, package)[:_MAX_PACKAGES])
 
 
@@ -169,13 +169,13 @@ def _look_into(
     for name in reversed(_ENV_FILES):
         file = package.path(name)
         environment |= read_env_file(trees.sources, file) if trees.sources.has_file(file) else {}
-    interpreter = Interpreter(trees, Resolver(trees.sources, package, packages), budget, framework, environment)
+    evaluator = JavaScriptEvaluator(trees, Resolver(trees.sources, package, packages), budget, framework, environment)
     complete = True
     try:
-        entered = interpreter.load(entry.file)
-        for module in interpreter.modules:
+        entered = evaluator.load(entry.file)
+        for module in list(evaluator.modules.values()):
             if not framework.apps and (module is entered or _MAKES.search(trees.sources.text(module.file))):
-                _call_exports(module, interpreter)
+                _call_exports(module, evaluator)
     except OutOfBudget:
         complete = False
     app = _choose(framework.apps)
@@ -187,22 +187,22 @@ def _look_into(
     target = AppTarget(relative, "", package.folder, False, file, reason, "express")
     aside = _is_aside(file) or (package.requires(*_FRONT) and package.folder != ".")
     return FoundApp(
-        target, entry.by.startswith("package.json"), aside, partial(_list, app, interpreter, budget, complete)
+        target, entry.by.startswith("package.json"), aside, partial(_list, app, evaluator, budget, complete)
     )
 
 
-def _call_exports(module: Module, interpreter: Interpreter) -> None:
-    """An entry that exports a factory, which only a test or a platform calls."""
+def _call_exports(module: Module, evaluator: JavaScriptEvaluator) -> None:
+    """Call an entry's exported factory, which only a test or a platform calls."""
     exports = module.exports
     values = [exports, *(exports.names.values() if isinstance(exports, JSObject) else ())]
     for value in values:
-        settled = interpreter.settle(value)
+        settled = evaluator.settle(value)
         if isinstance(settled, Function):
-            interpreter.call(settled, [])
+            evaluator.call(settled, [])
 
 
 def _choose(apps: list[Router]) -> Router | None:
-    """The one that listens; else the largest of those that no other one uses."""
+    """Return the application that listens; else the largest that no other one uses."""
     return max(apps, key=lambda app: (not app.is_mounted, app.listens, _size(app, 0)), default=None)
 
 
@@ -212,9 +212,9 @@ def _size(router: Router, depth: int) -> int:
     return sum(_size(item.child, depth + 1) if isinstance(item, Mount) else 1 for item in router.items)
 
 
-def _list(app: Router, interpreter: Interpreter, budget: Budget, complete: bool, found: Found) -> None:
+def _list(app: Router, evaluator: JavaScriptEvaluator, budget: Budget, complete: bool, found: Found) -> None:
     # What was registered before the bound was reached is shown.
     budget.steps = max(budget.steps, _LISTING_STEPS)
-    list_endpoints(app, interpreter, found)
+    list_endpoints(app, evaluator, found)
     if not complete:
         raise OutOfBudget

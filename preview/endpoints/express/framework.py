@@ -1,4 +1,4 @@
-"""What the names of Express, and of packages around it, do in a project's code."""
+"""Effects of names of Express, and of packages around it, in a project's code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from preview.endpoints.express.controllers import (
     module_controllers,
 )
 from preview.endpoints.express.router import Router
-from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, Interpreter, JSObject, Made
+from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JavaScriptEvaluator, JSObject, Made
 from preview.sources import Sources
 
 _APPS: Final = frozenset(
@@ -37,7 +37,7 @@ _CONFIG_ENDS: Final = ("json", "js", "ts", "cjs")
 
 
 class ExpressFramework:
-    """Plugs Express into the interpreter.
+    """Plugs Express into the evaluator.
 
     Attributes:
         apps: All applications that were made, in order.
@@ -75,20 +75,20 @@ class ExpressFramework:
                 self.bindings.register(call)
                 return callee
             if callee.last in _ASKING:
-                return self.bindings.provide(call.argument(0), call.interpreter)
+                return self.bindings.provide(call.argument(0), call.evaluator)
         arguments = call.arguments
         wrapped = next((item for item in arguments if isinstance(item, Router)), None)
-        call.interpreter.call_back(arguments)
+        call.evaluator.call_back(arguments)
         # `http.createServer(app)`, `expressWs(app)`, `vhost('x', app)`
         return wrapped if wrapped is not None else Made(callee.name, arguments)
 
     def _decorated(self, callee: External, call: Call) -> object:
-        """What registers classes with decorators; None for anything else."""
-        interpreter, file = call.interpreter, call.scope.file
+        """Return the effect of a decorator that registers a class; None for any other."""
+        evaluator, file = call.evaluator, call.scope.file
         if callee.name == "@nestjs/core.NestFactory.create":
             nest = NestApp(is_app=True, file=file)
             self.apps.append(nest)
-            attach_controllers(nest, module_controllers(call.argument(0), interpreter), "", interpreter)
+            attach_controllers(nest, module_controllers(call.argument(0), evaluator), "", evaluator)
             return nest
         if callee.last == "InversifyExpressServer":
             options, given = call.argument(2), call.argument(3)
@@ -99,11 +99,11 @@ class ExpressFramework:
             app = given if isinstance(given, Router) else self._new_app(file)
             options = call.argument(1) if callee.last == "useExpressServer" else given
             listed = options.names.get("controllers") if isinstance(options, JSObject) else None
-            classes = controllers_of(listed, self.controllers, interpreter)
-            attach_controllers(app, classes, _text(options, "routePrefix"), interpreter)
+            classes = controllers_of(listed, self.controllers, evaluator)
+            attach_controllers(app, classes, _text(options, "routePrefix"), evaluator)
             return app
         if callee.last == "RegisterRoutes" and isinstance(target := call.argument(0), Router):
-            attach_controllers(target, load_mentioning(b"tsoa", self.controllers, interpreter), "", interpreter)
+            attach_controllers(target, load_mentioning(b"tsoa", self.controllers, evaluator), "", evaluator)
             return target
         return None
 
@@ -115,9 +115,9 @@ class ExpressFramework:
         """``class App extends express.Router``."""
         return self._make(base.name, "")
 
-    def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a container hands in for a token."""
-        return self.bindings.provide(token, interpreter)
+    def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
+        """Provide the object that a container injects for a token."""
+        return self.bindings.provide(token, evaluator)
 
     def declare(self, cls: Class) -> None:
         """Remember a class with decorators."""
@@ -137,7 +137,7 @@ def _text(options: object, name: str) -> str:
 
 
 def read_env_file(sources: Sources, file: str) -> dict[str, str]:
-    """The variables of a ``.env`` file that have a value."""
+    """Return the variables of a ``.env`` file that have a value."""
     content = sources.text(file).decode("utf-8", "replace")
     bindings = parse_stream(io.StringIO(content))
     return {item.key: item.value for item in bindings if item.key and item.value and not item.error}
@@ -147,28 +147,26 @@ def _load_env(call: Call) -> object:
     """``dotenv.config({path})``."""
     options = call.argument(0)
     path = options.names.get("path") if isinstance(options, JSObject) else None
-    interpreter = call.interpreter
+    evaluator = call.evaluator
     if isinstance(path, str):
-        base = posixpath.join(ROOT, interpreter.resolver.folder)
+        base = posixpath.join(ROOT, evaluator.resolver.folder)
         file = posixpath.normpath(posixpath.join(base, path)).removeprefix(f"{ROOT}/")
-        if interpreter.sources.has_file(file):
-            interpreter.environment.values = {
-                **read_env_file(interpreter.sources, file),
-                **interpreter.environment.values,
-            }
+        if evaluator.sources.has_file(file):
+            known = evaluator.environment.values
+            evaluator.environment.values = {**read_env_file(evaluator.sources, file), **known}
     return UNKNOWN
 
 
 def _configured(call: Call) -> object:
     """``config.get('api.prefix')`` of the package ``config``: its default file."""
     key = call.argument(0)
-    interpreter = call.interpreter
+    evaluator = call.evaluator
     for end in _CONFIG_ENDS:
-        file = posixpath.normpath(posixpath.join(interpreter.resolver.folder, f"config/default.{end}"))
-        if isinstance(key, str) and interpreter.sources.has_file(file):
-            found = interpreter.load(file).exports
+        file = posixpath.normpath(posixpath.join(evaluator.resolver.folder, f"config/default.{end}"))
+        if isinstance(key, str) and evaluator.sources.has_file(file):
+            found = evaluator.load(file).exports
             for part in key.split("."):
-                found = interpreter.member(found, part)
+                found = evaluator.member(found, part)
             return found
     return UNKNOWN
 
@@ -186,12 +184,10 @@ def _mapped(call: Call) -> object:
 def _envalid(name: str, call: Call) -> object:
     """``cleanEnv(process.env, {API_PREFIX: str({default: '/api'})})``."""
     if name == "cleanEnv":
-        values = call.argument(1)
+        values, variables = call.argument(1), call.evaluator.environment
         known = values.names if isinstance(values, JSObject) else {}
-        return JSObject({key: value if value is not UNKNOWN else _variable(call, key) for key, value in known.items()})
+        return JSObject(
+            {key: value if value is not UNKNOWN else variables.attribute(key) for key, value in known.items()}
+        )
     options = call.argument(0)
     return options.names.get("default", UNKNOWN) if isinstance(options, JSObject) else UNKNOWN
-
-
-def _variable(call: Call, name: str) -> object:
-    return call.interpreter.environment.attribute(name)

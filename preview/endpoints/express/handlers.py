@@ -1,4 +1,4 @@
-"""What is known of a route from its handlers: names, comments, what they read of the request."""
+"""Facts about a route from its handlers: names, comments, and fields of the request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from preview.endpoints.express.requests import Requests, Validated, read_validator
 from preview.endpoints.express.router import Route
-from preview.endpoints.javascript import Function, Interpreter, Made, Scope, argument_nodes, text
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, Made, Scope, argument_nodes, text
 
 _MAX_SUMMARY: Final = 120
 _FRAME: Final = re.compile(r"^\s*(?:/\*+|\*+/|\*|//+)?\s?|\s*\*+/\s*$")
@@ -30,7 +30,7 @@ _STATEMENTS: Final = frozenset(
 
 
 def comment_above(node: Node | None) -> str:
-    """The text of the comments that stand right above the statement that a node is in; empty for none."""
+    """Return the text of the comments that stand right above the statement that a node is in; empty for none."""
     while node is not None and node.type not in _STATEMENTS:
         node = node.parent
     if node is not None and node.parent is not None and node.parent.type == "export_statement":
@@ -39,7 +39,7 @@ def comment_above(node: Node | None) -> str:
 
 
 def is_heading(call: Node, comment: str) -> bool:
-    """Whether a comment above a route is the heading of several: the next one follows at once, without its own."""
+    """Return whether a comment is the heading of several routes: the next one follows without its own."""
     node: Node | None = call
     while node is not None and node.type != "expression_statement":
         node = node.parent
@@ -50,7 +50,7 @@ def is_heading(call: Node, comment: str) -> bool:
 
 
 def comment_in_chain(call: Node) -> str:
-    """The text of the comment within a chain, before ``.get(…)``."""
+    """Return the text of the comment within a chain, before ``.get(…)``."""
     function = call.child_by_field_name("function")
     parts = function.children if function is not None else []
     return "\n".join(text(part) for part in parts if part.type == "comment")
@@ -72,7 +72,7 @@ def _gather(node: Node) -> str:
 
 
 def read_comment(comment: str) -> tuple[str, str]:
-    """A summary and a description; empty where the comment says neither."""
+    """Return a summary and a description; empty if the comment says neither."""
     for pattern in (_TITLE, _API, _YAML):
         match = pattern.search(comment)
         if match is not None:
@@ -105,7 +105,7 @@ _MAX_HANDLERS: Final = 12
 
 @dataclass(slots=True)
 class Known:
-    """What the source says of a route."""
+    """Facts about a route from the source."""
 
     summary: str = ""
     description: str = ""
@@ -113,14 +113,14 @@ class Known:
     body: dict[str, object] = field(default_factory=dict)
 
 
-def read_handlers(route: Route, interpreter: Interpreter, requests: Requests) -> Known:
+def read_handlers(route: Route, evaluator: JavaScriptEvaluator, requests: Requests) -> Known:
     """Name and comments of the last handler; fields of the request that any handler reads or checks."""
     known = Known()
     validated = Validated()
     functions: list[Function] = []
     for node in route.handlers[:_MAX_HANDLERS]:
-        functions += _functions(node, route.scope, interpreter, 0)
-        _validate(node, route.scope, interpreter, validated)
+        functions += _functions(node, route.scope, evaluator, 0)
+        _validate(node, route.scope, evaluator, validated)
     functions += [value for value in route.values if isinstance(value, Function)]
     for function in functions:
         requests.read(function, known.query, known.body)
@@ -176,41 +176,41 @@ def _name(node: Node, depth: int) -> str:
     return inner or (_name(function, depth + 1) if function is not None else "")
 
 
-def _functions(node: Node, scope: Scope, interpreter: Interpreter, depth: int) -> Iterator[Function]:
-    """The project's functions that a handler's expression comes down to, those it wraps first."""
+def _functions(node: Node, scope: Scope, evaluator: JavaScriptEvaluator, depth: int) -> Iterator[Function]:
+    """Yield the project's functions that a handler's expression comes down to, those it wraps first."""
     if depth > _MAX_DEPTH:
         return
     if node.type == "call_expression":
         for argument in argument_nodes(node):
-            yield from _functions(argument, scope, interpreter, depth + 1)
+            yield from _functions(argument, scope, evaluator, depth + 1)
     if node.type in {"string", "template_string", "object", "number"}:
         return
-    yield from _unwrapped(interpreter.settle(interpreter.evaluate(node, scope)), interpreter, depth)
+    yield from _unwrapped(evaluator.settle(evaluator.evaluate(node, scope)), evaluator, depth)
 
 
-def _unwrapped(value: object, interpreter: Interpreter, depth: int) -> Iterator[Function]:
+def _unwrapped(value: object, evaluator: JavaScriptEvaluator, depth: int) -> Iterator[Function]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, (Made, list)):
         for item in value.arguments if isinstance(value, Made) else value:
-            yield from _unwrapped(interpreter.settle(item), interpreter, depth + 1)
+            yield from _unwrapped(evaluator.settle(item), evaluator, depth + 1)
     elif isinstance(value, Function):
         if value.scope.parent is not None:  # made by a wrapper: `const wrap = fn => (req, res) => fn(req, res)`
             inner = [item for name, item in value.scope.names.items() if name != "this"]
             for item in inner:
                 if isinstance(item, Function) and item is not value and item.scope is not value.scope:
-                    yield from _unwrapped(item, interpreter, depth + 1)
+                    yield from _unwrapped(item, evaluator, depth + 1)
         yield value
 
 
-def _validate(node: Node, scope: Scope, interpreter: Interpreter, found: Validated) -> None:
+def _validate(node: Node, scope: Scope, evaluator: JavaScriptEvaluator, found: Validated) -> None:
     """Schemas handed to a middleware (``validate(schema)``), or validators that are one."""
     if node.type in _FUNCTIONS:
         return
-    value = interpreter.settle(interpreter.evaluate(node, scope))
+    value = evaluator.settle(evaluator.evaluate(node, scope))
     if isinstance(value, (Made, list)):
         read_validator(value, found)
     if node.type == "call_expression":
         for argument in argument_nodes(node):
             if argument.type not in _FUNCTIONS:
-                read_validator(interpreter.settle(interpreter.evaluate(argument, scope)), found)
+                read_validator(evaluator.settle(evaluator.evaluate(argument, scope)), found)

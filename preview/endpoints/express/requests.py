@@ -1,4 +1,4 @@
-"""Which fields of a request a handler reads."""
+"""Fields of a request that a handler reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from tree_sitter import Node
 
-from preview.endpoints.javascript import Function, Interpreter, JSObject, Made, children, text
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, children, text
 
 _READS: Final = re.compile(rb"\b(?:query|body)\b")
 _MAX_NODES: Final = 4_000
@@ -21,14 +21,10 @@ _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "f
 
 
 class Requests:
-    """Reads handlers, each once: a middleware stands before many routes.
+    """Reads handlers, each once: a middleware stands before many routes."""
 
-    Args:
-        interpreter: Counts what is read.
-    """
-
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: JavaScriptEvaluator) -> None:
+        self._evaluator = evaluator
         self._known: dict[int, list[tuple[str, str, str]]] = {}
 
     def read(self, function: Function, query: dict[str, str], body: dict[str, object]) -> None:
@@ -40,7 +36,7 @@ class Requests:
         node = function.node
         if node.id not in self._known:
             worth = _READS.search(node.text or b"")
-            self._known[node.id] = list(_fields(node, self._interpreter)) if worth else []
+            self._known[node.id] = list(_fields(node, self._evaluator)) if worth else []
         for part, name, kind in self._known[node.id]:
             if part == "query":
                 query.setdefault(name, kind)
@@ -48,14 +44,14 @@ class Requests:
                 body.setdefault(name, ["string"] if kind == "array" else kind)
 
 
-def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str, str]]:
+def _fields(function: Node, evaluator: JavaScriptEvaluator) -> Iterator[tuple[str, str, str]]:
     """``query`` or ``body``, the field, its JSON type."""
     names, direct = _request_names(function)
     todo, count = [function], 0
     while todo and count < _MAX_NODES:
         node = todo.pop()
         count += 1
-        interpreter.step()
+        evaluator.step()
         todo += reversed(node.named_children)
         if node.type == "member_expression":
             part = _part(node.child_by_field_name("object"), names, direct)
@@ -71,9 +67,8 @@ def _fields(function: Node, interpreter: Interpreter) -> Iterator[tuple[str, str
 
 
 def _request_names(function: Node) -> tuple[str, dict[str, str]]:
-    """What the request is called; or what its parts are called, where it is taken apart at once."""
-    declared = function.child_by_field_name("parameters")
-    listed = children(declared) if declared is not None else []
+    """Return the name of the request, or the names of its parts if it is destructured."""
+    listed = children(function.child_by_field_name("parameters"))
     first = function.child_by_field_name("parameter") or (listed[0] if listed else None)
     if len(listed) > 3 and first is not None:
         first = listed[1]
@@ -183,16 +178,10 @@ def _read_parts(names: dict[str, object], found: Validated, depth: int) -> None:
     """``{body: Joi.object({…}), query: …}``."""
     if names.keys() & _PARTS:
         _add({name: _skeleton(value, 0) for name, value in names.items()}, found)
-    elif depth <= 1:
+    elif depth == 0:
         for value in names.values():
-            if isinstance(value, (Made, JSObject)) and depth == 0:
-                _read_known(value, found)
-
-
-def _read_known(value: object, found: Validated) -> None:
-    """``{schema: Joi.object({…})}``."""
-    if isinstance(value, Made):
-        _read_schema(value, found, 0)
+            if isinstance(value, Made):  # {schema: Joi.object({…})}
+                _read_schema(value, found, 0)
 
 
 def _add(parts: dict[str, object], found: Validated) -> None:
@@ -204,7 +193,7 @@ def _add(parts: dict[str, object], found: Validated) -> None:
 
 
 def _chain(value: Made) -> Iterator[Made]:
-    """The calls of a chain, the last one first."""
+    """Yield the calls of a chain, the last one first."""
     for _ in range(_MAX_DEPTH * 4):
         yield value
         if not isinstance(value.receiver, Made):

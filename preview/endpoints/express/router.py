@@ -33,10 +33,7 @@ class Route:
     Attributes:
         method: Upper case; ``*`` for ``all``.
         path: As Express writes it.
-        handlers: The arguments behind the path, as they are written.
         values: The same, where no source can be shown for them.
-        scope: Where they stand.
-        line: Of the registration.
         node: The whole call; None where the source shows none.
         summary: What is said of it elsewhere (decorators).
     """
@@ -70,8 +67,6 @@ class Router(Native):
         listens: ``listen`` was called on it, or on the server made of it.
         is_mounted: Another one uses it.
         prefix: What stands before all of its paths (``setGlobalPrefix``).
-        names: What the project puts on it.
-        settings: ``app.set``.
     """
 
     is_app: bool
@@ -84,7 +79,7 @@ class Router(Native):
     settings: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
-        """What was put on it; its methods; wrappers give it back as ``app``, ``router`` or ``server``."""
+        """Return an attribute set before, a method, or ``app``, ``router`` or ``server`` for the router itself."""
         if name in self.names:
             return self.names[name]
         if name in _VERBS or name in {"use", "route", "listen"}:
@@ -102,9 +97,9 @@ class Router(Native):
         return UNKNOWN
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering routes, mounting, settings, listening."""
+        """Register a route, mount a router, or change a setting."""
         if name in self.names:
-            return call.interpreter.invoke(self.names[name], call, self)
+            return call.evaluator.invoke(self.names[name], call, self)
         if name in _VERBS:
             return self._verb(name, call)
         if name == "use":
@@ -118,10 +113,10 @@ class Router(Native):
             self.settings[key if isinstance(key, str) else ""] = call.argument(1)
         elif name == "listen":
             self.listens = True
-            call.interpreter.call_back(call.arguments)
+            call.evaluator.call_back(call.arguments)
             return UNKNOWN
         elif name in _STARTS:
-            call.interpreter.call_back(call.arguments)
+            call.evaluator.call_back(call.arguments)
         elif name in {"bind", "callback"}:
             return self
         return self
@@ -135,14 +130,7 @@ class Router(Native):
         return self
 
     def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
-        """Register a call's handlers.
-
-        Args:
-            verb: ``get``, ``all``.
-            paths: As Express writes them.
-            call: The registration.
-            skip: How many of its arguments are no handlers.
-        """
+        """Register a call's handlers for a verb (``get``, ``all``); the first ``skip`` of its arguments are none."""
         method = {"all": "*", "del": "DELETE"}.get(verb, verb.upper())
         handlers = call.nodes[skip:]
         values = call.given[skip:] if call.given is not None else []
@@ -163,7 +151,7 @@ class Router(Native):
         path, build = call.argument(0), call.arguments[-1] if call.arguments else None
         if isinstance(build, Function):
             child = Router(is_app=False, file=self.file, is_mounted=True)
-            call.interpreter.call(build, [child])
+            call.evaluator.call(build, [child])
             self.items.append(Mount(child, path if isinstance(path, str) else ""))
 
 
@@ -182,16 +170,16 @@ class RouteBuilder(Native):
 
 
 def _paths(call: Call, value: object) -> list[str]:
-    """The paths of a registration; where a part of one is not known (a variable of the environment), without it."""
+    """Return the paths of a registration; unknown parts (a variable of the environment) are left out."""
     found = paths_of(value)
     if not found and (value is UNKNOWN or isinstance(value, Made)) and call.nodes:
-        known = partial_text(call.interpreter, call.nodes[0], call.scope)
+        known = partial_text(call.evaluator, call.nodes[0], call.scope)
         return [known] if known.startswith("/") else []
     return found
 
 
 def paths_of(value: object) -> list[str]:
-    """A path, several, or a regular expression; empty for anything else."""
+    """Return a path, several, or a regular expression; empty for anything else."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Regex):
@@ -211,10 +199,8 @@ def _flat(values: list[object], depth: int = 0) -> list[object]:
 def _router_of(value: object) -> Router | None:
     if isinstance(value, Router):
         return value
-    if isinstance(value, JSObject):
-        inner = value.native if isinstance(value.native, Router) else value.names.get("default")
-        return inner if isinstance(inner, Router) else None
-    return None
+    parts = (value.native, value.names.get("default")) if isinstance(value, JSObject) else ()
+    return next((part for part in parts if isinstance(part, Router)), None)
 
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
@@ -223,14 +209,14 @@ _BRACES: Final = re.compile(r"\{([^{}]+)\}")
 
 
 def join_paths(prefix: str, path: str) -> str:
-    """A route's path below its router's."""
+    """Return a route's path below its router's."""
     if not path or path == "/":
         return prefix
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}"
 
 
 def readable(path: str) -> str:
-    """A whole path: parameters as ``{name}``, no slash at its end.
+    """Return a whole path: parameters as ``{name}``, no slash at its end.
 
     A parameter loses its pattern; ``:id?`` and Express 5's ``{/:id}`` are shown with the parameter there, its ``*rest``
     as ``{rest}``. What is left of regular expressions stays.
@@ -261,7 +247,7 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _skip_pattern(path: str, place: int) -> int:
-    """Where a parameter's pattern and its ``?`` end."""
+    """Return the end of a parameter's pattern and its ``?``."""
     if path[place : place + 1] == "(":
         depth = 0
         for end in range(place, len(path)):
@@ -274,5 +260,5 @@ def _skip_pattern(path: str, place: int) -> int:
 
 
 def parameter_names(path: str) -> list[str]:
-    """The parameters of a readable path, in order."""
+    """Return the parameters of a readable path, in order."""
     return _BRACES.findall(path)

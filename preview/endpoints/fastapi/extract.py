@@ -15,8 +15,8 @@ from preview.endpoints.fastapi.routes import (
     Route,
     Router,
     class_verbs,
-    classy_route,
     read_methods,
+    read_route,
     read_tags,
 )
 from preview.endpoints.fastapi.schemas import Schemas
@@ -28,9 +28,9 @@ from preview.endpoints.python import (
     Class,
     External,
     Function,
-    Interpreter,
     Kind,
     Native,
+    PythonEvaluator,
     find_python_apps,
 )
 from preview.sources import Sources
@@ -46,18 +46,18 @@ _STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
 
 
 class FastAPIFramework:
-    """Plugs FastAPI and Starlette into the interpreter."""
+    """Plugs FastAPI and Starlette into the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives an application or a router."""
-        return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and _is_classy(value))
+        """Return whether calling it gives an application or a router."""
+        return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and value.package in _CLASSY)
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications, routers, listed routes; through a middleware, the application itself."""
         if self.is_constructor(callee):
             return _routable(call) if callee.last == "Routable" else _router(call, is_app=callee.last in _APPS)
-        if _is_classy(callee) and callee.last in VERBS:
-            return classy_route(callee.last, call)
+        if callee.package in _CLASSY and callee.last in VERBS:
+            return ClassyRoute(read_route((callee.last.upper(),), call.text(0, "path"), call))
         if callee.last == "Route":
             return _listed_route(call)
         if callee.last == "Mount":
@@ -87,22 +87,17 @@ def _router(call: Call, *, is_app: bool) -> Router:
         line=call.node.lineno,
     )
     _add_listed(router, call.named.get("routes"))
-    lifespan = call.named.get("lifespan")
     started = call.named.get("on_startup")
-    given = [lifespan, *(started if isinstance(started, list) else [])]
+    given = [call.named.get("lifespan"), *(started if isinstance(started, list) else [])]
     router.at_start += [item for item in given if isinstance(item, Function)]
     return router
 
 
-def _is_classy(value: External) -> bool:
-    return value.name.partition(".")[0] in _CLASSY
-
-
 def _routable(call: Call) -> Router:
-    """An object of a class whose methods are routes; it stands for its own router."""
+    """Return an object of a class whose methods are routes; it stands for its own router."""
     router = _router(call, is_app=False)
-    cls = call.interpreter.evaluate(call.node.func, call.scope)
-    for ancestor in call.interpreter.lineage(cls) if isinstance(cls, Class) else ():
+    cls = call.evaluator.evaluate(call.node.func, call.scope)
+    for ancestor in call.evaluator.lineage(cls) if isinstance(cls, Class) else ():
         values = ancestor.body.names.values() if isinstance(ancestor, Class) else ()
         router.classy += [replace(value.route) for value in values if isinstance(value, ClassyRoute)]
     for route in router.classy:
@@ -136,17 +131,17 @@ _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000
 
 
-def list_endpoints(router: Router, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> None:
     """Add all endpoints of an application or a router to ``found``, in the order they were registered.
 
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
     while router.at_start:
-        interpreter.call(router.at_start.pop(0), [router])
-    schemas = Schemas(interpreter)
-    for route, prefix, tags in _flatten(router, "", (), 0, interpreter):
-        for endpoint in _endpoints(route, prefix, tags, interpreter, schemas):
+        evaluator.call(router.at_start.pop(0), [router])
+    schemas = Schemas(evaluator)
+    for route, prefix, tags in _flatten(router, "", (), 0, evaluator):
+        for endpoint in _endpoints(route, prefix, tags, evaluator, schemas):
             # The first of two routes is the one that answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
         if len(found) >= _MAX_ENDPOINTS:
@@ -154,27 +149,25 @@ def list_endpoints(router: Router, interpreter: Interpreter, found: Found) -> No
 
 
 def _flatten(
-    router: Router, prefix: str, tags: tuple[str, ...], depth: int, interpreter: Interpreter
+    router: Router, prefix: str, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
 ) -> Iterator[tuple[Route, str, tuple[str, ...]]]:
     if depth > _MAX_DEPTH:
         return
     tags += router.tags
     for item in router.items:
-        interpreter.step()
+        evaluator.step()
         if isinstance(item, Include):
-            yield from _flatten(item.child, prefix + item.prefix, tags + item.tags, depth + 1, interpreter)
+            yield from _flatten(item.child, prefix + item.prefix, tags + item.tags, depth + 1, evaluator)
         else:
             yield item, prefix, tags
 
 
 def _endpoints(
-    route: Route, prefix: str, tags: tuple[str, ...], interpreter: Interpreter, schemas: Schemas
+    route: Route, prefix: str, tags: tuple[str, ...], evaluator: PythonEvaluator, schemas: Schemas
 ) -> Iterator[Endpoint]:
     path = _clean(prefix + route.path)
     function = route.function
-    parameters = read_parameters(function, path, interpreter, schemas) if function else Parameters()
-    own_tags = route.values.get("tags")
-    names = (*tags, *(item for item in (own_tags if isinstance(own_tags, list) else ()) if isinstance(item, str)))
+    parameters = read_parameters(function, path, evaluator, schemas) if function else Parameters()
     for method in route.methods:
         has_body = method not in {"GET", "HEAD", "OPTIONS"}
         yield Endpoint(
@@ -182,7 +175,7 @@ def _endpoints(
             path=path,
             summary=_summary(route),
             description=_description(route),
-            tags=tuple(dict.fromkeys(names)),
+            tags=tuple(dict.fromkeys((*tags, *read_tags(route.values.get("tags"))))),
             query=parameters.query,
             request_body=parameters.body if has_body else None,
             response_schema=_response(route, schemas),
@@ -193,7 +186,7 @@ def _endpoints(
 
 
 def _clean(path: str) -> str:
-    """As OpenAPI writes it: ``{path:path}`` without its converter."""
+    """Write a path as OpenAPI does: ``{path:path}`` without its converter."""
     parts = path.split("{")
     cleaned = [parts[0]]
     for part in parts[1:]:
@@ -221,17 +214,14 @@ def _description(route: Route) -> str:
 
 def _response(route: Route, schemas: Schemas) -> object:
     node = route.options.get("response_model")
-    if node is not None:
-        described = schemas.describe(node, route.scope)
-    elif route.function is not None:
+    described = schemas.describe(node, route.scope) if node is not None else None
+    if node is None and route.function is not None:
         described = schemas.describe(route.function.node.returns, route.function.scope)
-    else:
-        described = None
     return None if described in (None, "null", {}, []) else described
 
 
 def find_fastapi_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first."""
+    """Return the project's applications, the likeliest first."""
     return find_python_apps(sources, budget, _KIND)
 
 
@@ -239,9 +229,9 @@ def _is_app(value: object) -> bool:
     return isinstance(value, Router) and value.is_app
 
 
-def _list(app: Native, interpreter: Interpreter, found: Found) -> None:
+def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
     if isinstance(app, Router):
-        list_endpoints(app, interpreter, found)
+        list_endpoints(app, evaluator, found)
 
 
 _KIND = Kind("fastapi", "FastAPI", (b"FastAPI", b"Starlette"), FastAPIFramework, _is_app, _list)

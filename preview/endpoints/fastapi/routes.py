@@ -1,4 +1,4 @@
-"""What FastAPI's and Starlette's constructors give: routers, and what is registered on them."""
+"""Routers of FastAPI and Starlette, and their registered routes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,8 @@ class Router(Extensible):
     Attributes:
         is_app: Whether a server can run it.
         prefix: Before the path of each route registered on it.
-        tags: Of all its routes.
-        file: Where it is made.
-        line: In that file, from 1.
-        items: In the order of registration.
         at_start: Functions that run when the server starts, and may register more.
         classy: Those of the items that come from a class's methods.
-        names: What the project keeps on it.
     """
 
     is_app: bool
@@ -71,7 +66,7 @@ class Router(Extensible):
             self.names[name] = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering a route, including a router, mounting an application."""
+        """Register a route, include a router, or mount an application."""
         if name in VERBS or name in {"api_route", "route"}:
             route = self._route(name, call)
             return UNKNOWN if route is None else Pending(self, route)
@@ -117,19 +112,12 @@ class Router(Extensible):
             self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
 
     def _route(self, name: str, call: Call) -> Route | None:
-        """The route, or None where its path cannot be known."""
+        """Return the route, or None if its path cannot be known."""
         path = call.argument(0, "path", "")
         if not isinstance(path, str):
             return None
-        return Route(
-            methods=(name.upper(),) if name in VERBS else read_methods(call.named.get("methods")),
-            path=self.prefix + path,
-            function=None,
-            options={item.arg: item.value for item in call.node.keywords if item.arg},
-            values=call.named,
-            scope=call.scope,
-            line=call.node.lineno,
-        )
+        methods = (name.upper(),) if name in VERBS else read_methods(call.named.get("methods"))
+        return read_route(methods, self.prefix + path, call)
 
 
 @dataclass(eq=False, slots=True)
@@ -176,18 +164,17 @@ class ClassyRoute(Native):
         return self
 
 
-def classy_route(verb: str, call: Call) -> ClassyRoute:
-    """``get("/x", …)`` outside of any router."""
+def read_route(methods: tuple[str, ...], path: str, call: Call) -> Route:
+    """Return a route that still waits for its function."""
     options = {item.arg: item.value for item in call.node.keywords if item.arg}
-    path = call.text(0, "path")
-    return ClassyRoute(Route((verb.upper(),), path, None, options, call.named, call.scope, call.node.lineno))
+    return Route(methods, path, None, options, call.named, call.scope, call.node.lineno)
 
 
 def class_verbs(target: object, call: Call) -> tuple[str, ...]:
-    """The methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
+    """Return the methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
     if not isinstance(target, Class):
         return ()
-    classes = [item for item in call.interpreter.lineage(target) if isinstance(item, Class)]
+    classes = [item for item in call.evaluator.lineage(target) if isinstance(item, Class)]
     return tuple(verb.upper() for verb in sorted({name for item in classes for name in item.body.names} & VERBS))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
-from preview.endpoints.python import UNKNOWN, Class, Expression, External, Interpreter, Scope
+from preview.endpoints.python import UNKNOWN, Class, Expression, External, PythonEvaluator, Scope
 
 # Models within models; what is deeper is shown as "object".
 _MAX_DEPTH: Final = 8
@@ -14,44 +15,17 @@ _MAX_DEPTH: Final = 8
 _MAX_PARTS: Final = 2_000
 _MAX_FORWARD_CHARACTERS: Final = 500
 
-_SCALARS: Final = {
-    "str": "string",
-    "bytes": "string",
-    "int": "integer",
-    "float": "number",
-    "bool": "boolean",
-    "Decimal": "number",
-    "datetime": "string",
-    "date": "string",
-    "time": "string",
-    "timedelta": "string",
-    "UUID": "string",
-    "UUID1": "string",
-    "UUID4": "string",
-    "Path": "string",
-    "EmailStr": "string",
-    "NameEmail": "string",
-    "SecretStr": "string",
-    "HttpUrl": "string",
-    "AnyUrl": "string",
-    "AnyHttpUrl": "string",
-    "IPvAnyAddress": "string",
-    "StrictStr": "string",
-    "StrictInt": "integer",
-    "StrictFloat": "number",
-    "StrictBool": "boolean",
-    "PositiveInt": "integer",
-    "NonNegativeInt": "integer",
-    "PositiveFloat": "number",
-    "NonNegativeFloat": "number",
-    "constr": "string",
-    "conint": "integer",
-    "confloat": "number",
-    "condecimal": "number",
-    "ObjectId": "string",
-    "PydanticObjectId": "string",
-    "UploadFile": "file",
+_NAMES: Final[Mapping[str, str]] = {
+    "string": (
+        "str bytes datetime date time timedelta UUID UUID1 UUID4 Path EmailStr NameEmail SecretStr HttpUrl AnyUrl "
+        "AnyHttpUrl IPvAnyAddress StrictStr constr ObjectId PydanticObjectId"
+    ),
+    "integer": "int StrictInt PositiveInt NonNegativeInt conint",
+    "number": "float Decimal StrictFloat PositiveFloat NonNegativeFloat confloat condecimal",
+    "boolean": "bool StrictBool",
+    "file": "UploadFile",
 }
+_SCALARS: Final[Mapping[str, str]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _LISTS: Final = frozenset(
     {"list", "List", "Sequence", "Iterable", "set", "Set", "frozenset", "FrozenSet", "tuple", "Tuple", "conlist"}
 )
@@ -62,7 +36,7 @@ _MODELS: Final = frozenset(
 
 
 class Kind(Enum):
-    """What a class of the project is to a route."""
+    """Role of a project's class in a route."""
 
     MODEL = auto()
     ENUM = auto()
@@ -79,42 +53,38 @@ def last_name(node: ast.expr | None) -> str:
 
 
 class Schemas:
-    """Describes annotations.
+    """Describes annotations."""
 
-    Args:
-        interpreter: Knows what names stand for.
-    """
-
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator) -> None:
+        self._evaluator = evaluator
         self._known: dict[Class, object] = {}
         self._open: list[Class] = []
 
     def kind(self, cls: Class) -> Kind:
-        """Whether a class is a model, an enumeration or neither."""
+        """Classify a class: a model, an enumeration or neither."""
         if any(last_name(item) == "dataclass" for item in cls.node.decorator_list):
             return Kind.MODEL
-        names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
+        names = {item.last for item in self._evaluator.lineage(cls) if isinstance(item, External)}
         if names & _MODELS:
             return Kind.MODEL
         return Kind.ENUM if any(name.endswith(("Enum", "Flag")) for name in names) else Kind.OTHER
 
     def resolve(self, node: ast.expr | None, scope: Scope) -> tuple[ast.expr | None, Scope]:
-        """The annotation behind names such as ``SessionDep`` and quotes."""
+        """Return the annotation behind names such as ``SessionDep`` and quotes."""
         for _ in range(_MAX_DEPTH):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node = _forward(node.value)
             if not isinstance(node, (ast.Name, ast.Attribute)):
                 break
-            value = self._interpreter.evaluate(node, scope)
+            value = self._evaluator.evaluate(node, scope)
             if not isinstance(value, Expression):
                 break
             node, scope = value.node, value.scope
         return node, scope
 
     def describe(self, node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
-        """The skeleton of an annotation: a JSON type's name, a list of one, a mapping; None where it is not known."""
-        self._interpreter.step()
+        """Return the skeleton of an annotation: a JSON type's name, a list of one, a mapping; None if unknown."""
+        self._evaluator.step()
         node, scope = self.resolve(node, scope)
         if node is None or depth > _MAX_DEPTH:
             return None if node is None else "object"
@@ -124,7 +94,7 @@ class Schemas:
             return self._subscript(node, scope, depth)
         if isinstance(node, ast.Constant):
             return "null" if node.value is None else None
-        value = self._interpreter.evaluate(node.func if isinstance(node, ast.Call) else node, scope)
+        value = self._evaluator.evaluate(node.func if isinstance(node, ast.Call) else node, scope)
         if isinstance(value, Class):
             return self.model(value, depth)
         name = value.last if isinstance(value, External) else last_name(node)
@@ -135,10 +105,10 @@ class Schemas:
         return {} if name in _MAPPINGS else None
 
     def model(self, cls: Class, depth: int = 0) -> object:
-        """The skeleton of a class: its fields for a model, a type for an enumeration, else None."""
+        """Return the skeleton of a class: its fields for a model, a type for an enumeration, else None."""
         kind = self.kind(cls)
         if kind is Kind.ENUM:
-            names = {item.last for item in self._interpreter.lineage(cls) if isinstance(item, External)}
+            names = {item.last for item in self._evaluator.lineage(cls) if isinstance(item, External)}
             bases = {last_name(base) for base in cls.node.bases}
             return "integer" if "int" in bases or names & {"IntEnum", "IntFlag"} else "string"
         if kind is Kind.OTHER:
@@ -157,7 +127,7 @@ class Schemas:
     def _all_fields(self, cls: Class, depth: int) -> dict[str, object]:
         self._open.append(cls)
         fields: dict[str, object] = {}
-        for ancestor in reversed(self._interpreter.lineage(cls)):
+        for ancestor in reversed(self._evaluator.lineage(cls)):
             if isinstance(ancestor, Class):
                 fields |= self._fields(ancestor, depth)
         self._open.pop()
@@ -181,7 +151,7 @@ class Schemas:
         if not isinstance(value, ast.Call):
             return None
         keyword = next((item for item in value.keywords if item.arg in {"alias", "validation_alias"}), None)
-        found = self._interpreter.evaluate(keyword.value, scope) if keyword else UNKNOWN
+        found = self._evaluator.evaluate(keyword.value, scope) if keyword else UNKNOWN
         return found if isinstance(found, str) else None
 
     def _subscript(self, node: ast.Subscript, scope: Scope, depth: int) -> object:
@@ -198,11 +168,11 @@ class Schemas:
             return {}
         if name in {"Optional", "Union", "Annotated", "Required", "NotRequired", "Mapped", "Final", "ReadOnly"}:
             return self._first(inner[:1] if name == "Annotated" else inner, scope, depth)
-        value = self._interpreter.evaluate(node.value, scope)
+        value = self._evaluator.evaluate(node.value, scope)
         return self.model(value, depth) if isinstance(value, Class) else None
 
     def _first(self, members: list[ast.expr], scope: Scope, depth: int) -> object:
-        """What the first member that is not None says: a skeleton shows one way, not all."""
+        """Return the skeleton of the first member that is not None: a skeleton shows one variant."""
         for member in members:
             described = self.describe(member, scope, depth + 1)
             if described not in (None, "null"):
@@ -211,7 +181,7 @@ class Schemas:
 
 
 def _parts(skeleton: object) -> int:
-    """How many values a skeleton has; counts no further than one more than ``_MAX_PARTS``."""
+    """Count the values of a skeleton, at most one more than ``_MAX_PARTS``."""
     count = 0
     todo = [skeleton]
     while todo and count <= _MAX_PARTS:
@@ -225,7 +195,7 @@ def _parts(skeleton: object) -> int:
 
 
 def _members(node: ast.expr) -> list[ast.expr]:
-    """``A | B | C`` as a list, without recursion."""
+    """Split ``A | B | C`` into a list, without recursion."""
     found: list[ast.expr] = []
     while isinstance(node, ast.BinOp):
         found.append(node.right)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from preview.endpoints.fastapi.schemas import Kind, Schemas, last_name
-from preview.endpoints.python import Class, Function, Interpreter, Scope
+from preview.endpoints.python import Class, Function, PythonEvaluator, Scope
 
 # Dependencies of dependencies.
 _MAX_DEPTH = 6
@@ -18,7 +18,7 @@ _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 @dataclass(slots=True)
 class Parameters:
-    """What a route takes.
+    """Parameters of a route.
 
     Attributes:
         path: The path's parameters, name to JSON type.
@@ -40,10 +40,10 @@ class Parameters:
         return {**self.models, **self.fields} or None
 
 
-def read_parameters(function: Function, path: str, interpreter: Interpreter, schemas: Schemas) -> Parameters:
-    """The parameters of a route's function and of what it depends on."""
+def read_parameters(function: Function, path: str, evaluator: PythonEvaluator, schemas: Schemas) -> Parameters:
+    """Return the parameters of a route's function and of what it depends on."""
     in_path = _PATH_NAME.findall(path)
-    reader = _Reader(set(in_path), interpreter, schemas, Parameters(dict.fromkeys(in_path, "string")))
+    reader = _Reader(set(in_path), evaluator, schemas, Parameters(dict.fromkeys(in_path, "string")))
     reader.read(function, 0)
     return reader.found
 
@@ -51,7 +51,7 @@ def read_parameters(function: Function, path: str, interpreter: Interpreter, sch
 @dataclass(slots=True)
 class _Reader:
     in_path: set[str]
-    interpreter: Interpreter
+    evaluator: PythonEvaluator
     schemas: Schemas
     found: Parameters = field(default_factory=Parameters)
 
@@ -107,20 +107,20 @@ class _Reader:
             self.found.fields[name] = _file(described) if kind == "File" else described or "string"
 
     def _depend(self, source: ast.Call, annotation: ast.expr | None, scope: Scope, inner: Scope, depth: int) -> None:
-        """What a dependency takes, the route takes."""
+        """Add a dependency's parameters to the route's."""
         if source.args:
-            target = self.interpreter.evaluate(source.args[0], scope)
+            target = self.evaluator.evaluate(source.args[0], scope)
         else:  # Depends() means the annotated class itself
             bare = annotation.slice if isinstance(annotation, ast.Subscript) else annotation
             first = bare.elts[0] if isinstance(bare, ast.Tuple) and bare.elts else bare
-            target = self.interpreter.evaluate(first, inner)
+            target = self.evaluator.evaluate(first, inner)
         if isinstance(target, Function):
             self.read(target, depth + 1)
         elif isinstance(target, Class):
             self._depend_on_class(target, depth)
 
     def _depend_on_class(self, cls: Class, depth: int) -> None:
-        initialise = self.interpreter.attribute(cls, "__init__")
+        initialise = self.evaluator.attribute(cls, "__init__")
         if isinstance(initialise, Function):
             self.read(Function(initialise.node, initialise.scope, receiver=cls), depth + 1)
         elif self.schemas.kind(cls) is Kind.MODEL:
@@ -153,7 +153,7 @@ def _type_of(default: ast.expr | None) -> str:
 
 
 def _file(described: object) -> object:
-    """What ``File()`` takes: files, also where they come as ``bytes`` or nothing is said of their type."""
+    """Return the files that ``File()`` accepts, also as ``bytes`` or without a type."""
     return ["file"] if isinstance(described, list) else "file"
 
 

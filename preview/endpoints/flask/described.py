@@ -1,4 +1,4 @@
-"""What projects write about their data: fields, models, parsers of the packages around Flask."""
+"""Declarations of data: fields, models, parsers of the packages around Flask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import Final
 
-from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Interpreter, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Native, PythonEvaluator
 
 _TYPES: Final = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "list": "array"}
 _MAX_FIELDS: Final = 500
@@ -18,8 +18,6 @@ class FieldUse(Native):
 
     Attributes:
         kind: ``String``, ``Nested``, ``IntegerField`` …
-        arguments: By position.
-        named: By name.
     """
 
     kind: str
@@ -65,7 +63,7 @@ class Parser(Native):
 
 
 def type_name(node: ast.expr | None) -> str:
-    """The JSON type that ``type=int`` means."""
+    """Return the JSON type that ``type=int`` means."""
     if isinstance(node, ast.Call):
         node = node.func
     name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
@@ -102,39 +100,35 @@ class ClassView(Native):
         return self.cls if name == "view_class" else UNKNOWN
 
 
-def class_methods(cls: Class, interpreter: Interpreter) -> tuple[str, ...]:
-    """The methods that a class of views answers to, in upper case; GET where it says nothing."""
-    given = interpreter.attribute(cls, "methods")
+def class_methods(cls: Class, evaluator: PythonEvaluator) -> tuple[str, ...]:
+    """Return the methods of a class of views, in upper case; GET by default."""
+    given = evaluator.attribute(cls, "methods")
     if isinstance(given, list):
         return tuple(item.upper() for item in given if isinstance(item, str))
     names = {
-        name
-        for item in interpreter.lineage(cls)
-        if isinstance(item, Class)
-        for name in item.body.names
-        if name in VERBS
+        name for item in evaluator.lineage(cls) if isinstance(item, Class) for name in item.body.names if name in VERBS
     }
     return tuple(verb.upper() for verb in VERBS if verb in names)
 
 
-def handler(cls: Class, method: str, interpreter: Interpreter) -> Function | None:
-    """The function of a class that answers to a method."""
+def handler(cls: Class, method: str, evaluator: PythonEvaluator) -> Function | None:
+    """Return the function of a class that answers to a method."""
     for name in (method.lower(), "dispatch_request"):
-        found = interpreter.attribute(cls, name)
+        found = evaluator.attribute(cls, name)
         if isinstance(found, Function):
             return Function(found.node, found.scope, receiver=cls)
     return None
 
 
 def wrapped_view(node: ast.expr | None, call: Call) -> object:
-    """The view inside of wrappers that are not known: ``csrf.exempt(login_required(View.as_view("x")))``."""
+    """Return the view inside unknown wrappers: ``csrf.exempt(login_required(View.as_view("x")))``."""
     for _ in range(_WRAPPERS):
         if not isinstance(node, ast.Call):
             break
         if isinstance(node.func, ast.Attribute) and node.func.attr == "as_view":
-            owner = call.interpreter.evaluate(node.func.value, call.scope)
+            owner = call.evaluator.evaluate(node.func.value, call.scope)
             return ClassView(owner) if isinstance(owner, Class) else UNKNOWN
-        values = [call.interpreter.evaluate(item, call.scope) for item in node.args]
+        values = [call.evaluator.evaluate(item, call.scope) for item in node.args]
         found = next((item for item in values if isinstance(item, (ClassView, Function))), None)
         if found is not None:
             return found
@@ -143,9 +137,9 @@ def wrapped_view(node: ast.expr | None, call: Call) -> object:
 
 
 def as_view(call: Call) -> object:
-    """What ``X.as_view(…)`` gives."""
+    """Return the result of ``X.as_view(…)``."""
     func = call.node.func
-    owner = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    owner = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     if isinstance(owner, Class):
         return ClassView(owner)
-    return UNKNOWN if not isinstance(owner, External) else owner
+    return owner if isinstance(owner, External) else UNKNOWN

@@ -11,10 +11,10 @@ from typing import Final
 
 from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.flask.described import ClassView, Parser, class_methods, handler
-from preview.endpoints.flask.reading import read_request, skeleton
 from preview.endpoints.flask.registry import Registration, Registry, Rule
+from preview.endpoints.flask.request_reads import read_request, skeleton
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import Class, Function, Interpreter
+from preview.endpoints.python import Class, Function, PythonEvaluator
 
 # `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: the input; with a location that is not the body.
 _INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
@@ -25,7 +25,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 @dataclass(slots=True)
 class Described:
-    """What is known of one method of a view."""
+    """Facts about one method of a view."""
 
     summary: str = ""
     description: str = ""
@@ -36,23 +36,19 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Descriptions:
-    """Reads views.
+    """Reads views."""
 
-    Args:
-        interpreter: Knows what names stand for.
-    """
-
-    interpreter: Interpreter
+    evaluator: PythonEvaluator
 
     def of(self, function: Function | None, cls: Class | None, method: str) -> Described:
-        """What is known of a view's function (or of a class without one) for a method."""
+        """Describe a method of a view's function (or of a class without one)."""
         if function is None:
             return Described(summary=_title(cls.node.name) if cls else "")
         text = (ast.get_docstring(function.node) or "").partition("\f")[0].partition("\n---")[0]
         lines = text.strip().splitlines()
         name = f"{method} {cls.node.name}" if cls is not None else function.node.name
         found = Described(summary=lines[0].strip() if lines else _title(name), description=inspect.cleandoc(text))
-        request = read_request(function, self.interpreter)
+        request = read_request(function, self.evaluator)
         found.query |= request.query
         if method not in _WITHOUT_BODY:
             found.body = request.body
@@ -68,7 +64,7 @@ class Descriptions:
         elif name in _OUTPUTS:
             given = [item for item in node.args if not isinstance(item, ast.Constant)]
             given += [item.value for item in node.keywords if item.arg in {"schema", "fields", "model"}]
-            answer = skeleton(self.interpreter.evaluate(given[0], function.scope), self.interpreter) if given else None
+            answer = skeleton(self.evaluator.evaluate(given[0], function.scope), self.evaluator) if given else None
             many = name == "marshal_list_with" or any(
                 item.arg == "as_list" and isinstance(item.value, ast.Constant) and item.value.value
                 for item in node.keywords
@@ -78,23 +74,21 @@ class Descriptions:
     def _input(self, node: ast.Call, function: Function, method: str, found: Described) -> None:
         named = {item.arg: item.value for item in node.keywords if item.arg}
         given = node.args[0] if node.args else named.get("parser") or named.get("body") or named.get("schema")
-        value = self.interpreter.evaluate(given, function.scope)
-        where = self.interpreter.evaluate(named.get("location"), function.scope)
+        value = self.evaluator.evaluate(given, function.scope)
+        where = self.evaluator.evaluate(named.get("location"), function.scope)
         if isinstance(value, Parser):
-            add_parser(value, method, found)
+            _add_parser(value, method, found)
             return
-        shape = skeleton(value, self.interpreter)
+        shape = skeleton(value, self.evaluator)
         if isinstance(shape, dict) and isinstance(where, str) and where in _IN_QUERY:
             found.query |= {name: item if isinstance(item, str) else "array" for name, item in shape.items()}
         elif shape is not None and method not in _WITHOUT_BODY and where not in {"headers", "cookies", "path"}:
-            both = isinstance(shape, dict) and isinstance(found.body, dict)
-            found.body = (
-                {**found.body, **shape} if both and isinstance(found.body, dict) and isinstance(shape, dict) else shape
-            )
+            known = found.body if isinstance(found.body, dict) else {}
+            found.body = {**known, **shape} if isinstance(shape, dict) else shape
 
 
-def add_parser(parser: Parser, method: str, found: Described) -> None:
-    """A parser's arguments, where it looks for them."""
+def _add_parser(parser: Parser, method: str, found: Described) -> None:
+    """Return a parser's arguments, where it looks for them."""
     body = dict(found.body) if isinstance(found.body, dict) else {}
     for name, (kind, where) in parser.arguments.items():
         if where in {"headers", "cookies"}:
@@ -119,15 +113,15 @@ _CONVERTERS: Final = {"int": "integer", "float": "number"}
 _AUTOMATIC: Final = frozenset({"HEAD", "OPTIONS"})
 
 
-def list_endpoints(app: Registry, interpreter: Interpreter, found: Found) -> None:
+def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> None:
     """Add all endpoints of an application to ``found``, in the order they were registered.
 
     Raises:
         OutOfBudget: Too much was read; ``found`` has what came before.
     """
-    descriptions = Descriptions(interpreter)
-    for rule, prefix, tags in _flatten(app, None, (), 0, interpreter):
-        for endpoint in _endpoints(rule, prefix, tags, interpreter, descriptions):
+    descriptions = Descriptions(evaluator)
+    for rule, prefix, tags in _flatten(app, None, (), 0, evaluator):
+        for endpoint in _endpoints(rule, prefix, tags, evaluator, descriptions):
             # The first of two rules is the one that answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
         if len(found) >= _MAX_ENDPOINTS:
@@ -135,50 +129,50 @@ def list_endpoints(app: Registry, interpreter: Interpreter, found: Found) -> Non
 
 
 def _flatten(
-    registry: Registry, prefix: str | None, tags: tuple[str, ...], depth: int, interpreter: Interpreter
+    registry: Registry, prefix: str | None, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
 ) -> Iterator[tuple[Rule, str, tuple[str, ...]]]:
     """Each rule with its whole path."""
     if depth > _MAX_DEPTH:
         return
     for entry in registry.entries:
-        interpreter.step()
+        evaluator.step()
         if isinstance(entry, Registration):
             below = entry.child.prefix if entry.prefix is None else entry.prefix
             inner = _nested(prefix, below)
-            yield from _flatten(entry.child, inner, entry.child.tags, depth + 1, interpreter)
+            yield from _flatten(entry.child, inner, entry.child.tags, depth + 1, evaluator)
         elif isinstance(entry, Rule):
             yield entry, _below(prefix, entry.path), entry.tags or tags
         else:
             for rule in entry.rules():
-                interpreter.step()
+                evaluator.step()
                 yield rule, (prefix or "") + rule.path, rule.tags or tags
 
 
 def _nested(prefix: str | None, below: str | None) -> str | None:
-    """As Flask joins the prefixes of a blueprint within a blueprint."""
+    """Join the prefixes of nested blueprints as Flask does."""
     if prefix is None or below is None:
         return prefix if below is None else below
     return f"{prefix.rstrip('/')}/{below.lstrip('/')}"
 
 
 def _below(prefix: str | None, path: str) -> str:
-    """As Flask joins a blueprint's prefix and a rule."""
+    """Join a blueprint's prefix and a rule as Flask does."""
     if prefix is None:
         return path
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if path else prefix
 
 
 def _endpoints(
-    rule: Rule, path: str, tags: tuple[str, ...], interpreter: Interpreter, descriptions: Descriptions
+    rule: Rule, path: str, tags: tuple[str, ...], evaluator: PythonEvaluator, descriptions: Descriptions
 ) -> Iterator[Endpoint]:
     path = path if path.startswith("/") else f"/{path}"
     cls = rule.view.cls if isinstance(rule.view, ClassView) else None
-    methods = rule.methods or (class_methods(cls, interpreter) if cls else ()) or ("GET",)
+    methods = rule.methods or (class_methods(cls, evaluator) if cls else ()) or ("GET",)
     parameters = {match[2]: _CONVERTERS.get(match[1] or "", "string") for match in _PARAMETER.finditer(path)}
     for method in dict.fromkeys(methods):
         if method in _AUTOMATIC and len(methods) > 1:
             continue
-        function = handler(cls, method, interpreter) if cls else None
+        function = handler(cls, method, evaluator) if cls else None
         function = rule.view if isinstance(rule.view, Function) else function
         described = descriptions.of(function, cls, method)
         yield Endpoint(

@@ -1,10 +1,10 @@
-"""What the names of Flask and of the packages around it do in a project's code."""
+"""Effects of names of Flask, and of packages around it, in a project's code."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +20,9 @@ from preview.endpoints.python import (
     Class,
     External,
     Function,
-    Interpreter,
     Kind,
     Native,
+    PythonEvaluator,
     find_python_apps,
 )
 from preview.sources import Sources
@@ -46,19 +46,14 @@ class RoutedMethod(Native):
         return self
 
 
-def routed_method(call: Call) -> RoutedMethod:
-    """What ``route(…)`` of the package gives."""
-    return RoutedMethod(call.text(0, "rule"), read_methods(call.named.get("methods")))
-
-
 def register_class(call: Call) -> object:
     """``Quotes.register(app, route_base="/quotes")``."""
     func = call.node.func
-    cls = call.interpreter.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
+    cls = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     owner = call.argument(0, "app")
     if isinstance(cls, Class) and isinstance(owner, Registry):
         base = _base(cls, call)
-        for name, value in _methods(cls, call.interpreter):
+        for name, value in _methods(cls, call.evaluator):
             for path, methods, function in _rules(name, value):
                 whole = re.sub(r"/{2,}", "/", f"/{base}/{path}")
                 owner.entries.append(Rule(whole, methods, function, {}, call.scope, call.node.lineno))
@@ -66,17 +61,17 @@ def register_class(call: Call) -> object:
 
 
 def _base(cls: Class, call: Call) -> str:
-    prefix = call.named.get("route_prefix", call.interpreter.attribute(cls, "route_prefix"))
-    given = call.named.get("route_base", call.interpreter.attribute(cls, "route_base"))
+    prefix = call.named.get("route_prefix", call.evaluator.attribute(cls, "route_prefix"))
+    given = call.named.get("route_base", call.evaluator.attribute(cls, "route_base"))
     name = cls.node.name
     usual = (name.removesuffix("View") or name).lower()
     base = given if isinstance(given, str) else usual
     return f"{prefix}/{base}" if isinstance(prefix, str) else base
 
 
-def _methods(cls: Class, interpreter: Interpreter) -> Iterator[tuple[str, object]]:
+def _methods(cls: Class, evaluator: PythonEvaluator) -> Iterator[tuple[str, object]]:
     seen = set(_HOOKS)
-    for ancestor in interpreter.lineage(cls):
+    for ancestor in evaluator.lineage(cls):
         for name, value in ancestor.body.names.items() if isinstance(ancestor, Class) else ():
             if name not in seen and not name.startswith("_") and isinstance(value, (Function, RoutedMethod)):
                 seen.add(name)
@@ -115,22 +110,24 @@ _STARRED: Final = {
 
 
 class FlaskFramework:
-    """Plugs Flask into the interpreter."""
+    """Plugs Flask into the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it gives an application, a blueprint or an API."""
-        return _made(value) is not None
+        """Return whether calling it gives an application, a blueprint or an API."""
+        return _maker(value) is not None
 
     def construct(self, callee: External, call: Call) -> object:
         """Applications, blueprints, APIs, views; through a wrapper, the view or the application itself."""
-        made = _made(callee)
-        if made is not None:
-            return _MAKERS[made](call)
-        last, top = callee.last, _top(callee)
+        make = _maker(callee)
+        if make is not None:
+            return make(call)
+        last, top = callee.last, callee.package
         if last == "as_view":
             return as_view(call)
-        if top in PACKAGES and last in {"register", "route"}:
-            return register_class(call) if last == "register" else routed_method(call)
+        if top in PACKAGES and last == "register":
+            return register_class(call)
+        if top in PACKAGES and last == "route":
+            return RoutedMethod(call.text(0, "rule"), read_methods(call.named.get("methods")))
         if last == "RequestParser":
             return Parser()
         if last == "Model" and top in _RESTFUL:
@@ -147,25 +144,17 @@ class FlaskFramework:
         return _STARRED.get(module, ())
 
 
-def _top(value: External) -> str:
-    return value.name.partition(".")[0]
-
-
-def _made(value: External) -> str | None:
-    last, top = value.last, _top(value)
+def _maker(value: External) -> Callable[[Call], object] | None:
+    last, top = value.last, value.package
     if not top.startswith(("flask", "apiflask", "quart_", "connexion")):
         return None
     if last in _APPS:
-        return "app"
+        return lambda _: Registry(is_app=True, name="")
     if last in _BLUEPRINTS:
-        return "blueprint"
+        return _blueprint
     if last == "Api":
-        return "smorest" if top in _SMOREST else "restful" if top in _RESTFUL else None
-    return "namespace" if last == "Namespace" and top in _RESTFUL else None
-
-
-def _app(call: Call) -> object:  # noqa: ARG001  as the others
-    return Registry(is_app=True, name="")
+        return _smorest if top in _SMOREST else _restful if top in _RESTFUL else None
+    return make_namespace if last == "Namespace" and top in _RESTFUL else None
 
 
 def _blueprint(call: Call) -> object:
@@ -187,15 +176,6 @@ def _smorest(call: Call) -> object:
     return api
 
 
-_MAKERS: Final = {
-    "app": _app,
-    "blueprint": _blueprint,
-    "restful": _restful,
-    "smorest": _smorest,
-    "namespace": make_namespace,
-}
-
-
 def _is_field(callee: External) -> bool:
     return ".fields." in callee.name or callee.last.endswith("Field") or callee.name.startswith("webargs.")
 
@@ -212,7 +192,7 @@ def _wrapped(callee: External, call: Call) -> object:
 
 
 def find_flask_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
-    """The project's applications, the likeliest first."""
+    """Return the project's applications, the likeliest first."""
     return find_python_apps(sources, budget, _KIND)
 
 
@@ -220,9 +200,9 @@ def _is_app(value: object) -> bool:
     return isinstance(value, Registry) and value.is_app
 
 
-def _list(app: Native, interpreter: Interpreter, found: Found) -> None:
+def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
     if isinstance(app, Registry):
-        list_endpoints(app, interpreter, found)
+        list_endpoints(app, evaluator, found)
 
 
 _KIND = Kind("flask", "Flask", (b"Flask",), FlaskFramework, _is_app, _list)

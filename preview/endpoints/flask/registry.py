@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from preview.endpoints.flask.described import ClassView, wrapped_view
@@ -14,9 +14,9 @@ from preview.endpoints.python import (
     Extensible,
     Function,
     Instance,
-    Interpreter,
     Module,
     Native,
+    PythonEvaluator,
     Scope,
 )
 
@@ -59,13 +59,13 @@ class Config(Native):
                 found = self.values.get(key, UNKNOWN) if isinstance(key, str) else UNKNOWN
                 return missing if found is UNKNOWN and (self.complete or missing is not None) else found
             case "from_object":
-                self._fill(call.argument(0, "obj"), call.interpreter)
+                self._fill(call.argument(0, "obj"), call.evaluator)
             case "from_mapping" | "update":
                 given = call.argument(0, "mapping", {})
                 self._set(given if isinstance(given, dict) else {})
                 self._set(call.named)
             case "from_pyfile":
-                self._fill(_file(call.argument(0, "filename"), call), call.interpreter)
+                self._fill(_file(call.argument(0, "filename"), call), call.evaluator)
             case _:
                 self.complete = False
         return UNKNOWN
@@ -74,14 +74,14 @@ class Config(Native):
         for key, value in values.items():
             self.set_item(key, value)
 
-    def _fill(self, source: object, interpreter: Interpreter) -> None:
+    def _fill(self, source: object, evaluator: PythonEvaluator) -> None:
         if isinstance(source, str):
-            source = _imported(source, interpreter)
+            source = _imported(source, evaluator)
         if isinstance(source, Module):
             self._set({key: value for key, value in source.scope.names.items() if key.isupper()})
         elif isinstance(source, (Class, Instance)):
             cls = source.cls if isinstance(source, Instance) else source
-            for ancestor in reversed(interpreter.lineage(cls)):
+            for ancestor in reversed(evaluator.lineage(cls)):
                 names = ancestor.body.names if isinstance(ancestor, Class) else {}
                 self._set({key: value for key, value in names.items() if key.isupper()})
             if isinstance(source, Instance):
@@ -90,26 +90,26 @@ class Config(Native):
             self.complete = False
 
 
-def _imported(name: str, interpreter: Interpreter) -> object:
+def _imported(name: str, evaluator: PythonEvaluator) -> object:
     """``"config.Development"``: a module, or a name in one."""
-    found = interpreter.module(name)
+    found = evaluator.module(name)
     if found is not None:
         return found
     module, _, last = name.replace(":", ".").rpartition(".")
-    owner = interpreter.module(module) if module else None
-    return interpreter.attribute(owner, last) if owner is not None else UNKNOWN
+    owner = evaluator.module(module) if module else None
+    return evaluator.attribute(owner, last) if owner is not None else UNKNOWN
 
 
 def _file(name: object, call: Call) -> object:
-    """A file of the project, from the folder of the module that asks or one above it."""
+    """Return a file of the project, from the folder of the module that asks or one above it."""
     if not isinstance(name, str) or not name.endswith((".py", ".cfg")):
         return UNKNOWN
-    files = call.interpreter.sources
+    files = call.evaluator.sources
     folder = call.scope.file.rpartition("/")[0]
     while True:
         path = f"{folder}/{name}" if folder else name
         if name.endswith(".py") and files.has_file(path):
-            return call.interpreter.load(path)
+            return call.evaluator.load(path)
         if not folder:
             return UNKNOWN
         folder = folder.rpartition("/")[0]
@@ -126,9 +126,6 @@ class Rule:
         path: As written, ``/users/<int:id>``.
         methods: In upper case; None where the view decides.
         view: A function or a class, ``UNKNOWN`` where it could not be followed.
-        values: The keyword arguments.
-        scope: Where it is written.
-        line: In that file, from 1.
         tags: What it belongs to beside its blueprint.
     """
 
@@ -185,7 +182,7 @@ class Registry(Extensible):
             self.names[name] = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """Registering a rule or a blueprint."""
+        """Register a rule or a blueprint."""
         if name in _VERBS or name == "route":
             return self._pending(name, call)
         if name == "add_url_rule":
@@ -241,10 +238,9 @@ class Pending(Native):
 
     def decorate(self, target: object) -> object:
         """Register the view; a class stands for its ``as_view``."""
-        rule = self.rule
-        view = ClassView(target) if isinstance(target, Class) else target
         # One `app.route(…)` kept under a name may serve several views.
-        self.registry.entries.append(Rule(rule.path, rule.methods, view, rule.values, rule.scope, rule.line))
+        view = ClassView(target) if isinstance(target, Class) else target
+        self.registry.entries.append(replace(self.rule, view=view))
         return UNKNOWN
 
 

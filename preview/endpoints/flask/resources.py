@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from preview.endpoints.flask.described import ClassView, make_described
 from preview.endpoints.flask.registry import Registration, Registry, Rule
@@ -36,7 +36,6 @@ class Namespace(Native):
     Attributes:
         name: The tag of its operations.
         path: Before each of its URLs.
-        rules: In the order of registration.
     """
 
     name: str
@@ -45,12 +44,9 @@ class Namespace(Native):
 
     def add(self, cls: Class, urls: list[str], call: Call) -> None:
         """Register a class under several URLs."""
+        tags = (self.name,) if self.name else ()
         for url in urls:
-            self.rules.append(
-                Rule(
-                    url, None, ClassView(cls), call.named, call.scope, call.node.lineno, (self.name,) * bool(self.name)
-                )
-            )
+            self.rules.append(Rule(url, None, ClassView(cls), call.named, call.scope, call.node.lineno, tags))
 
     def attribute(self, name: str) -> object:
         """``namespace.name`` and ``namespace.path``."""
@@ -86,7 +82,7 @@ class _Api(Extensible):
             owner.entries += self.entries()
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """What it brings to where it is put."""
+        """Return the entries that it adds where it is registered."""
         raise NotImplementedError
 
 
@@ -133,14 +129,11 @@ class RestApi(_Api):
     def rules(self) -> Iterator[Rule]:
         """All rules, with all but the blueprint's prefix."""
         for rule in self.own.rules:
-            yield _prefixed(rule, self.prefix)
+            yield replace(rule, path=self.prefix + rule.path)
         for namespace, path in self.mounts:
+            prefix = self.prefix + (namespace.path if path is None else path)
             for rule in namespace.rules:
-                yield _prefixed(rule, self.prefix + (namespace.path if path is None else path))
-
-
-def _prefixed(rule: Rule, prefix: str) -> Rule:
-    return Rule(prefix + rule.path, rule.methods, rule.view, rule.values, rule.scope, rule.line, rule.tags)
+                yield replace(rule, path=prefix + rule.path)
 
 
 def make_namespace(call: Call) -> Namespace:
@@ -157,7 +150,7 @@ class SmorestApi(_Api):
     registrations: list[Registration] = field(default_factory=list)
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """What was registered on it so far."""
+        """Return the entries registered on it so far."""
         return [*self.registrations]
 
     def call_method(self, name: str, call: Call) -> object:

@@ -3,10 +3,10 @@
 A framework plugs in what its own names do (``Framework``, ``Native``).
 """
 
-from preview.endpoints.javascript.builtins import call_builtin
 from preview.endpoints.javascript.classes import lineage
+from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 from preview.endpoints.javascript.expressions import partial_text
-from preview.endpoints.javascript.interpreter import Interpreter
+from preview.endpoints.javascript.folders import glob_files
 from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.natives import Bound, Call, Framework, Native
 from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
@@ -22,8 +22,8 @@ __all__ = [
     "External",
     "Framework",
     "Function",
-    "Interpreter",
     "JSObject",
+    "JavaScriptEvaluator",
     "Made",
     "Module",
     "Native",
@@ -31,8 +31,8 @@ __all__ = [
     "Resolver",
     "Scope",
     "argument_nodes",
-    "call_builtin",
     "children",
+    "glob_files",
     "lineage",
     "partial_text",
     "string_value",

@@ -13,92 +13,88 @@ from preview.endpoints.javascript.values import Class, Function, Getter, JSObjec
 from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 # Classes that extend each other; containers that inject each other.
 _MAX_LINEAGE = 20
 _MAX_NESTED = 8
 
 
-def read_class(interpreter: Interpreter, node: Node, scope: Scope, decorators: list[Node]) -> Class:
-    """A class declaration or expression; ``decorators`` stand above it."""
+def read_class(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, decorators: list[Node]) -> Class:
+    """Return a class declaration or expression; ``decorators`` stand above it."""
     cls = Class(node, scope)
     heritage = next((child for child in node.named_children if child.type == "class_heritage"), None)
-    cls.base = _base(interpreter, heritage, scope) if heritage is not None else None
+    cls.base = _base(evaluator, heritage, scope) if heritage is not None else None
     inner = Scope(scope.file, {"this": cls}, parent=scope, is_block=True)
     if cls.name:
         inner.names[cls.name] = cls
     cls.scope = inner
-    cls.decorators = [interpreter.evaluate(item, inner) for part in decorators for item in children(part)]
-    body = node.child_by_field_name("body")
+    cls.decorators = [evaluator.evaluate(item, inner) for part in decorators for item in children(part)]
     pending: list[Node] = []
-    for member in children(body) if body is not None else ():
+    for member in children(node.child_by_field_name("body")):
         if member.type == "decorator":
             pending.append(member)
             continue
-        _read_member(interpreter, cls, member, [*pending, *fields(member, "decorator")], inner)
+        _read_member(evaluator, cls, member, [*pending, *fields(member, "decorator")], inner)
         pending = []
     if cls.decorators or cls.member_decorators:
-        interpreter.framework.declare(cls)
+        evaluator.framework.declare(cls)
     return cls
 
 
-def _base(interpreter: Interpreter, heritage: Node, scope: Scope) -> object:
+def _base(evaluator: JavaScriptEvaluator, heritage: Node, scope: Scope) -> object:
     # TypeScript wraps the value (`extends_clause`), JavaScript does not.
     clause = next((child for child in heritage.named_children if child.type == "extends_clause"), None)
     value = clause.child_by_field_name("value") if clause is not None else None
-    if value is None and clause is None:
+    if clause is None:
         value = next((child for child in heritage.named_children if child.type != "implements_clause"), None)
-    return interpreter.evaluate(value, scope) if value is not None else None
+    return evaluator.evaluate(value, scope) if value is not None else None
 
 
-def _read_member(interpreter: Interpreter, cls: Class, member: Node, decorators: list[Node], scope: Scope) -> None:
+def _read_member(
+    evaluator: JavaScriptEvaluator, cls: Class, member: Node, decorators: list[Node], scope: Scope
+) -> None:
     is_static = any(child.type == "static" for child in member.children)
     key = member.child_by_field_name("name") or member.child_by_field_name("property")
-    name = key_of(interpreter, key, scope) if key is not None else None
+    name = key_of(evaluator, key, scope)
     if member.type == "class_static_block":
-        body = member.child_by_field_name("body")
-        interpreter.run(children(body) if body is not None else [], Scope(scope.file, parent=scope))
+        evaluator.run(children(member.child_by_field_name("body")), Scope(scope.file, parent=scope))
     elif name is None:
         return
     elif member.type == "method_definition":
-        found: object = Function(member, scope, owner=cls)
-        if any(child.type == "get" for child in member.children):
-            found = Getter(Function(member, scope, owner=cls))
-        (cls.names if is_static else cls.members)[name] = found
+        function = Function(member, scope, owner=cls)
+        is_getter = any(child.type == "get" for child in member.children)
+        (cls.names if is_static else cls.members)[name] = Getter(function) if is_getter else function
     elif member.type in {"field_definition", "public_field_definition"}:
         value = member.child_by_field_name("value")
         if value is None:
             return
         if is_static:
-            cls.names[name] = interpreter.evaluate(value, scope)
+            cls.names[name] = evaluator.evaluate(value, scope)
         else:
             cls.fields.append((name, value))
     if decorators and name is not None:
-        values = [interpreter.evaluate(item, scope) for part in decorators for item in children(part)]
+        values = [evaluator.evaluate(item, scope) for part in decorators for item in children(part)]
         cls.member_decorators.setdefault(name, []).extend(values)
 
 
-def lineage(interpreter: Interpreter, cls: object) -> Iterator[Class | External]:
-    """A class and all it inherits from, nearest first."""
+def lineage(evaluator: JavaScriptEvaluator, cls: object) -> Iterator[Class | External]:
+    """Yield a class and all it inherits from, nearest first."""
     for _ in range(_MAX_LINEAGE):
-        cls = interpreter.settle(cls)
-        if isinstance(cls, Class):
+        cls = evaluator.settle(cls)
+        if isinstance(cls, (Class, External)):
             yield cls
-            cls = cls.base
-        elif isinstance(cls, External):
-            yield cls
+        if not isinstance(cls, Class):
             return
-        else:
-            return
+        cls = cls.base
 
 
-def member_of_class(interpreter: Interpreter, cls: Class | Function, name: str, *, static: bool) -> object:
-    """A static property, or what instances get from their class."""
+def member_of_class(evaluator: JavaScriptEvaluator, cls: Class | Function, name: str, *, static: bool) -> object:
+    """Return a static property, or what instances get from their class."""
     if isinstance(cls, Function):
         prototype = cls.names.get("prototype")
         return prototype.names.get(name, UNKNOWN) if isinstance(prototype, JSObject) else UNKNOWN
-    for ancestor in lineage(interpreter, cls):
+    for ancestor in lineage(evaluator, cls):
         if isinstance(ancestor, Class):
             names = ancestor.names if static else ancestor.members
             if name in names:
@@ -108,56 +104,56 @@ def member_of_class(interpreter: Interpreter, cls: Class | Function, name: str, 
     return cls.name if static and name == "name" else UNKNOWN
 
 
-def construct(interpreter: Interpreter, cls: Class | Function, arguments: list[object]) -> object:
-    """``new cls(…)``."""
+def construct(evaluator: JavaScriptEvaluator, cls: Class | Function, arguments: list[object]) -> object:
+    """Evaluate ``new cls(…)``."""
     instance = JSObject(cls=cls)
     if isinstance(cls, Function):
-        returned = interpreter.call(cls, arguments, instance)
+        returned = evaluator.call(cls, arguments, instance)
         return returned if isinstance(returned, (JSObject, Function)) else instance
-    nested = sum(item.owner is cls and item.name == "constructor" for item in interpreter.active)
-    if nested or len([item for item in interpreter.active if item.name == "constructor"]) > _MAX_NESTED:
+    nested = sum(item.owner is cls and item.name == "constructor" for item in evaluator.active)
+    if nested or len([item for item in evaluator.active if item.name == "constructor"]) > _MAX_NESTED:
         return instance
-    family = list(lineage(interpreter, cls))
+    family = list(lineage(evaluator, cls))
     if family and isinstance(family[-1], External):
-        instance.native = interpreter.framework.inherit(family[-1])
-    initialise(interpreter, cls, instance, arguments)
+        instance.native = evaluator.framework.inherit(family[-1])
+    initialise(evaluator, cls, instance, arguments)
     return instance
 
 
-def initialise(interpreter: Interpreter, cls: object, instance: JSObject, arguments: list[object]) -> None:
+def initialise(evaluator: JavaScriptEvaluator, cls: object, instance: JSObject, arguments: list[object]) -> None:
     """Fields and constructor of one class on an instance; ``super(…)`` comes back for the next."""
-    cls = interpreter.settle(cls)
+    cls = evaluator.settle(cls)
     if not isinstance(cls, Class):
         return
     constructor = cls.members.get("constructor")
     if not isinstance(constructor, Function):
-        initialise(interpreter, cls.base, instance, arguments)
-        _set_fields(interpreter, cls, instance)
+        initialise(evaluator, cls.base, instance, arguments)
+        _set_fields(evaluator, cls, instance)
         return
     # With a base, the fields come to be when `super` returns.
-    if not isinstance(interpreter.settle(cls.base), Class):
-        _set_fields(interpreter, cls, instance)
-    interpreter.call(constructor, arguments, instance)
+    if not isinstance(evaluator.settle(cls.base), Class):
+        _set_fields(evaluator, cls, instance)
+    evaluator.call(constructor, arguments, instance)
 
 
-def call_super(interpreter: Interpreter, arguments: list[object], scope: Scope) -> None:
+def call_super(evaluator: JavaScriptEvaluator, arguments: list[object], scope: Scope) -> None:
     """``super(…)`` in a constructor."""
-    cls = owner_of(interpreter)
+    cls = owner_of(evaluator)
     instance = scope.find("this")
     if cls is None or not isinstance(instance, JSObject):
         return
-    base = interpreter.settle(cls.base)
+    base = evaluator.settle(cls.base)
     if isinstance(base, Class):
-        initialise(interpreter, base, instance, arguments)
-        _set_fields(interpreter, cls, instance)
+        initialise(evaluator, base, instance, arguments)
+        _set_fields(evaluator, cls, instance)
 
 
-def owner_of(interpreter: Interpreter) -> Class | None:
-    """The class whose method is being read."""
-    return next((item.owner for item in reversed(interpreter.active) if item.owner is not None), None)
+def owner_of(evaluator: JavaScriptEvaluator) -> Class | None:
+    """Return the class whose method is being read."""
+    return next((item.owner for item in reversed(evaluator.active) if item.owner is not None), None)
 
 
-def _set_fields(interpreter: Interpreter, cls: Class, instance: JSObject) -> None:
+def _set_fields(evaluator: JavaScriptEvaluator, cls: Class, instance: JSObject) -> None:
     scope = Scope(cls.scope.file, {"this": instance}, parent=cls.scope)
     for name, value in cls.fields:
-        instance.names[name] = interpreter.evaluate(value, scope)
+        instance.names[name] = evaluator.evaluate(value, scope)

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tree_sitter import Node
-
-from preview.endpoints.javascript.classes import call_super, member_of_class, owner_of
-from preview.endpoints.javascript.natives import Call
-from preview.endpoints.javascript.operators import as_text
-from preview.endpoints.javascript.syntax import text
-from preview.endpoints.javascript.values import Class, Module, Scope
-from preview.endpoints.names import UNKNOWN
-
-if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from preview.endpoints.javascript.classes import read_class
+from tree_sitter import Node
+
+from preview.endpoints.javascript.classes import call_super, member_of_class, owner_of, read_class
 from preview.endpoints.javascript.modules import ROOT
-from preview.endpoints.javascript.operators import MAX_LENGTH, binary, truth, type_of
+from preview.endpoints.javascript.natives import Call, Require
+from preview.endpoints.javascript.operators import MAX_LENGTH, as_text, binary, truth, type_of
 from preview.endpoints.javascript.patterns import bind, key_of
-from preview.endpoints.javascript.syntax import children, fields, string_value, unescape
-from preview.endpoints.javascript.values import Function, Getter, JSObject, Regex
-from preview.endpoints.names import External
+from preview.endpoints.javascript.syntax import children, fields, string_value, text, unescape
+from preview.endpoints.javascript.values import Class, Function, Getter, JSObject, Regex, Scope
+from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 
-def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """A call of anything; a promise counts as what it will hold."""
+def evaluate_call(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    """Evaluate any call; a promise counts as its future value."""
     function = node.child_by_field_name("function")
     while function is not None and function.type in {"parenthesized_expression", "non_null_expression"}:
         inner = function.named_children[-1] if function.named_children else None
@@ -41,51 +30,38 @@ def evaluate_call(interpreter: Interpreter, node: Node, scope: Scope) -> object:
         function = inner
     if function is None:
         return UNKNOWN
-    call = Call(node, scope, interpreter)
+    call = Call(node, scope, evaluator)
     if function.type == "import":
-        return _import(interpreter, call)
+        return Require(scope.file).call(call)
     if function.type == "super":
-        call_super(interpreter, call.arguments, scope)
+        call_super(evaluator, call.arguments, scope)
         return None
     if function.type not in {"member_expression", "subscript_expression"}:
-        return interpreter.invoke(interpreter.evaluate(function, scope), call)
-    return _method(interpreter, function, call)
+        return evaluator.invoke(evaluator.evaluate(function, scope), call)
+    return _method(evaluator, function, call)
 
 
-def _method(interpreter: Interpreter, function: Node, call: Call) -> object:
+def _method(evaluator: JavaScriptEvaluator, function: Node, call: Call) -> object:
     owner = function.child_by_field_name("object")
-    if owner is None:
-        return UNKNOWN
     name: str | None = text(function.child_by_field_name("property"))
     if function.type == "subscript_expression":
-        index = function.child_by_field_name("index")
-        name = as_text(interpreter.evaluate(index, call.scope)) if index is not None else None
-    if owner.type == "super":
-        cls = owner_of(interpreter)
-        base = interpreter.settle(cls.base) if cls is not None else None
-        found = member_of_class(interpreter, base, name, static=False) if isinstance(base, Class) and name else UNKNOWN
-        return interpreter.invoke(found, call, call.scope.find("this"))
-    receiver = interpreter.evaluate(owner, call.scope)
+        name = as_text(evaluator.evaluate(function.child_by_field_name("index"), call.scope))
+    if owner is not None and owner.type == "super":
+        cls = owner_of(evaluator)
+        base = evaluator.settle(cls.base) if cls is not None else None
+        found = member_of_class(evaluator, base, name, static=False) if isinstance(base, Class) and name else UNKNOWN
+        return evaluator.invoke(found, call, call.scope.find("this"))
+    receiver = evaluator.evaluate(owner, call.scope)
     if name is None:
-        interpreter.call_back(call.arguments)
+        evaluator.call_back(call.arguments)
         return UNKNOWN
-    return interpreter.call_method(interpreter.settle(receiver), name, call)
+    return evaluator.call_method(evaluator.settle(receiver), name, call)
 
 
-def _import(interpreter: Interpreter, call: Call) -> object:
-    name = call.argument(0)
-    if not isinstance(name, str):
-        return UNKNOWN
-    found = interpreter.require(name, call.scope.file)
-    return found.exports if isinstance(found, Module) else found
-
-
-def evaluate_new(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """An instance."""
-    constructor = node.child_by_field_name("constructor")
-    if constructor is None:
-        return UNKNOWN
-    return interpreter.construct(interpreter.evaluate(constructor, scope), Call(node, scope, interpreter))
+def evaluate_new(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    """Evaluate ``new``."""
+    constructor = evaluator.evaluate(node.child_by_field_name("constructor"), scope)
+    return evaluator.construct(constructor, Call(node, scope, evaluator))
 
 
 _GLOBALS: Final = frozenset(
@@ -95,23 +71,15 @@ _GLOBALS: Final = frozenset(
 _MAX_PARTS: Final = 10_000
 
 
-def _identifier(interpreter: Interpreter, node: Node, scope: Scope) -> object:
+def _identifier(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     name = text(node)
     if name == "undefined":
         return None
     found = scope.find(name)
-    return External(name) if found is UNKNOWN and name in _GLOBALS else interpreter.settle(found)
+    return External(name) if found is UNKNOWN and name in _GLOBALS else evaluator.settle(found)
 
 
-def _this(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return scope.find("this")
-
-
-def _string(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return string_value(node)
-
-
-def _number(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
+def _number(_evaluator: JavaScriptEvaluator, node: Node, _scope: Scope) -> object:
     digits = text(node).replace("_", "")
     try:
         return int(digits) if digits.isdecimal() and len(digits) < 16 else float(digits)
@@ -119,144 +87,116 @@ def _number(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # no
         return UNKNOWN
 
 
-def _constant(value: object) -> Callable[[Interpreter, Node, Scope], object]:
-    return lambda interpreter, node, scope: value  # noqa: ARG005  as its siblings
+def _constant(value: object) -> Callable[[JavaScriptEvaluator, Node, Scope], object]:
+    return lambda _evaluator, _node, _scope: value
 
 
-def _template(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    parts: list[str] = []
-    for part in node.named_children:
-        if part.type == "template_substitution":
-            inner = children(part)
-            value = as_text(interpreter.evaluate(inner[0], scope)) if inner else None
-            if value is None:
-                return UNKNOWN
-            parts.append(value)
-        else:
-            parts.append(unescape(text(part)))
-    return "".join(parts) if sum(map(len, parts)) <= MAX_LENGTH else UNKNOWN
+def _template_parts(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> list[str | None]:
+    return [
+        as_text(evaluator.evaluate(next(iter(children(part)), None), scope))
+        if part.type == "template_substitution"
+        else unescape(text(part))
+        for part in node.named_children
+    ]
 
 
-def partial_text(interpreter: Interpreter, node: Node, scope: Scope) -> str:
-    """A string of which some parts are not known: what is known of it."""
+def _template(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    parts = _template_parts(evaluator, node, scope)
+    known = [part for part in parts if part is not None]
+    return "".join(known) if len(known) == len(parts) and sum(map(len, known)) <= MAX_LENGTH else UNKNOWN
+
+
+def partial_text(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> str:
+    """Return the known parts of a string of which some are unknown."""
+    parts: list[str | None] = []
     if node.type == "template_string":
-        parts = [
-            unescape(text(part))
-            if part.type != "template_substitution"
-            else "".join(as_text(interpreter.evaluate(inner, scope)) or "" for inner in children(part)[:1])
-            for part in node.named_children
-        ]
-        return "".join(parts)[:MAX_LENGTH]
-    if node.type == "binary_expression":
-        sides = [side for name in ("left", "right") if (side := node.child_by_field_name(name)) is not None]
-        return "".join(as_text(interpreter.evaluate(side, scope)) or "" for side in sides)[:MAX_LENGTH]
-    return ""
+        parts = _template_parts(evaluator, node, scope)
+    elif node.type == "binary_expression":
+        sides = (node.child_by_field_name(name) for name in ("left", "right"))
+        parts = [as_text(evaluator.evaluate(side, scope)) for side in sides]
+    return "".join(filter(None, parts))[:MAX_LENGTH]
 
 
-def _regex(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return Regex(text(node.child_by_field_name("pattern")), text(node.child_by_field_name("flags")))
+def _array(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    return evaluator.evaluate_all(children(node)[:_MAX_PARTS], scope)
 
 
-def _array(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    return interpreter.evaluate_all(children(node)[:_MAX_PARTS], scope)
-
-
-def _object(interpreter: Interpreter, node: Node, scope: Scope) -> object:
+def _object(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     made = JSObject()
     for part in children(node)[:_MAX_PARTS]:
         if part.type == "pair":
-            key, value = part.child_by_field_name("key"), part.child_by_field_name("value")
-            name = key_of(interpreter, key, scope) if key is not None else None
-            if name is not None and value is not None:
-                made.names[name] = interpreter.evaluate(value, scope)
+            name = key_of(evaluator, part.child_by_field_name("key"), scope)
+            if name is not None:
+                made.names[name] = evaluator.evaluate(part.child_by_field_name("value"), scope)
         elif part.type == "shorthand_property_identifier":
-            made.names[text(part)] = _identifier(interpreter, part, scope)
+            made.names[text(part)] = _identifier(evaluator, part, scope)
         elif part.type == "method_definition":
-            key = part.child_by_field_name("name")
-            name = key_of(interpreter, key, scope) if key is not None else None
+            name = key_of(evaluator, part.child_by_field_name("name"), scope)
             kinds = {child.type for child in part.children}
             if name is not None and "set" not in kinds:
                 function = Function(part, scope)
                 made.names[name] = Getter(function) if "get" in kinds else function
-        elif part.type == "spread_element" and part.named_children:
-            inner = interpreter.evaluate(part.named_children[0], scope)
+        elif part.type == "spread_element":
+            inner = evaluator.evaluate(part.named_child(0), scope)
             made.names.update(inner.names if isinstance(inner, JSObject) else {})
     return made
 
 
-def _function(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
-    return Function(node, scope)
+def _class(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    return read_class(evaluator, node, scope, fields(node, "decorator"))
 
 
-def _class(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    return read_class(interpreter, node, scope, fields(node, "decorator"))
+def _member(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    owner = evaluator.evaluate(node.child_by_field_name("object"), scope)
+    return evaluator.member(owner, text(node.child_by_field_name("property")))
 
 
-def _member(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    owner, name = node.child_by_field_name("object"), node.child_by_field_name("property")
-    if owner is None:
-        return UNKNOWN
-    return interpreter.member(interpreter.evaluate(owner, scope), text(name))
-
-
-def _subscript(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    owner_node, index_node = node.child_by_field_name("object"), node.child_by_field_name("index")
-    if owner_node is None or index_node is None:
-        return UNKNOWN
-    owner, index = interpreter.evaluate(owner_node, scope), interpreter.evaluate(index_node, scope)
+def _subscript(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    owner, index = (evaluator.evaluate(node.child_by_field_name(name), scope) for name in ("object", "index"))
     if isinstance(owner, (list, str)):
         if isinstance(index, str) and index.isdecimal():
             index = int(index[:9])
         return owner[index] if isinstance(index, int) and 0 <= index < len(owner) else UNKNOWN
     name = as_text(index)
-    return interpreter.member(owner, name) if name is not None else UNKNOWN
+    return evaluator.member(owner, name) if name is not None else UNKNOWN
 
 
-def _assignment(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    if left is None or right is None:
-        return UNKNOWN
-    value = interpreter.evaluate(right, scope)
-    bind(interpreter, left, value, scope, declares=False)
+def _assignment(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    value = evaluator.evaluate(node.child_by_field_name("right"), scope)
+    bind(evaluator, node.child_by_field_name("left"), value, scope, declares=False)
     return value
 
 
-def _augmented(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+def _augmented(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     operator = text(node.child_by_field_name("operator")).removesuffix("=")
-    if left is None or right is None:
-        return UNKNOWN
-    value = _operate(interpreter, operator, left, right, scope)
-    bind(interpreter, left, value, scope, declares=False)
+    value = _operate(evaluator, node, operator, scope)
+    bind(evaluator, node.child_by_field_name("left"), value, scope, declares=False)
     return value
 
 
-def _binary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-    if left is None or right is None:
-        return UNKNOWN
-    return _operate(interpreter, text(node.child_by_field_name("operator")), left, right, scope)
+def _binary(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    return _operate(evaluator, node, text(node.child_by_field_name("operator")), scope)
 
 
-def _operate(interpreter: Interpreter, operator: str, left: Node, right: Node, scope: Scope) -> object:
-    first = interpreter.evaluate(left, scope)
+def _operate(evaluator: JavaScriptEvaluator, node: Node, operator: str, scope: Scope) -> object:
+    right = node.child_by_field_name("right")
+    first = evaluator.evaluate(node.child_by_field_name("left"), scope)
     if operator in {"||", "??", "&&"}:
         known = truth(first) if operator != "??" else None if first is UNKNOWN else first is not None
         if known is not None and known is (operator != "&&"):
             return first
-        second = interpreter.evaluate(right, scope)
+        second = evaluator.evaluate(right, scope)
         if known is None and operator != "&&":
             # A value that nothing is known of: its default holds.
             return second if second is not UNKNOWN else first
         # `isMain && app.listen()` was read; the value matters only where it is certain.
         return second if known is not None else False if second is False else UNKNOWN
-    return binary(operator, first, interpreter.evaluate(right, scope))
+    return binary(operator, first, evaluator.evaluate(right, scope))
 
 
-def _unary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    argument = node.child_by_field_name("argument")
+def _unary(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     operator = text(node.child_by_field_name("operator"))
-    value = interpreter.evaluate(argument, scope) if argument is not None else UNKNOWN
+    value = evaluator.evaluate(node.child_by_field_name("argument"), scope)
     if operator == "!":
         known = truth(value)
         return UNKNOWN if known is None else not known
@@ -267,61 +207,55 @@ def _unary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
     return None if operator == "void" else UNKNOWN
 
 
-def _update(interpreter: Interpreter, node: Node, scope: Scope) -> object:
+def _update(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     argument = node.child_by_field_name("argument")
-    if argument is None:
-        return UNKNOWN
-    value = interpreter.evaluate(argument, scope)
+    value = evaluator.evaluate(argument, scope)
     step = 1 if text(node.child_by_field_name("operator")) == "++" else -1
-    bind(interpreter, argument, binary("+", value, step), scope, declares=False)
+    bind(evaluator, argument, binary("+", value, step), scope, declares=False)
     return value
 
 
-def _ternary(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    condition = node.child_by_field_name("condition")
-    known = truth(interpreter.evaluate(condition, scope)) if condition is not None else None
-    sides = [node.child_by_field_name(name) for name in ("consequence", "alternative")]
-    if known is not None:
-        sides = sides[:1] if known else sides[1:]
-    values = [interpreter.evaluate(side, scope) for side in sides if side is not None]
+def _ternary(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    known = truth(evaluator.evaluate(node.child_by_field_name("condition"), scope))
+    sides = ("consequence", "alternative") if known is None else ("consequence",) if known else ("alternative",)
+    values = [evaluator.evaluate(node.child_by_field_name(side), scope) for side in sides]
     return next((value for value in values if value is not UNKNOWN and value is not None), UNKNOWN)
 
 
-def _inner(interpreter: Interpreter, node: Node, scope: Scope) -> object:
+def _inner(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
     """Parentheses, sequences, ``await``, casts: what the last part says (of a cast, the first)."""
-    parts = children(node)
-    if not parts:
-        return UNKNOWN
-    if node.type in {"as_expression", "satisfies_expression", "non_null_expression"}:
-        return interpreter.evaluate(parts[0], scope)
+    is_cast = node.type in {"as_expression", "satisfies_expression", "non_null_expression"}
     found: object = UNKNOWN
-    for part in parts:
-        found = interpreter.evaluate(part, scope)
+    for part in children(node)[: 1 if is_cast else None]:
+        found = evaluator.evaluate(part, scope)
     return found
 
 
-def _meta(interpreter: Interpreter, node: Node, scope: Scope) -> object:  # noqa: ARG001  as its siblings
+def _meta(_evaluator: JavaScriptEvaluator, _node: Node, scope: Scope) -> object:
     path = f"{ROOT}/{scope.file}"
     return JSObject({"url": f"file://{path}", "filename": path, "dirname": path.rpartition("/")[0]})
 
 
-EXPRESSIONS: Final[dict[str, Callable[[Interpreter, Node, Scope], object]]] = {
+EXPRESSIONS: Final[dict[str, Callable[[JavaScriptEvaluator, Node, Scope], object]]] = {
     "identifier": _identifier,
     "shorthand_property_identifier": _identifier,
-    "this": _this,
-    "string": _string,
+    "this": lambda _evaluator, _node, scope: scope.find("this"),
+    "string": lambda _evaluator, node, _scope: string_value(node),
     "number": _number,
     "template_string": _template,
     "true": _constant(True),
     "false": _constant(False),
     "null": _constant(None),
     "undefined": _constant(None),
-    "regex": _regex,
+    "regex": lambda _evaluator, node, _scope: Regex(
+        text(node.child_by_field_name("pattern")), text(node.child_by_field_name("flags"))
+    ),
     "array": _array,
     "object": _object,
-    "arrow_function": _function,
-    "function_expression": _function,
-    "generator_function": _function,
+    **dict.fromkeys(
+        ("arrow_function", "function_expression", "generator_function"),
+        lambda _evaluator, node, scope: Function(node, scope),
+    ),
     "class": _class,
     "member_expression": _member,
     "subscript_expression": _subscript,
@@ -333,12 +267,7 @@ EXPRESSIONS: Final[dict[str, Callable[[Interpreter, Node, Scope], object]]] = {
     "unary_expression": _unary,
     "update_expression": _update,
     "ternary_expression": _ternary,
-    "parenthesized_expression": _inner,
-    "sequence_expression": _inner,
-    "await_expression": _inner,
-    "as_expression": _inner,
-    "satisfies_expression": _inner,
-    "non_null_expression": _inner,
-    "type_assertion": _inner,
+    **dict.fromkeys(("parenthesized_expression", "sequence_expression", "await_expression", "type_assertion"), _inner),
+    **dict.fromkeys(("as_expression", "satisfies_expression", "non_null_expression"), _inner),
     "meta_property": _meta,
 }

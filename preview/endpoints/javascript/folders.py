@@ -6,17 +6,14 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from preview.endpoints.javascript.modules import ROOT
 from preview.endpoints.javascript.natives import Call, Thunk
 from preview.endpoints.javascript.values import Function, JSObject
 from preview.endpoints.names import UNKNOWN
 
-if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
-
-Reader = Callable[["Interpreter", Call], object]
+Reader = Callable[[Call], object]
 _MAX_FILES: Final = 500
 
 
@@ -28,25 +25,25 @@ def _texts(call: Call) -> list[str] | None:
     return found if len(found) == len(call.arguments) else None
 
 
-def _path_join(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
+def _path_join(call: Call) -> object:
     parts = _texts(call)
     return posixpath.normpath("/".join(filter(None, parts)) or ".") if parts is not None else UNKNOWN
 
 
-def _path_resolve(interpreter: Interpreter, call: Call) -> object:
+def _path_resolve(call: Call) -> object:
     parts = _texts(call)
-    return posixpath.normpath(posixpath.join(_working(interpreter), *parts)) if parts is not None else UNKNOWN
+    return posixpath.normpath(posixpath.join(_working(call), *parts)) if parts is not None else UNKNOWN
 
 
 def _on_path(change: Callable[[str], str]) -> Reader:
-    def read(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
+    def read(call: Call) -> object:
         value = call.argument(0)
         return change(value) if isinstance(value, str) else UNKNOWN
 
     return read
 
 
-def _basename(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
+def _basename(call: Call) -> object:
     value, suffix = call.argument(0), call.argument(1)
     if not isinstance(value, str):
         return UNKNOWN
@@ -54,11 +51,7 @@ def _basename(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  
     return name.removesuffix(suffix) if isinstance(suffix, str) else name
 
 
-def _extension(path: str) -> str:
-    return posixpath.splitext(path)[1]
-
-
-def _parse(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
+def _parse(call: Call) -> object:
     value = call.argument(0)
     if not isinstance(value, str):
         return UNKNOWN
@@ -67,49 +60,46 @@ def _parse(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as 
     return JSObject({"dir": folder, "base": base, "name": name, "ext": extension})
 
 
-def _relative(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
+def _relative(call: Call) -> object:
     parts = _texts(call)
     if parts is None or len(parts) != 2 or parts[0].startswith("/") != parts[1].startswith("/"):
         return UNKNOWN
     return posixpath.relpath(parts[1], parts[0])
 
 
-def _working(interpreter: Interpreter) -> str:
-    return posixpath.normpath(posixpath.join(ROOT, interpreter.resolver.folder))
+def _working(call: Call) -> str:
+    """Return the folder that the program is started in."""
+    return posixpath.normpath(posixpath.join(ROOT, call.evaluator.resolver.folder))
 
 
 # Folders, as the project has them.
 
 
-def _inside(interpreter: Interpreter, value: object) -> str | None:
-    """A path relative to the project; None for one outside."""
+def _inside(call: Call, value: object) -> str | None:
+    """Return a path relative to the project; None for one outside."""
     if not isinstance(value, str):
         return None
-    path = posixpath.normpath(posixpath.join(_working(interpreter), value.removeprefix("file://")))
+    path = posixpath.normpath(posixpath.join(_working(call), value.removeprefix("file://")))
     if path == ROOT:
         return ""
     return path.removeprefix(f"{ROOT}/") if path.startswith(f"{ROOT}/") else None
 
 
-def _files_below(interpreter: Interpreter, folder: str) -> list[str]:
+def _files_below(call: Call, folder: str) -> list[str]:
     prefix = f"{folder}/" if folder else ""
-    return [name[len(prefix) :] for name in interpreter.sources.all_names if name.startswith(prefix)]
+    return [name[len(prefix) :] for name in call.evaluator.sources.all_names if name.startswith(prefix)]
 
 
-def _read_folder(interpreter: Interpreter, call: Call) -> object:
-    folder = _inside(interpreter, call.argument(0))
+def _read_folder(call: Call) -> object:
+    folder = _inside(call, call.argument(0))
     if folder is None:
         return UNKNOWN
     options = call.argument(1)
     flags = options.names if isinstance(options, JSObject) else {}
-    below = _files_below(interpreter, folder)
     kinds: dict[str, bool] = {}
-    for name in below:
-        if flags.get("recursive") is True:
-            kinds[name] = False
-        else:
-            first, slash, _ = name.partition("/")
-            kinds[first] = bool(slash)
+    for name in _files_below(call, folder):
+        first, slash, _ = (name, "", "") if flags.get("recursive") is True else name.partition("/")
+        kinds[first] = bool(slash)
     names = sorted(kinds)[:_MAX_FILES]
     if flags.get("withFileTypes") is True:
         return [_entry(name, is_folder=kinds[name]) for name in names]
@@ -120,49 +110,48 @@ def _entry(name: str, *, is_folder: bool) -> JSObject:
     return JSObject({"name": name, "isDirectory": Thunk(is_folder), "isFile": Thunk(not is_folder)})
 
 
-def _read_folder_later(interpreter: Interpreter, call: Call) -> object:
-    found = _read_folder(interpreter, call)
+def _read_folder_later(call: Call) -> object:
+    found = _read_folder(call)
     callback = next((item for item in call.arguments[1:] if isinstance(item, Function)), None)
     if callback is not None:
-        interpreter.call(callback, [None, found])
+        call.evaluator.call(callback, [None, found])
     return found
 
 
-def _exists(interpreter: Interpreter, call: Call) -> object:
-    path = _inside(interpreter, call.argument(0))
+def _exists(call: Call) -> object:
+    path = _inside(call, call.argument(0))
     if path is None:
         return UNKNOWN
-    return interpreter.sources.has_file(path) or bool(_files_below(interpreter, path))
+    return call.evaluator.sources.has_file(path) or bool(_files_below(call, path))
 
 
-def _stat(interpreter: Interpreter, call: Call) -> object:
-    path = _inside(interpreter, call.argument(0))
+def _stat(call: Call) -> object:
+    path = _inside(call, call.argument(0))
     if path is None:
         return UNKNOWN
-    return _entry(path, is_folder=not interpreter.sources.has_file(path))
+    return _entry(path, is_folder=not call.evaluator.sources.has_file(path))
 
 
-def _glob(interpreter: Interpreter, call: Call) -> object:
+def glob_files(call: Call) -> object:
     """``glob.sync('./routes/**/*.js')``, with ``{js,ts}``."""
     given, options = call.argument(0), call.argument(1)
     base = options.names.get("cwd") if isinstance(options, JSObject) else None
     found: list[object] = []
     for pattern in given if isinstance(given, list) else [given]:
-        if not isinstance(pattern, str):
-            continue
-        path = _inside(interpreter, posixpath.join(base, pattern) if isinstance(base, str) else pattern)
+        whole = posixpath.join(base, pattern) if isinstance(base, str) and isinstance(pattern, str) else pattern
+        path = _inside(call, whole)
         if path is None:
             continue
         matcher = _glob_pattern(path)
-        found += [f"{ROOT}/{name}" for name in interpreter.sources.all_names if matcher.fullmatch(name)]
+        found += [f"{ROOT}/{name}" for name in call.evaluator.sources.all_names if matcher.fullmatch(name)]
     if isinstance(base, str):
-        start = posixpath.normpath(posixpath.join(_working(interpreter), base))
+        start = posixpath.normpath(posixpath.join(_working(call), base))
         found = [posixpath.relpath(name, start) for name in found if isinstance(name, str)]
     return found[:_MAX_FILES]
 
 
 def _glob_pattern(pattern: str) -> re.Pattern[str]:
-    """A glob of Node's kind: fnmatch's, but ``*`` stays within a folder, and braces give choices."""
+    """Convert Node's glob to a pattern: as fnmatch, but ``*`` stays in a folder, and braces give choices."""
     parts = []
     for piece in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\}|[+@]\([^()]*\))", pattern[:500]):
         if piece in {"**/", "**"}:
@@ -171,38 +160,28 @@ def _glob_pattern(pattern: str) -> re.Pattern[str]:
             parts.append("[^/]*" if piece == "*" else "[^/]")
         elif piece[:1] in {"{", "+", "@"} and len(piece) > 1:
             choices = re.split(r"[,|]", piece.strip("+@{}()"))
-            parts.append("(?:" + "|".join(_without_end(fnmatch.translate(choice)) for choice in choices) + ")")
+            parts.append("(?:" + "|".join(fnmatch.translate(choice).removesuffix(r"\Z") for choice in choices) + ")")
         else:
             parts.append(re.escape(piece))
     return re.compile("".join(parts))
 
 
-def _without_end(translated: str) -> str:
-    return translated.removesuffix(r"\Z")
-
-
-def _cwd(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
-    return _working(interpreter)
-
-
-def _to_url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
-    value = call.argument(0)
+def _to_url(value: object) -> object:
     return JSObject({"href": value, "pathname": value, "toString": Thunk(value)}) if isinstance(value, str) else UNKNOWN
 
 
-def _url(interpreter: Interpreter, call: Call) -> object:  # noqa: ARG001  as its siblings
-    """``new URL('./routes', import.meta.url)``."""
+def _url(call: Call) -> object:
+    """Evaluate ``new URL('./routes', import.meta.url)``."""
     path, base = call.argument(0), call.argument(1)
     if not isinstance(path, str) or not isinstance(base, str) or not base.startswith("file://"):
         return UNKNOWN
-    found = posixpath.normpath(posixpath.join(posixpath.dirname(base.removeprefix("file://")), path))
-    return JSObject({"href": found, "pathname": found, "toString": Thunk(found)})
+    return _to_url(posixpath.normpath(posixpath.join(posixpath.dirname(base.removeprefix("file://")), path)))
 
 
-def _from_url(interpreter: Interpreter, call: Call) -> object:
+def _from_url(call: Call) -> object:
     value = call.argument(0)
     if isinstance(value, JSObject):
-        value = interpreter.member(value, "pathname")
+        value = call.evaluator.member(value, "pathname")
     return value.removeprefix("file://") if isinstance(value, str) else UNKNOWN
 
 
@@ -212,7 +191,7 @@ PATHS: Final[dict[str, Reader]] = {
     "path.resolve": _path_resolve,
     "path.normalize": _on_path(posixpath.normpath),
     "path.dirname": _on_path(posixpath.dirname),
-    "path.extname": _on_path(_extension),
+    "path.extname": _on_path(lambda path: posixpath.splitext(path)[1]),
     "path.basename": _basename,
     "path.parse": _parse,
     "path.relative": _relative,
@@ -224,19 +203,11 @@ PATHS: Final[dict[str, Reader]] = {
     "fs.statSync": _stat,
     "fs.lstatSync": _stat,
     "fs/promises.stat": _stat,
-    "glob": _glob,
-    "glob.sync": _glob,
-    "glob.globSync": _glob,
-    "glob.glob": _glob,
-    "fast-glob": _glob,
-    "fast-glob.sync": _glob,
-    "fast-glob.globSync": _glob,
-    "globby": _glob,
-    "globby.sync": _glob,
-    "globby.globbySync": _glob,
-    "globby.globby": _glob,
-    "process.cwd": _cwd,
+    **dict.fromkeys(("glob", "glob.sync", "glob.globSync", "glob.glob"), glob_files),
+    **dict.fromkeys(("fast-glob", "fast-glob.sync", "fast-glob.globSync"), glob_files),
+    **dict.fromkeys(("globby", "globby.sync", "globby.globbySync", "globby.globby"), glob_files),
+    "process.cwd": _working,
     "url.fileURLToPath": _from_url,
-    "url.pathToFileURL": _to_url,
+    "url.pathToFileURL": lambda call: _to_url(call.argument(0)),
     "URL": _url,
 }

@@ -12,71 +12,70 @@ from preview.endpoints.javascript.values import Function, JSObject, Made, Regex
 from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 _MAX_LOOP: Final = 500
 _PROMISED: Final = frozenset({"then", "catch", "finally"})
 
 
-def call_value(interpreter: Interpreter, receiver: object, name: str, call: Call) -> object:
+def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
     """``receiver.name(…)`` for what is no object of the project or of a framework."""
     if isinstance(receiver, Function):
-        return _call_function(interpreter, receiver, name, call)
+        return _call_function(evaluator, receiver, name, call)
     if isinstance(receiver, str) and name in _TEXT:
         return _TEXT[name](receiver, call.arguments)
     if isinstance(receiver, list):
-        return _call_list(interpreter, receiver, name, call)
+        return _call_list(evaluator, receiver, name, call)
     if name in _PROMISED:
-        return _settled(interpreter, receiver, name, call)
+        return _settled(evaluator, receiver, name, call)
     if isinstance(receiver, JSObject):
         return receiver.names.get(str(call.argument(0))) is not None if name == "hasOwnProperty" else UNKNOWN
     arguments = call.arguments
-    interpreter.call_back(arguments)
+    evaluator.call_back(arguments)
     return Made(name, arguments, receiver) if isinstance(receiver, Made) else UNKNOWN
 
 
-def _settled(interpreter: Interpreter, receiver: object, name: str, call: Call) -> object:
-    """A promise counts as what it will hold; what fails is not followed."""
+def _settled(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
+    """Settle a promise: it counts as its future value; failures are not followed."""
     callback = call.argument(0)
     if name == "then" and isinstance(callback, Function):
-        found = interpreter.call(callback, [receiver])
+        found = evaluator.call(callback, [receiver])
         return found if found is not UNKNOWN else receiver
     if name == "finally":
-        interpreter.call_back([callback])
+        evaluator.call_back([callback])
     return receiver
 
 
-def _call_function(interpreter: Interpreter, function: Function, name: str, call: Call) -> object:
+def _call_function(evaluator: JavaScriptEvaluator, function: Function, name: str, call: Call) -> object:
     if name == "bind":
         this = call.argument(0)
         return Function(function.node, function.scope, this=this, names=function.names, owner=function.owner)
     if name == "call":
-        return interpreter.call(function, call.arguments[1:], call.argument(0))
+        return evaluator.call(function, call.arguments[1:], call.argument(0))
     if name == "apply":
         given = call.argument(1)
-        return interpreter.call(function, given if isinstance(given, list) else [], call.argument(0))
+        return evaluator.call(function, given if isinstance(given, list) else [], call.argument(0))
     # A property that the function may have got from outside.
-    interpreter.call_back(call.arguments)
+    evaluator.call_back(call.arguments)
     return UNKNOWN
 
 
-def _call_list(interpreter: Interpreter, values: list[object], name: str, call: Call) -> object:
+def _call_list(evaluator: JavaScriptEvaluator, values: list[object], name: str, call: Call) -> object:
     if name in _WALKS:
         callback = call.argument(0)
-        return _WALKS[name](values, lambda item, place: interpreter.apply(callback, [item, place, values]))
+        return _WALKS[name](values, lambda item, place: evaluator.apply(callback, [item, place, values]))
     if name == "reduce":
-        found = call.argument(1) if len(call.nodes) > 1 or len(call.given or ()) > 1 else UNKNOWN
+        callback, found = call.argument(0), call.argument(1) if len(call.arguments) > 1 else UNKNOWN
         rest = values
         if found is UNKNOWN and values:
             found, rest = values[0], values[1:]
-        callback = call.argument(0)
         for place, item in enumerate(rest[:_MAX_LOOP]):
-            found = interpreter.apply(callback, [found, item, place, values])
+            found = evaluator.apply(callback, [found, item, place, values])
         return found
     if name in _LIST:
         return _LIST[name](values, call.arguments)
     if name in _PROMISED:
-        return _settled(interpreter, values, name, call)
+        return _settled(evaluator, values, name, call)
     return UNKNOWN
 
 
@@ -158,14 +157,6 @@ def _bounds(given: list[object]) -> slice:
     return slice(begin, end)
 
 
-def _slice(values: list[object], given: list[object]) -> object:
-    return values[_bounds(given)]
-
-
-def _flat(values: list[object], given: list[object]) -> object:  # noqa: ARG001  as its siblings
-    return _concat([], values)
-
-
 def _take(place: int) -> Callable[[list[object], list[object]], object]:
     return lambda values, given: values.pop(place) if values else None  # noqa: ARG005  as its siblings
 
@@ -178,8 +169,8 @@ _LIST: Final[dict[str, Callable[[list[object], list[object]], object]]] = {
     "shift": _take(0),
     "concat": _concat,
     "join": _join,
-    "slice": _slice,
-    "flat": _flat,
+    "slice": lambda values, given: values[_bounds(given)],
+    "flat": lambda values, given: _concat([], values),  # noqa: ARG005
     "includes": lambda values, given: bool(given) and given[0] in values,
     "has": lambda values, given: bool(given) and given[0] in values,
     "indexOf": lambda values, given: values.index(given[0]) if given and given[0] in values else -1,
@@ -189,10 +180,6 @@ _LIST: Final[dict[str, Callable[[list[object], list[object]], object]]] = {
     "entries": lambda values, given: [[place, item] for place, item in enumerate(values)],  # noqa: ARG005
     "at": lambda values, given: next((values[i] for i in given if isinstance(i, int) and -len(values) <= i < len(values)), UNKNOWN),  # noqa: E501
 }  # fmt: skip
-
-
-def _text_slice(value: str, given: list[object]) -> object:
-    return value[_bounds(given)]
 
 
 def _substring(value: str, given: list[object]) -> object:
@@ -255,7 +242,7 @@ _TEXT: Final[dict[str, Callable[[str, list[object]], object]]] = {
     "lastIndexOf": lambda value, given: value.rfind(given[0]) if given and isinstance(given[0], str) else UNKNOWN,
     "charAt": lambda value, given: value[given[0]] if given and isinstance(given[0], int) and 0 <= given[0] < len(value) else "",  # noqa: E501
     "concat": lambda value, given: value + "".join(item for item in given if isinstance(item, str)),
-    "slice": _text_slice,
+    "slice": lambda value, given: value[_bounds(given)],
     "substring": _substring,
     "substr": lambda value, given: value[given[0]:][: given[1] if len(given) > 1 and isinstance(given[1], int) else None] if given and isinstance(given[0], int) else UNKNOWN,  # noqa: E501
     "split": _split,

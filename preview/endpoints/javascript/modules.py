@@ -1,4 +1,4 @@
-"""Which file of the project a specifier means, and what import and export statements bind."""
+"""Resolution of specifiers to files, and bindings of import and export statements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.sources.node_package import NodePackage
 from preview.sources.tsconfig import read_tsconfig
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 ROOT: Final = "/project"
 """What ``__dirname`` begins with: the project's folder, wherever it really lies."""
@@ -34,8 +34,6 @@ class Resolver:
     """Finds the files that specifiers mean.
 
     Args:
-        sources: The project's files.
-        package: The package whose code is read.
         packages: All packages of the project, for those that require each other.
     """
 
@@ -54,7 +52,7 @@ class Resolver:
         return self._package.folder
 
     def resolve(self, specifier: str, file: str) -> str | None:
-        """The file that ``specifier`` means in ``file``; None for what lies outside the project."""
+        """Return the file that ``specifier`` means in ``file``; None for what lies outside the project."""
         key = (specifier, posixpath.dirname(file))
         if key not in self._known:
             self._known[key] = self._resolve(specifier, file)
@@ -71,7 +69,7 @@ class Resolver:
         return next((found for path in self._bare(specifier) if (found := self._file(path)) is not None), None)
 
     def _bare(self, specifier: str) -> Iterator[str]:
-        """Where a specifier without a leading dot may lead, the surest first."""
+        """Yield candidate files for a specifier without a leading dot, the surest first."""
         yield from self._by_patterns(specifier)
         first = "/".join(specifier.split("/")[: 2 if specifier.startswith("@") else 1])
         if first in self._workspace:
@@ -136,79 +134,76 @@ def _condition(given: Mapping[str, object]) -> object:
 
 
 def default_export(module: Module) -> object:
-    """What ``import x from`` gives; of CommonJS modules the whole."""
+    """Return the value of ``import x from``; for CommonJS modules the whole export."""
     exports = module.exports
     if isinstance(exports, JSObject) and "default" in exports.names:
         return exports.names["default"]
     return UNKNOWN if module.is_esm else exports
 
 
-def named_export(interpreter: Interpreter, module: Module, name: str) -> object:
-    """What ``import {name} from`` gives."""
-    return default_export(module) if name == "default" else interpreter.member(module.exports, name)
+def named_export(evaluator: JavaScriptEvaluator, module: Module, name: str) -> object:
+    """Return the value of ``import {name} from``."""
+    return default_export(module) if name == "default" else evaluator.member(module.exports, name)
 
 
-def bind_import(interpreter: Interpreter, node: Node, scope: Scope) -> None:
+def bind_import(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> None:
     """Bind the names of one import statement."""
-    source = node.child_by_field_name("source")
-    clauses = [child for child in children(node) if child.type in {"import_clause", "import_require_clause"}]
-    if clauses and clauses[0].type == "import_require_clause":
-        _bind_require(interpreter, clauses[0], scope)
+    clause = next((part for part in children(node) if part.type in {"import_clause", "import_require_clause"}), None)
+    is_require = clause is not None and clause.type == "import_require_clause"
+    source = (clause if clause is not None and is_require else node).child_by_field_name("source")
+    if source is None or (not is_require and text(node).startswith(("import type ", "import typeof "))):
         return
-    if source is None or text(node).startswith(("import type ", "import typeof ")):
+    origin = evaluator.require(string_value(source), scope.file)
+    if clause is not None and is_require:
+        scope.names[text(clause.named_child(0))] = _whole(origin)
         return
-    origin = interpreter.require(string_value(source), scope.file)
-    for part in children(clauses[0]) if clauses else ():
+    for part in children(clause):
         if part.type == "identifier":
             scope.names[text(part)] = Binding(origin, "default") if isinstance(origin, Module) else origin
         elif part.type == "namespace_import":
-            name = text(part.named_child(0))
-            scope.names[name] = origin.exports if isinstance(origin, Module) else origin
+            scope.names[text(part.named_child(0))] = _whole(origin)
         elif part.type == "named_imports":
             for item in children(part):
                 name = text(item.child_by_field_name("name"))
                 alias = text(item.child_by_field_name("alias")) or name
                 scope.names[alias] = (
-                    Binding(origin, name) if isinstance(origin, Module) else interpreter.member(origin, name)
+                    Binding(origin, name) if isinstance(origin, Module) else evaluator.member(origin, name)
                 )
 
 
-def _bind_require(interpreter: Interpreter, clause: Node, scope: Scope) -> None:
-    source = clause.child_by_field_name("source")
-    if source is not None:
-        origin = interpreter.require(string_value(source), scope.file)
-        scope.names[text(clause.named_child(0))] = origin.exports if isinstance(origin, Module) else origin
+def _whole(origin: Module | External) -> object:
+    return origin.exports if isinstance(origin, Module) else origin
 
 
-def export(interpreter: Interpreter, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
+def export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
     """Carry out one export statement."""
     source = node.child_by_field_name("source")
-    origin = interpreter.require(string_value(source), scope.file) if source is not None else None
+    origin = evaluator.require(string_value(source), scope.file) if source is not None else None
     declaration = node.child_by_field_name("declaration")
     value = node.child_by_field_name("value")
     kinds = {child.type for child in node.children}
     if declaration is not None:
-        names = interpreter.declare(declaration, scope)
+        names = evaluator.declare(declaration, scope)
         exports.names.update(
             {"default": Binding(scope, names[0])} if "default" in kinds and names else
             {name: Binding(scope, name) for name in names}
         )  # fmt: skip
     elif value is not None:
-        exports.names["default"] = interpreter.evaluate(value, scope)
+        exports.names["default"] = evaluator.evaluate(value, scope)
     elif "=" in kinds:
-        holder.names["exports"] = interpreter.evaluate(node.named_children[-1], scope)
+        holder.names["exports"] = evaluator.evaluate(node.named_children[-1], scope)
     for part in children(node):
         if part.type == "export_clause":
-            _export_names(interpreter, part, origin, scope, exports)
+            _export_names(evaluator, part, origin, scope, exports)
         elif part.type == "namespace_export" and origin is not None:
-            exports.names[text(part.named_child(0))] = origin.exports if isinstance(origin, Module) else origin
+            exports.names[text(part.named_child(0))] = _whole(origin)
     if "*" in kinds and isinstance(origin, Module) and isinstance(origin.exports, JSObject):
         found = {name: item for name, item in origin.exports.names.items() if name != "default"}
         exports.names.update({name: item for name, item in found.items() if name not in exports.names})
 
 
 def _export_names(
-    interpreter: Interpreter, clause: Node, origin: Module | External | None, scope: Scope, exports: JSObject
+    evaluator: JavaScriptEvaluator, clause: Node, origin: Module | External | None, scope: Scope, exports: JSObject
 ) -> None:
     for item in children(clause):
         # tree-sitter gives no field for the keyword in `export { default as users }`.
@@ -218,4 +213,4 @@ def _export_names(
         if isinstance(origin, Module):
             exports.names[alias] = Binding(origin, name)
         else:
-            exports.names[alias] = Binding(scope, name) if origin is None else interpreter.member(origin, name)
+            exports.names[alias] = Binding(scope, name) if origin is None else evaluator.member(origin, name)

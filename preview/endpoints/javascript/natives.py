@@ -13,7 +13,7 @@ from preview.endpoints.javascript.values import Class, Module, Scope
 from preview.endpoints.names import UNKNOWN, External
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 
 @dataclass(slots=True)
@@ -21,22 +21,20 @@ class Call:
     """One call as it stands in the source; its arguments are evaluated when they are asked for.
 
     Attributes:
-        node: The expression; None for a call that the interpreter makes itself.
-        scope: Where it stands.
-        interpreter: Reads on, where a value must be followed.
+        node: The expression; None for a call that the evaluator makes itself.
         given: The arguments, where they are known already.
     """
 
     node: Node | None
     scope: Scope
-    interpreter: Interpreter = field(repr=False)
+    evaluator: JavaScriptEvaluator = field(repr=False)
     given: list[object] | None = None
     _known: dict[int, object] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def made(cls, interpreter: Interpreter, arguments: list[object]) -> Call:
-        """A call that is not written anywhere: the framework or the interpreter makes it."""
-        return cls(None, Scope(""), interpreter, arguments)
+    def made(cls, evaluator: JavaScriptEvaluator, arguments: list[object]) -> Call:
+        """Return a call that is written nowhere: the framework or the evaluator makes it."""
+        return cls(None, Scope(""), evaluator, arguments)
 
     @property
     def nodes(self) -> list[Node]:
@@ -52,18 +50,18 @@ class Call:
                 if position in self._known:
                     found.append(self._known[position])
                 else:
-                    found += self.interpreter.evaluate_all([node], self.scope)
+                    found += self.evaluator.evaluate_all([node], self.scope)
             self.given = found
         return self.given
 
     def argument(self, position: int) -> object:
-        """The value of one argument; ``None`` where it is not given. The others are not evaluated."""
+        """Return the value of one argument; ``None`` where it is not given. The others are not evaluated."""
         nodes = self.nodes
         if self.given is None and not any(node.type == "spread_element" for node in nodes[: position + 1]):
             if position >= len(nodes):
                 return None
             if position not in self._known:
-                self._known[position] = self.interpreter.evaluate(nodes[position], self.scope)
+                self._known[position] = self.evaluator.evaluate(nodes[position], self.scope)
             return self._known[position]
         return self.arguments[position] if position < len(self.arguments) else None
 
@@ -99,22 +97,22 @@ class Native:
 
 
 class Framework(Protocol):
-    """What the interpreter asks when the project's code meets a name from outside."""
+    """Interface between the evaluator and a framework, for external names."""
 
     def construct(self, callee: External, call: Call) -> object:
-        """What calling something from outside gives; ``UNKNOWN`` for all that does not matter."""
+        """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
         ...
 
     def inherit(self, base: External) -> object:
-        """The framework's object within an instance of a class that extends ``base``; None for most."""
+        """Return the framework's object within an instance of a class that extends ``base``; None for most."""
         ...
 
-    def provide(self, token: object, interpreter: Interpreter) -> object:
-        """What a container of the framework's hands in for a token or a class."""
+    def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
+        """Provide the object that the framework's container injects for a token or a class."""
         ...
 
     def declare(self, cls: Class) -> None:
-        """A class with decorators was read."""
+        """Note a class with decorators."""
         ...
 
 
@@ -129,7 +127,7 @@ class Require(Native):
         name = call.argument(0)
         if not isinstance(name, str):
             return UNKNOWN
-        found = call.interpreter.require(name, self.file)
+        found = call.evaluator.require(name, self.file)
         return found.exports if isinstance(found, Module) else found
 
     def call_method(self, name: str, call: Call) -> object:
@@ -148,7 +146,7 @@ class Environment(Native):
     values: Mapping[str, str]
 
     def attribute(self, name: str) -> object:
-        """A variable's value, where the project's files give one."""
+        """Return a variable's value, where the project's files give one."""
         if name == "NODE_ENV":
             return "development"
         return self.values.get(name, UNKNOWN)
@@ -172,7 +170,7 @@ class Bound(Native):
         given = call.arguments[1:]
         if name == "apply":
             given = given[0] if given and isinstance(given[0], list) else []
-        return self.owner.call_method(self.name, Call(None, call.scope, call.interpreter, given))
+        return self.owner.call_method(self.name, Call(None, call.scope, call.evaluator, given))
 
 
 @dataclass(eq=False, slots=True)
@@ -182,7 +180,7 @@ class Thunk(Native):
     value: object
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """The answer."""
+        """Return the call's result."""
         return self.value
 
 
@@ -193,7 +191,7 @@ class JSMap(Native):
     pairs: list[list[object]] = field(default_factory=list)
 
     def call_method(self, name: str, call: Call) -> object:
-        """Setting, getting and walking."""
+        """Set, get or iterate."""
         if name == "set":
             self.pairs.append([call.argument(0), call.argument(1)])
             return self
@@ -203,6 +201,6 @@ class JSMap(Native):
         if name == "forEach":
             callback = call.argument(0)
             for key, value in list(self.pairs):
-                call.interpreter.apply(callback, [value, key, self])
+                call.evaluator.apply(callback, [value, key, self])
         parts = {"entries": list(self.pairs), "keys": [p[0] for p in self.pairs], "values": [p[1] for p in self.pairs]}
         return parts.get(name, UNKNOWN)

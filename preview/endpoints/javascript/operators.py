@@ -1,4 +1,4 @@
-"""What operators give, as far as both sides are known."""
+"""Operators on values, as far as both sides are known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Number = int | float
 
 
 def truth(value: object) -> bool | None:
-    """Whether a condition holds; None where that is not known."""
+    """Return whether a condition holds; None if unknown."""
     if value is UNKNOWN or isinstance(value, Made):
         return None
     if isinstance(value, (list, JSObject, Function, Class, External, Native, Regex)):
@@ -29,7 +29,7 @@ def truth(value: object) -> bool | None:
 
 
 def as_text(value: object) -> str | None:
-    """The value within a string; None where that is not known."""
+    """Return the value within a string; None if unknown."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

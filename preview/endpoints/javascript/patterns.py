@@ -13,21 +13,15 @@ from preview.endpoints.javascript.values import Class, Function, JSObject, Made,
 from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 _PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 
 
-def bind(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
-    """Bind a value to a target: a name, a property or a pattern.
-
-    Args:
-        interpreter: Evaluates what is inside.
-        target: Where the value goes.
-        value: What was evaluated.
-        scope: Where it stands; new names are bound here.
-        declares: The names are new (``const``); else they are looked up first.
-    """
+def bind(evaluator: JavaScriptEvaluator, target: Node | None, value: object, scope: Scope, *, declares: bool) -> None:
+    """Bind a value to a name, a property or a pattern; ``declares``: names are new in the scope (``const``)."""
+    if target is None:
+        return
     match target.type:
         case "identifier" | "shorthand_property_identifier_pattern":
             if declares:
@@ -35,67 +29,62 @@ def bind(interpreter: Interpreter, target: Node, value: object, scope: Scope, *,
             else:
                 scope.assign(text(target), value)
         case "member_expression" | "subscript_expression":
-            _set_property(interpreter, target, value, scope)
+            _set_property(evaluator, target, value, scope)
         case "assignment_pattern":
-            _bind_default(interpreter, target, value, scope, declares=declares)
+            _bind_default(evaluator, target, value, scope, declares=declares)
         case "array_pattern":
             values = value if isinstance(value, list) else []
             for position, element in enumerate(children(target)):
                 if element.type == "rest_pattern":
-                    bind(interpreter, element.named_children[0], values[position:], scope, declares=declares)
+                    bind(evaluator, element.named_children[0], values[position:], scope, declares=declares)
                 else:
                     given = values[position] if position < len(values) else UNKNOWN
-                    bind(interpreter, element, given, scope, declares=declares)
+                    bind(evaluator, element, given, scope, declares=declares)
         case "object_pattern":
-            _bind_object(interpreter, target, value, scope, declares=declares)
+            _bind_object(evaluator, target, value, scope, declares=declares)
         case "non_null_expression" | "parenthesized_expression" | "as_expression":
-            bind(interpreter, target.named_children[0], value, scope, declares=declares)
+            bind(evaluator, target.named_children[0], value, scope, declares=declares)
         case _:
             pass
 
 
-def _bind_default(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
-    left, right = target.child_by_field_name("left"), target.child_by_field_name("right")
-    if left is None or right is None:
-        return
+def _bind_default(evaluator: JavaScriptEvaluator, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
     if value is None or value is UNKNOWN or isinstance(value, Made):
-        value = interpreter.evaluate(right, scope)
-    bind(interpreter, left, value, scope, declares=declares)
+        value = evaluator.evaluate(target.child_by_field_name("right"), scope)
+    bind(evaluator, target.child_by_field_name("left"), value, scope, declares=declares)
 
 
-def _bind_object(interpreter: Interpreter, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
+def _bind_object(evaluator: JavaScriptEvaluator, target: Node, value: object, scope: Scope, *, declares: bool) -> None:
     taken = set()
     for part in children(target):
         if part.type == "pair_pattern":
-            key, inner = part.child_by_field_name("key"), part.child_by_field_name("value")
-            name = key_of(interpreter, key, scope) if key is not None else None
-            if inner is not None and name is not None:
+            name = key_of(evaluator, part.child_by_field_name("key"), scope)
+            if name is not None:
                 taken.add(name)
-                bind(interpreter, inner, interpreter.member(value, name), scope, declares=declares)
+                bind(
+                    evaluator,
+                    part.child_by_field_name("value"),
+                    evaluator.member(value, name),
+                    scope,
+                    declares=declares,
+                )
         elif part.type == "object_assignment_pattern":
             left = part.child_by_field_name("left")
             taken.add(text(left))
-            _bind_default(interpreter, part, interpreter.member(value, text(left)), scope, declares=declares)
+            _bind_default(evaluator, part, evaluator.member(value, text(left)), scope, declares=declares)
         elif part.type == "rest_pattern":
             names = value.names if isinstance(value, JSObject) else {}
             rest = JSObject({name: item for name, item in names.items() if name not in taken})
-            bind(interpreter, part.named_children[0], rest, scope, declares=declares)
+            bind(evaluator, part.named_children[0], rest, scope, declares=declares)
         else:
             taken.add(text(part))
-            bind(interpreter, part, interpreter.member(value, text(part)), scope, declares=declares)
+            bind(evaluator, part, evaluator.member(value, text(part)), scope, declares=declares)
 
 
-def _set_property(interpreter: Interpreter, target: Node, value: object, scope: Scope) -> None:
-    owner_node = target.child_by_field_name("object")
+def _set_property(evaluator: JavaScriptEvaluator, target: Node, value: object, scope: Scope) -> None:
+    owner = evaluator.evaluate(target.child_by_field_name("object"), scope)
     key = target.child_by_field_name("property")
-    if owner_node is None:
-        return
-    owner = interpreter.evaluate(owner_node, scope)
-    if key is not None:
-        name: object = text(key)
-    else:
-        index = target.child_by_field_name("index")
-        name = interpreter.evaluate(index, scope) if index is not None else UNKNOWN
+    name = evaluator.evaluate(target.child_by_field_name("index"), scope) if key is None else text(key)
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     if not isinstance(name, str):
@@ -106,49 +95,50 @@ def _set_property(interpreter: Interpreter, target: Node, value: object, scope: 
         owner.set_attribute(name, value)
 
 
-def key_of(interpreter: Interpreter, key: Node, scope: Scope) -> str | None:
-    """A property's name as written in an object, a class or a pattern; None where it is computed and unknown."""
+def key_of(evaluator: JavaScriptEvaluator, key: Node | None, scope: Scope) -> str | None:
+    """Return a property's name as written in an object, a class or a pattern; None for none, or if not known."""
+    if key is None:
+        return None
     if key.type == "string":
         return string_value(key)
     if key.type == "computed_property_name":
-        value = interpreter.evaluate(key.named_children[0], scope) if key.named_children else UNKNOWN
+        value = evaluator.evaluate(key.named_child(0), scope)
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     return text(key)
 
 
 def parameters(function: Node) -> Iterator[Node]:
-    """The nodes of a function's parameters, in order."""
+    """Yield the nodes of a function's parameters, in order."""
     single = function.child_by_field_name("parameter")
     if single is not None:
         yield single
-    declared = function.child_by_field_name("parameters")
-    for node in children(declared) if declared is not None else ():
+    for node in children(function.child_by_field_name("parameters")):
         if not (node.type in _PARAMETERS and text(node.child_by_field_name("pattern")) == "this"):
             yield node
 
 
-def bind_parameters(interpreter: Interpreter, function: Node, arguments: list[object], scope: Scope) -> None:
+def bind_parameters(evaluator: JavaScriptEvaluator, function: Node, arguments: list[object], scope: Scope) -> None:
     """Bind a call's arguments."""
     for position, node in enumerate(parameters(function)):
         value = arguments[position] if position < len(arguments) else UNKNOWN
         if node.type in _PARAMETERS:
-            _bind_typed(interpreter, node, value, arguments[position:], scope)
+            _bind_typed(evaluator, node, value, arguments[position:], scope)
         elif node.type == "rest_pattern":
-            bind(interpreter, node.named_children[0], arguments[position:], scope, declares=True)
+            bind(evaluator, node.named_children[0], arguments[position:], scope, declares=True)
         else:
-            bind(interpreter, node, value, scope, declares=True)
+            bind(evaluator, node, value, scope, declares=True)
 
 
-def _bind_typed(interpreter: Interpreter, node: Node, value: object, rest: list[object], scope: Scope) -> None:
+def _bind_typed(evaluator: JavaScriptEvaluator, node: Node, value: object, rest: list[object], scope: Scope) -> None:
     pattern, default = node.child_by_field_name("pattern"), node.child_by_field_name("value")
     if pattern is None:
         return
     if pattern.type == "rest_pattern":
-        bind(interpreter, pattern.named_children[0], rest, scope, declares=True)
+        bind(evaluator, pattern.named_children[0], rest, scope, declares=True)
         return
     if value is None or value is UNKNOWN:
-        value = interpreter.evaluate(default, scope) if default is not None else _injected(interpreter, node, scope)
-    bind(interpreter, pattern, value, scope, declares=True)
+        value = evaluator.evaluate(default, scope) if default is not None else _injected(evaluator, node, scope)
+    bind(evaluator, pattern, value, scope, declares=True)
     # `constructor(private readonly app: Application)` declares a property too.
     if any(child.type in {"accessibility_modifier", "readonly", "override_modifier"} for child in node.children):
         this = scope.find("this")
@@ -156,16 +146,15 @@ def _bind_typed(interpreter: Interpreter, node: Node, value: object, rest: list[
             this.names[text(pattern)] = value
 
 
-def _injected(interpreter: Interpreter, node: Node, scope: Scope) -> object:
-    """What a container would hand in: an instance of the class that the parameter is declared as."""
-    function = interpreter.active[-1] if interpreter.active else None
+def _injected(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
+    """Return the object that a container would inject: an instance of the parameter's declared class."""
+    function = evaluator.active[-1] if evaluator.active else None
     if function is None or text(function.node.child_by_field_name("name")) != "constructor":
         return UNKNOWN
     for decorator in fields(node, "decorator"):
-        made = interpreter.evaluate(decorator.named_children[0], scope) if decorator.named_children else UNKNOWN
+        made = evaluator.evaluate(decorator.named_child(0), scope)
         if isinstance(made, Made) and made.name.rpartition(".")[2].lower() == "inject" and made.arguments:
-            return interpreter.framework.provide(made.arguments[0], interpreter)
+            return evaluator.framework.provide(made.arguments[0], evaluator)
     annotation = node.child_by_field_name("type")
-    named = annotation.named_children[0] if annotation is not None and annotation.named_children else None
-    cls = interpreter.settle(scope.find(text(named))) if named is not None else UNKNOWN
-    return interpreter.framework.provide(cls, interpreter) if isinstance(cls, Class) else UNKNOWN
+    cls = evaluator.settle(scope.find(text(annotation.named_child(0)))) if annotation is not None else UNKNOWN
+    return evaluator.framework.provide(cls, evaluator) if isinstance(cls, Class) else UNKNOWN

@@ -1,4 +1,4 @@
-"""What statements do, as far as routes need it."""
+"""Execution of statements, as far as routes need it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.endpoints.javascript.values import Function, JSObject, Scope
 from preview.endpoints.names import UNKNOWN
 
 if TYPE_CHECKING:
-    from preview.endpoints.javascript.interpreter import Interpreter
+    from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 _FUNCTIONS: Final = frozenset({"function_declaration", "generator_function_declaration"})
 _CLASSES: Final = frozenset({"class_declaration", "abstract_class_declaration"})
@@ -26,7 +26,7 @@ _MAX_LOOP: Final = 200
 _MAX_SILENT_LOOP: Final = 10
 
 
-def hoist(interpreter: Interpreter, body: Sequence[Node], scope: Scope) -> None:  # noqa: ARG001  as its siblings
+def hoist(evaluator: JavaScriptEvaluator, body: Sequence[Node], scope: Scope) -> None:  # noqa: ARG001  as its siblings
     """Bind the functions that a body declares: they may be called above their place."""
     for node in body:
         inner = node.child_by_field_name("declaration") if node.type == "export_statement" else node
@@ -34,16 +34,16 @@ def hoist(interpreter: Interpreter, body: Sequence[Node], scope: Scope) -> None:
             scope.names[text(inner.child_by_field_name("name"))] = Function(inner, scope)
 
 
-def declare(interpreter: Interpreter, node: Node, scope: Scope) -> list[str]:
+def declare(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> list[str]:
     """Carry out a declaration; the names that it binds."""
     if node.type in _FUNCTIONS:
         return [text(node.child_by_field_name("name"))]  # bound before the body was run
     if node.type in _CLASSES:
-        return _declare_class(interpreter, node, scope, fields(node, "decorator"))
+        return _declare_class(evaluator, node, scope, fields(node, "decorator"))
     if node.type == "enum_declaration":
-        return _declare_enum(interpreter, node, scope)
+        return _declare_enum(evaluator, node, scope)
     if node.type in {"internal_module", "module"}:
-        return _declare_namespace(interpreter, node, scope)
+        return _declare_namespace(evaluator, node, scope)
     if node.type not in {"lexical_declaration", "variable_declaration"}:
         return []
     target = scope.function() if node.type == "variable_declaration" else scope
@@ -54,136 +54,125 @@ def declare(interpreter: Interpreter, node: Node, scope: Scope) -> list[str]:
             continue
         names.append(text(name))
         if value is not None:
-            bind(interpreter, name, interpreter.evaluate(value, scope), target, declares=True)
+            bind(evaluator, name, evaluator.evaluate(value, scope), target, declares=True)
         else:
             target.names.setdefault(text(name), UNKNOWN)
     return names
 
 
-def _declare_class(interpreter: Interpreter, node: Node, scope: Scope, decorators: list[Node]) -> list[str]:
+def _declare_class(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, decorators: list[Node]) -> list[str]:
     name = text(node.child_by_field_name("name"))
-    scope.names[name] = read_class(interpreter, node, scope, decorators)
+    scope.names[name] = read_class(evaluator, node, scope, decorators)
     return [name]
 
 
-def _declare_enum(interpreter: Interpreter, node: Node, scope: Scope) -> list[str]:
+def _declare_enum(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> list[str]:
     name = text(node.child_by_field_name("name"))
     members = JSObject()
     scope.names[name] = members
-    body = node.child_by_field_name("body")
-    for position, item in enumerate(children(body) if body is not None else ()):
+    for position, item in enumerate(children(node.child_by_field_name("body"))):
         key = item.child_by_field_name("name") or item
         value = item.child_by_field_name("value")
-        known = key_of(interpreter, key, scope)
+        known = key_of(evaluator, key, scope)
         if known is not None:
-            members.names[known] = interpreter.evaluate(value, scope) if value is not None else position
+            members.names[known] = evaluator.evaluate(value, scope) if value is not None else position
     return [name]
 
 
-def _declare_namespace(interpreter: Interpreter, node: Node, scope: Scope) -> list[str]:
-    name, body = text(node.child_by_field_name("name")), node.child_by_field_name("body")
-    inner = Scope(scope.file, parent=scope)
-    if body is not None:
-        interpreter.run(children(body), inner)
+def _declare_namespace(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> list[str]:
+    name, inner = text(node.child_by_field_name("name")), Scope(scope.file, parent=scope)
+    evaluator.run(children(node.child_by_field_name("body")), inner)
     scope.names[name] = JSObject(inner.names)
     return [name]
 
 
-def run_statement(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+def run_statement(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     """Run one statement; whether the function returns there for certain."""
     runner = _STATEMENTS.get(node.type)
     if runner is not None:
-        return runner(interpreter, node, scope)
-    declare(interpreter, node, scope)
+        return runner(evaluator, node, scope)
+    declare(evaluator, node, scope)
     return False
 
 
-def _expression(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+def _expression(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     for part in children(node):
         if part.type == "internal_module":
-            declare(interpreter, part, scope)
+            declare(evaluator, part, scope)
         else:
-            interpreter.evaluate(part, scope)
+            evaluator.evaluate(part, scope)
     return False
 
 
-def _import(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    bind_import(interpreter, node, scope)
+def _import(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    bind_import(evaluator, node, scope)
     return False
 
 
-def _export(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    module = interpreter.module(scope.file)
+def _export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    module = evaluator.modules.get(scope.file)
     exports = module.exports if module is not None and scope is module.scope else UNKNOWN
     declaration = node.child_by_field_name("declaration")
     decorators = fields(node, "decorator")
     if declaration is not None and declaration.type in _CLASSES:
         # Decorators stand before `export` and belong to the class.
-        names = _declare_class(interpreter, declaration, scope, [*decorators, *fields(declaration, "decorator")])
+        names = _declare_class(evaluator, declaration, scope, [*decorators, *fields(declaration, "decorator")])
         is_default = any(child.type == "default" for child in node.children)
         if isinstance(exports, JSObject):
             exports.names["default" if is_default else names[0]] = scope.names[names[0]]
     elif module is not None and isinstance(exports, JSObject):
-        export(interpreter, node, scope, exports, module.holder)
+        export(evaluator, node, scope, exports, module.holder)
     elif declaration is not None:
-        declare(interpreter, declaration, scope)
+        declare(evaluator, declaration, scope)
     return False
 
 
-def _return(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+def _return(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     function = scope.function()
-    value = next((interpreter.evaluate(part, scope) for part in children(node)), None)
+    value = next((evaluator.evaluate(part, scope) for part in children(node)), None)
     if function.returned is UNKNOWN:
         function.returned = value
     return True
 
 
-def _throw(interpreter: Interpreter, node: Node, scope: Scope) -> bool:  # noqa: ARG001  as its siblings
-    return True
+def _block(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    return evaluator.run(children(node), Scope(scope.file, parent=scope, is_block=True))
 
 
-def _block(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    return interpreter.run(children(node), Scope(scope.file, parent=scope, is_block=True))
-
-
-def _body(interpreter: Interpreter, node: Node | None, scope: Scope) -> bool:
+def _body(evaluator: JavaScriptEvaluator, node: Node | None, scope: Scope) -> bool:
     if node is None:
         return False
     ended = False
     for part in children(node) if node.type == "else_clause" else [node]:
-        ended = run_statement(interpreter, part, scope) or ended
+        ended = run_statement(evaluator, part, scope) or ended
     return ended
 
 
-def _if(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    condition = node.child_by_field_name("condition")
-    known = truth(interpreter.evaluate(condition, scope)) if condition is not None else None
+def _if(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    known = truth(evaluator.evaluate(node.child_by_field_name("condition"), scope))
     then, otherwise = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
     if known is not None:
-        return _body(interpreter, then if known else otherwise, scope)
+        return _body(evaluator, then if known else otherwise, scope)
     # Which side runs is decided when it runs; routes of both are shown.
-    ends = [_body(interpreter, then, scope), _body(interpreter, otherwise, scope)]
+    ends = [_body(evaluator, then, scope), _body(evaluator, otherwise, scope)]
     return otherwise is not None and all(ends)
 
 
-def _try(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    ended = _body(interpreter, node.child_by_field_name("body"), scope)
+def _try(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    ended = _body(evaluator, node.child_by_field_name("body"), scope)
     finalizer = node.child_by_field_name("finalizer")
     body = finalizer.child_by_field_name("body") if finalizer is not None else None
-    return _body(interpreter, body, scope) or ended
+    return _body(evaluator, body, scope) or ended
 
 
-def _for_in(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+def _for_in(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     body = node.child_by_field_name("body")
-    if left is None or right is None or body is None:
-        return False
-    value = interpreter.evaluate(right, scope)
+    value = evaluator.evaluate(node.child_by_field_name("right"), scope)
     is_of = any(child.type == "of" for child in node.children)
     for item in _walked(value, is_of=is_of)[: _limit(body)]:
         inner = Scope(scope.file, parent=scope, is_block=True)
-        bind(interpreter, left, item, inner, declares=True)
-        run_statement(interpreter, body, inner)
+        bind(evaluator, node.child_by_field_name("left"), item, inner, declares=True)
+        _body(evaluator, body, inner)
     return False
 
 
@@ -201,62 +190,51 @@ def _walked(value: object, *, is_of: bool) -> list[object]:
     return list(value.names) if isinstance(value, JSObject) else []
 
 
-def _for(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+def _for(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     inner = Scope(scope.file, parent=scope, is_block=True)
-    start, condition = node.child_by_field_name("initializer"), node.child_by_field_name("condition")
-    if start is not None:
-        run_statement(interpreter, start, inner)
-    _loop(interpreter, condition, node.child_by_field_name("increment"), node.child_by_field_name("body"), inner)
-    return False
+    _body(evaluator, node.child_by_field_name("initializer"), inner)
+    return _loop(evaluator, node, inner)
 
 
-def _while(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    _loop(interpreter, node.child_by_field_name("condition"), None, node.child_by_field_name("body"), scope)
-    return False
-
-
-def _loop(
-    interpreter: Interpreter, condition: Node | None, increment: Node | None, body: Node | None, scope: Scope
-) -> None:
-    for _ in range(_limit(body)):
-        value = interpreter.evaluate(condition, scope) if condition is not None else UNKNOWN
-        if condition is not None and condition.type == "expression_statement":
-            value = interpreter.evaluate(condition.named_children[0], scope)
-        known = truth(value)
-        if known is False:
-            return
-        _body(interpreter, body, scope)
-        if known is None:  # no one knows how often
-            return
-        if increment is not None:
-            interpreter.evaluate(increment, scope)
-
-
-def _switch(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
+def _loop(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    condition, increment = node.child_by_field_name("condition"), node.child_by_field_name("increment")
     body = node.child_by_field_name("body")
-    inner = Scope(scope.file, parent=scope, is_block=True)
-    for case in children(body) if body is not None else ():
-        interpreter.run(fields(case, "body"), inner)
+    for _ in range(_limit(body)):
+        is_statement = condition is not None and condition.type == "expression_statement"
+        known = truth(evaluator.evaluate(condition.named_child(0) if condition and is_statement else condition, scope))
+        if known is False:
+            break
+        _body(evaluator, body, scope)
+        if known is None:  # no one knows how often
+            break
+        evaluator.evaluate(increment, scope)
     return False
 
 
-def _labeled(interpreter: Interpreter, node: Node, scope: Scope) -> bool:
-    return _body(interpreter, node.child_by_field_name("body"), scope)
+def _switch(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    inner = Scope(scope.file, parent=scope, is_block=True)
+    for case in children(node.child_by_field_name("body")):
+        evaluator.run(fields(case, "body"), inner)
+    return False
 
 
-_STATEMENTS: Final[dict[str, Callable[[Interpreter, Node, Scope], bool]]] = {
+def _labeled(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
+    return _body(evaluator, node.child_by_field_name("body"), scope)
+
+
+_STATEMENTS: Final[dict[str, Callable[[JavaScriptEvaluator, Node, Scope], bool]]] = {
     "expression_statement": _expression,
     "import_statement": _import,
     "export_statement": _export,
     "return_statement": _return,
-    "throw_statement": _throw,
+    "throw_statement": lambda _evaluator, _node, _scope: True,
     "statement_block": _block,
     "if_statement": _if,
     "try_statement": _try,
     "for_in_statement": _for_in,
     "for_statement": _for,
-    "while_statement": _while,
-    "do_statement": _while,
+    "while_statement": _loop,
+    "do_statement": _loop,
     "switch_statement": _switch,
     "labeled_statement": _labeled,
 }

@@ -15,18 +15,18 @@ _LAST_CODE_POINT = 0x10FFFF
 
 
 def may_register(node: Node) -> bool:
-    """Whether a piece of source speaks of applications, routes or modules: what does not need not be followed."""
+    """Return whether source may speak of applications, routes or modules; other source is skipped."""
     return bool(_TELLING.search(node.text or b""))
 
 
 def text(node: Node | None) -> str:
-    """The source of a node; empty for none."""
+    """Return the source of a node; empty for none."""
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
 
 
-def children(node: Node) -> list[Node]:
-    """The named parts of a node, comments left out."""
-    return [child for child in node.named_children if child.type != "comment"]
+def children(node: Node | None) -> list[Node]:
+    """Return the named parts of a node, comments left out; empty for none."""
+    return [child for child in node.named_children if child.type != "comment"] if node is not None else []
 
 
 def fields(node: Node, name: str) -> list[Node]:
@@ -35,18 +35,18 @@ def fields(node: Node, name: str) -> list[Node]:
 
 
 def argument_nodes(call: Node) -> list[Node]:
-    """The arguments of a call or of ``new``."""
+    """Return the arguments of a call or of ``new``."""
     arguments = call.child_by_field_name("arguments")
     return children(arguments) if arguments is not None and arguments.type == "arguments" else []
 
 
 def string_value(node: Node) -> str:
-    """The value of a string literal."""
+    """Return the value of a string literal."""
     return unescape(text(node)[1:-1])
 
 
 def unescape(source: str) -> str:
-    """The characters that escapes stand for."""
+    """Return the characters that escapes stand for."""
     return _ESCAPE.sub(_character, source) if "\\" in source else source
 
 

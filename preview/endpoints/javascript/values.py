@@ -1,4 +1,4 @@
-"""What names stand for when JavaScript is read without being run. ``None`` is ``null`` and ``undefined``."""
+"""Values for reading JavaScript without running it. ``None`` is ``null`` and ``undefined``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from preview.endpoints.javascript.syntax import text
 from preview.endpoints.names import UNKNOWN, Names
 
 
@@ -14,7 +15,6 @@ class Scope(Names):
     """Names of a module, a block or one call of a function; ``this`` is a name too.
 
     Attributes:
-        parent: Where to look next.
         is_block: A block of the function that ``parent`` leads to; ``var`` and ``return`` belong to that.
     """
 
@@ -29,7 +29,7 @@ class Scope(Names):
         scope.names[name] = value
 
     def function(self) -> Scope:
-        """The scope of the function (or module) around it."""
+        """Return the scope of the function (or module) around it."""
         scope = self
         while scope.is_block and scope.parent is not None:
             scope = scope.parent
@@ -41,7 +41,6 @@ class JSObject:
     """An object: a literal, the exports of a module, an instance of a class (``cls``).
 
     Attributes:
-        names: Its properties.
         cls: The class or function it was made by.
         native: The framework's object that its class inherits from; None for most.
     """
@@ -56,8 +55,6 @@ class Module:
     """A module of the project; its names may still be filling while an import cycle is read.
 
     Attributes:
-        file: Relative to the project.
-        scope: Its names.
         holder: ``module``, whose ``exports`` may be replaced.
         is_esm: It has ``import`` or ``export`` statements.
     """
@@ -83,7 +80,7 @@ class Binding:
 
 @dataclass(eq=False, slots=True)
 class Made:
-    """What calling something from outside gave: unknown, but one can see how it was made.
+    """Result of an external call: an unknown value with a known origin.
 
     Attributes:
         name: Full name of what was called (``joi.string``), or the method's alone (``required``).
@@ -101,8 +98,6 @@ class Function:
     """A function of the project.
 
     Attributes:
-        node: Its declaration or expression.
-        scope: Where it stands.
         this: What ``this`` is bound to; None where the call decides.
         names: Its own properties, ``prototype`` among them.
         owner: The class that it is a method of.
@@ -116,13 +111,13 @@ class Function:
 
     @property
     def is_arrow(self) -> bool:
-        """Whether ``this`` is that of the code around it."""
+        """True if ``this`` is that of the surrounding code."""
         return self.node.type == "arrow_function"
 
     @property
     def name(self) -> str:
-        """As declared; empty for an expression without one."""
-        return _declared_name(self.node)
+        """Declared name; empty for an expression without one."""
+        return text(self.node.child_by_field_name("name"))
 
 
 @dataclass(eq=False, slots=True)
@@ -137,8 +132,6 @@ class Class:
     """A class of the project.
 
     Attributes:
-        node: Its declaration or expression.
-        scope: Where it stands.
         names: What is static.
         members: Methods and getters of its instances.
         fields: Declared properties with their values' nodes, in order.
@@ -158,8 +151,8 @@ class Class:
 
     @property
     def name(self) -> str:
-        """As declared; empty for an expression without one."""
-        return _declared_name(self.node)
+        """Declared name; empty for an expression without one."""
+        return text(self.node.child_by_field_name("name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +161,3 @@ class Regex:
 
     source: str
     flags: str = ""
-
-
-def _declared_name(node: Node) -> str:
-    name = node.child_by_field_name("name")
-    return (name.text or b"").decode("utf-8", "replace") if name is not None else ""

@@ -1,12 +1,12 @@
-"""Python source, read as the interpreter would run it as far as routes need it; nothing is run.
+"""Python source, read as the evaluator would run it as far as routes need it; nothing is run.
 
 Each framework plugs in what its own names do (``Framework``, ``Native``).
 """
 
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.applications import Kind, find_python_apps
+from preview.endpoints.python.evaluator import PythonEvaluator
 from preview.endpoints.python.imports import join
-from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.truth import Call, Extensible, Framework, Native, WouldRaise
 from preview.endpoints.python.values import Class, Expression, Function, Instance, Module, Scope
 
@@ -20,10 +20,10 @@ __all__ = [
     "Framework",
     "Function",
     "Instance",
-    "Interpreter",
     "Kind",
     "Module",
     "Native",
+    "PythonEvaluator",
     "Scope",
     "WouldRaise",
     "find_python_apps",

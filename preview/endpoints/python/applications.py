@@ -1,4 +1,4 @@
-"""Which application a Python project is, for any framework whose application is an object in a module."""
+"""Search for a Python project's application, for frameworks with an application object in a module."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.model import AppTarget, Found, FoundApp
 from preview.endpoints.names import UNKNOWN
+from preview.endpoints.python.evaluator import PythonEvaluator
 from preview.endpoints.python.imports import join
-from preview.endpoints.python.interpreter import Interpreter
 from preview.endpoints.python.truth import Framework, Native
 from preview.endpoints.python.values import Function
 from preview.sources import Sources
@@ -29,20 +29,19 @@ def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
     tops, relative = _imported(tree)
-    best: tuple[tuple[int, bool, int], int] | None = None
     deepest = len(parts) - 1 - (relative if file.rpartition("/")[2] != "__init__.py" else max(relative - 1, 0))
-    for depth in range(max(deepest, 0) + 1):
+
+    def score(depth: int) -> tuple[int, bool, int]:
         folder = "/".join(parts[:depth]) or "."
         resolved = sum(_exists(sources, folder, name) for name in tops)
-        score = (resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth))
-        if best is None or score > best[0]:
-            best = (score, depth)
-    depth = best[1] if best else 0
+        return resolved, ".".join(parts[depth:]) in hinted, -_penalty(sources, parts, depth)
+
+    depth = max(range(max(deepest, 0) + 1), key=score)
     return "/".join(parts[:depth]) or ".", ".".join(parts[depth:])
 
 
 def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
-    """How unlikely a folder is to be the root when imports do not tell.
+    """Rate how unlikely a folder is to be the root when imports do not decide.
 
     The root is above the topmost package; where no folder is a package, a project's own folder beats what is below it
     for ``app/main.py``, and a backend's subfolder beats the project's folder.
@@ -123,7 +122,7 @@ def read_hints(sources: Sources) -> list[Hint]:
 
 
 def is_module(file: str, module: str) -> bool:
-    """Whether a file may be the module of this name, from whatever folder its imports count."""
+    """Return whether a file may be the module of this name, from whatever folder its imports count."""
     path = module.replace(".", "/")
     return any(file == f"{path}{end}" or file.endswith(f"/{path}{end}") for end in (".py", "/__init__.py"))
 
@@ -156,15 +155,13 @@ _ASSIGNED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the search must know of a framework.
+    """Facts that the search needs of a framework.
 
     Attributes:
         name: ``flask``, for the target.
         title: ``Flask``, for people.
         mentions: A file with an application has one of these texts.
-        plug: Makes what plugs the framework into an interpreter.
-        is_app: Whether a value is an application.
-        list_endpoints: Adds an application's endpoints.
+        plug: Makes what plugs the framework into an evaluator.
     """
 
     name: str
@@ -172,19 +169,14 @@ class Kind:
     mentions: tuple[bytes, ...]
     plug: Callable[[], Framework]
     is_app: Callable[[object], bool]
-    list_endpoints: Callable[[Native, Interpreter, Found], None]
+    list_endpoints: Callable[[Native, PythonEvaluator, Found], None]
 
 
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
-    """The project's applications of one framework, the likeliest first.
+    """Return the project's applications of one framework, the likeliest first.
 
     What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names. Where too much has to be read,
     those that were found before.
-
-    Args:
-        sources: The project's files.
-        budget: What may be read.
-        kind: The framework.
     """
     if not any(word in sources.text(name) for name in sources.names for word in kind.mentions):
         return []
@@ -213,7 +205,7 @@ class _Search:
     kind: Kind
     hints: Sequence[Hint]
     # One for each folder that imports count from: a module that several candidates import is read once.
-    interpreters: dict[str, Interpreter] = field(default_factory=dict)
+    interpreters: dict[str, PythonEvaluator] = field(default_factory=dict)
 
     def candidates(self) -> list[str]:
         """Files that may have an application, the likeliest first."""
@@ -221,7 +213,7 @@ class _Search:
         files = [
             name
             for name in self.sources.names
-            if any(is_module(name, hint.module) for hint in self.hints)
+            if self._is_hinted(name)
             or (name.rpartition("/")[2] in _FILE_NAMES and not name.endswith("__init__.py"))
             or any(word in self.sources.text(name) for word in words)
             or (name.count("/") <= 1 and _ASSIGNED.search(self.sources.text(name)))
@@ -229,14 +221,14 @@ class _Search:
         return sorted(files, key=self._rank)
 
     def is_likely(self, file: str) -> bool:
-        """Whether it is worth its reading where another application is known already."""
+        """Return whether it is worth reading when another application is known already."""
         return not is_aside(file) and (self._is_hinted(file) or self._makes(file))
 
     def _is_hinted(self, file: str) -> bool:
         return any(is_module(file, hint.module) for hint in self.hints)
 
     def _makes(self, file: str) -> bool:
-        """Whether it seems to call what makes an application."""
+        """Return whether it seems to make an application."""
         text = self.sources.text(file)
         return any(word + b"(" in text for word in self.kind.mentions) or _ASSIGNED.search(text) is not None
 
@@ -252,7 +244,7 @@ class _Search:
         )
 
     def look_into(self, file: str, *, any_name: bool, wanting: bool = False) -> FoundApp | None:
-        """The application that a file offers, or None.
+        """Return the application that a file offers, or None.
 
         Args:
             file: The file.
@@ -265,19 +257,19 @@ class _Search:
         hints = [hint for hint in self.hints if is_module(file, hint.module)]
         app_dir, module = find_import_root(self.sources, file, tree, {hint.module for hint in hints})
         if app_dir not in self.interpreters:
-            self.interpreters[app_dir] = Interpreter(self.sources, app_dir, self.budget, self.kind.plug())
-        interpreter = self.interpreters[app_dir]
-        names = interpreter.load(file).scope.names
+            self.interpreters[app_dir] = PythonEvaluator(self.sources, app_dir, self.budget, self.kind.plug())
+        evaluator = self.interpreters[app_dir]
+        names = evaluator.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
         order = _factories(names, hinted, any_name=any_name)
-        picked = self._object(names, hinted) or self._factory(names, order, file, interpreter, wanting=wanting)
+        picked = self._object(names, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
         if picked is None:
             return None
         app, attribute, factory = picked
         kind = "factory" if factory else "app"
         reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
         target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
-        lister = partial(_list, self.kind, app, interpreter, file)
+        lister = partial(_list, self.kind, app, evaluator, file)
         # A file that starts itself says nothing about the others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
 
@@ -288,7 +280,7 @@ class _Search:
         return (order[0][1], order[0][0], False) if order else None
 
     def _factory(
-        self, names: dict[str, object], order: Sequence[str], file: str, interpreter: Interpreter, *, wanting: bool
+        self, names: dict[str, object], order: Sequence[str], file: str, evaluator: PythonEvaluator, *, wanting: bool
     ) -> tuple[Native, str, bool] | None:
         for name in order:
             function = names.get(name)
@@ -296,8 +288,7 @@ class _Search:
                 continue
             # Of a usual factory that wants arguments, the routes are shown all the same.
             if _needs_nothing(function) or (name in _FACTORIES and wanting):
-                needed = _required(function)
-                built = interpreter.call(function, [UNKNOWN] * needed)
+                built = evaluator.call(function, [UNKNOWN] * _required(function))
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
@@ -310,17 +301,17 @@ def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: boo
     return list(dict.fromkeys([*hinted, *usual, *others, *(names if any_name else ())]))
 
 
-def _list(kind: Kind, app: Native, interpreter: Interpreter, file: str, found: Found) -> None:
+def _list(kind: Kind, app: Native, evaluator: PythonEvaluator, file: str, found: Found) -> None:
     before = len(found)
-    kind.list_endpoints(app, interpreter, found)
+    kind.list_endpoints(app, evaluator, found)
     if len(found) == before:
         # All its routes are registered where the file is the program.
-        interpreter.run_as_program(file)
-        kind.list_endpoints(app, interpreter, found)
+        evaluator.run_as_program(file)
+        kind.list_endpoints(app, evaluator, found)
 
 
 def is_aside(file: str) -> bool:
-    """Whether a file lies where tests, examples or what is no longer used do."""
+    """Return whether a file is with tests, examples or unused code."""
     *folders, name = file.split("/")
     return any(folder.lower() in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
 

@@ -1,4 +1,4 @@
-"""What calling Python's built-in functions gives, as far as routes are registered by them."""
+"""Results of Python's built-in functions, as far as they matter for routes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Super(Native):
         self._receiver = receiver
 
     def call_method(self, name: str, call: Call) -> object:
-        for ancestor in call.interpreter.lineage(self._cls)[1:]:
+        for ancestor in call.evaluator.lineage(self._cls)[1:]:
             found = ancestor.body.names.get(name) if isinstance(ancestor, Class) else None
             if isinstance(found, Function):
                 function = Function(found.node, found.scope, receiver=self._receiver)
-                return call.interpreter.call(function, call.arguments, **call.named)
+                return call.evaluator.call(function, call.arguments, **call.named)
         return self._receiver.call_method(name, call) if isinstance(self._receiver, Native) else UNKNOWN
 
 
@@ -40,7 +40,7 @@ def call_builtin(name: str, call: Call) -> object:
 
 def _getattr(call: Call) -> object:
     name = call.argument(1, "name")
-    found = call.interpreter.attribute(call.argument(0, "object"), name) if isinstance(name, str) else UNKNOWN
+    found = call.evaluator.attribute(call.argument(0, "object"), name) if isinstance(name, str) else UNKNOWN
     return call.argument(2, "default") if found is UNKNOWN else found
 
 
@@ -55,7 +55,7 @@ def _hasattr(call: Call) -> object:
     owner, name = call.argument(0, "object"), call.argument(1, "name")
     if not isinstance(owner, (Module, Class, Instance)) or not isinstance(name, str):
         return UNKNOWN
-    found = call.interpreter.attribute(owner, name)
+    found = call.evaluator.attribute(owner, name)
     return UNKNOWN if isinstance(found, External) else found is not UNKNOWN
 
 
@@ -67,7 +67,7 @@ def names_on(call: Call) -> object:
     cls = owner.cls if isinstance(owner, Instance) else owner
     if not isinstance(cls, Class):
         return UNKNOWN
-    classes = [item for item in call.interpreter.lineage(cls) if isinstance(item, Class)]
+    classes = [item for item in call.evaluator.lineage(cls) if isinstance(item, Class)]
     return sorted({name for item in classes for name in item.body.names})
 
 
@@ -168,7 +168,7 @@ def _type(call: Call) -> object:
 def _isinstance(call: Call) -> object:
     value, cls = call.argument(0, "object"), call.argument(1, "class_or_tuple")
     if isinstance(value, Instance) and isinstance(cls, Class):
-        return cls in call.interpreter.lineage(value.cls)
+        return cls in call.evaluator.lineage(value.cls)
     if isinstance(cls, Class) and isinstance(value, (str, int, list, dict, Function, Module, Class, type(None))):
         return False
     return UNKNOWN
@@ -177,7 +177,7 @@ def _isinstance(call: Call) -> object:
 def _issubclass(call: Call) -> object:
     value, cls = call.argument(0, "cls"), call.argument(1, "class_or_tuple")
     if isinstance(value, Class) and isinstance(cls, (Class, External)):
-        return cls in call.interpreter.lineage(value)
+        return cls in call.evaluator.lineage(value)
     return UNKNOWN
 
 
@@ -191,7 +191,7 @@ def import_module(call: Call) -> object:
         parts = package.split(".") if isinstance(package, str) else []
         up = len(name) - len(name.lstrip(".")) - 1
         name = ".".join([*parts[: len(parts) - up], name.lstrip(".")])
-    return call.interpreter.module(name) or UNKNOWN
+    return call.evaluator.module(name) or UNKNOWN
 
 
 _BUILTINS: Final[Mapping[str, Callable[[Call], object]]] = {

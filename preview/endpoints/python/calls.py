@@ -1,4 +1,4 @@
-"""What a call gives: of the project's functions and classes, of Python's own, of the framework's."""
+"""Evaluation of calls: of the project's functions and classes, Python's own, the framework's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.builtin import call_builtin, import_module, names_on
-from preview.endpoints.python.members import PATHS, Members, PathValue, call_os_path
+from preview.endpoints.python.members import PATHS, PathValue, call_os_path
 from preview.endpoints.python.methods import call_method, items_of
 from preview.endpoints.python.truth import Call, Framework, Native
 from preview.endpoints.python.values import Class, Function, Instance, Record, Scope
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 class _Wraps(Native):
@@ -31,7 +31,7 @@ class _Wraps(Native):
 
 
 def call_standard(name: str, call: Call) -> object:
-    """A function of the standard library by its full name; ``UNKNOWN`` for all others."""
+    """Return a function of the standard library by its full name; ``UNKNOWN`` for all others."""
     known = _STANDARD.get(name)
     if known:
         return known(call)
@@ -40,25 +40,16 @@ def call_standard(name: str, call: Call) -> object:
     return call_os_path(name, call.arguments) if name.startswith("os.") else UNKNOWN
 
 
-def _wraps(call: Call) -> object:
-    return _Wraps(call.argument(0, "wrapped"))
-
-
-def _partial(call: Call) -> object:
-    """The function itself: what is filled in before changes no route."""
-    return call.argument(0, "func")
-
-
 def _modules(call: Call) -> object:
     """``pkgutil.iter_modules(…)``: the modules beside the one that asks, as a package does with its own path."""
     prefix = call.argument(1, "prefix", "")
     start = prefix if isinstance(prefix, str) else ""
-    names = [f"{start}{name}" for name in call.interpreter.submodules(_asked(call))]
+    names = [f"{start}{name}" for name in call.evaluator.submodules(_asked(call))]
     return [Record([UNKNOWN, name, False], {"name": name, "ispkg": False}) for name in names]
 
 
 def _asked(call: Call) -> str:
-    """The package's file whose path is asked for."""
+    """Return the package's file whose path is requested."""
     given = call.argument(0, "path")
     first = given[0] if isinstance(given, list) and given else given
     path = PathValue.of(first)
@@ -66,34 +57,31 @@ def _asked(call: Call) -> str:
 
 
 def _getenv(call: Call) -> object:
-    """What a project's ``.env`` says of a variable that has no default in the code."""
+    """Return the value in the project's ``.env`` of a variable without a default in the code."""
     name = call.argument(0, "key")
-    return call.interpreter.variables.get(name) if isinstance(name, str) and _has_no_default(call) else UNKNOWN
-
-
-def _has_no_default(call: Call) -> bool:
-    return call.argument(1, "default", None) in (None, UNKNOWN)
+    has_default = call.argument(1, "default", None) not in (None, UNKNOWN)
+    return call.evaluator.variables.get(name) if isinstance(name, str) and not has_default else UNKNOWN
 
 
 def _add_root(call: Call) -> object:
     """``sys.path.insert(0, …)`` and ``append``."""
     path = PathValue.of(call.arguments[-1] if call.arguments else UNKNOWN)
     if isinstance(path, PathValue):
-        call.interpreter.add_root(str(path))
+        call.evaluator.add_root(str(path) or ".")
     return None
 
 
 def _list_folder(call: Call) -> object:
     folder = PathValue.of(call.argument(0, "path"))
     start = f"{folder}/" if str(folder) else ""
-    names = [name[len(start) :] for name in call.interpreter.sources.names if name.startswith(start)]
+    names = [name[len(start) :] for name in call.evaluator.sources.names if name.startswith(start)]
     return sorted({name.partition("/")[0] for name in names}) if isinstance(folder, PathValue) else UNKNOWN
 
 
 def _glob(call: Call) -> object:
     """``glob.glob(…)``: texts."""
     pattern = call.text(0, "pathname")
-    return [name for name in call.interpreter.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in call.evaluator.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
 
 
 def _signature(call: Call) -> object:
@@ -112,7 +100,7 @@ def _members(call: Call) -> object:
     owner, names = call.argument(0, "object"), names_on(call)
     if not isinstance(names, list):
         return UNKNOWN
-    pairs = [(name, call.interpreter.attribute(owner, name)) for name in names if isinstance(name, str)]
+    pairs = [(name, call.evaluator.attribute(owner, name)) for name in names if isinstance(name, str)]
     wanted = call.argument(1, "predicate", None)
     kinds = _PREDICATES.get(wanted.name, object) if isinstance(wanted, External) else object
     return [Record([name, value]) for name, value in pairs if isinstance(value, kinds)]
@@ -127,8 +115,9 @@ _PREDICATES: Final[Mapping[str, type]] = {
 _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
     "importlib.import_module": import_module,
     "werkzeug.utils.import_string": import_module,
-    "functools.wraps": _wraps,
-    "functools.partial": _partial,
+    "functools.wraps": lambda call: _Wraps(call.argument(0, "wrapped")),
+    # The function itself: what is filled in before changes no route.
+    "functools.partial": lambda call: call.argument(0, "func"),
     "pkgutil.iter_modules": _modules,
     "pkgutil.walk_packages": _modules,
     "os.getenv": _getenv,
@@ -148,48 +137,38 @@ _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
 
 
 class Calls:
-    """Follows calls.
+    """Follows calls."""
 
-    Args:
-        interpreter: Gives the values of expressions, and reads the project's functions.
-        members: Finds methods.
-        framework: Knows what calling the names from outside gives.
-    """
-
-    def __init__(self, interpreter: Interpreter, members: Members, framework: Framework) -> None:
-        self._interpreter = interpreter
-        self._members = members
+    def __init__(self, evaluator: PythonEvaluator, framework: Framework) -> None:
+        self._evaluator = evaluator
         self._framework = framework
 
     def evaluate(self, node: ast.Call, scope: Scope) -> object:
-        """What a call gives.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        receiver = (
-            self._interpreter.evaluate(node.func.value, scope) if isinstance(node.func, ast.Attribute) else UNKNOWN
-        )
+        """Evaluate a call."""
+        if not isinstance(node.func, ast.Attribute):
+            callee = self._evaluator.evaluate(node.func, scope)
+            if callee is UNKNOWN and not isinstance(node.func, ast.Name):
+                return UNKNOWN
+            call = Call(node, *self._given(node, scope), scope, self._evaluator)
+            if callee is UNKNOWN and isinstance(node.func, ast.Name):
+                return call_builtin(node.func.id, call)
+            return self._call_value(callee, call)
+        receiver, method = self._evaluator.evaluate(node.func.value, scope), node.func.attr
         if isinstance(receiver, (str, list, dict)) and not isinstance(receiver, Record):
             return call_method(receiver, method, *self._given(node, scope))
-        callee = self._members.attribute(receiver, method) if method else self._interpreter.evaluate(node.func, scope)
-        if method and isinstance(receiver, Native) and not isinstance(callee, Function):
-            arguments, named = self._given(node, scope)
-            return receiver.call_method(method, Call(node, arguments, named, scope, self._interpreter))
-        if callee is UNKNOWN and not isinstance(node.func, ast.Name):
+        callee = self._evaluator.attribute(receiver, method)
+        if callee is UNKNOWN and not isinstance(receiver, Native):
             return UNKNOWN
-        arguments, named = self._given(node, scope)
-        call = Call(node, arguments, named, scope, self._interpreter)
-        if callee is UNKNOWN:
-            return call_builtin(node.func.id, call) if isinstance(node.func, ast.Name) else UNKNOWN
+        call = Call(node, *self._given(node, scope), scope, self._evaluator)
+        if isinstance(receiver, Native) and not isinstance(callee, Function):
+            return receiver.call_method(method, call)
         return self._call_value(callee, call)
 
     def _call_value(self, callee: object, call: Call) -> object:
         if isinstance(callee, Native):
             return callee.call(call)
         if isinstance(callee, Function):
-            return self._interpreter.call(callee, call.arguments, **call.named)
+            return self._evaluator.call(callee, call.arguments, **call.named)
         if isinstance(callee, Class):
             return self._create(callee, call)
         if isinstance(callee, External):
@@ -198,16 +177,16 @@ class Calls:
         return UNKNOWN
 
     def _given(self, node: ast.Call, scope: Scope) -> tuple[list[object], dict[str, object]]:
-        """The values of a call's arguments, those behind stars as far as they are known."""
+        """Return the values of a call's arguments, those behind stars as far as they are known."""
         arguments: list[object] = []
         for item in node.args:
             if isinstance(item, ast.Starred):
-                arguments += items_of(self._interpreter.evaluate(item.value, scope)) or []
+                arguments += items_of(self._evaluator.evaluate(item.value, scope)) or []
             else:
-                arguments.append(self._interpreter.evaluate(item, scope))
+                arguments.append(self._evaluator.evaluate(item, scope))
         named: dict[str, object] = {}
         for keyword in node.keywords:
-            value = self._interpreter.evaluate(keyword.value, scope)
+            value = self._evaluator.evaluate(keyword.value, scope)
             if keyword.arg:
                 named[keyword.arg] = value
             elif isinstance(value, dict):
@@ -215,28 +194,21 @@ class Calls:
         return arguments, named
 
     def _create(self, cls: Class, call: Call) -> object:
-        """An object of a class of the project; the framework's own kind where it inherits from it."""
-        base = next(
-            (item for item in self._members.lineage(cls) if isinstance(item, External) and self._constructs(item)), None
-        )
-        initialise = self._members.of_class(cls, "__init__")
-        if base is None:
-            instance = Instance(cls)
-            if isinstance(initialise, Function):
-                self._interpreter.call(
-                    Function(initialise.node, initialise.scope, receiver=instance), call.arguments, **call.named
-                )
-            else:
-                instance.names.update(call.named)
-            return instance
-        made = self._framework.construct(base, call)
-        if isinstance(made, Native):
+        """Return an object of a class of the project; the framework's own kind where it inherits from it."""
+        outside = (item for item in self._evaluator.lineage(cls) if isinstance(item, External))
+        base = next(filter(self._framework.is_constructor, outside), None)
+        made: object = Instance(cls)
+        if base is not None:
+            made = self._framework.construct(base, call)
+            if not isinstance(made, Native):
+                return made
             made.adopt(cls)
-            if made.own_class() is cls and isinstance(initialise, Function):
-                self._interpreter.call(
-                    Function(initialise.node, initialise.scope, receiver=made), call.arguments, **call.named
-                )
+            if made.own_class() is not cls:
+                return made
+        initialise = self._evaluator.attribute(cls, "__init__")
+        if isinstance(initialise, Function):
+            method = Function(initialise.node, initialise.scope, receiver=made)
+            self._evaluator.call(method, call.arguments, **call.named)
+        elif isinstance(made, Instance):
+            made.names.update(call.named)
         return made
-
-    def _constructs(self, value: External) -> bool:
-        return self._framework.is_constructor(value)

@@ -15,13 +15,7 @@ Evaluate = Callable[[ast.expr | None, Scope], object]
 
 
 def evaluate_plain(node: ast.expr, scope: Scope, evaluate: Evaluate) -> object:
-    """The value of a constant, name, container or operation; ``UNKNOWN`` for any other kind.
-
-    Args:
-        node: The expression.
-        scope: Where names are looked up.
-        evaluate: Gives the values of what is inside.
-    """
+    """Evaluate a constant, name, container or operation; ``UNKNOWN`` for any other kind."""
     match node:
         case ast.Constant():
             return node.value
@@ -86,7 +80,7 @@ def _unary(node: ast.UnaryOp, value: object) -> object:
 
 
 def _function(node: ast.Lambda, scope: Scope) -> Function:
-    """A lambda as the function that it is."""
+    """Return a lambda as a function."""
     body = ast.copy_location(ast.Return(node.body), node)
     function = ast.FunctionDef("lambda", node.args, [body], [])
     return Function(ast.copy_location(function, node), scope)

@@ -1,4 +1,4 @@
-"""Which file of the project an import means."""
+"""Resolution of imports to the project's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_ROOTS = 10
 
 
 def join(folder: str, name: str) -> str:
-    """A path below a folder, where ``.`` is the project's own."""
+    """Return a path below a folder, where ``.`` is the project's own."""
     return name if folder in {"", "."} else f"{folder}/{name}" if name else folder
 
 
@@ -21,9 +21,7 @@ class Importer:
     """Binds what import statements bring.
 
     Args:
-        sources: The project's files.
         roots: Where absolute imports begin, the first first.
-        load: Reads a module.
         starred: The names that a star import from outside brings.
         outside: What names from outside stand for, where they are more than names.
     """
@@ -56,11 +54,11 @@ class Importer:
             self._bind_from(node, scope)
 
     def module(self, name: str) -> Module | None:
-        """The project's module of this absolute name, or None."""
+        """Return the project's module of this absolute name, or None."""
         return next((found for root in self._roots if (found := self._module(root, name))), None)
 
     def add_root(self, folder: str) -> None:
-        """A further folder that absolute imports count from, after the others."""
+        """Add a folder from which absolute imports are resolved, after the others."""
         if (
             folder not in self._roots
             and len(self._roots) < _MAX_ROOTS
@@ -69,19 +67,19 @@ class Importer:
             self._roots.append(folder)
 
     def dotted(self, file: str) -> str:
-        """A file's name as a module, from the root that it lies in."""
+        """Return a file's name as a module, from the root that it lies in."""
         name = file.removesuffix(".py")
         name = name.removesuffix("/__init__") if name.endswith("/__init__") else name
         inside = [root for root in self._roots if root != "." and name.startswith(f"{root}/")]
         return (name[len(max(inside, key=len)) + 1 :] if inside else name).replace("/", ".")
 
     def package(self, file: str) -> str:
-        """The package that a file's module is in, or is."""
+        """Return the package that a file's module is in, or is."""
         name = self.dotted(file)
         return name if file.endswith("__init__.py") else name.rpartition(".")[0]
 
     def submodules(self, file: str) -> list[str]:
-        """The names of the modules and packages in the folder of a file, the file's own left out."""
+        """Return the names of the modules and packages in the folder of a file, the file's own left out."""
         folder = file.rpartition("/")[0]
         start = f"{folder}/" if folder else ""
         inside = [name[len(start) :] for name in self._sources.names if name.startswith(start)]
@@ -128,7 +126,7 @@ class Importer:
         return "/".join(parts[: len(parts) - (node.level - 1)]) or "."
 
     def _package(self, folder: str) -> Module | None:
-        """The package that a folder is, for ``from . import name``."""
+        """Return the package that a folder is, for ``from . import name``."""
         file = join(folder, "__init__.py")
         return self._load(file) if self._sources.has_file(file) else None
 
@@ -142,7 +140,7 @@ class Importer:
         return Module(f"{path}/__init__.py", Scope(path)) if self._sources.has_folder(path) else None
 
     def _load_packages(self, folder: str, name: str) -> None:
-        """As Python does: the packages above a module are read before it."""
+        """Load the packages above a module before the module, as Python does."""
         parts = name.split(".")
         for count in range(1, len(parts)):
             file = join(folder, "/".join([*parts[:count], "__init__.py"]))

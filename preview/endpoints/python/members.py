@@ -1,4 +1,4 @@
-"""What ``value.name`` is: names of modules, attributes and methods of objects and classes, what classes inherit."""
+"""Evaluation of ``value.name`` for modules, objects and classes, with inheritance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.endpoints.python.truth import Call, Native
 from preview.endpoints.python.values import Class, Function, Instance, Module, Record
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 # More than any class that people write has.
@@ -21,37 +21,28 @@ _MAX_ANCESTORS: Final = 60
 
 
 class Members:
-    """Looks names up on values.
+    """Looks names up on values."""
 
-    Args:
-        interpreter: Gives the values of bases and properties.
-        importer: Finds the modules below a package.
-    """
-
-    def __init__(self, interpreter: Interpreter, importer: Importer) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator, importer: Importer) -> None:
+        self._evaluator = evaluator
         self._importer = importer
         self._lineages: dict[Class, list[Class | External]] = {}
 
     def attribute(self, value: object, name: str) -> object:
-        """``value.name``; ``UNKNOWN`` where it is not known.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """``value.name``; ``UNKNOWN`` where it is not known."""
         if isinstance(value, Module):
             if name in value.scope.names:
                 return value.scope.names[name]
             return self._importer.submodule(value, name)
         if isinstance(value, External):
             full = f"{value.name}.{name}"
-            return self._interpreter.outside.get(full) or External(full)
+            return self._evaluator.outside.get(full) or External(full)
         if isinstance(value, Instance):
             if name in value.names:
                 return value.names[name]
             found = self._bound(self.of_class(value.cls, name), value)
             if isinstance(found, (str, int, type(None))) and self._is_settings(value.cls):
-                return self._interpreter.variables.setting(name, found)
+                return self._evaluator.variables.setting(name, found)
             return found
         if isinstance(value, Class):
             if name in {"__name__", "__qualname__"}:
@@ -65,13 +56,8 @@ class Members:
             return value.names.get(name, UNKNOWN)
         return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
 
-    def bases(self, cls: Class) -> list[object]:
-        """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
-        plain = [base.value if isinstance(base, ast.Subscript) else base for base in cls.node.bases]
-        return [self._interpreter.evaluate(base, cls.scope) for base in plain]
-
     def lineage(self, cls: Class) -> list[Class | External]:
-        """The class and all it inherits from, nearest first, each once."""
+        """Return the class and all it inherits from, nearest first, each once."""
         if cls not in self._lineages:
             self._lineages[cls] = self._lineage(cls)
         return self._lineages[cls]
@@ -81,11 +67,13 @@ class Members:
         todo: list[object] = [cls]
         while todo and len(found) < _MAX_ANCESTORS:
             current = todo.pop(0)
-            if isinstance(current, External) and current not in found:
-                found.append(current)
-            elif isinstance(current, Class) and current not in found:
-                found.append(current)
-                todo += self.bases(current)
+            if not isinstance(current, (External, Class)) or current in found:
+                continue
+            found.append(current)
+            if isinstance(current, Class):
+                # `Generic[T]` counts as `Generic`.
+                plain = [base.value if isinstance(base, ast.Subscript) else base for base in current.node.bases]
+                todo += [self._evaluator.evaluate(base, current.scope) for base in plain]
         return found
 
     def of_class(self, cls: Class, name: str) -> object:
@@ -97,12 +85,12 @@ class Members:
         # Inherited from outside: `View.as_view`, as the framework knows it.
         outside = next((item for item in lineage if isinstance(item, External)), None)
         if outside is not None and outside.last == "BaseSettings":
-            value = self._interpreter.variables.get(name)
-            return self._interpreter.variables.get(name.upper()) if value is UNKNOWN else value
+            value = self._evaluator.variables.get(name)
+            return self._evaluator.variables.get(name.upper()) if value is UNKNOWN else value
         return External(f"{outside.name}.{name}") if outside else UNKNOWN
 
     def _own_attribute(self, native: Native, name: str) -> object:
-        """What the project's class adds to an object of the framework; ``UNKNOWN`` where it adds nothing."""
+        """Look up an attribute that the project's class adds to an object of the framework; else ``UNKNOWN``."""
         cls = native.own_class()
         found = self.of_class(cls, name) if cls is not None else UNKNOWN
         return UNKNOWN if isinstance(found, External) else self._bound(found, native)
@@ -111,12 +99,12 @@ class Members:
         return any(isinstance(item, External) and item.last == "BaseSettings" for item in self.lineage(cls))
 
     def _bound(self, found: object, receiver: object) -> object:
-        """A method with its first argument, a property's value; anything else as it is."""
+        """Return a method with its first argument, a property's value; anything else as it is."""
         if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
             return found
         method = Function(found.node, found.scope, receiver=receiver)
         is_property = _is_decorated(found, "property") or _is_decorated(found, "cached_property")
-        return self._interpreter.call(method) if is_property else method
+        return self._evaluator.call(method) if is_property else method
 
 
 def _is_decorated(found: object, name: str) -> bool:
@@ -151,7 +139,7 @@ class PathValue(Native):
 
     @classmethod
     def of(cls, value: object) -> object:
-        """The path that a text or a path says; ``UNKNOWN`` for all else."""
+        """Return the path in a text or a path; ``UNKNOWN`` for anything else."""
         if isinstance(value, PathValue):
             return value
         return cls(value) if isinstance(value, str) else UNKNOWN
@@ -176,7 +164,7 @@ class PathValue(Native):
 
     def call_method(self, name: str, call: Call) -> object:
         """``path.resolve()``, ``path.glob(…)`` and their like."""
-        files = call.interpreter.sources.names
+        files = call.evaluator.sources.names
         match name:
             case "resolve" | "absolute":
                 return self

@@ -15,7 +15,7 @@ MAX_LENGTH: Final = 100_000
 
 
 def items_of(value: object) -> list[object] | None:
-    """What a loop over a value gives; None where that is not known."""
+    """Return the elements of a loop over a value; None if unknown."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
@@ -29,14 +29,7 @@ def call_method(
     arguments: Sequence[object],
     named: Mapping[str, object],
 ) -> object:
-    """``value.name(…)``; ``UNKNOWN`` where it is not known what that gives.
-
-    Args:
-        value: What the method belongs to; lists and dictionaries may change.
-        name: The method.
-        arguments: By position.
-        named: By name.
-    """
+    """``value.name(…)``, which may change a list or a mapping; ``UNKNOWN`` where it is not known what that gives."""
     if isinstance(value, str):
         return _of_text(value, name, arguments, named)
     if isinstance(value, list):
@@ -62,10 +55,8 @@ def _of_text(text: str, name: str, arguments: Sequence[object], named: Mapping[s
     method = _TEXT_TO_TEXT.get(name)
     if method is None or named or not all(isinstance(item, (str, int)) for item in arguments):
         return UNKNOWN
-    if (
-        name == "replace"
-        and len(text) * (len(arguments[-1]) if arguments and isinstance(arguments[-1], str) else 1) > MAX_LENGTH
-    ):
+    put_in = len(arguments[-1]) if arguments and isinstance(arguments[-1], str) else 1
+    if name == "replace" and len(text) * put_in > MAX_LENGTH:
         return UNKNOWN
     try:
         found = method(text, *arguments)

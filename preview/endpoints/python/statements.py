@@ -1,4 +1,4 @@
-"""What statements do to the names of a scope, without being run."""
+"""Effects of statements on the names of a scope, without running them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.imports import Importer
+from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.truth import Native, WouldRaise, truth
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 _MAX_LOOP: Final = 300
 # A list that adds itself to itself in a loop must not fill the memory.
@@ -23,35 +24,27 @@ _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Except
 class Statements:
     """Carries statements out.
 
-    Args:
-        interpreter: Gives the values of expressions.
-        importer: Binds what is imported.
-
     Attributes:
         trying: How many ``try`` are around what is being read.
     """
 
-    def __init__(self, interpreter: Interpreter, importer: Importer) -> None:
-        self._interpreter = interpreter
+    def __init__(self, evaluator: PythonEvaluator, importer: Importer) -> None:
+        self._evaluator = evaluator
         self._importer = importer
         self.trying = 0
 
     def run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Carry out a body up to its end, or to a ``return``, ``break`` or ``continue`` that is sure to be reached.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        if not self._interpreter.enter():
+        """Carry out a body up to its end, or to a ``return``, ``break`` or ``continue`` that is sure to be reached."""
+        if not self._evaluator.enter():
             return
         try:
             for statement in body:
-                self._interpreter.step()
+                self._evaluator.step()
                 self._execute(statement, scope)
                 if scope.jump:
                     break
         finally:
-            self._interpreter.leave()
+            self._evaluator.leave()
 
     def _execute(self, statement: ast.stmt, scope: Scope) -> None:
         match statement:
@@ -60,9 +53,9 @@ class Statements:
             case ast.AugAssign(op=ast.Add()):
                 self._add_to(statement, scope)
             case ast.AnnAssign(value=ast.expr()):
-                self.bind(statement.target, self._interpreter.evaluate(statement.value, scope), scope)
+                self.bind(statement.target, self._evaluator.evaluate(statement.value, scope), scope)
             case ast.Expr():
-                self._interpreter.evaluate(statement.value, scope)
+                self._evaluator.evaluate(statement.value, scope)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self._decorate(statement, Function(statement, scope), scope)
             case ast.ClassDef():
@@ -103,13 +96,13 @@ class Statements:
                 pass
 
     def _assign(self, node: ast.Assign, scope: Scope) -> None:
-        value = self._interpreter.evaluate(node.value, scope)
+        value = self._evaluator.evaluate(node.value, scope)
         for target in node.targets:
             self.bind(target, value, scope)
 
     def _add_to(self, node: ast.AugAssign, scope: Scope) -> None:
         """``name += value``: a list grows in place, as every name that stands for it sees."""
-        old, more = self._interpreter.evaluate(node.target, scope), self._interpreter.evaluate(node.value, scope)
+        old, more = self._evaluator.evaluate(node.target, scope), self._evaluator.evaluate(node.value, scope)
         if isinstance(old, list):
             if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
                 old += more
@@ -122,7 +115,7 @@ class Statements:
             where = scope.outermost() if target.id in scope.elsewhere else scope
             where.names[target.id] = value
         elif isinstance(target, ast.Attribute):
-            _set_attribute(self._interpreter.evaluate(target.value, scope), target.attr, value)
+            _set_attribute(self._evaluator.evaluate(target.value, scope), target.attr, value)
         elif isinstance(target, ast.Subscript):
             self._set_item(target, value, scope)
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -131,8 +124,8 @@ class Statements:
                 self.bind(element, values[position] if position < len(values) else UNKNOWN, scope)
 
     def _set_item(self, target: ast.Subscript, value: object, scope: Scope) -> None:
-        owner = self._interpreter.evaluate(target.value, scope)
-        key = self._interpreter.evaluate(target.slice, scope) if isinstance(owner, (dict, Native)) else UNKNOWN
+        owner = self._evaluator.evaluate(target.value, scope)
+        key = self._evaluator.evaluate(target.slice, scope) if isinstance(owner, (dict, Native)) else UNKNOWN
         if isinstance(owner, Native):
             owner.set_item(key, value)
         elif isinstance(owner, dict) and isinstance(key, (str, int)) and len(owner) < _MAX_ITEMS:
@@ -152,19 +145,19 @@ class Statements:
         bound: object = target
         scope.names[node.name] = target
         for decorator in reversed(node.decorator_list):
-            value = self._interpreter.evaluate(decorator, scope)
+            value = self._evaluator.evaluate(decorator, scope)
             if isinstance(value, Native):
                 result = value.decorate(bound if isinstance(bound, (Function, Class)) else target)
                 bound = bound if result is UNKNOWN else result
             elif isinstance(value, Function):
                 # The project's own decorators may register what they get.
-                result = self._interpreter.call(value, [bound])
+                result = self._evaluator.call(value, [bound])
                 bound = result if isinstance(result, Native) else bound
         scope.names[node.name] = bound
 
     def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> None:
         for item in node.items:
-            value = self._interpreter.evaluate(item.context_expr, scope)
+            value = self._evaluator.evaluate(item.context_expr, scope)
             if item.optional_vars is not None:
                 self.bind(item.optional_vars, value, scope)
         self.run(node.body, scope)
@@ -174,7 +167,7 @@ class Statements:
         if _asks_for_main(node.test):
             self.run(node.orelse, scope)
             return
-        answer = truth(self._interpreter.evaluate(node.test, scope))
+        answer = truth(self._evaluator.evaluate(node.test, scope))
         if answer is not None:
             self.run(node.body if answer else node.orelse, scope)
             return
@@ -183,7 +176,7 @@ class Statements:
         self._perhaps(node.orelse, scope)
 
     def _perhaps(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """A body that may or may not be run: a ``return`` in it ends nothing."""
+        """Execute a body that may or may not run: a ``return`` in it ends nothing."""
         scope.unsure += 1
         try:
             self.run(body, scope)
@@ -221,7 +214,7 @@ class Statements:
                     scope.names[name] = value if not isinstance(value, External) else scope.names.get(name, value)
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
-        values = self._interpreter.elements(self._interpreter.evaluate(node.iter, scope))
+        values = items_of(self._evaluator.evaluate(node.iter, scope))
         outer, scope.unsure = scope.unsure, 0
         try:
             for value in (values or [])[:_MAX_LOOP]:
@@ -236,7 +229,7 @@ class Statements:
         scope.jump = "" if scope.jump == "Break" or (scope.jump and scope.unsure) else scope.jump
 
     def _return(self, node: ast.Return, scope: Scope) -> None:
-        value = self._interpreter.evaluate(node.value, scope)
+        value = self._evaluator.evaluate(node.value, scope)
         if scope.returned is UNKNOWN or scope.returned is None:
             scope.returned = value
         self._jump("Return", scope)

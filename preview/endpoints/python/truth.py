@@ -1,4 +1,4 @@
-"""Whether a condition is known to hold."""
+"""Truth of a condition, if it is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from preview.endpoints.names import UNKNOWN, External
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:
-    from preview.endpoints.python.interpreter import Interpreter
+    from preview.endpoints.python.evaluator import PythonEvaluator
 
 
 class WouldRaise(Exception):
@@ -23,27 +23,25 @@ class Call:
     """One call as it stands in the source.
 
     Attributes:
-        node: The expression.
         arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
         named: Values of the keyword arguments, likewise those behind ``**``.
-        scope: Where it stands.
-        interpreter: Reads on, where a value must be followed.
+        evaluator: Reads on, where a value must be followed.
     """
 
     node: ast.Call
     arguments: Sequence[object]
     named: dict[str, object]
     scope: Scope
-    interpreter: Interpreter = field(repr=False)
+    evaluator: PythonEvaluator = field(repr=False)
 
     def argument(self, position: int, name: str, default: object = UNKNOWN) -> object:
-        """The value given by position or by name."""
+        """Return the value given by position or by name."""
         if name in self.named:
             return self.named[name]
         return self.arguments[position] if len(self.arguments) > position else default
 
     def text(self, position: int, name: str, default: str = "") -> str:
-        """As ``argument``, where only text makes sense."""
+        """Return the argument like ``argument``, if it is text."""
         value = self.argument(position, name, default)
         return value if isinstance(value, str) else default
 
@@ -68,15 +66,15 @@ class Native:
         """``object[key] = value``."""
 
     def elements(self) -> list[object] | None:
-        """What a loop over it gives; None where that is not known."""
+        """Return the elements of a loop over it; None if unknown."""
         return None
 
     def own_class(self) -> Class | None:
-        """The project's class that it is an object of, whose methods and attributes come before its own."""
+        """Project's class of which it is an object; its methods and attributes come first."""
         return None
 
     def adopt(self, cls: Class) -> None:
-        """It is made by calling a class of the project that inherits from the framework's."""
+        """Note that it was made by a project's class that inherits from the framework's."""
 
     def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
         """``object.name(…)``."""
@@ -102,7 +100,7 @@ class Extensible(Native):
     cls: Class | None = field(default=None, kw_only=True)
 
     def own_class(self) -> Class | None:
-        """The project's subclass."""
+        """Project's subclass."""
         return self.cls
 
     def adopt(self, cls: Class) -> None:
@@ -111,18 +109,18 @@ class Extensible(Native):
 
 
 class Framework(Protocol):
-    """What the interpreter asks when the project's code meets a name from outside."""
+    """Interface between the evaluator and a framework, for external names."""
 
     def is_constructor(self, value: External) -> bool:
-        """Whether calling it, or a class that inherits from it, gives one of the framework's objects."""
+        """Return whether calling it, or a class that inherits from it, gives one of the framework's objects."""
         ...
 
     def construct(self, callee: External, call: Call) -> object:
-        """What calling something from outside gives; ``UNKNOWN`` for all that does not matter."""
+        """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
         ...
 
     def starred(self, module: str) -> Sequence[str]:
-        """The names that ``from module import *`` brings, as far as they matter."""
+        """Return the names that ``from module import *`` brings, as far as they matter."""
         ...
 
 
@@ -130,23 +128,15 @@ _PLAIN: Final = (str, int, float, bool, list, dict, type(None))
 
 
 def truth(value: object) -> bool | None:
-    """Whether a value counts as true; None where that is not known."""
+    """Return whether a value counts as true; None if unknown."""
     if isinstance(value, _PLAIN):
         return bool(value)
     return True if isinstance(value, (Native, Class, Function, Instance, Module)) else None
 
 
 def compare(operators: Sequence[ast.cmpop], values: Sequence[object]) -> object:
-    """``a < b < c``; ``UNKNOWN`` where one of the values is not known.
-
-    Args:
-        operators: One fewer than values.
-        values: From left to right.
-    """
-    answers = [
-        _compare_two(operator, left, right)
-        for operator, left, right in zip(operators, values, values[1:], strict=False)
-    ]
+    """Evaluate ``a < b < c``; ``UNKNOWN`` if one of the values is unknown."""
+    answers = list(map(_compare_two, operators, values, values[1:]))
     if False in answers:
         return False
     return UNKNOWN if UNKNOWN in answers else True

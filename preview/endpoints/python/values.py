@@ -1,4 +1,4 @@
-"""What names stand for when source is read without being run."""
+"""Values for reading Python source without running it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ class Scope(Names):
     """Names of a module, a class body or one call of a function.
 
     Attributes:
-        parent: Where to look next.
         jump: ``Return``, ``Break`` or ``Continue`` once one is reached that is sure to be.
         unsure: How many bodies that may or may not be run are being read.
         elsewhere: Names that ``global`` binds in the module.
@@ -26,7 +25,7 @@ class Scope(Names):
     elsewhere: set[str] = field(default_factory=set)
 
     def outermost(self) -> Scope:
-        """The module's scope."""
+        """Return the module's scope."""
         scope = self
         while scope.parent is not None:
             scope = scope.parent
@@ -61,19 +60,14 @@ class Class:
 
 @dataclass(eq=False, slots=True)
 class Instance:
-    """What calling a class of the project gives."""
+    """Instance of a class of the project."""
 
     cls: Class
     names: dict[str, object] = field(default_factory=dict)
 
 
 class Record(list[object]):
-    """A tuple whose parts have names too, such as ``ModuleInfo``.
-
-    Args:
-        values: In order.
-        names: The parts' names, with their values.
-    """
+    """A tuple whose parts have names too, such as ``ModuleInfo``."""
 
     def __init__(self, values: Sequence[object], names: Mapping[str, object] | None = None) -> None:
         super().__init__(values)

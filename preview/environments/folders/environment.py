@@ -1,4 +1,4 @@
-"""What is asked for and what is had: the shapes that Python's and Node's environments share."""
+"""Shapes that Python's and Node's environments share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Report = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRequest:
-    """What an environment is wanted for.
+    """Request for an environment.
 
     Attributes:
         project: The project's folder.

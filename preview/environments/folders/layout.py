@@ -1,4 +1,4 @@
-"""Where environments lie and what stands beside them.
+"""Files and folders of environments.
 
 ```
 KEY/                       a finished environment; but for its compiled modules never changed afterwards
@@ -49,7 +49,7 @@ class Layout:
     workshop: Path | None = None
 
     def directory(self, key: str) -> Path:
-        """The finished environment."""
+        """Return the finished environment."""
         return self.root / key
 
     def python(self, key: str) -> Path:
@@ -61,7 +61,7 @@ class Layout:
         return self.root / f"{key}.lock"
 
     def refusal(self, key: str) -> Path:
-        """Why it is not to be had."""
+        """Return the path of the note why it cannot be built."""
         return self.root / f"{key}{_REFUSED}"
 
     def refusals(self) -> list[Path]:
@@ -69,12 +69,21 @@ class Layout:
         return [*self.root.glob(f"*{_REFUSED}"), *self.root.glob(f"{_REFUSED}-*")]
 
     def temporary(self, key: str, purpose: str) -> Path:
-        """A new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
+        """Return a new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
         folder = self.workshop if purpose == "building" and self.workshop is not None else self.root
         return folder / f".{purpose}-{key}-{os.getpid()}-{secrets.token_hex(4)}"
 
+    def put(self, key: str, temporary: Path) -> None:
+        """Put a finished folder in the environment's place; a broken one there goes first."""
+        place = self.directory(key)
+        if place.exists():
+            broken = self.temporary(key, "removing")
+            place.rename(broken)
+            remove_tree(broken)
+        temporary.rename(place)
+
     def is_usable(self, key: str) -> bool:
-        """Whether the environment is finished and its interpreter's home is still there."""
+        """Return whether the environment is finished and its interpreter's home is still there."""
         try:
             marker = (self.root / key / _MARKER).stat()
         except OSError:
@@ -83,11 +92,11 @@ class Layout:
         return stat.S_ISREG(marker.st_mode) and marker.st_size > 0 and self.python(key).exists()
 
     def is_compiled(self, key: str) -> bool:
-        """Whether its modules are compiled, as far as they can be."""
+        """Return whether its modules are compiled, as far as they can be."""
         return (self.root / key / _COMPILED).exists()
 
     def size_bytes(self, key: str) -> int:
-        """What it takes, as its markers say."""
+        """Return the size from its markers."""
         size = 0
         for name in (_MARKER, _COMPILED):
             try:
@@ -98,7 +107,7 @@ class Layout:
         return size
 
     def decisions(self, key: str) -> list[str]:
-        """What was decided when it was built, one sentence each, as its marker says."""
+        """Return the decisions of its build from its marker, one sentence each."""
         try:
             found = json.loads((self.root / key / _MARKER).read_text("utf-8"))["decisions"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -164,7 +173,7 @@ def finish_compiling(directory: Path) -> None:
 
 
 def site_packages(directory: Path) -> list[Path]:
-    """Where the environment's packages are."""
+    """Return the folders of the environment's packages."""
     return sorted(directory.glob("lib/python*/site-packages"))
 
 

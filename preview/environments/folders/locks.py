@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
 
 from preview.environments.folders.layout import Layout, remove_tree
+from preview.environments.sandbox.jail import Jail
 from preview.errors import EnvironmentFailed
+from preview.runtime.cgroups import Cgroup
+
+T = TypeVar("T")
 
 # flock cannot be waited for without a thread that cannot be cancelled; asking 5 to 50 times a second costs nothing
 # beside the build that is being waited for.
@@ -48,7 +53,7 @@ class FileLock:
 
 
 def try_lock(path: Path, *, exclusive: bool) -> FileLock | None:
-    """The lock, or None while somebody else's excludes it.
+    """Return the lock, or None while another holds it.
 
     Raises:
         OSError: The file cannot be made.
@@ -102,7 +107,7 @@ _TRIES = 5
 
 @asynccontextmanager
 async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """A new name beside the environment's place; the body makes the folder and renames it when it is finished.
+    """Provide a new name beside the environment's place; the body makes the folder and renames it when finished.
 
     Raises:
         EnvironmentFailed: The disk did not take it.
@@ -128,7 +133,7 @@ async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """A folder of the service's user alone, for what a build needs and nobody keeps.
+    """Provide a private folder of the service's user, for a build's temporary files.
 
     Raises:
         OSError: The disk did not take it.
@@ -142,6 +147,21 @@ async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
     finally:
         with trio.move_on_after(_REMOVE_S, shield=True):
             await trio.to_thread.run_sync(_remove, scratch, abandon_on_cancel=True)
+
+
+@asynccontextmanager
+async def open_cage(
+    jail: Jail | None, layout: Layout, key: str, make: Callable[[Jail, Path, Cgroup | None], T]
+) -> AsyncIterator[T | None]:
+    """Yield what ``make``, in a thread, makes of a build's scratch folder and control group; None without a jail.
+
+    Cancellation: as ``open_scratch`` and ``Jail.open_group``.
+    """
+    if jail is None:
+        yield None
+        return
+    async with open_scratch(layout, key) as scratch, jail.open_group(key) as group:
+        yield await trio.to_thread.run_sync(make, jail, scratch, group)
 
 
 def make_folder(folder: Path) -> None:
@@ -163,4 +183,4 @@ def _remove(temporary: Path) -> None:
     try:
         remove_tree(temporary)
     except OSError as error:  # the next build or eviction of this key tries again
-        _log.warning("half-built environment not removed", folder=str(temporary), error=str(error))
+        _log.warning("unfinished environment not removed", folder=str(temporary), error=str(error))

@@ -1,3 +1,3 @@
-"""What a project imports, compared with what its environment offers."""
+"""Imports of a project, compared with the packages of its environment."""
 
 __all__: list[str] = []

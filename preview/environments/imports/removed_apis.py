@@ -106,12 +106,7 @@ class RemovedApiUse:
 
 
 def find_relics(environment: Path, python: str) -> list[RemovedApiUse]:
-    """All packages of the environment that use something gone, each once; call it in a thread.
-
-    Args:
-        environment: Its folder.
-        python: Its version, ``3.11.7``.
-    """
+    """All packages of the environment that use something gone, each once; call it in a thread."""
     major, minor, *_ = (int(part) for part in python.split(".")[:2])
     found: dict[RemovedApiUse, None] = {}
     for folder in sorted(environment.glob("lib/python*/site-packages")):
@@ -138,7 +133,6 @@ class OldUse:
     """Something in a project that a Python newer than the service's own does not have.
 
     Attributes:
-        file: Where, relative to the project.
         uses: ``distutils``, say.
         since: The first Python without it.
     """
@@ -149,7 +143,7 @@ class OldUse:
 
 
 def find_old_uses(sources: Sources) -> Iterator[OldUse]:
-    """What any file of the project uses so, reached or not: whole folders may be loaded by their names."""
+    """Find uses in any file of the project, reached or not: whole folders may be loaded by name."""
     later = [use for use in (*_USES, *_OF_APPLICATIONS) if use.since > sys.version_info[:2]]
     for name in sources.names if later else ():
         text = sources.text(name)
@@ -190,7 +184,7 @@ def _installed(folder: Path, info: Path) -> _Installed:
 
 @lru_cache(maxsize=512)
 def _uses_of(package: _Installed, python: tuple[int, int]) -> tuple[str, ...]:
-    """What one package uses: looked at once for all environments that it is linked to."""
+    """Return one package's uses: looked up once for all environments that link it."""
     gone = [use for use in _USES if python >= use.since]
     found: dict[str, None] = {}
     for path in package.modules:
@@ -200,7 +194,7 @@ def _uses_of(package: _Installed, python: tuple[int, int]) -> tuple[str, ...]:
 
 
 def _read(path: str) -> bytes:
-    """The file, if it is one that was written by hand. Thousands are read: without what ``open`` does besides."""
+    """Read the file if it was written by hand. Thousands are read: faster than with ``open``."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -215,7 +209,7 @@ def _read(path: str) -> bytes:
 
 
 def _modules(folder: Path, record: str) -> Iterator[str]:
-    """The modules of one package that a server may load."""
+    """Yield the modules of one package that a server may load."""
     for line in record.splitlines():
         name = line.partition(",")[0]
         if name.endswith(".py"):

@@ -1,4 +1,4 @@
-"""What the files that an application reaches import from outside the project. Parses, never runs."""
+"""External imports of the files that an application reaches. Parses, never runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ class Wanted:
     Attributes:
         module: The name that has to be there, or an empty text where only the package is asked for.
         distribution: The package that brings it, as a requirement line.
-        file: Where it is wanted, relative to the project.
         why: ``imports "jose"``, for a sentence.
     """
 
@@ -54,7 +53,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What an application's files import that is not theirs.
+    """External imports of an application's files.
 
     Attributes:
         wanted: From packages, each once.
@@ -66,12 +65,7 @@ class Imports:
 
 
 def find_imports(sources: Sources, entry: str) -> Imports:
-    """What the application's files want from outside the project.
-
-    Args:
-        sources: The project's files.
-        entry: The application's file; what it imports is followed.
-    """
+    """Find the imports of the application's files from outside the project."""
     scan = _Scan(sources, entry)
     scan.run()
     return Imports(tuple(scan.wanted.values()), frozenset(scan.standard))
@@ -247,7 +241,7 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
-    """The texts of ``INSTALLED_APPS = [...]`` and its like."""
+    """Yield the texts of ``INSTALLED_APPS = [...]`` and its like."""
     if isinstance(node, ast.Assign):
         targets: list[ast.expr] = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):

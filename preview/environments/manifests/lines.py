@@ -68,14 +68,7 @@ class LineReader:
         self.own_folders: list[Path] = []
 
     def read(self, text: str, origin: str, base: Path, options: Sequence[str] = ()) -> list[ProjectRequirement]:
-        """The requirement, or none where the line is left out; several for a line that is a command.
-
-        Args:
-            text: One line, no comment.
-            origin: Where it stands.
-            base: The folder that a relative path counts from.
-            options: Options of this line, ``--hash=…``.
-        """
+        """Return the requirement, or none where the line is left out; several for a line that is a command."""
         if "${" in text or "\n" in text or "\r" in text:
             # A line break would smuggle further lines, options too, into the installer's file.
             self._leave_out(text, origin, f"{origin} has an environment variable or a line break")
@@ -127,7 +120,7 @@ class LineReader:
         return []
 
     def _leave_out(self, text: str, origin: str, why: str) -> None:
-        """A line that names where it comes from is no line to go without: its name might be looked up elsewhere."""
+        """Reject a line with its own source: without it, the name might be found elsewhere."""
         if looks_local(text) or _LOCATED.search(text):
             self.unfollowed.append(Unfollowed(why, origin, text[:_SHOWN]))
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
 _PIPFILE_SECTIONS: Final = frozenset({"path", "file", "git", "url", "uri", "hg", "svn", "bzr"})
@@ -17,7 +17,7 @@ _SHOWN: Final = 100
 
 
 def read_pipfile(folder: Path, source: str) -> Manifest:
-    """What ``Pipfile`` requires.
+    """Read the requirements of ``Pipfile``.
 
     Raises:
         EnvironmentFailed: It cannot be read.

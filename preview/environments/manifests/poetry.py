@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from preview.environments.manifests.reading import Line, Manifest, as_table
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table
 
 # Installed by `poetry install`, but for people who work on the project.
 _FOR_DEVELOPERS: Final = frozenset(
@@ -20,12 +20,7 @@ _SHOWN: Final = 100
 
 
 def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
-    """What ``[tool.poetry]`` requires: its dependencies and its groups, but those for developers and optional ones.
-
-    Args:
-        poetry: The table.
-        source: The file, for messages.
-    """
+    """Read ``[tool.poetry]``: its dependencies and groups, except optional ones and those for developers."""
     notes: list[str] = []
     dependencies = dict(as_table(poetry.get("dependencies")))
     python = dependencies.pop("python", None)

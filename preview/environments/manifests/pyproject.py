@@ -13,19 +13,15 @@ from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.manifests.poetry import poetry_groups, read_poetry
-from preview.environments.manifests.reading import Line, Manifest, as_table, as_texts, load_toml
 from preview.environments.requirements.requirements import OwnIndex
 
 _SHOWN = 100
 
 
 def read_pyproject(folder: Path, source: str) -> Manifest:
-    """What ``pyproject.toml`` says, in whichever dialect.
-
-    Args:
-        folder: Where it lies.
-        source: Its path relative to the project, for messages.
+    """Read ``pyproject.toml`` in any dialect.
 
     Raises:
         EnvironmentFailed: It cannot be read.
@@ -68,7 +64,7 @@ def _lines(value: object, source: str, word: str, sources: Mapping[str, object],
 
 
 def _from_source(text: str, sources: Mapping[str, object], source: str, notes: list[str]) -> str | None:
-    """The requirement with the place that ``[tool.uv.sources]`` names for it.
+    """Return the requirement with the place that ``[tool.uv.sources]`` names for it.
 
     Source: https://docs.astral.sh/uv/concepts/projects/dependencies/
     """
@@ -103,7 +99,7 @@ def _from_source(text: str, sources: Mapping[str, object], source: str, notes: l
 
 
 def _place(found: object) -> Mapping[str, object]:
-    """The source that applies here, of several by marker."""
+    """Return the source that applies here, of several by marker."""
     for one in found if isinstance(found, list) else [found]:
         place = as_table(one)
         marker = place.get("marker")
@@ -137,7 +133,7 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
 
 
 def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
-    """What setuptools reads from a file: ``dependencies = {file = ["requirements.txt"]}``."""
+    """Yield lines that setuptools reads from a file: ``dependencies = {file = ["requirements.txt"]}``."""
     entry = as_table(as_table(as_table(tools.get("setuptools")).get("dynamic")).get("dependencies"))
     files = entry.get("file")
     names = [files] if isinstance(files, str) else as_texts(files)

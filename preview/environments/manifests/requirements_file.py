@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preview.environments.manifests.lines import LineReader
-from preview.environments.manifests.reading import read_text
+from preview.environments.manifests.manifest_files import read_text
 from preview.environments.requirements.local_paths import looks_local, resolve_inside
-from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet
+from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet, invalid
 from preview.errors import EnvironmentFailed
 
 # Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
@@ -86,9 +86,7 @@ class _Reader:
         if (path, constraint) in self.seen:
             return
         if len(self.seen) >= _MAX_FILES:
-            raise EnvironmentFailed(
-                f"{origin} includes more than {_MAX_FILES} files; merge some of them", reason="invalid", origin=origin
-            )
+            raise invalid(f"{origin} includes more than {_MAX_FILES} files; merge some of them", origin=origin)
         self.seen.add((path, constraint))
         shown = str(path.relative_to(self.project))
         for number, line in _logical_lines(read_text(path, shown)):
@@ -148,7 +146,7 @@ class _Reader:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that says something: joined at a closing backslash, without comments."""
+    """Yield number (from 1) and text of each line: joined at backslashes, without comments."""
     pending = ""
     first = 0
     for number, raw in enumerate([*text.splitlines(), ""], start=1):
@@ -164,7 +162,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _split_hashes(line: str) -> tuple[str, list[str]]:
-    """The requirement, and its ``--hash=…`` options."""
+    """Return the requirement, and its ``--hash=…`` options."""
     text, *rest = re.split(r"\s+(?=--)", line)
     # The hash alone: what else stands behind it would be an option of the installer's.
     return text.strip(), [match[0] for part in rest if (match := _HASH.match(part))]

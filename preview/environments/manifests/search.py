@@ -1,4 +1,4 @@
-"""Which files say what a project requires."""
+"""Search for the files with a project's requirements."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from preview.environments.manifests.lines import LineReader
+from preview.environments.manifests.manifest_files import Line, Manifest
 from preview.environments.manifests.pipfile import read_pipfile
 from preview.environments.manifests.pyproject import read_pyproject
-from preview.environments.manifests.reading import Line, Manifest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.setuptools_files import read_conda, read_lock, read_setup_cfg, read_setup_py
 from preview.environments.requirements.requirements import (
@@ -36,18 +36,8 @@ _LAST: Final = (
 _CONDA: Final = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
 # Where a backend lies in a larger project, and where people keep such files.
 _FOLDERS: Final = (
-    "backend",
-    "api",
-    "server",
-    "app",
-    "src",
-    "service",
-    "web",
-    "docker",
-    "deploy",
-    "config",
-    "requirements",
-)
+    "backend", "api", "server", "app", "src", "service", "web", "docker", "deploy", "config", "requirements",
+)  # fmt: skip
 _FRAMEWORKS: Final = frozenset(
     {"fastapi", "starlette", "flask", "django", "quart", "litestar", "sanic", "falcon", "flask-restx", "flask-restful",
      "flask-smorest", "flask-sqlalchemy", "djangorestframework", "connexion", "apiflask", "fastapi-users",
@@ -61,7 +51,7 @@ _INDEX_LINE: Final = re.compile(
 
 
 def read_project(project: Path, folder: str = ".", entry: str | None = None) -> RequirementSet:
-    """What the project requires, from the nearest file that says it.
+    """Read the project's requirements from the nearest file that has any.
 
     Args:
         project: The project's folder; nothing outside it is read.
@@ -111,7 +101,7 @@ class _Search:
         self.withheld: set[str] = set()
 
     def look(self, place: str) -> RequirementSet | None:
-        """What the files of one folder require, or None where none of them says anything."""
+        """Read the requirements in the files of one folder; None if it has none."""
         names = _listing(self.project / place)
         for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
             found = self._requirements(place, name) if name else self._manifests(place, names)
@@ -132,7 +122,7 @@ class _Search:
         return self._beside(found, place)
 
     def _beside(self, found: RequirementSet, place: str) -> RequirementSet:
-        """A requirements file together with the manifests that lie beside it."""
+        """Return a requirements file together with the manifests beside it."""
         try:
             other = self._read_manifests(place, _listing(self.project / place))
         except EnvironmentFailed as error:  # it does not decide anything here
@@ -222,7 +212,7 @@ class _Search:
         return found
 
     def _own(self, folders: Sequence[Path]) -> list[ProjectRequirement]:
-        """What the project's own packages require, which a file wants installed; they themselves are not."""
+        """Return the requirements of the project's own packages that a file installs, not the packages."""
         found: list[ProjectRequirement] = []
         for folder in list(dict.fromkeys(folders))[:_MAX_OWN]:
             place = folder.relative_to(self.project).as_posix()
@@ -243,7 +233,7 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _in(names: Sequence[str], folder: Path, wanted: Sequence[str]) -> Iterator[str]:
-    """The wanted files that are there, as they are spelled there."""
+    """Yield the wanted files that are there, as they are spelled there."""
     spelled = {name.lower(): name for name in names}
     for name in wanted:
         if "/" in name:

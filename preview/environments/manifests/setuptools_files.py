@@ -21,7 +21,7 @@ from typing import Final
 import yaml
 from packaging.utils import canonicalize_name
 
-from preview.environments.manifests.reading import Line, Manifest, as_table, load_toml, read_bytes, read_text
+from preview.environments.manifests.manifest_files import Line, Manifest, as_table, load_toml, read_bytes, read_text
 from preview.errors import EnvironmentFailed
 
 
@@ -94,7 +94,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _value(node: ast.expr | None, names: Mapping[str, ast.expr]) -> object:
-    """What stands there, if it is written out; a name counts as what it is assigned, sums are joined."""
+    """Return a literal value; a name counts as its assigned value, sums are joined."""
     for _ in range(5):
         if isinstance(node, ast.Name) and node.id in names:
             node = names[node.id]
@@ -139,7 +139,7 @@ _DEPENDENCY: Final = re.compile(r"^(?:[\w-]+::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*
 
 
 def read_conda(folder: Path, name: str, source: str) -> Manifest:
-    """What the file requires, as far as it is Python.
+    """Read the Python requirements of the file.
 
     Raises:
         EnvironmentFailed: It cannot be read.
@@ -180,7 +180,7 @@ _MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 def read_lock(folder: Path) -> tuple[str, dict[str, str]]:
-    """The lock file's name and each package's version; empty where there is none or it cannot be read.
+    """Return the lock file's name and each package's version; empty if there is none or it cannot be read.
 
     A package with several versions (by platform or Python) has none here.
     """

@@ -1,4 +1,4 @@
-"""Which Python a project names beside its manifests: in what a version manager, a platform or a container reads."""
+"""Python versions named outside the manifests: for version managers, platforms, containers."""
 
 from __future__ import annotations
 
@@ -36,11 +36,10 @@ STATED_IN: Final = tuple(_PATTERNS)
 
 @dataclass(frozen=True, slots=True)
 class StatedPython:
-    """What a file names.
+    """Python version named in a file.
 
     Attributes:
         minor: Of Python 3.
-        file: Where it stands, relative to the project.
     """
 
     minor: int
@@ -48,7 +47,7 @@ class StatedPython:
 
 
 def find_stated(sources: Sources, entry: str) -> StatedPython | None:
-    """The Python that is named nearest to the application, the oldest in that file, or None.
+    """Return the Python that is named nearest to the application, the oldest in that file, or None.
 
     Args:
         sources: The project's files.
@@ -73,11 +72,9 @@ def _upwards(entry: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a project asks for, whatever the Python.
+    """Requirements of a project, for any Python.
 
     Attributes:
-        required: By its manifests and the request.
-        server: The server's requirement line, or None.
         wanted: By its imports, as far as ``required`` does not obviously bring it.
         standard: What it imports of the standard library; None where its imports were not looked at.
         stated: The Python that it names beside its manifests, or None.

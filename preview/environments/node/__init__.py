@@ -1,4 +1,4 @@
-"""What a Node project requires, as ready ``node_modules`` from a cache."""
+"""Node's ``node_modules``, built from a project's requirements and cached."""
 
 from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.modules import place_modules

@@ -17,8 +17,8 @@ import trio
 
 from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Environment, EnvironmentRequest, Report
-from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
-from preview.environments.folders.locks import open_scratch, open_unfinished
+from preview.environments.folders.layout import Layout, measure_and_protect
+from preview.environments.folders.locks import open_cage, open_unfinished
 from preview.environments.node.install import Npm, install
 from preview.environments.node.locks import place_pins
 from preview.environments.node.manifest import NodeManifest
@@ -42,17 +42,8 @@ from preview.runtime.sandbox import interpreter_paths
 from preview.settings import Settings
 
 
-def make_npm_cage(
-    jail: Jail, toolchain: NodeToolchain, folder: Path, scratch: Path, group: Cgroup | None = None
-) -> Cage:
-    """What npm and the install scripts of packages see; makes its folders, so call it in a thread.
-
-    Args:
-        jail: What all installers' jails have in common.
-        toolchain: Which Node and npm.
-        folder: The environment that is being built.
-        scratch: A folder that is gone after the build.
-        group: The build's control group.
+def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None) -> Cage:
+    """Make the cage of npm and install scripts, with its folders; call it in a thread.
 
     Raises:
         OSError: The folders cannot be made.
@@ -81,11 +72,7 @@ def make_npm_cage(
 
 _MANAGERS: Final = ("yarn", "pnpm", "bun")
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
-_OLD_ENGINES: Final = (
-    "PRISMA_MIGRATION_ENGINE_BINARY",
-    "PRISMA_INTROSPECTION_ENGINE_BINARY",
-    "PRISMA_FMT_BINARY",
-)
+_OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
 # Since this version there is one engine for all but queries, and the old names are warned of.
 _SCHEMA_ENGINE_SINCE: Final = 5
 
@@ -101,14 +88,6 @@ async def build_node_environment(
 ) -> None:
     """Build the environment; the caller holds its exclusive lock.
 
-    Args:
-        recipe: What to build.
-        layout: Where.
-        report: Called with npm's output line by line.
-        offline: Use nothing but npm's cache.
-        reader: Reads the lock files of other package managers.
-        jail: What npm and the code of packages are isolated by, where this machine has it.
-
     Raises:
         EnvironmentFailed: It cannot be built; nothing is left of it.
 
@@ -119,21 +98,11 @@ async def build_node_environment(
         failed: tuple[str, ...] = ()
         if not recipe.manifest.is_empty:
             pinned = await _pin(recipe.manifest, temporary, report, reader)
-            async with _open_cage(jail, recipe, layout, temporary) as cage:
+            make = partial(make_npm_cage, recipe.toolchain, temporary)
+            async with open_cage(jail, layout, recipe.key, make) as cage:
                 npm = Npm(recipe.toolchain, temporary, offline=offline, cage=cage, runs_code=recipe.runs_code)
                 failed = await install(recipe, npm, report, pinned=pinned)
         await trio.to_thread.run_sync(partial(_finish, recipe, temporary, layout, report, failed))
-
-
-@asynccontextmanager
-async def _open_cage(
-    jail: Jail | None, recipe: NodeRecipe, layout: Layout, temporary: Path
-) -> AsyncIterator[Cage | None]:
-    if jail is None:
-        yield None
-        return
-    async with open_scratch(layout, recipe.key) as scratch, jail.open_group(recipe.key) as group:
-        yield await trio.to_thread.run_sync(make_npm_cage, jail, recipe.toolchain, temporary, scratch, group)
 
 
 def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
@@ -184,12 +153,7 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
         "built_at": rfc3339(utc_now()),
     }
     measure_and_protect(temporary, facts)
-    place = layout.directory(recipe.key)
-    if place.exists():
-        broken = layout.temporary(recipe.key, "removing")
-        place.rename(broken)
-        remove_tree(broken)
-    temporary.rename(place)
+    layout.put(recipe.key, temporary)
 
 
 def _write_program(binaries: Path, name: str, script: str) -> None:
@@ -253,15 +217,12 @@ class NodeEnvironmentCache:
         # Hashing and removing are disk work: two at a time keep a slow disk from taking all threads.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
-            self._layout,
-            timeout_s=settings.environment_build_timeout_s,
-            is_usable=self._is_usable,
-            threads=self._threads,
+            self._layout, self._is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """The environment for a package, built if there is none; held until the context is left.
+        """Provide the environment for a package, built if there is none; held until the context is left.
 
         ``place_modules`` then gives the package its ``node_modules``.
 

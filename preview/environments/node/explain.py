@@ -1,4 +1,4 @@
-"""What npm says when it fails, as one sentence that names the package."""
+"""Explanation of npm's errors, as one sentence that names the package."""
 
 from __future__ import annotations
 
@@ -106,12 +106,7 @@ _CASES: Final = (
 
 
 def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
-    """Read a failure off npm's output.
-
-    Args:
-        lines: The last lines of the output.
-        manifest: What was to be installed.
-    """
+    """Read a failure off npm's output."""
     text = "\n".join(lines)
     match = _CODE.search(text)
     code = match[1] if match else ""
@@ -134,7 +129,7 @@ def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
 
 
 def failed_package(lines: Sequence[str]) -> str | None:
-    """The package whose own install script failed, or None where something else did."""
+    """Return the package whose own install script failed, or None if something else did."""
     text = "\n".join(lines)
     code, path = _CODE.search(text), _PATH.search(text)
     if path is None or (code is not None and code[1].startswith("E") and code[1] not in {"ELIFECYCLE", "ENOENT"}):

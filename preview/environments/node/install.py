@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,10 @@ from preview.environments.folders.environment import Report
 from preview.environments.node.explain import explain_npm, failed_package
 from preview.environments.node.locks import remove_pins
 from preview.environments.node.manifest import BUILT_IN, NodeManifest
-from preview.environments.node.recipe import NodeRecipe, NodeToolchain, run_npm
+from preview.environments.node.recipe import FLAGS, NO_CODE, NodeRecipe, NodeToolchain, npm_environment
 from preview.environments.python.explain import with_refused
 from preview.environments.sandbox.jail import Cage
-from preview.environments.sandbox.program import ProgramResult
+from preview.environments.sandbox.program import ProgramResult, run_program
 from preview.errors import EnvironmentFailed
 
 _UNSYNCED: Final = re.compile(
@@ -45,7 +46,7 @@ _TOLD_NAMES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How npm is called."""
+    """Way of calling npm."""
 
     lock: bool
     exact: bool
@@ -68,7 +69,6 @@ class Npm:
     """npm in the folder of one environment.
 
     Attributes:
-        toolchain: Which.
         directory: Where ``package.json`` and the lock file are.
         offline: Use nothing but npm's cache.
         cage: The jail that it runs in; None runs it as any program of the service.
@@ -82,29 +82,26 @@ class Npm:
     runs_code: bool = True
 
     async def run(self, arguments: Sequence[str], say: Callable[[str], None] | None = None) -> ProgramResult:
-        """See ``run_npm``.
+        """Run it and wait for its end; ``say`` is called with each line as it comes.
+
+        Raises:
+            OSError: It cannot be started.
 
         Cancellation: npm and all that it started are killed before this returns.
         """
-        return await run_npm(
-            self.toolchain,
-            arguments,
-            offline=self.offline,
+        argv = [str(self.toolchain.npm), *arguments, *FLAGS, "--offline" if self.offline else "--prefer-offline"]
+        return await run_program(
+            [*argv, *(() if self.runs_code else NO_CODE)],
+            environment=npm_environment(os.environ),
             directory=self.directory,
             say=say,
             cage=self.cage,
-            runs_code=self.runs_code,
+            reaches_out=not self.offline,
         )
 
 
 async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool = False) -> tuple[str, ...]:
     """Install into npm's folder, which holds the manifest's files.
-
-    Args:
-        recipe: What is required.
-        npm: By which npm, and where.
-        report: Called with npm's output line by line, and each second way that is taken.
-        pinned: Another package manager's lock file says which versions.
 
     Returns:
         Packages whose own install scripts failed: they are there, but may not work.
@@ -173,13 +170,13 @@ def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[
 
 
 def _built_in(result: ProgramResult) -> str | None:
-    """The package that could not be had, where Node would never look at it."""
+    """Return the package that could not be installed, in a place where Node never looks."""
     match = _NOT_HAD.search("\n".join(result.lines))
     return match[1] if match and match[1] in BUILT_IN else None
 
 
 def _override(directory: Path, names: Iterable[str]) -> None:
-    """Some dependency of a dependency names it; any small package may take its place."""
+    """Add an override for a package that a dependency's dependency names; any small package may replace it."""
     path = directory / "package.json"
     package = json.loads(path.read_text("utf-8"))
     overrides = package.get("overrides")

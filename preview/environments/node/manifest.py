@@ -1,4 +1,4 @@
-"""What a Node project requires: its ``package.json``, those of its workspace's members, and the lock file."""
+"""Requirements of a Node project: its ``package.json``, its workspace's, and the lock file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from preview.environments.node.registries import (
     is_safe_lock,
     safe_overrides,
 )
-from preview.errors import EnvironmentFailed
+from preview.environments.requirements.requirements import invalid
 from preview.sources.node_package import is_tool_for_development
 
 # The order in which npm takes them.
@@ -45,15 +45,13 @@ _LEGACY_PEERS: Final = re.compile(r"^\s*(?:legacy-peer-deps|force)\s*=\s*true\s*
 
 @dataclass(frozen=True, slots=True)
 class NodeManifest:
-    """What npm is given.
+    """Input for npm.
 
     Attributes:
         packages: Folder (``.`` first, then the workspace's members) to the part of ``package.json`` that npm needs.
         files: Packed dependencies that lie in the project, path to bytes.
-        lock: The lock file's bytes, or None.
         exact: The lock file is meant for exactly these requirements.
         legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
-        notes: Worth telling.
         foreign_lock: Another package manager's lock file, where npm has none of its own.
         lock_name: What the lock file is called; empty without one.
         registries: That the project names.
@@ -71,7 +69,7 @@ class NodeManifest:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has to be installed."""
+        """True if nothing has to be installed."""
         return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
 
     @property
@@ -80,7 +78,7 @@ class NodeManifest:
         return tuple(folder for folder in self.packages if folder != ".")
 
     def range_of(self, name: str) -> str | None:
-        """The range that a package asks for, the first that does."""
+        """Return the range that a package asks for, the first that does."""
         for package in self.packages.values():
             for kind in _DEPENDENCIES:
                 wanted = package.get(kind)
@@ -90,7 +88,7 @@ class NodeManifest:
 
 
 def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManifest:
-    """What the package in ``directory`` requires. Reads files, runs nothing; call it in a thread.
+    """Read the requirements of the package in ``directory``. Reads files, runs nothing; call it in a thread.
 
     Args:
         directory: Where its ``package.json`` is; none there means nothing but ``extra``.
@@ -136,9 +134,7 @@ def _foreign_lock(reader: _Reader) -> LockFile | None:
 def _requirement(line: str) -> tuple[str, str]:
     match = _REQUIREMENT.fullmatch(line.strip())
     if match is None:
-        raise EnvironmentFailed(
-            f"The requirement {line!r} cannot be read; write NAME or NAME@RANGE", reason="invalid", requirement=line
-        )
+        raise invalid(f"The requirement {line!r} cannot be read; write NAME or NAME@RANGE", requirement=line)
     return match["name"], match["range"] or "*"
 
 
@@ -162,11 +158,9 @@ class _Reader:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise EnvironmentFailed(
-                f"{name} cannot be read: {error.strerror or error}; correct it", reason="invalid", origin=name
-            ) from error
+            raise invalid(f"{name} cannot be read: {error.strerror or error}; correct it", origin=name) from error
         if len(data) > MAX_BYTES:
-            raise EnvironmentFailed(f"{name} is larger than 32 MiB; shorten it", reason="invalid", origin=name)
+            raise invalid(f"{name} is larger than 32 MiB; shorten it", origin=name)
         return data
 
     def read(self, folder: str) -> dict[str, object]:
@@ -179,11 +173,9 @@ class _Reader:
         try:
             content = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise EnvironmentFailed(
-                f"{name} is no valid JSON: {error}; correct it", reason="invalid", origin=name
-            ) from error
+            raise invalid(f"{name} is no valid JSON: {error}; correct it", origin=name) from error
         if not isinstance(content, dict):
-            raise EnvironmentFailed(f"{name} must hold a JSON object; correct it", reason="invalid", origin=name)
+            raise invalid(f"{name} must hold a JSON object; correct it", origin=name)
         return self._reduced(folder, content)
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
@@ -217,7 +209,7 @@ class _Reader:
         return name in self._wanted or not is_tool_for_development(name)
 
     def version(self, folder: str, name: str, value: str) -> str | None:
-        """As npm understands it; None for what lies outside the project."""
+        """Convert a version for npm; None for packages outside the project."""
         value = value.strip()
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
@@ -249,10 +241,9 @@ class _Reader:
         for name, folder in self._from_workspace.items():
             if name not in names:
                 origin = posixpath.normpath(posixpath.join(folder, "package.json"))
-                raise EnvironmentFailed(
+                raise invalid(
                     f"{name} ({origin}) is wanted from the workspace, and no package of it has that name; add its "
                     "folder to the workspaces, or leave it out",
-                    reason="invalid",
                     requirement=name,
                     origin=origin,
                 )
@@ -265,7 +256,7 @@ class _Reader:
             return False
 
     def members(self, root: dict[str, object]) -> dict[str, dict[str, object]]:
-        """The other packages; npm gets their folders one by one: of a pattern it could make more."""
+        """Return the other packages; npm gets single folders, because of a pattern it could make more."""
         found: dict[str, dict[str, object]] = {}
         for folder in self._member_folders(root):
             if folder not in found and len(found) < _MAX_MEMBERS:
@@ -307,7 +298,7 @@ class _Reader:
 
 
 def _resolutions(content: Mapping[str, object]) -> dict[str, str]:
-    """What Yarn and pnpm put in the place of versions, wherever they are asked for; npm's ``overrides``."""
+    """Read replacements of versions for Yarn and pnpm; npm's ``overrides``."""
     pnpm = content.get("pnpm")
     given = _texts(content.get("resolutions")) | _texts(pnpm.get("overrides") if isinstance(pnpm, Mapping) else None)
     found = {name.removeprefix("**/"): value for name, value in given.items()}

@@ -29,7 +29,7 @@ _LEFT_OUT: Final = frozenset({".package-lock.json", ".cache"})
 
 
 def modules_variables(environment: Path) -> dict[str, str]:
-    """What Node, and what it runs, need to find an environment's packages.
+    """Return the variables that Node and its programs need to find an environment's packages.
 
     Raises:
         OSError: It is no finished environment.

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,8 +16,7 @@ import trio
 
 from preview.environments.node.locks import LockFile, Pins, UnreadableLock, read_pins
 from preview.environments.node.manifest import NodeManifest, read_node_manifest
-from preview.environments.sandbox.jail import Cage
-from preview.environments.sandbox.program import ProgramResult, run_program
+from preview.environments.sandbox.program import run_program
 from preview.errors import ConfigurationError
 
 # What determines which builds of a package fit.
@@ -37,10 +36,10 @@ _WITHHELD: Final = frozenset(
     {"npm_config_prefix", "npm_config_global", "npm_config_location", "npm_config_omit", "npm_config_include",
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
-_FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
 _VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
 # A package in a repository brings settings of its own, which name programs that npm runs.
-_NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
+NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,6 @@ class NodeToolchain:
     """One Node with its npm.
 
     Attributes:
-        node: The program, absolute.
-        npm: Likewise.
         identity: Version, platform, architecture, interface and C library of Node, and the version of npm.
         version: ``20.11.0``, of Node.
     """
@@ -61,7 +58,7 @@ class NodeToolchain:
 
 
 async def find_node() -> NodeToolchain:
-    """The Node and npm on the service's ``PATH``.
+    """Return the Node and npm on the service's ``PATH``.
 
     Raises:
         ConfigurationError: There is none.
@@ -91,7 +88,7 @@ def _npm_version(npm: Path) -> str:
 
 
 def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of the service's environment that npm and what it runs see: what leads to packages and programs."""
+    """Return the service's variables for npm and its programs: those that lead to packages and programs."""
     passed = {
         name: value
         for name, value in environment.items()
@@ -104,40 +101,6 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**passed, **quiet}
 
 
-async def run_npm(
-    toolchain: NodeToolchain,
-    arguments: Sequence[str],
-    *,
-    offline: bool,
-    directory: Path,
-    say: Callable[[str], None] | None = None,
-    cage: Cage | None = None,
-    runs_code: bool = True,
-) -> ProgramResult:
-    """Run ``npm`` and wait for its end.
-
-    Args:
-        toolchain: Which.
-        arguments: The command and its options.
-        offline: Use nothing but npm's cache; else that cache first.
-        directory: Working folder, which has a ``package.json``.
-        say: Called with each line as it comes.
-        cage: The jail that it runs in; None runs it as any program of the service.
-        runs_code: Whether code of packages may run.
-
-    Raises:
-        OSError: It cannot be started.
-
-    Cancellation: npm and all that it started are killed before this returns.
-    """
-    argv = [str(toolchain.npm), *arguments, *_FLAGS, "--offline" if offline else "--prefer-offline"]
-    argv += [] if runs_code else _NO_CODE
-    environment = npm_environment(os.environ)
-    return await run_program(
-        argv, environment=environment, directory=directory, say=say, cage=cage, reaches_out=not offline
-    )
-
-
 # Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
 _LAYOUT_VERSION = 4
 
@@ -148,8 +111,6 @@ class NodeRecipe:
 
     Attributes:
         key: Its name: a hash over everything else.
-        manifest: What the project asks for.
-        toolchain: For which Node.
         runs_code: Whether code of packages may run while it is built.
     """
 
@@ -160,7 +121,7 @@ class NodeRecipe:
 
 
 def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:
-    """What a package needs, and its key. Hashes megabytes: call it in a thread."""
+    """Make a package's recipe and its key. Hashes megabytes: call it in a thread."""
     facts: list[object] = [
         "node",
         _LAYOUT_VERSION,
@@ -183,26 +144,26 @@ class NodeReader(Protocol):
     """Reads what npm is given."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """As ``read_node_manifest``. Cancellation: nothing of the call is left."""
+        """Read like ``read_node_manifest``. Cancellation: nothing of the call is left."""
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """What a lock file pins, or why it says nothing that can be used. Cancellation: nothing of the call is left."""
+        """Read a lock file's pins, or the reason why not. Cancellation: nothing of the call is left."""
 
 
 class InThread:
     """Reads in a thread of this process: for callers who read files of their own."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(read_node_manifest, directory, extra)
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """As the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: waits."""
         return await trio.to_thread.run_sync(pins_or_reason, lock)
 
 
 def pins_or_reason(lock: LockFile) -> Pins | str:
-    """What a lock file pins, or why it says nothing that can be used, as the end of a sentence."""
+    """Read a lock file's pins, or the reason why not, as the end of a sentence."""
     try:
         return read_pins(lock)
     except UnreadableLock as reason:

@@ -42,7 +42,7 @@ _MOST_CHARACTERS: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Registries:
-    """What a project names.
+    """Registries that a project names.
 
     Attributes:
         named: In its settings; and in a lock file, for packages of which it has no hash.
@@ -55,10 +55,7 @@ class Registries:
 
 
 def find_registries(bytes_of: Callable[[str], bytes | None]) -> Registries:
-    """The registries, each once; the first fifty.
-
-    Args:
-        bytes_of: Reads a file of the project.
+    """Return the registries, each once; the first fifty.
 
     Raises:
         EnvironmentFailed: A file cannot be read.
@@ -122,7 +119,7 @@ class Outside(ValueError):
 
 
 def is_path(value: str) -> bool:
-    """Whether npm may read a dependency's value as a path; else it is a range, a tag or an address."""
+    """Return whether npm may read a dependency's value as a path; else it is a range, a tag or an address."""
     value = value.strip()
     if _SCHEME.match(value) or _SHORTHAND.fullmatch(value):
         return False
@@ -130,7 +127,7 @@ def is_path(value: str) -> bool:
 
 
 def inside_project(folder: str, value: str) -> str:
-    """The path that is meant, relative to the project's root.
+    """Return the path that is meant, relative to the project's root.
 
     Args:
         folder: Where it counts from, relative to the root.
@@ -147,7 +144,7 @@ def inside_project(folder: str, value: str) -> str:
 
 
 def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
-    """The ``overrides`` of a package without those that put a path in a package's place."""
+    """Return the ``overrides`` of a package without those that put a path in a package's place."""
     kept: dict[str, object] = {}
     for name, item in value.items() if isinstance(value, Mapping) and depth < _MAX_DEPTH else ():
         if isinstance(item, str) and not is_path(item):
@@ -158,7 +155,7 @@ def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
 
 
 def is_safe_lock(data: bytes) -> bool:
-    """Whether a lock file that npm follows to the letter names nothing outside the project; broken ones do not count.
+    """Return whether a lock file that npm follows names nothing outside the project; ignores broken ones.
 
     npm unpacks into the folders that it names, without asking where they are.
     """

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,48 +12,26 @@ import trio
 
 from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Report
-from preview.environments.folders.layout import Layout, measure_and_protect, remove_tree
-from preview.environments.folders.locks import make_folder, open_scratch, open_unfinished
-from preview.environments.imports.scan import Wanted
+from preview.environments.folders.layout import Layout, measure_and_protect
+from preview.environments.folders.locks import make_folder, open_cage, open_unfinished
 from preview.environments.python.explain import PYTHON, explain, is_final
 from preview.environments.python.install import Installation, fail
+from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import KeptReport
 from preview.environments.python.trial import objection_to_packages
-from preview.environments.requirements.requirements import RequirementSet, check_locations
-from preview.environments.sandbox.interpreter import Interpreter, Skeletons
+from preview.environments.requirements.requirements import check_locations
+from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
 from preview.environments.sandbox.program import program_environment, run_uv
 from preview.environments.sandbox.uv_cages import UvCages, make_uv_cages
 from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed
+from preview.runtime.cgroups import Cgroup
 
 # Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
 # In a jail: what builds have left in the cache is not taken for settings of the project.
 _ANYWHERE = Path("/")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that determines an environment.
-
-    Attributes:
-        key: Its name: a hash over everything else.
-        required: What the project asks for.
-        interpreter: For which Python.
-        server: The server's requirement line, or None where the project brings its own.
-        wanted: What its files import and no manifest names: added where it is missing in the end.
-        runs_code: Whether code of packages may run while it is built.
-        ahead_of: The version of the Python that is taken where this one does not do (see ``trial``), or None.
-    """
-
-    key: str
-    required: RequirementSet
-    interpreter: Interpreter
-    server: str | None
-    wanted: tuple[Wanted, ...] = ()
-    runs_code: bool = True
-    ahead_of: str | None = None
 
 
 async def build_environment(
@@ -69,15 +46,6 @@ async def build_environment(
 ) -> None:
     """Build the environment; the caller holds its exclusive lock.
 
-    Args:
-        recipe: What to build.
-        layout: Where.
-        report: Called with the installer's output line by line, and each decision.
-        offline: Use nothing but the installer's cache.
-        patience_s: Seconds after which no single requirement is loosened any more.
-        jail: What the installer and the code of packages are isolated by, where this machine has it.
-        skeletons: Empty environments of before.
-
     Raises:
         EnvironmentFailed: It cannot be built; nothing is left of it.
 
@@ -88,32 +56,18 @@ async def build_environment(
         check_locations(recipe.required, allowed)
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(make_folder, temporary)
-        async with _open_cages(jail, recipe, layout, temporary) as cages:
+        async with open_cage(jail, layout, recipe.key, _cages(recipe, temporary)) as cages:
             await _make_empty(recipe, temporary, cages, skeletons or Skeletons(), offline=offline)
             decisions = await _fill(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
         await trio.to_thread.run_sync(_finish, recipe, temporary, layout, decisions)
 
 
-@asynccontextmanager
-async def _open_cages(
-    jail: Jail | None, recipe: Recipe, layout: Layout, temporary: Path
-) -> AsyncIterator[UvCages | None]:
-    if jail is None:
-        yield None
-        return
-    async with open_scratch(layout, recipe.key) as scratch, jail.open_group(recipe.key) as group:
-        make = partial(make_uv_cages, jail, recipe.interpreter, recipe.required, temporary, scratch, group)
-        yield await trio.to_thread.run_sync(make)
+def _cages(recipe: Recipe, temporary: Path) -> Callable[[Jail, Path, Cgroup | None], UvCages]:
+    return partial(make_uv_cages, recipe.interpreter, recipe.required, temporary)
 
 
 async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: Jail | None) -> None:
     """Have uv make an empty environment, and look at its interpreter, so that no build has to wait for that.
-
-    Args:
-        recipe: For which interpreter.
-        layout: Where; nothing stays there.
-        skeletons: Is given the environment.
-        jail: What uv is isolated by, where this machine has it.
 
     Raises:
         EnvironmentFailed: There is none to be had.
@@ -122,7 +76,7 @@ async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: J
     """
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(make_folder, temporary)
-        async with _open_cages(jail, recipe, layout, temporary) as cages:
+        async with open_cage(jail, layout, recipe.key, _cages(recipe, temporary)) as cages:
             await _make_empty(recipe, temporary, cages, skeletons, offline=True)
             if cages is not None and cages.unpacking is not None:
                 look = ["pip", "freeze", "--quiet", "--python", str(cages.place / "bin" / "python")]
@@ -172,18 +126,8 @@ async def _fill(
 async def _install(
     recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
 ) -> list[str]:
-    installation = Installation(
-        temporary,
-        recipe.required,
-        recipe.server,
-        report,
-        interpreter=recipe.interpreter,
-        offline=offline,
-        patience_s=patience_s,
-        cages=None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters),
-        runs_code=recipe.runs_code,
-        is_trial=recipe.ahead_of is not None,
-    )
+    cages = None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters)
+    installation = Installation(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
     await installation.run(recipe.wanted)
     return installation.decisions
 
@@ -198,9 +142,4 @@ def _finish(recipe: Recipe, temporary: Path, layout: Layout, decisions: list[str
         "decisions": decisions,
     }
     measure_and_protect(temporary, facts)
-    place = layout.directory(recipe.key)
-    if place.exists():
-        broken = layout.temporary(recipe.key, "removing")
-        place.rename(broken)
-        remove_tree(broken)
-    temporary.rename(place)
+    layout.put(recipe.key, temporary)

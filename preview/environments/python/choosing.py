@@ -1,4 +1,4 @@
-"""Which Python a project's environment is of.
+"""Choice of the Python for a project's environment.
 
 The one that is configured; else one that the project wants; else the nearest installed one from 3.12 on, in which
 previews share what their template has imported, where all of the project is had for it as it is written (``trial``);
@@ -18,13 +18,12 @@ import trio
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.build import Recipe
 from preview.environments.python.explain import Refusals
-from preview.environments.python.recipe import make_recipe
+from preview.environments.python.recipe import Recipe, make_recipe
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
 from preview.environments.sandbox.installed import Installed, find_installed
-from preview.environments.sandbox.interpreter import OWN, Interpreter, allows, find_interpreter, find_other
+from preview.environments.sandbox.interpreter import OWN, PythonInterpreter, allows, find_interpreter, find_other
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
@@ -38,7 +37,7 @@ _OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
 
 
 async def find_newer() -> Installed | None:
-    """The nearest Python from 3.12 on that is installed; None where the service's own is such a one, or there is none.
+    """Return the nearest installed Python from 3.12 on; None if the service's own is one, or none exists.
 
     Cancellation: the program that is asked is killed.
     """
@@ -58,17 +57,17 @@ class Choice:
         self._settings = settings
         self._layout = layout
         self._is_held = is_held
-        self._usual: Interpreter | None = None
+        self._usual: PythonInterpreter | None = None
         self._newer: Installed | None = None
         self._is_newer_known = False
         # Two launches at once look once.
         self._looking = trio.Lock()
         # Others that were looked for, by what a project wants.
-        self._others: dict[str, Interpreter | None] = {}
+        self._others: dict[str, PythonInterpreter | None] = {}
         self._refusals = Refusals(layout)
 
-    async def usual(self) -> list[Interpreter]:
-        """The Pythons that projects get which want none of their own, the likeliest first.
+    async def usual(self) -> list[PythonInterpreter]:
+        """Return the Pythons for projects without a wish of their own, the likeliest first.
 
         Raises:
             ConfigurationError: There is none as configured.
@@ -79,7 +78,7 @@ class Choice:
         return [usual] if newer is None else [newer.interpreter, usual]
 
     async def recipe(self, asked: Asked, report: Report) -> Recipe:
-        """What is asked for, for the Python that is best for it.
+        """Make the recipe for the Python that suits the project best.
 
         Raises:
             ConfigurationError: There is none as configured.
@@ -97,8 +96,8 @@ class Choice:
             asked = replace(asked, required=as_for(asked.required, requires))
         return make_recipe(asked, interpreter, runs_code=self._runs_code)
 
-    def _trial(self, asked: Asked, usual: Interpreter, newer: Installed, report: Report) -> Recipe | None:
-        """It for the newer Python; None where something speaks against that."""
+    def _trial(self, asked: Asked, usual: PythonInterpreter, newer: Installed, report: Report) -> Recipe | None:
+        """Make the recipe for the newer Python; None if something rules it out."""
         if asked.standard is None:
             # A command of the project's own: nobody knows what it imports.
             return None
@@ -124,8 +123,8 @@ class Choice:
     def _runs_code(self) -> bool:
         return self._settings.build_code == "allow"
 
-    async def _wanted(self, asked: Asked, usual: Interpreter, report: Report) -> Interpreter:
-        """The configured one, or another of this machine where the project wants that."""
+    async def _wanted(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter:
+        """Return the configured one, or another of this machine where the project wants that."""
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
             return usual
@@ -143,7 +142,7 @@ class Choice:
         )
         return usual
 
-    async def _find_usual(self) -> Interpreter:
+    async def _find_usual(self) -> PythonInterpreter:
         if self._usual is None:
             self._usual = await _find_configured(self._settings)
         return self._usual
@@ -158,7 +157,7 @@ class Choice:
 
 
 def _said_against(asked: Asked, newer: Installed) -> str | None:
-    """What the project's files say against it."""
+    """Return the reason in the project's files against a newer Python, if any."""
     minor = int(newer.interpreter.version.split(".")[1])
     if asked.stated is not None and asked.stated.minor < minor:
         return f"{asked.stated.file} names 3.{asked.stated.minor}"
@@ -166,7 +165,7 @@ def _said_against(asked: Asked, newer: Installed) -> str | None:
     return None if use is None else f"{use.file} uses {use.uses}, which newer ones do not have"
 
 
-async def _find_configured(settings: Settings) -> Interpreter:
+async def _find_configured(settings: Settings) -> PythonInterpreter:
     wanted = settings.environment_python
     try:
         return await find_interpreter(wanted, offline=settings.uv_offline)
@@ -179,7 +178,7 @@ async def _find_configured(settings: Settings) -> Interpreter:
     return found.interpreter
 
 
-async def _find_any(requires: str) -> Interpreter | None:
+async def _find_any(requires: str) -> PythonInterpreter | None:
     other = await find_other(requires)
     if other is None:
         found = await find_installed(_ANY, requires)

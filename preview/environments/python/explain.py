@@ -1,4 +1,4 @@
-"""What uv says when it fails, as one sentence that names the requirement."""
+"""Explanation of uv's errors, as one sentence that names the requirement."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an environment could not be built.
+    """Explanation of a failed build.
 
     Attributes:
         message: One sentence for a person.
@@ -61,7 +61,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """How uv words one kind of failure; group ``name`` is the package."""
+    """Pattern of one of uv's errors; group ``name`` is the package."""
 
     pattern: re.Pattern[str]
     reason: str
@@ -114,11 +114,7 @@ _CASES = (
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
     ),
-    _Case(
-        re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"),
-        "build",
-        _build,
-    ),
+    _Case(re.compile(r"error: Failed to [a-z ]+`(?P<name>[A-Za-z0-9._-]+)==[^`]*`"), "build", _build),
     _Case(
         re.compile(r"(?:D|d)istribution not found at: (?P<name>\S*)"),
         "not_found",
@@ -135,17 +131,8 @@ def explain(
     runs_code: bool = True,
     refused: Sequence[str] = (),
 ) -> Explanation:
-    """Read a failure off the installer's output.
-
-    Args:
-        lines: The last lines of the output.
-        required: What was to be installed.
-        offline: Whether the network was left out on purpose.
-        runs_code: Whether code of packages was allowed to run.
-        refused: One sentence for each host that was asked for and may not be reached.
-    """
-    why = _explain(lines, required, offline=offline, runs_code=runs_code)
-    return with_refused(why, refused)
+    """Read a failure off the installer's output."""
+    return with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
 
 
 def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
@@ -189,7 +176,7 @@ def _name(found: ProjectRequirement | None, name: str) -> str:
 
 
 def _folder_in(text: str, required: RequirementSet) -> ProjectRequirement | None:
-    """The folder that is spoken of: installers do not name what they build from one, only where it lies, if that."""
+    """Return the folder in the message: installers name only its place, if that."""
     folders = [item for item in required.requirements if item.name is None]
     spoken_of = [item for item in folders if item.location is not None and item.location in text]
     return next(iter(spoken_of), folders[0] if len(folders) == 1 else None)
@@ -202,10 +189,13 @@ def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, n
     )
 
 
+def _spoken_of(pattern: str, text: str, required: RequirementSet) -> tuple[str, ProjectRequirement | None]:
+    match = re.search(pattern, text)
+    return (match["name"], required.find(match["name"])) if match else ("", None)
+
+
 def _offline(text: str, required: RequirementSet) -> Explanation:
-    match = re.search(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text)
-    name = match["name"] if match else ""
-    found = required.find(name) if name else None
+    name, found = _spoken_of(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text, required)
     return _explanation(
         f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
         "install it once with the network",
@@ -216,9 +206,9 @@ def _offline(text: str, required: RequirementSet) -> Explanation:
 
 
 def _network(text: str, required: RequirementSet) -> Explanation:
-    match = re.search(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text)
-    name = match["name"] if match else ""
-    found = required.find(name) if name else None
+    name, found = _spoken_of(
+        r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text, required
+    )
     sentence = (
         f"{_name(found, name)} could not be downloaded, the network does not answer"
         if name
@@ -258,7 +248,7 @@ def _error_line(lines: Sequence[str]) -> str:
 
 
 def _last_words(text: str) -> str:
-    """The last line a build backend printed, which is where Python names the exception."""
+    """Return the last line a build backend printed, which is where Python names the exception."""
     block = text.rpartition("[stderr]")[2] if "[stderr]" in text else ""
     lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
     return lines[-1][:200].rstrip(".;") if lines else ""
@@ -287,7 +277,7 @@ _WORDS: Final = {
 
 
 def is_final(error: EnvironmentFailed) -> bool:
-    """Whether another Python would not help."""
+    """Return whether another Python would not help."""
     return error.details.get("reason") in _FINAL
 
 
@@ -304,7 +294,7 @@ class Refusals:
         self._passing: BoundedDict[str, tuple[float, str]] = BoundedDict(_MOST_PASSING)
 
     def why(self, key: str) -> str | None:
-        """Why this environment is not to be had; None where it was not tried, or it was long ago.
+        """Return why this environment cannot be built; None if never tried, or long ago.
 
         Raises:
             OSError: No descriptor is free to look with.
@@ -340,11 +330,11 @@ class Refusals:
             new.rename(place)
         except OSError as error:
             new.unlink(missing_ok=True)
-            _log.warning("not written down why a project needs an older Python", key=key, why=str(error))
+            _log.warning("refusal not written", key=key, why=str(error))
 
 
 def _read(path: Path) -> str | None:
-    """What is written there, as one line; None where it is nothing that was written here."""
+    """Read the stored reason as one line; None if it was not written here."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.read(descriptor, _MOST_BYTES)

@@ -19,11 +19,12 @@ from preview.environments.imports.names import Offered, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.python.explain import Explanation, explain
+from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import Loosened, Loosening, Output
 from preview.environments.requirements.arguments import write_arguments
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
 from preview.environments.sandbox.uv_cages import UvCages
@@ -33,22 +34,15 @@ _FILE: Final = "resolved.txt"
 
 
 def can_be_resolved(required: RequirementSet) -> bool:
-    """Whether a list of names and versions says all: no hash, no address, no folder."""
+    """Return whether names and versions are complete: no hash, no address, no folder."""
     items = (*required.requirements, *required.constraints)
     return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
 
 
 async def resolve(
-    arguments: Sequence[str], folder: Path, interpreter: Interpreter, cage: Cage, *, offline: bool
+    arguments: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage, *, offline: bool
 ) -> tuple[ProgramResult, list[str]]:
     """Choose the version of each package, with what it requires.
-
-    Args:
-        arguments: As ``write_arguments`` made them.
-        folder: The environment's; the list is written there.
-        interpreter: For which Python.
-        cage: Where code of packages may run: some say what they require only when they are built.
-        offline: Use nothing but uv's cache.
 
     Returns:
         How uv ended, and the arguments that install what was chosen and nothing else.
@@ -66,7 +60,7 @@ async def resolve(
 
 
 async def read_names(folder: Path) -> list[str]:
-    """The normalised names of what was chosen. Cancellation: nothing changes."""
+    """Return the normalised names of the chosen packages. Cancellation: nothing changes."""
     text = await trio.Path(folder / _FILE).read_text("utf-8")
     return [name for line in text.splitlines() if (name := _name(line))]
 
@@ -79,14 +73,10 @@ def _name(line: str) -> str:
 
 
 def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
-    """Whether installing these packages without the network may work: of each there is something in the cache.
+    """Return whether an offline installation may work: each package has something in the cache.
 
     Only a guess, which saves an attempt that must fail: where uv keeps its wheels is uv's own matter. With wheels in a
     folder of the operator's nothing is guessed. Blocks on the disk.
-
-    Args:
-        cache: Uv's.
-        names: Normalised names.
     """
     if os.environ.get("UV_FIND_LINKS"):
         return True
@@ -102,19 +92,12 @@ _MAX_RELIC_ROUNDS: Final = 3
 
 
 class Installation:
-    """One environment being filled.
+    """One environment being filled: a recipe's, in a folder with an interpreter in it.
 
     Args:
-        temporary: The environment's folder, with an interpreter in it.
-        required: What the project asks for.
-        server: The server's requirement line, or None.
-        report: Called with the installer's output line by line, and each decision.
-        interpreter: The environment's.
         offline: Use nothing but the installer's cache.
         patience_s: Seconds after which no further single step is tried.
         cages: The jails that the installer runs in, where this machine has them.
-        runs_code: Whether code of packages may run.
-        is_trial: Nothing is loosened or built: another Python is taken then.
 
     Attributes:
         decisions: What was changed and added, one sentence each.
@@ -122,35 +105,32 @@ class Installation:
 
     def __init__(
         self,
+        recipe: Recipe,
         temporary: Path,
-        required: RequirementSet,
-        server: str | None,
         report: Report,
+        cages: UvCages | None,
         *,
-        interpreter: Interpreter,
         offline: bool,
         patience_s: float,
-        cages: UvCages | None = None,
-        runs_code: bool = True,
-        is_trial: bool = False,
     ) -> None:
         self._temporary = temporary
-        self._server = server
+        self._server = recipe.server
         self._report = report
         self._offline = offline
         self._until = trio.current_time() + patience_s
-        self._interpreter = interpreter
+        self._interpreter = recipe.interpreter
         self._cages = cages
-        self._is_trial = is_trial
-        self._runs_code = runs_code
+        # Nothing is loosened or built: another Python is taken then.
+        self._is_trial = recipe.ahead_of is not None
+        self._runs_code = recipe.runs_code
         # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
-        self._unpacks = (runs_code or is_trial) and cages is not None and cages.unpacking is not None
+        self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
         self._loosening = Loosening()
         self._refused: set[str] = set()
         self.decisions: list[str] = []
-        self._required, sentences = with_floors(required, interpreter.version)
+        self._required, sentences = with_floors(recipe.required, self._interpreter.version)
         for sentence in sentences:
             self._decide(sentence)
 
@@ -323,7 +303,7 @@ class Installation:
         return (cached if cached.code == 0 else resolved), chosen
 
     def _is_cut_off(self, result: ProgramResult) -> bool:
-        """Whether it failed for the network, which is reported."""
+        """Return whether the network made it fail, which is reported."""
         if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
             return False
         sentence = "the package index cannot be reached: trying with what is in the package cache"
@@ -353,7 +333,7 @@ def _into(environment: Path) -> list[str]:
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
-    """What is not there, each package once."""
+    """Return missing requirements, each package once."""
     found: dict[str, Wanted] = {}
     for one in wanted:
         if not offered.has(one.module, one.distribution):

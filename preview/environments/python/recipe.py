@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from packaging.requirements import Requirement
@@ -17,10 +17,9 @@ from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
 from preview.environments.manifests.stated import Asked, find_stated
-from preview.environments.python.build import Recipe
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.sources import Sources
 
 # Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
@@ -31,12 +30,29 @@ SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "wai
 """The servers that are added, as requirement lines."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that determines an environment.
+
+    Attributes:
+        key: Its name: a hash over everything else.
+        server: The server's requirement line, or None where the project brings its own.
+        wanted: What its files import and no manifest names: added where it is missing in the end.
+        runs_code: Whether code of packages may run while it is built.
+        ahead_of: The version of the Python that is taken where this one does not do (see ``trial``), or None.
+    """
+
+    key: str
+    required: RequirementSet
+    interpreter: PythonInterpreter
+    server: str | None
+    wanted: tuple[Wanted, ...] = ()
+    runs_code: bool = True
+    ahead_of: str | None = None
+
+
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
     """Read the project's manifests and imports. Runs nothing; call it in a thread.
-
-    Args:
-        request: What is asked for.
-        sources: The project's files.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -58,16 +74,9 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 
 
 def make_recipe(
-    asked: Asked, interpreter: Interpreter, *, runs_code: bool = True, ahead_of: Interpreter | None = None
+    asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool = True, ahead_of: PythonInterpreter | None = None
 ) -> Recipe:
-    """What is asked for, for one Python, and its key.
-
-    Args:
-        asked: What.
-        interpreter: For which Python.
-        runs_code: Whether code of packages may run while it is built: without, other versions may be taken.
-        ahead_of: The Python that is taken where this one does not do, see ``trial``.
-    """
+    """Make the recipe for one Python, and its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
     return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
@@ -80,7 +89,7 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
-    """What no requirement names or obviously brings; as the project writes it where a group names it."""
+    """Return imports without a requirement, as the project writes them where a group names them."""
     named = {item.name or "" for item in required.requirements if item.applies}
     brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
     spare = {item.name: item.text for item in required.spare if item.applies}
@@ -94,7 +103,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     return tuple(left)
 
 
-def _key(asked: Asked, interpreter: Interpreter, *, runs_code: bool, ahead_of: Interpreter | None) -> str:
+def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead_of: PythonInterpreter | None) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
     required = asked.required
     facts = [

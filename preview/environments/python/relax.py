@@ -60,12 +60,7 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Loosened:
-    """One step.
-
-    Attributes:
-        required: What is required now.
-        sentence: What was changed and why.
-    """
+    """One step."""
 
     required: RequirementSet
     sentence: str
@@ -73,23 +68,13 @@ class Loosened:
 
 @dataclass(slots=True)
 class Loosening:
-    """Which steps were taken already, so that each is taken once.
-
-    Attributes:
-        levels: How far each package has been loosened.
-    """
+    """Steps that were taken already, so that each is taken once."""
 
     levels: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
     def after(self, required: RequirementSet, why: Explanation, lines: Sequence[str]) -> Loosened | None:
-        """The next thing to try after a failure, or None when nothing is left.
-
-        Args:
-            required: What could not be installed.
-            why: Why.
-            lines: The installer's last lines.
-        """
+        """Return the next thing to try after a failure, or None if nothing is left."""
         text = "\n".join(lines)
         if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
             return None
@@ -103,7 +88,7 @@ class Loosening:
         return None if refused else self.all_at_once(required)
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
-        """The next thing to try for a package that uses something which the Python lacks, or None."""
+        """Return the next attempt for a package that uses something the Python lacks; None if nothing is left."""
         known = any(item.name == name for item in (*required.requirements, *required.constraints))
         if not known or name in self.levels:
             return None
@@ -144,7 +129,7 @@ class Loosening:
         return None
 
     def _from_wheels(self, required: RequirementSet, name: str) -> Loosened | None:
-        """A package that another one brings: some version of it that needs no building."""
+        """Allow other versions, without a build, of a package that another one brings."""
         if name in self.levels:
             return None
         self.levels[name] = 1
@@ -169,7 +154,7 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
 
 
 def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) -> bool:
-    """Whether a requirement that names where it comes from cannot be had from there; or may be the one."""
+    """Return whether a requirement with its own source failed, or may be the one."""
     if why.reason in {"conflict", "no_version", "python"}:
         return False  # it is there: what it goes together with may be another version
     located = [item for item in (*required.requirements, *required.constraints) if item.location is not None]
@@ -206,7 +191,7 @@ def _with(item: ProjectRequirement, text: str) -> ProjectRequirement:
 
 
 def _parsed(item: ProjectRequirement) -> Requirement | None:
-    """The requirement of a package in an index; None for any other."""
+    """Return the requirement of a package in an index; None for any other."""
     if item.location is not None:
         return None
     try:
@@ -222,7 +207,7 @@ def _written(parsed: Requirement, specifier: str, name: str = "") -> str:
 
 
 def _least(parsed: Requirement) -> Version | None:
-    """The lowest version that the specifier speaks of."""
+    """Return the lowest version that the specifier speaks of."""
     found: list[Version] = []
     for one in parsed.specifier:
         if one.operator in {"==", "===", ">=", "~=", ">"}:
@@ -309,11 +294,7 @@ class Output:
 
 
 class KeptReport:
-    """A report whose lines are kept until they count; that something takes long is reported at once.
-
-    Args:
-        report: Called with them.
-    """
+    """A report whose lines are kept until they count; that something takes long is reported at once."""
 
     def __init__(self, report: Report) -> None:
         self._report = report

@@ -1,4 +1,4 @@
-"""Whether a project runs as well in a newer Python than the service's own: tried with wheels alone, as it is written.
+"""Trial of a project in a newer Python than the service's own: with wheels alone, unchanged.
 
 Nothing is loosened, left out or built for the newer one: a project that would need that is better off in the Python
 that it had before. So is one of which any package does not name the newer Python among those that it runs on.
@@ -29,15 +29,7 @@ _WELL_KNOWN: Final = frozenset({"h11", "mdurl", "outcome", "priority", "sortedco
 def objection(
     required: RequirementSet, standard: frozenset[str], gone: frozenset[str], newer: str, own: str
 ) -> str | None:
-    """Why a project is not even tried in a newer Python; None where nothing speaks against it.
-
-    Args:
-        required: What it asks for.
-        standard: What it imports of the standard library.
-        gone: Modules that the service's own Python brings and the newer one does not.
-        newer: The version of the newer one.
-        own: The version of the service's own.
-    """
+    """Return why a project is not tried in a newer Python; None if nothing rules it out."""
     if missing := sorted(standard & gone):
         return f'it imports "{missing[0]}", which newer ones do not have'
     for item in (*required.requirements, *required.constraints, *required.spare):
@@ -48,29 +40,24 @@ def objection(
 
 
 def _differs(item: ProjectRequirement, newer: str, own: str) -> bool:
-    """Whether the line applies in one of them and not in the other."""
+    """Return whether the line applies in only one of them."""
     _, _, marker = item.text.partition(" --hash")[0].partition(";")
     if not marker.strip():
         return False
     try:
         parsed = Marker(marker)
-        found = {parsed.evaluate(_environment(version)) for version in (newer, own)}
+        return parsed.evaluate(_environment(newer)) != parsed.evaluate(_environment(own))
     except (InvalidMarker, UndefinedEnvironmentName, InvalidVersion):
         return True
-    return len(found) > 1
 
 
 def _environment(version: str) -> dict[str, str]:
-    return {
-        "python_version": _short(version),
-        "python_full_version": version,
-        "implementation_version": version,
-        "extra": "",
-    }
+    versions = {"python_full_version": version, "implementation_version": version}
+    return {"python_version": _short(version), **versions, "extra": ""}
 
 
 def objection_to_packages(environment: Path, newer: str) -> str | None:
-    """Why what was installed is not trusted in a newer Python; None where nothing speaks against it.
+    """Return why installed packages are not trusted in a newer Python; None if nothing rules it out.
 
     Args:
         environment: Its folder; blocks on the disk.
@@ -91,7 +78,7 @@ def objection_to_packages(environment: Path, newer: str) -> str | None:
 
 
 def _was_made_for_older(metadata: Path, newer: str) -> bool:
-    """Whether the package names versions that it runs on, and none as new as this one."""
+    """Return whether the package names versions that it runs on, all older than this one."""
     try:
         with metadata.open("rb") as file:
             minors = [int(minor) for minor in _LISTED.findall(file.read(_MOST_METADATA))]

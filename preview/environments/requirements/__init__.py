@@ -1,4 +1,4 @@
-"""What a requirement is, where its package comes from, and what it is limited to."""
+"""Requirements, their sources and their limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What uv installs: its command line, and the files that it names."""
+"""Input for uv: its command line, and the files that it names."""
 
 from __future__ import annotations
 
@@ -27,12 +27,6 @@ def write_arguments(
 ) -> list[str] | None:
     """Write the files for the installer; what it is to install, or None for nothing. Blocks on the disk.
 
-    Args:
-        temporary: The environment's folder, with an interpreter in it.
-        required: What is to be installed.
-        server: The server's requirement line, or None.
-        runs_code: Whether code of packages may run.
-
     Raises:
         OSError: The disk did not take them.
     """
@@ -54,7 +48,7 @@ def write_arguments(
 
 
 def _builds(required: RequirementSet, *, runs_code: bool) -> list[str]:
-    """What may be built."""
+    """Return arguments that limit builds."""
     if not runs_code:
         # Without the project's own options: --no-binary of one package wins over --no-build of all.
         return ["--no-build"]
@@ -67,7 +61,7 @@ _MINORS: Final = range(8, 20)
 
 
 def as_for(required: RequirementSet, requires: str) -> RequirementSet:
-    """The requirements as they apply on the oldest Python 3 that ``requires`` allows, where they would not apply here.
+    """Return the requirements for the oldest Python 3 that ``requires`` allows, where they differ here.
 
     A tool that writes ``python_version >= "3.12"`` behind each line means the project, not the line.
     """

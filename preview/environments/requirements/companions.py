@@ -36,7 +36,7 @@ _NEEDED: Final = frozenset({"visitor", "pytz", "setuptools"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
-    """The requirements with the versions that go with them, each told; what the project chose itself stays."""
+    """Return the requirements with matching versions, each logged; the project's own choices stay."""
     for _ in range(_MAX_ROUNDS):
         after = _once(required)
         if after is required:
@@ -88,7 +88,7 @@ def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tu
 
 
 def _newest(item: ProjectRequirement) -> Version | None:
-    """The newest version that a requirement allows, about; None where there is no limit."""
+    """Return the newest version that a requirement allows, approximately; None without a limit."""
     try:
         specifiers = list(Requirement(item.text.partition(" --hash")[0]).specifier)
     except InvalidRequirement:
@@ -110,7 +110,7 @@ def _newest(item: ProjectRequirement) -> Version | None:
 
 
 def _below(version: Version) -> Version:
-    """Some version just below."""
+    """Return a version just below this one."""
     release = list(version.release)
     while release and release[-1] == 0:
         release.pop()
@@ -121,7 +121,7 @@ def _below(version: Version) -> Version:
 
 
 def _goes_beyond(chosen: ProjectRequirement, wanted: ProjectRequirement) -> bool:
-    """Whether the project asks for more than the companion allows: its word counts."""
+    """Return whether the project requires more than the companion allows: its own line counts."""
     try:
         specifiers = list(Requirement(chosen.text.partition(" --hash")[0]).specifier)
     except InvalidRequirement:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def compatibility_rows(table: str) -> list[dict[str, Any]]:
-    """The rows of ``companions`` or ``floors``, in the file's order. Reads the file: called once, at import.
+    """Return the rows of ``companions`` or ``floors``, in the file's order. Reads the file: called once, at import.
 
     ``Any``: TOML's values; each reader makes a dataclass of them.
     """

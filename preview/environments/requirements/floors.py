@@ -27,12 +27,7 @@ _FLOORS: Final = tuple(_Floor(**row) for row in compatibility_rows("floors"))
 
 
 def with_floors(required: RequirementSet, python: str) -> tuple[RequirementSet, list[str]]:
-    """The requirements with versions that run on this Python, and a sentence for each that was changed.
-
-    Args:
-        required: What the project asks for.
-        python: ``3.11.7``.
-    """
+    """Return the requirements with versions that run on this Python, and a sentence for each that was changed."""
     sentences: list[str] = []
 
     def raised(items: tuple[ProjectRequirement, ...]) -> tuple[ProjectRequirement, ...]:
@@ -51,13 +46,7 @@ def with_floors(required: RequirementSet, python: str) -> tuple[RequirementSet, 
 
 
 def is_below(package: str, version: str, python: str) -> bool:
-    """Whether this version of a package is known not to run on this Python.
-
-    Args:
-        package: Its normalised name.
-        version: As it is installed.
-        python: ``3.12.1``.
-    """
+    """Return whether this version of a package is known not to run on this Python."""
     return any(
         floor.package == package
         and Version(python) >= Version(floor.python)
@@ -67,7 +56,7 @@ def is_below(package: str, version: str, python: str) -> bool:
 
 
 def _floor(item: ProjectRequirement, python: Version) -> _Floor | None:
-    """The floor that a pin stands below."""
+    """Return the floor that a pin stands below."""
     if not item.pinned or not item.applies or "@" in item.text or item.text.startswith("/"):
         return None
     for floor in _FLOORS:

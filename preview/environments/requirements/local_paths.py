@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from preview.core.descriptors import walk
-from preview.environments.requirements.requirements import ProjectRequirement
+from preview.environments.requirements.requirements import ProjectRequirement, invalid
 from preview.errors import EnvironmentFailed
 
 # As many files as a generation may have by default; a folder with more is no small local package.
@@ -23,7 +23,7 @@ _BARE_EXTRAS = re.compile(r"^(?P<path>.*?)(?P<extras>\[[A-Za-z0-9,._\s-]*\])?$")
 
 
 def looks_local(text: str) -> bool:
-    """Whether a requirement line is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or an address."""
+    """Return whether a requirement is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or an address."""
     target = _target(text)
     if target.startswith("file:"):
         return True
@@ -39,7 +39,7 @@ def _target(text: str) -> str:
 
 
 def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
-    """The file or folder ``name`` (relative to ``base``), links followed.
+    """Return the file or folder ``name`` (relative to ``base``), links followed.
 
     Raises:
         EnvironmentFailed: It lies outside ``project``.
@@ -49,16 +49,14 @@ def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # NUL, a loop of links
         path = Path("/")
     if not path.is_relative_to(project):
-        raise EnvironmentFailed(
-            f"{origin} refers to {name[:200]!r}, which is outside the project; copy it into the project",
-            reason="invalid",
-            origin=origin,
+        raise invalid(
+            f"{origin} refers to {name[:200]!r}, which is outside the project; copy it into the project", origin=origin
         )
     return path
 
 
 def local_requirement(project: Path, base: Path, text: str, origin: str) -> ProjectRequirement:
-    """A requirement that is a path inside the project: a wheel, an archive or a folder with a build file.
+    """Return a requirement that is a path inside the project: a wheel, an archive or a folder with a build file.
 
     Raises:
         EnvironmentFailed: It is outside the project, not there, or too large.
@@ -100,10 +98,9 @@ def _digest(path: Path, origin: str) -> str:
     for number, file in enumerate(_files(path)):
         total += file.stat().st_size
         if number >= _MAX_FILES or total > _MAX_BYTES:
-            raise EnvironmentFailed(
+            raise invalid(
                 f"{origin} refers to a folder with more than {_MAX_FILES} files or {_MAX_BYTES // 2**20} MiB; "
                 "point it at the package's own folder",
-                reason="invalid",
                 origin=origin,
             )
         with file.open("rb") as content:

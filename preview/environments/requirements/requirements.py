@@ -17,6 +17,11 @@ _SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+
 _SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": frozenset({"standard"})}
 
 
+def invalid(sentence: str, **details: object) -> EnvironmentFailed:
+    """Return the failure of a project whose files say what cannot be followed."""
+    return EnvironmentFailed(sentence, reason="invalid", **details)
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectRequirement:
     """One requirement.
@@ -54,7 +59,6 @@ class OwnIndex:
 
     Attributes:
         url: As written; may be a path, or nothing (``--no-index``).
-        origin: Where it stands, for messages.
         setting: How an operator sets the service up with it.
     """
 
@@ -69,7 +73,6 @@ class Unfollowed:
 
     Attributes:
         sentence: Why, for messages.
-        origin: Where it stands.
         text: The requirement, shortened.
     """
 
@@ -83,14 +86,12 @@ class RequirementSet:
     """All that a project requires.
 
     Attributes:
-        requirements: In the order written.
         constraints: Lines of constraint files.
         options: Installer options that belong to the set (``--no-binary NAME`` and the like).
         prerelease: The project asks for pre-releases (``--pre``).
         requires_python: ``>=3.12`` and the like, or None.
         source: The file they come from, relative to the project, or None when it names no requirements.
         notes: Sentences for the person who launches, for instance what was left out.
-        indexes: That the project names.
         unfollowed: Requirements that lead nowhere.
         withheld: Normalised names of the project's own packages that are left out: no index is asked for them.
         company: Requirements, each with a limit that goes with it.
@@ -112,24 +113,24 @@ class RequirementSet:
 
     @property
     def all_pinned(self) -> bool:
-        """Whether each requirement allows one version only, so that a cached answer cannot be out of date."""
+        """True if each requirement allows one version only, so that a cached answer cannot be out of date."""
         locked = {item.name for item in self.constraints if item.pinned}
         return all(item.pinned or item.name in locked for item in self.requirements)
 
     @property
     def is_from_index(self) -> bool:
-        """Whether all of it is to come from the service's own indexes: no path, address or repository.
+        """True if all of it is to come from the service's own indexes: no path, address or repository.
 
         What was asked for says so, before any code of a package has run.
         """
         return all(item.location is None for item in (*self.requirements, *self.constraints))
 
     def brings(self, server: str) -> bool:
-        """Whether the project brings this server itself, by name or by an extra such as ``fastapi[standard]``."""
+        """Return whether the project brings this server, by name or by an extra such as ``fastapi[standard]``."""
         return any(_brings_server(requirement, server) for requirement in self.requirements if requirement.applies)
 
     def find(self, name: str) -> ProjectRequirement | None:
-        """The requirement with this name in any spelling, or None."""
+        """Return the requirement with this name in any spelling, or None."""
         wanted = canonicalize_name(name)
         return next((item for item in self.requirements if item.name == wanted), None)
 
@@ -143,11 +144,6 @@ def _brings_server(requirement: ProjectRequirement, server: str) -> bool:
 def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) -> ProjectRequirement:
     """One requirement line (PEP 508) without a local path.
 
-    Args:
-        text: One line, no comment.
-        origin: Where it stands, for messages.
-        options: Options of this line, ``--hash=…``.
-
     Raises:
         EnvironmentFailed: The line is no requirement.
     """
@@ -155,18 +151,16 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
         parsed = Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0].rstrip(". ") if str(error) else "it cannot be parsed"
-        raise EnvironmentFailed(
+        raise invalid(
             f"{origin} is not a requirement: {text[:200]!r} ({reason}); write it as NAME==VERSION",
             requirement=text[:200],
-            reason="invalid",
             origin=origin,
         ) from error
     if "${" in text or (parsed.url is not None and parsed.url.partition(":")[0].lower() not in _SCHEMES):
         # The installer would fill in the service's own variables, or read its own disk.
-        raise EnvironmentFailed(
+        raise invalid(
             f"{origin} refers to {text[:200]!r}, which the service does not follow; name a package or an https address",
             requirement=text[:200],
-            reason="invalid",
             origin=origin,
         )
     specifiers = list(parsed.specifier)
@@ -185,10 +179,6 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
 
 def check_locations(required: RequirementSet, allowed: AllowedHosts) -> None:
     """See that each address that the project requires is at a host that builds may reach.
-
-    Args:
-        required: What the project asks for.
-        allowed: Where builds may connect to.
 
     Raises:
         EnvironmentFailed: One is not.

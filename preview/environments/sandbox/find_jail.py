@@ -1,4 +1,4 @@
-"""Whether this machine can hold installers in: found by doing it."""
+"""Check for a jail for installers, by trying it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ _WORKSHOP: Final = ".preview-builds"
 
 
 async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = None) -> Jail | None:
-    """The jail of this service's installers; None where it does not come up, which is logged.
-
-    Args:
-        settings: ``cache_dir``; ``build_memory_mb`` and ``build_hosts`` for each build.
-        etc: The folder that ``write_etc`` has filled.
-        groups: Limit each build, where this machine has control groups.
+    """Return the jail of this service's installers; None if it cannot be made, which is logged.
 
     Cancellation: what was tried is gone.
     """
@@ -52,12 +47,12 @@ async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = N
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(_remove, scratch)
-    _log.warning("packages are built without a sandbox", why=why)
+    _log.warning("builds not sandboxed", why=why)
     return None
 
 
 def _describe(etc: Path, root: Path, said: ProgramResult) -> Jail:
-    """Where the caches are; ``said`` by uv of its own.
+    """Describe the jail's caches; ``said`` is uv's own answer.
 
     The service's own, unless the operator names others: what a build leaves in them reaches nothing that the same user
     installs elsewhere.
@@ -75,7 +70,7 @@ def _describe(etc: Path, root: Path, said: ProgramResult) -> Jail:
 
 
 def _named_uv_cache(home: Path, said: ProgramResult) -> Path | None:
-    """The cache that the operator names, by a variable or in ``uv.toml``; never the one that uv has for the user."""
+    """Return the cache that the operator configures, by a variable or in ``uv.toml``; never uv's default."""
     if said.code != 0 or not said.lines:
         return None
     found = Path(said.lines[-1].strip())
@@ -84,7 +79,7 @@ def _named_uv_cache(home: Path, said: ProgramResult) -> Path | None:
 
 
 def _make_workshop(uv_cache: Path, root: Path) -> Path | None:
-    """A folder from which environments can be renamed to their place: it is tried."""
+    """Return a folder from which environments can be renamed to their place, after a trial."""
     workshop = uv_cache / _WORKSHOP
     name = f".jail-{secrets.token_hex(4)}"
     if workshop.is_symlink():  # somebody has put it there

@@ -16,7 +16,7 @@ from packaging.version import Version
 from pydantic import TypeAdapter, ValidationError
 
 from preview.core.descriptors import raise_want
-from preview.environments.sandbox.interpreter import Interpreter, allows
+from preview.environments.sandbox.interpreter import PythonInterpreter, allows
 from preview.environments.sandbox.program import program_environment, run_program
 
 _log = structlog.get_logger(__name__)
@@ -55,12 +55,11 @@ class Installed:
     """A Python that answered.
 
     Attributes:
-        interpreter: It.
         modules: The names of its standard library; none of a Python before 3.10.
         lacks: Parts of it that it was built without.
     """
 
-    interpreter: Interpreter
+    interpreter: PythonInterpreter
     modules: frozenset[str]
     lacks: frozenset[str] = frozenset()
 
@@ -68,7 +67,7 @@ class Installed:
 async def find_installed(
     minors: Iterable[int], requires: str = "", variables: Mapping[str, str] | None = None, *, whole: bool = False
 ) -> Installed | None:
-    """The first CPython of these minor versions that runs and that ``requires`` allows, or None.
+    """Return the first CPython of these minor versions that runs and that ``requires`` allows, or None.
 
     Those without the interpreter's lock are passed over: packages have wheels of their own for them; and so are those
     between two releases.
@@ -91,19 +90,19 @@ async def find_installed(
             if found is None or not _is_it(found.interpreter, minor, requires):
                 continue
             if missing := found.lacks - _OWN_LACKS if whole else frozenset():
-                _log.info("a Python passed over", path=str(path), lacks=sorted(missing))
+                _log.info("interpreter skipped", path=str(path), lacks=sorted(missing))
                 continue
             return found
     return None
 
 
-def _is_it(interpreter: Interpreter, minor: int, requires: str) -> bool:
-    """What is called ``python3.12`` may be another, and not all of 3.12 may do."""
+def _is_it(interpreter: PythonInterpreter, minor: int, requires: str) -> bool:
+    """Check the interpreter: ``python3.12`` may be another, and not every 3.12 is suitable."""
     return interpreter.version.startswith(f"3.{minor}.") and allows(requires or None, interpreter)
 
 
 async def look_at(path: Path) -> Installed | None:
-    """What the program says of itself; None where it is no released CPython.
+    """Query an interpreter; None unless it is a released CPython.
 
     Raises:
         OSError: No descriptor is free to look with.
@@ -117,14 +116,14 @@ async def look_at(path: Path) -> Installed | None:
     except (OSError, trio.TooSlowError) as error:
         if isinstance(error, OSError):
             raise_want(error)
-        _log.info("a Python passed over", path=str(path), why=str(error) or f"no answer in {_PATIENCE_S:g} s")
+        _log.info("interpreter skipped", path=str(path), why=str(error) or f"no answer in {_PATIENCE_S:g} s")
         return None
     said = _read(asked.lines[-1] if asked.code == 0 and asked.lines else "")
     if said is None or said.kind != "CPython" or said.is_free or _RELEASE.fullmatch(said.version) is None:
-        _log.info("a Python passed over", path=str(path), why="it is no released CPython")
+        _log.info("interpreter skipped", path=str(path), why="it is no released CPython")
         return None
     identity = f"{said.version} {said.machine} {said.home}"
-    return Installed(Interpreter(str(path), said.version, identity), said.modules, said.lacks)
+    return Installed(PythonInterpreter(str(path), said.version, identity), said.modules, said.lacks)
 
 
 class _Said(NamedTuple):
@@ -169,7 +168,7 @@ def _folders(minor: str, variables: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _newest_first(folder: Path, minor: str) -> list[Path]:
-    """The folders of programs of what is installed there of this minor version."""
+    """Return program folders of installed Pythons of this minor version."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError as error:

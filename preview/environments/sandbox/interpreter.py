@@ -25,7 +25,7 @@ _ASK = "import platform, sys, sysconfig; print(platform.python_version(), syscon
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreter:
+class PythonInterpreter:
     """One interpreter.
 
     Attributes:
@@ -39,8 +39,8 @@ class Interpreter:
     identity: str
 
 
-async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
-    """The running interpreter (None, or ``own``), or the one that ``environment_python`` names (``3.12``, or a path).
+async def find_interpreter(wanted: str | None, *, offline: bool) -> PythonInterpreter:
+    """Return the running interpreter (None, or ``own``), or the configured one (``3.12``, or a path).
 
     Raises:
         ConfigurationError: There is none like it.
@@ -49,7 +49,7 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
     """
     if wanted is None or wanted == OWN:
         version = platform.python_version()
-        return Interpreter(sys.executable, version, f"{version} {sysconfig.get_platform()} {sys.base_prefix}")
+        return PythonInterpreter(sys.executable, version, f"{version} {sysconfig.get_platform()} {sys.base_prefix}")
     found = await run_uv(["python", "find", "--no-project", "--no-cache", wanted], offline=offline)
     path = found.lines[-1].strip() if found.lines else ""
     if found.code != 0 or not path:
@@ -65,11 +65,11 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> Interpreter:
         raise ConfigurationError(
             f"PREVIEW_ENVIRONMENT_PYTHON={wanted}: {path} does not run; name another", output=asked.tail()
         )
-    return Interpreter(path, words[0], " ".join(words))
+    return PythonInterpreter(path, words[0], " ".join(words))
 
 
-def allows(requires: str | None, interpreter: Interpreter) -> bool:
-    """Whether a project that wants ``requires`` (``>=3.12``) runs on the interpreter; what is no range allows any."""
+def allows(requires: str | None, interpreter: PythonInterpreter) -> bool:
+    """Return whether a project with ``requires`` (``>=3.12``) runs on the interpreter; invalid ranges allow any."""
     if requires is None:
         return True
     # Poetry's way to say exactly this one; of a minor version any release is meant.
@@ -82,8 +82,8 @@ def allows(requires: str | None, interpreter: Interpreter) -> bool:
         return True
 
 
-async def find_other(requires: str) -> Interpreter | None:
-    """An interpreter of this machine that ``requires`` allows, or None; none is downloaded.
+async def find_other(requires: str) -> PythonInterpreter | None:
+    """Return an interpreter of this machine that ``requires`` allows, or None; none is downloaded.
 
     Cancellation: the program that looks is killed.
     """
@@ -127,14 +127,14 @@ class Skeletons:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Interpreter, tuple[_Entry, ...]] = {}
+        self._kept: dict[PythonInterpreter, tuple[_Entry, ...]] = {}
 
     @property
     def are_known(self) -> bool:
-        """Whether there is any."""
+        """True if there is any."""
         return bool(self._kept)
 
-    def write(self, interpreter: Interpreter, folder: Path) -> bool:
+    def write(self, interpreter: PythonInterpreter, folder: Path) -> bool:
         """Fill the empty folder; False where none is known yet. Blocks on the disk.
 
         Raises:
@@ -158,7 +158,7 @@ class Skeletons:
                     os.close(descriptor)
         return True
 
-    def keep(self, interpreter: Interpreter, folder: Path) -> None:
+    def keep(self, interpreter: PythonInterpreter, folder: Path) -> None:
         """Remember the environment that uv has just made, before anything was installed there. Blocks on the disk.
 
         Raises:
@@ -170,7 +170,7 @@ class Skeletons:
 
 
 def _read(root: str, below: str) -> Iterator[_Entry]:
-    """A folder comes before what lies in it."""
+    """Yield entries, a folder before its content."""
     with os.scandir(f"{root}/{below}") as entries:
         for found in entries:
             path = f"{below}{found.name}"

@@ -34,12 +34,10 @@ _HOME, _TEMP = "home", "tmp"
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """What all installers' jails have in common.
+    """Parts that all installers' jails share.
 
     Attributes:
         etc: The folder that ``write_etc`` has filled.
-        uv_cache: uv's.
-        npm_cache: npm's.
         pythons: Where uv keeps the Pythons that it has installed.
         workshop: A folder in ``uv_cache`` where environments are made of cached packages by hard links, which do not
             go from one mount to another; None where they cannot be renamed from there to their place.
@@ -59,7 +57,7 @@ class Jail:
 
     @asynccontextmanager
     async def open_group(self, key: str) -> AsyncIterator[Cgroup | None]:
-        """The control group of one environment's build; None where there are none.
+        """Provide the control group of one environment's build; None if there are none.
 
         Raises:
             LaunchFailed: The kernel refuses it.
@@ -79,7 +77,7 @@ class Jail:
             yield group
 
     def workshop_of(self, root: Path) -> Path | None:
-        """The part of the workshop that belongs to one folder of environments; others' builds are others' matter."""
+        """Return the workshop's part for one folder of environments; the rest belongs to others."""
         if self.workshop is None:
             return None
         return self.workshop / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
@@ -90,7 +88,6 @@ class Cage:
     """The jail of one build.
 
     Attributes:
-        jail: What it has in common with others.
         folder: The environment that is being built.
         scratch: A folder that is gone after the build, with the home and the temporary files.
         readable: What else is shown.
@@ -135,7 +132,7 @@ class Cage:
     def enter(
         self, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None = None
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-        """The command line that runs a program in here, and the descriptors that it wants to inherit.
+        """Provide the command line that runs a program in here, and the descriptors to inherit.
 
         Args:
             argv: Absolute path and arguments.

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,7 @@ _OUTSIDE: Final = {"LANG": "C.UTF-8"}
 
 @dataclass(slots=True)
 class ProgramResult:
-    """How a program ended and the last of what it said.
+    """Result of a program, with its last lines.
 
     Attributes:
         code: Exit status; negative for a signal.
@@ -47,7 +47,7 @@ class ProgramResult:
     refused: Sequence[str] = ()
 
     def tail(self, count: int = 20) -> list[str]:
-        """The last lines, ``count`` at most."""
+        """Return the last lines, ``count`` at most."""
         return list(self.lines)[-count:]
 
 
@@ -78,8 +78,11 @@ async def run_program(
     Cancellation: the program and its whole session are killed and reaped before this returns.
     """
     async with _open_way_out(cage, environment, reaches_out=reaches_out) as way_out:
-        with _entered(cage, argv, environment, directory, way_out) as prepared:
-            process, output = _start(prepared)
+        if cage is None:
+            process, output = _start(argv, environment, directory)
+        else:
+            with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
+                process, output = _start(command, _OUTSIDE, Path("/"), descriptors)
         if way_out is not None:
             # The program's side alone: the service learns by its end that nothing is handed out any more.
             way_out.handed_out.close()
@@ -124,32 +127,13 @@ async def _follow(
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    argv: Sequence[str]
-    environment: Mapping[str, str]
-    directory: Path
-    descriptors: Sequence[int] = ()
-
-
-@contextmanager
-def _entered(
-    cage: Cage | None, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None
-) -> Iterator[_Prepared]:
-    """What is to be started; in a jail, that which makes it."""
-    if cage is None:
-        yield _Prepared(argv, environment, directory)
-        return
-    with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
-        yield _Prepared(command, _OUTSIDE, Path("/"), descriptors)
-
-
-def _start(prepared: _Prepared) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
+def _start(
+    argv: Sequence[str], environment: Mapping[str, str], directory: Path, descriptors: Sequence[int] = ()
+) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
     """Fork from trio's own thread: a parent-death signal follows the thread that forked (prctl(2)).
 
     Should the service be killed, the kernel kills the program at once.
     """
-    argv = prepared.argv
     guard = shutil.which("setpriv")
     if guard is not None and shutil.which(argv[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
@@ -160,10 +144,10 @@ def _start(prepared: _Prepared) -> tuple[subprocess.Popen[bytes], trio.lowlevel.
             stdin=subprocess.DEVNULL,
             stdout=write_end,
             stderr=write_end,
-            cwd=prepared.directory,
-            env=dict(prepared.environment),
+            cwd=directory,
+            env=dict(environment),
             start_new_session=True,
-            pass_fds=prepared.descriptors,
+            pass_fds=descriptors,
         )
     except BaseException:
         os.close(read_end)
@@ -222,19 +206,9 @@ async def _reap_others(session: int) -> None:
 # environment goes to the build of a project's packages.
 _PASSED_PREFIXES = ("UV_", "SSL_", "LC_", "XDG_")
 _PASSED = frozenset(
-    {
-        "ALL_PROXY",
-        "HOME",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "LANG",
-        "NETRC",
-        "NO_PROXY",
-        "PATH",
-        "REQUESTS_CA_BUNDLE",
-        "TMPDIR",
-    }
-)
+    {"ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "NETRC", "NO_PROXY", "PATH", "REQUESTS_CA_BUNDLE",
+     "TMPDIR"}
+)  # fmt: skip
 # They would point uv at another environment or project than the one it is to work on.
 _WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
 # Publishing is nothing that an environment needs.
@@ -244,7 +218,7 @@ BUILDER = Path(__file__).parents[1] / "builder"
 
 
 def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of the service's environment that an installer sees: what leads to packages and programs."""
+    """Return the service's variables for an installer: those that lead to packages and programs."""
     return {
         name: value
         for name, value in environment.items()
@@ -284,7 +258,7 @@ async def run_uv(
 
 
 def find_uv() -> str:
-    """Where it is.
+    """Return the path of uv.
 
     Raises:
         ConfigurationError: It is missing.

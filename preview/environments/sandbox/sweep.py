@@ -58,7 +58,7 @@ def _leads_out(path: str, root: str) -> bool:
 
 
 def _remove(path: str) -> None:
-    _log.warning("a package's build left something that leads out of its folder: removed", name=Path(path).name)
+    _log.warning("build leftover removed", name=Path(path).name)
     try:
         Path(path).unlink()
     except PermissionError:

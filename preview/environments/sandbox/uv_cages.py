@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from preview.environments.requirements.requirements import RequirementSet
-from preview.environments.sandbox.interpreter import Interpreter
+from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage, Jail
 from preview.environments.sandbox.program import BUILDER, find_uv, program_environment
 from preview.environments.sandbox.sweep import outward_links
@@ -40,28 +40,20 @@ class UvCages:
     place: Path = _SHELF / _PLACE
 
     def with_interpreters(self) -> UvCages:
-        """As they are once the environment has its interpreters, which lie outside of it."""
+        """Return the cages with the environment's interpreters, which are outside of it."""
         kept = outward_links(self.building.folder / "bin")
         return replace(self, building=replace(self.building, kept=kept))
 
 
 def make_uv_cages(
-    jail: Jail,
-    interpreter: Interpreter,
+    interpreter: PythonInterpreter,
     required: RequirementSet,
     folder: Path,
+    jail: Jail,
     scratch: Path,
-    group: Cgroup | None = None,
+    group: Cgroup | None,
 ) -> UvCages:
-    """The jails of a build; makes their folders, so call it in a thread.
-
-    Args:
-        jail: What they have in common.
-        interpreter: For which Python.
-        required: What the project asks for; packages that lie in the project are shown.
-        folder: The environment that is being built.
-        scratch: A folder that is gone after the build.
-        group: The build's control group.
+    """Return the jails of a build; makes their folders, so call it in a thread.
 
     Raises:
         OSError: The folders cannot be made.
@@ -98,7 +90,7 @@ def make_uv_cages(
 
 
 def _local_paths(required: RequirementSet) -> Iterator[Path]:
-    """Packages that lie in the project, as ``local_requirement`` writes them."""
+    """Yield packages in the project, as ``local_requirement`` writes them."""
     for item in (*required.requirements, *required.constraints):
         target = item.text.partition(" @ ")[2] or item.text
         if target.startswith("file:"):

@@ -7,8 +7,7 @@ first would take longer than the whole rest of a build.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +15,11 @@ import structlog
 import trio
 
 from preview.environments.folders.layout import Layout, finish_compiling, prepare_compiling, site_packages
-from preview.environments.folders.locks import open_scratch, try_lock
+from preview.environments.folders.locks import open_cage, try_lock
 from preview.environments.sandbox.jail import Cage, Jail
 from preview.environments.sandbox.program import BUILDER, program_environment, run_program
 from preview.errors import PreviewError
+from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,6 @@ class Compiler:
     """Compiles one environment after the other.
 
     Args:
-        layout: Where environments lie.
         jail: What the compiler is isolated by; it runs no code of packages all the same.
         timeout_s: Seconds for one environment; what is not compiled by then is left as it is.
     """
@@ -89,7 +88,7 @@ class Compiler:
                 return
             directory, python = self._layout.directory(key), self._layout.python(key)
             await trio.to_thread.run_sync(prepare_compiling, directory)
-            async with self._open_cage(key) as cage:
+            async with open_cage(self._jail, self._layout, key, partial(self._make_cage, key)) as cage:
                 folders = await trio.to_thread.run_sync(site_packages, directory)
                 # By an interpreter that runs nothing of what is installed.
                 ended = await run_program(
@@ -104,17 +103,10 @@ class Compiler:
         finally:
             held.release()
 
-    @asynccontextmanager
-    async def _open_cage(self, key: str) -> AsyncIterator[Cage | None]:
-        if self._jail is None:
-            yield None
-            return
-        async with open_scratch(self._layout, key) as scratch, self._jail.open_group(key) as group:
-            directory = self._layout.directory(key)
-            outside = [
-                path for path in interpreter_paths(self._layout.python(key)) if not path.is_relative_to(directory)
-            ]
-            readable = (*outside, self._jail.pythons, BUILDER)
-            cage = Cage(self._jail, directory, scratch, readable=readable, foreign=False, group=group)
-            await trio.to_thread.run_sync(cage.prepare)
-            yield cage
+    def _make_cage(self, key: str, jail: Jail, scratch: Path, group: Cgroup | None) -> Cage:
+        directory = self._layout.directory(key)
+        outside = [path for path in interpreter_paths(self._layout.python(key)) if not path.is_relative_to(directory)]
+        readable = (*outside, jail.pythons, BUILDER)
+        cage = Cage(jail, directory, scratch, readable=readable, foreign=False, group=group)
+        cage.prepare()
+        return cage

@@ -15,8 +15,9 @@ import trio
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
-from preview.environments.python.build import Recipe, build_environment, learn
+from preview.environments.python.build import build_environment, learn
 from preview.environments.python.choosing import Choice
+from preview.environments.python.recipe import Recipe
 from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
@@ -54,15 +55,12 @@ class EnvironmentCache:
         # Hashing, removing and measuring are disk work: two at a time keep a slow disk from taking all threads.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
-            self._layout,
-            timeout_s=settings.environment_build_timeout_s,
-            is_usable=self._layout.is_usable,
-            threads=self._threads,
+            self._layout, self._layout.is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """The environment for a project, built if there is none; held until the context is left.
+        """Provide the environment for a project, built if there is none; held until the context is left.
 
         Args:
             request: The project and what is known about it.
@@ -147,7 +145,7 @@ class EnvironmentCache:
         try:
             interpreters = await self._choice.usual()
         except (OSError, PreviewError) as error:
-            _log.info("no environment tried ahead", why=str(error))
+            _log.info("interpreter trial failed", why=str(error))
             return
         for interpreter in interpreters:
             # A name of its own, so that no build takes it for a leftover.
@@ -155,7 +153,7 @@ class EnvironmentCache:
             try:
                 await learn(empty, self._layout, self._skeletons, jail=self._jail)
             except (OSError, PreviewError) as error:
-                _log.info("no environment tried ahead", python=interpreter.version, why=str(error))
+                _log.info("interpreter trial failed", python=interpreter.version, why=str(error))
 
     async def compile(self, key: str) -> None:
         """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.
@@ -169,7 +167,7 @@ class EnvironmentCache:
         await self._compiler.compile(key)
 
     async def key_of(self, request: EnvironmentRequest) -> str:
-        """The name of the environment that this request would get, whether there is one or not.
+        """Return the name of the environment that this request would get, whether there is one or not.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -180,7 +178,7 @@ class EnvironmentCache:
         return (await self._choice.recipe(await self._read(request, _ignore), _ignore)).key
 
     async def is_shareable(self, request: EnvironmentRequest) -> bool:
-        """Whether another copy of the project gets the same environment: not where a package of it lies in there.
+        """Return whether another copy of the project gets the same environment: not with a package inside it.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -226,4 +224,4 @@ class EnvironmentCache:
 
 
 def _ignore(_line: str, _severity: int) -> None:
-    """What there is to say of it is said when it is opened."""
+    """Ignore the report: it is repeated when the environment is opened."""

@@ -27,7 +27,7 @@ from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, try_lock
 from preview.environments.manifests.stated import STATED_IN, Asked
 from preview.environments.python.recipe import read_request
-from preview.environments.requirements.requirements import OwnIndex, Unfollowed
+from preview.environments.requirements.requirements import OwnIndex, Unfollowed, invalid
 from preview.environments.way_out import AllowedHosts, host_of
 from preview.environments.way_out.allowed import NODE_REGISTRIES, PYTHON_INDEX, PYTHON_INDEX_BEFORE
 from preview.errors import EnvironmentFailed
@@ -73,13 +73,13 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
 
 
 def _forget_old(refusals: Sequence[Path], now: float) -> None:
-    """The old ones, and the oldest of too many."""
+    """Remove old entries, and the oldest of too many."""
     found = []
     for path in refusals:
         try:
             found.append((path.stat().st_mtime, path))
         except OSError as error:
-            _log.warning("refusal not looked at", path=str(path), error=str(error))
+            _log.warning("refusal not read", path=str(path), error=str(error))
     for count, (written_at, path) in enumerate(sorted(found, reverse=True), start=1):
         if count > _MOST_REFUSED or now - written_at > _REFUSED_S:
             try:
@@ -127,7 +127,7 @@ def _remove_leftover(layout: Layout, key: str, path: Path) -> None:
         if not layout.directory(key).exists():
             held.remove()
     except OSError as error:
-        _log.warning("half-built environment not removed", key=key, error=str(error))
+        _log.warning("unfinished environment not removed", key=key, error=str(error))
     finally:
         held.release()
 
@@ -154,7 +154,7 @@ class RequestMemory:
         self._lock = threading.Lock()
 
     def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
-        """What the project asks for. Runs nothing; call it in a thread.
+        """Read the project's requirements. Runs nothing; call it in a thread.
 
         Args:
             request: What is asked for.
@@ -176,7 +176,7 @@ class RequestMemory:
 
 
 def is_shareable(asked: Asked) -> bool:
-    """Whether another copy of the project asks for the same.
+    """Return whether another copy of the project asks for the same.
 
     A package in the project is named by where it lies now, and by all that is in it.
     """
@@ -195,7 +195,7 @@ def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:
 
 
 def _large(sources: Sources, name: str) -> bytes:
-    """The hash of a file that is too large to be kept as source: a lock file."""
+    """Return the hash of a file that is too large to be kept as source: a lock file."""
     path = sources.root / name
     if path.is_symlink() or not path.is_file():
         return b""
@@ -220,17 +220,12 @@ _SHOWN: Final = 200
 def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], allowed: AllowedHosts) -> None:
     """See that a project's requirements can be taken from where they come from.
 
-    Args:
-        indexes: That the project names.
-        unfollowed: Requirements that lead nowhere.
-        allowed: The service's own indexes are among these.
-
     Raises:
         EnvironmentFailed: One cannot.
     """
     if unfollowed:
         first = unfollowed[0]
-        raise EnvironmentFailed(first.sentence, reason="invalid", requirement=first.text, origin=first.origin)
+        raise invalid(first.sentence, requirement=first.text, origin=first.origin)
     for index in indexes:
         if not _is_configured(index.url, allowed):
             raise EnvironmentFailed(
@@ -245,15 +240,12 @@ def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], a
 
 def _is_configured(url: str, allowed: AllowedHosts) -> bool:
     meant = _plain(url)
-    if meant is None:
-        return False
-    if _OTHER_BUILDS.fullmatch(url.strip()):
-        return True
-    return meant in {_plain(one) for one in (*_PUBLIC, *allowed.urls)}
+    is_known = _OTHER_BUILDS.fullmatch(url.strip()) or meant in {_plain(one) for one in (*_PUBLIC, *allowed.urls)}
+    return meant is not None and bool(is_known)
 
 
 def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:
-    """An address without what does not tell indexes apart: credentials, a slash at its end."""
+    """Normalise an index's address: without credentials and a slash at its end."""
     url = url.strip().strip("\"'")
     there = host_of(url)
     if there is None:

@@ -17,7 +17,7 @@ from preview.errors import EnvironmentFailed
 
 @dataclass(slots=True)
 class _Entry:
-    """What this process knows of one environment while somebody asks for it or holds it.
+    """State of one environment in this process while it is requested or in use.
 
     Invariants: ``shared`` is a held lock exactly while ``holders`` > 0 or the asker that has ``turn`` is about to
     become one; an entry without askers and holders is not kept.
@@ -31,17 +31,16 @@ class _Entry:
 
 
 class HeldEnvironments:
-    """Who holds which environment of one folder.
+    """Leases of the environments of one folder.
 
     Args:
-        layout: Where they lie.
         timeout_s: Seconds that finding or building one may take.
         is_usable: Whether the environment of a key is finished.
         threads: For removing what killed builds have left.
     """
 
     def __init__(
-        self, layout: Layout, *, timeout_s: float, is_usable: Callable[[str], bool], threads: trio.CapacityLimiter
+        self, layout: Layout, is_usable: Callable[[str], bool], threads: trio.CapacityLimiter, *, timeout_s: float
     ) -> None:
         self._layout = layout
         self._timeout_s = timeout_s
@@ -52,11 +51,6 @@ class HeldEnvironments:
     @asynccontextmanager
     async def hold(self, key: str, build: Callable[[], Awaitable[None]], report: Report) -> AsyncIterator[How]:
         """Hold an environment until the context is left; it is built where there is none.
-
-        Args:
-            key: Which.
-            build: Builds it; called under its exclusive lock.
-            report: Called when somebody else's build is waited for.
 
         Raises:
             EnvironmentFailed: It cannot be had.

@@ -1,4 +1,4 @@
-"""Which hosts builds may reach: those of the indexes that the operator has set up, and those that a setting adds.
+"""Hosts that builds may reach: the operator's indexes, and those that a setting adds.
 
 The public package indexes and registries by name.
 
@@ -54,7 +54,7 @@ _LAST_32_BITS: Final = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Address | None:
-    """An address as ``getaddrinfo`` gives it, without its scope; IPv4 in IPv6 as IPv4. None for anything else."""
+    """Return an address as ``getaddrinfo`` does, without its scope; IPv4 in IPv6 as IPv4. None if invalid."""
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -63,7 +63,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address belongs to no private, local or special network (IANA's registries of special addresses)."""
+    """Return whether the address is in no private, local or special network (IANA's registries)."""
     if isinstance(address, ipaddress.IPv6Address) and address in _TRANSLATED:
         return is_public(ipaddress.IPv4Address(int(address) & _LAST_32_BITS))
     if any(address in network for network in _NEVER):
@@ -74,7 +74,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_own(address: Address, port: int) -> bool:
-    """Whether the address is this machine's own: the kernel then connects from the same one. Sends nothing.
+    """Return whether the address is this machine's: the kernel then connects from the same one. Sends nothing.
 
     Raises:
         OSError: There is no way there, or no descriptor is left.
@@ -108,7 +108,7 @@ _MOST_BYTES: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """Where builds may connect to.
+    """Hosts that builds may connect to.
 
     Attributes:
         indexes: Hosts and ports of the operator's own indexes: whatever their addresses are.
@@ -125,12 +125,12 @@ class AllowedHosts:
     urls: frozenset[str] = frozenset()
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether a build may ask for this host, a name in lower case or an address."""
+        """Return whether a build may ask for this host, a name in lower case or an address."""
         there = (host, port)
         return there in self.indexes or there in self.others or (self.any_public and port in _ANY_PORTS)
 
     def allows_address(self, host: str, address: Address, port: int) -> bool:
-        """Whether ``address``, which the name leads to just now, may be connected to.
+        """Return whether ``address``, to which the name resolves now, may be connected to.
 
         Raises:
             OSError: There is no way to the address.
@@ -140,7 +140,7 @@ class AllowedHosts:
         return is_public(address) and not is_own(address, port)
 
     def proxy_for(self, scheme: str, host: str) -> SplitResult | None:
-        """The operator's proxy on the way to the host; None where there is none."""
+        """Return the operator's proxy on the way to the host; None if there is none."""
         found = self.proxies.get(scheme)
         if not found or proxy_bypass_environment(host, dict(self.proxies)):
             return None
@@ -148,7 +148,7 @@ class AllowedHosts:
 
 
 def read_allowed(environment: Mapping[str, str], added: Sequence[str]) -> AllowedHosts:
-    """What the operator has set up, as an installer would read it. Blocks on the disk.
+    """Read the operator's configuration as an installer would. Blocks on the disk.
 
     Args:
         environment: The installer's variables: indexes, proxies, the home folder.
@@ -187,7 +187,7 @@ def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _values(path: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """What one settings file sets, without what is no index."""
+    """Yield the values of one settings file that may be indexes."""
     try:
         with path.open("rb") as file:
             text = file.read(_MOST_BYTES).decode("utf-8", "replace")

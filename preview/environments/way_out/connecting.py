@@ -35,7 +35,6 @@ class Route:
     """A connection to a host.
 
     Attributes:
-        stream: The connection.
         proxy: The operator's proxy that it ends at, for requests in plain HTTP; None where it ends at the host.
         early: What came already of the host's bytes.
     """
@@ -46,7 +45,7 @@ class Route:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
+    """Return the addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
 
     Raises:
         OSError: It has none.
@@ -56,12 +55,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 
 
 class Connector:
-    """Connects one program's requests.
-
-    Args:
-        allowed: Which hosts.
-        look_up: Finds a name's addresses.
-    """
+    """Connects one program's requests."""
 
     def __init__(self, allowed: AllowedHosts, look_up: LookUp = look_up) -> None:
         self._allowed = allowed
@@ -124,7 +118,7 @@ class Connector:
 
 
 def credentials_of(proxy: SplitResult) -> list[tuple[str, str]]:
-    """The field that an operator's proxy wants, where its address has a name and a password (RFC 7617)."""
+    """Return the field for an operator's proxy with a name and a password (RFC 7617)."""
     if proxy.username is None:
         return []
     pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()

@@ -46,9 +46,6 @@ class _Malformed(Exception):
 class ForwardProxy:
     """Serves the connections of one program.
 
-    Args:
-        connector: Connects to hosts, or refuses that.
-
     Attributes:
         refused: One sentence for each host that was refused, the first twenty.
     """
@@ -174,7 +171,7 @@ async def _carry_answer(
 
 
 def _end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """The fields that go on to the next one; how long the body is, the next connection's h11 says from these."""
+    """Return end-to-end fields; the next connection's h11 derives the body's length from them."""
     kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
     named = {word.strip().lower() for name, value in kept if name == "connection" for word in value.split(",")}
     dropped = _HOP_BY_HOP | named
@@ -186,7 +183,7 @@ def _end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    """The next request's head; None where there is none in time."""
+    """Return the next request's head; None if there is none in time."""
     with trio.move_on_after(_HEAD_S):
         event = await _next(stream, connection)
         return event if isinstance(event, h11.Request) else None

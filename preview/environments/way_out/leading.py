@@ -22,7 +22,7 @@ _SEPARATORS: Final = re.compile(r"[\s,]+")
 
 
 def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]:
-    """The user's settings for installers: where they stand in another ``home``, and where they are."""
+    """Return the user's settings for installers: their places in another ``home``, and where they are."""
     here = environment.get("HOME")
     if not here or not Path(here).is_absolute():
         return {}
@@ -34,12 +34,12 @@ def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]
 
 
 def system_settings() -> tuple[Path, ...]:
-    """The machine's."""
+    """Return the machine's settings files."""
     return _SYSTEM
 
 
 def settings_files(environment: Mapping[str, str]) -> list[Path]:
-    """The files in which uv and npm look for their indexes, whether they are there or not.
+    """Return the files in which uv and npm look for their indexes, whether they are there or not.
 
     A project's own are not among them.
     """

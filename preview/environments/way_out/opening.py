@@ -30,7 +30,6 @@ class WayOut:
 
     Attributes:
         handed_out: The program's side of the socket through which ``bridge.py`` hands the listening one out.
-        proxy: What serves it.
     """
 
     handed_out: socket.socket
@@ -40,10 +39,6 @@ class WayOut:
 @asynccontextmanager
 async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> AsyncIterator[WayOut]:
     """Serve a program until the context is left.
-
-    Args:
-        allowed: Where it may connect to.
-        look_up: Finds a name's addresses.
 
     Raises:
         OSError: No descriptor is left.
@@ -61,7 +56,7 @@ async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> Asyn
 
 
 def way_out_variables() -> dict[str, str]:
-    """What leads programs to the proxy, whatever the operator's own variables and settings say."""
+    """Return variables that lead programs to the proxy, whatever the operator's own settings are."""
     address = f"http://127.0.0.1:{PORT}"
     variables = dict.fromkeys(_PROXIES, address)
     # npm's settings files may name another proxy; its variables win over these.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import trio
 
@@ -19,6 +19,7 @@ from preview.errors import (
     Unauthenticated,
     UpstreamFailed,
 )
+from preview.http.backend import Backend
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
 from preview.http.browser.places import RESERVED, Place, Places
@@ -28,9 +29,6 @@ from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, Re
 from preview.settings import Settings
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
-
-if TYPE_CHECKING:
-    from preview.http.backend import Backend
 
 
 class CachedAuthorization:
@@ -77,7 +75,7 @@ class CachedAuthorization:
         self._admitted: Admitted | None = None
 
     def __call__(self, target: bytes) -> Admitted | None:
-        """The admission for this target; None where the doorman has to be asked."""
+        """Return the admission for this target; None if access must be checked again."""
         if not target.startswith(self._base) or target.startswith(self._reserved):
             return None
         preview, book = self._preview, self._book
@@ -137,7 +135,7 @@ class PreviewDoorman:
         self._check_host = check_host
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
-        """Whether the request is for a preview, or for an address where only a preview could be."""
+        """Return whether the request is for a preview, or for an address where only a preview could be."""
         return self.places.find(host, target) is not None
 
     async def admit(self, head: RequestHead, mount: str = "") -> Admitted | OwnAnswer:
@@ -160,7 +158,7 @@ class PreviewDoorman:
             return self.refuse(head, error)
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
-        """The answer to a request that was let pass, and that the preview has not answered.
+        """Return the response for an admitted request that the preview has not answered.
 
         Args:
             head: The request.
@@ -221,7 +219,7 @@ class PreviewDoorman:
         return self._admitted(preview, place, visitor, self._again(preview, visitor, place) if stands else None)
 
     def _is_own_token(self, visitor: Visitor) -> bool:
-        """Whether its bearer token is good until it expires: made with this process's own secret, which stays.
+        """Return whether its bearer token is valid until it expires: made with this process's own secret.
 
         A host, or the publisher of the keys, may revoke one: those are verified with each request.
         """
@@ -264,7 +262,7 @@ class PreviewDoorman:
         )
 
     async def _past(self, head: RequestHead, place: Place, visitor: Visitor) -> OwnAnswer:
-        """The answer where no preview serves any more: its owner learns why, nobody else that there was one.
+        """Return the response of an ended preview: only its owner learns the reason, or that it existed.
 
         Raises:
             Unauthenticated, Forbidden, PreviewNotFound: As where there never was one.
@@ -302,7 +300,7 @@ class PreviewDoorman:
 
 
 def _turn_away(visitor: Visitor) -> NoReturn:
-    """The same for a preview that is somebody else's, over, or never was: nobody learns of another's."""
+    """Refuse access in the same way for foreign, ended and unknown previews."""
     if visitor.is_led:
         raise Forbidden(
             "A page of another origin may not act on this preview with your access to it.", reason="cross_origin"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from preview.auth import Share
 from preview.errors import PreviewNotFound, Unauthenticated
+from preview.http.backend import Backend
 from preview.http.browser.pages import empty_answer, json_answer, redirect_answer
 from preview.http.browser.places import RESERVED, Place
 from preview.http.browser.visitors import Visitor, access_cookie, may_look
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.supervisor import LivePreview
-
-if TYPE_CHECKING:
-    from preview.http.backend import Backend
 
 # Below what proxies and browsers let a request wait.
 _POLL_S = 20.0
@@ -42,7 +39,7 @@ async def answer_reserved(
     visitor: Visitor,
     backend: Backend,
 ) -> OwnAnswer:
-    """The answer at one of these addresses.
+    """Return the answer at one of these addresses.
 
     Raises:
         Unauthenticated: The link is none that is good.
@@ -105,11 +102,11 @@ async def _state(preview: LivePreview | None, visitor: Visitor, backend: Backend
 
 
 def _value(query: bytes) -> str:
-    """What the link holds; empty where that is nothing. Those who pass links on like to add to the query."""
+    """Return the link's value; empty if malformed. People who pass links on may add to the query."""
     found = _GIVEN.search(query)
     return "" if found is None else found[1].decode()
 
 
 def _is_prefetch(head: RequestHead) -> bool:
-    """Whether a browser only looks ahead (``Sec-Purpose: prefetch``)."""
+    """Return whether a browser only prefetches (``Sec-Purpose: prefetch``)."""
     return any(name in {b"sec-purpose", b"purpose"} and b"prefetch" in value for name, value in head.fields)

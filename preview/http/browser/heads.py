@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
+from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewDoorman
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
+from preview.settings import Settings
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
+
+
+class BrowserApp(Protocol):
+    """Application, as far as requests to previews need it: see ``PreviewApp``."""
+
+    doorman: PreviewDoorman
+    settings: Settings
+
+    @property
+    def backend(self) -> Backend:
+        """Return the running backend. Raises ``ServiceStopping``."""
+
+    def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
+        """Count an answer."""
+
 
 # Hypercorn and the others say ``ws`` of a WebSocket, where the origin is that of the page.
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 def is_for_preview(doorman: PreviewDoorman, scope: Scope) -> bool:
-    """Whether the request of this scope is for a preview."""
+    """Return whether the request of this scope is for a preview."""
     return doorman.places.find(_host(scope), _target(scope), mount_of(scope)) is not None
 
 
 def head_of(scope: Scope, peer: object) -> RequestHead:
-    """The request's head.
+    """Return the request's head.
 
     Args:
         scope: With the client and the scheme that are to be believed.
@@ -48,7 +65,7 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
 
 
 def mount_of(scope: Scope) -> str:
-    """The path at which a host application has mounted us, without a slash at its end."""
+    """Return the path at which a host application has mounted us, without a slash at its end."""
     return str(scope.get("root_path") or "").rstrip("/")
 
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
-from preview.http.browser.heads import Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.backend import Backend
+from preview.http.browser.heads import BrowserApp, Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
 from preview.proxy.relay import CHUNKED, Answer
 from preview.proxy.upstream import FINAL, Upstream, open_upstream
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
-    from preview.http.backend import Backend
 
 # What an answer that is being computed may take once the service goes down; a stream has no end of its own.
 _DRAIN_S = 1.0
@@ -37,7 +34,7 @@ _EARLY_HINTS = 103
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
+async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
     """Serve one HTTP or WebSocket scope that is for a preview.
 
     Args:
@@ -54,7 +51,7 @@ async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: 
 
     async def send_counted(message: Mapping[str, Any]) -> None:
         if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
-            app.count_preview_answer(head.method, message.get("status", 101), trio.current_time() - begun)
+            app.count_answer("preview", head.method, message.get("status", 101), trio.current_time() - begun)
         await send(message)
 
     outcome = await _admit(app, scope, head)
@@ -66,7 +63,7 @@ async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: 
         await _Exchange(app, scope, head, outcome, receive, send_counted).run()
 
 
-async def _admit(app: PreviewApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
+async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
     try:
         _check(scope, head)
     except (PreviewError, HTTPException) as error:
@@ -84,7 +81,7 @@ class _Exchange:
     """One request and its answer, streamed both ways at once."""
 
     def __init__(
-        self, app: PreviewApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
+        self, app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
     ) -> None:
         self._app = app
         self._extensions = scope.get("extensions") or {}
@@ -166,7 +163,7 @@ class _Exchange:
         )
 
     async def _framing(self) -> tuple[int | None, Mapping[str, Any] | None]:
-        """How the content's end is said to the preview, and the first message where it had to be looked at."""
+        """Return the content's framing, and the first message if it had to be read."""
         said = dict(self._head.fields)
         length = said.get(b"content-length")
         if length is not None:
@@ -183,7 +180,7 @@ class _Exchange:
         return (CHUNKED if first.get("body") or first.get("more_body") else None), first
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
-        """What the client sends next of content that is not over."""
+        """Return the client's next piece of unfinished content."""
         self._awaits_client = True
         self._patience.deadline = trio.current_time() + self._body_s
         message = await self._receive()
@@ -227,7 +224,7 @@ class _Exchange:
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
     async def _final_head(self, upstream: Upstream) -> Answer:
-        """The head of the final answer. Of those before it early hints pass, where the server can say them."""
+        """Return the head of the final response. Earlier early hints pass, if the server supports them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)
@@ -236,7 +233,7 @@ class _Exchange:
         return answer
 
     def _takes_trailers(self) -> bool:
-        """Whether fields behind the content reach the client: it has said that it takes them, and the server can."""
+        """Return whether trailers reach the client: it accepts them, and the server supports them."""
         said = b",".join(value for name, value in self._head.fields if name == b"te").lower()
         options = {option.partition(b";")[0].strip(b" \t") for option in said.split(b",")}
         return "http.response.trailers" in self._extensions and b"trailers" in options
@@ -270,7 +267,7 @@ class _Exchange:
 
 
 def _framed_once(answer: Answer) -> list[Field]:
-    """The answer's fields with one length or none, as the server asks of us.
+    """Return the response's fields with one length or none, as the server requires.
 
     Raises:
         UpstreamFailed: An answer without content says a length that is none.

@@ -1,4 +1,4 @@
-"""What a browser is shown in a preview's place: small pages that load nothing. Programs get a problem document."""
+"""Small pages in place of a preview, which load nothing. Programs get a problem document."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ const url = document.currentScript.dataset.state;
 
 
 def _hashed(text: str) -> str:
-    """What a Content-Security-Policy lets pass of what stands in the page itself (CSP3 section 2.3.1)."""
+    """Return the hash by which a Content-Security-Policy allows inline content (CSP3 section 2.3.1)."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
@@ -64,7 +64,7 @@ _PROTECTING: tuple[Field, ...] = (
 
 
 def is_navigation(head: RequestHead) -> bool:
-    """Whether a person waits for a page: browsers say so; older ones and programs show it by what they take."""
+    """Return whether a person waits for a page, by the browser's fields or by the accepted types."""
     if head.method not in {"GET", "HEAD"}:
         return False
     said = {name: value for name, value in head.fields if name in {b"accept", b"sec-fetch-mode", b"upgrade"}}
@@ -77,7 +77,7 @@ def is_navigation(head: RequestHead) -> bool:
 def error_answer(
     problem: Problem, head: RequestHead, *, lines: Iterable[str] = (), fields: Iterable[Field] = ()
 ) -> OwnAnswer:
-    """The problem as a page or as a document, whichever is wanted.
+    """Return the problem as a page or as a document, whichever is wanted.
 
     Args:
         problem: What happened.
@@ -97,7 +97,7 @@ def error_answer(
 
 
 def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
-    """A page that opens the preview by itself when it is there; without scripts it loads itself again.
+    """Return a page that opens the preview when it is ready; without scripts it reloads itself.
 
     Args:
         state_path: What it asks; see ``RESERVED``.
@@ -113,7 +113,7 @@ def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
 
 
 def json_answer(value: object, status: int = 200) -> OwnAnswer:
-    """A value as JSON."""
+    """Return a value as JSON."""
     return _answer(status, b"application/json", json.dumps(value).encode())
 
 

@@ -1,4 +1,4 @@
-"""Which requests are for which preview, and where a browser finds one. Pure.
+"""Addresses of previews, and the preview of a request. Pure.
 
 Three forms of address, the same preview behind each:
 
@@ -30,7 +30,7 @@ _PATH = re.compile(rb"/p/(preview[-_][a-z0-9]{1,48})(?=[/?]|$)", re.IGNORECASE)
 
 
 class Place(NamedTuple):
-    """Where a request goes.
+    """Target of a request.
 
     Attributes:
         preview_id: The preview that is meant, whether there is one or not; None where the host could be nobody's.
@@ -65,7 +65,7 @@ class Places:
         self._read = lru_cache(maxsize=_KEPT_HOSTS)(self._read_host)
 
     def find(self, host: str, target: bytes, mount: str = "") -> Place | None:
-        """The preview's place that a request is for, by host or by path; None where it is for the service itself.
+        """Return the preview's place that a request is for, by host or by path; None if it is for the service itself.
 
         Args:
             host: With or without a port, in any case.
@@ -78,7 +78,7 @@ class Places:
         return self._by_path(name, target, mount)
 
     def _read_host(self, host: str) -> tuple[str, bool, str | None]:
-        """The host's name, whether it is for previews whatever the path, and which it names."""
+        """Return the host's name, whether it is for previews under any path, and the preview that it names."""
         name = _name_of(host)
         suffix = next((one for one in self._suffixes if name.endswith(one)), None)
         if suffix is not None:
@@ -106,7 +106,7 @@ class Places:
         return Place(preview_id, rest or b"/", prefix, len(target) - len(rest), not is_own_host, redirect)
 
     def address(self, preview_id: str, scheme: str, host: str, mount: str = "") -> str:
-        """Where a browser finds the preview, without a slash at the end.
+        """Return the preview's address for a browser, without a slash at the end.
 
         Args:
             preview_id: ``preview_…``.
@@ -128,12 +128,12 @@ class Places:
 
 
 def host_label(preview_id: str) -> str:
-    """The id as part of a host name."""
+    """Return the id as part of a host name."""
     return preview_id.replace("_", "-")
 
 
 def _name_of(host: str) -> str:
-    """A ``Host`` without its port, in lower case, without the dot of a full name."""
+    """Return a ``Host`` without its port, in lower case, without the dot of a full name."""
     name = host.lower()
     if not name.endswith("]"):
         before, colon, port = name.rpartition(":")
@@ -148,7 +148,7 @@ def _port_of(host: str) -> str:
 
 
 def _is_this_machine(name: str) -> bool:
-    """Whether a browser that came by this name runs on this machine."""
+    """Return whether a browser with this host name runs on this machine."""
     if name == "localhost" or name.endswith(_LOCAL):
         return True
     try:

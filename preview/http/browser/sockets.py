@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from preview.errors import PreviewError, UpstreamTimeout
-from preview.http.browser.heads import Receive, Scope, Send
+from preview.http.browser.heads import BrowserApp, Receive, Scope, Send
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import Field, answer_fields, carried_fields
 from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Rejected, open_message_socket
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
 
 # The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that goes away, and none for one that is silent.
 _GOING_AWAY = 1001
@@ -25,7 +22,7 @@ _OF_HANDSHAKE = b"sec-websocket-"
 
 
 async def serve_socket(
-    app: PreviewApp, scope: Scope, head: RequestHead, outcome: Admitted | OwnAnswer, receive: Receive, send: Send
+    app: BrowserApp, scope: Scope, head: RequestHead, outcome: Admitted | OwnAnswer, receive: Receive, send: Send
 ) -> None:
     """Serve one WebSocket scope: pass it on, or refuse the handshake with an answer.
 
@@ -54,7 +51,7 @@ async def serve_socket(
 
 
 async def _shake_hands(
-    app: PreviewApp, scope: Scope, head: RequestHead, admitted: Admitted, upstream: MessageSocket
+    app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, upstream: MessageSocket
 ) -> Accepted | Rejected:
     fields, number = carried_fields(head, admitted)
     host = next((value for name, value in fields if name == b"host"), b"")
@@ -76,7 +73,7 @@ def _lowered(fields: list[Field]) -> list[Field]:
     return [(bytes(name).lower(), bytes(value)) for name, value in fields]
 
 
-async def _carry(app: PreviewApp, upstream: MessageSocket, receive: Receive, send: Send) -> None:
+async def _carry(app: BrowserApp, upstream: MessageSocket, receive: Receive, send: Send) -> None:
     """Messages both ways; whichever side closes first, the other gets its code."""
     quiet = _Quiet(app.settings.proxy_idle_timeout_s)
     async with trio.open_nursery() as nursery:
@@ -92,7 +89,7 @@ async def _carry(app: PreviewApp, upstream: MessageSocket, receive: Receive, sen
 
 
 class _Quiet:
-    """How long nobody may say anything."""
+    """Time limit for silence in both directions."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -122,8 +119,8 @@ async def _inwards(upstream: MessageSocket, receive: Receive, quiet: _Quiet) -> 
         await upstream.close(_GOING_AWAY if code in _NO_CODES else code, str(message.get("reason") or ""))
 
 
-async def _goodbye(app: PreviewApp, upstream: MessageSocket, send: Send) -> None:
-    """The service goes down."""
+async def _goodbye(app: BrowserApp, upstream: MessageSocket, send: Send) -> None:
+    """Close: the service is stopping."""
     await app.backend.service.draining.wait()
     await _close_both(upstream, send, "the service is shutting down")
 

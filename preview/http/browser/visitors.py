@@ -1,4 +1,4 @@
-"""Who stands at a preview's door: its owner, somebody whom the owner let in, or nobody who is known."""
+"""Visitors of a preview: its owner, a person with access, or an unknown one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks, as far as the request shows it.
+    """A visitor, as far as the request shows it.
 
     Attributes:
         user_id: Whose bearer token it carries; None where it carries none of this service's.
@@ -37,17 +37,17 @@ class Visitor:
 
     @property
     def grant(self) -> Grant | None:
-        """What its cookie gives."""
+        """Access from its cookie."""
         return None if self.statement is None else self.statement.grant
 
     @property
     def is_known(self) -> bool:
-        """Whether it carries anything of ours."""
+        """True if it carries anything of ours."""
         return self.user_id is not None or self.statement is not None
 
     @property
     def until(self) -> float:
-        """When the first of what it carries expires, in seconds since the epoch."""
+        """Earliest expiry of its credentials, in seconds since the epoch."""
         return self.token_until if self.grant is None else min(self.token_until, self.grant.expires_at)
 
 
@@ -57,7 +57,7 @@ async def identify(
     book: AccessBook,
     authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]],
 ) -> Visitor:
-    """The visitor. A token that is none of ours is the preview's own business, and no reason to refuse.
+    """Identify the visitor. Foreign tokens are the preview's own business, and no reason to refuse.
 
     Cancellation: nothing changes.
     """
@@ -71,7 +71,7 @@ async def identify(
 
 
 def has_bearer(head: RequestHead) -> bool:
-    """Whether it carries a bearer token, of whomever."""
+    """Return whether it carries a bearer token, of any user."""
     return any(name == b"authorization" and value[:7].lower() == b"bearer " for name, value in head.fields)
 
 
@@ -98,7 +98,7 @@ async def _bearer(
 
 
 def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement | None:
-    """The best of the request's cookies that holds: a script of the preview may have set others of the same name."""
+    """Return the best valid cookie: a script of the preview may have set others of the same name."""
     if place.preview_id is None:
         return None
     name = _cookie_name(head.scheme, place)
@@ -117,7 +117,7 @@ def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement |
 
 
 def _is_of_own_origin(head: RequestHead) -> bool:
-    """Whether the browser acts for this origin's own pages; reading is the browser's to refuse.
+    """Return whether the browser acts for this origin's own pages; it refuses reading itself.
 
     ``SameSite=Lax`` keeps other sites' pages out; previews below one domain are one site, and a WebSocket may be
     opened from any page.
@@ -132,7 +132,7 @@ def _is_of_own_origin(head: RequestHead) -> bool:
 
 
 def may_look(visitor: Visitor, preview: LivePreview, book: AccessBook) -> bool:
-    """Whether the visitor may look at the preview, which lives."""
+    """Return whether the visitor may see the live preview."""
     is_owner = visitor.user_id == preview.record.user_id
     return is_owner or visitor.statement is not None or book.of(preview.id).public
 

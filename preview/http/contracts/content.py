@@ -31,7 +31,7 @@ class Content:
 
     @property
     def data(self) -> Any:
-        """The JSON value where the content is JSON indeed, else the text."""
+        """The JSON value if the content is JSON, else the text."""
         if not self.is_json:
             return self.text
         try:
@@ -53,7 +53,7 @@ def folded(headers: Sequence[tuple[str, str]]) -> dict[str, str | list[str]]:
 
 
 def content_of(answer: ProxyResponse) -> Content:
-    """The answer's content as text, or as base64 where it is not text."""
+    """Return the answer's content as text, or as base64 if it is not text."""
     kind, charset = _media_type(answer.headers)
     text = _decoded(answer.body, kind, charset)
     if text is None:

@@ -44,7 +44,7 @@ class PlannedService(Answer):
 
 
 class Plan(Answer):
-    """How a generation is started; folders are relative to it."""
+    """Start of a generation; folders are relative to it."""
 
     framework: str
     toolchain: Literal["python", "node"]
@@ -87,12 +87,12 @@ class FileList(Answer):
 
     @classmethod
     def of(cls, files: Iterable[StoredFile], tag: str) -> Self:
-        """The files, for which the tag stands."""
+        """Return the files, and the tag that stands for them."""
         return cls(files=[HashedFile.model_validate(one) for one in files], etag=tag)
 
 
 class ReloadError(Answer):
-    """Why a change did not start."""
+    """Reason why a change did not start."""
 
     code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
     detail: str
@@ -100,7 +100,7 @@ class ReloadError(Answer):
 
 
 class ReloadShape(Answer):
-    """What became of the preview."""
+    """Result for the preview."""
 
     status: Literal["reloaded", "failed", "none"] = Field(
         description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
@@ -111,7 +111,7 @@ class ReloadShape(Answer):
 
     @classmethod
     def of(cls, reload: Reload) -> Self:
-        """What it came to."""
+        """Return the result."""
         error = None if reload.error is None else problem_of(reload.error)
         return cls.taken_from(reload, elapsed_ms=round(reload.elapsed_s * 1000, 1), error=error)
 
@@ -129,7 +129,7 @@ class FilesChanged(Answer):
 
     @classmethod
     def of(cls, saved: Saved, tag: str) -> Self:
-        """What is different now, and what became of the preview."""
+        """Return the change, and its result for the preview."""
         edited = saved.edited
         return cls.taken_from(
             edited.generation,
@@ -155,7 +155,7 @@ class GenerationShape(Answer):
 
     @classmethod
     def of(cls, one: Generation, files: Iterable[tuple[str, int]]) -> Self:
-        """The generation with its files' paths and sizes."""
+        """Return the generation with its files' paths and sizes."""
         listed = [{"path": path, "size_bytes": size} for path, size in files]
         return cls.taken_from(one, files=listed)
 

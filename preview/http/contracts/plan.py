@@ -37,7 +37,7 @@ class PlanLaunched(PlanAnswer):
 
     @classmethod
     def of(cls, launch: Launched) -> Self:
-        """The answer to this launch."""
+        """Return the answer to this launch."""
         record = launch.record
         health = f"{record.base_url}{record.health_path}" if record.base_url else None
         named = {"preview_instance_id": record.id, "preview_token": launch.token, "health_check_url": health}
@@ -53,12 +53,12 @@ class PlanListedEndpoint(PlanAnswer):
 
     @classmethod
     def of(cls, one: Endpoint) -> Self:
-        """The endpoint, in few words where there are no more."""
+        """Return the endpoint with its description, or else its summary."""
         return cls(method=one.method, path=one.path, description=one.description or one.summary)
 
 
 class PlanStatus(PlanAnswer):
-    """How the preview is."""
+    """Status of the preview."""
 
     preview_instance_id: str
     status: Literal["launching", "running", "stopping", "stopped", "failed"]
@@ -79,7 +79,7 @@ class PlanStatus(PlanAnswer):
 
     @classmethod
     def of(cls, facts: shared.Facts) -> Self:
-        """The status; a failed preview also says why."""
+        """Return the status; of a failed preview with the reason."""
         record = facts.record
         return cls.taken_from(
             record,
@@ -101,7 +101,7 @@ class PlanStopped(PlanAnswer):
 
     @classmethod
     def of(cls, record: PreviewRecord) -> Self:
-        """The answer to a stop."""
+        """Return the answer to a stop."""
         message = "Preview instance stopped successfully"
         return cls(status="stopped", message=message, stopped_at=record.stopped_at or utc_now())
 
@@ -115,7 +115,7 @@ class PlanEndpoint(PlanListedEndpoint):
 
     @classmethod
     def of(cls, one: Endpoint) -> Self:
-        """The endpoint with what is known of its schemas."""
+        """Return the endpoint with its known schemas."""
         query = {"query": dict(one.query)} if one.query else None
         schemas = without_none(request_schema=query, request_body=one.request_body, response_schema=one.response_schema)
         return cls(method=one.method, path=one.path, description=one.description or one.summary, **schemas)
@@ -128,7 +128,7 @@ class PlanEndpoints(PlanAnswer):
 
     @classmethod
     def of(cls, found: Sequence[Endpoint]) -> Self:
-        """The list of them."""
+        """Return the list of endpoints."""
         return cls(endpoints=[PlanEndpoint.of(one) for one in found])
 
 
@@ -146,7 +146,7 @@ class PlanProxied(PlanAnswer):
 
     @classmethod
     def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
-        """The answer to the request with this id; the lines were published meanwhile."""
+        """Return the answer to the request with this id; the lines were published meanwhile."""
         content = content_of(answer)
         return cls(
             status_code=answer.status,
@@ -159,21 +159,21 @@ class PlanProxied(PlanAnswer):
 
 
 class PlanEnvironment(Answer):
-    """What the preview sees of the settings."""
+    """Settings that the preview sees."""
 
     NODE_ENV: str
     LOG_LEVEL: str
 
 
 class PlanFeatures(PlanAnswer):
-    """What the tier holds."""
+    """Features of the tier."""
 
     websocket_logs: bool
     advanced_metrics: bool
 
 
 class PlanLimitations(PlanAnswer):
-    """What the tier allows."""
+    """Limits of the tier."""
 
     tier: str
     max_concurrent_previews: int
@@ -193,7 +193,7 @@ class PlanConfig(PlanAnswer):
 
     @classmethod
     def of(cls, settings: Settings, tier: Tier, _: PreviewRecord | None) -> Self:
-        """The limits that hold for this user, whether there is a preview or not."""
+        """Return the limits of this user."""
         return cls(
             preview_timeout=min(settings.max_uptime_s, tier.max_life_s),
             max_instances=tier.max_previews,
@@ -219,7 +219,7 @@ class PlanError(PlanAnswer):
 
     @classmethod
     def of(cls, error: Problem, *, is_launch_route: bool) -> Self:
-        """The error; its message at the route that launches is what the document gives for a launch."""
+        """Return the error; at the route that launches its message begins with "Cannot launch"."""
         if error.is_launch:
             message = error.detail
             if is_launch_route and not message.startswith("Cannot launch"):
@@ -241,18 +241,18 @@ class PlanProxyError(PlanAnswer):
 
     @classmethod
     def of(cls, error: Problem) -> Self:
-        """The error of the route that sends a request to the preview."""
+        """Return the error of the route that sends a request to the preview."""
         return cls(status_code=error.status, error=error.code, message=error.detail, **_details(error, error.code))
 
 
 def _details(error: Problem, shown_code: str) -> dict[str, Any]:
-    """``details`` where there are any; the exact code is among them where another one is shown."""
+    """Return ``details``, if any; the exact code is among them if another one is shown."""
     reason = {} if shown_code == error.code else {"reason": error.code}
     return without_none(details=(reason | _camel_keys(error.details)) or None)
 
 
 def _camel_keys(value: Any) -> Any:
-    """The same value with the keys of all its mappings in camelCase."""
+    """Return the same value with the keys of all its mappings in camelCase."""
     if isinstance(value, Mapping):
         return {camel(str(key)): _camel_keys(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

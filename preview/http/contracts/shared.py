@@ -72,7 +72,7 @@ class PlanLaunchStep(LaunchStepShape, PlanAnswer):
 
 
 class Isolation(Answer):
-    """What a preview is isolated by."""
+    """Isolation of a preview."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
     network: Literal["none", "loopback-only", "host"] = Field(description="What it reaches.")
@@ -80,11 +80,11 @@ class Isolation(Answer):
 
 
 class PlanIsolation(Isolation, PlanAnswer):
-    """What a preview is isolated by."""
+    """Isolation of a preview."""
 
 
 class LimitsShape(Answer):
-    """What a preview may use; null: nothing holds it to that here."""
+    """Limits of a preview; null: not enforced here."""
 
     memory_mb: int = Field(description="MiB of memory, the whole tree.")
     cpu_cores: float | None = Field(description="Processor time per time.")
@@ -97,7 +97,7 @@ class LimitsShape(Answer):
 
 
 class PlanLimits(LimitsShape, PlanAnswer):
-    """What a preview may use; null: nothing holds it to that here."""
+    """Limits of a preview; null: not enforced here."""
 
 
 class ReachedLimit(Answer):
@@ -119,7 +119,7 @@ class LogRange(Answer):
 
     @classmethod
     def of(cls, lines: range) -> Self | None:
-        """The ends; None where there were no lines."""
+        """Return the ends; None if there were no lines."""
         return cls(first_seq=lines[0], last_seq=lines[-1]) if lines else None
 
 
@@ -135,7 +135,7 @@ class Ticket(Answer):
 
 
 def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dict[str, object]:
-    """The steps of a launch, and what the preview is confined by: fields that answers of both contracts have."""
+    """Return the steps of a launch, the isolation and the limits: fields in answers of both contracts."""
     return {
         "steps": [step_fields(one, camel=False) for one in record.steps],
         "isolation": confinement,
@@ -145,7 +145,7 @@ def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dic
 
 
 def status_fields(facts: Facts) -> dict[str, object]:
-    """The fields that the status has in both contracts; why it failed, and how its process ended, where it failed."""
+    """Return the fields that the status has in both contracts; with the reason and the exit if it failed."""
     record, fields = facts.record, launch_fields(facts.record, facts.confinement)
     if record.state is State.FAILED:
         fields |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
@@ -164,7 +164,7 @@ class _Line(Answer):
 
     @classmethod
     def of(cls, line: LogLine, *, colours: bool) -> Self:
-        """The line in the contract's words; its message as plain text, or with its colours."""
+        """Return the line in the contract's words; its message as plain text, or with its colours."""
         return cls(
             seq=line.seq,
             timestamp=rfc3339_ms(line.timestamp_ms),
@@ -210,7 +210,7 @@ class _LogPage(Answer):
 
     @classmethod
     def of(cls, page: LogSlice, *, colours: bool, following: str | None, previous: str | None) -> Self:
-        """What was found, and the addresses of the lines behind and before it, where there are any."""
+        """Return the page, with the addresses of the lines behind and before it, if any."""
         return cls(
             lines=[cls.line.of(line, colours=colours) for line in page.lines],
             gaps=[MissingLines(first=gap.first_seq, last=gap.last_seq, reason=gap.reason) for gap in page.gaps],

@@ -41,12 +41,12 @@ class Launched(Answer):
 
     @classmethod
     def of(cls, launch: Launch) -> Self:
-        """The answer to this launch."""
+        """Return the answer to this launch."""
         return cls.taken_from(launch.record, status=launch.record.state, session_token=launch.token)
 
 
 class Status(Answer):
-    """How the preview is; memory and CPU over its whole process tree."""
+    """Status of the preview; memory and CPU of its whole process tree."""
 
     id: str
     status: Word
@@ -67,7 +67,7 @@ class Status(Answer):
 
     @classmethod
     def of(cls, facts: shared.Facts) -> Self:
-        """The status; a failed preview also says why."""
+        """Return the status; of a failed preview with the reason."""
         record, usage = facts.record, facts.usage
         return cls.taken_from(
             record,
@@ -113,7 +113,7 @@ class WatchedInstance(Instance):
 
     @classmethod
     def of(cls, record: PreviewRecord, confinement: Confinement | None, watchers: int) -> Self:
-        """The preview with its isolation, the steps of its launch and its watchers."""
+        """Return the preview with its isolation, the steps of its launch and its watchers."""
         fields = shared.launch_fields(record, confinement)
         return cls.taken_from(record, status=record.state, watchers=watchers, **fields)
 
@@ -143,7 +143,7 @@ class Endpoints(Answer):
 
     @classmethod
     def of(cls, found: Sequence[Endpoint]) -> Self:
-        """The list of them."""
+        """Return the list of endpoints."""
         return cls(endpoints=[ListedEndpoint.model_validate(one) for one in found], count=len(found))
 
 
@@ -160,7 +160,7 @@ class Proxied(Answer):
 
     @classmethod
     def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
-        """The answer to the request with this id; the lines were published meanwhile."""
+        """Return the answer to the request with this id; the lines were published meanwhile."""
         content = content_of(answer)
         return cls(
             status_code=answer.status,
@@ -185,7 +185,7 @@ class Config(Answer):
 
     @classmethod
     def of(cls, settings: Settings, tier: Tier, record: PreviewRecord | None) -> Self:
-        """The limits that hold for this user, and where their preview is, if there is one."""
+        """Return the limits of this user, and the address of their preview, if any."""
         return cls(
             port=None if record is None else record.port,
             base_url=None if record is None else record.base_url,
@@ -221,13 +221,13 @@ class ShareShape(Answer):
 
     @classmethod
     def of(cls, share: Share, url: str) -> Self:
-        """The link with its address."""
+        """Return the share link."""
         created_at, expires_at = (from_ms(int(at * 1000)) for at in (share.created_at, share.expires_at))
         return cls(id=share.id, url=url, created_at=created_at, expires_at=expires_at)
 
 
 class AccessShape(Answer):
-    """Who may look at a preview in a browser, beside its owner."""
+    """Access to a preview in a browser, besides its owner's."""
 
     address: str
     public: bool
@@ -235,7 +235,7 @@ class AccessShape(Answer):
 
 
 class Session(Answer):
-    """Who is asking."""
+    """Session of the user."""
 
     user_id: str
     tier: str | None = Field(description="As the token says; null: as the service knows it.")
@@ -243,7 +243,7 @@ class Session(Answer):
 
     @classmethod
     def of(cls, identity: Identity) -> Self:
-        """The user, and until when they are believed to be."""
+        """Return the session of this user."""
         return cls(user_id=identity.user.id, tier=identity.user.tier, expires_at=identity.expires_at)
 
 
@@ -260,14 +260,14 @@ class Problem(Answer):
 
     @classmethod
     def of(cls, error: errors.Problem, instance: str) -> Self:
-        """The error of a request for this path."""
+        """Return the error of a request for this path, as RFC 9457 requires."""
         return cls.taken_from(
             error, type=f"urn:preview:problem:{error.code}", status=error.status_in(Contract.V1), instance=instance
         )
 
 
 class Alive(Answer):
-    """How the service is."""
+    """State of the service."""
 
     status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
     message: str | None = Field(

@@ -1,4 +1,4 @@
-"""What every request meets: hosts, origins, queries and bodies, conditions, errors, answers."""
+"""Handling that all requests share: hosts, origins, queries, bodies, conditions, errors, responses."""
 
 from __future__ import annotations
 

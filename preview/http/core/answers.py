@@ -59,12 +59,12 @@ class Answer(BaseModel):
 
     @classmethod
     def taken_from(cls, source: object, **given: object) -> Self:
-        """The answer with ``given``, and each other field that it must have from the attribute of that name."""
+        """Return the answer with ``given``, and each other required field from the attribute of that name."""
         required = (name for name, field in cls.model_fields.items() if name not in given and field.is_required())
         return cls.model_validate({name: getattr(source, name) for name in required} | given)
 
     def dumped(self) -> dict[str, Any]:
-        """As a JSON object, without the keys that were not given."""
+        """Return it as a JSON object, without the keys that were not given."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -79,7 +79,7 @@ class EarlyProblem(Answer):
 
     @classmethod
     def body(cls, status: HTTPStatus, code: str, detail: str) -> bytes:
-        """As the protocols write it, before there is a request."""
+        """Return it as the protocols write it, before there is a request."""
         title = status.phrase
         shown = cls(type=f"urn:preview:problem:{code}", title=title, status=status, detail=detail, code=code)
         return json.dumps(shown.dumped()).encode()
@@ -92,7 +92,7 @@ class PlanAnswer(Answer):
 
 
 def without_none(**values: object) -> dict[str, object]:
-    """Those that are not None, for fields that are left out otherwise."""
+    """Return the values that are not None, for fields that are left out otherwise."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -112,7 +112,7 @@ def _encoded(answer: Answer) -> bytes:
 
 
 def json_answer(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer, its keys in the order of its model's fields."""
+    """Return the answer, its keys in the order of its model's fields."""
     return Response(_encoded(answer), status, dict(headers or {}), content_type="application/json")
 
 
@@ -124,5 +124,5 @@ def no_content(headers: Mapping[str, str] | None = None) -> Response:
 
 
 def link(path: str) -> str:
-    """A path of ours as the client reaches it: under the prefix where a host has mounted us."""
+    """Return one of our paths as the client reaches it: under the prefix of a host application."""
     return f"{request.root_path.rstrip('/')}{path}"

@@ -69,13 +69,13 @@ class EnvelopeBody(_Body):
 
 
 class ExtendBody(_Body):
-    """How much longer a preview shall live, in seconds."""
+    """Extension of a preview's life, in seconds."""
 
     seconds: Annotated[float, Field(gt=0, le=_MAX_EXTENSION_S)]
 
 
 class OpenBody(_Body):
-    """Where on the preview a link leads; never to another host."""
+    """Path that a link opens on the preview; never another host."""
 
     path: str = Field(
         default="/",
@@ -87,13 +87,13 @@ class OpenBody(_Body):
 
 
 class ShareBody(_Body):
-    """How long a share link is to be good for, in seconds."""
+    """Validity of a share link, in seconds."""
 
     expires_in: Annotated[float, Field(gt=0, le=_MAX_SHARE_S)] = 24 * 3600.0
 
 
 class AccessBody(_Body):
-    """Who may look at a preview in a browser."""
+    """Access to a preview in a browser."""
 
     public: bool = Field(description="Anybody who knows its address, for as long as it lives.")
 
@@ -120,7 +120,7 @@ class FilesPatch(_Body):
 
 
 def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
-    """The files as ``parse_files_json`` takes them."""
+    """Return the files as ``parse_files_json`` takes them."""
     return {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in files.items()}
 
 
@@ -140,7 +140,7 @@ class ListQuery(PageQuery):
 
 
 class _AnsiQuery(LineQuery):
-    """Whether messages keep their colours."""
+    """Query about colours in messages."""
 
     ansi: Literal["keep", "strip"] = Field(
         default="strip", description="`keep`: messages keep their ANSI colours; else they are plain text."
@@ -148,7 +148,7 @@ class _AnsiQuery(LineQuery):
 
     @property
     def colours(self) -> bool:
-        """Whether they do."""
+        """True if colours are kept."""
         return self.ansi == "keep"
 
 
@@ -169,7 +169,7 @@ class HistoryQuery(_AnsiQuery):
 
 
 class StreamQuery(_AnsiQuery):
-    """Where a log stream begins, and which lines it has."""
+    """Start of a log stream, and its filter."""
 
     last_event_id: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="As ``Last-Event-ID``, which wins.")
     after: int | None = Field(

@@ -1,4 +1,4 @@
-"""The one place that knows which error is which status."""
+"""The one place that knows which error is which status, and how both contracts write it down."""
 
 from __future__ import annotations
 
@@ -116,19 +116,19 @@ class Problem:
     is_launch: bool = False
 
     def status_in(self, contract: Contract) -> int:
-        """The status in a contract: ``plan`` calls a full port range 500."""
+        """Return the status in a contract: ``plan`` calls a full port range 500."""
         return 500 if contract is Contract.PLAN and self.code == errors.NoPortFree.code else self.status
 
 
 def problem_of(error: Exception) -> Problem:
-    """The error as a problem; one that nobody raised on purpose is logged under an id, and only the id is shown."""
+    """Return the error as a problem; an unexpected one is logged under an id, and only the id is shown."""
     if isinstance(error, PreviewError):
         return _of_ours(error)
     if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_http(error, error.code)
     short_of = _SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
     if short_of is not None:
-        log.error("short of something", why=str(error))
+        log.error("out of resources", why=str(error))
         return _of_ours(errors.ServiceShort(f"The service is short of {short_of} for the moment; try again."))
     error_id = token_hex(8)
     log.error("unexpected error", error_id=error_id, exc_info=error)

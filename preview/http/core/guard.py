@@ -1,4 +1,4 @@
-"""What every request is checked for before its route is looked at.
+"""Checks of every request before its route.
 
 The names under which the service may be reached (``Host``, RFC 9110 section 7.2).
 
@@ -61,7 +61,7 @@ class HostCheck:
 
 
 def host_names(settings: Settings, binds: Iterable[str] = ()) -> set[str]:
-    """The names that the settings, and the addresses that are listened on, speak of."""
+    """Return the names in the settings and in the addresses that the service listens on."""
     names = set(settings.allowed_hosts)
     if settings.public_url is not None:
         names.add((urlsplit(settings.public_url).hostname or "").lower())
@@ -88,7 +88,7 @@ _AUTHORITY = "preview.authority"
 
 
 def origin_form(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the ASGI scope whose path begins with a slash, whatever form the request target had.
+    """Return a copy of the ASGI scope whose path begins with a slash, whatever form the request target had.
 
     RFC 9112 section 3.2.2: a server takes ``GET http://HOST/path`` too; the host in it is kept for ``check_request``.
     A target that is none of ours (``*``, an authority) becomes a path where there is nothing.
@@ -153,7 +153,7 @@ class AccessLogger(Logger):
     """Hypercorn's logger; set as ``logger_class`` of its configuration."""
 
     def atoms(self, request: Any, response: Any, request_time: float) -> Mapping[str, str]:
-        """The values that a line is made of; secrets are left out, line breaks and the like are escaped."""
+        """Return the values of a log line; without secrets, and with line breaks escaped."""
         values: Any = super().atoms(request, response, request_time)
         for name in _GIVEN:
             values[name] = without_secrets(str(values[name]))
@@ -165,6 +165,6 @@ class AccessLogger(Logger):
 
 
 def without_secrets(text: str) -> str:
-    """A request line, path or address as a log may hold it."""
+    """Return a request line, path or address for a log, without secrets."""
     text = _QUERY.sub("", _LOGIN.sub(r"\1-", text))
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -58,7 +58,7 @@ def _request(word: str) -> str:
 
 
 class LineQuery(BaseModel):
-    """Which lines: those that pass all that is given."""
+    """Filter of lines: those that match every given field."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -16,12 +16,12 @@ _NONCE_BYTES = 18
 
 
 def new_nonce() -> str:
-    """A nonce for one answer; its characters need no escape in HTML or in a header."""
+    """Return a nonce for one answer; its characters need no escape in HTML or in a header."""
     return secrets.token_urlsafe(_NONCE_BYTES)
 
 
 def page_policy(nonce: str) -> str:
-    """The policy of a page whose own elements carry this nonce.
+    """Return the policy of a page whose own elements carry this nonce.
 
     Scripts may load further parts of the page (``'strict-dynamic'``); pictures are ``data:``; requests go to our own
     origin. Nobody may frame the page, and it frames nothing but documents of its own making (``srcdoc``).

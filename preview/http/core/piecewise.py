@@ -33,4 +33,4 @@ class PiecewiseBody(ResponseBody):
 
     @abstractmethod
     async def __anext__(self) -> bytes:
-        """The next piece, not empty. Cancellation: as the subclass says."""
+        """Return the next piece, not empty. Cancellation: as the subclass says."""

@@ -1,4 +1,4 @@
-"""What a request carries, read within bounds and turned into values or into one clear sentence."""
+"""Content of a request, read within limits as values or one clear error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGN
 
 
 async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives.
+    """Yield the body as it arrives.
 
     Quart's own limit counts what is buffered at a time; this one counts all of it.
 
@@ -71,7 +71,7 @@ async def _discard(request: Request) -> None:
 
 
 async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
-    """The JSON body as ``model``; no body at all is an empty object.
+    """Return the JSON body as ``model``; no body at all is an empty object.
 
     Raises:
         InvalidRequest: It is not JSON, or a field is missing or of a wrong type.
@@ -96,7 +96,7 @@ async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
 
 
 def may_be_json_in_a_form(request: Request) -> bool:
-    """Whether the body is read as JSON although it is called a form: ``curl -d`` calls it so unless told otherwise.
+    """Return whether the body is read as JSON although declared as a form: ``curl -d`` does that by default.
 
     Only with a bearer token. A browser sends another site's form with the user's cookies and stored passwords, and
     asks nobody before (the Fetch Standard's "simple" types); no page can make it add a bearer token.
@@ -106,7 +106,7 @@ def may_be_json_in_a_form(request: Request) -> bool:
 
 
 def wrong_media_type(kind: str, *, further: str = "") -> UnsupportedMediaType:
-    """The error for a body of another type.
+    """Return the error for a body of another type.
 
     Args:
         kind: What the request calls it.
@@ -118,7 +118,7 @@ def wrong_media_type(kind: str, *, further: str = "") -> UnsupportedMediaType:
 
 
 def checked_query(request: Request | Websocket, model: type[M]) -> M:
-    """The query as ``model``; of repeated names the last counts.
+    """Return the query as ``model``; of repeated names the last counts.
 
     Raises:
         InvalidRequest: A value is wrong.
@@ -145,7 +145,7 @@ def _fields(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def sentence_of(error: ValidationError, what: str) -> str:
-    """What is wrong first of all with ``what``, in one sentence."""
+    """Describe the first error in ``what``, in one sentence."""
     first = _fields(error)[0]
     said = first["problem"].removeprefix("Value error, ").rstrip(".")
     if not first["field"]:
@@ -159,12 +159,12 @@ def _name(location: tuple[int | str, ...]) -> str:
 
 
 def etag_of(revision: int) -> str:
-    """The entity tag of a generation's files at this revision; strong: it stands for every byte of them."""
+    """Return the entity tag of a generation's files at this revision; strong: it stands for every byte of them."""
     return f'"{revision}"'
 
 
 def expected_revision(request: Request) -> Callable[[int], bool] | None:
-    """Whether ``If-Match`` lets a revision pass; None where the request says nothing of it.
+    """Return a check of revisions against ``If-Match``; None without that field.
 
     Weak tags never match, and ``*`` always does: the generation is there.
     """
@@ -175,5 +175,5 @@ def expected_revision(request: Request) -> Callable[[int], bool] | None:
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Whether the client has this already (``If-None-Match``), upon which 304 is the answer."""
+    """Return whether the client has this already (``If-None-Match``), so that the response is 304."""
     return "If-None-Match" in request.headers and request.if_none_match.contains_weak(tag.strip('"'))

@@ -17,7 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
-from preview.generations import GenerationSource, Limits, parse_files_json
+from preview.generations import GenerationLimits, GenerationSource, parse_files_json
 from preview.http.core.bodies import GenerationBody, file_contents
 from preview.http.core.reading import body_pieces, may_be_json_in_a_form, read_json, wrong_media_type
 from preview.settings import Settings
@@ -33,7 +33,7 @@ _SLICE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What was uploaded, checked.
+    """Checked upload.
 
     Attributes:
         project_id: Which project it is for; None makes one.
@@ -64,7 +64,7 @@ class _Form:
 
 
 async def read_upload(request: Request, settings: Settings, reader: ProjectReader) -> Upload:
-    """The upload of the current request.
+    """Return the upload of the current request.
 
     Args:
         request: The current one.
@@ -99,7 +99,7 @@ async def _read_form(request: Request, settings: Settings, reader: ProjectReader
             await _fill(form, decoder, pieces)
         if not form.has_archive:
             raise InvalidRequest("The form holds no file; send a zip or tar.gz as a file part.", field="archive")
-        files = await reader.unpack(archive, Limits.of(settings))
+        files = await reader.unpack(archive, GenerationLimits.of(settings))
     return Upload(form.text("project_id") or None, form.text("name"), files)
 
 
@@ -151,7 +151,7 @@ _REMOVAL_S = 10
 
 @asynccontextmanager
 async def open_files(source: GenerationSource, generation_id: str) -> AsyncIterator[Path]:
-    """The files, written to a folder of their own that goes with the context.
+    """Provide the files in a temporary folder.
 
     Raises:
         GenerationNotFound: They are gone.

@@ -19,7 +19,7 @@ _ORDER = ("get", "post", "put", "patch", "delete")
 
 
 def operations_of(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Operations by tag, in the order of the document, each with its method and path."""
+    """Group operations by tag, in the order of the document, each with its method and path."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method in sorted(methods, key=_ORDER.index):
@@ -29,7 +29,7 @@ def operations_of(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _shape(schemas: dict[str, Any], holder: dict[str, Any]) -> str | None:
-    """The fields of the JSON object in a body or an answer, one a line; None where there is nothing to show."""
+    """Return the fields of the JSON object in a body or an answer, one a line; None if there is nothing to show."""
     for kind, content in holder.get("content", {}).items():
         name = content["schema"].get("$ref", "").rpartition("/")[2]
         if "json" in kind and name and name not in {"Problem", "PlanError", "PlanProxyError"}:
@@ -81,7 +81,7 @@ def install_openapi(app: Quart) -> None:
     schema.init_app(app)
 
     async def docs() -> Response:
-        """The API, readable."""
+        """Return the readable API documentation."""
         document = schema.openapi_provider.schema()
         nonce, shape = new_nonce(), partial(_shape, document["components"]["schemas"])
         groups = operations_of(document)
@@ -90,7 +90,7 @@ def install_openapi(app: Quart) -> None:
         return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 
     async def docs_style() -> Response:
-        """The style of that page."""
+        """Return the style of that page."""
         response = await send_from_directory(_HERE, "docs.css")
         response.headers["Cache-Control"] = "no-cache"
         return response

@@ -1,4 +1,4 @@
-"""What each route takes and gives: the table behind the document. A test holds it to the routes."""
+"""Parameters and responses of each route: the table behind the document. A test compares both."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Operation:
 
 
 def _links(parameter: str, value: str, *routes: str) -> dict[str, object]:
-    """A link to each route, whose path parameter stands in the answer at ``value``, a runtime expression."""
+    """Return a link to each route, whose path parameter stands in the answer at ``value``, a runtime expression."""
     return {
         route.rpartition(".")[2].rstrip("_"): {"operationId": route, "parameters": {parameter: value}}
         for route in routes
@@ -119,7 +119,7 @@ _SAME = {304: Reply("As you have it; no body.", kind=None, headers=_ETAG)}
 
 
 def _in_both(contract: Contract) -> dict[str, Operation]:
-    """The seven endpoints, and the ticket, in one contract's words."""
+    """Return the seven endpoints, and the ticket, in one contract's form."""
     is_plan, name, answers = contract is Contract.PLAN, contract.value, ANSWERS[contract]
     own_id = "$response.body#/generationId" if is_plan else "$response.body#/generation_id"
     links = _links(
@@ -178,7 +178,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
 
 
 def _previews() -> dict[str, Operation]:
-    """What only ``v1`` has of previews."""
+    """Describe the routes of previews that only ``v1`` has."""
     restarted = Reply(
         "The preview: the same one where it ran, else a new one.",
         v1.Launched,
@@ -195,7 +195,7 @@ def _previews() -> dict[str, Operation]:
 
 
 def _browser() -> dict[str, Operation]:
-    """Who may look at a preview in a browser."""
+    """Describe the routes of access in a browser."""
     link, access = Reply("The link.", v1.ShareShape), Reply("Who may look at it.", v1.AccessShape)
     share_errors = (errors.NoActivePreview, errors.ShareLimitReached)
     gone_errors = (errors.NoActivePreview, errors.ShareNotFound)
@@ -210,7 +210,7 @@ def _browser() -> dict[str, Operation]:
 
 
 def _generations() -> dict[str, Operation]:
-    """Generations, and the files of those that the service keeps itself."""
+    """Describe the routes of generations, and of the files that the service stores itself."""
     # What a client does with a generation that it has just sent.
     next_routes = (
         "generations.get_generation",
@@ -245,7 +245,7 @@ def _generations() -> dict[str, Operation]:
 
 
 def _page() -> dict[str, Operation]:
-    """The page, its sessions, and the readable document."""
+    """Describe the routes of the page, its sessions, and the readable document."""
     html = Reply("HTML.", kind="text/html")
     to_page = Reply("To the page, with a session cookie.", kind=None, headers={"Location": "The page."})
     exchanged = Reply("The session, and its cookie.", v1.Session)
@@ -263,7 +263,7 @@ def _page() -> dict[str, Operation]:
 
 
 def _operation() -> dict[str, Operation]:
-    """For operators."""
+    """Describe the routes for operators."""
     alive = Reply("How it is.", v1.Alive)
     return {
         "system.healthz": Operation(alive, is_open=True),

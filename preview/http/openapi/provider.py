@@ -47,7 +47,7 @@ class Provider(OpenAPIProvider):
         return [rule for rule in self._app.url_map.iter_rules() if not rule.websocket]
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The path with its operation, and the schemas that it names."""
+        """Return the path with its operation, and the schemas that it uses."""
         tag, operation = _OPERATIONS[rule.endpoint]
         view = self._app.view_functions[rule.endpoint]
         summary, _, description = (inspect.getdoc(view) or "").partition("\n")
@@ -75,7 +75,7 @@ def _security(rule: Rule, operation: Operation) -> list[dict[str, list[str]]]:
 
 
 def _schema(model: type[BaseModel], mode: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the model's schema, which is put among ``schemas``."""
+    """Return a reference to the model's schema, and add it to ``schemas``."""
     made = model.model_json_schema(ref_template=_REF, mode="serialization" if mode == "out" else "validation")
     for name, schema in {**made.pop("$defs", {}), model.__name__: made}.items():
         if schemas.setdefault(name, schema) != schema:

@@ -1,4 +1,4 @@
-"""What an HTTP/2 stream's peer sends, kept until the application takes it: nobody but that stream waits for it.
+"""Data from an HTTP/2 stream's peer, kept until the application reads it. Only that stream waits.
 
 Hypercorn hands each piece to the application itself while it reads the connection: an upload that is not read would
 hold up all other streams, also the frames that let their answers go on. Here the reader leaves the bytes in the
@@ -15,6 +15,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError, StreamBuffer
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope, TaskGroup
+from hypercorn.typing import Event as IOEvent
 
 # Messages that the application has not taken; a WebSocket may send many in one frame.
 _QUEUE_MESSAGES = 10
@@ -51,7 +52,7 @@ class Inbox:
         self._came.set()
 
     def close(self) -> int:
-        """The stream is over: nobody waits any more. How many bytes were dropped."""
+        """Close the stream: nobody waits any more. Return the number of dropped bytes."""
         dropped = len(self._bytes)
         self._bytes.clear()
         self._over = True
@@ -89,22 +90,22 @@ class Inbox:
     # The application's side
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next message. Cancellation: it stays."""
+        """Return the next message. Cancellation: it stays."""
         message = await self._receiver.receive()
         self._taken.set()
         return message
 
 
 class StreamTasks:
-    """Hypercorn's task group for streams, each of which gets an inbox.
+    """Hypercorn's task group for one stream, whose application reads from an inbox.
 
     Attributes:
-        newest: The inbox of the application that was started last; None before.
+        inbox: None until the application was started.
     """
 
     def __init__(self, group: TaskGroup) -> None:
         self._group = group
-        self.newest: Inbox | None = None
+        self.inbox: Inbox | None = None
 
     def spawn(self, func: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run it as a task of the connection."""
@@ -118,7 +119,7 @@ class StreamTasks:
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """Run the application for a stream. Cancellation: as Hypercorn does it."""
-        inbox = self.newest = Inbox()
+        inbox = self.inbox = Inbox()
 
         async def run(scope: Scope, receive: ASGIReceiveCallable, *more: Any) -> None:
             del receive  # Hypercorn's own channel stays empty
@@ -129,7 +130,7 @@ class StreamTasks:
 
 
 class BoundedBuffer(StreamBuffer):
-    """What waits for a stream's window: at most what is pushed at once, and twice a frame.
+    """Data that waits for a stream's window: at most one push, and two frames.
 
     Hypercorn's releases a task that waits to push each time it is looked at, also while nothing of it may be sent: a
     stream that a client does not read would grow without end.
@@ -138,7 +139,9 @@ class BoundedBuffer(StreamBuffer):
         gone: Set when the end of the stream is sent, or will never be.
     """
 
-    gone: trio.Event
+    def __init__(self, event_class: type[IOEvent]) -> None:
+        super().__init__(event_class)
+        self.gone = trio.Event()
 
     async def drain(self) -> None:
         """Wait until all is sent; of a complete stream its end too. Cancellation: nothing changes."""
@@ -168,10 +171,3 @@ class BoundedBuffer(StreamBuffer):
         if not self.buffer:
             await self._is_empty.set()
         return data
-
-
-def bound(buffer: StreamBuffer) -> None:
-    """Let it be one of these, before anything is in it."""
-    buffer.__class__ = BoundedBuffer
-    if isinstance(buffer, BoundedBuffer):  # which the type checker cannot know
-        buffer.gone = trio.Event()

@@ -46,7 +46,7 @@ class PatientListener(trio.abc.Listener[trio.abc.Stream]):
         self._told = False
 
     async def accept(self) -> trio.abc.Stream:
-        """The next connection. Cancellation: none is lost."""
+        """Return the next connection. Cancellation: none is lost."""
         while True:
             try:
                 stream = await self._inner.accept()
@@ -151,7 +151,7 @@ class RequestConnection(TrioASGIHTTPConnection):
 
 
 def request_resources() -> ExitStack:
-    """The stack that is left when the current request is over, whichever way that comes."""
+    """Return the stack that is left at the end of the current request."""
     return cast("ExitStack", cast("dict[str, object]", request.scope)[_SCOPE_KEY])
 
 
@@ -189,7 +189,7 @@ class ConnectionLimiter:
         self.goodbyes = trio.CapacityLimiter(_GOODBYES)
 
     def has_room_for(self, address: str | None) -> bool:
-        """Whether one more connection from this address may be served."""
+        """Return whether one more connection from this address may be served."""
         if self._total >= self._limit:
             return False
         return self._exempt(address) or self._by_address[address] < self._limit_per_address
@@ -213,7 +213,7 @@ def connection_limit(settings: Settings) -> int:
     soft, _ = getrlimit(RLIMIT_NOFILE)
     left = settings.max_connections if soft == RLIM_INFINITY else max(soft - _RESERVED_FILES, soft // 2)
     if left < settings.max_connections:
-        log.info("connections bounded by the limit of open files", max_connections=left, open_files=soft)
+        log.info("connections limited by open files", max_connections=left, open_files=soft)
     return min(settings.max_connections, left)
 
 

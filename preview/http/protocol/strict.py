@@ -8,22 +8,28 @@ refused, and the connection is closed behind the answer.
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import NoReturn, Self
+from typing import NoReturn
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.typing import ConnectionState
+from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
 from preview.http.core.answers import EarlyProblem
 from preview.http.core.guard import MAX_FIELDS
-from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, StrictWSStream, without_extensions
+from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, end_overlong, without_extensions
+
+Address = tuple[str, int] | None
+Send = Callable[[Event], Awaitable[None]]
+ConnectionArguments = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]
+"""Arguments of Hypercorn's protocols: see ``H11Protocol``."""
 
 _HEAD_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -56,7 +62,7 @@ class _StrictBuffer(ReceiveBuffer):
         self._limit_bytes = limit_bytes
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """The lines up to the first empty one; None where it has not come yet.
+        """Return the lines up to the first empty one; None if it has not come yet.
 
         Raises:
             LocalProtocolError: They are not written strictly, or are too long.
@@ -84,6 +90,18 @@ def _refuse(status: HTTPStatus) -> NoReturn:
     raise h11.LocalProtocolError("the head is not written strictly or too long", error_status_hint=status)
 
 
+def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Write the fields and the content of an answer in place of the application's, which never saw the request."""
+    body = EarlyProblem.body(HTTPStatus(status), code, sentence)
+    fields = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    return fields, body
+
+
 class StrictH11Protocol(H11Protocol):
     """Hypercorn's HTTP/1.1 with strict heads, no upgrade to clear-text HTTP/2, and errors that say something.
 
@@ -91,35 +109,21 @@ class StrictH11Protocol(H11Protocol):
     request that follows.
     """
 
-    _peer: Peer
-
-    @classmethod
-    def instead_of(cls, other: H11Protocol) -> Self:
-        """One for the same connection, on which nothing has come yet."""
-        made = cls(
-            other.app,
-            other.config,
-            other.context,
-            other.task_group,
-            other.connection_state,
-            other.ssl,
-            other.client,
-            other.server,
-            other.send,
-        )
-        limit_bytes = other.config.h11_max_incomplete_size
-        made.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
+    def __init__(self, *connection: *ConnectionArguments) -> None:
+        super().__init__(*connection)
+        limit_bytes = self.config.h11_max_incomplete_size
+        self.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
         # h11 has no other way in; it is pinned, and tests/http/test_http_edge_smuggling.py would tell.
-        made.connection._receive_buffer = _StrictBuffer(limit_bytes)  # noqa: SLF001
-        made._peer = Peer(made)
+        self.connection._receive_buffer = _StrictBuffer(limit_bytes)  # noqa: SLF001
+        self._peer = Peer(self)
         # Each request's scope gets a copy of this.
-        made.connection_state = ConnectionState({**made.connection_state, PEER_KEY: made._peer})
-        return made
+        self.connection_state = ConnectionState({**self.connection_state, PEER_KEY: self._peer})
 
     async def handle(self, event: Event) -> None:
         """Take what came. Cancellation: as Hypercorn does it."""
         self._peer.heard()
         await super().handle(event)
+        await end_overlong(self.stream)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send a part of an answer. Cancellation: as Hypercorn does it."""
@@ -144,8 +148,6 @@ class StrictH11Protocol(H11Protocol):
                 method=request.method, target=request.target, headers=fields, http_version=request.http_version
             )
         await super()._create_stream(request)
-        if isinstance(self.stream, WSStream):
-            StrictWSStream.take_over(self.stream)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.method == b"PRI" and event.http_version == b"2.0":
@@ -162,18 +164,10 @@ class StrictH11Protocol(H11Protocol):
             raise _Refused(HTTPStatus.BAD_REQUEST)
 
     async def _send_error_response(self, status_code: int) -> None:
-        """An answer in place of the application's, which never saw the request."""
-        status = HTTPStatus(status_code)
-        detail = _SENTENCES.get(status_code, f"{status.phrase}.")
-        body = EarlyProblem.body(status, _CODES.get(status_code, "invalid_request"), detail)
-        fields = [
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *self.config.response_headers("h11"),
-        ]
+        """Respond in place of the application, which never saw the request."""
+        sentence = _SENTENCES.get(status_code, f"{HTTPStatus(status_code).phrase}.")
+        fields, body = problem_answer(status_code, _CODES.get(status_code, "invalid_request"), sentence)
+        fields += [(b"connection", b"close"), *self.config.response_headers("h11")]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=fields))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())

@@ -15,18 +15,18 @@ from http import HTTPStatus
 import h2.errors
 import h2.events
 import h2.exceptions
-from hypercorn.events import Closed, Event, RawData
-from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.events import Body, EndBody, Response, StreamClosed, Trailers
+from hypercorn.events import Closed, Event
+from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamClosed, Trailers
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H2ProtocolAssumedError
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.utils import filter_pseudo_headers
 from wsproto.utilities import ProtocolError as WebSocketError
 
-from preview.http.core.answers import EarlyProblem
-from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks, bound
-from preview.http.protocol.strict_ws import StrictWSStream, without_extensions
+from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks
+from preview.http.protocol.strict import ConnectionArguments, problem_answer
+from preview.http.protocol.strict_ws import end_overlong, without_extensions
 
 # A browser resets what a page leaves open when it is left (100 streams at most), and pings now and then. Who does so
 # all the time wants to keep us busy ("rapid reset", CVE-2023-44487; floods of SETTINGS and PING, CVE-2019-9512, -9515).
@@ -45,55 +45,19 @@ _MALFORMED = "The request is not written by the rules of HTTP/2 (RFC 9113 sectio
 Fields = list[tuple[bytes, bytes]]
 
 
-class StrictProtocols(ProtocolWrapper):
-    """Hypercorn's choice of a protocol, of which HTTP/2 is ours."""
-
-    @classmethod
-    def take_over(cls, other: ProtocolWrapper) -> None:
-        """Let it be one of these. Nothing has come on the connection yet; HTTP/2 may have said its settings already."""
-        # Hypercorn has no place where another class could be named, and has given the object away by now.
-        other.__class__ = cls
-        if type(other.protocol) is H2Protocol:
-            other.protocol.__class__ = StrictH2Protocol
-        if isinstance(other.protocol, StrictH2Protocol):
-            other.protocol.begin()
-
-    async def handle(self, event: Event) -> None:
-        """Pass on what came. Cancellation: the connection is left as it is."""
-        try:
-            await self.protocol.handle(event)
-        except H2ProtocolAssumedError as error:
-            # The client knew before that we speak HTTP/2 (RFC 9113 section 3.3).
-            self.protocol = StrictH2Protocol(
-                self.app,
-                self.config,
-                self.context,
-                self.task_group,
-                self.state,
-                self.ssl,
-                self.client,
-                self.server,
-                self.send,
-            )
-            await self.protocol.initiate()
-            self.protocol.begin()
-            if error.data:
-                await self.protocol.handle(RawData(data=error.data))
-
-
 class StrictH2Protocol(H2Protocol):
     """Hypercorn's HTTP/2, under bounds."""
 
-    # Frames that it may still send at once, and when that was counted. An object may have become one of this class.
-    _spare: float = _IDLE_FRAMES_AT_ONCE
-    _counted_at = 0.0
-    _tasks: StreamTasks
-    _inboxes: dict[int, Inbox]
+    def __init__(self, *connection: *ConnectionArguments) -> None:
+        super().__init__(*connection)
+        # Frames that it may still send at once, and when that was counted.
+        self._spare: float = _IDLE_FRAMES_AT_ONCE
+        self._counted_at = 0.0
+        self._inboxes: dict[int, Inbox] = {}
 
-    def begin(self) -> None:
-        """Take up what Hypercorn has started, before anything comes."""
-        self.task_group = self._tasks = StreamTasks(self.task_group)  # type: ignore[assignment]  # what streams need
-        self._inboxes = {}
+    async def initiate(self, headers: Fields | None = None, settings: bytes | None = None) -> None:
+        """Say our settings. Cancellation: as Hypercorn does it."""
+        await super().initiate(headers, settings)
         # Enough for all streams at a time: one whose upload is not read takes nothing from the others.
         self.connection.increment_flow_control_window((self.config.h2_max_concurrent_streams - 1) * _WINDOW_BYTES)
 
@@ -137,7 +101,7 @@ class StrictH2Protocol(H2Protocol):
         await self._flush()
 
     def _has_ended(self, stream_id: int) -> bool:
-        """Whether the stream's own task will say so, behind all that came before."""
+        """Return whether the stream's own task reports its end, after everything before."""
         inbox = self._inboxes.get(stream_id)
         if inbox is None or not (inbox.is_delivering or isinstance(self.streams[stream_id], WSStream)):
             return False
@@ -159,7 +123,7 @@ class StrictH2Protocol(H2Protocol):
     def _deliver(self, stream_id: int, inbox: Inbox) -> None:
         if not inbox.is_delivering:
             inbox.is_delivering = True
-            self._tasks.spawn(self._hand_on, stream_id, inbox)
+            self.task_group.spawn(self._hand_on, stream_id, inbox)
 
     async def _hand_on(self, stream_id: int, inbox: Inbox) -> None:
         """Hand the frames on, until the stream is over. Cancellation: what is left is dropped."""
@@ -171,6 +135,7 @@ class StrictH2Protocol(H2Protocol):
         while stream is not None and (data := await inbox.next_bytes()):
             try:
                 await stream.handle(Body(stream_id=stream_id, data=data))
+                await end_overlong(stream)
                 await inbox.until_taken()
             except WebSocketError:
                 # Said after its goodbye; not the other streams' business.
@@ -215,24 +180,38 @@ class StrictH2Protocol(H2Protocol):
         """Not followed: it is deprecated (RFC 9113 section 5.3.2), and each unknown stream would be remembered."""
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        request.headers = _joined_cookies(request.headers)
-        status, sentence = _refusal(request.headers)
-        if status is None:
-            request.headers = without_extensions(request.headers)
-            self._tasks.newest = None
-            await super()._create_stream(request)
-            made = self.streams.get(request.stream_id)
-            if isinstance(made, WSStream):
-                StrictWSStream.take_over(made)
-            if self._tasks.newest is None:
-                # Answered without the application.
-                self.streams.pop(request.stream_id, None)
-            else:
-                self._inboxes[request.stream_id] = self._tasks.newest
-            if request.stream_id in self.stream_buffers:
-                bound(self.stream_buffers[request.stream_id])
+        """Stand in for ``H2Protocol._create_stream``, which names the class of the buffer itself."""
+        stream_id, fields = request.stream_id, _joined_cookies(request.headers)
+        status, sentence = _refusal(fields)
+        if status is not None:
+            self._answer(stream_id, status, sentence)
+            return
+        named = dict(fields)
+        method, tasks = named[b":method"].decode("ascii").upper(), StreamTasks(self.task_group)
+        make = WSStream if method == "CONNECT" else HTTPStream
+        stream = self.streams[stream_id] = make(
+            self.app,
+            self.config,
+            self.context,
+            tasks,  # type: ignore[arg-type]  # has what streams need of a group
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            stream_id,
+        )
+        self.stream_buffers[stream_id] = BoundedBuffer(self.context.event_class)
+        self.priority.insert_stream(stream_id)
+        self.priority.block(stream_id)
+        headers = filter_pseudo_headers(without_extensions(fields))
+        await stream.handle(Request(stream_id, headers, "2", method, named[b":path"], self.connection_state))
+        if tasks.inbox is None:
+            # Answered without the application.
+            self.streams.pop(stream_id, None)
         else:
-            self._answer(request.stream_id, status, sentence)
+            self._inboxes[stream_id] = tasks.inbox
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
 
     def _may_idle(self) -> bool:
         now = time.monotonic()
@@ -248,16 +227,9 @@ class StrictH2Protocol(H2Protocol):
                 self.connection.reset_stream(event.stream_id, error_code=h2.errors.ErrorCodes.NO_ERROR)
 
     def _answer(self, stream_id: int, status: HTTPStatus, sentence: str) -> None:
-        """An answer in place of the application's, which never saw the request; the stream alone is over."""
-        body = EarlyProblem.body(status, "invalid_request", sentence)
-        fields = [
-            (b":status", str(status.value).encode()),
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
-            *self.config.response_headers("h2"),
-        ]
+        """Respond in place of the application, which never saw the request; ends only the stream."""
+        fields, body = problem_answer(status.value, "invalid_request", sentence)
+        fields = [(b":status", str(status.value).encode()), *fields, *self.config.response_headers("h2")]
         # Where the client gives it no window for a few hundred bytes it gets the head alone.
         with suppress(h2.exceptions.ProtocolError):
             self.connection.send_headers(stream_id, fields)
@@ -265,7 +237,7 @@ class StrictH2Protocol(H2Protocol):
 
 
 def _is_idle(event: h2.events.Event) -> bool:
-    """Whether it asks for nothing, but has to be answered or cleaned up after."""
+    """Return whether it requests nothing, but needs a response or a clean-up."""
     if isinstance(event, h2.events.DataReceived):
         return not event.data and event.stream_ended is None
     # Priorities are not answered, and browsers send one with each request.
@@ -281,7 +253,7 @@ def _joined_cookies(fields: Fields) -> Fields:
 
 
 def _refusal(fields: Fields) -> tuple[HTTPStatus, str] | tuple[None, str]:
-    """Why a request cannot be carried on, with the status; None where it can."""
+    """Return why a request is refused, with the status; None if it is accepted."""
     pseudo = {name: value for name, value in fields if name.startswith(b":")}
     if pseudo[b":method"] == b"CONNECT" and pseudo.get(b":protocol") != b"websocket":
         return HTTPStatus.NOT_IMPLEMENTED, _NO_TUNNEL

@@ -14,45 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
-from hypercorn.protocol.events import Event, StreamClosed
+from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from wsproto.events import Ping
-
-if TYPE_CHECKING:
-    from preview.http.protocol.strict import StrictH11Protocol
-
 
 EXTENSIONS = b"sec-websocket-extensions"
 """The field in which a client offers them."""
 
 
 def without_extensions(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The fields of a handshake, as of a client that offers no extension."""
+    """Return the fields of a handshake, as of a client that offers no extension."""
     return [(name, value) for name, value in fields if name.lower() != EXTENSIONS]
 
 
-class StrictWSStream(WSStream):
-    """Hypercorn's WebSocket, which ends with a message that is too long."""
+async def end_overlong(stream: HTTPStream | WSStream | None) -> None:
+    """End a WebSocket whose message is too long; called behind each piece that it was given.
 
-    @classmethod
-    def take_over(cls, other: WSStream) -> None:
-        """Let it be one of these: its handshake came, and nothing else yet."""
-        # Hypercorn has no place where another class could be named, and has given the object away by now.
-        other.__class__ = cls
-
-    def bound_messages(self, characters: int) -> None:
-        """Take no longer messages than this from now on."""
-        self.buffer.max_length = min(self.buffer.max_length, characters)
-
-    async def handle(self, event: Event) -> None:
-        """Take what came. Cancellation: as Hypercorn does it."""
-        await super().handle(event)
-        if not self.closed and self.buffer.length > self.buffer.max_length:
-            self.buffer.clear()
-            await self.send(StreamClosed(stream_id=self.stream_id))
+    Cancellation: as Hypercorn does it.
+    """
+    if isinstance(stream, WSStream) and not stream.closed and stream.buffer.length > stream.buffer.max_length:
+        stream.buffer.clear()
+        await stream.send(StreamClosed(stream_id=stream.stream_id))
 
 
 PEER_KEY = "preview.peer"
@@ -69,7 +56,7 @@ class Peer:
 
     __slots__ = ("_protocol", "heard_at")
 
-    def __init__(self, protocol: StrictH11Protocol) -> None:
+    def __init__(self, protocol: H11Protocol) -> None:
         self._protocol = protocol
         self.heard_at = 0.0
 
@@ -79,8 +66,9 @@ class Peer:
 
     def bound_messages(self, characters: int) -> None:
         """Take no longer messages than this from it; a longer one ends the connection (1009)."""
-        if isinstance(self._protocol.stream, StrictWSStream):
-            self._protocol.stream.bound_messages(characters)
+        stream = self._protocol.stream
+        if isinstance(stream, WSStream):
+            stream.buffer.max_length = min(stream.buffer.max_length, characters)
 
     async def ping(self) -> None:
         """Ask whether it is there. Cancellation: the ping was sent or was not."""
@@ -90,7 +78,7 @@ class Peer:
 
 
 def peer_in(scope: Mapping[str, Any]) -> Peer | None:
-    """The peer of this WebSocket; None behind another server or on HTTP/2, where the server looks after it."""
+    """Return the WebSocket's peer; None on another server or HTTP/2, where the server handles it."""
     found = scope.get("state", {}).get(PEER_KEY)
     return found if isinstance(found, Peer) else None
 
@@ -120,7 +108,7 @@ class Sends:
 
     @contextmanager
     def bounded(self, *, shield: bool) -> Iterator[trio.CancelScope]:
-        """A scope for one write, with a deadline; ``renew`` it before each piece."""
+        """Provide a scope for one write, with a deadline; ``renew`` it before each piece."""
         with trio.CancelScope(shield=shield) as scope:
             self._open.add(scope)
             try:

@@ -19,7 +19,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGISendCallable, Scope
 
 from preview.http.core.piecewise import PiecewiseBody
-from preview.http.protocol.strict import StrictH11Protocol
+from preview.http.protocol.strict import ConnectionArguments, StrictH11Protocol
 from preview.http.protocol.strict_ws import Sends
 
 Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
@@ -36,7 +36,7 @@ def chunk_of(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class TakenConnection:
-    """What a connection goes on with when Hypercorn has left it.
+    """Continuation of a connection after Hypercorn.
 
     Attributes:
         job: Writes the rest of the answer.
@@ -58,7 +58,7 @@ class TakenConnection:
 
 
 class Takeover:
-    """How one connection leaves Hypercorn.
+    """Transfer of one connection from Hypercorn.
 
     The job is taken by the body once the head was sent; its resources follow when the request is over.
     """
@@ -72,7 +72,7 @@ class Takeover:
 
     @property
     def is_possible(self) -> bool:
-        """Whether the request that is served now is complete, and nothing came behind it."""
+        """True if the current request is complete, and nothing came after it."""
         connection = self._protocol.connection
         # A connection that has become a WebSocket's is none of h11's.
         return (
@@ -83,31 +83,31 @@ class Takeover:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the body is the job's: nothing else may write to the connection."""
+        """True if the job has the connection: nothing else may write to it."""
         return self._job is not None
 
     def take(self, job: Job) -> None:
-        """The head was sent; what follows is the job's."""
+        """Take the job: the head was sent, and the job writes the rest."""
         self._job = job
 
     def give(self, resources: ExitStack) -> None:
-        """The request is over; its resources are the job's now, which is not started otherwise."""
+        """Pass the request's resources to the job at its end; without a job they are released."""
         self._resources = resources
 
     def abandon(self) -> None:
-        """The connection has failed behind the request: the job is not started, and its resources are given back."""
+        """Release the resources without a job: the connection failed after the request."""
         if self._resources is not None:
             self._resources.close()
 
     def following(self, sends: Sends) -> TakenConnection | None:
-        """What is to be run now that all tasks of the connection are over."""
+        """Return the continuation, now that all tasks of the connection have ended."""
         if self._job is None or self._resources is None:
             return None
         return TakenConnection(self._job, self._resources, sends)
 
 
 def handover_in(scope: Mapping[str, Any]) -> Takeover | None:
-    """The handover of the connection that this request came on; None where there cannot be one."""
+    """Return the takeover of this request's connection; None if impossible."""
     extensions = scope.get("extensions") or {}
     return cast("Takeover | None", extensions.get(_EXTENSION))
 
@@ -120,7 +120,7 @@ class TakeoverBody(PiecewiseBody):
         self._job = job
 
     async def __anext__(self) -> bytes:
-        """Ends at once: it is asked when the head was sent. Cancellation: not waited for."""
+        """End at once: called after the head was sent. Cancellation: not waited for."""
         self._handover.take(self._job)
         raise StopAsyncIteration
 
@@ -151,13 +151,12 @@ class _OfferingApp:
 class HandingH11Protocol(StrictH11Protocol):
     """HTTP/1.1 that does not end a body which was handed over."""
 
-    handover: Takeover | None = None
-
-    def offer_handover(self) -> Takeover:
-        """From now on requests may take this connection over."""
-        self.handover = Takeover(self)
-        self.app = _OfferingApp(self.app, self.handover)
-        return self.handover
+    def __init__(self, *connection: *ConnectionArguments) -> None:
+        super().__init__(*connection)
+        # Behind TLS nobody else can write to the socket.
+        self.handover = None if self.ssl else Takeover(self)
+        if self.handover is not None:
+            self.app = _OfferingApp(self.app, self.handover)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Send an event of the answer. Cancellation: see ``BoundedTCPServer.protocol_send``."""

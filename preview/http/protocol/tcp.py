@@ -5,12 +5,16 @@ from __future__ import annotations
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H2ProtocolAssumedError
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.utils import parse_socket_addr
 
-from preview.http.protocol.strict_h2 import StrictProtocols
+from preview.http.protocol.strict import ConnectionArguments
+from preview.http.protocol.strict_h2 import StrictH2Protocol
 from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import HandingH11Protocol, TakenConnection, Takeover
 from preview.http.relay import Relay
@@ -19,6 +23,27 @@ from preview.http.relay import Relay
 _PIECE_BYTES = 64 * 1024
 
 Stream = trio.SSLStream[trio.SocketStream]
+
+
+class StrictProtocols(ProtocolWrapper):
+    """Hypercorn's choice of a protocol for a connection, where each one is ours."""
+
+    def __init__(self, alpn_protocol: str | None, *connection: *ConnectionArguments) -> None:
+        """Stand in for ``ProtocolWrapper.__init__``, which names Hypercorn's classes."""
+        self._connection = connection
+        make = StrictH2Protocol if alpn_protocol == "h2" else HandingH11Protocol
+        self.protocol = make(*connection)
+
+    async def handle(self, event: Event) -> None:
+        """Pass on what came. Cancellation: the connection is left as it is."""
+        try:
+            await self.protocol.handle(event)
+        except H2ProtocolAssumedError as error:
+            # The client knew before that we speak HTTP/2 (RFC 9113 section 3.3).
+            self.protocol = StrictH2Protocol(*self._connection)
+            await self.protocol.initiate()
+            if error.data:
+                await self.protocol.handle(RawData(data=error.data))
 
 
 class BoundedTCPServer(TCPServer):
@@ -51,11 +76,11 @@ class BoundedTCPServer(TCPServer):
 
     @property
     def following(self) -> TakenConnection | None:
-        """What the connection goes on with when Hypercorn has left it; None where it is over."""
+        """Continuation of the connection after Hypercorn; None if it is closed."""
         return None if self._handover is None else self._handover.following(self._sends)
 
     def abandon(self) -> None:
-        """The connection has failed: it does not go on."""
+        """Drop the continuation: the connection failed."""
         if self._handover is not None:
             self._handover.abandon()
 
@@ -74,7 +99,41 @@ class BoundedTCPServer(TCPServer):
             if came is None:
                 return
             self._came = came
-        await super().run()
+        await self._serve(self.stream)
+
+    async def _serve(self, stream: Stream | trio.SocketStream) -> None:
+        """Stand in for ``TCPServer.run``, which names the class of its protocols itself."""
+        alpn_protocol = None
+        if isinstance(stream, trio.SSLStream):
+            try:
+                with trio.fail_after(self.config.ssl_handshake_timeout):
+                    await stream.do_handshake()
+            except (trio.BrokenResourceError, trio.TooSlowError):
+                return
+            alpn_protocol = stream.selected_alpn_protocol()
+            plain = stream.transport_stream
+        else:
+            plain = stream
+        sock = plain.socket
+        try:
+            client, server = (parse_socket_addr(sock.family, one) for one in (sock.getpeername(), sock.getsockname()))
+            async with TaskGroup() as self._task_group:
+                state, is_tls = ConnectionState(self.state), plain is not stream
+                self.protocol = StrictProtocols(
+                    alpn_protocol,
+                    *(self.app, self.config, self.context, self._task_group, state),
+                    *(is_tls, client, server, self.protocol_send),
+                )
+                if isinstance(self.protocol.protocol, HandingH11Protocol):
+                    self._handover = self.protocol.protocol.handover
+                await self.protocol.initiate()
+                await self.idle_task.restart(self._task_group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass
+        finally:
+            # Cancelled, it is cut: Trio's ``serve_listeners`` closes the stream.
+            await self._close()  # noqa: ASYNC102
 
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or close, or note idleness. Cancellation: a write that has started is ended, or the stream is."""
@@ -86,12 +145,6 @@ class BoundedTCPServer(TCPServer):
             await super().protocol_send(event)
 
     async def _read_data(self) -> None:
-        # Hypercorn has made the protocol by now, and nothing was read yet.
-        StrictProtocols.take_over(self.protocol)
-        if isinstance(self.protocol.protocol, H11Protocol):
-            protocol = self.protocol.protocol = HandingH11Protocol.instead_of(self.protocol.protocol)
-            if not protocol.ssl:
-                self._handover = protocol.offer_handover()
         with self._reading:
             if self._came:
                 await self.protocol.handle(RawData(self._came))
@@ -107,7 +160,7 @@ class BoundedTCPServer(TCPServer):
             await super()._close()
 
     async def _write(self, data: bytes) -> bool:
-        """Whether all of it went out."""
+        """Write the chunk; return whether all of it was sent."""
         view = memoryview(data)
         async with self.send_lock:
             try:

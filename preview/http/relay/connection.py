@@ -86,7 +86,7 @@ class Connection:
     # What the watch tells
 
     def gone(self) -> None:
-        """The client has closed its side: nobody waits for an answer."""
+        """Note that the client has closed its side: nobody waits for a response."""
         if self.is_tunnel:
             return
         self._is_gone = True
@@ -121,7 +121,7 @@ class Connection:
         self.wake()
 
     def expired(self) -> None:
-        """The deadline has passed."""
+        """Note that the deadline has passed."""
         self._is_late = True
         self.deadline = inf
         self._scope.cancel()
@@ -146,11 +146,11 @@ class Connection:
             trio.lowlevel.reschedule(task)
 
     def begun(self, errand: ProxiedRequest) -> None:
-        """This one is under way."""
+        """Note a started request."""
         self.errand = errand
 
     def done(self, errand: ProxiedRequest) -> None:
-        """This one is over, and well."""
+        """Note a completed request."""
         self._over(errand)
         self.deadline = monotonic() + self.relay.keep_alive_s
         if self.relay.is_draining:
@@ -302,7 +302,7 @@ class Connection:
         return False
 
     async def _say_late(self) -> None:
-        """What a client gets whose request took too long; nothing where an answer has started."""
+        """Respond to a request that took too long, unless a response has started."""
         errand = self.errand
         head = self._asked if errand is None else errand.head
         if head is None:

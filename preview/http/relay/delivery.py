@@ -135,7 +135,7 @@ def feed(errand: ProxiedRequest, answering: Answering, size: int) -> None:
 
 
 def is_clean(errand: ProxiedRequest, answering: Answering) -> bool:
-    """Whether the preview's connection can take the next request behind an answer that is over."""
+    """Return whether the preview's connection is reusable after a complete response."""
     # More than one answer would be taken for that of the next request (response queue poisoning).
     return answering.returned.answer.is_kept and not answering.body.rest and errand.ask.method != b"HEAD"
 
@@ -191,7 +191,7 @@ class Delivery:
         return is_clean(errand, answering)
 
     async def _answer(self, upstream: Upstream) -> tuple[Answer, memoryview]:
-        """The head of the final answer, and what has come behind it; those before it are passed on."""
+        """Return the head of the final response, and the bytes after it; earlier heads are passed on."""
         ask = self._errand.ask
         for _ in range(_MAX_INTERIM):
             answer, came = await self._one_head(upstream)
@@ -209,13 +209,13 @@ class Delivery:
         raise Unclean(f"more than {_MAX_INTERIM} interim answers")
 
     def _without_length(self, answer: Answer) -> list[Field]:
-        """The fields of an interim answer: it has no content, and no length of one (RFC 9110 section 8.6)."""
+        """Return the fields of an interim response: it has no content, and no length (RFC 9110 section 8.6)."""
         errand = self._errand
         fields = answer_fields(answer.fields, errand.head, errand.admitted, errand.number)
         return [field for field in fields if field[0] != b"content-length"]
 
     async def _one_head(self, upstream: Upstream) -> tuple[Answer, memoryview]:
-        """The next head, and what has come behind it: a part of the shared buffer, good until the next wait."""
+        """Return the next head, and the bytes after it: a part of the shared buffer, valid until the next wait."""
         relay = self._relay
         if upstream.rest:
             relay.buffer[: len(upstream.rest)] = upstream.rest
@@ -233,7 +233,7 @@ class Delivery:
         return answer, relay.buffer[end + len(_HEAD_END) : size]
 
     async def _stream(self, upstream: Upstream, answering: Answering) -> None:
-        """What is left of the content."""
+        """Stream the rest of the content."""
         errand, relay, connection = self._errand, self._relay, self._connection
         unyielded = 0
         room = relay.buffer

@@ -135,7 +135,7 @@ class Exchange:
             raise NotCarried(error) from cause
 
     def _framed(self, data: memoryview) -> list[Payload]:
-        """What has come of the content, framed for the preview.
+        """Return the received content, framed for the preview.
 
         Trailers end here: a server adds them to the fields, past all rules for those.
         """
@@ -150,7 +150,7 @@ class Exchange:
         return [*chunk(pieces), LAST_CHUNK] if body.is_over else chunk(pieces)
 
     async def _without_upload(self, since: float) -> None:
-        """The request is whole: one message, one wait, one answer, for which the preview has had time since then."""
+        """Carry a complete request: one message, one wait, one response."""
         errand = self._errand
         if not errand.status:
             self._connection.deadline = since + self._relay.answer_s

@@ -120,7 +120,7 @@ class FastPath:
         return begin(errand, found, relay.buffer[end + len(HEAD_END) : size])
 
     def _head(self, errand: ProxiedRequest, raw: bytes) -> Returned | None:
-        """The head of a final answer; None for any other, which is read again by ``Delivery``."""
+        """Return the head of a final response; None for any other, which ``Delivery`` reads again."""
         known = errand.known
         if known is None:
             return None

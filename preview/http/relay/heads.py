@@ -30,7 +30,7 @@ class Dates:
         self._text = b""
 
     def now(self) -> bytes:
-        """The time as HTTP writes it."""
+        """Return the time as HTTP writes it."""
         second = int(time())
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True).encode()
@@ -46,7 +46,7 @@ def lines(fields: Iterable[Field]) -> bytes:
 
 
 def request_lines(ask: Ask, fields: list[Field]) -> bytes:
-    """The lines of a request to a preview, its framing said again; without the first, and without its number.
+    """Return the lines of a request to a preview, framed again; without request line and request id.
 
     Args:
         ask: As the client wrote it.
@@ -75,7 +75,7 @@ def request_lines(ask: Ask, fields: list[Field]) -> bytes:
 
 
 def request_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
-    """The head of a request to a preview.
+    """Return the head of a request to a preview.
 
     Args:
         method: As the client wrote it.
@@ -126,7 +126,7 @@ class Returned:
 
 
 def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) -> Returned:
-    """The head of a final answer. The request's target changes nothing of it.
+    """Return the head of a final response. The request's target does not change it.
 
     Args:
         answer: The preview's.
@@ -157,7 +157,7 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
 
 
 def own_answer(own: OwnAnswer, *, is_head: bool, closes: bool, date: bytes) -> bytes:
-    """An answer of the service's own, whole.
+    """Return an answer of the service's own, whole.
 
     Args:
         own: The answer.
@@ -193,7 +193,7 @@ _MAX_ANSWER_HEAD = 2048
 
 @dataclass(slots=True, eq=False)
 class Known:
-    """What is the same for all requests with the same method, fields and peer. The target changes none of it.
+    """Facts shared by requests with the same method, fields and peer. The target changes none.
 
     Attributes:
         ask: Their framing.
@@ -212,7 +212,7 @@ class Known:
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
     def admit(self, target: bytes) -> Admitted | None:
-        """The admission of the request for this target; None where the doorman has to be asked."""
+        """Return the admission of the request for this target; None if access must be checked again."""
         admitted, known = self.again(target), self.admitted
         # As a rule nothing has changed, and it is the very same one.
         if admitted is None or admitted is known:
@@ -229,7 +229,7 @@ class Known:
 
 
 def known_of(errand: ProxiedRequest, again: Reauthorize, standing: bytes) -> Known:
-    """What is kept of this one. Its target is not: it may be long, and hold what is nobody else's business."""
+    """Return the part to keep. The target is left out: it may be long or private."""
     return Known(errand.ask, errand.head._replace(target=b""), errand.admitted, again, standing)
 
 
@@ -246,7 +246,7 @@ def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
 
 
 def is_worth_keeping(ask: Ask, admitted: Admitted, block: bytes) -> bool:
-    """Whether such requests can be carried without waiting for anybody, and are not too long to be remembered."""
+    """Return whether such requests need no waiting, and are short enough to remember."""
     return (
         admitted.again is not None
         and len(block) <= MAX_BLOCK

@@ -31,7 +31,7 @@ class Answering:
 
 @dataclass(slots=True, eq=False)
 class ProxiedRequest:
-    """What is known of it, whichever carries it on: ``FastPath``, or ``Exchange`` with its ``Delivery``.
+    """State of a request, for ``FastPath`` or for ``Exchange`` with its ``Delivery``.
 
     Attributes:
         connection: The client's.
@@ -92,7 +92,7 @@ class ProxiedRequest:
             self.hold.__enter__()
 
     def release(self) -> None:
-        """It counts as activity no more, and its connection to the preview is nobody's."""
+        """End the activity, and release the connection to the preview."""
         if self.hold is not None:
             hold, self.hold = self.hold, None
             hold.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""What all relayed connections share, and the way in: which connections are relayed at all."""
+"""State of all relayed connections, and the choice of connections to relay."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Relay:
 async def open_relay(
     doorman: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
 ) -> AsyncIterator[Relay]:
-    """A relay, for as long as connections are served within it.
+    """Provide a relay, for as long as connections are served within it.
 
     Cancellation: its connections to previews are closed.
     """
@@ -142,7 +142,7 @@ async def open_relay(
 
 
 def _peer(sock: socket.socket) -> str | None:
-    """The address at the other end; None on a unix socket, or where it is gone."""
+    """Return the peer's address; None on a unix socket, or after it has gone."""
     try:
         peer = sock.getpeername()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the service itself says on a relayed connection."""
+"""The service's own responses on a relayed connection."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import trio
 from hypercorn.config import Config
 
+from preview.http.metrics import Answered
 from preview.http.relay.heads import own_answer
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.relay import Ask, Link, Unclean, body_of, read_request
 
 if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
     from preview.http.relay.connection import Connection
     from preview.http.relay.relay import Relayed
 
 
-def telling(app: PreviewApp, config: Config) -> Relayed:
-    """What a relay tells of each request, written where those of the ordinary way are.
+def telling(answered: Answered, config: Config) -> Relayed:
+    """Return the recorder of relayed requests, in the same places as for the ordinary way.
 
     Args:
-        app: Whose counters.
+        answered: Counts the answers.
         config: Hypercorn's, with its access log, where one is wanted.
     """
     log: Any = config.log
@@ -32,7 +32,7 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
     def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
         # As on the ordinary way, a request that was cut before its answer has a line in the log and counts as none.
         if status:
-            app.count_preview_answer(method, status, elapsed_s, is_relayed=True)
+            answered("preview_relayed", method, status, elapsed_s)
         if log.access_logger is not None:
             answer = {"status": status, "headers": [(b"content-length", b"%d" % size)]} if status else None
             log.access_logger.info(log.access_log_format, log.atoms(_scope(head()), answer, elapsed_s))
@@ -41,7 +41,7 @@ def telling(app: PreviewApp, config: Config) -> Relayed:
 
 
 def _scope(head: RequestHead) -> dict[str, Any]:
-    """The request as an ASGI scope, as far as a line of the log needs it."""
+    """Return the request as an ASGI scope, as far as a line of the log needs it."""
     path, _, query = head.target.partition(b"?")
     return {
         "type": "http",
@@ -65,7 +65,7 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 async def next_head(connection: Connection) -> bytes | None:
-    """What has come, with a whole head in it or what will never be one; None at the end.
+    """Receive until a whole head, or a malformed one; None at the end.
 
     Raises:
         ClientGone: The connection was reset.
@@ -93,7 +93,7 @@ async def next_head(connection: Connection) -> bytes | None:
 
 
 def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
-    """The target, the framing, and the bytes of the head that these begin with; None where it is none that is relayed.
+    """Return target, framing and head of the next request; None if it cannot be relayed.
 
     Args:
         came: From ``next_head``.
@@ -110,7 +110,7 @@ def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
 
 
 def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
-    """The request as the doorman and the rules of carriage take it."""
+    """Return the request for the access check and the rules of carriage."""
     proxies, peer = connection.relay.proxies, connection.peer
     host, method = ask.host.decode(), ask.method.decode()
     if not connection.is_behind_proxy:
@@ -120,7 +120,7 @@ def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
 
 
 def _is_no_head(data: bytes) -> bool:
-    """Whether what has come will not become a head: TLS, say, or a line that ends with LF alone."""
+    """Return whether the received bytes cannot become a head: TLS, or a line that ends with LF alone."""
     return not _METHOD.match(data) or _BARE_LF.search(data) is not None
 
 
@@ -175,7 +175,7 @@ async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: 
 
 
 async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
-    """As ``say``, on a connection that nobody looks after any more. As there, also when cancelled."""
+    """Send like ``say``, on a connection without a task. Also when cancelled."""
     with trio.move_on_after(_LAST_WORDS_S):
         await say(connection, own, is_head=is_head, closes=True)
 

@@ -43,7 +43,7 @@ class Watched(Protocol):
     deadline: float
 
     def gone(self) -> None:
-        """The client has closed its side, or is lost. Said once."""
+        """Note that the client has closed its side, or is lost. Called once."""
 
     def came(self) -> bool:
         """Something has come; False where nobody wants to be told (until ``listen``)."""
@@ -52,7 +52,7 @@ class Watched(Protocol):
         """Seeing to it has failed by a mistake of ours."""
 
     def expired(self) -> None:
-        """The deadline has passed."""
+        """Note that the deadline has passed."""
 
 
 class Watch:
@@ -148,7 +148,7 @@ class Watch:
         try:
             upstream.reader.came(upstream)
         except Exception:  # as above; the task that waits for the answer ends with it
-            log.exception("a connection to a preview could not be seen to; it is closed")
+            log.exception("preview connection failed")
             upstream.close()
 
     async def _look_at_the_clock(self) -> None:

@@ -1,5 +1,5 @@
 """Every route of the app."""
 
-from preview.http.routes.install import install_routes
+from __future__ import annotations
 
-__all__ = ["install_routes"]
+__all__: list[str] = []

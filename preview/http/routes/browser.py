@@ -1,119 +1,106 @@
-"""Who may look at a generation's preview in a browser: links to open it, links to share, or everybody (``v1`` only)."""
+"""Access to a generation's preview in a browser: one-time links, share links, public (``v1`` only)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import trio
-from quart import Blueprint, Response, current_app, redirect, request, send_from_directory
+from quart import Blueprint, Response, redirect, request, send_from_directory
 from werkzeug.exceptions import NotFound
 from werkzeug.sansio.response import Response as AnyResponse
 
 from preview.auth import OpenLink, Share
 from preview.core.clock import utc_now
 from preview.core.quoting import quoted
-from preview.errors import NoActivePreview, ShareNotFound, Unauthenticated
-from preview.http.backend import SESSION_S, backend
+from preview.errors import ShareNotFound, Unauthenticated
+from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.browser.entry import open_path, share_path
+from preview.http.browser.places import Places
 from preview.http.contracts import v1
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
-from preview.http.identity import own_generation, require_identity
+from preview.http.identity import own_preview, require_identity
 from preview.supervisor import LivePreview
-
-if TYPE_CHECKING:
-    from preview.http.app import PreviewApp
-
 
 _BODY_BYTES = 64 * 1024
 
 
-def browser_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
-    routes = Blueprint("browser", __name__)
+def browser_routes(running: Running, places: Places) -> Blueprint:
+    """Return the routes, relative to ``/api/v1``."""
+    routes = BackendRoutes("browser", running)
 
     @routes.post("/generations/<generation_id>/preview/open")
-    async def open_(generation_id: str) -> Response:
-        """A link that opens the preview in your browser, once.
+    async def open_(backend: Backend, generation_id: str) -> Response:
+        """Return a link that opens the preview in your browser, once.
 
         It holds a short-lived code, sets a cookie for the preview's own address and goes on to that, without the code.
         """
-        preview = await _own_preview(generation_id)
+        preview = await own_preview(backend, generation_id)
         body = await read_json(request, OpenBody, limit_bytes=_BODY_BYTES)
-        book, settings = backend().access, backend().settings
+        book, settings = backend.access, backend.settings
         code = book.new_link(preview.record.user_id, OpenLink(preview.id, body.path))
-        address = _address(preview)
+        address = _address(places, preview)
         url, ttl_s = f"{address}{open_path(code)}", settings.open_link_ttl_s
         return json_answer(v1.OpenLinkShape(url=url, address=f"{address}/", expires_in=ttl_s))
 
     @routes.post("/generations/<generation_id>/preview/share")
-    async def share(generation_id: str) -> Response:
-        """A link to pass on: good until it expires, is revoked, or the preview ends.
+    async def share(backend: Backend, generation_id: str) -> Response:
+        """Return a share link: valid until it expires, is revoked, or the preview ends.
 
         `expires_at` says until when: a longer time than the service allows is shortened.
         """
-        preview = await _own_preview(generation_id)
+        preview = await own_preview(backend, generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
-        made = backend().access.new_share(preview.id, min(body.expires_in, backend().settings.share_max_s))
-        return json_answer(v1.ShareShape.of(made, _share_url(preview, made)), 201)
+        made = backend.access.new_share(preview.id, min(body.expires_in, backend.settings.share_max_s))
+        return json_answer(v1.ShareShape.of(made, _share_url(backend, places, preview, made)), 201)
 
     @routes.get("/generations/<generation_id>/preview/access")
-    async def access(generation_id: str) -> Response:
-        """Who may look at the preview in a browser, and by which share links."""
-        return json_answer(_shown(await _own_preview(generation_id)))
+    async def access(backend: Backend, generation_id: str) -> Response:
+        """Return the access to the preview in a browser, and its share links."""
+        return json_answer(_shown(backend, places, await own_preview(backend, generation_id)))
 
     @routes.put("/generations/<generation_id>/preview/access")
-    async def set_access(generation_id: str) -> Response:
+    async def set_access(backend: Backend, generation_id: str) -> Response:
         """Let anybody look at the preview who knows its address, or not any more."""
-        preview = await _own_preview(generation_id)
+        preview = await own_preview(backend, generation_id)
         body = await read_json(request, AccessBody, limit_bytes=_BODY_BYTES)
-        backend().access.set_public(preview.id, body.public)
-        return json_answer(_shown(preview))
+        backend.access.set_public(preview.id, body.public)
+        return json_answer(_shown(backend, places, preview))
 
     @routes.delete("/generations/<generation_id>/preview/access")
-    async def revoke_access(generation_id: str) -> Response:
+    async def revoke_access(backend: Backend, generation_id: str) -> Response:
         """Take everything back: public, each share link, and the access of each browser, your own among them."""
-        preview = await _own_preview(generation_id)
-        backend().access.revoke_all(preview.id)
+        preview = await own_preview(backend, generation_id)
+        backend.access.revoke_all(preview.id)
         return no_content()
 
     @routes.delete("/generations/<generation_id>/preview/share/<share_id>")
-    async def revoke_share(generation_id: str, share_id: str) -> Response:
+    async def revoke_share(backend: Backend, generation_id: str, share_id: str) -> Response:
         """Revoke a share link: browsers that came by it are out at once."""
-        preview = await _own_preview(generation_id)
-        if not backend().access.revoke_share(preview.id, share_id):
+        preview = await own_preview(backend, generation_id)
+        if not backend.access.revoke_share(preview.id, share_id):
             raise ShareNotFound(f"The preview has no share link {quoted(share_id)}.")
         return no_content()
 
     return routes
 
 
-async def _own_preview(generation_id: str) -> LivePreview:
-    """The generation's preview, which lives; it may be starting."""
-    await own_generation(generation_id)
-    active = backend().previews.active(generation_id)
-    if active is None:
-        raise NoActivePreview("The generation has no preview now; launch it first.")
-    return active
-
-
-def _address(preview: LivePreview) -> str:
-    places = cast("PreviewApp", current_app).doorman.places
+def _address(places: Places, preview: LivePreview) -> str:
     return places.address(preview.id, request.scheme, request.host, request.root_path.rstrip("/"))
 
 
-def _share_url(preview: LivePreview, share: Share) -> str:
-    return f"{_address(preview)}{share_path(backend().access.share_token(preview.id, share))}"
+def _share_url(backend: Backend, places: Places, preview: LivePreview, share: Share) -> str:
+    return f"{_address(places, preview)}{share_path(backend.access.share_token(preview.id, share))}"
 
 
-def _shown(preview: LivePreview) -> v1.AccessShape:
-    book = backend().access
-    shares = [v1.ShareShape.of(one, _share_url(preview, one)) for one in book.shares(preview.id)]
-    return v1.AccessShape(address=f"{_address(preview)}/", public=book.of(preview.id).public, shares=shares)
+def _shown(backend: Backend, places: Places, preview: LivePreview) -> v1.AccessShape:
+    book = backend.access
+    shares = [v1.ShareShape.of(one, _share_url(backend, places, preview, one)) for one in book.shares(preview.id)]
+    address = f"{_address(places, preview)}/"
+    return v1.AccessShape(address=address, public=book.of(preview.id).public, shares=shares)
 
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -126,12 +113,12 @@ _NONCE_PLACE = "NONCE-OF-THIS-ANSWER"
 
 
 def page_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
+    """Return the routes, relative to the app's root."""
     routes = Blueprint("page", __name__)
 
     @routes.get("/")
     async def index() -> Response:
-        """The page. It holds nothing of anybody's: what it shows it asks the API for."""
+        """Return the page, without any user's data: it calls the API for that."""
         try:
             document = await trio.Path(STATIC / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -151,7 +138,7 @@ def page_routes() -> Blueprint:
 
     @routes.get("/favicon.svg")
     async def favicon() -> Response:
-        """The page's icon."""
+        """Return the page's icon."""
         response = await send_from_directory(STATIC, "favicon.svg")
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
@@ -159,73 +146,73 @@ def page_routes() -> Blueprint:
     return routes
 
 
-def session_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
-    routes = Blueprint("session", __name__)
+def session_routes(running: Running) -> Blueprint:
+    """Return the routes, relative to the app's root."""
+    routes = BackendRoutes("session", running)
 
     @routes.get("/login/<code>")
-    async def login(code: str) -> Response:
+    async def login(backend: Backend, code: str) -> Response:
         """Log a browser in with a one-time code, and go to the page."""
         if request.method == "HEAD":
             # Previews of links must not use the code up.
             return no_content()
         try:
-            user = backend().login_codes.redeem(code)
+            user = backend.login_codes.redeem(code)
         except Unauthenticated:
             if not _is_browser():
                 raise
             # A person gets a page with a way on, and that page the reason.
             return redirect(link("/?login=used"), 303)  # type: ignore[return-value]  # see below
-        session = backend().new_session(user)
+        session = backend.new_session(user)
         if session is None:
             raise NotFound
         response = redirect(link("/"), 303)
-        _keep(response, session, SESSION_S)
+        _keep(backend, response, session, SESSION_S)
         return response  # type: ignore[return-value]  # Quart's own response class, seen through werkzeug's
 
     @routes.get("/api/v1/session")
-    async def who() -> Response:
-        """Who is asking: what the page shows, and how it learns whether anybody is logged in."""
-        return json_answer(v1.Session.of(await require_identity()))
+    async def who(backend: Backend) -> Response:
+        """Return the session's user, for the page to show."""
+        return json_answer(v1.Session.of(await require_identity(backend)))
 
     @routes.post("/api/v1/session")
-    async def exchange() -> Response:
+    async def exchange(backend: Backend) -> Response:
         """Trade the bearer token of this request for a session cookie that no script can read.
 
         The session ends no later than the token.
         """
-        identity = await require_identity()
+        identity = await require_identity(backend)
         ttl_s: float = SESSION_S
         if identity.expires_at is not None:
             ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
-        session = backend().new_session(identity.user, max(ttl_s, 1))
+        session = backend.new_session(identity.user, max(ttl_s, 1))
         if session is None:
             # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
             raise NotFound
         response = json_answer(v1.Session.of(identity))
-        _keep(response, session, ttl_s)
+        _keep(backend, response, session, ttl_s)
         return response
 
     @routes.post("/api/v1/logout")
-    async def logout() -> Response:
+    async def logout(backend: Backend) -> Response:
         """Log the browser out: its cookie is deleted."""
-        await require_identity()
+        await require_identity(backend)
         response = no_content()
-        response.delete_cookie(backend().session_cookie, path=link("/"), httponly=True, samesite="Strict")
+        response.delete_cookie(backend.session_cookie, path=link("/"), httponly=True, samesite="Strict")
         return response
 
     return routes
 
 
 def _is_browser() -> bool:
-    """Whether the request is for a page to look at: programs ask for JSON, or do not say."""
+    """Return whether the request is for a page to look at: programs ask for JSON, or do not say."""
     accepted = request.accept_mimetypes
     return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
 
 
-def _keep(response: AnyResponse, session: str, ttl_s: float) -> None:
+def _keep(backend: Backend, response: AnyResponse, session: str, ttl_s: float) -> None:
     response.set_cookie(
-        backend().session_cookie,
+        backend.session_cookie,
         session,
         max_age=int(ttl_s),
         path=link("/"),

@@ -12,8 +12,8 @@ from werkzeug.exceptions import NotFound
 from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
-from preview.generations import Edit, GenerationLibrary, Limits, parse_files_json
-from preview.http.backend import backend
+from preview.generations import Edit, GenerationLibrary, GenerationLimits, parse_files_json
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
@@ -24,16 +24,16 @@ from preview.http.identity import own_generation, require_identity
 from preview.settings import Settings
 
 
-def generation_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
-    routes = Blueprint("generations", __name__)
+def generation_routes(running: Running) -> Blueprint:
+    """Return the routes, relative to ``/api/v1``."""
+    routes = BackendRoutes("generations", running)
 
     @routes.post("/generations")
-    async def create_generation() -> Response:
+    async def create_generation(backend: Backend) -> Response:
         """Keep a generation: files as JSON, or a zip or tar.gz as `multipart/form-data`."""
-        identity = await require_identity()
-        library = _library()
-        upload = await read_upload(request, backend().settings, backend().service.reader)
+        identity = await require_identity(backend)
+        library = _library(backend)
+        upload = await read_upload(request, backend.settings, backend.service.reader)
         made = await library.create(
             user_id=identity.user.id, project_id=upload.project_id, name=upload.name, files=upload.files
         )
@@ -42,24 +42,24 @@ def generation_routes() -> Blueprint:
         )
 
     @routes.get("/generations")
-    async def list_generations() -> Response:
+    async def list_generations(backend: Backend) -> Response:
         """Your generations, newest first, by pages."""
-        identity = await require_identity()
-        query = checked_query(request, PageQuery)
-        found, following = await _library().list_for_user(identity.user.id, cursor=query.cursor, limit=query.limit)
+        identity = await require_identity(backend)
+        library, query = _library(backend), checked_query(request, PageQuery)
+        found, following = await library.list_for_user(identity.user.id, cursor=query.cursor, limit=query.limit)
         return json_answer(GenerationPage.model_validate({"generations": found, "next_cursor": following}))
 
     @routes.get("/generations/<generation_id>")
-    async def get_generation(generation_id: str) -> Response:
+    async def get_generation(backend: Backend, generation_id: str) -> Response:
         """One of your generations, with its files' paths and sizes."""
-        _, generation = await own_generation(generation_id)
-        return json_answer(GenerationShape.of(generation, await _library().file_list(generation_id)))
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(GenerationShape.of(generation, await _library(backend).file_list(generation_id)))
 
     @routes.delete("/generations/<generation_id>")
-    async def delete_generation(generation_id: str) -> Response:
+    async def delete_generation(backend: Backend, generation_id: str) -> Response:
         """Delete a generation, its previews and their logs; stop its preview first."""
-        identity, _ = await own_generation(generation_id)
-        library, active = _library(), backend().previews.active(generation_id)
+        identity, _ = await own_generation(backend, generation_id)
+        library, active = _library(backend), backend.previews.active(generation_id)
         if active is not None:
             raise AlreadyRunning(
                 f"The generation {generation_id!r} has the preview {active.record.id}; stop it first.",
@@ -67,42 +67,42 @@ def generation_routes() -> Blueprint:
                 generation_id=generation_id,
             )
         await library.delete(generation_id)
-        await backend().previews.forget(generation_id, identity.user.id)
+        await backend.previews.forget(generation_id, identity.user.id)
         return no_content()
 
     return routes
 
 
-def _library() -> GenerationLibrary:
-    library = backend().service.library
+def _library(backend: Backend) -> GenerationLibrary:
+    library = backend.service.library
     if library is None:
         raise NotFound  # a host that keeps its generations itself has its own way to manage them
     return library
 
 
-def file_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
-    routes = Blueprint("files", __name__)
+def file_routes(running: Running) -> Blueprint:
+    """Return the routes, relative to ``/api/v1``."""
+    routes = BackendRoutes("files", running)
 
     @routes.get("/generations/<generation_id>/files")
-    async def list_files(generation_id: str) -> Response:
-        """The generation's files: paths, sizes and SHA-256.
+    async def list_files(backend: Backend, generation_id: str) -> Response:
+        """Return the generation's files: paths, sizes and SHA-256.
 
         The `ETag` stands for all of them; send it as `If-Match` with a change that builds on what you have read.
         """
-        _, generation = await own_generation(generation_id)
+        _, generation = await own_generation(backend, generation_id)
         # Of before the files are read: should they change meanwhile, it is the tag that is out of date.
         tag = etag_of(generation.revision)
         if is_known(request, tag):
             return _not_modified(tag)
-        files = await _library().stored_files(generation_id)
+        files = await _library(backend).stored_files(generation_id)
         return json_answer(FileList.of(files, tag), headers={"ETag": tag})
 
     @routes.get("/generations/<generation_id>/files/<path:path>")
-    async def get_file(generation_id: str, path: str) -> Response:
-        """The content of one file, as it is."""
-        await own_generation(generation_id)
-        found = await _library().read_files(generation_id, [path])
+    async def get_file(backend: Backend, generation_id: str, path: str) -> Response:
+        """Return the content of one file, unchanged."""
+        await own_generation(backend, generation_id)
+        found = await _library(backend).read_files(generation_id, [path])
         if path not in found:
             raise FileNotKept(f"The generation has no file {quoted(path)}; GET …/files lists those it has.")
         tag = f'"{sha256(found[path]).hexdigest()}"'
@@ -113,25 +113,25 @@ def file_routes() -> Blueprint:
         return Response(found[path], headers=headers, content_type="application/octet-stream")
 
     @routes.put("/generations/<generation_id>/files")
-    async def replace_files(generation_id: str) -> Response:
+    async def replace_files(backend: Backend, generation_id: str) -> Response:
         """Replace all of the generation's files; its running preview is reloaded.
 
         As for creation: JSON, or a zip or tar.gz as `multipart/form-data`. What is not sent
         goes; project and name stay.
         """
-        identity, edits = await _editable(generation_id)
-        upload = await read_upload(request, backend().settings, backend().service.reader)
+        identity, edits = await _editable(backend, generation_id)
+        upload = await read_upload(request, backend.settings, backend.service.reader)
         return _answer(await _save(edits, identity, generation_id, Edit(upload.files, is_whole=True)))
 
     @routes.patch("/generations/<generation_id>/files")
-    async def change_files(generation_id: str) -> Response:
+    async def change_files(backend: Backend, generation_id: str) -> Response:
         """Write some files and remove others, in one step; its running preview is reloaded.
 
         The change is kept even where the preview does not start with it: then `reload.status` is `failed`, the error
         says why, and the process from before serves on.
         """
-        identity, edits = await _editable(generation_id)
-        settings = backend().settings
+        identity, edits = await _editable(backend, generation_id)
+        settings = backend.settings
         body = await read_json(request, FilesPatch, limit_bytes=settings.upload_bytes)
         edit = await trio.to_thread.run_sync(partial(_edit_of, body, settings))
         saved = await _save(edits, identity, generation_id, edit)
@@ -140,15 +140,15 @@ def file_routes() -> Blueprint:
     return routes
 
 
-async def _editable(generation_id: str) -> tuple[Identity, FileEdits]:
-    """Who asks, for a generation of theirs that can be changed here.
+async def _editable(backend: Backend, generation_id: str) -> tuple[Identity, FileEdits]:
+    """Return the user and a generation of theirs that can be changed here.
 
     Raises:
         GenerationReadOnly: A host keeps it.
         Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
     """
-    identity, _ = await own_generation(generation_id)
-    edits = backend().edits
+    identity, _ = await own_generation(backend, generation_id)
+    edits = backend.edits
     if edits is None:
         raise GenerationReadOnly(
             "This generation's files are kept by the application that this service is part of; change them there, and "
@@ -163,7 +163,7 @@ async def _save(edits: FileEdits, identity: Identity, generation_id: str, edit: 
 
 def _edit_of(body: FilesPatch, settings: Settings) -> Edit:
     written = parse_files_json(file_contents(body.files), settings, may_be_none=True)
-    return Edit.of(written, body.remove, Limits.of(settings))
+    return Edit.of(written, body.remove, GenerationLimits.of(settings))
 
 
 def _answer(saved: Saved, headers: dict[str, str] | None = None) -> Response:

@@ -8,27 +8,28 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from urllib.parse import urlencode
 
-from quart import Blueprint, Response, request, websocket
+from quart import Blueprint, Request, Response, Websocket, request, websocket
 from quart.wrappers.response import ResponseBody
 
 from preview.core.quoting import quoted
-from preview.errors import PreviewNotFound, UpgradeRequired
-from preview.http.backend import backend
+from preview.errors import Forbidden, PreviewNotFound, UpgradeRequired
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
 from preview.http.contracts.shared import Ticket
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import HistoryQuery, StreamQuery
 from preview.http.core.reading import checked_query
-from preview.http.identity import own_generation
+from preview.http.identity import own_generation, owned_by, require_identity
 from preview.http.protocol.listening import request_resources
 from preview.http.protocol.strict_ws import peer_in
 from preview.http.protocol.takeover import TakeoverBody, handover_in
 from preview.http.streams.direct import DirectStream
 from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
-from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, one_stream, watcher_of, watching
+from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, watching
 from preview.http.streams.log_streams import Farewell, LogStreamBody
-from preview.logs import PREAMBLE, Contract, Encoding, Format, Range, StreamEncoder
+from preview.logs import PREAMBLE, Contract, Encoding, Format, LogPager, Range, StreamEncoder
 from preview.storage.tables import PreviewRecord
+from preview.supervisor import PreviewManager
 
 _MEDIA_TYPES = {Format.SSE: "text/event-stream", Format.NDJSON: "application/x-ndjson"}
 _HEADERS = {
@@ -40,43 +41,67 @@ _HEADERS = {
 _NUMBER = re.compile(r"\d{1,18}")
 
 
-def log_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
-    routes = Blueprint(f"{contract.value}_logs", __name__)
+def log_routes(contract: Contract, running: Running) -> Blueprint:
+    """Return the routes in one document's words."""
+    routes = BackendRoutes(f"{contract.value}_logs", running)
 
     @routes.get("/preview/logs/stream")
-    async def stream(generation_id: str) -> Response:
-        """The preview's log as Server-Sent Events, or (`Accept: application/x-ndjson`) as one JSON object a line.
+    async def stream(backend: Backend, generation_id: str) -> Response:
+        """Return the preview's log as Server-Sent Events, or with `Accept: application/x-ndjson` as JSON lines.
 
         `Last-Event-ID` resumes right behind that line; 204 when the preview is over and nothing is left to say.
         """
         query = checked_query(request, StreamQuery)
-        watcher = await watcher_of(generation_id, query.ticket, request)
+        watcher = await _watcher_of(backend, generation_id, query.ticket, request)
         after = _resume_after(query)
-        if after is not None and await backend().previews.has_all(watcher.record, after):
+        if after is not None and await backend.previews.has_all(watcher.record, after):
             # It has all there will ever be: this stops a browser from coming back.
             return no_content(_HEADERS)
         encoding = Encoding(contract, _accepted_format(), query.filter, query.colours)
         if request.method == "HEAD":
             return _stream_response(b"", encoding.format)
-        request_resources().enter_context(one_stream(watcher))
-        after, tail = await first_lines(watcher.record, query, after)
-        direct = _open_direct(encoding, watcher, after=after, tail=tail) if query.follow else None
+        request_resources().enter_context(backend.slots.hold(watcher.user_id))
+        after, tail = await first_lines(backend.previews, watcher.record, query, after)
+        direct = _open_direct(backend, encoding, watcher, after=after, tail=tail) if query.follow else None
         if direct is not None:
             # Hypercorn has left it when it ends, and reads no further request.
             return _stream_response(direct, encoding.format, {"Connection": "close"})
-        body = _open_body(encoding, watcher, after=after, tail=tail, follow=query.follow)
+        body = _open_body(backend, request_resources(), encoding, watcher, after=after, tail=tail, follow=query.follow)
         return _stream_response(body, encoding.format)
 
     @routes.post("/preview/logs/ticket")
-    async def ticket(generation_id: str) -> Response:
-        """A short-lived ticket for `EventSource`, which cannot send headers: `…/logs/stream?ticket=…`."""
-        identity, _ = await own_generation(generation_id)
-        record = await backend().previews.latest(generation_id)
-        made = backend().tickets.issue(identity, record.id)
-        return json_answer(Ticket(ticket=made, expires_in=backend().settings.ticket_ttl_s))
+    async def ticket(backend: Backend, generation_id: str) -> Response:
+        """Return a short-lived ticket for `EventSource`, which cannot send headers: `…/logs/stream?ticket=…`."""
+        identity, _ = await own_generation(backend, generation_id)
+        record = await backend.previews.latest(generation_id)
+        made = backend.tickets.issue(identity, record.id)
+        return json_answer(Ticket(ticket=made, expires_in=backend.settings.ticket_ttl_s))
 
     return routes
+
+
+async def _watcher_of(
+    backend: Backend, generation_id: str, ticket: str | None, asked: Request | Websocket
+) -> StreamRequester:
+    """Return the user, by ticket or token, and the preview.
+
+    Raises:
+        Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
+        NoActivePreview, PreviewNotFound: There is none.
+
+    Cancellation: nothing changes.
+    """
+    if ticket is None:
+        identity = await require_identity(backend, asked)
+        await owned_by(backend, identity.user.id, generation_id)
+        record = await backend.previews.latest(generation_id)
+    else:
+        identity, preview_id = backend.tickets.redeem(ticket)
+        await owned_by(backend, identity.user.id, generation_id)
+        record = await backend.previews.get(preview_id)
+        if record.generation_id != generation_id:
+            raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
+    return StreamRequester(identity.user.id, identity.expires_at, record)
 
 
 def _resume_after(query: StreamQuery) -> int | None:
@@ -94,20 +119,20 @@ def _accepted_format() -> Format:
 
 
 def _open_direct(
-    encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
+    backend: Backend, encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
 ) -> TakeoverBody | None:
-    """The stream as one that leaves Hypercorn; None where it cannot, or the preview is over, and so the stream soon."""
-    made, handover = backend(), handover_in(request.scope)
-    preview = made.previews.find(watcher.record.id)
-    if not made.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
+    """Return the stream as one that leaves Hypercorn; None if impossible, or if the preview has ended."""
+    handover = handover_in(request.scope)
+    preview = backend.previews.find(watcher.record.id)
+    if not backend.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
         return None
     resources = request_resources()
     resources.enter_context(preview.streaming())
     stream = DirectStream(
-        resources.enter_context(made.direct.group(preview.log, encoding)),
+        resources.enter_context(backend.direct.group(preview.log, encoding)),
         preview.log.cursor(after=after, tail=tail),
         StreamEncoder(encoding, start_seq=after or 0),
-        waits=made.waits,
+        waits=backend.waits,
         farewell=Farewell(watcher.record.id, encoding, watcher.expires_at),
         preamble=PREAMBLE if encoding.format is Format.SSE else b"",
     )
@@ -115,17 +140,24 @@ def _open_direct(
 
 
 def _open_body(
-    encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None, follow: bool
+    backend: Backend,
+    resources: ExitStack,
+    encoding: Encoding,
+    watcher: StreamRequester,
+    *,
+    after: int | None,
+    tail: int | None,
+    follow: bool,
 ) -> LogStreamBody:
     """Subscribe, until the request is over."""
-    watched = request_resources().enter_context(watching(watcher, after=after, tail=tail))
+    watched = resources.enter_context(watching(backend.previews, watcher, after=after, tail=tail))
     return LogStreamBody(
         watched.receiver,
         encoding=encoding,
-        waits=backend().waits,
+        waits=backend.waits,
         preview_id=watcher.record.id,
         expires_at=watcher.expires_at,
-        keep_alive_s=backend().settings.keep_alive_s,
+        keep_alive_s=backend.settings.keep_alive_s,
         until_seq=None if follow else watched.newest_seq,
         start_seq=after or 0,
     )
@@ -145,33 +177,33 @@ _JSON = "application/json"
 _BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}
 
 
-def history_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
-    routes = Blueprint(f"{contract.value}_history", __name__)
+def history_routes(contract: Contract, running: Running) -> Blueprint:
+    """Return the routes in one document's words."""
+    routes = BackendRoutes(f"{contract.value}_history", running)
 
     @routes.get("/preview/logs")
-    async def history(generation_id: str) -> Response:
+    async def history(backend: Backend, generation_id: str) -> Response:
         """Lines of the preview, live or over: the first behind `after`, or the last before `before`.
 
         As a page of JSON with the addresses of its neighbours, or (`format`, or `Accept`) all of them as a file.
         """
-        identity, _ = await own_generation(generation_id)
+        identity, _ = await own_generation(backend, generation_id)
         query = checked_query(request, HistoryQuery)
-        record = await _preview_of(generation_id, query.preview_id)
+        record = await _preview_of(backend.previews, generation_id, query.preview_id)
         kind = _export_kind(query)
         if kind is None:
-            return await _page(contract, record, query)
+            return await _page(backend.previews.look_back(record), contract, record, query)
         resources = request_resources()
-        resources.enter_context(backend().slots.hold(identity.user.id))
+        resources.enter_context(backend.slots.hold(identity.user.id))
         export = EXPORTS[kind]
         body = ExportBody(
-            backend().previews.look_back(record),
+            backend.previews.look_back(record),
             kind,
             ExportStyle(contract, query.colours),
             asked=_range(query),
             chosen=query.filter,
             whole=query.limit is None,
-            waits=backend().waits,
+            waits=backend.waits,
         )
         headers = {"Content-Disposition": f'attachment; filename="{record.id}.{export.suffix}"', "Vary": "Accept"}
         given = b"" if request.method == "HEAD" else body
@@ -184,7 +216,7 @@ def history_routes(contract: Contract) -> Blueprint:
 
 
 def _export_kind(query: HistoryQuery) -> ExportKind | None:
-    """Which file; None is a page. What the query says counts before what the header accepts."""
+    """Return the kind of file; None for a page. The query overrides the header."""
     if query.format is not None:
         return None if query.format == "json" else ExportKind(query.format)
     # JSON stands first: it is the answer to a client that takes anything.
@@ -197,8 +229,8 @@ def _range(query: HistoryQuery) -> Range:
     return Range(query.after, query.before, query.limit or _PAGE_LINES, newest=newest)
 
 
-async def _page(contract: Contract, record: PreviewRecord, query: HistoryQuery) -> Response:
-    page = await backend().previews.look_back(record).page(_range(query), query.filter)
+async def _page(pager: LogPager, contract: Contract, record: PreviewRecord, query: HistoryQuery) -> Response:
+    page = await pager.page(_range(query), query.filter)
     following = previous = None
     if record.is_active or page.last < page.last_seq:
         following = _address(query, record, after=page.last)
@@ -209,58 +241,49 @@ async def _page(contract: Contract, record: PreviewRecord, query: HistoryQuery) 
 
 
 def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
-    """The same question at another place; the preview stays the same, whatever is launched meanwhile."""
+    """Return the same query at another position; the preview stays the same after a launch."""
     kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
     kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
     words = {name: value for name, value in kept.items() if value is not None}
     return f"{link(request.path)}?{urlencode({'preview_id': record.id} | place | words)}"
 
 
-async def _preview_of(generation_id: str, preview_id: str | None) -> PreviewRecord:
-    """The preview of this generation with this id; the newest where none is named."""
+async def _preview_of(previews: PreviewManager, generation_id: str, preview_id: str | None) -> PreviewRecord:
+    """Return the preview of this generation with this id; by default the newest."""
     if preview_id is None:
-        return await backend().previews.latest(generation_id)
-    record = await backend().previews.get(preview_id)
+        return await previews.latest(generation_id)
+    record = await previews.get(preview_id)
     if record.generation_id != generation_id:
         raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
     return record
 
 
-def log_socket_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
-    routes = Blueprint(f"{contract.value}_log_sockets", __name__)
+def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
+    """Return the routes in one document's words."""
+    routes = BackendRoutes(f"{contract.value}_log_sockets", running)
 
     @routes.get("/preview/logs/ws")
-    async def socket(generation_id: str) -> Response:
-        """The preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
+    async def socket(backend: Backend, generation_id: str) -> Response:
+        """Return the preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
 
         A client may change its filter on the way; docs/api.md has the messages of both sides.
         """
-        await own_generation(generation_id)
+        await own_generation(backend, generation_id)
         raise UpgradeRequired("This address speaks WebSocket; open it with a WebSocket client, or read …/logs/stream.")
 
     @routes.websocket("/preview/logs/ws")
-    async def watch(generation_id: str) -> None:
-        """The preview's log; each message is a JSON array of events. A refusal is an ordinary answer."""
+    async def watch(backend: Backend, generation_id: str) -> None:
+        """Send the preview's log; each message is a JSON array of events. A refusal is an ordinary response."""
         asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  tasks of ours use it
         query = checked_query(asked, StreamQuery)
-        watcher = await watcher_of(generation_id, query.ticket, asked)
+        watcher = await _watcher_of(backend, generation_id, query.ticket, asked)
         given = query.after if query.last_event_id is None else query.last_event_id
-        settings = backend().settings
+        settings = backend.settings
         with ExitStack() as held:
-            held.enter_context(one_stream(watcher))
-            after, tail = await first_lines(watcher.record, query, given)
-            watched = held.enter_context(watching(watcher, after=after, tail=tail))
-            body = LogStreamBody(
-                watched.receiver,
-                encoding=Encoding(contract, Format.NDJSON, query.filter, query.colours),
-                waits=backend().waits,
-                preview_id=watcher.record.id,
-                expires_at=watcher.expires_at,
-                keep_alive_s=settings.keep_alive_s,
-                until_seq=None if query.follow else watched.newest_seq,
-                start_seq=after or 0,
-            )
+            held.enter_context(backend.slots.hold(watcher.user_id))
+            after, tail = await first_lines(backend.previews, watcher.record, query, given)
+            encoding = Encoding(contract, Format.NDJSON, query.filter, query.colours)
+            body = _open_body(backend, held, encoding, watcher, after=after, tail=tail, follow=query.follow)
             await asked.accept()
             await LogSocket(asked, body, peer=peer_in(asked.scope), ping_s=settings.keep_alive_s).run()
 

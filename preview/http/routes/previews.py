@@ -1,4 +1,4 @@
-"""What only ``v1`` has of previews: the user's list, one by id, a longer life, a restart."""
+"""Routes for previews in ``v1`` only: list, one by id, extension, restart."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from quart import Blueprint, Response, request
 from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
-from preview.errors import Forbidden, InvalidRequest, NoActivePreview, PreviewNotFound, ProjectMismatch
+from preview.errors import Forbidden, InvalidRequest, PreviewNotFound, ProjectMismatch
 from preview.generations import Generation
-from preview.http.backend import backend
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS, Facts, v1
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import ExtendBody, ListQuery, PlanLaunchBody, V1LaunchBody
 from preview.http.core.reading import checked_query, preferred_wait_s, read_json
-from preview.http.identity import own_generation, owned_by, require_identity
+from preview.http.identity import own_generation, own_preview, owned_by, require_identity
 from preview.logs import Contract
 from preview.supervisor import Launched, LaunchRequest
 
@@ -36,58 +36,60 @@ _BODY_BYTES = 64 * 1024
 _MAX_WAIT_S = 600
 
 
-def preview_routes(contract: Contract) -> Blueprint:
-    """The routes in one document's words."""
+def preview_routes(contract: Contract, running: Running) -> Blueprint:
+    """Return the routes in one document's words."""
     answers = ANSWERS[contract]
-    routes = Blueprint(contract.value, __name__)
+    routes = BackendRoutes(contract.value, running)
 
     @routes.post("/preview/launch")
-    async def launch(generation_id: str) -> Response:
+    async def launch(backend: Backend, generation_id: str) -> Response:
         """Launch the generation.
 
         Answers as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
         """
-        identity, generation = await own_generation(generation_id)
+        identity, generation = await own_generation(backend, generation_id)
         asked = await _read_launch(contract, identity, generation)
-        return await answer_launch(await backend().previews.launch(asked), contract)
+        return await _answer_launch(backend, await backend.previews.launch(asked), contract)
 
     @routes.get("/preview/status")
-    async def status(generation_id: str) -> Response:
-        """How the preview is.
+    async def status(backend: Backend, generation_id: str) -> Response:
+        """Return the preview's status.
 
         A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
         """
-        _, generation = await own_generation(generation_id)
-        return json_answer(answers.status.of(await _facts(generation, with_endpoints=contract is Contract.PLAN)))
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(
+            answers.status.of(await _facts(backend, generation, with_endpoints=contract is Contract.PLAN))
+        )
 
     @routes.delete("/preview")
-    async def stop(generation_id: str) -> Response:
+    async def stop(backend: Backend, generation_id: str) -> Response:
         """Stop the preview.
 
         Answers when its processes are gone, its port is free and its files are removed.
         """
-        await _own_to_stop(generation_id)
+        await _own_to_stop(backend, generation_id)
         # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
-        record = await backend().previews.stop(generation_id)
+        record = await backend.previews.stop(generation_id)
         return no_content() if answers.stopped is None else json_answer(answers.stopped.of(record))
 
     @routes.get("/endpoints")
-    async def endpoints(generation_id: str) -> Response:
-        """The generation's endpoints.
+    async def endpoints(backend: Backend, generation_id: str) -> Response:
+        """Return the generation's endpoints.
 
         Read from its source before a launch; better once its preview runs and publishes OpenAPI.
         """
-        _, generation = await own_generation(generation_id)
-        found = await backend().endpoints.find(generation, backend().previews.active(generation_id))
+        _, generation = await own_generation(backend, generation_id)
+        found = await backend.endpoints.find(generation, backend.previews.active(generation_id))
         return json_answer(answers.endpoints.of(found))
 
     routes.add_url_rule("/preview/endpoints", "preview_endpoints", endpoints)
 
     @routes.get("/preview/config")
-    async def config(generation_id: str) -> Response:
-        """The limits that hold for this user's previews."""
-        identity, _ = await own_generation(generation_id)
-        service = backend().service
+    async def config(backend: Backend, generation_id: str) -> Response:
+        """Return the limits of this user's previews."""
+        identity, _ = await own_generation(backend, generation_id)
+        service = backend.service
         tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
         active = service.previews.active(generation_id)
         return json_answer(answers.config.of(service.settings, tier, None if active is None else active.record))
@@ -95,21 +97,21 @@ def preview_routes(contract: Contract) -> Blueprint:
     return routes
 
 
-async def _own_to_stop(generation_id: str) -> None:
-    """As ``own_generation``, without the database where a preview lives: it must be stopped while that is away.
+async def _own_to_stop(backend: Backend, generation_id: str) -> None:
+    """Check ownership like ``own_generation``, but without the database while a preview lives.
 
     A preview's user is its generation's: nobody else may launch it.
     """
-    identity = await require_identity()
-    active = backend().previews.active(generation_id)
+    identity = await require_identity(backend)
+    active = backend.previews.active(generation_id)
     if active is None:
-        await owned_by(identity.user.id, generation_id)
+        await owned_by(backend, identity.user.id, generation_id)
     elif active.record.user_id != identity.user.id:
         raise Forbidden("This generation belongs to somebody else.")
 
 
-async def answer_launch(launched: Launched, contract: Contract) -> Response:
-    """The answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
+async def _answer_launch(backend: Backend, launched: Launched, contract: Contract) -> Response:
+    """Return the answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
 
     Raises:
         StartupTimeout, LaunchFailed: It was to be waited for, and is not healthy.
@@ -120,7 +122,7 @@ async def answer_launch(launched: Launched, contract: Contract) -> Response:
     wait_s = preferred_wait_s(",".join(request.headers.getlist("Prefer")))
     if wait_s:
         wait_s = min(wait_s, _MAX_WAIT_S)
-        record = await backend().previews.wait_ready(launched.record.id, wait_s)
+        record = await backend.previews.wait_ready(launched.record.id, wait_s)
         launched = replace(launched, record=record)
         headers["Preference-Applied"] = f"wait={wait_s}"
     answers = ANSWERS[contract]
@@ -153,74 +155,71 @@ async def _read_launch(contract: Contract, identity: Identity, generation: Gener
 
 
 def _overrides(start: Mapping[str, Any] | None, env: Mapping[str, Any] | None) -> Overrides | None:
-    """What the body decides about the start; None where it says nothing of it."""
+    """Return the body's overrides of the start; None without any."""
     overrides = overrides_from_request({"start": start, "env": env})
     return None if overrides.is_empty else overrides
 
 
-async def _facts(generation: Generation, *, with_endpoints: bool) -> Facts:
-    previews = backend().previews
+async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bool) -> Facts:
+    previews = backend.previews
     record = await previews.current(generation.id)
     found: Any = ()
     if with_endpoints:
-        found = await backend().endpoints.find(generation, previews.active(generation.id))
+        found = await backend.endpoints.find(generation, previews.active(generation.id))
     active, confinement = previews.find(record.id), previews.confinement(record.id)
     if active is None:
         return Facts(record, endpoints=found, confinement=confinement)
     return Facts(active.record, active.usage, active.uptime_s, found, confinement)
 
 
-def previews_routes() -> Blueprint:
-    """The routes, relative to ``/api/v1``."""
-    routes = Blueprint("previews", __name__)
+def previews_routes(running: Running) -> Blueprint:
+    """Return the routes, relative to ``/api/v1``."""
+    routes = BackendRoutes("previews", running)
 
     @routes.get("/previews")
-    async def list_previews() -> Response:
+    async def list_previews(backend: Backend) -> Response:
         """Your previews, newest first, by pages."""
-        identity = await require_identity()
+        identity = await require_identity(backend)
         query = checked_query(request, ListQuery)
-        records, following = await backend().previews.list_for_user(
+        records, following = await backend.previews.list_for_user(
             identity.user.id, state=query.status, cursor=query.cursor, limit=query.limit
         )
         return json_answer(v1.InstancePage.model_validate({"previews": records, "next_cursor": following}))
 
     @routes.get("/previews/<preview_id>")
-    async def get_preview(preview_id: str) -> Response:
+    async def get_preview(backend: Backend, preview_id: str) -> Response:
         """One of your previews, live or over."""
-        identity = await require_identity()
-        record = await backend().previews.get(preview_id)
+        identity = await require_identity(backend)
+        record = await backend.previews.get(preview_id)
         if record.user_id != identity.user.id:
             # The same words as for an id that never was: nobody learns of another's preview.
             raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
-        active = backend().previews.find(record.id)
+        active = backend.previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
-        return json_answer(v1.WatchedInstance.of(record, backend().previews.confinement(record.id), watchers))
+        return json_answer(v1.WatchedInstance.of(record, backend.previews.confinement(record.id), watchers))
 
     @routes.post("/generations/<generation_id>/preview/token")
-    async def new_token(generation_id: str) -> Response:
-        """A further preview token: that of the launch is shown once, and the launcher may be somewhere else."""
-        await own_generation(generation_id)
-        active = backend().previews.active(generation_id)
-        if active is None:
-            raise NoActivePreview("The generation has no preview now; launch it first.")
-        token = active.further_token()
-        return json_answer(v1.PreviewToken(session_token=token, expires_at=active.record.token_expires_at), 201)
+    async def new_token(backend: Backend, generation_id: str) -> Response:
+        """Return a further preview token: the launch's is shown once, and the launcher may be elsewhere."""
+        preview = await own_preview(backend, generation_id)
+        token, expires_at = preview.further_token(), preview.record.token_expires_at
+        return json_answer(v1.PreviewToken(session_token=token, expires_at=expires_at), 201)
 
     @routes.post("/generations/<generation_id>/preview/extend")
-    async def extend(generation_id: str) -> Response:
+    async def extend(backend: Backend, generation_id: str) -> Response:
         """Let the preview live longer, up to your tier's longest life."""
-        await own_generation(generation_id)
+        await own_generation(backend, generation_id)
         body = await read_json(request, ExtendBody, limit_bytes=_BODY_BYTES)
-        return json_answer(v1.Instance.model_validate(await backend().previews.extend(generation_id, body.seconds)))
+        return json_answer(v1.Instance.model_validate(await backend.previews.extend(generation_id, body.seconds)))
 
     @routes.post("/generations/<generation_id>/preview/restart")
-    async def restart(generation_id: str) -> Response:
+    async def restart(backend: Backend, generation_id: str) -> Response:
         """Start the generation's preview again: one that runs keeps its id, port, tokens and log.
 
         Its process serves until the new one does, which is when the answer comes, and serves on where the new one
         does not: then the error says why. Where none runs this is a launch: a new preview with a log of its own.
         """
-        identity, _ = await own_generation(generation_id)
-        return await answer_launch(await backend().previews.restart(identity.user, generation_id), Contract.V1)
+        identity, _ = await own_generation(backend, generation_id)
+        return await _answer_launch(backend, await backend.previews.restart(identity.user, generation_id), Contract.V1)
 
     return routes

@@ -16,14 +16,14 @@ from preview.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from preview.http.backend import backend
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
 from preview.http.core.answers import json_answer
 from preview.http.core.bodies import EnvelopeBody
 from preview.http.core.reading import read_json
 from preview.http.identity import owned_by, require_identity
 from preview.logs import Contract
-from preview.proxy import ProxyRequest, ProxyResponse, make_request
+from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import LivePreview, log_call
@@ -36,22 +36,22 @@ _EXIT_S = 0.1
 _REASON_S = 1.0
 
 
-def proxy_routes(contract: Contract) -> Blueprint:
-    """The route in one document's words."""
+def proxy_routes(contract: Contract, running: Running) -> Blueprint:
+    """Return the route in one document's words."""
     shown = ANSWERS[contract].proxied
-    routes = Blueprint(f"{contract.value}_proxy", __name__)
+    routes = BackendRoutes(f"{contract.value}_proxy", running)
 
     @routes.post("/preview/request")
-    async def request_(generation_id: str) -> Response:
+    async def request_(backend: Backend, generation_id: str) -> Response:
         """Send one request to the running preview.
 
         Any status of the preview itself is a 200 of ours with that status inside. The preview token goes into the
         header `X-Preview-Token`.
         """
-        await _check_owner(generation_id)
-        settings = backend().settings
+        await _check_owner(backend, generation_id)
+        settings = backend.settings
         envelope = await _read_envelope(settings)
-        preview = await _running(generation_id)
+        preview = await _running(backend, generation_id)
         _check_token(preview, contract, envelope)
         asked = make_request(
             envelope.method,
@@ -63,7 +63,7 @@ def proxy_routes(contract: Contract) -> Blueprint:
         )
         before = preview.log.last_seq
         try:
-            answer = await _carry(preview, asked)
+            answer = await _carry(backend.client, preview, asked)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
             # What it has printed until then is found by this.
             error.details["request_id"] = asked.request_id
@@ -76,7 +76,7 @@ def proxy_routes(contract: Contract) -> Blueprint:
     return routes
 
 
-async def _check_owner(generation_id: str) -> None:
+async def _check_owner(backend: Backend, generation_id: str) -> None:
     """Let the owner of the generation pass; while its preview lives the database is not asked.
 
     Raises:
@@ -84,10 +84,10 @@ async def _check_owner(generation_id: str) -> None:
 
     Cancellation: nothing changes.
     """
-    identity = await require_identity()
-    preview = backend().previews.active(generation_id)
+    identity = await require_identity(backend)
+    preview = backend.previews.active(generation_id)
     if preview is None or preview.record.user_id != identity.user.id:
-        await owned_by(identity.user.id, generation_id)
+        await owned_by(backend, identity.user.id, generation_id)
 
 
 async def _read_envelope(settings: Settings) -> EnvelopeBody:
@@ -98,25 +98,25 @@ async def _read_envelope(settings: Settings) -> EnvelopeBody:
         raise BodyTooLarge(f"At most {limit} bytes may be sent to a preview; send less.", limit_bytes=limit) from error
 
 
-async def _running(generation_id: str) -> LivePreview:
-    """The generation's preview, which answers.
+async def _running(backend: Backend, generation_id: str) -> LivePreview:
+    """Return the generation's running preview.
 
     Raises:
         PreviewUnavailable: There is none; the sentence says why the last one ended, where that is known.
 
     Cancellation: nothing changes.
     """
-    preview = backend().previews.active(generation_id)
+    preview = backend.previews.active(generation_id)
     if preview is None:
-        raise _unavailable(await _last_reason(generation_id))
+        raise _unavailable(await _last_reason(backend, generation_id))
     if preview.address is None:
         raise _unavailable(_reason(preview))
     return preview
 
 
-async def _last_reason(generation_id: str) -> str | None:
+async def _last_reason(backend: Backend, generation_id: str) -> str | None:
     try:
-        record = await backend().previews.latest(generation_id)
+        record = await backend.previews.latest(generation_id)
     except (NoActivePreview, DatabaseUnavailable):
         return None
     return None if record.is_active else record.reason
@@ -136,13 +136,13 @@ def _shown(reason: str) -> str:
     return reason.removeprefix("stopped: ").rstrip(".")
 
 
-async def _carry(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """As ``_send``, with a line in the service's own log however it ends. Cancellation: as there."""
+async def _carry(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
+    """Send like ``_send``, with a line in the service's own log. Cancellation: as there."""
     began = trio.current_time()
     status: int | None = None
     code: str | None = "internal_error"
     try:
-        answer = await _send(preview, asked)
+        answer = await _send(client, preview, asked)
         status, code = answer.status, None
     except PreviewError as error:
         code = error.code
@@ -163,8 +163,8 @@ async def _carry(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
     return answer
 
 
-async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """As ``PreviewClient.send``; an answer that broke off because the preview ended says why it did.
+async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
+    """Send like ``PreviewClient.send``; explain a response that the preview's end cut off.
 
     Cancellation: as there.
     """
@@ -172,7 +172,7 @@ async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
         raise _unavailable(_reason(preview))
     preview.touch()
     try:
-        return await backend().client.send(preview.address, asked, process=preview.record.pid)
+        return await client.send(preview.address, asked, process=preview.record.pid)
     except (PreviewUnavailable, UpstreamFailed) as error:
         failed: PreviewUnavailable | UpstreamFailed = error
     if "limit_bytes" in failed.details:
@@ -189,7 +189,7 @@ async def _send(preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
 
 
 def _check_token(preview: LivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
-    """The token in our own header, or (``plan``) among the envelope's."""
+    """Check the token in our own header, or (``plan``) in the envelope."""
     token = request.headers.get(TOKEN_HEADER)
     if token is None and contract is Contract.PLAN:
         token = next((value for name, value in envelope.headers.items() if name.lower() == TOKEN_HEADER), None)

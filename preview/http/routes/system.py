@@ -1,4 +1,4 @@
-"""What operators ask: alive, ready, metrics."""
+"""Routes for operators: alive, ready, metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quart import Blueprint, Response
 
 from preview.detection import describe_plan, detect
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
-from preview.http.backend import backend
+from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import Plan
 from preview.http.contracts.v1 import Alive
 from preview.http.core.answers import json_answer
@@ -22,23 +22,23 @@ from preview.supervisor import check_free_disk
 _CHECK_S = 1.5
 
 
-def system_routes() -> Blueprint:
-    """The routes, relative to the app's root."""
+def system_routes(running: Running) -> Blueprint:
+    """Return the routes, relative to the app's root."""
     routes = Blueprint("system", __name__)
 
     @routes.get("/healthz")
     async def healthz() -> Response:
-        """Whether the process answers at all."""
+        """Report that the process answers."""
         return json_answer(Alive(status="ok"))
 
     @routes.get("/readyz")
     async def readyz() -> Response:
-        """Whether it should be sent requests: the database can be read and written, and it is not going down.
+        """Report whether the service is ready: database usable, not stopping.
 
         A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
         """
         try:
-            service = backend().service
+            service = running().service
             if service.draining.is_set():
                 return json_answer(Alive(status="stopping"), 503)
             await service.database.check(_CHECK_S)
@@ -56,25 +56,25 @@ def system_routes() -> Blueprint:
     @routes.get("/metrics")
     async def metrics() -> Response:
         """Counters in Prometheus' text format: numbers only, nobody's names."""
-        return Response(backend().metrics.render(), content_type=METRICS_TYPE)
+        return Response(running().metrics.render(), content_type=METRICS_TYPE)
 
     return routes
 
 
-def plan_routes() -> Blueprint:
-    """The route, relative to ``/api/v1``."""
-    routes = Blueprint("plans", __name__)
+def plan_routes(running: Running) -> Blueprint:
+    """Return the route, relative to ``/api/v1``."""
+    routes = BackendRoutes("plans", running)
     # Reading sources is work for a processor: more at a time would only slow each other down.
     readers = trio.CapacityLimiter(2)
 
     @routes.get("/generations/<generation_id>/plan")
-    async def plan(generation_id: str) -> Response:
-        """How the generation would be started, and why.
+    async def plan(backend: Backend, generation_id: str) -> Response:
+        """Return how the generation would start, and why.
 
         Decided from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
         """
-        _, generation = await own_generation(generation_id)
-        async with open_files(backend().service.generations, generation.id) as directory:
+        _, generation = await own_generation(backend, generation_id)
+        async with open_files(backend.service.generations, generation.id) as directory:
             decided = await trio.to_thread.run_sync(partial(detect, directory), limiter=readers)
         return json_answer(Plan.model_validate(describe_plan(decided)))
 

@@ -47,7 +47,7 @@ class DirectStreams:
 
     @contextmanager
     def group(self, log_: PreviewLog, encoding: Encoding) -> Iterator[FanOut]:
-        """The group for this log in this form, which lives as long as somebody uses it."""
+        """Provide the group for this log in this form, which lives as long as it has users."""
         key = (log_, encoding)
         found = self._groups.get(key)
         if found is None:
@@ -72,16 +72,16 @@ class DirectStreams:
 
 
 async def _run(group: FanOut) -> None:
-    """A failure in a group is its readers': they come back, and everybody else goes on."""
+    """Contain a group's failure: its readers reconnect, others are not affected."""
     try:
         await group.run()
     except Exception:  # contains one group's failure; Cancelled passes
-        log.exception("a log's fan-out failed; its streams are closed")
+        log.exception("log streams failed")
         group.give_up()
 
 
 def framed(chunk: bytes, is_last: bool) -> bytes:
-    """The chunk of a chunked body, with the body's end behind the last one."""
+    """Return the chunk of a chunked body, with the body's end after the last one."""
     return chunk_of(chunk) + LAST_CHUNK if is_last else chunk_of(chunk)
 
 
@@ -226,7 +226,7 @@ class DirectStream:
         self.put(last)
 
     def _write(self, data: bytes | memoryview) -> int:
-        """How many bytes the socket took."""
+        """Write to the socket; return the number of accepted bytes."""
         try:
             return os.write(self._descriptor, data)
         except BlockingIOError:
@@ -236,7 +236,7 @@ class DirectStream:
             return 0
 
     def _has_ended(self) -> bool:
-        """Whether the client has gone, as far as that shows without waiting; what it sends is thrown away.
+        """Return whether the client has gone, without waiting; received data is dropped.
 
         A request sent behind one whose answer closes the connection is not served (RFC 9112 section 9.3), and is no
         reason to cut this answer. A half-closed connection counts as gone: it looks like a closed one.

@@ -36,7 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 
 class ExportKind(StrEnum):
-    """What the file is."""
+    """Format of the file."""
 
     TEXT = "text"
     JSONL = "jsonl"
@@ -45,7 +45,7 @@ class ExportKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportStyle:
-    """How lines are written.
+    """Form of exported lines.
 
     Attributes:
         contract: Whose words for level and source.
@@ -57,7 +57,7 @@ class ExportStyle:
 
 
 def _message(line: LogLine, style: ExportStyle) -> str:
-    """As it may be shown; a program that wants the data itself takes JSON Lines."""
+    """Escape the message for people; programs use JSON Lines."""
     return visible(line.message, colours=True) if style.colours else visible(without_escapes(line.message))
 
 
@@ -178,7 +178,7 @@ class ExportBody(PiecewiseBody):
         self._head = EXPORTS[kind].head
 
     async def __anext__(self) -> bytes:
-        """The next page. Cancellation: the export is cut off."""
+        """Return the next page. Cancellation: the export is cut off."""
         chunk, self._head = self._head, b""
         while not chunk:
             if self._over:

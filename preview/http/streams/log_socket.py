@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -12,18 +12,17 @@ from typing import Literal
 
 import trio
 from pydantic import ConfigDict, ValidationError
-from quart import Request, Websocket
+from quart import Websocket
 
-from preview.errors import Forbidden, InvalidRequest
-from preview.http.backend import backend
+from preview.errors import InvalidRequest
 from preview.http.core.bodies import MAX_SEQ, StreamQuery
 from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import sentence_of
-from preview.http.identity import owned_by, require_identity
 from preview.http.protocol.strict_ws import Peer, watch_peer
 from preview.http.streams.log_streams import Ending, LogStreamBody, Receiver
 from preview.logs import LineFilter, LogPager, Range, messages
 from preview.storage.tables import PreviewRecord
+from preview.supervisor import PreviewManager
 
 # A filter is some 300 bytes.
 _MESSAGE_CHARACTERS = 4096
@@ -33,7 +32,7 @@ _HELD_CHARACTERS = 4 * _MESSAGE_CHARACTERS
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """How a WebSocket is closed (RFC 6455 section 7.4; 1013 as registered with IANA, 4000 to 4999 are ours).
+    """Close code and reason (RFC 6455 section 7.4; 1013 by IANA, 4000 to 4999 ours).
 
     Attributes:
         code: What a program looks at.
@@ -58,7 +57,7 @@ _TOO_LONG = Close(1009, f"A message may have {_MESSAGE_CHARACTERS} characters.")
 
 
 class _Message(LineQuery):
-    """What a client may say: a filter replaces the one before, and what it leaves out is not filtered by."""
+    """Message of a client: a filter replaces the previous one; missing fields do not filter."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -141,7 +140,7 @@ _PAGE_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class StreamRequester:
-    """Who watches, and how long they may."""
+    """The user of a stream, and their deadline."""
 
     user_id: str
     expires_at: datetime | None
@@ -150,7 +149,7 @@ class StreamRequester:
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """What they watch.
+    """The log of a stream.
 
     Attributes:
         receiver: Gives the events.
@@ -161,43 +160,13 @@ class LogSource:
     newest_seq: int | None
 
 
-async def watcher_of(generation_id: str, ticket: str | None, asked: Request | Websocket) -> StreamRequester:
-    """Who asks, by ticket or by token, and which preview it is.
-
-    Raises:
-        Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
-        NoActivePreview, PreviewNotFound: There is none.
-
-    Cancellation: nothing changes.
-    """
-    if ticket is None:
-        identity = await require_identity(asked)
-        await owned_by(identity.user.id, generation_id)
-        record = await backend().previews.latest(generation_id)
-    else:
-        identity, preview_id = backend().tickets.redeem(ticket)
-        await owned_by(identity.user.id, generation_id)
-        record = await backend().previews.get(preview_id)
-        if record.generation_id != generation_id:
-            raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
-    return StreamRequester(identity.user.id, identity.expires_at, record)
-
-
-def one_stream(watcher: StreamRequester) -> AbstractContextManager[None]:
-    """One of the streams that the user may have; to be held before all work for it.
-
-    Raises:
-        TooManyStreams: The user has as many as allowed.
-    """
-    return backend().slots.hold(watcher.user_id)
-
-
 @contextmanager
-def watching(watcher: StreamRequester, *, after: int | None, tail: int | None) -> Iterator[LogSource]:
+def watching(
+    previews: PreviewManager, watcher: StreamRequester, *, after: int | None, tail: int | None
+) -> Iterator[LogSource]:
     """Count as activity of the preview, and subscribe."""
-    made = backend()
-    preview = made.previews.find(watcher.record.id)
-    log = made.previews.open_log(watcher.record, after=after, tail=tail)
+    preview = previews.find(watcher.record.id)
+    log = previews.open_log(watcher.record, after=after, tail=tail)
     if preview is None:
         with log as receiver:
             yield LogSource(receiver, None)
@@ -206,8 +175,10 @@ def watching(watcher: StreamRequester, *, after: int | None, tail: int | None) -
         yield LogSource(receiver, preview.log.last_seq)
 
 
-async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | None) -> tuple[int | None, int | None]:
-    """Where a stream begins, as ``open_log`` takes it: behind which line, or with how many last ones.
+async def first_lines(
+    previews: PreviewManager, record: PreviewRecord, query: StreamQuery, after: int | None
+) -> tuple[int | None, int | None]:
+    """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
     The last lines of a filtered stream are counted among those that pass. Behind a line that was not given yet, an
     earlier preview's, a stream begins with the first one.
@@ -217,16 +188,16 @@ async def first_lines(record: PreviewRecord, query: StreamQuery, after: int | No
 
     Cancellation: nothing changes.
     """
-    preview = backend().previews.find(record.id)
+    preview = previews.find(record.id)
     if after is not None and preview is not None and after > preview.log.last_seq:
         return 0, None
     if after is not None or query.tail is None or query.filter.is_open:
         return after, query.tail
-    return await _ahead_of_last(backend().previews.look_back(record), query.filter, query.tail), None
+    return await _ahead_of_last(previews.look_back(record), query.filter, query.tail), None
 
 
 async def _ahead_of_last(look_back: LogPager, chosen: LineFilter, count: int) -> int:
-    """Number of the line behind which the last ``count`` lines are that pass."""
+    """Return the number of the line before the last ``count`` lines that pass."""
     before = MAX_SEQ
     for _ in range(_TAIL_PAGES):
         page = await look_back.page(Range(0, before, min(max(count, 1), _PAGE_LINES), newest=True), chosen)

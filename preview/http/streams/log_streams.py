@@ -39,7 +39,7 @@ class Farewell:
         return inf if self.expires_at is None else (self.expires_at - utc_now()).total_seconds()
 
     def due(self, *, draining: bool) -> bytes | None:
-        """The last words, where it is time for them."""
+        """Return the final message, if it is due."""
         if draining:
             reason = "stopped: the service is shutting down"
             cause = StopCause.SHUTDOWN.value
@@ -49,7 +49,7 @@ class Farewell:
 
 
 class Ending(Enum):
-    """Why a stream has ended."""
+    """Reason for the end of a stream."""
 
     CUT = "somebody left it"
     COMPLETE = "everything was said"
@@ -66,7 +66,7 @@ class Receiver(Protocol):
 
 
 class StreamSlots:
-    """How many streams each user has open, within the limit."""
+    """Number of open streams of each user, within the limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -110,7 +110,7 @@ class Waits:
 
     @contextmanager
     def until(self, timeout_s: float) -> Iterator[trio.CancelScope]:
-        """A scope that is cancelled after ``timeout_s`` seconds (at once if less than 0), or by ``wake_all``."""
+        """Provide a scope that is cancelled after ``timeout_s`` seconds (at once if below 0), or by ``wake_all``."""
         with trio.move_on_after(0 if self.draining else max(0, timeout_s)) as scope:
             self._waiting.add(scope)
             try:
@@ -119,7 +119,7 @@ class Waits:
                 self._waiting.discard(scope)
 
     def wake_all(self) -> None:
-        """The service goes down: every wait ends, now and from now on."""
+        """End all waits, now and from now on: the service is stopping."""
         self.draining = True
         for scope in self._waiting:
             scope.cancel()
@@ -171,7 +171,7 @@ class LogStreamBody(PiecewiseBody):
         return self._sender.seen_seq
 
     async def __anext__(self) -> bytes:
-        """The next chunk. Cancellation: nothing is lost that a resumed stream would not send again."""
+        """Return the next chunk. Cancellation: nothing is lost that a resumed stream would not send again."""
         chunk = b""
         if not self._begun:
             # The preamble goes out at once: the client sees an open stream although nothing was said yet.
@@ -185,7 +185,7 @@ class LogStreamBody(PiecewiseBody):
         return chunk
 
     async def _next_chunk(self) -> bytes:
-        """What is to be said next; empty where nothing pending is for this client."""
+        """Return the next data; empty if nothing pending is for this client."""
         # A goodbye interrupts a wait, not lines that are there.
         if last := self._farewell.due(draining=False):
             return self._last(last, Ending.EXPIRED)

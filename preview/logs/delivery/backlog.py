@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from typing import NamedTuple, Protocol
 
@@ -16,14 +17,10 @@ from preview.logs.storage.store import LogStore, read_events, settled
 
 
 class Backlog:
-    """What can be replayed without asking the database.
+    """Lines that can be replayed without the database.
 
     Invariant: the batches are dense, so it holds exactly the lines ``first_seq`` to the last one appended. The newest
     batch stays even if it alone is over a bound (it is itself bounded by one read).
-
-    Args:
-        max_lines: Most lines.
-        max_bytes: Most bytes, encoded forms included.
     """
 
     def __init__(self, *, max_lines: int, max_bytes: int) -> None:
@@ -35,11 +32,11 @@ class Backlog:
 
     @property
     def size_bytes(self) -> int:
-        """What the batches may come to hold (see ``Batch.held_bytes``)."""
+        """Size of the batches at most (see ``Batch.held_bytes``)."""
         return self._bytes
 
     def __len__(self) -> int:
-        """How many lines."""
+        """Return the number of lines."""
         return self._lines
 
     @property
@@ -58,7 +55,7 @@ class Backlog:
             self._bytes -= oldest.held_bytes
 
     def after(self, seq: int, *, max_bytes: int) -> list[Batch]:
-        """The batches behind line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
+        """Return the batches after line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
 
         Args:
             seq: The last line that is known already.
@@ -75,7 +72,7 @@ class Backlog:
         return found
 
     def last_lines(self, count: int, level: Level | None = None) -> list[LogLine]:
-        """The last ``count`` lines, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``count`` lines, oldest first; with ``level`` only those at least that severe."""
         found: list[LogLine] = []
         for batch in reversed(self._batches):
             for line in reversed(batch.lines):
@@ -100,15 +97,8 @@ class Backlog:
         return found[::-1] if newest else found
 
     def _position(self, seq: int) -> int:
-        """Index of the first batch that has a line behind ``seq`` (bisection over the ring)."""
-        low, high = 0, len(self._batches)
-        while low < high:
-            middle = (low + high) // 2
-            if self._batches[middle].last_seq <= seq:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        """Index of the first batch that has a line behind ``seq``."""
+        return bisect_right(self._batches, seq, key=lambda batch: batch.last_seq)
 
 
 class Listener(Protocol):
@@ -130,7 +120,7 @@ class Broadcast:
 
     @property
     def watchers(self) -> int:
-        """How many readers there are."""
+        """Number of readers."""
         return sum(listener.watchers for listener in self._listeners)
 
     def add(self, listener: Listener) -> None:
@@ -138,7 +128,7 @@ class Broadcast:
         self._listeners[listener] = None
 
     def remove(self, listener: Listener) -> None:
-        """``listener`` gets no further event."""
+        """Remove ``listener``: it gets no further event."""
         self._listeners.pop(listener, None)
 
     def send(self, event: Received) -> None:
@@ -164,11 +154,11 @@ class Front(Protocol):
 
     @property
     def end(self) -> End | None:
-        """How the preview ended, if that was told there."""
+        """The preview's end, once published."""
 
 
 class Feed(Front, Protocol):
-    """What a cursor needs of its preview's log."""
+    """Interface of a preview's log for a cursor."""
 
     preview_id: str
     backlog: Backlog
@@ -194,7 +184,6 @@ class Cursor:
     """One reader's place in a log.
 
     Args:
-        feed: The log.
         start: Number of the first line wanted.
 
     Attributes:
@@ -211,7 +200,7 @@ class Cursor:
         self._status: StatusChange | None = None
 
     def stands_at(self, front: Front) -> bool:
-        """Whether all up to there was given out, and nothing behind it."""
+        """Return whether everything up to there was delivered, and nothing after it."""
         return (
             self.next_seq == front.last_seq + 1
             and (front.status is None or front.status is self._status)
@@ -225,7 +214,7 @@ class Cursor:
         self.ended = self.ended or front.end is not None
 
     def note(self, event: Received) -> None:
-        """This is about to be given out."""
+        """Note an event that is about to be delivered."""
         if isinstance(event, StatusChange):
             self._status = event
         elif isinstance(event, End):
@@ -234,7 +223,7 @@ class Cursor:
             self.next_seq = event.last_seq + 1
 
     async def catch_up(self, front: Front, pages: SharedPages | None = None) -> list[Received]:
-        """The next part of what lies between here and ``front``; all of it was given out once that stands there.
+        """Return the next part before ``front``; everything was delivered once the cursor is there.
 
         Args:
             front: Where to stop.

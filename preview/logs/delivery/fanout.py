@@ -40,10 +40,10 @@ class Member(Protocol):
     cursor: Cursor
 
     def put(self, chunk: bytes) -> bool:
-        """Whether it took the whole chunk at once. Else it keeps the rest, and gets nothing more from the group."""
+        """Write the chunk; return whether all was accepted. Otherwise keep the rest and leave the group."""
 
     def wake(self) -> None:
-        """It gets nothing more from the group, and goes on by itself."""
+        """Wake the member: it leaves the group and continues alone."""
 
 
 class FanOut:
@@ -104,11 +104,11 @@ class FanOut:
 
     @property
     def live(self) -> int:
-        """How many have caught up."""
+        """Number of readers that have caught up."""
         return len(self._live)
 
     def offer(self, event: Received) -> None:
-        """Called by the broadcast for each event; never waits."""
+        """Offer an event; called by the broadcast, never waits."""
         self._wake.set()
         if self._overflown:
             return
@@ -121,16 +121,16 @@ class FanOut:
         self._pending_bytes += size
 
     def came(self) -> None:
-        """There is one more reader, which has still to catch up."""
+        """Count a new reader, which has to catch up first."""
         self.watchers += 1
 
     def went(self) -> None:
-        """A reader is gone for good, and has left before."""
+        """Count a reader that is gone for good, and has left before."""
         self.watchers -= 1
         self._forget_pages()
 
     def join(self, member: Member) -> bool:
-        """Whether the member gets everything from now on: it stands where the others do, and that is not the end."""
+        """Join the group if the member is where the others are, and that is not the end."""
         if self.end is not None or not member.cursor.stands_at(self):
             return False
         self._live[member] = self._round
@@ -138,7 +138,7 @@ class FanOut:
         return True
 
     def leave(self, member: Member) -> None:
-        """The member gets nothing more; its cursor is where it stands. Does nothing where it has left already."""
+        """Remove the member; its cursor stays in place. Does nothing if it has left already."""
         reached = self._live.pop(member, None)
         if reached is not None:
             member.cursor.jump_to(self if reached == self._round else self._before)
@@ -164,7 +164,7 @@ class FanOut:
         self._scope.cancel()
 
     def give_up(self) -> None:
-        """The task has failed: its members get nothing more."""
+        """Release the members: the task has failed."""
         self.has_failed = True
         self.moved.set()
         for member in list(self._live):
@@ -198,7 +198,7 @@ class FanOut:
         self._wake = trio.Event()
 
     def _take(self) -> list[Received]:
-        """What goes out in one chunk; the members' position is behind it from now on."""
+        """Take the events of one chunk, and advance the members' position."""
         count = size = 0
         for event in self._pending:
             count += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -26,7 +25,17 @@ async def _nothing_under_way() -> None:
 
 
 class History:
-    """Looks like a ``Subscription``: ``with`` and ``receive()``."""
+    """Stored lines of a preview that is over, then its end. Used as a ``Subscription``: ``with`` and ``receive()``.
+
+    Args:
+        store: Where the lines are.
+        end: How it ended, from its row.
+        after: The last line known already: goes on right behind it.
+        tail: Only the last so many lines.
+        last_seq: Number of the last line it ever had: what is not stored up to there is named as a gap. None where
+            nobody knows (the service crashed): then the last stored one counts.
+        settle: Waits until none of its lines is on the way to the database any more.
+    """
 
     def __init__(
         self,
@@ -34,10 +43,10 @@ class History:
         end: End,
         preview_id: str,
         *,
-        after: int | None,
-        tail: int | None,
-        last_seq: int | None,
-        settle: Callable[[], Awaitable[None]],
+        after: int | None = None,
+        tail: int | None = None,
+        last_seq: int | None = None,
+        settle: Callable[[], Awaitable[None]] = _nothing_under_way,
     ) -> None:
         self._store = store
         self._end = end
@@ -52,13 +61,11 @@ class History:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended = True
 
     async def receive(self) -> list[Received]:
-        """The next page of lines, with gaps named; behind the last one the ``End``.
+        """Return the next page of lines, with gaps; after the last one the ``End``.
 
         Raises:
             trio.EndOfChannel: ``End`` was given, or the context was left.
@@ -91,31 +98,6 @@ class History:
         return 1
 
 
-def history(
-    store: LogStore,
-    record_end: End,
-    preview_id: str,
-    *,
-    after: int | None = None,
-    tail: int | None = None,
-    last_seq: int | None = None,
-    settle: Callable[[], Awaitable[None]] = _nothing_under_way,
-) -> History:
-    """What is stored of a preview that is over, then its end.
-
-    Args:
-        store: Where the lines are.
-        record_end: How it ended, from its row.
-        preview_id: Which preview.
-        after: The last line known already: goes on right behind it.
-        tail: Only the last so many lines.
-        last_seq: Number of the last line it ever had: what is not stored up to there is named as a gap. None where
-            nobody knows (the service crashed): then the last stored one counts.
-        settle: Waits until none of its lines is on the way to the database any more.
-    """
-    return History(store, record_end, preview_id, after=after, tail=tail, last_seq=last_seq, settle=settle)
-
-
 # Those who are behind are so by about as much; a page holds a thousand lines at most, and is bounded by its text.
 _KEPT = 4
 
@@ -126,7 +108,7 @@ class _Page:
     below: int
 
     def serves(self, below: int) -> bool:
-        """Whether the database would give the same for this end: it did not come that far, or it is the same end."""
+        """Return whether the database agrees with this end: it has none, or the same one."""
         if below == self.below:
             return True
         lines = sum(len(event) for event in self.events if isinstance(event, Batch))
@@ -141,7 +123,7 @@ class SharedPages:
         self._under_way: dict[int, trio.Event] = {}
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """Return the number of pages."""
         return len(self._kept)
 
     def clear(self) -> None:

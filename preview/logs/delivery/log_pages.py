@@ -18,7 +18,7 @@ _WINDOW_LINES = 50_000
 
 
 class LiveLines(Protocol):
-    """What is in memory of a preview that lives."""
+    """Lines in memory of a live preview."""
 
     backlog: Backlog
 
@@ -29,7 +29,7 @@ class LiveLines(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Which lines are asked for.
+    """Requested range of lines.
 
     Attributes:
         after: Only lines behind this number.
@@ -92,7 +92,7 @@ class LogPager:
         self._settle = settle
 
     async def page(self, asked: Range, chosen: LineFilter) -> LogSlice:
-        """The lines that pass ``chosen`` within what was asked for.
+        """Return the lines that pass ``chosen`` within the requested range.
 
         Raises:
             DatabaseUnavailable: Lines that have left memory cannot be read now.
@@ -122,7 +122,7 @@ class LogPager:
         )
 
     async def _oldest(self, chosen: LineFilter, first: int, last: int, limit: int, held: int) -> list[Found]:
-        """The oldest that pass: from the database, then from memory, which begins at line ``held``."""
+        """Return the oldest that pass: from the database, then from memory, which starts at line ``held``."""
         if first >= held:
             return [self._in_memory(chosen, first, last, limit, newest=False)]
         stop = min(last, held - 1, first + _WINDOW_LINES - 1)
@@ -133,7 +133,7 @@ class LogPager:
         return [stored, self._in_memory(chosen, held, last, left, newest=False)]
 
     async def _newest(self, chosen: LineFilter, first: int, last: int, limit: int, held: int) -> list[Found]:
-        """The newest that pass: from memory, then from the database."""
+        """Return the newest that pass: from memory, then from the database."""
         parts: list[Found] = []
         if last >= held:
             parts = [self._in_memory(chosen, max(first, held), last, limit, newest=True)]
@@ -149,7 +149,7 @@ class LogPager:
         return await self._store.find(self._preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
 
     def _holds(self, seq: int) -> bool:
-        """Whether line ``seq`` is still in memory."""
+        """Return whether line ``seq`` is still in memory."""
         return self._live is not None and self._live.backlog.first_seq <= seq
 
     def _in_memory(self, chosen: LineFilter, first: int, last: int, limit: int, *, newest: bool) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -38,16 +37,14 @@ class Subscription:
         self._feed.broadcast.add(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._feed.broadcast.remove(self)
         self._cursor.ended = True
         self._send.close()
         self._receive.close()
 
     def offer(self, event: Received) -> None:
-        """Called by the broadcast for each event; never waits. A full channel makes the subscription fall behind."""
+        """Offer an event; called by the broadcast, never waits. With a full channel the subscription falls behind."""
         if self._behind:
             return
         size = event.held_bytes if isinstance(event, Batch) else 0
@@ -80,7 +77,7 @@ class Subscription:
         return self._given([await self._receive.receive(), *self._pending()])
 
     async def _catch_up(self) -> list[Received]:
-        """The next part of what was missed; the subscription is live again once nothing is left."""
+        """Return the next missed part; the subscription is live again once nothing is left."""
         events = await self._cursor.catch_up(self._feed)
         self._behind = self._cursor.next_seq <= self._feed.last_seq
         return events
@@ -94,7 +91,7 @@ class Subscription:
         return events
 
     def _pending(self) -> list[Received]:
-        """What the channel holds now, taken out."""
+        """Take the pending events out of the channel."""
         return [self._receive.receive_nowait() for _ in range(self._receive.statistics().current_buffer_used)]
 
     def _fall_behind(self) -> None:

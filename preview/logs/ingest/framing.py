@@ -38,11 +38,11 @@ class LineFramer:
 
     @property
     def has_pending(self) -> bool:
-        """Whether the beginning of a line waits for its end."""
+        """True if an unfinished line waits for its end."""
         return bool(self._pending)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The lines that ``chunk`` completes, as text without line ends."""
+        """Return the lines that ``chunk`` completes, as text without line ends."""
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n")
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
@@ -57,7 +57,7 @@ class LineFramer:
         return lines
 
     def flush(self, *, final: bool = True) -> list[str]:
-        """The unfinished line as it is now, if there is one.
+        """Return the unfinished line, if any.
 
         Args:
             final: Nothing follows. Else a character that is only half there stays behind for the next chunk.
@@ -71,7 +71,7 @@ class LineFramer:
         return [self._part(data)]
 
     def _fits(self, head: bytes) -> bool:
-        """Whether no line of ``head`` is over the limit: leaps from a line end to the last one within reach."""
+        """Return whether each line of ``head`` is within the limit, by jumping to the last line end in reach."""
         position = 0
         while len(head) - position > self._max:
             position = head.rfind(b"\n", position, position + self._max + 1) + 1
@@ -80,7 +80,7 @@ class LineFramer:
         return True
 
     def _split(self, head: bytes) -> list[str]:
-        """The common case: no lone carriage return, no overlong line, a newline at the end."""
+        """Split the common case: no lone carriage return, no overlong line, a newline at the end."""
         lines = self._text(head).split("\n")
         lines.pop()
         if self._begun:
@@ -129,7 +129,7 @@ class LineFramer:
         return start
 
     def _part(self, data: bytes | bytearray) -> str:
-        """A part of a physical line, with the mark that its first part has."""
+        """Return a part of a physical line, with the mark of its first part."""
         text = self._text(data)
         if self.has_marks:
             text = marked(text, self._mark)
@@ -143,7 +143,7 @@ class LineFramer:
 
 
 def _character_border(data: bytes | bytearray, position: int) -> int:
-    """The nearest position at or before ``position`` where a UTF-8 character begins (RFC 3629 section 3)."""
+    """Return the nearest position at or before ``position`` where a UTF-8 character begins (RFC 3629 section 3)."""
     for back in range(4):
         if data[position - back] & 0xC0 != 0x80:
             return position - back
@@ -151,7 +151,7 @@ def _character_border(data: bytes | bytearray, position: int) -> int:
 
 
 def _unfinished_character(data: bytes | bytearray) -> int:
-    """How many bytes at the end are the beginning of a character whose rest is missing."""
+    """Count the bytes at the end that begin an unfinished character."""
     for back in range(1, min(4, len(data) + 1)):
         byte = data[-back]
         if byte & 0xC0 == 0x80:

@@ -74,7 +74,7 @@ class OutputRateLimiter:
 
     @property
     def hurries(self) -> bool:
-        """Whether ``hurry`` was called."""
+        """True after ``hurry`` was called."""
         return self._hurry.is_set()
 
     def take(self, count: int) -> float:

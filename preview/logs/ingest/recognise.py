@@ -12,7 +12,7 @@ from enum import Enum
 
 from preview.core.escapes import without_colours
 from preview.logs.ingest.framing import CONTINUES
-from preview.logs.ingest.heads import mark_by_looks
+from preview.logs.ingest.line_marks import mark_by_looks
 from preview.logs.model.events import ERROR, INFO, WARNING
 
 _TRACEBACK = "Traceback (most recent call last)"
@@ -26,7 +26,7 @@ _PART_CHARACTERS = 256  # a part of an overlong line has at least this many: 102
 
 
 class _Block(Enum):
-    """What the lines before have started."""
+    """A block that earlier lines started."""
 
     NONE = 0
     FRAMES = 1  # in a traceback, before its exception line
@@ -49,20 +49,13 @@ class Recogniser:
     def __init__(self) -> None:
         self._block = _NONE
         self._part_mark = INFO
-        self._belongs = {
-            _Block.FRAMES: self._in_frames,
-            _Block.GROUP: self._in_group,
-            _Block.RAISED: self._in_raised,
-            _Block.MESSAGE: self._in_message,
-            _Block.SPACE: self._in_space,
-        }
 
     def marks(self, lines: list[str]) -> bytes:
         """One mark per line, as of the ``running`` phase: level, and whether it is an access line."""
         return bytes(map(self.mark, lines))
 
     def mark(self, line: str) -> int:
-        """The mark of the next line."""
+        """Return the mark of the next line."""
         text = without_colours(line) if "\x1b" in line else line
         if self._block is not _NONE:
             mark = self._within(text)
@@ -93,7 +86,7 @@ class Recogniser:
         return mark
 
     def _within(self, text: str) -> int | None:
-        """The mark of a line that belongs to the present block; None, and the block is over, if it does not."""
+        """Return the mark of a line of the current block; None ends the block."""
         block = self._block
         if block is _Block.PART:
             if not _is_part(text):
@@ -102,43 +95,34 @@ class Recogniser:
         if block is _Block.WARNED:
             self._block = _NONE
             return WARNING if text.startswith("  ") else None
-        if self._belongs[block](text):
+        if self._in_frames(text) if block is _Block.FRAMES else self._behind_frames(block, text):
             return ERROR
         self._block = _NONE
         return None
 
     def _in_frames(self, text: str) -> bool:
         # "> File" and empty lines: loguru's annotated tracebacks.
-        if not text or text[0] in " \t>":
-            return True
-        if _TRACEBACK in text:
+        if not text or text[0] in " \t>" or _TRACEBACK in text:
             return True
         if not _EXCEPTION.match(text) or mark_by_looks(text) not in (INFO, ERROR) or _is_log_head(text):
             return False
         self._block = _Block.MESSAGE if _MANY_LINES.search(text, 0, 400) else _Block.RAISED
         return True
 
-    def _in_group(self, text: str) -> bool:
-        stripped = text.lstrip()
-        if not stripped:
-            self._block = _Block.SPACE
-            return True
-        return (text[0] in " \t" and stripped[0] in "|+") or self._chained(text)
-
-    def _in_raised(self, text: str) -> bool:
+    def _behind_frames(self, block: _Block, text: str) -> bool:
         if not text.strip():
             self._block = _Block.SPACE
             return True
-        return text[0] in " \t" or text == "}" or self._chained(text)
-
-    def _in_message(self, text: str) -> bool:
-        if not text.strip():
-            self._block = _Block.SPACE
-            return True
-        return (mark_by_looks(text) == INFO and not _is_log_head(text)) or self._chained(text)
-
-    def _in_space(self, text: str) -> bool:
-        return not text.strip() or self._chained(text)
+        match block:
+            case _Block.GROUP:
+                goes_on = text[0] in " \t" and text.lstrip()[0] in "|+"
+            case _Block.RAISED:
+                goes_on = text[0] in " \t" or text == "}"
+            case _Block.MESSAGE:
+                goes_on = mark_by_looks(text) == INFO and not _is_log_head(text)
+            case _:
+                goes_on = False
+        return goes_on or self._chained(text)
 
     def _chained(self, text: str) -> bool:
         bare = text.lstrip(" |+")
@@ -155,12 +139,12 @@ _LOG_HEAD = re.compile(r"[\[(<]?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)
 
 
 def _is_log_head(text: str) -> bool:
-    """Whether a new log record begins here."""
+    """Return whether a new log record begins here."""
     return _LOG_HEAD.match(text) is not None
 
 
 def _opens_traceback(text: str) -> bool:
-    """Whether the line is a traceback's head and does not merely speak of one."""
+    """Return whether the line is a traceback's head, not only a mention of one."""
     if _TRACEBACK not in text:
         return False
     head = text.lstrip(" |+")

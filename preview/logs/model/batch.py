@@ -31,8 +31,6 @@ class Batch:
     Kept as columns: an object per line would cost more than everything else on the line's way.
 
     Args:
-        preview_id: Whose lines.
-        first_seq: Number of the first line.
         timestamps: Milliseconds since the epoch, one per line.
         marks: Level and source, one byte per line (see ``marks``).
         messages: One text per line, at least one.
@@ -95,7 +93,7 @@ class Batch:
 
     @property
     def held_bytes(self) -> int:
-        """What the batch may come to hold: the lines, and what is kept of their encoded forms."""
+        """Size at most: the lines and their kept encoded forms."""
         return self.size_bytes + self._room_bytes
 
     @property
@@ -115,21 +113,21 @@ class Batch:
             yield LogLine(seq, timestamp, level, source, message, request)
 
     def line_at(self, index: int) -> LogLine:
-        """The line at this position, from 0 on."""
+        """Return the line at this position, from 0 on."""
         level, source = MARKS[self.marks[index]]
         request = None if self.requests is None else self.requests.get(index)
         return LogLine(self.first_seq + index, self.timestamps[index], level, source, self.messages[index], request)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all messages are plain text, without escape sequences."""
+        """True if all messages are plain text, without escape sequences."""
         if self._is_plain is None:
             # One look at all of them is faster than one at each.
             self._is_plain = not has_escapes("".join(self.messages))
         return self._is_plain
 
     def encoded(self, encoding: Encoding) -> bytes:
-        """The lines that pass the encoding's filter; empty where none does.
+        """Return the lines that pass the encoding's filter; empty if none does.
 
         Computed on the first call for an encoding, however many watch, as long as there are not too many encodings.
         Lines without colours are the same bytes for those who want colours and for those who do not.
@@ -174,12 +172,12 @@ class Batch:
                 return
 
     def after(self, seq: int) -> Batch:
-        """The part behind line ``seq``, which must leave at least one line; the batch itself if that is all of it."""
+        """Return the part after line ``seq``, which must leave at least one line; or the whole batch."""
         skip = seq + 1 - self.first_seq
         return self if skip <= 0 else self._part(slice(skip, None), skip)
 
     def bare(self) -> Batch:
-        """The same lines in a batch of its own without encoded forms, for who holds them long and never sends them."""
+        """Return the same lines without encoded forms, for holders that never send them."""
         twin = Batch.__new__(Batch)
         twin.preview_id, twin.first_seq, twin.size_bytes = self.preview_id, self.first_seq, self.size_bytes
         twin.timestamps, twin.marks, twin.messages = self.timestamps, self.marks, self.messages
@@ -200,7 +198,7 @@ class Batch:
 
 
 def batches_of(preview_id: str, rows: Iterable[StoredLine]) -> list[Batch]:
-    """Stored rows as batches: a new one begins where the numbers jump.
+    """Group stored rows into batches: a new one begins at each jump of the numbers.
 
     Args:
         preview_id: Whose lines.

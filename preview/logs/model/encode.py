@@ -1,4 +1,4 @@
-"""What a subscriber received, as bytes: Server-Sent Events (WHATWG HTML, section 9.2) or JSON, one object a line."""
+"""Events as bytes: Server-Sent Events (WHATWG HTML, section 9.2) or JSON, one object a line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MESSAGE_BYTES = 256 * 1024
 
 
 def encode(events: Iterable[Received], encoding: Encoding) -> bytes:
-    """The events as one chunk; empty where none passes the encoding's filter.
+    """Return the events as one chunk; empty if none passes the encoding's filter.
 
     A ``gap`` has the last missing number as its ``id``, so that a client that reconnects is not told of it again.
     """
@@ -56,12 +56,12 @@ def progress(seq: int, form: Format) -> bytes:
 
 
 def expired(form: Format) -> bytes:
-    """The token that opened the stream has ended."""
+    """Encode the expiry of the stream's token."""
     return _frame("expired", {}, "") if form is Format.SSE else _line("expired", {})
 
 
 def messages(lines: bytes) -> Iterator[str]:
-    """What ``encode`` gave as ``NDJSON``, as WebSocket messages: each a JSON array of one or more events.
+    """Convert ``NDJSON`` from ``encode`` into WebSocket messages: JSON arrays of one or more events.
 
     No string of JSON holds a bare line end, so each of them stands between two objects.
     """
@@ -139,11 +139,11 @@ class StreamEncoder:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether lines were looked at of which the client does not know."""
+        """True if lines were searched that the client does not know of."""
         return self._told_seq < self.seen_seq
 
     def encode(self, events: Sequence[Received]) -> bytes:
-        """The events as one chunk; empty where there is nothing to say."""
+        """Return the events as one chunk; empty if there is nothing to say."""
         chunk = encode(events, self.encoding)
         numbered = next((one for one in reversed(events) if isinstance(one, Batch | Gap)), None)
         if numbered is None:
@@ -161,7 +161,7 @@ class StreamEncoder:
         return progress(self.seen_seq, self.encoding.format)
 
     def idle(self) -> bytes:
-        """What keeps the connection alive: a comment, or how far the log was looked at."""
+        """Return data that keeps the connection alive: a comment, or the current position."""
         is_plain = self.encoding.format is Format.SSE and not self.is_ahead
         return KEEP_ALIVE if is_plain else self.progress()
 

@@ -10,7 +10,7 @@ from preview.logs.model.filtering import EVERYTHING, LineFilter
 
 
 class Format(Enum):
-    """How events become bytes. A WebSocket's messages are made of ``NDJSON`` (see ``encode.messages``)."""
+    """Encoding of events. A WebSocket's messages are made of ``NDJSON`` (see ``encode.messages``)."""
 
     SSE = "sse"
     """Server-Sent Events (WHATWG HTML, section 9.2)."""

@@ -1,4 +1,4 @@
-r"""What a subscriber can be told: lines, changes of state, gaps, the end.
+r"""Events of a log: lines, changes of state, gaps, the end.
 
 A line's level and source as one small number, so that the hot path handles bytes instead of objects.
 
@@ -39,12 +39,12 @@ class Level(IntEnum):
     ERROR = 40
 
     def word(self, contract: Contract) -> str:
-        """The contract's word: ``plan`` says WARN for WARNING."""
+        """Contract's word: ``plan`` says WARN for WARNING."""
         return "WARN" if self is Level.WARNING and contract is Contract.PLAN else self.name
 
 
 class Source(Enum):
-    """Who said the line, and in which phase. The value is what the database keeps.
+    """Source and phase of a line. The value is stored in the database.
 
     ``v1`` knows ``subprocess`` and ``system``; ``plan`` knows ``startup`` (before ready), ``request`` (access lines)
     and ``preview`` (the rest).
@@ -57,7 +57,7 @@ class Source(Enum):
     PREVIEW = "child.preview"
 
     def word(self, contract: Contract) -> str:
-        """The contract's word for this source."""
+        """Contract's word for this source."""
         owner, _, phase = self.value.partition(".")
         if contract is Contract.PLAN:
             return phase
@@ -71,8 +71,6 @@ class LogLine:
     Attributes:
         seq: 1, 2, 3, … within its preview; given once.
         timestamp_ms: Milliseconds since the epoch, when the service read it.
-        level: Recognised severity.
-        source: Who said it.
         message: The text without its line end; may hold ANSI colour sequences (SGR).
         request_id: Of the request that was handled when it was printed; None where nobody knows.
     """
@@ -130,7 +128,6 @@ class End:
         state: ``stopped`` or ``failed``.
         reason: One sentence, or None.
         exit_code: Of the process; None if it never ran or ended by a signal.
-        exit_signal: Signal number, or None.
         cause: Why it was stopped, a ``StopCause`` value; None where it failed, or where that is not known any more.
         steps: Of the launch, in their order.
     """
@@ -168,7 +165,7 @@ _PYTHON = {10: DEBUG, 20: INFO, 30: WARNING, 40: ERROR, 50: ERROR}
 
 
 def level_of(value: object, *, python: bool = False) -> int | None:
-    """The level that a word or number means; None if it means none.
+    """Return the level that a word or number means; None if it means none.
 
     Args:
         value: What stood where a level is expected.
@@ -181,14 +178,8 @@ def level_of(value: object, *, python: bool = False) -> int | None:
     return None
 
 
-LEVELS: tuple[Level, ...] = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
-SOURCES: tuple[Source, ...] = (
-    Source.PREVIEW,
-    Source.REQUEST,
-    Source.STARTUP,
-    Source.SYSTEM,
-    Source.SYSTEM_STARTUP,
-)
+LEVELS = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
+SOURCES = (Source.PREVIEW, Source.REQUEST, Source.STARTUP, Source.SYSTEM, Source.SYSTEM_STARTUP)
 MARKS: tuple[tuple[Level, Source], ...] = tuple((level, source) for source in SOURCES for level in LEVELS)
 
 # Added to a level's position by the recogniser when the line is an access line.
@@ -200,13 +191,11 @@ STARTUP_PHASE: bytes = bytes(
     mark + _TO_STARTUP if mark < ACCESS else mark for mark in range(256 - _TO_STARTUP)
 ) + bytes(_TO_STARTUP)
 
-_BY_VALUES: dict[tuple[int, str], int] = {
-    (level.value, source.value): mark for mark, (level, source) in enumerate(MARKS)
-}
+_BY_VALUES = {(level.value, source.value): mark for mark, (level, source) in enumerate(MARKS)}
 
 
 def mark_of(level: int, source: str) -> int:
-    """The mark of a stored row: ``Level`` and ``Source`` by their values.
+    """Return the mark of a stored row: ``Level`` and ``Source`` by their values.
 
     Raises:
         KeyError: No such level or source.
@@ -215,7 +204,7 @@ def mark_of(level: int, source: str) -> int:
 
 
 def system_mark(level: Level, *, ready: bool) -> int:
-    """The mark of a line that the service itself says."""
+    """Return the mark of a line of the service."""
     source = Source.SYSTEM if ready else Source.SYSTEM_STARTUP
     return _BY_VALUES[level.value, source.value]
 
@@ -233,12 +222,12 @@ Requests = dict[int, str]
 
 
 def mark_of_line(line: str) -> str:
-    """The mark in front of a line, which a framer has kept; empty where there is none."""
+    """Return the mark before a line, which a framer has kept; empty without one."""
     return line[: line.index(_END) + len(_END)] if line.startswith(_BEGIN) else ""
 
 
 def marked(line: str, mark: str) -> str:
-    """The line behind the mark; with its own one, if it has one."""
+    """Return the line after the mark; with its own one, if present."""
     return line if line.startswith(_BEGIN) else mark + line
 
 

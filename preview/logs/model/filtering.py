@@ -1,4 +1,4 @@
-"""Which lines somebody wants to see: by level, source, words, request. The same in memory and in SQL (``search``)."""
+"""Filters of lines: by level, source, text, request. The same in memory and in SQL (``search``)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class LineFilter:
 
     @property
     def is_open(self) -> bool:
-        """Whether all lines pass."""
+        """True if all lines pass."""
         return not self.q and not self.request_id and len(_passing(self.level, self.sources)) == _ALL_MARKS
 
     def positions(self, marks: bytes, messages: Sequence[str], requests: Requests | None = None) -> Sequence[int]:
-        """Which lines of a batch pass, oldest first.
+        """Return the positions of the batch's lines that pass, oldest first.
 
         Args:
             marks: One per line (see ``marks``).
@@ -60,7 +60,7 @@ class LineFilter:
         return [index for index in found if has_text(messages[index])]
 
     def passes(self, line: LogLine) -> bool:
-        """Whether this line does."""
+        """Return whether this line passes."""
         return (
             line.level >= self.level
             and (self.sources is None or line.source in self.sources)
@@ -75,7 +75,7 @@ EVERYTHING = LineFilter()
 
 @lru_cache(_KEPT_FILTERS)
 def _passing(level: Level, sources: frozenset[Source] | None) -> bytes:
-    """The marks that pass."""
+    """Return the passing marks."""
     return bytes(
         mark
         for mark, (has_level, source) in enumerate(MARKS)

@@ -31,7 +31,7 @@ _REQUEST = {Contract.PLAN: "requestId", Contract.V1: "request_id"}
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """What stands around a line's values, in this order: number, time, level, message, source.
+    """Constant text around a line's values, in this order: number, time, level, message, source.
 
     Attributes:
         number: Before the number.
@@ -76,7 +76,7 @@ def encode_lines(
     form: Format = Format.SSE,
     requests: Requests | None = None,
 ) -> bytes:
-    """The lines in the words of ``contract``.
+    """Return the lines in the words of ``contract``.
 
     Args:
         seqs: Numbers, one per line.

@@ -44,7 +44,7 @@ _MAGICS = (_MAGIC, _MAGIC_REQUESTS)
 
 
 def journal_folder(settings: Settings) -> Path:
-    """Where a service keeps its journal: it holds the lock of the data folder."""
+    """Return the folder of a service's journal. The service holds the lock of the data folder."""
     return settings.data_dir / "journal"
 
 
@@ -82,7 +82,7 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """What it holds on disk."""
+        """Size on disk."""
         return sum(segment.size_bytes for segment in self._segments)
 
     def append(self, batch: Batch) -> None:
@@ -92,7 +92,7 @@ class Journal:
             _append(segment, _encode(batch))
         except OSError as error:
             if not self._failing:
-                _log.warning("lines on their way are kept in memory only", reason=error.strerror or str(error))
+                _log.warning("journal not written", reason=error.strerror or str(error))
             self._failing = True
             return
         self._failing = False
@@ -150,7 +150,7 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """A journal, closed at the end; what the database has not taken by then stays for the next start."""
+    """Provide a journal, closed at the end; unstored lines stay for the next start."""
     journal = Journal(folder)
     try:
         yield journal
@@ -196,7 +196,7 @@ def _encode(batch: Batch) -> bytes:
 
 
 def read_segments(folder: Path) -> Iterator[tuple[Path, list[Batch]]]:
-    """The files of a journal with their batches, oldest first; a file ends where a record is not whole.
+    """Yield a journal's files with their batches, oldest first; a file ends at an incomplete record.
 
     Args:
         folder: See ``journal_folder``; one that is not there holds none.

@@ -1,4 +1,4 @@
-"""What waits to be written: one queue per preview, one bound over all, and a fair turn for each."""
+"""Batches that wait for the database: one queue per preview, one limit, fair turns."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PreviewQueue:
         self._stored_bytes = 0
 
     def is_settled(self, seq: int) -> bool:
-        """Whether no line up to ``seq`` is still on its way."""
+        """Return whether no line up to ``seq`` is still pending."""
         if 0 < self.in_flight_first <= seq:
             return False
         return not self.waiting or self.waiting[0].first_seq > seq
@@ -63,10 +63,6 @@ class WriteQueue:
 
     When it is full, the preview that holds the most loses: its newest batch is dropped, so that one preview's flood
     costs only that preview's lines.
-
-    Args:
-        max_bytes: Most bytes waiting or in flight.
-        stored_bytes_limit: Most stored bytes per preview.
     """
 
     def __init__(self, max_bytes: int, stored_bytes_limit: int) -> None:
@@ -79,7 +75,7 @@ class WriteQueue:
         self.waiting_lines = 0
 
     def find(self, preview_id: str) -> PreviewQueue | None:
-        """The preview's queue, if it has one."""
+        """Return the preview's queue, if it has one."""
         return self._queues.get(preview_id)
 
     def put(self, batch: Batch) -> int:
@@ -103,12 +99,12 @@ class WriteQueue:
         return dropped
 
     def holds(self, batch: Batch) -> bool:
-        """Whether this batch, the newest of its preview, was taken and not dropped."""
+        """Return whether this batch, the newest of its preview, was taken and not dropped."""
         queue = self._queues.get(batch.preview_id)
         return queue is not None and bool(queue.waiting) and queue.waiting[-1] is batch
 
     def take(self, max_lines: int, max_bytes: int) -> list[Batch]:
-        """The next transaction's batches: one of each preview in turn, until a bound is reached. They are in flight.
+        """Return the next transaction: one batch of each preview in turn, up to a limit. They are in flight.
 
         A preview's batches stand together, in the order of their numbers.
         """
@@ -129,7 +125,7 @@ class WriteQueue:
         return [batch for batches in taken.values() for batch in batches]
 
     def settle(self, batches: list[Batch]) -> None:
-        """The batches, all that are in flight of their previews, were written or given up."""
+        """Settle batches, all that are in flight of their previews: they were written or dropped."""
         for batch in batches:
             self.size_bytes -= batch.size_bytes
         for preview_id in {batch.preview_id for batch in batches}:

@@ -67,7 +67,7 @@ class Rows:
 
 
 async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
-    """What ``insert_rows`` needs, one for each run of lines. Other tasks have their turn meanwhile.
+    """Encode batches for ``insert_rows``, one result for each run of lines. Yields to other tasks.
 
     Args:
         batches: Of any previews; those of one preview in the order of their numbers.
@@ -136,7 +136,7 @@ def _runs(batches: Iterable[Batch]) -> list[list[Batch]]:
 
 
 def _encode(batch: Batch, start_ms: int, *, has_requests: bool) -> str:
-    """The array's elements for one batch, whose run began at ``start_ms``."""
+    """Return the array's elements for one batch, whose run began at ``start_ms``."""
     base, since = _BASE, _BASE - start_ms
     if has_requests:
         requests = batch.requests or {}

@@ -25,12 +25,7 @@ _LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQR
 
 
 def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
-    """What a row of ``preview_logs`` must fulfil to pass the filter; empty where all pass.
-
-    Args:
-        chosen: The filter.
-        dialect: ``sqlite`` or ``postgresql``.
-    """
+    """Return the SQL conditions of a filter on ``preview_logs``; empty if all rows pass."""
     found: list[ColumnElement[bool]] = []
     if chosen.level > Level.DEBUG:
         found.append(_C.level >= chosen.level.value)
@@ -50,7 +45,7 @@ def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
 
 
 def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
-    """The message without colours; only those that have some cost the time for it."""
+    """Return the message without colours; only messages with colours cost time."""
     if is_sqlite:
         # ``storage.engine`` has the function.
         return case((func.instr(_C.message, "\x1b") > 0, func.without_colours(_C.message)), else_=_C.message)
@@ -67,7 +62,7 @@ _STEP_ROWS = 32
 
 
 def take_rows(connection: Connection, wanted: Select[*Ts], *, limit: int) -> tuple[Sequence[Row[*Ts]], bool]:
-    """The first rows of a query, at most ``limit`` and about ``PAGE_CHARACTERS`` of text, and whether that ended them.
+    """Return the first rows of a query, limited by ``limit`` and about ``PAGE_CHARACTERS`` of text.
 
     Args:
         connection: Reads.
@@ -87,7 +82,7 @@ def take_rows(connection: Connection, wanted: Select[*Ts], *, limit: int) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found in the numbers ``first`` to ``last``, both included; in none where ``last`` is less.
+    """Result of a search in the numbers ``first`` to ``last``, both included; none if ``last`` is less.
 
     Attributes:
         lines: Those that pass, oldest first.
@@ -126,7 +121,7 @@ def find_lines(
 
 
 def first_kept(connection: Connection, preview_id: str) -> int:
-    """Number of the preview's oldest stored line; 0 if there is none."""
+    """Return the number of the preview's oldest stored line; 0 if there is none."""
     return connection.scalar(select(func.min(_C.seq)).where(_C.preview_id == preview_id)) or 0
 
 

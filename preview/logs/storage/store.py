@@ -18,7 +18,7 @@ from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
 from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
-from preview.logs.storage.searching import Found, find_lines, take_rows
+from preview.logs.storage.searching import Found, find_lines, first_kept, take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
@@ -69,8 +69,7 @@ class LogStore:
             if below is not None:
                 wanted = wanted.where(_C.seq < below)
             rows, is_cut = take_rows(connection, wanted, limit=limit)
-            first = connection.scalar(select(func.min(_C.seq)).where(_C.preview_id == preview_id))
-            return Page(batches_of(preview_id, rows), first or 0, is_cut)
+            return Page(batches_of(preview_id, rows), first_kept(connection, preview_id), is_cut)
 
         return await self._database.read(query)
 
@@ -85,7 +84,7 @@ class LogStore:
         )
 
     async def tail(self, preview_id: str, n: int) -> list[LogLine]:
-        """The last ``n`` stored lines, oldest first.
+        """Return the last ``n`` stored lines, oldest first.
 
         Cancellation: nothing changes.
         """
@@ -140,7 +139,7 @@ async def settled(writing: Awaitable[None], preview_id: str) -> None:
 async def read_events(
     store: LogStore, preview_id: str, *, expected: int, below: int | None = None
 ) -> list[Batch | Gap]:
-    """The next page from line ``expected`` on; empty if nothing is stored there.
+    """Return the next page from line ``expected`` on; empty if nothing is stored there.
 
     Args:
         store: Where the lines are.
@@ -194,7 +193,7 @@ async def recover_lines(folder: Path, database: Database) -> int:
             lines += await _store(preview_id, own, database)
         await trio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
     if lines:
-        _log.warning("lines stored after a crash", lines=lines)
+        _log.warning("journal lines stored", lines=lines)
     return lines
 
 
@@ -203,6 +202,6 @@ async def _store(preview_id: str, batches: list[Batch], database: Database) -> i
     try:
         await database.write(partial(insert_rows, runs=runs))
     except IntegrityError:
-        _log.warning("lines of a preview whose row is gone", preview_id=preview_id, lines=sum(map(len, batches)))
+        _log.warning("journal preview has no row", preview_id=preview_id, lines=sum(map(len, batches)))
         return 0
     return sum(map(len, batches))

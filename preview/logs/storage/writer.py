@@ -34,14 +34,12 @@ _REST_S = LAST_STORE_S - 0.5
 
 
 class LogWriter:
-    """Where batches are offered for storing. ``run_log_writer`` does the work.
+    """Writer of batches. ``run_log_writer`` does the work.
 
     A preview's row must exist before its first batch is offered. Numbers that had to be dropped are missing in the
     table: a reader sees the discontinuity as a gap.
 
     Args:
-        database: Where they go.
-        settings: For the bounds.
         journal: Keeps what is on its way, should this process be killed; None keeps it in memory only.
     """
 
@@ -64,16 +62,16 @@ class LogWriter:
 
     @property
     def queued_bytes(self) -> int:
-        """What waits or is being written."""
+        """Bytes that wait or are being written."""
         return self._queue.size_bytes
 
     @property
     def outage(self) -> DatabaseUnavailable | None:
-        """Why lines wait for the database; None while they are written."""
+        """Reason why lines wait for the database; None while they are written."""
         return self._outage
 
     def lost_lines(self, preview_id: str) -> int:
-        """How many of the preview's lines had to be dropped; 0 once it is closed and written."""
+        """Return the number of the preview's dropped lines; 0 once it is closed and written."""
         queue = self._queue.find(preview_id)
         return queue.lost_lines if queue else 0
 
@@ -85,7 +83,7 @@ class LogWriter:
             # Before the broadcast: what a subscriber has seen outlives this process.
             self._journal.append(bare)
         if dropped and not self._dropped:
-            _log.warning("log queue full, lines are dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
+            _log.warning("log lines dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
         self._dropped += dropped
         self._wake.set()
         if self._queue.waiting_lines >= _TRANSACTION_LINES:
@@ -127,7 +125,7 @@ class LogWriter:
                 await self._write(self._taken)
                 self._settle()
             if self._dropped:
-                _log.warning("log queue empty again, lines were dropped", lines=self._dropped)
+                _log.warning("log queue recovered", lines=self._dropped)
                 self._dropped = 0
 
     async def _write(self, batches: list[Batch]) -> None:
@@ -185,8 +183,10 @@ class LogWriter:
                 await self._attempt(self._taken)
                 written = True
             except DatabaseUnavailable as error:
-                what = "log lines lost at the end" if self._journal is None else "log lines wait for the next start"
-                _log.warning(what, lines=sum(map(len, self._taken)), reason=error.message)
+                lines = sum(map(len, self._taken))
+                _log.warning(
+                    "log lines not stored", lines=lines, reason=error.message, in_journal=self._journal is not None
+                )
             finally:
                 self._settle(written=written)
 
@@ -196,7 +196,7 @@ class LogWriter:
         return bool(self._taken)
 
     def _settle(self, *, written: bool = True) -> None:
-        """What was taken is written, or given up: then the journal keeps it."""
+        """Settle taken batches: written, or dropped and kept in the journal."""
         self._queue.settle(self._taken)
         self._taken = []
         self._unwritten = self._unwritten or not written
@@ -222,7 +222,7 @@ async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """What the database said, in one line, without the statement (it holds the lines)."""
+    """Return the database's error in one line, without the statement (it holds the lines)."""
     said = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
     return said.partition("\n")[0]
 

@@ -35,14 +35,14 @@ class Body(Protocol):
     trailers: list[Field]
 
     def feed(self, data: memoryview) -> list[memoryview]:
-        """The content in what has come; parts of ``data`` itself.
+        """Return the content in the received data; parts of ``data`` itself.
 
         Raises:
             Unclean: The framing is broken.
         """
 
     def end(self) -> bool:
-        """The connection has ended: whether that is the end of the content."""
+        """End the connection; return whether that is the end of the content."""
 
 
 class Counted:
@@ -73,7 +73,7 @@ class Counted:
 
 
 class UntilClose:
-    """As long as the connection."""
+    """Content until the connection closes."""
 
     __slots__ = ("is_over", "rest", "trailers")
 
@@ -178,13 +178,13 @@ class InChunks:
 
 
 def body_of(length: int) -> Body:
-    """The content of a message whose length is this (see ``heads``)."""
+    """Return the content of a message whose length is this (see ``heads``)."""
     if length == CHUNKED:
         return InChunks()
     return UntilClose() if length == UNTIL_CLOSE else Counted(length)
 
 
 def chunk(pieces: list[memoryview]) -> list[Payload]:
-    """The content as one chunk; nothing where there is none (an empty one would be the last)."""
+    """Return the content as one chunk; nothing for empty content (which would be the last chunk)."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []

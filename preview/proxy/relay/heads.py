@@ -47,7 +47,7 @@ _USUAL = {
 
 
 class Unclean(Exception):
-    """It is not written strictly, or not in a way that can be relayed; the text says what."""
+    """Not strictly written, or not in a form that can be relayed; the text says why."""
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ def read_fields(block: bytes) -> list[Field]:
 
 
 def read_request(head: bytes) -> tuple[bytes, Ask]:
-    """The target (in origin form) and the head of a request; ``head`` ends before the empty line.
+    """Return the target (in origin form) and the head of a request; ``head`` ends before the empty line.
 
     Raises:
         Unclean: It is not one that can be relayed.
@@ -170,7 +170,7 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
 
 
 def read_answer(head: bytes, *, is_head: bool) -> Answer:
-    """The head of an answer; ``head`` ends before the empty line.
+    """Return the head of an answer; ``head`` ends before the empty line.
 
     Args:
         head: Bytes as they came.
@@ -218,7 +218,7 @@ def _request_length(single: dict[bytes, bytes], is_11: bool) -> int:
 
 
 def _options(fields: list[Field]) -> frozenset[bytes]:
-    """What ``Connection`` says, in lower case."""
+    """Return the options of ``Connection``, in lower case."""
     said = [value for name, value in fields if name == b"connection"]
     if not said:
         return _NO_OPTIONS

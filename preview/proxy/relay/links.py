@@ -29,11 +29,11 @@ class Memo(Generic[K, V]):
         self._old: dict[K, V] = {}
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """Return the number of entries."""
         return len(self._young) + len(self._old)
 
     def get(self, key: K) -> V | None:
-        """The value; None where there is none (any more)."""
+        """Return the value; None if it no longer exists."""
         found = self._young.get(key)
         if found is None and self._old:
             found = self._old.pop(key, None)
@@ -53,7 +53,7 @@ class Memo(Generic[K, V]):
         self._old.pop(key, None)
 
     def age(self) -> None:
-        """An age has passed: forget what was not used in it."""
+        """Start a new age: entries unused in the last one are dropped."""
         self._old, self._young = self._young, {}
 
 
@@ -105,7 +105,7 @@ class Link:
         self._gone = gone
 
     async def receive(self, size: int) -> bytes:
-        """The next bytes, having waited for them; empty at the end of the stream.
+        """Wait for the next bytes; empty at the end of the stream.
 
         Raises:
             BrokenLink: The connection was reset.
@@ -122,7 +122,7 @@ class Link:
                 raise self._gone from error
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """As ``receive``, into a buffer; bytes that have come already are taken without waiting.
+        """Receive like ``receive``, into a buffer; received bytes are taken without waiting.
 
         Raises:
             BrokenLink: The connection was reset.
@@ -160,7 +160,7 @@ class Link:
             return len(held) + size
 
     async def receive_some_into(self, buffer: memoryview) -> int:
-        """As ``receive_into``, where an end of the stream is none that should come.
+        """Receive like ``receive_into``, but the stream must not end.
 
         Raises:
             BrokenLink: The connection was reset, or has ended.

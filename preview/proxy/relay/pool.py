@@ -74,7 +74,7 @@ class Pool:
         self._count = 0
 
     def take(self, key: Key, *, may_repeat: bool) -> Upstream | None:
-        """A connection on which nothing is under way; None where there is none.
+        """Return an idle connection; None without one.
 
         Args:
             key: The preview and its process.
@@ -138,12 +138,12 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many are kept."""
+        """Number of kept connections."""
         return self._count
 
 
 async def connect(address: Address, key: Key) -> Upstream:
-    """A new connection.
+    """Return a new connection.
 
     Raises:
         Refused: Nobody accepts connections there.
@@ -167,7 +167,7 @@ async def connect(address: Address, key: Key) -> Upstream:
 
 
 def _is_quiet(upstream: Upstream) -> bool:
-    """Whether nothing has come, neither an end nor bytes that no request asked for."""
+    """Return whether nothing was received: neither an end nor unrequested bytes."""
     try:
         upstream.sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:

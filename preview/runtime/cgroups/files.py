@@ -18,7 +18,7 @@ _GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
 def is_gone(error: OSError) -> bool:
-    """Whether the error says that the group, or the file in it, is not there (any more)."""
+    """Return whether the error means that the group, or the file in it, is gone."""
     return error.errno in _GONE
 
 
@@ -69,7 +69,7 @@ def table(text: str) -> dict[str, int]:
 
 
 def read_number(path: str) -> int:
-    """The file's one number; 0 where there is no file, or no number in it (``max``)."""
+    """Return the file's one number; 0 where there is no file, or no number in it (``max``)."""
     text = read(path).strip()
     return int(text) if text.isdecimal() else 0
 
@@ -80,15 +80,15 @@ def read_events(path: str, name: str) -> int:
 
 
 def pids(directory: str) -> list[int]:
-    """The processes in this very group (0 stands for one that this process cannot see: of another pid namespace)."""
+    """Return the processes in this very group (0 is an invisible one, of another pid namespace)."""
     return [int(line) for line in read(f"{directory}/cgroup.procs").split() if line.isdecimal()]
 
 
 def groups_below(directory: str) -> list[str]:
-    """The group and all below it, the deepest first: the order in which they can be removed."""
+    """Return the group and all below it, the deepest first: the order in which they can be removed."""
     return [path for path, _, _ in walk(directory, topdown=False)]
 
 
 def all_pids(directory: str) -> list[int]:
-    """The processes in the group and in all groups below it."""
+    """Return the processes in the group and in all groups below it."""
     return [pid for group in groups_below(directory) for pid in pids(group)]

@@ -33,7 +33,7 @@ _ENTER = (
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """What the whole tree may use.
+    """Limits of the whole tree.
 
     Attributes:
         memory_bytes: Memory with the page cache that cannot be dropped; no swap besides.
@@ -48,7 +48,7 @@ class GroupLimits:
 
 @dataclass(frozen=True, slots=True)
 class GroupUsage:
-    """What the whole tree uses now.
+    """Current usage of the whole tree.
 
     Attributes:
         memory_bytes: Memory that counts: without page cache that the kernel drops when it needs room.
@@ -69,7 +69,7 @@ def cpu_quota_us(cores: float) -> int:
 
 
 def enter_prefix(entry_files: Sequence[str]) -> list[str]:
-    """What to put before a program so that it starts in the groups: no moment outside of them, no fork in between.
+    """Return the prefix that starts a program in the groups, without a moment outside and without a fork.
 
     Put it before whatever drops privileges: only the service's own user may move processes. Where the move is refused
     one sentence goes to stderr and the exit code is 125.
@@ -108,25 +108,20 @@ class Cgroup(ABC):
     Attributes:
         name: The group's name: the preview's id.
         limits: What was set.
+        directories: The group's folder in each tree it is in, each once.
     """
 
     def __init__(self, name: str, limits: GroupLimits, directories: Sequence[str]) -> None:
-        """Args: directories: the group's folder in each tree it is in, each once."""
         self.name = name
         self.limits = limits
-        self._directories = tuple(directories)
+        self.directories = tuple(directories)
         # What was counted when the last process was killed; from then on only the end itself would be counted.
         self._last: Excess | None = None
 
     @property
-    def directories(self) -> tuple[str, ...]:
-        """The group's folder in each tree."""
-        return self._directories
-
-    @property
     def entry_files(self) -> tuple[str, ...]:
-        """Where a starting process writes "0" to enter, in each of them; see ``enter_prefix``."""
-        return tuple(f"{directory}/cgroup.procs" for directory in self._directories)
+        """Files where a starting process writes "0" to enter, one for each group; see ``enter_prefix``."""
+        return tuple(f"{directory}/cgroup.procs" for directory in self.directories)
 
     def enter(self, process: OpenProcess) -> None:
         """Put a process into the group. Blocks until the kernel has done so.
@@ -153,28 +148,28 @@ class Cgroup(ABC):
 
     @abstractmethod
     def usage(self) -> GroupUsage:
-        """What is used now; all zero once the group has gone. Takes well under a millisecond."""
+        """Read the current usage; all zero once the group has gone. Takes well under a millisecond."""
 
     @abstractmethod
     def _count(self) -> Excess: ...
 
     @abstractmethod
     def _kill_at_once(self) -> None:
-        """What this version has for a quick end; ``kill`` signals each process besides."""
+        """Kill at once, if this version can; ``kill`` signals each process too."""
 
     def events(self) -> Excess:
-        """How often the kernel held the tree to its limits; after ``kill``, how often until then."""
+        """Count how often the kernel enforced a limit; after ``kill``, until then."""
         return self._count() if self._last is None else self._last
 
     def pids(self) -> list[int]:
-        """The processes in the group now (zombies have left it)."""
-        return list(dict.fromkeys(pid for directory in self._directories for pid in files.all_pids(directory)))
+        """Return the processes in the group now (zombies have left it)."""
+        return list(dict.fromkeys(pid for directory in self.directories for pid in files.all_pids(directory)))
 
     def remove_empty(self) -> bool:
         """Remove the group if nothing is in it any more; whether it is gone. What was counted stays known."""
         if self._last is None:
             self._last = self._count()
-        return not [one for one in self._directories if not _removed(one)]
+        return not [one for one in self.directories if not _removed(one)]
 
     async def kill(self) -> None:
         """SIGKILL for every process in the group, until none is left; nothing is reaped.

@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 def home_name(data_dir: Path) -> str:
-    """The name of the service's group, made from its data folder: the same at the next start, another's is another.
+    """Return the name of the service's group, from its data folder: stable, and different for others.
 
     The folder's inode counts besides its path: two containers may each have a ``/data`` and see each other's groups.
     """
@@ -103,7 +103,7 @@ class Home(ABC):
         """Folders of groups with the service's name, wherever in the trees an earlier run was started."""
 
     def adopt(self, name: str) -> Cgroup:
-        """The existing group of this name, limits unknown: to be killed."""
+        """Adopt the existing group of this name, to kill it; its limits are unknown."""
         return self._group(name, GroupLimits(0, 0.0, 0), [f"{root}/{name}" for root in self._roots])
 
     def create(self, name: str, limits: GroupLimits) -> Cgroup:

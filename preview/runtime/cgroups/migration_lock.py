@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from preview.runtime.cgroups import files
-from preview.runtime.cgroups.places import read_places
+from preview.runtime.cgroups.own_groups import read_own_groups
 from preview.runtime.kernel.linux import beside
 
 # What was pushed is launched soon, and what was launched is changed or launched again. Held open for so long it costs
@@ -64,7 +64,7 @@ class MigrationLockWarmer:
 
 @asynccontextmanager
 async def open_door() -> AsyncIterator[MigrationLockWarmer]:
-    """A door that is attended to. Cancellation: it is not any more."""
+    """Provide the warmer's task. Cancellation: it ends."""
     door = MigrationLockWarmer()
     async with beside(door.attend):
         try:
@@ -74,7 +74,7 @@ async def open_door() -> AsyncIterator[MigrationLockWarmer]:
 
 
 def _own_entry() -> str | None:
-    """Where to enter the group that this process is in now; somebody may have moved it since it started."""
-    places = read_places()
+    """Return the entry of this process's current group; it may have been moved since its start."""
+    places = read_own_groups()
     place = places.controllers.get("pids") or places.unified
     return None if place is None else f"{place.directory}/cgroup.procs"

@@ -1,4 +1,4 @@
-"""Whether this machine lets the service limit previews by control groups, found out by doing it once."""
+"""Check for usable control groups, by using them once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups.group import enter_prefix
 from preview.runtime.cgroups.home import Home, Refused, home_name
-from preview.runtime.cgroups.places import Places, read_places
+from preview.runtime.cgroups.own_groups import OwnGroups, read_own_groups
 from preview.runtime.cgroups.tree import CgroupTree
 from preview.runtime.cgroups.v1 import V1Home
 from preview.runtime.cgroups.v2 import V2Home
@@ -31,7 +31,7 @@ _TRIAL_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NoCgroups:
-    """Why there are no control groups.
+    """Reason for missing control groups.
 
     Attributes:
         reason: One or two sentences: what is missing, and what to do.
@@ -41,8 +41,8 @@ class NoCgroups:
 
 
 @asynccontextmanager
-async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
-    """The service's own group, or why it cannot be had; on leaving, it is gone, and what was changed is put back.
+async def open_cgroups(data_dir: Path, *, places: OwnGroups | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
+    """Provide the service's own group, or the reason for none; at the end it is removed and changes undone.
 
     Version 2 is tried first, then version 1. "Can be had" is tried out: a group is made, limits are set, a process
     enters, and all is removed. This takes some milliseconds.
@@ -54,7 +54,7 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
 
     Cancellation: the group is gone (bounded); what is still in it then is logged and stays.
     """
-    home, reason = await _claim(home_name(data_dir), read_places() if places is None else places)
+    home, reason = await _claim(home_name(data_dir), read_own_groups() if places is None else places)
     if home is None:
         yield NoCgroups(reason)
         return
@@ -64,8 +64,8 @@ async def open_cgroups(data_dir: Path, *, places: Places | None = None) -> Async
         await _release(home)  # noqa: ASYNC102  shielded and bounded in itself
 
 
-async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
-    """The first home that works; else the reason that is nearest to what the operator can change."""
+async def _claim(name: str, places: OwnGroups) -> tuple[Home | None, str]:
+    """Return the first working home; else the reason that the operator can best fix."""
     homes: list[Home] = []
     if places.unified is not None:
         homes.append(V2Home(name, places.unified))
@@ -86,7 +86,7 @@ async def _claim(name: str, places: Places) -> tuple[Home | None, str]:
     return None, _nearest(reasons, places)
 
 
-def _nearest(reasons: dict[int, str], places: Places) -> str:
+def _nearest(reasons: dict[int, str], places: OwnGroups) -> str:
     if not reasons:
         return (
             "No control groups are mounted, or those that are show another part of their tree; mount cgroup2 at "
@@ -126,4 +126,4 @@ async def _release(home: Home) -> None:
     with trio.move_on_after(_RELEASE_S, shield=True):
         left = await home.release()
         if left:
-            log.error("the service's control group could not be removed", directories=left)
+            log.error("service control group not removed", directories=left)

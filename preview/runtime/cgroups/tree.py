@@ -47,11 +47,11 @@ class CgroupTree:
 
     @property
     def without_cpu(self) -> str | None:
-        """Why processor time is not limited; None where it is. Memory and processes always are."""
+        """Reason why processor time is not limited; None if it is. Memory and processes always are."""
         return self._home.without_cpu
 
     def describe(self) -> Mapping[str, str]:
-        """What the groups hold, for ``preview doctor`` and the status."""
+        """Describe the groups' limits, for ``preview doctor`` and the status."""
         by = f"control groups, version {self.version}"
         return {
             "memory": f"the whole tree, by {by}",
@@ -61,7 +61,7 @@ class CgroupTree:
 
     @asynccontextmanager
     async def open(self, name: str, *, memory_bytes: int, cpu_cores: float, processes: int) -> AsyncIterator[Cgroup]:
-        """A group for one preview's tree; on leaving, all that is in it is killed, and it is removed.
+        """Provide a group for one preview's tree; at the end everything in it is killed, and it is removed.
 
         Nothing is reaped: start processes so that somebody does it. ``events`` answers afterwards, too.
 
@@ -88,7 +88,7 @@ class CgroupTree:
                 with trio.move_on_after(_KILL_S + _REMOVE_S, shield=True) as scope:
                     await retry_on_fd_exhaustion(partial(self._end, group))
                 if scope.cancelled_caught:
-                    log.error("a control group could not be ended", name=name, directories=group.directories)
+                    log.error("control group not ended", name=name, directories=group.directories)
         finally:
             self._open.discard(name)
 
@@ -118,7 +118,7 @@ class CgroupTree:
             await group.kill()
         left = await remove_groups(group.directories, _REMOVE_S)
         if left:
-            log.error("a control group could not be removed", name=group.name, pids=group.pids(), directories=left)
+            log.error("control group not removed", name=group.name, pids=group.pids(), directories=left)
 
     async def remove_leftovers(self) -> int:
         """Kill what an earlier run of this service left in its groups, and remove them; groups open now stay.
@@ -138,7 +138,7 @@ class CgroupTree:
         ]
         killed = await _kill_in(directories)
         for directory in await remove_groups([one for one in directories if one not in self.directories], _REMOVE_S):
-            log.error("an earlier run's control group could not be removed", directory=directory)
+            log.error("earlier control group not removed", directory=directory)
         return killed
 
     def _is_open(self, directory: str) -> bool:

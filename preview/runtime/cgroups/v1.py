@@ -12,7 +12,7 @@ from contextlib import suppress
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import CPU_PERIOD_US, Cgroup, GroupLimits, GroupUsage, cpu_quota_us
 from preview.runtime.cgroups.home import Home, Refused, named_below, why_refused
-from preview.runtime.cgroups.places import Place, Places
+from preview.runtime.cgroups.own_groups import OwnGroup, OwnGroups
 from preview.runtime.interface import Excess
 
 _NECESSARY = ("memory", "pids")
@@ -75,7 +75,7 @@ class V1Home(Home):
 
     version = 1
 
-    def __init__(self, name: str, places: Places) -> None:
+    def __init__(self, name: str, places: OwnGroups) -> None:
         """Args: name: see ``home_name``. places: this process's own groups."""
         super().__init__(name)
         self._places = places.controllers
@@ -129,5 +129,5 @@ class V1Home(Home):
 
     def leftovers(self) -> list[str]:
         """See ``Home``."""
-        used: dict[str, Place] = {self._places[one].mount: self._places[one] for one in self._folders}
+        used: dict[str, OwnGroup] = {self._places[one].mount: self._places[one] for one in self._folders}
         return [path for mount in used for path in named_below(mount, self.name)]

@@ -17,7 +17,7 @@ import psutil
 from preview.runtime.cgroups import files
 from preview.runtime.cgroups.group import CPU_PERIOD_US, Cgroup, GroupLimits, GroupUsage, cpu_quota_us
 from preview.runtime.cgroups.home import Home, Refused, named_below, why_refused
-from preview.runtime.cgroups.places import Place
+from preview.runtime.cgroups.own_groups import OwnGroup
 from preview.runtime.interface import Excess
 
 _NECESSARY = ("memory", "pids")
@@ -78,7 +78,7 @@ class V2Home(Home):
 
     version = 2
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: OwnGroup) -> None:
         """Args: name: see ``home_name``. place: this process's own group."""
         super().__init__(name)
         self._place = place
@@ -204,12 +204,12 @@ class V2Home(Home):
 
 
 def _is_real_root(directory: str) -> bool:
-    """The tree's very root may hold processes beside groups; alone of all it has no type."""
+    """Return whether it is the tree's real root, which may hold processes beside groups and has no type."""
     return not os.path.exists(f"{directory}/cgroup.type")  # noqa: PTH110
 
 
 def _lineage(group: list[int], *, with_siblings: bool) -> set[int]:
-    """This process, those that started it, and those it started; or all that the first of them in the group started."""
+    """Return this process with its ancestors and descendants; or all descendants of the group's first."""
     this = psutil.Process()
     found = {this.pid}
     with suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""What the kernel says of processes: their tree, their identity, and which of them are ours."""
+"""Facts from the kernel about processes: their tree, their identity, their owner."""
 
 from __future__ import annotations
 

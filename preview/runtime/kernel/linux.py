@@ -24,7 +24,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def is_child_subreaper() -> bool:
-    """Whether orphans below this process become its own children."""
+    """Return whether orphans below this process become its own children."""
     value = ctypes.c_int(0)
     if _libc().prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0) != 0:
         number = ctypes.get_errno()
@@ -78,7 +78,7 @@ def kernel_version() -> tuple[int, int]:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The kernel's name for this boot (random(4)): pids and start times of another boot mean nothing."""
+    """Return the kernel's name for this boot (random(4)): pids and start times of another boot mean nothing."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
@@ -99,3 +99,20 @@ async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
+
+
+@contextmanager
+def memory_file(data: bytes) -> Iterator[int]:
+    """Provide a descriptor to read ``data`` from; closed at the end.
+
+    Raises:
+        OSError: No descriptor is left, or no memory.
+    """
+    descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

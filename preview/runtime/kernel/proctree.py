@@ -1,4 +1,4 @@
-"""Who belongs to a preview's process tree, read from ``/proc`` (proc(5)). Nothing is ended here, see ``ending``.
+"""Members of a preview's process tree, from ``/proc`` (proc(5)). Ends nothing, see ``ending``.
 
 What is left of an earlier run is found by the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started
 with; for a live tree see ``membership``.
@@ -30,7 +30,7 @@ GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def _read(path: str) -> bytes:
-    """A whole file of ``/proc``. Hundreds are read when many previews end at once: ``pathlib`` takes most of it."""
+    """Return a whole file of ``/proc``, without ``pathlib``: hundreds are read when many previews end at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
@@ -43,7 +43,7 @@ def _read(path: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What ``/proc/PID/stat`` says.
+    """Content of ``/proc/PID/stat``.
 
     Attributes:
         identity: Which process it is.
@@ -74,13 +74,13 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """The process's identity, or None when there is none with this pid."""
+    """Return the process's identity, or None if there is none with this pid."""
     stat = read_stat(pid)
     return None if stat is None else stat.identity
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether this very process still runs (a zombie has ended)."""
+    """Return whether this very process still runs (a zombie has ended)."""
     stat = read_stat(identity.pid)
     return stat is not None and not stat.has_ended and stat.identity == identity
 
@@ -110,7 +110,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def read_marker(pid: int) -> str | None:
-    """The preview id a process was started with, or None.
+    """Return the preview id a process was started with, or None.
 
     Raises:
         OSError: No descriptor is free to look with.
@@ -128,7 +128,7 @@ def read_marker(pid: int) -> str | None:
 
 
 def working_folder(pid: int) -> Path | None:
-    """A process's working folder, also once that is removed; None when the process has gone."""
+    """Return a process's working folder, also once that is removed; None if the process has gone."""
     try:
         return Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)"))
     except OSError:
@@ -136,7 +136,7 @@ def working_folder(pid: int) -> Path | None:
 
 
 def namespace_pids(pid: int) -> list[int]:
-    """What a process is called in each process namespace that it is in, outermost first; empty when it has gone.
+    """Return a process's pid in each of its process namespaces, outermost first; empty if gone.
 
     One number alone: it is in no other namespace than the mounter of ``/proc`` (``NSpid`` in proc(5)).
     """
@@ -148,7 +148,7 @@ def namespace_pids(pid: int) -> list[int]:
 
 
 def namespace_groups(pid: int) -> list[int]:
-    """What its process group is called in each namespace that it is in, outermost first (``NSpgid`` in proc(5)).
+    """Return a process's group in each of its namespaces, outermost first (``NSpgid`` in proc(5)).
 
     0 where it has no name there.
 
@@ -160,7 +160,7 @@ def namespace_groups(pid: int) -> list[int]:
 
 
 def pipes_written(pid: int) -> frozenset[str]:
-    """The pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
+    """Return the pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
 
     The reading end does not count: what this process has forked holds that until its ``exec``.
 
@@ -184,7 +184,7 @@ def pipes_written(pid: int) -> frozenset[str]:
 
 
 def marked(preview_ids: Iterable[str]) -> list[int]:
-    """Processes anywhere on the machine that were started for one of these previews (reads all of ``/proc``)."""
+    """Find processes on the machine that were started for these previews (reads all of ``/proc``)."""
     wanted = frozenset(preview_ids)
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
     # A preview's second process and those after it are marked by the id, a hyphen and a number.

@@ -88,7 +88,7 @@ class OpenProcess(VerifiedProcess):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has. Not to be asked once this is closed."""
+        """True if it has ended. Not valid after ``close``."""
         return is_readable(self._descriptor)
 
     def kill(self) -> None:
@@ -97,7 +97,7 @@ class OpenProcess(VerifiedProcess):
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def dup(self) -> OpenProcess:
-        """The same, with a descriptor of its own.
+        """Return the same process with a separate descriptor.
 
         Raises:
             OSError: No descriptor is left.
@@ -127,7 +127,7 @@ def find_living(look: Callable[[], Iterable[int]]) -> list[VerifiedProcess]:
 
 
 def as_known(identities: Iterable[ProcessIdentity]) -> list[VerifiedProcess]:
-    """Processes that the service knows by pid and start time from such an object, from an earlier look."""
+    """Convert processes that the service knows by pid and start time from an earlier look."""
     return [VerifiedProcess(one, _MAKER) for one in identities]
 
 

@@ -1,4 +1,4 @@
-"""What runs inside a child to put a project's application on the inherited socket.
+"""Programs inside a child that put a project's application on the inherited socket.
 
 Each is started by its path, with the project's own interpreter: nothing of ``preview`` is imported there, and they run
 on older Pythons than the service does.

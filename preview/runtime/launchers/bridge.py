@@ -48,7 +48,7 @@ def reach(descriptor: int, ports: list[int]) -> None:
 
 
 def listen(family: int, host: str, port: int) -> socket.socket | None:
-    """A listening socket, or None where the machine has no such addresses."""
+    """Return a listening socket; None if the machine has no such addresses."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Where the launchers lie."""
+"""Paths of the launchers."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _ABSTRACT = (
 
 
 class ArgSpec(NamedTuple):
-    """What ``inspect.getargspec`` gave."""
+    """Result of ``inspect.getargspec``."""
 
     args: list[str]
     varargs: str | None
@@ -78,7 +78,7 @@ def _answering(module_name: str, names: dict[str, Any], say: Callable[[str], Non
 
 
 def _asker() -> str:
-    """The module whose code asks; an import goes through the import system's own frames."""
+    """Return the module whose code asks; an import uses the import system's own frames."""
     frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001  there is no other way to learn it
     while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
         frame = frame.f_back

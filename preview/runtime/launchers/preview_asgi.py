@@ -38,7 +38,7 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
 
 
 def _told(application: Any) -> Any:
-    """The application; what is printed while it handles a request is tied to that."""
+    """Return the application, wrapped so that lines printed during a request belong to it."""
     # Found beside this file, like this file itself.
     from preview_requests import open_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def _told(application: Any) -> Any:
 
 
 def _closing(application: Any, control: Any) -> Any:
-    """The application; while the server drains each answer says that it is the connection's last (RFC 9112, 9.6)."""
+    """Return the application; during a drain each response ends its connection (RFC 9112, 9.6)."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         async def send_closing(message: Any) -> None:

@@ -34,7 +34,7 @@ class Control:
         self.draining = False
 
     def fileno(self) -> int:
-        """The descriptor to watch; -1 where there is none."""
+        """Return the descriptor to watch; -1 where there is none."""
         return -1 if self._channel is None else self._channel.fileno()
 
     def tell(self, word: str) -> None:
@@ -61,14 +61,14 @@ class Control:
 
     @staticmethod
     def has_more(descriptor: int) -> bool:
-        """Whether something has come on a connection that the server has not read yet, be it its end."""
+        """Return whether a connection has unread data, or its end."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
 
 def open_control(arguments: list[str]) -> Control:
-    """The channel whose descriptor stands behind ``--control``; what the application starts does not inherit it."""
+    """Return the channel whose descriptor follows ``--control``; children do not inherit it."""
     number = arguments[arguments.index(OPTION) + 1] if OPTION in arguments else ""
     if not number.isdecimal():
         return Control(None)

@@ -53,7 +53,7 @@ class Request:
             write(self.mark + text)
 
     def close(self) -> None:
-        """It is answered: nothing is held any more. What it has started may go on to print."""
+        """Close the answered request: release everything. Programs that it started may continue to print."""
         self._open = False
         for write in list(self._held):
             self.release(write)
@@ -96,13 +96,13 @@ def _let_mark(stream: Any) -> None:
 
 
 def open_asgi_request(scope: Any) -> Request | None:
-    """The task that calls this handles the scope's request; so do those that it starts."""
+    """Note that this task handles the scope's request; so do the tasks it starts."""
     found = [value for name, value in scope.get("headers", ()) if name == b"x-request-id"]
     return _open(found[0].decode("latin-1") if found else "")
 
 
 def open_wsgi_request(environ: Any) -> Request | None:
-    """The thread that calls this handles the environment's request, until it is given the next one."""
+    """Note that this thread handles the environment's request, until the next one."""
     return _open(environ.get("HTTP_X_REQUEST_ID", ""))
 
 

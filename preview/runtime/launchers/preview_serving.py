@@ -1,4 +1,4 @@
-"""What the Python launchers share: finding the application, and being told about.
+"""Shared parts of the Python launchers: finding the application, and reporting.
 
 Runs in the child, on the project's own interpreter: the standard library and nothing else.
 """
@@ -39,7 +39,7 @@ def _end(*_: object) -> None:
 
 
 def load_application(target: str, *, factory: bool) -> Any:
-    """The object that ``module:attribute`` names, or what it returns where it is a factory."""
+    """Return the object that ``module:attribute`` names, or the result of a factory."""
     module_name, _, attributes = target.partition(":")
     found: Any = importlib.import_module(module_name)
     for name in attributes.split("."):

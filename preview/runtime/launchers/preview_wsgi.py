@@ -77,7 +77,7 @@ class _Ear:
 
 
 def _logging(channel_class: Any, control: Any) -> Any:
-    """The class of connections: each answer is a line of the log, and the last one while the server drains."""
+    """Return the class of connections: each response is logged, and is the last one during a drain."""
     # Found beside this file, like this file itself.
     from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 

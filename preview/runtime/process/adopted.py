@@ -22,7 +22,6 @@ class Child:
     """A child that runs. What is read about it is read once in a look, when it is first asked for.
 
     Attributes:
-        identity: Which process it is.
         session: Its session: the leader's pid.
         marker: The mark it was started with, or None.
     """
@@ -80,7 +79,7 @@ class Adopted:
         self._rest_until = -float("inf")
 
     async def look(self) -> Look:
-        """A look that begins after this was called; callers until then share it.
+        """Return a look that begins after this call; callers until then share it.
 
         Looks take half of the time at most: who asks meanwhile waits for the next one.
 
@@ -91,7 +90,7 @@ class Adopted:
         return self.take() if self._count == asked else self._last
 
     def recent(self, age_s: float) -> Look:
-        """A look that is no older than so many seconds. In any thread."""
+        """Return a look that is at most so many seconds old. In any thread."""
         return self._last if time.monotonic() - self._taken_at <= age_s else self.take()
 
     def take(self) -> Look:
@@ -123,7 +122,7 @@ def _look(stats: Mapping[int, proctree.Stat]) -> Look:
 
 
 def _is_orphan(pid: int, session: int, own: int) -> bool:
-    """Whether a child that has ended was somebody else's.
+    """Return whether an ended child was somebody else's.
 
     Children that somebody here has started and waits for are in this process's session, or lead their own; and they are
     in its process namespace (fork(2) makes no other): the first process of a sandbox is an orphan.

@@ -41,7 +41,7 @@ def ask_group_to_end(process: VerifiedProcess) -> None:
 
 
 def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
-    """Whether a killed process is gone for good: reaped, by us where it is ours to reap.
+    """Return whether a killed process is gone for good: reaped, by us if it is ours.
 
     A zombie whose parent is being killed too becomes ours when that parent has gone.
     """
@@ -104,7 +104,7 @@ async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity
 async def open_group(
     groups: CgroupTree | None, spec: ProcessSpec, *, wrappers: int = 0
 ) -> AsyncIterator[Cgroup | None]:
-    """The group that the tree is started in; on leaving all in it is killed. None where there are no control groups.
+    """Provide the tree's group; at the end everything in it is killed. None without control groups.
 
     Args:
         groups: The service's.
@@ -130,12 +130,12 @@ async def open_group(
 
 
 def enter(group: Cgroup | None) -> list[str]:
-    """What stands before a program that is started in the group."""
+    """Return the prefix that starts a program in the group."""
     return [] if group is None else enter_prefix(group.entry_files)
 
 
 def held_by(groups: CgroupTree | None) -> frozenset[Held]:
-    """What the groups hold, for ``Runtime.holds``."""
+    """Return the limits of the groups, for ``Runtime.holds``."""
     if groups is None:
         return frozenset()
     return frozenset({"memory", "processes"} if groups.without_cpu else {"memory", "processes", "cpu"})

@@ -1,4 +1,4 @@
-"""Whose orphans they are: the marks of a process of one preview's tree once its parent has gone."""
+"""Owners of orphans: the marks of one preview's processes after their parent has gone."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ class Membership:
     ``setsid``, ``cd /``, its output closed) between two looks is not found: only a namespace would hold that.
 
     Args:
-        leader: The tree's first process.
         instance: What the marker holds.
-        directory: The working folder.
         output_fd: Our reading end of the output's pipe.
         leaders: Those of all trees that this process has started and not ended: none is another tree's.
     """
@@ -50,7 +48,7 @@ class Membership:
         return frozenset(as_known(one for one in self._seen if not self._is_anothers(one)))
 
     def _is_anothers(self, one: ProcessIdentity) -> bool:
-        """Whether it is of the preview's other tree: what is just being forked has that one's folder, and no mark.
+        """Return whether it belongs to the preview's other tree: a fork in progress has that one's folder, and no mark.
 
         Nor has it one for a moment behind its exec, which has let its parent go on.
         """
@@ -80,7 +78,7 @@ class Membership:
                 proctree.reap(one.pid)
 
     def orphans(self, children: Look) -> list[VerifiedProcess]:
-        """Processes of the tree that this process has adopted, and all below them; without the leader."""
+        """Return processes of the tree adopted by this process, and their descendants; without the leader."""
         found: list[ProcessIdentity] = []
         for child in children.candidates(self._instance):
             pid = child.identity.pid
@@ -101,7 +99,7 @@ class Membership:
         )
 
     def _is_in_session(self, child: Child) -> bool:
-        """A session keeps its number from being given to a process; a leader with another start is another session."""
+        """Return whether it is in the session; a session keeps its number, and another start is another session."""
         if child.session != self._leader.pid:
             return False
         return proctree.identify(self._leader.pid) in (None, self._leader)

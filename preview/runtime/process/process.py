@@ -44,7 +44,7 @@ class Leader(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, once ``poll`` has seen it: an exit status, or minus a signal."""
+        """Exit status, or minus a signal, once ``poll`` has seen it."""
 
     def poll(self) -> int | None:
         """Look whether it has ended, and how."""
@@ -54,9 +54,6 @@ class TreeProcess:
     """See ``RunningProcess``: a leader that this process has forked, and all below it.
 
     Args:
-        popen: The leader.
-        output: What the tree prints.
-        spec: What it was started by.
         group: Its control group, or None.
         wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
         adopted: The runtime's; None makes one for this tree alone.
@@ -79,26 +76,16 @@ class TreeProcess:
         self._group = group
         self._wrappers = wrappers
         known = identity or proctree.identify(popen.pid)
-        self._identity = known or ProcessIdentity(popen.pid, 0, linux.boot_id())
-        self._output = output
+        self.identity = known or ProcessIdentity(popen.pid, 0, linux.boot_id())
+        self.output: trio.abc.ReceiveStream = output
         leaders = self._adopted.leaders
-        leaders.add(self._identity)
-        self._tree = Membership(self._identity, spec.instance, spec.directory, output.fileno(), leaders)
+        leaders.add(self.identity)
+        self._tree = Membership(self.identity, spec.instance, spec.directory, output.fileno(), leaders)
         self._gone = False
         # CPU seconds that usage() saw last, by pid and creation time (all in one where a control group counts them),
         # and when (time.monotonic).
         self._cpu_seen: dict[tuple[int, float], float] = {}
         self._cpu_read_at: float | None = None
-
-    @property
-    def identity(self) -> ProcessIdentity:
-        """See ``RunningProcess``."""
-        return self._identity
-
-    @property
-    def output(self) -> trio.abc.ReceiveStream:
-        """See ``RunningProcess``."""
-        return self._output
 
     async def wait(self) -> Exit:
         """See ``RunningProcess``. Cancellation: nothing changes."""
@@ -220,7 +207,7 @@ class TreeProcess:
         await end_all(self._orphans, self._tree.known)
         # What died since, of no tree that is known, is reaped by the look itself.
         self._tree.reap(await self._adopted.look())
-        self._adopted.leaders.discard(self._identity)
+        self._adopted.leaders.discard(self.identity)
         self._gone = True
 
     async def _orphans(self) -> list[VerifiedProcess]:
@@ -229,7 +216,7 @@ class TreeProcess:
 
 @asynccontextmanager
 async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
-    """A process that has been started; on leaving nothing of its tree is left.
+    """Provide a started process; at the end nothing of its tree is left.
 
     Cancellation: the whole tree is gone (bounded).
     """

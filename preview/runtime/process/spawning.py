@@ -30,7 +30,7 @@ def _find(name: str) -> str | None:
 
 
 def tool(name: str, package: str = "util-linux") -> str:
-    """Where a program of the system is.
+    """Find a program of the system.
 
     Raises:
         LaunchFailed: It is missing.
@@ -47,12 +47,12 @@ def tool(name: str, package: str = "util-linux") -> str:
 
 
 def tasks_on_machine() -> int:
-    """Processes and threads on the whole machine: an upper bound of what the user's own are (proc_loadavg(5))."""
+    """Count tasks on the whole machine: an upper bound of the user's own (proc_loadavg(5))."""
     return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[2])
 
 
 def limit_prefix(limits: Limits, *, processes: int) -> list[str]:
-    """What sets limits in the same process, and then executes what follows it.
+    """Return the prefix that sets limits in the same process and then executes the program.
 
     A small program of util-linux costs about a millisecond. A ``preexec_fn`` would cost a full fork of the service and
     is unsafe beside threads (docs.python.org, subprocess).
@@ -72,7 +72,7 @@ def limit_prefix(limits: Limits, *, processes: int) -> list[str]:
 
 @contextmanager
 def inherited(given: socket.socket | None) -> Iterator[int | None]:
-    """A socket under the number that the child will know it by, for as long as it takes to fork.
+    """Provide a socket under the child's number for it, until the fork.
 
     Node closes its first 16 descriptors, and those that follow without a gap, to what it starts itself (libuv,
     ``uv_disable_stdio_inheritance``): behind a gap the socket reaches the server through npm and its like.
@@ -94,7 +94,7 @@ def inherited(given: socket.socket | None) -> Iterator[int | None]:
 
 
 def number_in(spec: ProcessSpec, fd: int | None, control: int | None = None) -> tuple[list[str], dict[str, str]]:
-    """The specification's arguments and variables, with the sockets' numbers in their places."""
+    """Return the specification's arguments and variables, with the sockets' numbers filled in."""
 
     def filled(text: str) -> str:
         return text.replace(FD_PLACEHOLDER, str(fd)).replace(CONTROL_PLACEHOLDER, str(control))

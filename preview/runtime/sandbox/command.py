@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from preview.core.isolation import Network
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.view import View, view_arguments
 
@@ -27,10 +28,7 @@ class Sandbox:
     """One process's sandbox.
 
     Attributes:
-        view: What it sees.
         uid: The user it is outside, where the service may choose; None: the service's own.
-        directory: Its working folder.
-        environment: All its variables.
         filter: The filter of system calls, compiled.
         own_session: Whether it leaves the session that it is started in; else its first process stays in the starter's
             process group, which then tells when it has ended.
@@ -49,7 +47,7 @@ class Sandbox:
 
 @contextmanager
 def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command line, and the descriptors that it wants to inherit; they are open until the context is left.
+    """Provide the command line, and the descriptors to inherit, open until the context is left.
 
     Variables go in through a descriptor: on a command line everybody could read them, and in the environment of the
     programs that run outside, as the service's own user, a ``LD_PRELOAD`` would be theirs to obey.
@@ -59,12 +57,12 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
         OSError: No descriptor is left.
     """
     opened: list[int] = []
+    with ExitStack() as files:
 
-    def hand_over(data: bytes) -> str:
-        opened.append(_memory_file(data))
-        return str(opened[-1])
+        def hand_over(data: bytes) -> str:
+            opened.append(files.enter_context(memory_file(data)))
+            return str(opened[-1])
 
-    try:
         cage = [*_cage(sandbox), "--seccomp", hand_over(sandbox.filter)]
         if sandbox.uid is None:
             inside = ["--args", hand_over(_joined([*view_arguments(sandbox.view), *cage])), "--"]
@@ -78,13 +76,10 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
                 *argv,
             ]
         yield command, tuple(opened)
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
 
 
 def _stage(view: View) -> list[str]:
-    """The first step of two: root shows the files, and keeps the right to become somebody else.
+    """Return the first of two steps: root shows the files, and keeps the right to change the user.
 
     Its own process namespace ends with it, and the kernel asks nobody when it ends all in there. The second step's
     parent-death signal would come from root without rights, and be refused: it runs as another user (kill(2)).
@@ -111,17 +106,5 @@ def _cage(sandbox: Sandbox) -> list[str]:
 
 
 def _joined(arguments: Sequence[str]) -> bytes:
-    """As ``--args`` reads them: each ended by a NUL, which no argument can hold."""
+    """Join arguments for ``--args``: each ends with a NUL, which no argument can hold."""
     return b"".join(os.fsencode(one.replace("\0", "")) + b"\0" for one in arguments)
-
-
-def _memory_file(data: bytes) -> int:
-    descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor

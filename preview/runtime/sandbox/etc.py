@@ -1,4 +1,4 @@
-"""What a sandbox sees as ``/etc``: one folder of the service's own, put together once for all sandboxes.
+"""The sandbox's ``/etc``: one folder of the service, made once for all sandboxes.
 
 Each mount of its own would cost each launch a quarter of a millisecond, twice where the service is root. So files are
 copied when the service starts; folders, in which certificates are replaced at any time, are mounted from the machine.
@@ -55,7 +55,7 @@ def write_etc(folder: Path) -> None:
 
 
 def etc_mounts(folder: Path, network: Network, *, whole: bool = True) -> Iterator[tuple[str, str]]:
-    """What to show read-only, and where, in this order; what is not there (any more) is to be left out.
+    """Yield read-only mounts in order: source and place; missing sources are to be left out.
 
     Args:
         folder: The one that ``write_etc`` has filled.
@@ -78,7 +78,7 @@ def _folder(folder: Path, network: Network) -> Path:
 
 
 def _content(path: str) -> bytes | str | None:
-    """A file's content, a link's target where each sandbox has it; None where there is nothing that all may read."""
+    """Return a file's content, or a link's target; None if nothing is readable by all."""
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
             target = os.readlink(path)  # noqa: PTH115

@@ -145,7 +145,7 @@ _BINARY_TREE = 2
 def compile_filter(
     *, for_template: bool = False, lasts: bool = False, also_allowed: frozenset[str] = frozenset()
 ) -> bytes:
-    """The filter for this machine's architecture, as the kernel takes it (an array of ``struct sock_filter``).
+    """Return the filter for this machine's architecture in the kernel's form (an array of ``struct sock_filter``).
 
     Args:
         for_template: Whether it is for a process whose forks go into sandboxes of their own.
@@ -168,7 +168,7 @@ def compile_filter(
 
 
 def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
-    """The names of system calls that an operator allows besides.
+    """Check the names of system calls that an operator allows additionally.
 
     Raises:
         ConfigurationError: One would undo the sandbox, or this machine knows none of that name; or libseccomp, which

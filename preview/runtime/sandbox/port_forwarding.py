@@ -35,7 +35,7 @@ from preview.runtime.sandbox.view import interpreter_paths
 
 
 def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
-    """What stands before the program; nothing, where it takes the listening socket and asks for no port.
+    """Return the bridge's prefix; empty if the program takes the socket and needs no port.
 
     Args:
         spec: What is started.
@@ -55,7 +55,7 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
 
 
 def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
-    """What stands before a program whose network hands out sockets that listen on these ports, and nothing else.
+    """Return the prefix that hands out sockets that listen on these ports, and nothing else.
 
     Args:
         way_out: The number of the socket that hands them out.
@@ -73,7 +73,7 @@ def _bridge(options: Iterable[str]) -> list[str]:
 
 
 def bridge_needs() -> tuple[Path, ...]:
-    """What the sandbox has to show for it: the service's own interpreter, for a project may have none."""
+    """Return paths that the sandbox must show for it: the service's interpreter."""
     return (BRIDGE.parent, *interpreter_paths(Path(sys.executable)))
 
 
@@ -131,7 +131,7 @@ async def accept_all(
                     limiter.release_on_behalf_of(place)
                     if error.errno in _OVER:
                         break
-                    log.warning("a preview's connection was not taken", error=str(error))
+                    log.warning("preview connection not accepted", error=str(error))
                     await trio.sleep(_PAUSE_S)
                     continue
                 # What it has from its listening socket, which may be a preview's: its close could wait for that.
@@ -189,7 +189,7 @@ _MOST_CARRIED_CONNECTIONS = 256
 
 @asynccontextmanager
 async def open_carrier(listener: socket.socket) -> AsyncIterator[socket.socket]:
-    """The local socket that stands in for the listening one in the sandbox; connections are carried meanwhile.
+    """Provide the local socket that replaces the listening one in the sandbox; connections are carried.
 
     The caller passes it to the child; it is closed here. The listener stays open.
 
@@ -232,7 +232,7 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 @asynccontextmanager
 async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | None]:
-    """The socket through which the sandbox hands out its listening ones; None where no port is to be reached.
+    """Provide the socket through which the sandbox hands out listening ones; None without ports.
 
     The caller passes it to the child; it is closed here.
 
@@ -252,7 +252,7 @@ async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | N
 
 @asynccontextmanager
 async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[socket.socket]:
-    """The socket through which a sandbox hands out sockets that listen in its own network.
+    """Provide the socket through which a sandbox hands out sockets that listen in its own network.
 
     The caller passes it to the child; it is closed here.
 
@@ -288,7 +288,7 @@ async def _serve(ours: socket.socket, ports: frozenset[int], serve: Serve) -> No
 
 
 def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, int] | None:
-    """The socket and its port, if it listens on one that may be reached; anything else is closed."""
+    """Return the socket and its port, if it listens on an allowed one; others are closed."""
     try:
         listener = socket.socket(fileno=descriptor)
     except OSError:  # no socket at all
@@ -300,6 +300,6 @@ def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, in
             if port in ports and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 return listener, port
     except OSError as error:
-        log.warning("a preview handed out a socket that cannot be asked", error=str(error))
+        log.warning("preview socket unusable", error=str(error))
     discard([listener.detach()])
     return None

@@ -1,4 +1,4 @@
-"""Whether this machine can sandbox, found by doing it: a process is started as previews are, and looks around.
+"""Check for a working sandbox, by starting one as previews are.
 
 What bubblewrap says where it is refused, and what an operator does about it.
 
@@ -73,19 +73,14 @@ _OTHERWISE = f"see bwrap(1) for what it says; {_CONTAINER}"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why this machine does not sandbox.
-
-    Attributes:
-        reason: What went wrong, half a sentence.
-        advice: What to install or set.
-    """
+    """Reason why this machine does not sandbox."""
 
     reason: str
     advice: str
 
 
 def read_switch(name: str) -> str | None:
-    """A setting of the kernel below ``/proc/sys``; None where this kernel has no such one."""
+    """Return a setting of the kernel below ``/proc/sys``; None if this kernel lacks it."""
     try:
         return Path("/proc/sys", name).read_text("ascii", "replace").strip()
     except OSError:
@@ -93,7 +88,7 @@ def read_switch(name: str) -> str | None:
 
 
 def explain_refusal(said: str, switch: Callable[[str], str | None] = read_switch) -> Refusal:
-    """What a sandbox that did not come up has printed, and what to do.
+    """Explain a failed sandbox from its output, with advice.
 
     Args:
         said: Its output; the first line of bubblewrap's counts, else the first of all.
@@ -131,7 +126,7 @@ _NUMBERS = "let the container have 65536 user numbers, or start the service as a
 async def probe_sandbox(
     etc: Path, groups: CgroupTree | None = None, calls: frozenset[str] = frozenset()
 ) -> SandboxRuntime | Refusal:
-    """The sandbox runtime in the best form that works here, or why none does.
+    """Return the best working sandbox runtime, or the reason for none.
 
     Args:
         etc: A folder of the service's own, for the files of ``/etc`` that sandboxes share.

@@ -26,7 +26,7 @@ _FIRST_SIGNAL_CODE = 128
 
 
 def find_application(leader: int) -> int | None:
-    """The application below bubblewrap, by its number outside; None before it is there and after it has gone."""
+    """Return the application below bubblewrap, by its number outside; None before and after its life."""
     inside = [(proctree.namespace_pids(pid), pid) for pid in proctree.descendants(leader)]
     # One number alone is a process that is in no namespace of its own (yet). What carries out the second step of two is
     # the second process of the first one's namespace, hence the innermost.
@@ -72,7 +72,7 @@ class SandboxedProcess(TreeProcess):
         # A control group counts by itself.
         pids = [] if self._group is not None else proctree.descendants(self._popen.pid)
         self._below = tuple(pids)
-        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
+        return as_known(one for one in (self.identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
@@ -126,7 +126,7 @@ class SandboxedProcess(TreeProcess):
             self._application = application
 
     def _find_settled(self, leader: int) -> VerifiedProcess | None:
-        """The application, once it is in the namespaces of all steps: until then it may be the wrapper of the next."""
+        """Return the application once it is in all steps' namespaces: until then it may be a wrapper."""
         found = find_application(leader)
         if found is None:
             return None
@@ -136,7 +136,7 @@ class SandboxedProcess(TreeProcess):
         return next(iter(as_known(proctree.living([found]))), None)
 
     def _heads(self) -> Sequence[VerifiedProcess]:
-        """Processes of the sandbox that are the service's own children once the leader has ended."""
+        """Return the sandbox's processes that are the service's children after the leader has ended."""
         if self._popen.poll() is None:
             return find_living(partial(proctree.children, self._popen.pid))
         return self._tree.orphans(self._adopted.take()) if self._group is None else find_living(self._group.pids)

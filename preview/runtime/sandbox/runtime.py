@@ -38,7 +38,7 @@ _COUNTS_BY_NAMESPACE = (5, 14)
 
 @dataclass(frozen=True, slots=True)
 class SandboxParts:
-    """What a runtime needs that isolates as this one does, in another manner of starting.
+    """Parts for a runtime with the same isolation and another way of starting.
 
     Attributes:
         etc: The folder that ``write_etc`` has filled.
@@ -88,7 +88,7 @@ class SandboxRuntime(ColdStarts):
 
     @property
     def parts(self) -> SandboxParts:
-        """What it isolates with."""
+        """Parts of its isolation."""
         own_users = self._own_users and not self._few_users
         return SandboxParts(
             self._etc, self._groups, self._calls, self._filter, own_users=own_users, fences=self._fences
@@ -118,7 +118,7 @@ class SandboxRuntime(ColdStarts):
 
     @property
     def _is_counted_alone(self) -> bool:
-        """Whether RLIMIT_NPROC counts the preview's own processes, and not all of a user who has others besides.
+        """True if RLIMIT_NPROC counts only the preview's own processes, not another user's.
 
         Since Linux 5.14 it counts by user namespace (kernel commit 21d1c5e386bc); until then the user has to be the
         preview's alone.
@@ -168,14 +168,14 @@ class SandboxRuntime(ColdStarts):
         return spec.limits.processes + others
 
     def uid_of(self, spec: ProcessSpec) -> int | None:
-        """Whose its folders become: its user outside; None for the service's own."""
+        """Return the owner of its folders: its user outside; None for the service's own."""
         if not self._own_users:
             return None
         return NOBODY if self._few_users else FIRST_UID + spec.slot
 
     @asynccontextmanager
     async def _open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
-        """What goes into the sandbox for the listening socket: itself, fenced where it has to be, or a local one."""
+        """Provide the listening socket for the sandbox: itself, restricted if necessary, or a local one."""
         if spec.listener is None or spec.network is Network.HOST:
             yield spec.listener
         elif self._fences:
@@ -223,7 +223,7 @@ async def _give(folders: Sequence[Path], uid: int) -> None:
 
 
 def owned(spec: ProcessSpec) -> tuple[Path, ...]:
-    """The folders that are its own; the working folder lies in one of them, or is one."""
+    """Folders of its own; the working folder is in one of them, or is one."""
     if any(spec.directory.is_relative_to(one) for one in spec.writable):
         return tuple(spec.writable)
     return (*spec.writable, spec.directory)

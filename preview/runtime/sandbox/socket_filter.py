@@ -97,7 +97,7 @@ def _attach(listener: socket.socket, *instructions: tuple[int, int, int, int]) -
 
 
 def can_fence() -> bool:
-    """Whether this process may put up a fence, tried on a socket of no use."""
+    """Return whether this process may restrict a socket, by trying."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         try:
             restrict_to_accept(listener)

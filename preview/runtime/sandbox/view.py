@@ -1,4 +1,4 @@
-"""What a sandboxed process sees of the file system, as arguments of bubblewrap (bwrap(1)).
+"""The sandbox's file system, as arguments of bubblewrap (bwrap(1)).
 
 The system's programs and libraries, read-only; of ``/etc`` what libraries look up; a user list, host names and such of
 its own; empty file systems in memory for ``/tmp`` and ``/dev/shm``, with a size; and the folders that the process is
@@ -25,7 +25,7 @@ _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the ma
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which parts of the file system are shown.
+    """Visible parts of the file system.
 
     Attributes:
         readable: Shown read-only.
@@ -47,7 +47,7 @@ class View:
 
 
 def view_arguments(view: View) -> list[str]:
-    """The arguments, in the order in which bubblewrap carries them out; ``/proc`` is not among them."""
+    """Return the arguments in bubblewrap's order of execution, without ``/proc``."""
     size = str(view.temp_bytes)
     shown = _shown(view)
     arguments: list[str] = []
@@ -75,7 +75,7 @@ def view_arguments(view: View) -> list[str]:
 
 
 def _shown(view: View) -> dict[str, list[str]]:
-    """The folders that the process is given, and how each is shown."""
+    """Return the visible folders, and how each is shown."""
     size = str(view.temp_bytes)
     shown = {path: ["--ro-bind", path, path] for path in map(os.fspath, view.readable) if not _is_system(path)}
     shown |= {path: ["--bind", path, path] for path in map(os.fspath, view.writable)}
@@ -95,7 +95,7 @@ def _is_system(path: str) -> bool:
 
 
 def _is_shown_by_another(path: str, shown: Mapping[str, list[str]]) -> bool:
-    """Whether it is read-only in another folder in any case: each mount takes a quarter of a millisecond."""
+    """Return whether another read-only folder shows it anyway: each mount takes a quarter of a millisecond."""
     above = max((one for one in shown if path.startswith(f"{one}/")), key=len, default=None)
     if above is None or any(shown[one] != ["--ro-bind", one, one] for one in (path, above)):
         return False
@@ -108,7 +108,7 @@ def _parents(path: str) -> list[str]:
 
 
 def interpreter_paths(program: Path) -> list[Path]:
-    """What an interpreter needs besides the system's own folders, to be shown read-only: its installation.
+    """Return an interpreter's paths outside the system's folders, to be shown read-only.
 
     An environment's ``bin/python`` is a link to it, maybe over further links, each of which has to be there.
 
@@ -126,7 +126,7 @@ def interpreter_paths(program: Path) -> list[Path]:
 
 
 def _links(program: str) -> Iterable[str]:
-    """The program, and each place its links lead to."""
+    """Return the program, and each place its links lead to."""
     for _ in range(_MOST_LINKS):
         yield program
         try:

@@ -1,4 +1,4 @@
-"""What only a cold start does: what a fork of a template would do otherwise, or find done already."""
+"""Reasons for a cold start: effects that differ in a fork of a template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READ_AGAIN = frozenset({"DJANGO_SETTINGS_MODULE", "FLASK_DEBUG", "FLASK_ENV"})
 
 
 def check_start(spec: ProcessSpec) -> None:
-    """Whether it may be forked, whatever the template.
+    """Check that the process may be forked, from any template.
 
     Raises:
         NoTemplate: It is to be started cold; says why.
@@ -37,7 +37,7 @@ def check_start(spec: ProcessSpec) -> None:
 
 
 def check_project(spec: ProcessSpec, warm: WarmStart, told: Told) -> None:
-    """Whether a template has done nothing that this project must not find done already.
+    """Check that the template's imports have no effect that this project must not find.
 
     Raises:
         NoTemplate: It has; says what.

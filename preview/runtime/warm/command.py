@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.etc import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
-from preview.runtime.warm.wanted import memory_file
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
 # The template's own, and one for each slot, which is a port: the template is nobody that a preview is.
@@ -46,12 +46,12 @@ class TemplateBox:
 
 
 def user_of(slot: int) -> int:
-    """The number that a slot's own user has for the template."""
+    """Return the user number of a slot for the template."""
     return FIRST_UID + slot - _OWN_UID
 
 
 def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
-    """What a template needs to see: the environment's folders, and what it is started by."""
+    """Return paths that a template must see: the environment's folders and its launcher."""
     return (*environment, TEMPLATE, *interpreter_paths(_KEEPER))
 
 
@@ -59,7 +59,7 @@ def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
 def template_command(
     box: TemplateBox, python: Path, *, life: int, control: int, order: int
 ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command line, and the descriptors that it wants to inherit.
+    """Provide the command line, and the descriptors to inherit.
 
     Raises:
         LaunchFailed: bubblewrap is missing.

@@ -1,4 +1,4 @@
-"""Whether a fork is confined as it should be, seen from outside: packages' code ran in what has forked it.
+"""Check of a fork's confinement, from outside: the packages' code ran in its template.
 
 What the kernel says of a process is true, whatever the process says: none gets out of its namespaces, or gets back a
 right that it has given up. (Which calls its filter refuses the kernel tells nobody; that of the template stays on it in
@@ -18,7 +18,7 @@ from preview.runtime.warm.mounts import detached_mount
 
 
 def why_never(parts: SandboxParts) -> str | None:
-    """Why no process of this service is started warm, as half a sentence; None where it can be.
+    """Return why this service starts nothing warm, as half a sentence; None if it can.
 
     Args:
         parts: What the sandbox isolates with.
@@ -53,7 +53,7 @@ def namespaces_of(pid: int) -> frozenset[int]:
 
 
 def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int]) -> str | None:
-    """What is not as it should be, as half a sentence; None where all is.
+    """Find a fault in the confinement, as half a sentence; None if correct.
 
     Args:
         first: The first process of its namespace.
@@ -76,7 +76,7 @@ def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int
 
 
 def _is_over(pid: int) -> bool:
-    """Whether it has ended, or leaves its namespaces and its filter on its way out, which comes before that."""
+    """Return whether it has ended, or is ending: it leaves its namespaces and its filter first."""
     status = read_status(pid)
     # A process whose first thread has ended looks like one that has, and runs on in its others.
     if int(status.get("Threads", "0")) > 1:
@@ -109,7 +109,7 @@ def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> 
 
 
 def read_status(pid: int) -> dict[str, str]:
-    """The lines of ``/proc/PID/status``.
+    """Return the lines of ``/proc/PID/status``.
 
     Raises:
         OSError: There is no such process, or no descriptor is left.

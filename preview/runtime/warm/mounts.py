@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def detached_mount(folder: Path) -> int:
-    """A descriptor of a mount of the folder (open_tree(2), Linux 5.2), without devices and set-user-id programs.
+    """Return a descriptor of a mount of the folder (open_tree(2), Linux 5.2), without devices and set-user-id programs.
 
     The caller closes it, and with it the mount, unless that was attached somewhere.
 

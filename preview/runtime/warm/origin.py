@@ -1,4 +1,4 @@
-"""Where forks come from: by what the kernel shows, whatever a template or a snapshot says, which process is a fork.
+"""Origins of forks: the kernel decides, not the template, which process is a fork.
 
 Both have run a stranger's code. A message of theirs selects a process by the sender that the kernel attached to it, and
 no more. Whether that is a fork that may be given to a preview is found out from kernel objects that the service made or
@@ -28,7 +28,7 @@ _ALL_NAMESPACES = 6
 
 
 def open_world(pid: int) -> int:
-    """A descriptor of a process's namespace of processes: while it is open no other namespace has its number.
+    """Return a descriptor of a process's pid namespace: while it is open no other has its number.
 
     Raises:
         OSError: There is no such process, or no descriptor is left.
@@ -54,7 +54,7 @@ class _Given:
 
 
 class TemplateOrigin:
-    """Where the forks of a template are born.
+    """Origin of a template's forks.
 
     Args:
         group: The template's control group; None where there are none.
@@ -65,16 +65,11 @@ class TemplateOrigin:
     def __init__(self, group: Cgroup | None, world: int, outside: frozenset[int]) -> None:
         self._group = group
         self._world = os.fstat(world).st_ino
-        self._outside = outside
+        self.outside = outside
         self._given = _Given()
 
-    @property
-    def outside(self) -> frozenset[int]:
-        """See ``TemplateOrigin``."""
-        return self._outside
-
     def claim_first(self, pid: int, *, uid: int, own_user: bool) -> OpenProcess:
-        """The first process of a fork, which nobody else gets from here on.
+        """Claim the first process of a fork for the caller alone.
 
         Args:
             pid: The sender of a message.
@@ -103,12 +98,12 @@ class TemplateOrigin:
         if own_user and status["Groups"]:
             yield "it names a process with groups besides its own"
         inside = namespaces_of(pid)
-        if inside & self._outside or len(inside) != _ALL_NAMESPACES:
+        if inside & self.outside or len(inside) != _ALL_NAMESPACES:
             yield "it names a process in a namespace of its template"
 
 
 def claim_application(pid: int, first: OpenProcess, group: Cgroup | None) -> OpenProcess:
-    """The application-to-be of a fork.
+    """Claim the future application of a fork.
 
     Args:
         pid: The sender of a message.
@@ -135,7 +130,7 @@ def claim_application(pid: int, first: OpenProcess, group: Cgroup | None) -> Ope
 
 
 class SnapshotOrigin:
-    """Where the forks of a snapshot are born: in the snapshot's own control group, which holds one preview's alone.
+    """Origin of a snapshot's forks: the snapshot's control group, which holds one preview's alone.
 
     Args:
         first: The first process of the snapshot's namespace.
@@ -151,7 +146,7 @@ class SnapshotOrigin:
             self._given.add(own)
 
     def claim(self, pid: int) -> OpenProcess:
-        """A fork, which nobody else gets from here on.
+        """Claim a fork for the caller alone.
 
         Args:
             pid: The sender of a message.
@@ -174,7 +169,7 @@ class SnapshotOrigin:
 
 
 def _is_in(group: Cgroup, pid: int) -> bool:
-    """The service alone moves processes between groups: one of its trees says it for all."""
+    """Return whether it is in the group: only the service moves processes, so one tree decides."""
     return pid in pids_in(group.directories[0])
 
 
@@ -183,7 +178,7 @@ def _world_of(pid: int) -> int:
 
 
 def _parent_of_world(pid: int) -> int | None:
-    """The number of the namespace above a process's namespace of processes; None where that is not to be seen."""
+    """Return the parent of a process's pid namespace; None if not visible."""
     world = open_world(pid)
     try:
         parent = fcntl.ioctl(world, _NS_GET_PARENT)

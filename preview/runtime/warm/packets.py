@@ -33,7 +33,7 @@ def open_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 async def receive(ours: socket.socket, most_bytes: int) -> Word:
-    """The next packet, with the process that the kernel names as its sender.
+    """Return the next packet, with the process that the kernel names as its sender.
 
     Raises:
         PacketsEnded: There is none any more, or it brought descriptors.
@@ -76,7 +76,7 @@ async def send(ours: socket.socket, packet: bytes, descriptors: Sequence[int] = 
 
 
 def parse(packet: bytes) -> dict[str, object]:
-    """What a packet of JSON says; nothing, where that is no object.
+    """Parse a packet of JSON; empty unless it is an object.
 
     Raises:
         ValueError: It says what nobody understands, however it is built.

@@ -1,4 +1,4 @@
-"""Which templates there are: one for each environment in use, made in the background, replaced, bounded in number."""
+"""Pool of templates: one per environment in use, made in the background, replaced, limited."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_REMEMBERED = 500
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What templates may take.
+    """Limits of templates.
 
     Attributes:
         templates: How many at a time.
@@ -76,12 +76,6 @@ class TemplatePool:
 
     Invariant: at most ``bounds.templates`` are ready. One that is retired while forks of it serve ends by itself, so
     that only a small keeper is left of it, which ends with the last fork.
-
-    Args:
-        nursery: Holds the templates; leaving it ends them and all their forks.
-        opener: Starts one.
-        bounds: See ``Bounds``.
-        remembered: Notes each use.
     """
 
     def __init__(self, nursery: trio.Nursery, opener: Opener, bounds: Bounds, remembered: RememberedTemplates) -> None:
@@ -99,12 +93,12 @@ class TemplatePool:
         return [key for key, slot in self._slots.items() if slot.live is not None]
 
     def is_ready(self, key: str) -> bool:
-        """Whether there is a template of this key now."""
+        """Return whether this key has a template now."""
         slot = self._slots.get(key)
         return slot is not None and slot.live is not None
 
     def current(self, wanted: Wanted) -> Template:
-        """The template for it now; one is made for the next time where there is none, or where it does not have all.
+        """Return the current template; requests one for next time if none exists, or it lacks modules.
 
         Raises:
             NoTemplate: There is none now.
@@ -152,7 +146,7 @@ class TemplatePool:
 
     @contextmanager
     def use(self, wanted: Wanted) -> Iterator[Template]:
-        """The template for it, which stays while this is open; one is made for the next time where there is none.
+        """Provide the template, which stays while this is open; requests one for next time if none exists.
 
         Raises:
             NoTemplate: There is none now.
@@ -180,16 +174,16 @@ class TemplatePool:
         return retired
 
     def give_up(self, template: Template, why: str) -> None:
-        """It did not do what it was asked for: it is used no more, and another is made."""
+        """Discard a template that failed; another one is made."""
         for key, slot in self._slots.items():
             if slot.live is not None and slot.live.template is template:
-                log.warning("a template is given up", key=key, why=why)
+                log.warning("template discarded", key=key, why=why)
                 self._put_off(slot, template)
                 self._retire(slot, why)
                 return
 
     def _put_off(self, slot: _Slot, template: Template) -> None:
-        """A template that did well for a while is made again at once; others later and later."""
+        """Delay the next template: a good one is replaced at once, others later and later."""
         now = trio.current_time()
         if now - template.started_at > slot.pause_s:
             slot.pause_s = _FIRST_PAUSE_S
@@ -227,7 +221,7 @@ class TemplatePool:
             self._forget()
 
     async def _serve(self, slot: _Slot, template: Template, made_of: Wanted) -> None:
-        """Cancellation: it is retired."""
+        """Run one template. Cancellation: it is retired."""
         if template.told.memory_bytes > self._bounds.memory_bytes:
             raise NoTemplate(
                 f"its template takes {template.told.memory_bytes >> 20} MB, more than PREVIEW_WARM_MEMORY_MB allows"
@@ -254,14 +248,14 @@ class TemplatePool:
     async def _watch(self, slot: _Slot, live: _Live) -> None:
         await live.template.wait_ended()
         if slot.live is live:
-            log.warning("a template has ended by itself", key=slot.wanted.key)
+            log.warning("template exited", key=slot.wanted.key)
             self._put_off(slot, live.template)
             self._retire(slot, "its template has ended, and is made again")
         live.retired.set()
 
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
         """Try again without what makes forks unsafe: the project imports it by itself then."""
-        log.info("a template does without a module", key=slot.wanted.key, module=error.module, why=str(error))
+        log.info("template skipped module", key=slot.wanted.key, module=error.module, why=str(error))
         slot.is_making = False
         is_use = slot.warm_ups and error.module.startswith(USE)
         slot.warm_ups = slot.warm_ups and not is_use
@@ -273,7 +267,7 @@ class TemplatePool:
         self._nursery.start_soon(self._keep, slot, name=f"template {slot.wanted.key}")
 
     def _note_failure(self, slot: _Slot, why: str) -> None:
-        log.warning("no template", key=slot.wanted.key, why=why)
+        log.warning("template failed", key=slot.wanted.key, why=why)
         slot.is_making = False
         slot.settled.set()
         if slot.live is None:
@@ -297,7 +291,7 @@ class TemplatePool:
 
 
 def _folder(python: Path) -> tuple[int, ...]:
-    """Which folder it is: the name of one that was removed and built again is the same, and its number may be."""
+    """Identify a folder: one that was removed and built again has the same name, maybe the same number."""
     try:
         status, link = python.parent.stat(), python.lstat()
     except OSError:

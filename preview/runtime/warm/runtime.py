@@ -31,7 +31,7 @@ from preview.runtime.warm.eligibility import why_never
 from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
 from preview.runtime.warm.forks.reservations import ConfinedFork, Reservations
-from preview.runtime.warm.forks.snapshot import Snapshot, open_forking, wait_parked
+from preview.runtime.warm.forks.snapshot import ParkedApplication, open_forking, wait_parked
 from preview.runtime.warm.forks.speculative import SpeculativeFork, open_begun
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.template_making import open_template_for
@@ -46,13 +46,12 @@ class WarmRuntime:
 
     Args:
         cold: Starts what cannot be forked, and says how a process is confined.
-        pool: Has the templates.
         timeout_s: Seconds for a snapshot to import its application.
     """
 
     def __init__(self, cold: SandboxRuntime, pool: TemplatePool, *, timeout_s: float) -> None:
         self._cold = cold
-        self._pool = pool
+        self.templates = pool
         self._timeout_s = timeout_s
         # By preview; each is in there for as long as its ``begin`` is open, or until its start has it.
         self._begun: dict[str, SpeculativeFork] = {}
@@ -85,18 +84,13 @@ class WarmRuntime:
 
     @property
     def forks(self) -> bool:
-        """Whether anything can be started warm."""
+        """True if warm starts are possible."""
         return self._why_never is None
-
-    @property
-    def templates(self) -> TemplatePool:
-        """What it forks from."""
-        return self._pool
 
     def prepare(self, spec: ProcessSpec) -> None:
         """See ``Runtime``."""
         if spec.warm is not None and self._why_never is None:
-            self._pool.want(wanted_by(spec, spec.warm))
+            self.templates.want(wanted_by(spec, spec.warm))
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
@@ -117,7 +111,7 @@ class WarmRuntime:
             yield process
 
     @asynccontextmanager
-    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
+    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[ParkedApplication]:
         """See ``Runtime``. Cancellation: it is gone, and all that was forked from it."""
         groups = self._cold.parts.groups
         warm = spec.warm
@@ -137,7 +131,7 @@ class WarmRuntime:
         if spec.warm is None or self._why_never is not None:
             await trio.lowlevel.checkpoint()
             return False
-        return await self._pool.wait_current(wanted_by(spec, spec.warm))
+        return await self.templates.wait_current(wanted_by(spec, spec.warm))
 
     def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:
         """See ``Runtime``."""
@@ -160,29 +154,29 @@ class WarmRuntime:
             self._begun.pop(spec.preview_id, None)
 
     def _template_of(self, spec: ProcessSpec) -> Template | None:
-        """What such a start is forked from now; None where it is a cold one."""
+        """Return the template for this start; None for a cold one."""
         try:
             self._check(spec)
             assert spec.warm is not None, "it was checked"  # noqa: S101
-            template = self._pool.current(wanted_by(spec, spec.warm))
+            template = self.templates.current(wanted_by(spec, spec.warm))
             check_project(spec, spec.warm, template.told)
         except NoTemplate:
             return None
         return template
 
     def _can_reserve(self, spec: ProcessSpec) -> bool:
-        """Whether it is worth while; where it is not, the start says why, if there is anything to say."""
+        """Return whether a reservation is useful; if not, the start gives the reason, if any."""
         try:
             self._check(spec)
         except NoTemplate:
             return False
-        return spec.warm is not None and self._pool.is_ready(spec.warm.key)
+        return spec.warm is not None and self.templates.is_ready(spec.warm.key)
 
     async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> ConfinedFork:
-        """A fork in its own control group that waits for what it is to be; held by ``held``, with its template."""
+        """Return a waiting fork in its own control group; ``held`` owns it, with its template."""
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
-        template = held.enter_context(self._pool.use(wanted_by(spec, warm)))
+        template = held.enter_context(self.templates.use(wanted_by(spec, warm)))
         # It is of the machine's network; a snapshot's forks get the very same one.
         if spec.listener is not None:
             restrict_to_accept(spec.listener)
@@ -217,7 +211,7 @@ class WarmRuntime:
                 # This start's own from here on: what does not come to be ends with it.
                 held.push_async_callback(reserved.close)
             self._check(spec)
-            template = self._pool.current(wanted_by(spec, warm))
+            template = self.templates.current(wanted_by(spec, warm))
             check_project(spec, warm, template.told)
             fork = None if reserved is None else await reserved.take(spec, template)
             if fork is None:
@@ -233,7 +227,7 @@ class WarmRuntime:
                     yield process, _sentence(fork.template)
 
     async def _take_begun(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """What runs as this start already. Cancellation: it is ``begin``'s to end."""
+        """Take the process that was started for this already. Cancellation: ``begin`` ends it."""
         begun = self._begun.get(spec.preview_id)
         if begun is None or not begun.is_same(spec):
             return None
@@ -252,7 +246,7 @@ class WarmRuntime:
             yield
         except NotForked as error:
             if error.is_its_fault:
-                self._pool.give_up(template, str(error))
+                self.templates.give_up(template, str(error))
             raise
 
 
@@ -264,13 +258,7 @@ def _sentence(template: Template) -> str:
 async def open_warm_runtime(
     cold: SandboxRuntime, bounds: Bounds, *, remembered: RememberedTemplates, startup_timeout_s: float
 ) -> AsyncIterator[WarmRuntime]:
-    """The warm runtime; templates that were used most are being made, one after the other.
-
-    Args:
-        cold: See ``WarmRuntime``.
-        bounds: Of the templates.
-        remembered: What was used before, and where to note it.
-        startup_timeout_s: Seconds for a template to import all.
+    """Provide the warm runtime; the most used templates are made, one after the other.
 
     Cancellation: the templates are gone, and all their forks.
     """

@@ -28,7 +28,7 @@ _MEMORY_SLACK = 2
 async def open_template_for(
     cold: SandboxRuntime, wanted: Wanted, bounds: Bounds, timeout_s: float
 ) -> AsyncIterator[Template]:
-    """A template in a sandbox like a preview's, and in a control group of its own; see ``open_template``.
+    """Provide a template in a sandbox like a preview's, and in a control group of its own; see ``open_template``.
 
     Cancellation: it is gone (bounded).
     """
@@ -47,7 +47,7 @@ async def open_template_for(
 
 @asynccontextmanager
 async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[Cgroup | None]:
-    """A control group for the template, where there are any."""
+    """Provide a control group for the template, if possible."""
     if groups is None:
         yield None
         return

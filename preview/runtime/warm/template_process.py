@@ -19,13 +19,14 @@ from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, wait
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.kernel import proctree
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
 from preview.runtime.process.ending import end_all, enter
 from preview.runtime.warm.command import TemplateBox, template_command
 from preview.runtime.warm.eligibility import namespaces_of
 from preview.runtime.warm.origin import TemplateOrigin, open_world
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.wanted import Wanted, memory_file
+from preview.runtime.warm.wanted import Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -54,15 +55,11 @@ _ENVIRONMENT = {
 
 
 class NoTemplate(Exception):
-    """It could not be had; says why, in half a sentence."""
+    """No usable template; says why, in half a sentence."""
 
 
 class UnsafeModule(NoTemplate):
-    """A module makes forks unsafe; without it there may be a template.
-
-    Attributes:
-        module: Its name, as it was asked for.
-    """
+    """A module makes forks unsafe; without it there may be a template."""
 
     def __init__(self, module: str, why: str) -> None:
         super().__init__(why)
@@ -71,7 +68,7 @@ class UnsafeModule(NoTemplate):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a template says of itself. It runs packages' code, so none of it decides anything but speed.
+    """A template's statement about itself. It runs packages' code, so this decides only speed.
 
     Attributes:
         imported: How many modules.
@@ -131,12 +128,6 @@ async def open_template(
 ) -> AsyncIterator[Template]:
     """Start a template, and yield it when it has imported all; on leaving it is gone, and every fork of it.
 
-    Args:
-        box: Its sandbox.
-        wanted: What it is made of.
-        group: Its control group, in which it starts; None where there are none.
-        timeout_s: Seconds for all imports.
-
     Raises:
         NoTemplate: It cannot be had.
         LaunchFailed: bubblewrap is missing.
@@ -160,7 +151,7 @@ async def open_template(
             with trio.move_on_after(_END_S, shield=True) as scope:
                 await retry_on_fd_exhaustion(partial(_end, popen, letting_go))
             if scope.cancelled_caught:
-                log.error("a template could not be ended", pid=popen.pid)
+                log.error("template not ended", pid=popen.pid)
 
 
 @contextmanager
@@ -243,7 +234,7 @@ async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout
 
 @contextmanager
 def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[TemplateOrigin]:
-    """Where the template's forks are born. Until this is left its namespace of processes has its number.
+    """Provide the origin of the template's forks. Until the end its process namespace keeps its number.
 
     Raises:
         NoTemplate: There is a process that the template has started; it would have what is meant for forks. Or it has
@@ -266,7 +257,7 @@ def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[T
 
 
 def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:
-    """The import that it did not come out of, as far as it has noted that."""
+    """Return the error for an import that never returned, as far as noted."""
     name = os.pread(notes, _MOST_NOTED_BYTES, 0).decode("utf-8", "replace")
     if name in wanted.modules or name.startswith(USE):
         return UnsafeModule(name, f"{name} {what} when it is imported")

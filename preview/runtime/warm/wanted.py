@@ -1,29 +1,26 @@
-"""What a template is to be made of."""
+"""Definition of a template."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from pydantic import TypeAdapter
 
 from preview.runtime.interface import ProcessSpec, WarmStart
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a template is to be made of.
+    """Definition of a template.
 
     Attributes:
-        key: The environment's name.
-        python: Its interpreter.
         launchers: The folder that launchers lie in.
         readable: Its folders, and those of its interpreter.
-        modules: What is to be imported.
         anchors: Folders that hold previews' folders.
         warm_ups: Whether packages are used once as well.
     """
@@ -37,52 +34,16 @@ class Wanted:
     warm_ups: bool = True
 
     def sees_as(self, other: Wanted) -> bool:
-        """Whether a template of one sees the same files as one of the other."""
+        """Return whether a template of one sees the same files as one of the other."""
         mine, theirs = ((one.python, one.launchers, set(one.readable), set(one.anchors)) for one in (self, other))
         return mine == theirs
 
-    def as_json(self) -> dict[str, object]:
-        """For a file; ``from_json`` reads it."""
-        return {
-            "key": self.key,
-            "python": str(self.python),
-            "launchers": str(self.launchers),
-            "readable": [str(one) for one in self.readable],
-            "modules": sorted(self.modules),
-            "anchors": [str(one) for one in self.anchors],
-        }
 
-    @classmethod
-    def from_json(cls, said: Mapping[str, object]) -> Wanted:
-        """What ``as_json`` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
-        return cls(
-            key=_text(said["key"]),
-            python=Path(_text(said["python"])),
-            launchers=Path(_text(said["launchers"])),
-            readable=tuple(map(Path, _texts(said["readable"]))),
-            modules=frozenset(_texts(said["modules"])),
-            anchors=tuple(map(Path, _texts(said["anchors"]))),
-        )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is missing")
-    return value
-
-
-def _texts(value: object) -> list[str]:
-    if not isinstance(value, list):
-        raise TypeError("a list is missing")
-    return [_text(one) for one in value]
+_WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
-    """What the template of such a process is made of."""
+    """Return the template's definition for such a process."""
     return Wanted(
         key=warm.key,
         python=Path(spec.argv[0]),
@@ -100,7 +61,7 @@ _MOST_BYTES = 256 * 1024
 
 
 class RememberedTemplates:
-    """What templates were made of, and how often they were used. Blocks on the disk for well under a millisecond.
+    """Definitions of templates and their uses. Blocks on the disk for well under a millisecond.
 
     Nothing here is ever an error: what cannot be read is not remembered.
 
@@ -113,7 +74,7 @@ class RememberedTemplates:
         self._uses: dict[str, int] = {}
 
     def note(self, wanted: Wanted) -> None:
-        """It was used once more; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
+        """Count a use; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
         uses = self._uses.get(wanted.key) or self._read_uses(wanted.key)
         self._uses[wanted.key] = uses + 1
         if (uses + 1).bit_count() == 1:
@@ -148,12 +109,13 @@ class RememberedTemplates:
     def _write(self, wanted: Wanted, uses: int) -> None:
         path = self._folder / f"{wanted.key}.json"
         temporary = path.with_suffix(f".{os.getpid()}")
+        said = _WANTED.dump_python(wanted, mode="json", exclude={"warm_ups"})
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"uses": uses, **wanted.as_json()}), "utf-8")
+            temporary.write_text(json.dumps({"uses": uses, **said}), "utf-8")
             temporary.replace(path)
         except OSError as error:
-            log.warning("a template is not remembered", key=wanted.key, why=error.strerror)
+            log.warning("template record not written", key=wanted.key, why=error.strerror)
             with suppress(OSError):
                 temporary.unlink()
 
@@ -163,23 +125,6 @@ def _read(path: Path) -> tuple[int, Wanted] | None:
         if path.stat().st_size > _MOST_BYTES:
             return None
         said = json.loads(path.read_text("utf-8"))
-        return int(said["uses"]), Wanted.from_json(said)
+        return int(said["uses"]), _WANTED.validate_python(said)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def memory_file(data: bytes) -> Iterator[int]:
-    """A descriptor to read ``data`` from; closed when the context is left.
-
-    Raises:
-        OSError: No descriptor is left, or no memory.
-    """
-    descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)

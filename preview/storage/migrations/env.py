@@ -34,7 +34,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _migrate_by_settings() -> None:
-    """As the program ``alembic``, which shows a ``CommandError`` as one sentence."""
+    """Migrate like the program ``alembic``, which shows a ``CommandError`` as one sentence."""
     if context.is_offline_mode():
         raise CommandError("--sql is not supported: a migration looks at the database")
     try:

@@ -1,4 +1,4 @@
-"""Why a preview fails, in one sentence that says what to do."""
+"""Diagnosis of a failed preview, in one sentence with advice."""
 
 from __future__ import annotations
 

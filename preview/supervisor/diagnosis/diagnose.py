@@ -1,4 +1,4 @@
-"""Why did it end? The last lines of a program, read as a person would who has seen them before. Pure.
+"""Diagnosis of a program's end from its last lines. Pure.
 
 Each rule is a pattern and a sentence; the newest line that a rule knows decides. Patterns are bounded, and so is what
 is read: a program that prints megabytes before its end costs no more than one that prints ten lines.
@@ -22,7 +22,7 @@ Rule = tuple[re.Pattern[str], Tell]
 
 
 def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnosis | None:
-    """What these last lines say about why the program could not go on; None where nothing in them is known.
+    """Diagnose the last lines of a program; None if nothing in them is known.
 
     Args:
         lines: Its output, oldest first; colours and overlong lines are fine.
@@ -38,7 +38,7 @@ _ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|
 
 
 def last_error(lines: Sequence[str]) -> str | None:
-    """The newest line that is an exception's own, for when nothing more is known of an end."""
+    """Return the newest line of an exception, for an otherwise unknown end."""
     for line in reversed(lines[-_MAX_LINES:]):
         if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
             return match[0].strip()
@@ -53,7 +53,7 @@ _OWN_MISTAKES = re.compile(
 
 
 def is_own_mistake(error: str | None) -> bool:
-    """Whether an exception's line speaks of the program itself, so that no missing server is to blame for it."""
+    """Return whether an exception's line is about the program itself, not a missing server."""
     return error is not None and _OWN_MISTAKES.match(error) is not None
 
 

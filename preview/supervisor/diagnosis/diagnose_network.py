@@ -52,7 +52,7 @@ _SIGNS = tuple(
 
 
 def diagnose_network(lines: Sequence[str], reach: Reach) -> Diagnosis | None:
-    """What was asked in vain, because of the preview's network; None where nothing in the lines speaks of that.
+    """Diagnose a failed connection because of the preview's network; None if the lines show none.
 
     Args:
         lines: Its output, oldest first.
@@ -74,7 +74,7 @@ def diagnose_network(lines: Sequence[str], reach: Reach) -> Diagnosis | None:
 
 
 def with_network(found: Diagnosis, reach: Reach, *, answers_outside: bool) -> Diagnosis:
-    """A diagnosis that a server is missing, with what the preview's network has to do with that.
+    """Return a diagnosis of a missing server, with the part of the preview's network.
 
     Args:
         found: A server's address stands in its details, as far as it is known.
@@ -110,7 +110,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
-    """What is said of a program that listens on other ports only; None where it listens as it should, or nowhere.
+    """Diagnose a program that listens only on other ports; None if it listens correctly, or nowhere.
 
     Cancellation: nothing changes; the look goes on in its thread for some milliseconds.
     """
@@ -186,7 +186,7 @@ def _target(entry: Path) -> str:
 
 
 def _is_bridge(pid: int) -> bool:
-    """Whether it is what carries connections to a program that listens by itself."""
+    """Return whether it carries connections to a program that listens by itself."""
     try:
         return os.fsencode(BRIDGE) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

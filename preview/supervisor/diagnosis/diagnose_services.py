@@ -96,7 +96,7 @@ _AROUND_LINES = 40
 
 
 def diagnose_services(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    """The server that these lines speak of; None where they speak of none.
+    """Return the server that these lines name; None if they name none.
 
     Args:
         lines: The program's output, oldest first, without colours.
@@ -140,7 +140,7 @@ def _address(match: re.Match[str]) -> Address | None:
 
 
 def _refused_nearby(around: Sequence[str]) -> Address | None:
-    """An error without an address often has one in the line that caused it."""
+    """Return the refused address: an error without one often has it in its cause's line."""
     for line in reversed(around):
         for pattern in _WITH_ADDRESS:
             if match := pattern.search(line):

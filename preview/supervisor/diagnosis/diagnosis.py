@@ -1,4 +1,4 @@
-"""What became clear about an end: the shape, and the sentences for a missing server."""
+"""Shape of a diagnosis, and the sentences for a missing server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_PORTS: Mapping[ServiceKind, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why a process could not go on.
+    """Reason for a process's failure.
 
     Attributes:
         reason: One word for machines: ``missing_service``, ``missing_variable``, ``missing_module``, …
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """A server that does not answer.
+    """Diagnose a server that does not answer.
 
     Args:
         kind: Which.
@@ -51,7 +51,7 @@ def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[
 
 
 def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """A server that answers, but not to this project: a wrong password, a database that is not there."""
+    """Diagnose a server that refuses this project: a wrong password, an unknown database."""
     need = _need(kind, None, needs)
     setting = need.setting if need else None
     where = need.address if need else None
@@ -66,7 +66,7 @@ def _is_same(asked: Address | None, known: Address) -> bool:
 
 
 def _need(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> ServiceNeed | None:
-    """The need that speaks of this server: of several of a kind the one with the address, then one with a setting."""
+    """Return the need for this server: of several the one with the address, then one with a setting."""
     of_kind = [need for need in needs if need.kind is kind]
     return min(of_kind, key=lambda need: (need.address != address, need.setting is None), default=None)
 

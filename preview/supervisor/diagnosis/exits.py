@@ -1,4 +1,4 @@
-"""Why a process that was to serve has ended, in one sentence."""
+"""Explanation of a server process's end, in one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_ENTRIES = 2_000
 
 
 def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Diagnosis:
-    """The same diagnosis, with the project's own place and spelling where the missing module belongs to the project.
+    """Return the diagnosis with the project's own place and spelling, if the missing module belongs to it.
 
     Reads folders: call it in a thread.
 
@@ -51,7 +51,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
 
 
 def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:
-    """The folder of the package, below the project's folder or a folder that a file of the traceback lies in."""
+    """Return the folder of the package, below the project's folder or a folder that a file of the traceback lies in."""
     roots = [project, *(path.parent for path in _own_files(lines, project)), *_folders(project)]
     places = (root.joinpath(*parents) for start in roots for root in (start, start.parent))
     # The lines are the program's own: what they name must not lead out, by dots or by a link.
@@ -85,7 +85,7 @@ def _place(lines: Sequence[str], project: Path) -> str:
 async def explain_exit(
     preview: LivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool
 ) -> LaunchFailed:
-    """The failure.
+    """Return the failure.
 
     Args:
         preview: Whose process it was.

@@ -68,7 +68,7 @@ async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> 
 
 
 async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    """What a program's last lines say, and what its network has to do with it; None where nothing is known.
+    """Explain a program's last lines, with its network's part in them; None if nothing is known.
 
     Args:
         preview: Whose program; its network is decided.
@@ -87,7 +87,7 @@ async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[Se
 
 
 async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """As ``unreachable_service``, with the part of the preview's network in it.
+    """Explain like ``unreachable_service``, with the network's part in it.
 
     Cancellation: connections are closed.
     """
@@ -115,12 +115,12 @@ async def _answers(address: tuple[str, int]) -> bool:
 
 
 def as_launch_error(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
-    """The diagnosis as the failure of a launch."""
+    """Return the diagnosis as the failure of a launch."""
     return LaunchFailed(diagnosis.message, reason=diagnosis.reason, **{**diagnosis.details, **details})
 
 
 def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """What is said of a server that does not answer."""
+    """Explain a server that does not answer."""
     return missing_service(need.kind, need.address, [need, *needs])
 
 

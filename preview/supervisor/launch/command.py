@@ -23,12 +23,12 @@ _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 
 
 def listens_itself(plan: StartPlan) -> bool:
-    """Whether the program binds its port by itself: nothing hands it the socket."""
+    """Return whether the program binds its port by itself: nothing hands it the socket."""
     return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
 
 
 def launcher_of(plan: StartPlan) -> Path | None:
-    """The launcher that serves the plan's application; None where it is started by a command, or is Node's."""
+    """Return the launcher of the plan's application; None for a command, or Node."""
     if plan.server in (Server.NODE, Server.COMMAND):
         return None
     if plan.framework == "django":
@@ -37,7 +37,7 @@ def launcher_of(plan: StartPlan) -> Path | None:
 
 
 def server_argv(plan: StartPlan, environment: Environment, project: Path, *, port: int, origin: str) -> list[str]:
-    """The command line of the application's server.
+    """Return the command line of the application's server.
 
     Args:
         plan: What was decided.
@@ -69,7 +69,7 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
 def server_variables(
     plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """What the server's environment holds besides that of the steps: for Node the hook that gives it the socket.
+    """Return the server's variables besides the steps': for Node the hook with the socket.
 
     Args:
         plan: What was decided.
@@ -91,7 +91,7 @@ def server_variables(
 
 
 def resolve_command(words: list[str], environment: Environment, directory: Path) -> list[str]:
-    """The command with its program as an absolute path: the environment's own, else the machine's.
+    """Return the command with its program as an absolute path: the environment's own, else the machine's.
 
     Raises:
         LaunchFailed: It is nowhere.

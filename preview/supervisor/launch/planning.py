@@ -1,4 +1,4 @@
-"""What is to be started, and the environment that it wants."""
+"""Decision of the start plan and its environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from preview.worker import request_of
 async def open_environment(
     context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
-    """The environment of a launch, held until the context is left; a Node project has its packages then.
+    """Provide a launch's environment, leased until the context is left; a Node project then has its packages.
 
     Raises:
         EnvironmentFailed: It cannot be had; says why.
@@ -41,7 +41,7 @@ async def open_environment(
 async def hold_environment(
     context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
-    """The environment that the plan wants, held until the context is left.
+    """Provide the plan's environment, leased until the context is left.
 
     Raises:
         EnvironmentFailed: It cannot be had; says why.
@@ -54,7 +54,7 @@ async def hold_environment(
 
 
 async def environment_key(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> str | None:
-    """The name of the environment that the plan wants, whether there is one or not; None for a Node project.
+    """Return the name of the plan's environment, whether it exists or not; None for a Node project.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -67,7 +67,7 @@ async def environment_key(context: SupervisorContext, study: ProjectAnalysis, pr
 
 
 async def is_shareable(context: SupervisorContext, study: ProjectAnalysis, project: Path) -> bool:
-    """Whether another copy of the project would get the same environment: not where a package of it lies in there.
+    """Return whether another copy of the project gets the same environment: not with a package inside it.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -91,7 +91,7 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
 
 
 def _request(study: ProjectAnalysis, project: Path) -> EnvironmentRequest:
-    """The environment that the study says; its files are not read again.
+    """Return the request from the analysis; its files are not read again.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.

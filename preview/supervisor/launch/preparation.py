@@ -77,7 +77,7 @@ def tell_plan(preview: LivePreview, plan: StartPlan, before: StartPlan | None = 
 
 
 def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:
-    """Takes what a builder has to say, in whatever thread; what was ``told`` is not told again."""
+    """Return a builder's report to the log, for any thread; ``told`` lines are not repeated."""
 
     def report(line: str, severity: int) -> None:
         if line in told:
@@ -93,7 +93,7 @@ def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:
 
 
 def whose(preview: LivePreview) -> Whose:
-    """The project that a preview is of."""
+    """Return a preview's project."""
     return Whose(preview.record.user_id, preview.record.project_id)
 
 
@@ -104,7 +104,7 @@ def prepare_launch(
     study: ProjectAnalysis,
     environment: Environment,
 ) -> PreparedLaunch:
-    """The stage of these; call it once for a launch: what it makes up (secrets) is to stay."""
+    """Prepare the launch; call it once for a launch: generated secrets must stay."""
     settings, plan = context.settings, study.plan
     return PreparedLaunch(
         settings=settings,
@@ -133,7 +133,7 @@ class EnvironmentLeases:
     async def open(
         self, context: SupervisorContext, study: ProjectAnalysis, project: Path, report: Report
     ) -> tuple[Environment, trio.CancelScope]:
-        """An environment, and the scope that holds it.
+        """Return an environment, and the scope of its lease.
 
         Raises:
             EnvironmentFailed: It cannot be had; says why.
@@ -180,7 +180,7 @@ async def prepare_again(
     changed: Sequence[str],
     holds: EnvironmentLeases,
 ) -> PreparedLaunch:
-    """The stage after files have changed: decided again, its steps done.
+    """Prepare again after files have changed: a new decision, its steps done.
 
     Args:
         preview: Whose.
@@ -223,7 +223,7 @@ def _choose_network(preview: LivePreview, context: SupervisorContext, plan: Star
 
 
 def _is_due(step: Step, before: tuple[Step, ...], changed: Sequence[str]) -> bool:
-    """Whether a step has to run (again): builds and generators read any file, migrations only their own."""
+    """Return whether a step has to run (again): builds and generators read any file, migrations only their own."""
     if step not in before or step.name not in _DATABASE_STEPS:
         return True
     return any(

@@ -1,4 +1,4 @@
-"""What is read off a project's files before it starts: how it starts and what it imports; once for the same files."""
+"""Analysis of a project's files before the start: plan and imports; once for the same files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILE_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class ProjectAnalysis:
-    """What a project's files say.
+    """Analysis of a project's files.
 
     Attributes:
         plan: How it starts.
@@ -57,7 +57,7 @@ class AnalysisCache:
         self._known: BoundedDict[bytes, ProjectAnalysis] = BoundedDict(_MOST_REMEMBERED)
 
     async def study(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
-        """What the project's files say.
+        """Analyse the project's files.
 
         Args:
             project: Its folder.

@@ -1,4 +1,4 @@
-"""What was started in which environment: with that the next start can begin before its files are read."""
+"""History of starts and environments, so that the next one can start before its files are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_KNOWN: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """What a generation was started in, or made ready for.
+    """Record of a generation's start or preparation.
 
     Attributes:
         generation_id: Which.
@@ -43,12 +43,12 @@ class StartRecord:
 
     @property
     def whose(self) -> Whose:
-        """Whose project it was."""
+        """Owner of its project."""
         return Whose(self.user_id, self.project_id)
 
 
 class StartHistory:
-    """What the last thousand generations were started in, or made ready for, and the last one of each user.
+    """The last thousand generations' starts or preparations, and the last one of each user.
 
     Their next start begins with that, and may find that it is something else by now. A generation that nothing is known
     of is likely to be the next state of what its user has had before, with the same packages.
@@ -62,13 +62,13 @@ class StartHistory:
         self._noted = trio.Event()
 
     def note(self, start: StartRecord) -> None:
-        """It is about to start like this, or will."""
+        """Note a start that is imminent or expected."""
         self._known[start.user_id, start.generation_id] = start
         self._of_users[start.user_id,] = start
         self.expect(start)
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:
-        """What this user's next start of the generation is likely to be; None where nothing is known of it.
+        """Find this user's likely next start of the generation; None if nothing is known.
 
         It never says what another user has started, whatever ids the two have chosen.
 
@@ -104,7 +104,7 @@ def early_spec(
     listener: socket.socket,
     tell: Callable[[str], None] = log.debug,
 ) -> ProcessSpec | None:
-    """What a start can be started with, for ``Runtime.reserve``; None where its kind has no templates.
+    """Return the spec for ``Runtime.reserve``; None if this kind has no templates.
 
     Args:
         settings: The service's.
@@ -127,6 +127,6 @@ def early_spec(
 
 
 def prepared_spec(settings: Settings, start: StartRecord) -> ProcessSpec | None:
-    """What ``Runtime.wait_prepared`` takes; None where its kind has no templates."""
+    """Return the spec for ``Runtime.wait_prepared``; None if this kind has no templates."""
     warm = warm_start(settings, start.study, start.environment, start.whose, log.debug)
     return None if warm is None else template_spec(settings, start.environment, workspace_root(settings), warm)

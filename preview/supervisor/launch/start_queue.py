@@ -1,4 +1,4 @@
-"""Whose turn it is: work that wants a processor for a moment, and done all at once each waits for all others.
+"""FIFO limit of concurrent CPU-heavy starts.
 
 Fifty starts that share two processors all come up at the end; a few at a time the first are there at once, and the last
 one is earlier too, as less is fetched from memory again and again (``benchmarks/launch.py --many 50``).
@@ -52,7 +52,7 @@ class _Waiter:
 
 
 class StartQueue:
-    """So many at a time, in the order in which they came; a slow one stops no other.
+    """FIFO queue with a limit of concurrent starts; a slow one blocks no other.
 
     Args:
         most: How many; None are two for each processor that this process may use.
@@ -82,7 +82,7 @@ class StartQueue:
 
     @contextmanager
     def open_turn_now(self) -> Iterator[StartSlot | None]:
-        """A turn as from ``open_turn``, where it is one's at once."""
+        """Provide a slot like ``open_turn``, if it is free at once."""
         if self._waiting or not self._has_room():
             yield None
             return
@@ -109,7 +109,7 @@ class StartQueue:
         await trio.lowlevel.checkpoint()
 
     async def _wait(self, waits: Callable[[int], None] | None) -> None:
-        """Cancellation: the place in the row is given up."""
+        """Wait for a slot. Cancellation: the place in the queue is released."""
         if not self._waiting and self._has_room():
             await trio.lowlevel.checkpoint()
             if not self._waiting and self._has_room():

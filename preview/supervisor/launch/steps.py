@@ -1,4 +1,4 @@
-"""What runs before the application: migrations, builds, generators; each a process like the application's own."""
+"""Steps before the application: migrations, builds, generators; each a separate process."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class PreparedLaunch:
 
 
 def readable_in(environment: Environment) -> tuple[Path, ...]:
-    """What a process of an environment has to be shown besides its own folders."""
+    """Return folders that an environment's processes must see besides their own."""
     return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
 
 

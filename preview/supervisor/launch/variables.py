@@ -1,4 +1,4 @@
-"""What a child finds in its environment: the contract's variables, the plan's, and what a program needs to run."""
+"""A child's environment variables: the contract's, the plan's, and the program's needs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def child_environment(
 def keep_made_up(
     plan: StartPlan, variables: Mapping[str, str], plan_before: StartPlan, before: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """The variables of a plan that takes over from another: what was made up stays, for as long as it is asked for.
+    """Return a following plan's variables: made-up values stay as long as they are needed.
 
     Else each reload would end every session that the application has signed.
 
@@ -85,7 +85,7 @@ def keep_made_up(
 
 
 def _is_as(variable: Variable, before: Variable | None) -> bool:
-    """Whether it was asked for just so, wherever it is read."""
+    """Return whether the variable has the same need, wherever it is read."""
     return before is not None and replace(before, where=variable.where) == variable
 
 

@@ -1,4 +1,4 @@
-"""What a project's process can be forked from: which modules a template of its environment is to have imported."""
+"""Templates for a project's process: the modules that one has to have imported."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def template_key(environment: Environment, whose: Whose) -> str:
 def warm_start(
     settings: Settings, study: ProjectAnalysis, environment: Environment, whose: Whose, tell: Callable[[str], None]
 ) -> WarmStart | None:
-    """What a project's process may be forked from; None where its kind has no templates.
+    """Return facts to fork a project's process; None if this kind has no templates.
 
     Args:
         settings: The service's.
@@ -142,7 +142,7 @@ def prepare_template(
 
 
 def template_spec(settings: Settings, environment: Environment, project: Path, warm: WarmStart) -> ProcessSpec:
-    """What a template is made for: all of a start that is of its environment."""
+    """Return the template's spec: the parts of a start that belong to its environment."""
     return ProcessSpec(
         preview_id="template",
         argv=[str(environment.program), str(warm.launcher)],

@@ -24,7 +24,7 @@ _AGAIN_S = (0.1, 0.3, 0.6, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where one preview lives.
+    """Folders of one preview.
 
     Attributes:
         root: Holds all below it.
@@ -55,7 +55,7 @@ class Workspace:
 
 
 def workspace_root(settings: Settings) -> Path:
-    """The folder that holds each preview's workspace."""
+    """Return the folder that holds each preview's workspace."""
     return settings.data_dir / "previews"
 
 

@@ -1,4 +1,4 @@
-"""How a preview ended, told to everybody, in order."""
+"""Publication of a preview's end, in order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
 
 
 def _interrupted(preview: LivePreview) -> Outcome:
-    """The task was cancelled from outside, without a stop: the service's nursery is being left."""
+    """Return the outcome of a task that was cancelled from outside, by the service's nursery."""
     outcome = Outcome(State.STOPPED, "stopped: the service ended", cause=StopCause.SHUTDOWN)
     preview.outcome = outcome
     preview.move(State.STOPPING, outcome.reason)

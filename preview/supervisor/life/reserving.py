@@ -1,4 +1,4 @@
-"""What of a start is known already is under way while the rest of it is made ready, or even before its launch.
+"""Early preparation of a launch: its folders, port and process, before its files are known.
 
 A preview's place: what it needs before anything is known of it, which can be made before its launch.
 
@@ -53,7 +53,7 @@ class PreviewSlot:
         return port
 
     def take(self, preview: LivePreview) -> None:
-        """It is this preview's from here on."""
+        """Give the slot to this preview."""
         self.preview = preview
         self._taken.set()
 
@@ -84,7 +84,7 @@ def keep_cgroup_lock_warm(context: SupervisorContext) -> None:
 async def reserving(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, known: StartRecord | None
 ) -> AsyncIterator[None]:
-    """A fork is made ready for as long as this is open, or its start has it.
+    """Prepare a fork for as long as this is open, or until its start takes it.
 
     Args:
         preview: Whose.
@@ -108,7 +108,7 @@ async def reserving(
 
 @asynccontextmanager
 async def made_ahead(place: PreviewSlot, context: SupervisorContext, workspace: Workspace) -> AsyncIterator[trio.Event]:
-    """What is expected to be launched there is started.
+    """Start the expected launch in advance.
 
     Yields:
         Set once that is of no use any more.

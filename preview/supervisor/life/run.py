@@ -101,7 +101,7 @@ async def _live(preview: LivePreview, context: SupervisorContext, workspace: Wor
 async def _start(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, began: float, *, anew: str | None = None
 ) -> str | None:
-    """The preview, from its files to its end; or why what was started early is not what these files want.
+    """Run the preview; a string says why the speculative start does not match its files.
 
     Then nothing of it runs, and the folders are as it has left them.
 
@@ -138,7 +138,7 @@ async def _write_files(preview: LivePreview, context: SupervisorContext, workspa
 async def _decide(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, early: SpeculativeStart | None
 ) -> ProjectAnalysis | str:
-    """How it starts; or why that is not what was started. What it reaches is decided too."""
+    """Decide the start and the network; a string says why it differs from the started one."""
     try:
         study = await decide(preview, context, workspace, is_still=early is None)
         preview.confinement = confinement_for(
@@ -151,7 +151,7 @@ async def _decide(
         # It may be what has started that stands in the way: with nothing beside it they are read again.
         if isinstance(error, PreviewError):
             return error.message
-        log.warning("a project could not be read beside what was started", preview_id=preview.id, exc_info=True)
+        log.warning("project analysis failed", preview_id=preview.id, exc_info=True)
         return "its files could not be read beside it"
     return why or study
 
@@ -182,7 +182,7 @@ async def _in_environment(
     study: ProjectAnalysis,
     early: SpeculativeStart | None,
 ) -> str | None:
-    """As ``_start``: the preview's life, or why what was started early does not go on."""
+    """Run the preview in its environment like ``_start``; a string says why the early start is discarded."""
     preview.progress.start(ENVIRONMENT)
     async with open_environment(context, study, workspace.project, report_to(preview)) as environment:
         if early is not None and early.runs:
@@ -218,7 +218,7 @@ async def _serve(
     turn: StartSlot,
     under_way: StartedProcess | None = None,
 ) -> None:
-    """The preview's nurseries: environments end after the processes that run in them, these after their watchers."""
+    """Run the preview's nurseries: environments end after their processes, these after their watchers."""
     async with trio.open_nursery() as holders:
         holds, snapshots = EnvironmentLeases(holders), Snapshots(preview, holders)
         served: list[Processes] = []
@@ -270,14 +270,14 @@ async def _supervise(
 
 
 async def _give_back(turn: StartSlot, preview: LivePreview) -> None:
-    """It has come up: what it does from here on is its own matter. Cancellation: nothing changes."""
+    """Release the start slot, as the preview has started. Cancellation: nothing changes."""
     await preview.settled.wait()
     turn.give_back()
 
 
 def _fail(place: PreviewSlot, error: PreviewError | OSError) -> None:
     if place.preview is None:
-        log.info("a spare slot has failed", preview_id=place.id, why=str(error))
+        log.info("spare slot failed", preview_id=place.id, why=str(error))
     else:
         place.preview.fail(_as_failure(place.preview, error))
 
@@ -286,7 +286,7 @@ def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewE
     if isinstance(error, PreviewError):
         return error
     why = error.strerror or str(error)
-    log.error("preview could not be set up", preview_id=preview.id, why=why, path=error.filename)
+    log.error("preview setup failed", preview_id=preview.id, why=why, path=error.filename)
     if is_want_of_descriptors(error):
         return LaunchFailed(
             f"The service could not set this preview up: {why}; try again, or raise the service's limit of open files."
@@ -295,7 +295,7 @@ def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewE
 
 
 def _first(error: BaseException) -> BaseException:
-    """What went wrong, and not the group that it came in, out of a nursery."""
+    """Return the error from a nursery without its group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

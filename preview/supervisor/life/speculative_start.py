@@ -66,7 +66,7 @@ class SpeculativeStart:
         self.runs = True
 
     async def differs(self, study: ProjectAnalysis) -> str | None:
-        """What these files want otherwise, as half a sentence; None where they start just so, or nothing has run.
+        """Return how these files differ, as half a sentence; None for the same start, or if nothing has run.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -91,7 +91,7 @@ class SpeculativeStart:
         return None
 
     def _give_up(self) -> str | None:
-        """It did not come to it: where none of its code has run, the start is as any other."""
+        """Discard the process: if none of its code has run, start as usual."""
         if self._begun.has_run:
             return "it could not be started"
         self.runs = False
@@ -100,7 +100,7 @@ class SpeculativeStart:
         return None
 
     def go_on(self, environment: Environment) -> str | None:
-        """It is the preview's in this environment, which is held now; or why that was another when it began."""
+        """Adopt the process in this environment, now leased; a string says how it differs."""
         if environment.key != self.prepared.environment.key or environment.how == "built":
             return "its environment was made again"
         if not self._begun.is_for(self.under_way.spec):
@@ -149,19 +149,19 @@ async def open_speculative_start(
 def _prepare(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, known: StartRecord, held: ExitStack
 ) -> tuple[PreparedLaunch, StartedProcess] | None:
-    """What is to run; None where that cannot be."""
+    """Prepare the process; None if that is impossible."""
     try:
         prepared = prepare_launch(preview, context, workspace, known.study, known.environment)
         channel = held.enter_context(ExitStack())
         control = channel.enter_context(open_control())
         return prepared, StartedProcess(serving_spec(preview, prepared, control, number=_FIRST), control, channel)
     except (PreviewError, OSError) as error:
-        log.debug("a start is not started early", preview_id=preview.id, why=str(error))
+        log.debug("speculative start skipped", preview_id=preview.id, why=str(error))
         return None
 
 
 def _is_possible(preview: LivePreview, context: SupervisorContext, known: StartRecord) -> bool:
-    """Whether it can be started, as far as its files do not count, and is for this code to see."""
+    """Return whether it can be started, regardless of its files, and may be visible to this code."""
     plan = known.study.plan
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
@@ -174,7 +174,7 @@ def _is_possible(preview: LivePreview, context: SupervisorContext, known: StartR
 
 
 def _may_see(preview: LivePreview, known: StartRecord, origins: frozenset[Origin]) -> bool:
-    """Whether nothing of another project, or that a generation was given for itself, reaches this one by it.
+    """Return whether it reveals nothing of another project, or of one generation's own overrides.
 
     What is known is of the same user (``StartHistory.find``): ids say nothing beyond that.
     """

@@ -1,4 +1,4 @@
-"""What watches over one running preview, whichever of its processes serves: its deadlines, and whether it answers."""
+"""Watch over a running preview, whichever process serves: its deadlines and health."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
 
 
 def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None:
-    """What is asked from here on, and what the first answer means."""
+    """Apply the launch's health path, and handle the first answer."""
     preview.record = replace(preview.record, health_path=answer.path)
     preview.any_answer = health_path is None or not answer.well or answer.path != health_path
     if health_path is not None and answer.path != health_path:

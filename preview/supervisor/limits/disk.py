@@ -1,4 +1,4 @@
-"""How much of the disk a preview's folders hold, counted against a program that hides what it can.
+"""Disk use of a preview's folders, measured against a program that hides what it can.
 
 Counted are allocated blocks, so that a sparse file is as large as what was written to it; an entry is at least one
 block, so that millions of empty files are not free; a file with several names is one file; and files without a name
@@ -30,7 +30,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """What was found.
+    """Result of a measurement.
 
     Attributes:
         used_bytes: In folders and in open files without a name; the walk ends early once it is over the limit.
@@ -43,7 +43,7 @@ class DiskUse:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """What is free of the disks that a preview writes to.
+    """Free space of a preview's disks.
 
     Attributes:
         available_bytes: For the service's user, on the disk that has least.
@@ -55,7 +55,7 @@ class Free:
 
 
 def free_of(*folders: Path) -> Free:
-    """What is free now; a few microseconds for each folder.
+    """Read the free space; a few microseconds for each folder.
 
     Raises:
         OSError: There is no such folder, or its disk does not answer.
@@ -64,7 +64,7 @@ def free_of(*folders: Path) -> Free:
 
 
 def free_by(found: Sequence[os.statvfs_result]) -> Free:
-    """What is free by what the disks have said, one after the other."""
+    """Combine the free space of several disks."""
     mark = tuple(number for one in found for number in (one.f_bfree, one.f_ffree))
     return Free(min(one.f_bavail * one.f_frsize for one in found), mark)
 
@@ -207,7 +207,7 @@ def _walk(folder: Path, count: _Count, check: Callable[[], object]) -> None:
 
 
 def _make_readable(name: str, parent: int | None) -> None:
-    """A folder whose permissions its program has taken away is ours all the same, and nothing is hidden in it."""
+    """Make a folder readable whose permissions its program removed: nothing is hidden in it."""
     descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)  # noqa: PTH101  no path names it safely

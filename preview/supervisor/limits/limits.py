@@ -1,4 +1,4 @@
-"""What happens when a preview reaches a limit: it ends, or goes on within it; either way it is logged once, in words.
+"""Reactions to a reached limit: the preview ends or continues; it is logged once.
 
 Memory and disk end it, because what asked for more has not got it and would fail in ways nobody could explain.
 Processes, processor time and output hold it: it goes on, slower or with less.
@@ -30,7 +30,7 @@ _THROTTLED_LOOKS = 2
 
 
 class _Watched(Protocol):
-    """What ``Excesses`` needs of a running process."""
+    """Interface of a running process for ``Excesses``."""
 
     def excess(self) -> Excess: ...
 
@@ -56,13 +56,13 @@ def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object
 
 
 def tell_output(preview: LivePreview, settings: Settings) -> None:
-    """The preview prints faster than it may, and is slowed down by its own pipe."""
+    """Report a preview that prints faster than allowed and is slowed down."""
     mib_per_s = settings.output_bytes_per_s / _MIB
     tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: it waits whenever it prints more")
 
 
 def memory_error(settings: Settings, *, is_step: bool = False, **details: object) -> LaunchFailed:
-    """What is said of a process tree that wanted more memory than it may have."""
+    """Return the error of a process tree above its memory limit."""
     who = "a step used" if is_step else "used"
     message = f"stopped: {who} more than {settings.memory_limit_mb} MB of memory"
     limit_bytes = settings.memory_limit_mb * _MIB
@@ -70,7 +70,7 @@ def memory_error(settings: Settings, *, is_step: bool = False, **details: object
 
 
 def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool:
-    """Whether the kernel has killed any process of the tree because its memory was used up.
+    """Return whether the kernel has killed any process of the tree because its memory was used up.
 
     Synchronous, for the moment at which the leader has ended: else a signal would be all that is known.
     """

@@ -52,7 +52,7 @@ class Watchers:
             self.count -= 1
 
     def free(self, places: Mapping[int, Path], age_s: float) -> Free:
-        """What is free of the disks; each is asked once in ``age_s`` seconds, however many want to know.
+        """Return the free space of the disks; each is read once in ``age_s`` seconds for all.
 
         Args:
             places: For each device number a folder on it.
@@ -71,7 +71,7 @@ class Watchers:
 
 @dataclass(frozen=True, slots=True)
 class DiskWatch:
-    """What is needed to watch one preview's disk.
+    """Facts to watch one preview's disk.
 
     Attributes:
         folders: Its own.
@@ -103,7 +103,7 @@ class Pace:
     free: Free | None = None
 
     def is_due(self, now: float, free: Free, watched: int = 1) -> bool:
-        """Whether to look now, as one of ``watched`` previews that are looked at."""
+        """Return whether to measure now, as one of ``watched`` previews."""
         if self.free is None:
             return True
         since_s = now - self.looked_at

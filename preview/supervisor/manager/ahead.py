@@ -51,11 +51,11 @@ class PushQueue:
             (user_id, _), *_ = Counter(one.user_id for one in self._waiting.values()).most_common(1)
             oldest = next(one for one in self._waiting.values() if one.user_id == user_id)
             del self._waiting[oldest.id]
-            log.info("environment is not built ahead: too many wait", generation_id=oldest.id, most=self._most)
+            log.info("build queue full", generation_id=oldest.id, most=self._most)
         self._arrived.set()
 
     async def get(self) -> Generation:
-        """The one that waits longest. Cancellation: nothing is taken."""
+        """Return the one that has waited longest. Cancellation: nothing is taken."""
         await trio.lowlevel.checkpoint()
         while not self._waiting:
             self._arrived = trio.Event()
@@ -83,12 +83,12 @@ async def run_builder(
         except GenerationNotFound:
             continue
         except PreviewError as error:
-            log.info("environment not built ahead", generation_id=generation.id, why=error.message)
+            log.info("environment build failed", generation_id=generation.id, why=error.message)
         except OSError as error:
-            log.info("environment not built ahead", generation_id=generation.id, why=error.strerror or str(error))
+            log.info("environment build failed", generation_id=generation.id, why=error.strerror or str(error))
         except Exception:
             # A mistake here would leave this task for the nursery that all previews share.
-            log.exception("environment not built ahead", generation_id=generation.id)
+            log.exception("environment build failed", generation_id=generation.id)
 
 
 async def _build(generation: Generation, context: SupervisorContext) -> None:
@@ -100,7 +100,7 @@ async def _build(generation: Generation, context: SupervisorContext) -> None:
         async with hold_environment(context, study, project, _silent) as environment:
             if environment.how == "built":
                 log.info(
-                    "environment built ahead",
+                    "environment built",
                     generation_id=generation.id, key=environment.key, elapsed_s=round(environment.elapsed_s, 2),
                 )  # fmt: skip
             context.known.note(
@@ -114,7 +114,7 @@ async def _build(generation: Generation, context: SupervisorContext) -> None:
 
 @asynccontextmanager
 async def _open_files(generation: Generation, context: SupervisorContext) -> AsyncIterator[Path]:
-    """The generation's files in a folder of their own, which is gone afterwards."""
+    """Provide the generation's files in a temporary folder."""
     folder = _root(context.settings) / secrets.token_hex(8)
     try:
         folder.mkdir(mode=0o700, parents=True)
@@ -135,7 +135,7 @@ async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis 
 
 
 def _silent(_line: str, _severity: int) -> None:
-    """The launch has it said again."""
+    """Ignore the report: the launch repeats it."""
 
 
 def _root(settings: Settings) -> Path:

@@ -36,7 +36,7 @@ _REASON = "failed: the service ended unexpectedly while this preview was live"
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a start found and put right.
+    """Result of the clean-up at a start.
 
     Attributes:
         rows: Previews that were live for the database, and are ``failed`` or ``stopped`` now.
@@ -69,7 +69,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
             {one.id for one in rows} | folders, [identity for identity in leaders if identity is not None]
         )
     if scope.cancelled_caught:
-        log.error("processes of an earlier run survived SIGKILL")
+        log.error("earlier processes survived SIGKILL")
     for row in rows:
         ended = _ended(row)
         await store.update(ended)
@@ -79,7 +79,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     make_roots(workspace_root(settings), settings.resolved_db_path)
     found = Reconciled(len(rows), processes, removed)
     if found != Reconciled(0, 0, 0):
-        log.warning("reconciled after a crash", rows=found.rows, processes=found.processes, folders=found.folders)
+        log.warning("reconciled after crash", rows=found.rows, processes=found.processes, folders=found.folders)
     return found
 
 
@@ -90,7 +90,7 @@ def _identity(record: PreviewRecord) -> ProcessIdentity | None:
 
 
 def _ended(record: PreviewRecord) -> PreviewRecord:
-    """How a live row is closed: one that was being stopped has stopped, any other has failed."""
+    """Return a live row's end: a stopping one has stopped, any other has failed."""
     state = State.STOPPED if record.state is State.STOPPING else State.FAILED
     reason = record.reason if state is State.STOPPED else _REASON
     how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED
@@ -155,18 +155,18 @@ async def _follow_up(manager: PreviewManager, context: SupervisorContext) -> Non
     while True:
         await trio.sleep(_ENDS_S)
         if context.pending:
-            await _try("ends not stored yet", manager.store_pending)
-        await _try("previews of deleted generations not deleted yet", manager.delete_disowned)
+            await _try("ends of previews", manager.store_pending)
+        await _try("previews of deleted generations", manager.delete_disowned)
 
 
 async def _try(what: str, step: Callable[[], Awaitable[int]]) -> None:
     try:
         await step()
     except PreviewError as error:
-        log.info(what, error=error.message)
+        log.info("follow-up failed", what=what, error=error.message)
     except Exception:
         # A mistake here would leave this task for the nursery that all previews share.
-        log.exception(what)
+        log.exception("follow-up failed", what=what)
 
 
 async def clean_once(manager: PreviewManager, context: SupervisorContext) -> None:

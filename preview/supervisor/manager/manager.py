@@ -86,7 +86,7 @@ class PreviewManager(PreviewQueries):
             try:
                 await self._context.store.update(record)
             except PreviewNotFound:
-                log.warning("end of a preview whose row is gone", preview_id=record.id)
+                log.warning("ended preview has no row", preview_id=record.id)
             else:
                 stored += 1
             self._context.pending.pop(record.id, None)
@@ -210,7 +210,7 @@ class PreviewManager(PreviewQueries):
         self._nursery.start_soon(self._run, place, name=place.id)
 
     def _check_launch(self, user: User) -> None:
-        """What stands in the way of any launch of this user, whatever runs."""
+        """Check limits for any launch of this user."""
         check_free_disk(self._settings)
         self._rate.check(user.id)
 
@@ -222,7 +222,7 @@ class PreviewManager(PreviewQueries):
             self._overrides[key] = overrides
 
     async def _run(self, place: PreviewSlot) -> None:
-        """The preview's task: its place is free when nothing of it is left, and only then anybody hears of it."""
+        """Run the preview's task; its place is released, and its end published, once nothing is left."""
         try:
             await run_preview(place, self._context)
         finally:
@@ -233,7 +233,7 @@ class PreviewManager(PreviewQueries):
                 place.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:
-        """Whether what has this id is a live preview's, or made in advance for one."""
+        """Return whether this id belongs to a live preview or a spare slot."""
         return preview_id in self.all_active or self._places.holds(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -367,6 +367,6 @@ class PreviewManager(PreviewQueries):
 
 
 def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
-    """The same error, with the preview's name and last lines for the caller who waited for it."""
+    """Return the same error, with the preview's name and last lines for the caller who waited for it."""
     details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
     return type(cause)(cause.message, **details)

@@ -9,7 +9,7 @@ from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
-from preview.logs import End, History, LogPager, LogStore, Subscription, history
+from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
@@ -36,15 +36,15 @@ class PreviewQueries:
         return self._registry.by_id
 
     def active(self, generation_id: str) -> LivePreview | None:
-        """The generation's live preview."""
+        """Return the generation's live preview."""
         return self._registry.of(generation_id)
 
     def find(self, preview_id: str) -> LivePreview | None:
-        """The live preview with this id."""
+        """Return the live preview with this id."""
         return self._registry.by_id.get(preview_id)
 
     def require(self, generation_id: str) -> LivePreview:
-        """As ``active``.
+        """Return the preview like ``active``, or raise.
 
         Raises:
             NoActivePreview: There is none.
@@ -54,11 +54,11 @@ class PreviewQueries:
     # Live or over
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """What the preview is isolated by and what it has reached; None for one that ended long ago."""
+        """Return the preview's isolation and reached limits; None for one that ended long ago."""
         return self._registry.confinement(preview_id)
 
     async def latest(self, generation_id: str) -> PreviewRecord:
-        """The generation's newest preview, in whatever state.
+        """Return the generation's newest preview, in whatever state.
 
         Raises:
             NoActivePreview: It never had one (that is still kept).
@@ -74,7 +74,7 @@ class PreviewQueries:
         return self._newest(record)
 
     async def current(self, generation_id: str) -> PreviewRecord:
-        """The generation's preview as its status shows it: the live one, or the one that failed last.
+        """Return the generation's preview as its status shows it: the live one, or the one that failed last.
 
         Raises:
             NoActivePreview: The newest one was stopped or has expired, or there never was one.
@@ -87,7 +87,7 @@ class PreviewQueries:
         return record
 
     async def get(self, preview_id: str) -> PreviewRecord:
-        """The preview with this id, live or over.
+        """Return the preview with this id, live or over.
 
         Raises:
             PreviewNotFound: There is none (any more).
@@ -107,14 +107,14 @@ class PreviewQueries:
     async def list_for_user(
         self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[PreviewRecord], str | None]:
-        """A page of the user's previews, newest first, and the next page's cursor. Cancellation: nothing changes."""
+        """Return a page of the user's previews, newest first, and the next cursor. Cancellation: nothing changes."""
         records, following = await self._context.store.list_for_user(user_id, state=state, cursor=cursor, limit=limit)
         newest = [self._newest(one) for one in records]
         # A row may be behind what is known of its preview.
         return [one for one in newest if state is None or one.state is state], following
 
     def _newest(self, stored: PreviewRecord) -> PreviewRecord:
-        """What is known of a preview beyond its row: it lives, or has ended without the database's knowing."""
+        """Update a preview's row: it lives, or has ended without the database's knowledge."""
         preview = self.find(stored.id)
         return preview.record if preview is not None else self._context.pending.get(stored.id, stored)
 
@@ -123,7 +123,7 @@ class PreviewQueries:
     def open_log(
         self, record: PreviewRecord, *, after: int | None = None, tail: int | None = None
     ) -> Subscription | History:
-        """The preview's log, live or stored, to be used with ``with``; both are read by ``receive()``."""
+        """Return the preview's log, live or stored, to be used with ``with``; both are read by ``receive()``."""
         preview = self.find(record.id)
         if preview is not None:
             return preview.log.subscribe(after=after, tail=tail)
@@ -137,7 +137,7 @@ class PreviewQueries:
             record.cause,
             record.steps,
         )
-        return history(
+        return History(
             self._log_store,
             end,
             record.id,
@@ -158,7 +158,7 @@ class PreviewQueries:
         return LogPager(self._log_store, record.id, live=live, last_seq=record.last_seq, settle=settle)
 
     async def has_all(self, record: PreviewRecord, after: int) -> bool:
-        """Whether line ``after`` is the last that this preview will ever have. Cancellation: nothing changes."""
+        """Return whether line ``after`` is the last that this preview will ever have. Cancellation: nothing changes."""
         if record.is_active:
             return False
         if record.last_seq is not None:

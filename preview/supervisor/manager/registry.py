@@ -1,4 +1,4 @@
-"""Who is alive: every live preview by generation and by id, and whether there is space for one more."""
+"""Live previews by generation and by id, and their maximum."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class PreviewRegistry:
         return {one.record.port for one in self._by_id.values() if one.record.port is not None}
 
     def of(self, generation_id: str) -> LivePreview | None:
-        """The generation's live preview."""
+        """Return the generation's live preview."""
         return self._active.get(generation_id)
 
     def require(self, generation_id: str) -> LivePreview:
-        """As ``of``.
+        """Return the preview like ``of``, or raise.
 
         Raises:
             NoActivePreview: There is none.
@@ -107,13 +107,13 @@ class PreviewRegistry:
             self._held[preview.id] = preview.confinement
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """What a preview is isolated by, or was; None where that is not known (any more)."""
+        """Return a preview's isolation, also after its end; None if unknown."""
         preview = self._by_id.get(preview_id)
         return self._held.get(preview_id) if preview is None else preview.confinement
 
 
 def no_active_preview(generation_id: str) -> NoActivePreview:
-    """The error of who asks for a live preview where there is none."""
+    """Return the error for a missing live preview."""
     return NoActivePreview("No active preview for this generation", generation_id=generation_id)
 
 

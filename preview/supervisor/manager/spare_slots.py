@@ -51,11 +51,11 @@ class SpareSlots:
         self._is_closed = False
 
     def holds(self, preview_id: str) -> bool:
-        """Whether this is the id of one that is made in advance."""
+        """Return whether this is a spare slot's id."""
         return any(place.id == preview_id for place in self._places.values())
 
     def claim(self, generation_id: str, whose: Whose) -> PreviewSlot:
-        """A place for the launch of a generation of this project, which is to be taken at once; its port listens.
+        """Return a slot for the launch of a generation of this project, to be used at once; its port listens.
 
         Raises:
             NoPortFree: There is none.
@@ -80,7 +80,7 @@ class SpareSlots:
         )
 
     def _made_ahead(self, generation_id: str, whose: Whose) -> PreviewSlot | None:
-        """The one for what this generation is likely to start in, listening; None where there is none."""
+        """Return the slot for this generation's likely environment, listening; None without one."""
         expected = self._context.known.find(generation_id, whose)
         place = None if expected is None else self._places.get(template_key(expected.environment, expected.whose))
         if expected is None or place is None or not place.is_ready:
@@ -92,7 +92,7 @@ class SpareSlots:
         try:
             listen_at_last(place.listener)
         except OSError as error:
-            log.info("a spare slot cannot listen", preview_id=place.id, why=error.strerror or str(error))
+            log.info("spare slot cannot listen", preview_id=place.id, why=error.strerror or str(error))
             place.scope.cancel()
             return None
         return place
@@ -112,7 +112,7 @@ class SpareSlots:
             pass
 
     def forget(self, place: PreviewSlot) -> None:
-        """It is taken, or over."""
+        """Forget a slot that is taken or ended."""
         self._places = {key: one for key, one in self._places.items() if one is not place}
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -127,13 +127,13 @@ class SpareSlots:
             try:
                 await self._have(start)
             except (PreviewError, OSError) as error:
-                log.debug("no place is made in advance", why=str(error))
+                log.debug("spare slot not made", why=str(error))
             except Exception:
                 # A mistake here would leave this task for the nursery that all previews share.
-                log.exception("no place is made in advance")
+                log.exception("spare slot not made")
 
     async def _have(self, start: StartRecord) -> None:
-        """Cancellation: there is one, or not."""
+        """Make one slot. Cancellation: there is one, or not."""
         context = self._context
         key = template_key(start.environment, start.whose)
         spec = prepared_spec(context.settings, start)

@@ -1,4 +1,4 @@
-"""What one preview is isolated by, and limited to; and which of it it has reached so far."""
+"""A preview's isolation, its resource limits, and the limits it has reached."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Confinement:
         return None if self.runtime == "plain" else self.limits.temp_bytes
 
     def has_reached(self, limit: Limit) -> bool:
-        """Whether it was held to this one already."""
+        """Return whether this limit was reached already."""
         return any(one.limit == limit for one in self.reached)
 
     def sentence(self) -> str:
@@ -111,7 +111,7 @@ def cores(number: float) -> str:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the operator allows each preview's processes."""
+    """Return the operator's limits for each preview's processes."""
     return Limits(
         memory_bytes=settings.memory_limit_mb * _MIB,
         open_files=settings.max_open_files,
@@ -127,7 +127,7 @@ _NOT_HELD = ("network", "starts")
 
 
 def confinement_for(settings: Settings, runtime: Runtime, network: Network) -> Confinement:
-    """What a preview is isolated by that starts now.
+    """Return the isolation of a preview that starts now.
 
     Args:
         settings: The operator's bounds.

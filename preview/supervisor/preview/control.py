@@ -40,7 +40,7 @@ class Control:
         self.drained = trio.Event()
 
     def has_started(self) -> None:
-        """The process has its end: with ours alone, its own end of the channel is seen here."""
+        """Close our copy of the child's end: its end of the channel is seen only then."""
         self.theirs.close()
 
     async def listen(self) -> None:
@@ -76,7 +76,7 @@ class Control:
 
 @contextmanager
 def open_control() -> Iterator[Control]:
-    """A channel for one process that is to be started.
+    """Provide a channel for one future process.
 
     Raises:
         OSError: No descriptor is left.
@@ -111,7 +111,7 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What a launch gives back.
+    """Result of a launch.
 
     Attributes:
         record: The preview, ``starting``; ``running`` after a restart in place.
@@ -142,7 +142,7 @@ class FilesChange:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What a reload gives back: the new process serves.
+    """Result of a reload: the new process serves.
 
     Attributes:
         record: The preview, ``running``.

@@ -1,4 +1,4 @@
-"""When a preview has to end by itself: expiry and inactivity, as exact deadlines on trio's clock."""
+"""Deadlines of a preview: expiry and inactivity, exact on trio's clock."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Deadlines:
         self._held += 1
 
     def end(self) -> None:
-        """It has ended. As ``touch`` it wakes nobody: thousands of requests may end in a second."""
+        """Note an ended activity. Like ``touch`` it wakes nobody: thousands of requests may end in a second."""
         self._held -= 1
         self._active_at = trio.current_time()
 
@@ -168,7 +168,7 @@ class Changes:
         await self._came.wait()
 
     def close(self, error: PreviewError) -> None:
-        """The preview is over: callers who wait for a change, and later ones, get that as their answer."""
+        """Close the queue: the preview has ended, and callers get that as their result."""
         self._closed = error
         self.take()
         for change in self._taken:
@@ -188,7 +188,7 @@ class SocketRelease:
 
     @property
     def is_over(self) -> bool:
-        """Whether a connection made now can come to no process but the newest."""
+        """True if a new connection can reach only the newest process."""
         return not self._left()
 
     async def wait_over(self) -> None:

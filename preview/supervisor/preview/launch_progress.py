@@ -1,4 +1,4 @@
-"""How far a launch is: its steps, changed in one place and published with each change."""
+"""Progress of a launch: its steps, changed in one place and published with each change."""
 
 from __future__ import annotations
 
@@ -51,28 +51,28 @@ class LaunchProgress:
             self._set((*self._steps[:at], *new, *self._steps[at:]))
 
     def start(self, name: str) -> None:
-        """The step runs from now on."""
+        """Mark the step as running."""
         self._started[name] = trio.current_time()
         self._change(LaunchStep(name, StepState.RUNNING, started_at_ms=now_ms()))
 
     def finish(
         self, name: str, detail: str | None = None, *, reused: bool = False, answer: FirstAnswer | None = None
     ) -> None:
-        """The step is done."""
+        """Mark the step as done."""
         self._end(name, StepState.DONE, detail, reused=reused, answer=answer)
 
     def fail(self, name: str, detail: str) -> None:
-        """The step has failed; says why."""
+        """Mark the step as failed, with the reason."""
         self._end(name, StepState.FAILED, detail)
 
     def leave(self, name: str) -> None:
-        """The step is over, by whatever way: one that still runs was stopped."""
+        """Leave the step in any way: one that still runs was stopped."""
         if any(one.name == name and one.state is StepState.RUNNING for one in self._steps):
             self._end(name, StepState.STOPPED, None)
         self._started.pop(name, None)
 
     def end(self, state: StepState, detail: str) -> None:
-        """The preview is over: what runs ends so. Nothing is published: the change of state is."""
+        """End all steps with the preview. Publishes nothing: the change of state does."""
         self._steps = end_steps(self._steps, state, now_ms(), shortened(detail, _MAX_DETAIL_CHARACTERS))
 
     def _end(

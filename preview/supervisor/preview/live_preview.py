@@ -37,7 +37,7 @@ MAX_FURTHER_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a preview ends; decided once, by the first cause.
+    """Outcome of a preview; decided once, by the first cause.
 
     Attributes:
         state: ``stopped`` or ``failed``.
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def hash_token(token: str) -> str:
-    """What is kept of a preview token: SHA-256, hex. The token has 256 random bits, so no salt or stretching."""
+    """Hash a preview token: SHA-256, hex. It has 256 random bits, so needs no salt or stretching."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -68,7 +68,7 @@ def new_record(
     port: int,
     runtime: str,
 ) -> tuple[PreviewRecord, str]:
-    """The record of a preview that begins now, and its token in clear."""
+    """Return the record of a new preview, and its token in clear."""
     token = new_token()
     now = utc_now()
     expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
@@ -167,7 +167,7 @@ class LivePreview:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Where it is asked: host and port; None unless it is running."""
+        """Host and port of the preview; None unless it is running."""
         return self.socket_address if self.record.state is State.RUNNING else None
 
     @property
@@ -177,7 +177,7 @@ class LivePreview:
 
     @property
     def reach(self) -> Reach | None:
-        """What its network reaches; None until that is decided."""
+        """Network that it reaches; None until decided."""
         if self.confinement is None:
             return None
         return reach_of(self._settings, self.confinement.network, self.record.port)
@@ -224,7 +224,7 @@ class LivePreview:
         return changed
 
     def note_restart(self) -> None:
-        """A new process has taken over."""
+        """Note a new process."""
         self.restarts += 1
         self._publish()
 
@@ -267,11 +267,11 @@ class LivePreview:
         return LaunchFailed(f"The preview has ended: {reason}.", preview_id=self.id)
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """The last of what is in its log, the service's own lines among them, oldest first."""
+        """Return the last lines of its log, the service's own included, oldest first."""
         return [line.message for line in self.log.last_lines(count)]
 
     def output_since(self, seq: int, count: int) -> list[str]:
-        """The last ``count`` lines behind line ``seq`` that its own processes printed, oldest first."""
+        """Return its processes' last ``count`` lines after line ``seq``, oldest first."""
         own = (Source.SYSTEM, Source.SYSTEM_STARTUP)
         return [line.message for line in self.log.last_lines(count) if line.seq > seq and line.source not in own]
 
@@ -286,7 +286,7 @@ class LivePreview:
         return self.deadlines.hold()
 
     def further_token(self) -> str:
-        """A token as good as that of the launch, in clear: it is kept as a hash, in memory.
+        """Return a token equal to the launch's, in clear: it is kept as a hash, in memory.
 
         The oldest of more than ``MAX_FURTHER_TOKENS`` is forgotten.
         """
@@ -300,7 +300,7 @@ class LivePreview:
         return token
 
     def accept_token(self, token: str) -> bool:
-        """Whether this is a token of the preview and it is still good; a good one is renewed, never past the end."""
+        """Return whether this is a valid token of the preview; renews it, never past the preview's end."""
         given = hash_token(token)
         matches = any(compare_digest(given, known) for known in (self.record.token_hash, *self._further_hashes))
         if not matches or not self._tokens_hold:

@@ -1,4 +1,4 @@
-"""What a preview may reach: its own wish, within what the operator allows."""
+"""Network policy of a preview: its own request, within the operator's limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhos
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What one preview's processes reach, and what else they could be allowed.
+    """Network of a preview's processes, and the further permissions.
 
     Attributes:
         network: What holds.
@@ -32,13 +32,13 @@ class Reach:
     own_port: int | None = None
 
     def reaches(self, host: str, port: int | None) -> bool:
-        """Whether its network lets it connect there; a port that is not known is one that it could not reach."""
+        """Return whether its network allows this connection; an unknown port is not allowed."""
         if self.network is Network.HOST or (port is not None and port == self.own_port):
             return True
         return self.network is Network.LOOPBACK_ONLY and _is_loopback(host) and port in self.ports
 
     def may_be_asked(self, host: str, port: int) -> bool:
-        """Whether the service may connect there to see who answers.
+        """Return whether the service may connect there to see who answers.
 
         The address is the program's word. A name that the service looked up for it, a connection that it made, would
         carry out of the preview what its network is to keep in; on this machine nobody outside sees either.
@@ -70,7 +70,7 @@ class Reach:
 
 
 def tell_unreachable(reach: Reach | None, needs: Sequence[ServiceNeed]) -> Iterator[str]:
-    """A warning for each server that the plan asks for and the preview's network does not reach."""
+    """Yield a warning for each server of the plan that the preview's network does not reach."""
     told: set[tuple[str, int]] = set()
     for need in needs:
         if reach is None or need.address is None or need.address in told or reach.reaches(*need.address):
@@ -93,7 +93,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def choose_network(settings: Settings, plan: StartPlan) -> Network:
-    """What its processes reach, as far as the runtime can hold it.
+    """Choose the network of its processes, as far as the runtime can enforce it.
 
     Raises:
         InvalidGeneration: It asks for more than is allowed.
@@ -112,7 +112,7 @@ def choose_network(settings: Settings, plan: StartPlan) -> Network:
 
 
 def reach_of(settings: Settings, network: Network, own_port: int | None) -> Reach:
-    """What a preview reaches whose network is held to ``network``."""
+    """Return the reach of a preview with ``network``."""
     return Reach(network, _allowed(settings), frozenset(settings.loopback_ports), own_port)
 
 

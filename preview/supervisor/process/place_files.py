@@ -70,7 +70,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _remove(root: int, path: str) -> None:
-    """The file, and the folders that it leaves empty."""
+    """Remove the file, and folders that become empty."""
     folders, _, name = path.rpartition("/")
     with suppress(FileNotFoundError), _folder(root, folders, make=False) as parent:
         os.unlink(name, dir_fd=parent)
@@ -102,7 +102,7 @@ def _write(root: int, path: str, content: bytes) -> None:
 
 
 def _mode(name: str, parent: int) -> int:
-    """As all files of a generation; one that could be executed still can."""
+    """Return the mode of a generation's files; an executable one stays executable."""
     with suppress(FileNotFoundError):
         before = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISREG(before.st_mode) and before.st_mode & stat.S_IXUSR:
@@ -112,7 +112,7 @@ def _mode(name: str, parent: int) -> int:
 
 @contextmanager
 def _folder(root: int, path: str, *, make: bool) -> Iterator[int]:
-    """The folder, open; ``make``: with what is missing of it."""
+    """Provide the folder, open; ``make``: with what is missing of it."""
     folder = os.dup(root)
     try:
         for component in path.split("/") if path else ():

@@ -38,7 +38,7 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an application that serves has answered.
+    """Response of an application that serves.
 
     Attributes:
         path: What was asked for.
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def well(self) -> bool:
-        """Whether that is an answer below 500."""
+        """True if the status is below 500."""
         return self.status < 500
 
 
@@ -59,7 +59,7 @@ class ProbeFailed(Exception):
 
 
 async def ask(address: Address, path: str) -> int:
-    """The status code of ``GET path``.
+    """Return the status code of ``GET path``.
 
     Args:
         address: Host and port of the preview.

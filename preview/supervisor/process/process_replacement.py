@@ -77,7 +77,7 @@ class ProcessReplacer:
                 change.settle(error)
 
     async def _carry_out(self, changes: list[Change]) -> PreviewError | None:
-        """The error, where the new process does not serve. Further changes are added to ``changes``."""
+        """Carry out a request; return the error if the new process fails. Adds further changes to ``changes``."""
         placed = 0
         while True:
             errors = [error for change in changes[placed:] if (error := await self._announce(change)) is not None]
@@ -174,7 +174,7 @@ class ProcessReplacer:
         return error
 
     def _can_share(self, prepared: PreparedLaunch) -> bool:
-        """Whether the process that serves has the socket itself, and can release it."""
+        """Return whether the serving process has the socket itself, and can release it."""
         current = self._processes.current
         is_there = not current.ended.is_set() and not current.is_told_to_end
         can_tell = is_there and current.control.ready.is_set()
@@ -226,7 +226,7 @@ class ProcessReplacer:
         self._succeed(candidate, change)
 
     def _succeed(self, candidate: ServerProcess, change: Change) -> None:
-        """The candidate serves: it is the preview's process."""
+        """Make the candidate, which serves, the preview's process."""
         preview, path = self._preview, candidate.prepared.plan.health_path
         if path != self._processes.current.prepared.plan.health_path:
             # The project says something else now about what is to be asked.
@@ -240,7 +240,7 @@ class ProcessReplacer:
 
 
 def _shown(files: FilesChange) -> str:
-    """``changed main.py, +2 more``."""
+    """Format changes: ``changed main.py, +2 more``."""
     names = files.names
     verb = "changed" if files.written or not names else "removed"
     more = f", +{len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""

@@ -72,7 +72,7 @@ class Processes:
 
     @property
     def exit(self) -> Exit | None:
-        """How the process that served last has ended; None while it runs, and where none was started."""
+        """Exit of the last serving process; None while it runs, and before the first."""
         return self.current.exit if self._has_begun else None
 
     @property
@@ -135,7 +135,7 @@ class Processes:
         return started
 
     def keep_snapshot(self) -> None:
-        """The code that serves now is restarted once, and may be again: have it ready for that."""
+        """Prepare a snapshot of the serving code, which was restarted once and may be again."""
         self._snapshots.keep(self.current.prepared, self.current.spec)
 
     def take(self, serving: ServerProcess) -> None:
@@ -163,7 +163,7 @@ class Processes:
     # Out
 
     async def watch_exits(self) -> None:
-        """The process that serves ended by itself: whatever its code, a server that is gone has failed.
+        """Watch the serving process: whatever its exit code, a server that ends has failed.
 
         While another is about to take over, that one decides. Cancellation: nothing changes.
         """
@@ -193,7 +193,7 @@ class Processes:
         await serving.over.wait()
 
     async def make_room(self) -> None:
-        """Processes are few at any moment: what did not come up is gone, and only some drain.
+        """Limit the number of processes: failed ones are gone, and only some drain.
 
         Cancellation: nothing changes.
         """
@@ -206,7 +206,7 @@ class Processes:
             self._draining = [one for one in self._draining if not one.over.is_set()]
 
     def retire(self, old: ServerProcess) -> None:
-        """It is to drain (``drain``); those that do already have had some time."""
+        """Drain the process (``drain``); others that drain already get less time."""
         self._hurry_draining()
         self._draining.append(old)
 

@@ -40,10 +40,10 @@ class Keeper(Protocol):
     """Decides what it means for the preview, what one of its processes does."""
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
-        """What it uses now."""
+        """Note the current usage."""
 
     def end_for_memory(self, serving: ServerProcess, error: LaunchFailed) -> None:
-        """It wants more memory than it may have."""
+        """End a process above its memory limit."""
 
 
 @dataclass(eq=False, slots=True)
@@ -82,11 +82,11 @@ class ServerProcess:
 
     @property
     def is_told_to_end(self) -> bool:
-        """Whether it was decided that it goes: from then on it serves nobody, even while it is there."""
+        """True once its end is decided: from then on it serves nobody."""
         return self.scope.cancel_called
 
     def output(self, preview: LivePreview) -> list[str]:
-        """The last lines that this process printed, oldest first; another's are not among them."""
+        """Last lines that this process printed, oldest first, without another's."""
         numbers = {number for batch in self.lines for number in batch[-_LAST_LINES:]}
         if not numbers:
             return []
@@ -158,7 +158,7 @@ async def run_server_process(
 def serving_spec(
     preview: LivePreview, prepared: PreparedLaunch, control: Control, *, number: int | None = None
 ) -> ProcessSpec:
-    """What starts a process that serves; from then on the preview's port listens, where its program does not itself.
+    """Return the spec of a serving process; the port listens from then on, unless the program does.
 
     Args:
         preview: Whose.
@@ -200,7 +200,7 @@ def _working_folder(project: Path, plan: StartPlan) -> Path:
 async def _attend(
     preview: LivePreview, serving: ServerProcess, keeper: Keeper, task_status: trio.TaskStatus[ServerProcess]
 ) -> None:
-    """The process's nursery. The reader outlives the watchers, so that what the app says while it ends is kept."""
+    """Run the process's nursery. The reader ends after the watchers, to keep the last output."""
     process, settings = serving.process, serving.prepared.settings
     drained = trio.Event()
     reading = trio.CancelScope(shield=True)  # cancelled below, once the process has gone
@@ -235,7 +235,7 @@ async def _attend(
 
 
 def _grace_s(preview: LivePreview, serving: ServerProcess) -> float:
-    """How long the application may take to end: less, where all of them end at once with the service."""
+    """Return the grace period; shorter if all end at once with the service."""
     settings, outcome = serving.prepared.settings, preview.outcome
     if serving.grace_s is not None:
         return min(serving.grace_s, settings.stop_grace_s)

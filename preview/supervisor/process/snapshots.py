@@ -46,7 +46,7 @@ class KeptSnapshot:
 
 @contextmanager
 def using(kept: KeptSnapshot | None) -> Iterator[Snapshot | None]:
-    """The snapshot itself, which stays for as long as this is open; nothing where there is none."""
+    """Provide the snapshot, which stays while this is open; nothing without one."""
     if kept is None:
         yield None
         return
@@ -72,7 +72,7 @@ class Snapshots:
         self._kept: list[KeptSnapshot] = []
 
     def of(self, prepared: PreparedLaunch) -> KeptSnapshot | None:
-        """The one to start a process of this stage from, if it is ready."""
+        """Return the snapshot to start a process of this launch from, if it is ready."""
         found = (
             one for one in self._kept if one.prepared is prepared and one.snapshot is not None and not one.is_retired
         )
@@ -103,7 +103,7 @@ class Snapshots:
             one.end_if_unused()
 
     async def _keep(self, kept: KeptSnapshot, spec: ProcessSpec) -> None:
-        """Cancellation: it is gone, unless it is ready: then its scope alone ends it."""
+        """Keep one snapshot. Cancellation: it is gone; once ready, only its scope ends it."""
         began = trio.current_time()
         try:
             async with kept.prepared.runtime.open_snapshot(spec) as snapshot:

@@ -20,7 +20,7 @@ class Item(BaseModel):
 
 
 def page(limit: int = 10) -> int:
-    """How many."""
+    """Return the page number."""
     return limit
 
 
@@ -38,7 +38,7 @@ def make_item(item: Item) -> Item:
 
 @app.get("/health")
 def health() -> dict[str, str]:
-    """Whether it serves."""
+    """Return the health."""
     return {"status": "ok"}
 
 

@@ -1,6 +1,6 @@
 """The lock files of other package managers, as pins that npm can follow."""
 
+from preview.environments.node.locks.pins import read_pins
 from preview.environments.node.locks.placing import LOCK_NAMES, LockFile, Pins, UnreadableLock, place_pins, remove_pins
-from preview.environments.node.locks.reading import read_pins
 
 __all__ = ["LOCK_NAMES", "LockFile", "Pins", "UnreadableLock", "place_pins", "read_pins", "remove_pins"]

@@ -34,7 +34,6 @@ class LockFile:
 
     Attributes:
         name: One of ``LOCK_NAMES``.
-        data: Its bytes.
     """
 
     name: str
@@ -43,7 +42,7 @@ class LockFile:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What a range was resolved to.
+    """Resolved version of a range.
 
     Attributes:
         version: ``4.17.1``, or ``npm:other@4.17.1`` for a package under another name.
@@ -70,22 +69,22 @@ class Pins:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it pins nothing."""
+        """True if it pins nothing."""
         return not (self.ranges or self.overrides or any(self.direct.values()))
 
 
 def is_name(text: str) -> bool:
-    """Whether it names a package, and nothing that npm would read otherwise."""
+    """Return whether it names a package, and nothing that npm would read differently."""
     return _NAME.fullmatch(text) is not None
 
 
 def is_version(text: str) -> bool:
-    """Whether it is one version, not a range, an address or a path."""
+    """Return whether it is one version, not a range, an address or a path."""
     return _VERSION.fullmatch(text) is not None
 
 
 def single_versions(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The packages that occur in one version alone, name to version."""
+    """Return the packages that occur in one version alone, name to version."""
     found: dict[str, set[str]] = {}
     for name, version in pairs:
         found.setdefault(name, set()).add(version)
@@ -102,13 +101,7 @@ Packages = Mapping[str, Mapping[str, object]]
 
 
 def place_pins(pins: Pins, packages: Packages, directory: Path) -> None:
-    """Pin what npm is about to install; what no pin speaks of keeps its range. Blocks on the disk.
-
-    Args:
-        pins: What a lock file says.
-        packages: Folder to what its ``package.json`` is made of.
-        directory: Where ``package.json`` is.
-    """
+    """Pin what npm is about to install; what no pin speaks of keeps its range. Blocks on the disk."""
     if pins.ranges:
         (directory / _YARN_LOCK).write_text("".join(_yarn_lines(pins)), "utf-8")
     for folder, package in packages.items():
@@ -120,7 +113,7 @@ def place_pins(pins: Pins, packages: Packages, directory: Path) -> None:
 
 
 def remove_pins(packages: Packages, directory: Path) -> None:
-    """The ranges as they were. Blocks on the disk."""
+    """Restore the original ranges. Blocks on the disk."""
     (directory / _YARN_LOCK).unlink(missing_ok=True)
     for folder, package in packages.items():
         (directory / folder / "package.json").write_text(json.dumps(package, indent=1), "utf-8")
@@ -201,7 +194,7 @@ class _OpenMapping:
 
 
 def read_yaml(data: bytes) -> object:
-    """The first document of a file, every plain value as text.
+    """Return the first document of a file, plain values as text.
 
     Raises:
         UnreadableLock: It is no YAML, nested too deeply, or refers to itself.

@@ -15,6 +15,7 @@ from preview.core.descriptors import wait_readable, waited_on
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.inbound import close_inbound
 from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limits, ProcessSpec
+from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.etc import FIRST_UID
@@ -25,7 +26,6 @@ from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.template_process import NoTemplate, Template
-from preview.runtime.warm.wanted import memory_file
 
 _PACKET_BYTES = 1024
 # A fork is a matter of milliseconds, of a second where fifty are made at once on a loaded machine.
@@ -38,7 +38,7 @@ _COVERED = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108  the sandbox's own
 
 
 class NotForked(Exception):
-    """It could not be had; says why, in half a sentence. Nothing is left.
+    """Failed fork; says why, in half a sentence. Nothing is left.
 
     Attributes:
         is_its_fault: Whether that is the template's fault, so that the next fork would fail as well.
@@ -74,7 +74,7 @@ class ForkRequest:
 
     @property
     def has_ended(self) -> bool:
-        """Whether one of its processes is gone, by whatever has ended it, once it was confined."""
+        """True if one of its processes is gone, for any reason, after it was confined."""
         return self._both is not None and any(one.has_ended for one in self._both)
 
     async def wait_ended(self) -> None:
@@ -98,7 +98,7 @@ class ForkRequest:
                     nursery.start_soon(wait, one)
 
     def close(self) -> None:
-        """What was asked for ends, as it is not told to go on; nothing happens once there is a process."""
+        """Cancel the fork, which ends without an order to go on; does nothing once there is a process."""
         self._held.close()
 
     async def enter(self, spec: ProcessSpec, group: Cgroup | None) -> None:
@@ -211,7 +211,7 @@ async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, orde
 
 @contextmanager
 def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
-    """What goes wrong with asking for a fork, as ``NotForked``; what the machine lacks is no template's fault."""
+    """Convert errors of a fork to ``NotForked``; the machine's shortages are not the template's fault."""
     try:
         yield
     except trio.TooSlowError:
@@ -234,7 +234,7 @@ def _check_held_in(first: OpenProcess, application: OpenProcess, *, uid: int, ou
 
 
 async def expect_word(ours: socket.socket, word: bytes) -> int:
-    """The next packet is to be this word: the process that the kernel names as its sender.
+    """Expect this word as the next packet; return the process that the kernel names as its sender.
 
     Raises:
         NotForked: It is something else; says what.
@@ -271,7 +271,7 @@ def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) 
 
 
 def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object]:
-    """What is to run, in a template's words."""
+    """Return the order to run the program, in the template's format."""
     numbers = {placeholder: _FIRST_FD + index for index, placeholder in enumerate(sockets_of(spec))}
     return {
         "parks": parks,
@@ -287,7 +287,7 @@ def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object
 
 
 def sockets_of(spec: ProcessSpec) -> dict[str, socket.socket]:
-    """What the process inherits, by what stands for its number."""
+    """Return inherited sockets by the placeholder of their number."""
     both = {FD_PLACEHOLDER: spec.listener, CONTROL_PLACEHOLDER: spec.control}
     return {placeholder: one for placeholder, one in both.items() if one is not None}
 

@@ -54,7 +54,7 @@ class Fork:
         return None if self._is_closed or self._application.has_ended else self._application
 
     def as_origin(self, group: Cgroup) -> SnapshotOrigin:
-        """Where its forks are born, of one that parks in this group."""
+        """Return the origin of its forks, for a parking one in this group."""
         return SnapshotOrigin(self.first, self._application, group)
 
     def poll(self) -> int | None:
@@ -125,18 +125,14 @@ class ForkedProcess(TreeProcess):
         self._below: tuple[int, ...] = ()
 
     def as_origin(self) -> SnapshotOrigin:
-        """Where its forks are born, of one that parks."""
+        """Return the origin of its forks, for a parking one."""
         assert self._group is not None, "there are control groups"  # noqa: S101
         return self._fork.as_origin(self._group)
 
     @property
     def own(self) -> socket.socket:
-        """What it speaks over."""
+        """Its own socket."""
         return self._fork.own
-
-    async def wait(self) -> Exit:
-        """See ``RunningProcess``. Cancellation: nothing changes."""
-        return await retry_on_fd_exhaustion(self._wait)
 
     async def _wait(self) -> Exit:
         while self._fork.poll() is None:
@@ -158,7 +154,7 @@ class ForkedProcess(TreeProcess):
         pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
         # Once it has ended its number may be another's, and so what is below that.
         self._below = () if self._fork.poll() is not None or self._fork.first.has_ended else tuple(pids)
-        return as_known(one for one in (self._identity, *proctree.living(pids)) if proctree.is_alive(one))
+        return as_known(one for one in (self.identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
         """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""

@@ -77,11 +77,11 @@ class ForkReservation:
 
     @property
     def fork(self) -> ConfinedFork | None:
-        """It, once it is ready."""
+        """The fork, once it is ready."""
         return self._fork
 
     def keep(self, fork: ConfinedFork, held: AsyncExitStack) -> None:
-        """It is ready; ``held`` ends it."""
+        """Keep the ready fork; ``held`` ends it."""
         self._fork, self._held = fork, held
 
     async def take(self, spec: ProcessSpec, template: Template) -> ConfinedFork | None:
@@ -110,7 +110,7 @@ class ForkReservation:
         await self._held.aclose()
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Whether a fork of the same template and in the same place would be asked for with this."""
+        """Return whether it matches: a fork of the same template in the same place."""
         return _what_a_fork_is_asked_for(self.spec) == _what_a_fork_is_asked_for(spec)
 
 
@@ -153,7 +153,7 @@ class Reservations:
         self._unused: dict[str, ForkReservation] = {}
 
     def take(self, preview_id: str) -> ForkReservation | None:
-        """This preview's; the caller closes it."""
+        """Take this preview's reservation; the caller closes it."""
         reserved = self._unused.pop(preview_id, None)
         if reserved is not None:
             reserved.taken.set()
@@ -222,10 +222,10 @@ class Reservations:
                     fork = await self._fork(reserved.spec, held)
                     reserved.keep(fork, held.pop_all())
             except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
-                log.debug("a fork was not made ready early", preview_id=reserved.spec.preview_id, why=str(error))
+                log.debug("fork reservation failed", preview_id=reserved.spec.preview_id, why=str(error))
             except Exception:
                 # A mistake here would end the preview that goes on beside it.
-                log.exception("a fork was not made ready early", preview_id=reserved.spec.preview_id)
+                log.exception("fork reservation failed", preview_id=reserved.spec.preview_id)
 
 
 async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
@@ -235,4 +235,4 @@ async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
         ended.set()
     except* OSError as error:
         # Its start looks at it again.
-        log.debug("the end of what waits is not noticed", why=str(error.exceptions[0]))
+        log.debug("fork exit not watched", why=str(error.exceptions[0]))

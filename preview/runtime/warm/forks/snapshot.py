@@ -19,7 +19,7 @@ import trio
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.interface import NoSnapshot, ProcessSpec
-from preview.runtime.kernel.linux import beside
+from preview.runtime.kernel.linux import beside, memory_file
 from preview.runtime.kernel.verified import OpenProcess
 from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
@@ -32,7 +32,6 @@ from preview.runtime.warm.forks.forking import (
 )
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
-from preview.runtime.warm.wanted import memory_file
 
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
@@ -82,11 +81,11 @@ class _Waiting:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is gone, by whatever has ended it."""
+        """True if it is gone, for any reason."""
         return self.itself.has_ended
 
 
-class Snapshot:
+class ParkedApplication:
     """See ``interface.Snapshot``. Made by ``open_forking``, which has one fork ready before each restart.
 
     Args:
@@ -145,13 +144,13 @@ class Snapshot:
             await waiting.held.aclose()
 
     def _take(self) -> _Waiting | None:
-        """What is ready, which is the caller's from here on."""
+        """Take a ready fork, which then belongs to the caller."""
         waiting, self._ahead = self._ahead, None
         self._taken.set()
         return waiting
 
     async def _fork(self, spec: ProcessSpec, *, is_ahead: bool = False) -> _Waiting:
-        """A fork that waits in a control group of its own, which is named for this specification.
+        """Return a waiting fork in its own control group, which is named for this specification.
 
         Raises:
             NotForked, LaunchFailed: It could not be had; nothing is left.
@@ -174,7 +173,7 @@ class Snapshot:
         raise AssertionError("unreachable")
 
     async def _ask(self, held: AsyncExitStack, *, is_ahead: bool) -> socket.socket:
-        """Where the fork speaks; it ends with ``held``, and the fork with it, which waits."""
+        """Request a fork and return its socket; the fork waits, and ends with ``held``."""
         ours, theirs = held.enter_context(open_pair())
         with theirs:
             await send(self._process.own, b"a" if is_ahead else b"f", (theirs.fileno(),))
@@ -182,12 +181,14 @@ class Snapshot:
 
 
 @asynccontextmanager
-async def open_forking(process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
-    """A snapshot that has a fork ready before each restart. Args: see ``Snapshot``.
+async def open_forking(
+    process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec
+) -> AsyncIterator[ParkedApplication]:
+    """Provide a snapshot that has a fork ready before each restart. Args: see ``ParkedApplication``.
 
     Cancellation: no fork waits any more; those in use are their own contexts' to end.
     """
-    snapshot = Snapshot(process, groups, spec)
+    snapshot = ParkedApplication(process, groups, spec)
     try:
         async with beside(snapshot.keep_ahead):
             yield snapshot

@@ -62,11 +62,11 @@ class SpeculativeFork:
         return self.is_same(spec) and self._check(spec, self._template)
 
     def is_same(self, spec: ProcessSpec) -> bool:
-        """Whether this start would run just the same, of whatever template."""
+        """Return whether this start would run just the same, from any template."""
         return _what_runs(spec) == _what_runs(self._spec)
 
     def take(self) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """The process, what it is a fork of, and what ends it: the caller's from here on; None where it does not run.
+        """Return the process, its template, and its end, which then belong to the caller; None if it does not run.
 
         To be asked for when it is settled.
         """
@@ -87,10 +87,10 @@ class SpeculativeFork:
                 self._held.callback(process.close)
                 self._process = await self._held.enter_async_context(open_tree(process, spec))
         except (NotForked, LaunchFailed, OSError) as error:
-            log.debug("a process was not started", preview_id=spec.preview_id, why=str(error))
+            log.debug("speculative process failed", preview_id=spec.preview_id, why=str(error))
         except Exception:
             # A mistake here would end the preview that goes on beside it.
-            log.exception("a process was not started", preview_id=spec.preview_id)
+            log.exception("speculative process failed", preview_id=spec.preview_id)
         finally:
             self._is_settled.set()
 

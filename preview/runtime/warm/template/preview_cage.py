@@ -48,7 +48,7 @@ def enter(user: int | None) -> None:
 
 
 def show_files(view: dict[str, Any], folders: list[int]) -> None:
-    """What it sees: its own folders at their places, everything writable of the template's covered by something empty.
+    """Show the fork its own folders, and cover the template's writable ones with empty folders.
 
     Args:
         view: ``anchors`` (folders that hold those of all previews), ``folders`` (where its own lie), ``kept`` (what

@@ -56,7 +56,7 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 
 
 def clone_mount(path: str) -> int:
-    """A descriptor of what is mounted at ``path``, with all below it, attached to nothing (open_tree(2))."""
+    """Return a detached descriptor of the mount at ``path``, with all below it (open_tree(2))."""
     flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
     result = _libc.syscall(ctypes.c_long(_SYS_OPEN_TREE), ctypes.c_int(_AT_FDCWD), path.encode(), ctypes.c_uint(flags))
     return int(_check(result, f"open_tree {path}"))
@@ -76,7 +76,7 @@ def attach(descriptor: int, path: str) -> None:
 
 
 def set_host_name(name: str) -> None:
-    """What the machine calls itself in this namespace."""
+    """Set the host name in this namespace."""
     _check(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
 
 

@@ -148,7 +148,7 @@ def _set_environment(variables: dict[str, str]) -> None:
 
 
 def forget() -> None:
-    """What the template has remembered, and a program that was just started would not have yet."""
+    """Forget what a program that was just started would not have cached yet."""
     tempfile.tempdir = None
     # Two forks have the same number in their namespaces, by which it would tell that it has to be seeded again.
     tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001

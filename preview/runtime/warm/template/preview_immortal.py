@@ -58,7 +58,7 @@ def count_no_more() -> int:
 
 
 def _parts(code: types.CodeType) -> Iterable[object]:
-    """What code refers to, which the collector does not ask it for."""
+    """Return the references of code that the collector does not follow."""
     return (
         code.co_consts, code.co_names, code.co_filename, code.co_name, code.co_qualname, code.co_linetable,
         code.co_exceptiontable,
@@ -66,7 +66,7 @@ def _parts(code: types.CodeType) -> Iterable[object]:
 
 
 def _is_possible() -> bool:
-    """Whether counts are where they are looked for, and mean that; tried out on an object."""
+    """Return whether reference counts are at the expected place, by trying on an object."""
     if (
         not _IMMORTAL
         or sys.implementation.name != "cpython"

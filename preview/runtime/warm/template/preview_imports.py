@@ -1,4 +1,4 @@
-"""What a template imports, and whether it can be forked after that."""
+"""Imports of a template, and the check that it can be forked afterwards."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _import(name: str) -> str | None:
 
 
 def unsafe(held: set[str]) -> str | None:
-    """Why a fork of this process would not be whole, or None."""
+    """Return why a fork of this process would be incomplete, or None."""
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         return "starts a thread"
     further = descriptors() - held
@@ -105,13 +105,13 @@ def unsafe(held: set[str]) -> str | None:
 
 
 def _has_company() -> bool:
-    """Whether there are processes that this one, or one that it has started, may have started."""
+    """Return whether other processes exist that this one, or its children, may have started."""
     # Those around it are older, and have lower numbers.
     return any(int(name) > os.getpid() for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208
 
 
 def _shares_memory() -> bool:
-    """Whether there is memory that forks would have in common, as locks of ``multiprocessing`` lie in."""
+    """Return whether forks would share memory, such as locks of ``multiprocessing``."""
     # Nothing else makes it; to look at hundreds of mappings after each import would take most of the time.
     if not _SHARING.intersection(sys.modules):
         return False
@@ -120,7 +120,7 @@ def _shares_memory() -> bool:
 
 
 def descriptors() -> set[str]:
-    """What is open, by what it is: a number would say nothing. Besides, whether other processes are there."""
+    """Describe open descriptors by target, and note other processes."""
     found = {_PROCESS} if _has_company() else set()
     for one in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
@@ -135,7 +135,7 @@ def descriptors() -> set[str]:
 
 @contextmanager
 def _recorded_reads() -> Iterator[dict[str, str | None]]:
-    """Which variables of the environment are asked for meanwhile, and what they were."""
+    """Record variables of the environment that are read meanwhile, with their values."""
     reads: dict[str, str | None] = {}
     kind = type(os.environ)
     ask = kind.__getitem__
@@ -158,6 +158,6 @@ def _recorded_reads() -> Iterator[dict[str, str | None]]:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory."""
+    """Return this process's resident memory."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

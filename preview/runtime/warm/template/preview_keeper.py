@@ -61,7 +61,7 @@ def _close_all_but(descriptor: int) -> None:
 
 
 def _limit() -> None:
-    """Where no control group holds it, its packages have a bound as well."""
+    """Limit the template without a control group, because of its packages."""
     for number, value in ((resource.RLIMIT_NPROC, _MOST_PROCESSES), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(number)[1]
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)

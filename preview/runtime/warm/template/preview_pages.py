@@ -35,7 +35,7 @@ _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def own_pages(pid: int) -> list[tuple[int, int]]:
-    """Where a fork of this process has pages of its own by now: address and length, in bytes; none if it is gone."""
+    """Find a fork's own pages: address and length, in bytes; empty if it is gone."""
     found: list[tuple[int, int]] = []
     left = _MOST_PAGES
     try:
@@ -53,7 +53,7 @@ def own_pages(pid: int) -> list[tuple[int, int]]:
 
 
 def pages_of(use: Callable[[], object]) -> list[tuple[int, int]]:
-    """Which pages a fork of this process writes to when it does this; found out by one that does.
+    """Find the pages that a fork writes to when it does this, by letting one do it.
 
     Blocks, for as long as that takes, and a few seconds at most; where it fails the list is empty.
     """
@@ -96,7 +96,7 @@ def touch(pages: list[tuple[int, int]], until: int = -1) -> None:
 
 
 def _writable() -> list[tuple[int, int]]:
-    """This process's own writable memory, from and to: its forks have it at the same addresses."""
+    """Return this process's own writable memory as ranges; forks have it at the same addresses."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  no pathlib here
         lines = [line.split(" ", 2) for line in file]
     places = [line[0].partition("-") for line in lines if line[1] == "rw-p"]

@@ -111,7 +111,7 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
 def _enter_alone(
     order: dict[str, Any], own: socket.socket, folders: list[int], pages: list[tuple[int, int]]
 ) -> list[int]:
-    """Returns in the application's process only: the descriptors that it goes on with."""
+    """Enter alone; return the remaining descriptors, in the application's process only."""
     cage.enter(order["user"])
     if os.fork() != 0:
         os._exit(0)
@@ -144,7 +144,7 @@ def _tell(own: socket.socket, said: dict[str, object]) -> None:
 
 
 def _wait_for(application: int, own: socket.socket) -> None:
-    """The first process of the preview's world: takes in orphans; the world ends with the application."""
+    """Run the first process of the preview's namespace: it adopts orphans and ends with the application."""
     preview_fresh.close_all_but(own.fileno())
     while True:
         pid, status = os.wait()

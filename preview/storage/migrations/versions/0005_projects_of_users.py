@@ -52,7 +52,7 @@ def downgrade() -> None:
 
 
 def _add_missing_projects() -> None:
-    """Where a generation names a project of another user, which no version has written, its owner gets one."""
+    """Add the owner's project for a generation that names another user's; no version wrote such rows."""
     of_generation = (_projects.c.id == _generations.c.project_id) & (_projects.c.user_id == _generations.c.user_id)
     missing = (
         sa.select(_generations.c.project_id, _generations.c.user_id, sa.literal(0))

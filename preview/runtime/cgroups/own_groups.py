@@ -1,4 +1,4 @@
-"""Where the service's own control groups are, read from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``.
+"""The service's own control groups, from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``.
 
 Every machine mounts them differently: one tree for all controllers (v2), one tree for each or for a few of them
 together (v1), or both, with the controllers on either side. In a container the mount may show a part of a tree only.
@@ -17,8 +17,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """This process's own group in one tree.
+class OwnGroup:
+    """Own group of the process in one tree.
 
     Attributes:
         mount: Where the tree is mounted.
@@ -38,16 +38,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """This process's own groups in all trees that it can reach.
+class OwnGroups:
+    """Own groups of the process in all trees that it can reach.
 
     Attributes:
         unified: In the tree of version 2, where one is mounted.
         controllers: In the trees of version 1, by controller (``memory``, ``cpu``, ``cpuacct``, ``pids``, …).
     """
 
-    unified: Place | None = None
-    controllers: dict[str, Place] = field(default_factory=dict)
+    unified: OwnGroup | None = None
+    controllers: dict[str, OwnGroup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +70,29 @@ def _mounts(mountinfo: str) -> list[_Mount]:
 
 
 def _plain(text: str) -> str:
-    """A path of ``mountinfo``: spaces and the like stand in it as octal numbers."""
+    """Return a path of ``mountinfo``: spaces and the like stand in it as octal numbers."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def _is_outside(path: str) -> bool:
-    """A group's own name may begin with two dots as well."""
+    """Return whether the path is outside; a group's own name may begin with two dots too."""
     return path.lstrip("/").split("/", 1)[0] == ".."
 
 
-def _place(path: str, mounts: list[_Mount]) -> Place | None:
-    """The group's folder, in the first mount that shows it (a path with ``..`` lies outside of the namespace)."""
+def _place(path: str, mounts: list[_Mount]) -> OwnGroup | None:
+    """Return the group's folder in the first mount that shows it (``..`` is outside of the namespace)."""
     for mount in mounts:
         below = posixpath.relpath(path, mount.root)
         if not any(_is_outside(one) for one in (path, mount.root, below)):
-            return Place(mount.point, posixpath.normpath(posixpath.join(mount.point, below)))
+            return OwnGroup(mount.point, posixpath.normpath(posixpath.join(mount.point, below)))
     return None
 
 
-def find_places(mountinfo: str, membership: str) -> Places:
-    """What both texts come to; trees that are not mounted, or show another part than ours, are left out.
-
-    Args:
-        mountinfo: The text of ``/proc/self/mountinfo``.
-        membership: The text of ``/proc/self/cgroup``.
-    """
+def find_own_groups(mountinfo: str, membership: str) -> OwnGroups:
+    """Find the groups from both texts; leaves out trees that are not mounted, or show another part."""
     mounts = _mounts(mountinfo)
     unified = None
-    controllers: dict[str, Place] = {}
+    controllers: dict[str, OwnGroup] = {}
     for line in membership.splitlines():
         number, _, rest = line.partition(":")
         names, separator, path = rest.partition(":")
@@ -110,12 +105,12 @@ def find_places(mountinfo: str, membership: str) -> Places:
         place = _place(path, [one for one in mounts if one.kind == "cgroup" and wanted <= one.options])
         if place is not None:
             controllers.update(dict.fromkeys(wanted, place))
-    return Places(unified, controllers)
+    return OwnGroups(unified, controllers)
 
 
-def read_places() -> Places:
-    """The places of this process, now."""
-    return find_places(
+def read_own_groups() -> OwnGroups:
+    """Return the places of this process now."""
+    return find_own_groups(
         Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"),
         Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace"),
     )

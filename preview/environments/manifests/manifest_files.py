@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.environments.requirements.requirements import OwnIndex
-from preview.errors import EnvironmentFailed
+from preview.environments.requirements.requirements import OwnIndex, invalid
 
 # A requirements file of a real project has a few hundred lines with hashes; a megabyte is far beyond any of them.
 _MAX_FILE_BYTES = 1024 * 1024
@@ -24,12 +23,7 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One requirement as a manifest writes it.
-
-    Attributes:
-        text: As for ``requirements.txt``.
-        origin: Where it stands, for messages.
-    """
+    """One requirement as a manifest writes it."""
 
     text: str
     origin: str
@@ -37,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one file says.
+    """Requirements in one file.
 
     Attributes:
         source: The file, relative to the project.
@@ -61,12 +55,7 @@ class Manifest:
 
 
 def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes:
-    """The file's bytes.
-
-    Args:
-        path: Which file.
-        shown: Its name for messages.
-        limit: Bytes; a larger file is refused.
+    """Return the file's bytes.
 
     Raises:
         EnvironmentFailed: It cannot be read or is too large.
@@ -76,22 +65,16 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
             data = file.read(limit + 1)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
-        raise EnvironmentFailed(
-            f"{shown} cannot be read ({reason}): add the file or remove what refers to it",
-            reason="invalid",
-            origin=shown,
+        raise invalid(
+            f"{shown} cannot be read ({reason}): add the file or remove what refers to it", origin=shown
         ) from error
     if len(data) > limit:
-        raise EnvironmentFailed(
-            f"{shown} is larger than {limit // 1024} KiB; this is no list of requirements",
-            reason="invalid",
-            origin=shown,
-        )
+        raise invalid(f"{shown} is larger than {limit // 1024} KiB; this is no list of requirements", origin=shown)
     return data
 
 
 def read_text(path: Path, shown: str) -> str:
-    """The file's text: UTF-8, UTF-16 where a mark or every second byte says so.
+    """Return the file's text: UTF-8, UTF-16 where a mark or every second byte says so.
 
     Raises:
         EnvironmentFailed: It cannot be read, is too large, or is in another encoding.
@@ -103,13 +86,11 @@ def read_text(path: Path, shown: str) -> str:
     try:
         return data[start:].decode(encoding)
     except UnicodeDecodeError as error:
-        raise EnvironmentFailed(
-            f"{shown} is not text in UTF-8; save it as UTF-8", reason="invalid", origin=shown
-        ) from error
+        raise invalid(f"{shown} is not text in UTF-8; save it as UTF-8", origin=shown) from error
 
 
 def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object]:
-    """The parsed file.
+    """Return the parsed file.
 
     Raises:
         EnvironmentFailed: It cannot be read or is no TOML.
@@ -119,9 +100,7 @@ def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object
         return tomllib.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         said = str(error) or type(error).__name__
-        raise EnvironmentFailed(
-            f"{shown} cannot be read: {said}; correct it", reason="invalid", origin=shown
-        ) from error
+        raise invalid(f"{shown} cannot be read: {said}; correct it", origin=shown) from error
 
 
 def as_table(value: object) -> Mapping[str, object]:
@@ -130,5 +109,5 @@ def as_table(value: object) -> Mapping[str, object]:
 
 
 def as_texts(value: object) -> Sequence[str]:
-    """The texts of a list; nothing for anything else."""
+    """Return the texts of a list; nothing for anything else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -7,12 +7,12 @@ over what is written down, and nothing else. Whatever it does not understand is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
 from preview.endpoints.budget import Budget
-from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.calls import Calls
 from preview.endpoints.python.expressions import evaluate_plain
 from preview.endpoints.python.imports import Importer
@@ -20,7 +20,7 @@ from preview.endpoints.python.members import Members
 from preview.endpoints.python.methods import items_of
 from preview.endpoints.python.statements import Statements
 from preview.endpoints.python.truth import Framework, truth
-from preview.endpoints.python.values import Class, Function, Module, Scope
+from preview.endpoints.python.values import Function, Module, Scope
 from preview.sources import Sources
 from preview.sources.environment import env_values, own_env_values
 
@@ -31,7 +31,6 @@ class Variables:
     """Read where they are first asked for.
 
     Args:
-        sources: The project's files.
         folder: Whose ``.env`` files come before those of the project's own folder.
     """
 
@@ -40,11 +39,11 @@ class Variables:
         self._folder = folder
 
     def get(self, name: str) -> object:
-        """What any of the files says, examples too; ``UNKNOWN`` where none does."""
+        """Return the variable's value in any of the files, examples too; ``UNKNOWN`` if absent."""
         return self._all.get(name, UNKNOWN)
 
     def setting(self, name: str, default: str | int | None) -> object:
-        """A pydantic setting: ``.env`` comes before the code's default.
+        """Return a pydantic setting: ``.env`` overrides the code's default.
 
         Args:
             name: The field; the variable may be in upper case.
@@ -69,31 +68,23 @@ class Variables:
 _MAX_ITEMS: Final = 1_000
 
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
-_Bind = Callable[[ast.expr, object, Scope], None]
 
 
-def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Interpreter, bind: _Bind) -> object:
-    """A list or a dictionary; ``UNKNOWN`` where what it goes over is not known. A set is a list, each item once.
-
-    Args:
-        node: The expression.
-        scope: Where it stands.
-        interpreter: Gives the values of what is inside.
-        bind: Binds a target to a value.
-    """
+def evaluate_comprehension(node: _Comprehension, scope: Scope, evaluator: PythonEvaluator) -> object:
+    """Return a list or a dictionary; ``UNKNOWN`` for an unknown source. A set is a list without repeats."""
     inner = Scope(scope.file, parent=scope)
-    if interpreter.elements(interpreter.evaluate(node.generators[0].iter, scope)) is None:
+    if items_of(evaluator.evaluate(node.generators[0].iter, scope)) is None:
         return UNKNOWN
     if isinstance(node, ast.DictComp):
         mapping: dict[object, object] = {}
-        for _ in _rounds(node.generators, inner, interpreter, bind):
-            key = interpreter.evaluate(node.key, inner)
+        for _ in _rounds(node.generators, inner, evaluator):
+            key = evaluator.evaluate(node.key, inner)
             if isinstance(key, (str, int)):
-                mapping[key] = interpreter.evaluate(node.value, inner)
+                mapping[key] = evaluator.evaluate(node.value, inner)
         return mapping
     values: list[object] = []
-    for _ in _rounds(node.generators, inner, interpreter, bind):
-        value = interpreter.evaluate(node.elt, inner)
+    for _ in _rounds(node.generators, inner, evaluator):
+        value = evaluator.evaluate(node.elt, inner)
         if not isinstance(node, ast.SetComp) or value not in values:
             values.append(value)
         if len(values) >= _MAX_ITEMS:
@@ -101,15 +92,15 @@ def evaluate_comprehension(node: _Comprehension, scope: Scope, interpreter: Inte
     return values
 
 
-def _rounds(generators: list[ast.comprehension], scope: Scope, interpreter: Interpreter, bind: _Bind) -> Iterator[None]:
+def _rounds(generators: list[ast.comprehension], scope: Scope, evaluator: PythonEvaluator) -> Iterator[None]:
     if not generators:
         yield
         return
     first, *rest = generators
-    for value in (interpreter.elements(interpreter.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
-        bind(first.target, value, scope)
-        if all(truth(interpreter.evaluate(test, scope)) is not False for test in first.ifs):
-            yield from _rounds(rest, scope, interpreter, bind)
+    for value in (items_of(evaluator.evaluate(first.iter, scope)) or [])[:_MAX_ITEMS]:
+        evaluator.bind(first.target, value, scope)
+        if all(truth(evaluator.evaluate(test, scope)) is not False for test in first.ifs):
+            yield from _rounds(rest, scope, evaluator)
 
 
 # Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
@@ -120,20 +111,18 @@ _MAX_RECURSION: Final = 4
 _CALL_STEPS: Final = 5
 
 
-class Interpreter:
+class PythonEvaluator:
     """Reads the modules of one project.
 
     Args:
-        sources: The project's files.
         app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
         budget: Shared by all that read the same project.
-        framework: Knows what the names from outside do.
         roots: Further folders that absolute imports count from (``sys.path``), after ``app_dir``.
 
     Attributes:
-        sources: The project's files.
         variables: What the project's ``.env`` files say.
         outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
+        step: Counts one more thing that was read; where that is too much, it raises ``OutOfBudget``.
     """
 
     def __init__(
@@ -143,9 +132,14 @@ class Interpreter:
         self.outside: dict[str, object] = {}
         self.variables = Variables(sources, app_dir)
         self._importer = Importer(sources, (app_dir, *roots), self.load, framework.starred, self.outside)
+        self.module, self.submodules = self._importer.module, self._importer.submodules
+        self.add_root = self._importer.add_root
+        members = Members(self, self._importer)
+        self.attribute, self.lineage = members.attribute, members.lineage
         self._statements = Statements(self, self._importer)
-        self._members = Members(self, self._importer)
-        self._calls = Calls(self, self._members, framework)
+        self.bind = self._statements.bind
+        self.step = budget.step
+        self._calls = Calls(self, framework)
         self._modules: dict[str, Module] = {}
         self._open_calls: dict[ast.AST, int] = {}
         self._depth = 0
@@ -153,15 +147,11 @@ class Interpreter:
 
     @property
     def trying(self) -> int:
-        """How many ``try`` are around what is being read."""
+        """Number of ``try`` statements around the current one."""
         return self._statements.trying
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Return the module in a file, read once."""
         if file not in self._modules:
             names: dict[str, object] = {"__file__": file, "__name__": self._importer.dotted(file)}
             names["__package__"] = self._importer.package(file)
@@ -172,36 +162,12 @@ class Interpreter:
         return self._modules[file]
 
     def run_as_program(self, file: str) -> None:
-        """Read what a module does only where it is the program; it was loaded before.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Read what a module does only where it is the program; it was loaded before."""
         tree = self.sources.tree(file)
         self._statements.run_as_program(tree.body if tree is not None else (), self.load(file).scope)
 
-    def module(self, name: str) -> Module | None:
-        """The project's module of this absolute name, or None.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        return self._importer.module(name)
-
-    def add_root(self, folder: str) -> None:
-        """A further folder that absolute imports count from, ``sys.path.append``."""
-        self._importer.add_root(folder or ".")
-
-    def submodules(self, file: str) -> list[str]:
-        """The names of the modules beside or below a package's file."""
-        return self._importer.submodules(file)
-
     def call(self, function: Function, arguments: Sequence[object] = (), **named: object) -> object:
-        """What a function of the project gives back.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Call a function of the project."""
         scope = Scope(function.scope.file, parent=function.scope)
         parameters = function.node.args
         names = [item.arg for item in (*parameters.posonlyargs, *parameters.args)]
@@ -234,11 +200,7 @@ class Interpreter:
         return scope.returned
 
     def evaluate(self, node: ast.expr | None, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Return the value of an expression, or ``UNKNOWN``."""
         if node is None or self._depth >= _MAX_DEPTH:
             return UNKNOWN
         self.step()
@@ -250,38 +212,14 @@ class Interpreter:
                 case ast.Attribute():
                     return self.attribute(self.evaluate(node.value, scope), node.attr)
                 case ast.NamedExpr():
-                    self._statements.bind(node.target, value := self.evaluate(node.value, scope), scope)
+                    self.bind(node.target, value := self.evaluate(node.value, scope), scope)
                     return value
                 case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                    return evaluate_comprehension(node, scope, self, self._statements.bind)
+                    return evaluate_comprehension(node, scope, self)
                 case _:
                     return evaluate_plain(node, scope, self.evaluate)
         finally:
             self._depth -= 1
-
-    def elements(self, value: object) -> list[object] | None:
-        """What a loop over a value gives; None where that is not known."""
-        return items_of(value)
-
-    def attribute(self, value: object, name: str) -> object:
-        """``value.name``."""
-        return self._members.attribute(value, name)
-
-    def bases(self, cls: Class) -> list[object]:
-        """The values of a class's bases; ``Generic[T]`` counts as ``Generic``."""
-        return self._members.bases(cls)
-
-    def lineage(self, cls: Class) -> list[Class | External]:
-        """The class and all it inherits from, nearest first, each once."""
-        return self._members.lineage(cls)
-
-    def step(self) -> None:
-        """Count one more thing that was read.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        self._budget.step()
 
     def enter(self) -> bool:
         """One level further in, until ``leave``; False where that is too deep."""

@@ -39,7 +39,7 @@ _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
 
 
 def read_bun_lock(data: bytes) -> Pins:
-    """What it pins.
+    """Read the pins of the lock file.
 
     Raises:
         UnreadableLock: It says nothing that can be used.
@@ -90,7 +90,7 @@ _PACKAGE: Final = re.compile(r"/?((?:@[^/@]+/)?[^/@]+)[/@](\d[^_(]*)")
 
 
 def read_pnpm_lock(data: bytes) -> Pins:
-    """What it pins.
+    """Read the pins of the lock file.
 
     Raises:
         UnreadableLock: It says nothing that can be used.
@@ -145,7 +145,7 @@ _PATCHED: Final = re.compile(r"(?P<name>(?:@[^/@]+/)?[^/@]+)@npm:(?P<version>[^#
 
 
 def read_yarn_lock(data: bytes) -> Pins:
-    """What it pins.
+    """Read the pins of the lock file.
 
     Raises:
         UnreadableLock: It says nothing that can be used.
@@ -222,7 +222,7 @@ _MAX_BYTES = 8 * 1024 * 1024
 
 
 def read_pins(lock: LockFile) -> Pins:
-    """What it pins; addresses, paths and patches in it do not count.
+    """Read the pins; addresses, paths and patches in the file do not count.
 
     Raises:
         UnreadableLock: It says nothing that can be used.

@@ -67,7 +67,7 @@ def _path(value: str) -> str:
 
 
 def _text(value: object) -> object:
-    """A variable's value: text; numbers and truth values as they are written."""
+    """Return a variable's value as text; numbers and truth values as they are written."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -132,7 +132,7 @@ class _File(_Table):
 
 
 def read_preview_file(project: Path) -> Overrides:
-    """What the project's ``preview.toml`` says; nothing where it has none.
+    """Read the project's ``preview.toml``; empty without one.
 
     Raises:
         InvalidGeneration: It cannot be read, or has a mistake; ``details["path"]`` names the file.
@@ -159,7 +159,7 @@ def read_preview_file(project: Path) -> Overrides:
 
 
 def overrides_from_request(values: Mapping[str, object]) -> Overrides:
-    """What a launch request says: the same keys as the file's, ``{"start": {…}, "env": {…}, "requirements": {…}}``.
+    """Read the overrides of a launch request: the same keys as the file's.
 
     Raises:
         InvalidRequest: A key or value is wrong; the message names it.
@@ -223,7 +223,7 @@ _WANTED = {
 
 
 def _typed(error: ErrorDetails) -> str:
-    """What is wanted, and what was given."""
+    """Describe the expected and the given value."""
     said = _WANTED.get(error["type"], error["msg"].replace("Input should be", "must be"))
     given = quoted(error["input"])
     return f"{said}, not {given}" if len(given) <= 60 else said

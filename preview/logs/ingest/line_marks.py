@@ -118,7 +118,7 @@ def _word(match: re.Match[str] | None) -> int | None:
 
 
 def _behind_time(line: str) -> int | None:
-    """The level in the head of a line that begins with a time or a bracket: words first, they are the common form."""
+    """Return the level in a head that begins with a time or a bracket: words first, the common form."""
     for word in line.split(None, 6):
         level = _LEVEL_TOKENS.get(word)
         if level is not None:
@@ -128,7 +128,7 @@ def _behind_time(line: str) -> int | None:
 
 
 def _glued(line: str) -> int | None:
-    """The level in a first word that holds more than the level."""
+    """Return the level in a first word that holds more than the level."""
     level = _word(_AT_START.match(line))
     if level is None and (found := _LOGFMT.search(line, 0, _HEAD)):
         return level_of(found.group(1))
@@ -136,7 +136,7 @@ def _glued(line: str) -> int | None:
 
 
 def _by_name(line: str) -> int:
-    """What the rarer forms say; each check is a substring search first."""
+    """Recognise the rarer forms; each check is a substring search first."""
     if ("rror" in line or "xcept" in line or "Trace" in line) and (
         _ERROR_NAME.match(line) or line.startswith(_ERROR_STARTS)
     ):
@@ -157,7 +157,7 @@ def _by_name(line: str) -> int:
 
 
 def _json(line: str) -> int:
-    """A JSON line's own level. Pino's HTTP lines hold ``req`` and ``res``: those are access lines."""
+    """Return a JSON line's own level. Pino's HTTP lines hold ``req`` and ``res``: those are access lines."""
     if not line.endswith("}"):
         return INFO
     try:

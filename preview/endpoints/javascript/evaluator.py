@@ -13,13 +13,13 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.endpoints.budget import Budget
-from preview.endpoints.javascript.builtins import call_builtin, has_builtin
+from preview.endpoints.javascript.builtins import find_builtin
 from preview.endpoints.javascript.classes import construct
 from preview.endpoints.javascript.expressions import EXPRESSIONS
 from preview.endpoints.javascript.members import member, property_of
 from preview.endpoints.javascript.methods import call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
-from preview.endpoints.javascript.natives import Bound, Call, Environment, Framework, Native, Require
+from preview.endpoints.javascript.natives import Call, Environment, Framework, Native, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH
 from preview.endpoints.javascript.patterns import bind_parameters, parameters
 from preview.endpoints.javascript.statements import declare, hoist, run_statement
@@ -32,7 +32,7 @@ _MAX_JSON_DEPTH: Final = 30
 
 
 def read_json(text: bytes) -> object:
-    """The value of a JSON file; ``UNKNOWN`` where it is none."""
+    """Return the value of a JSON file; ``UNKNOWN`` if it is none."""
     try:
         return _value(json.loads(text), 0)
     except (ValueError, RecursionError):
@@ -80,15 +80,16 @@ _MAX_DEPTH: Final = 200
 _MAX_RECURSION: Final = 6
 
 
-class Interpreter:
+class JavaScriptEvaluator:
     """Reads the modules of one package.
 
     Args:
-        trees: The project's parsed files.
-        resolver: Finds modules.
         budget: Shared by all that read the same project.
-        framework: Knows what the names from outside do.
         environment: The variables of ``process.env`` as far as they are known.
+
+    Attributes:
+        modules: All that were read or are being read, by file and in order.
+        step: Counts one more thing that was read; where that is too much, it raises ``OutOfBudget``.
     """
 
     def __init__(
@@ -105,58 +106,39 @@ class Interpreter:
         self.framework = framework
         self.environment = Environment(environment)
         self.active: list[Function] = []
-        self._modules: dict[str, Module] = {}
-        self._budget = budget
+        self.modules: dict[str, Module] = {}
+        self.step = budget.step
         self._depth = 0
 
     # Modules
 
     def require(self, specifier: str, file: str) -> Module | External:
-        """The module that a specifier means in a file; ``External`` for what is not the project's."""
+        """Return the module that a specifier means in a file; ``External`` for what is not the project's."""
         found = self.resolver.resolve(specifier, file)
-        if found is None:
-            return External(specifier.removeprefix("node:"))
-        return self.load(found)
+        return External(specifier.removeprefix("node:")) if found is None else self.load(found)
 
     def load(self, file: str) -> Module:
-        """The module in a file, read once.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        if file not in self._modules:
+        """Return the module in a file, read once."""
+        if file not in self.modules:
             exports = JSObject()
             holder = JSObject({"exports": exports})
-            folder, _, _ = f"{ROOT}/{file}".rpartition("/")
             names: dict[str, object] = {
                 "module": holder,
                 "exports": exports,
                 "this": exports,
                 "require": Require(file),
                 "__filename": f"{ROOT}/{file}",
-                "__dirname": folder,
+                "__dirname": f"{ROOT}/{file}".rpartition("/")[0],
             }
-            module = self._modules[file] = Module(file, Scope(file, names), holder)
+            module = self.modules[file] = Module(file, Scope(file, names), holder)
             self._read(module)
-        return self._modules[file]
-
-    @property
-    def modules(self) -> list[Module]:
-        """All modules that were read, in order."""
-        return list(self._modules.values())
-
-    def module(self, file: str) -> Module | None:
-        """The module in a file, where it was read or is being read."""
-        return self._modules.get(file)
+        return self.modules[file]
 
     def _read(self, module: Module) -> None:
         if module.file.endswith(".json"):
             module.holder.names["exports"] = read_json(self.sources.text(module.file))
             return
-        tree = self.trees.tree(module.file)
-        if tree is None:
-            return
-        body = children(tree)
+        body = children(self.trees.tree(module.file))
         module.is_esm = any(node.type in {"import_statement", "export_statement"} for node in body)
         depth = self._depth
         try:
@@ -167,14 +149,10 @@ class Interpreter:
 
     # Values
 
-    def evaluate(self, node: Node, scope: Scope) -> object:
-        """The value of an expression, or ``UNKNOWN``.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        reader = EXPRESSIONS.get(node.type)
-        if reader is None or self._depth >= _MAX_DEPTH:
+    def evaluate(self, node: Node | None, scope: Scope) -> object:
+        """Return the value of an expression, or ``UNKNOWN``; likewise for none."""
+        reader = EXPRESSIONS.get(node.type) if node is not None else None
+        if node is None or reader is None or self._depth >= _MAX_DEPTH:
             return UNKNOWN
         self.step()
         self._depth += 1
@@ -184,18 +162,18 @@ class Interpreter:
             self._depth -= 1
 
     def evaluate_all(self, nodes: Sequence[Node], scope: Scope) -> list[object]:
-        """The values of a list's or a call's elements, those behind ``...`` spread."""
+        """Return the values of a list's or a call's elements, those behind ``...`` spread."""
         values: list[object] = []
         for node in nodes:
             if node.type == "spread_element":
-                inner = self.evaluate(node.named_children[0], scope) if node.named_children else UNKNOWN
+                inner = self.evaluate(node.named_child(0), scope)
                 values += inner if isinstance(inner, (list, str)) and len(values) + len(inner) <= MAX_LENGTH else []
             else:
                 values.append(self.evaluate(node, scope))
         return values
 
     def settle(self, value: object) -> object:
-        """The value behind a binding to another module's name."""
+        """Return the value behind a binding to another module's name."""
         for _ in range(_MAX_RECURSION):
             if not isinstance(value, Binding):
                 return value
@@ -233,25 +211,17 @@ class Interpreter:
         if isinstance(callee, Native):
             return callee.call(call)
         if isinstance(callee, External):
-            if has_builtin(callee.name):
-                return call_builtin(self, callee.name, call)
-            return self.framework.construct(callee, call)
-        if isinstance(callee, Made):
-            self.call_back(call.arguments)
-            return Made("", call.arguments, callee)
+            builtin = find_builtin(callee.name)
+            return builtin(call) if builtin is not None else self.framework.construct(callee, call)
         self.call_back(call.arguments)
-        return UNKNOWN
+        return Made("", call.arguments, callee) if isinstance(callee, Made) else UNKNOWN
 
     def apply(self, callee: object, arguments: list[object]) -> object:
         """``callee`` with arguments that are known, as a loop over an array calls it."""
         return self.invoke(callee, Call.made(self, arguments))
 
     def call(self, function: Function, arguments: list[object], this: object = None) -> object:
-        """What a function of the project gives back; a promise counts as what it will hold.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Call a function of the project; a promise counts as its future value."""
         if self._depth >= _MAX_DEPTH or sum(item.node.id == function.node.id for item in self.active) > _MAX_RECURSION:
             return UNKNOWN
         scope = Scope(function.scope.file, parent=function.scope)
@@ -272,7 +242,7 @@ class Interpreter:
         return scope.returned
 
     def construct(self, callee: object, call: Call) -> object:
-        """``new callee(…)``."""
+        """Evaluate ``new callee(…)``."""
         callee = self.settle(callee)
         if isinstance(callee, (Class, Function)):
             return construct(self, callee, call.arguments)
@@ -284,18 +254,10 @@ class Interpreter:
             if function not in self.active:
                 self.call(function, [])
 
-    def bound(self, native: Native, name: str) -> Native:
-        """A method of a framework's object, kept under another name."""
-        return Bound(native, name)
-
     # Statements
 
     def run(self, body: Sequence[Node], scope: Scope) -> bool:
-        """Run statements; whether they end with a return for certain.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
+        """Run statements; whether they end with a return for certain."""
         if self._depth >= _MAX_DEPTH:
             return False
         self._depth += 1
@@ -312,11 +274,3 @@ class Interpreter:
     def declare(self, node: Node, scope: Scope) -> list[str]:
         """Carry out a declaration; the names that it binds."""
         return declare(self, node, scope)
-
-    def step(self) -> None:
-        """Count one more thing that was read.
-
-        Raises:
-            OutOfBudget: Too much was read.
-        """
-        self._budget.step()

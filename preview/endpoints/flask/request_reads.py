@@ -1,4 +1,4 @@
-"""What a view's body reads from the request."""
+"""Fields of the request that a view's body reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preview.endpoints.flask.described import FieldUse, Model, Parser, type_name
-from preview.endpoints.python import Class, External, Function, Instance, Interpreter
+from preview.endpoints.python import Class, External, Function, Instance, PythonEvaluator
 
 _MAX_DEPTH: Final = 6
 _KINDS: Final = {
@@ -22,70 +22,70 @@ _NOT_INPUT: Final = frozenset({"SubmitField", "HiddenField", "CSRFTokenField"})
 _COMPUTED: Final = frozenset({"Method", "Function", "URLFor", "AbsoluteURLFor", "Hyperlinks", "Url", "Constant"})
 
 
-def skeleton(value: object, interpreter: Interpreter, depth: int = 0) -> object:
-    """The skeleton of a schema, a model, a field or a mapping of fields; None where it is none."""
-    interpreter.step()
+def skeleton(value: object, evaluator: PythonEvaluator, depth: int = 0) -> object:
+    """Return the skeleton of a schema, a model, a field or a mapping of fields; None if it is none."""
+    evaluator.step()
     if depth > _MAX_DEPTH:
         return "object"
     match value:
         case FieldUse():
-            return _field(value, interpreter, depth)
+            return _field(value, evaluator, depth)
         case External() if ".fields." in value.name:
             return _KINDS.get(value.last, "string")
         case Model():
-            return _mapping(value.fields, interpreter, depth)
+            return _mapping(value.fields, evaluator, depth)
         case dict():
-            return _mapping(value, interpreter, depth) or None
+            return _mapping(value, evaluator, depth) or None
         case list():
-            inner = skeleton(value[0], interpreter, depth + 1) if value else None
+            inner = skeleton(value[0], evaluator, depth + 1) if value else None
             return None if inner is None else [inner]
         case Class():
-            return _schema(value, interpreter, depth)
+            return _schema(value, evaluator, depth)
         case Instance():
-            shape = _schema(value.cls, interpreter, depth)
+            shape = _schema(value.cls, evaluator, depth)
             return [shape] if shape is not None and value.names.get("many") is True else shape
         case _:
             return None
 
 
-def _mapping(fields: dict[object, object], interpreter: Interpreter, depth: int) -> dict[str, object]:
+def _mapping(fields: dict[object, object], evaluator: PythonEvaluator, depth: int) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in fields.items():
         if isinstance(name, str):
-            shape = skeleton(value, interpreter, depth + 1)
+            shape = skeleton(value, evaluator, depth + 1)
             found[name] = "string" if shape is None else shape
     return found
 
 
-def _schema(cls: Class, interpreter: Interpreter, depth: int) -> object:
-    """The fields of a marshmallow schema, its own and those above; None for any other class."""
-    lineage = interpreter.lineage(cls)
+def _schema(cls: Class, evaluator: PythonEvaluator, depth: int) -> object:
+    """Return the fields of a marshmallow schema, its own and those above; None for any other class."""
+    lineage = evaluator.lineage(cls)
     if not any(isinstance(item, External) and "Schema" in item.last for item in lineage):
         return None
     found: dict[str, object] = {}
     for ancestor in reversed(lineage):
         for name, value in ancestor.body.names.items() if isinstance(ancestor, Class) else ():
             if isinstance(value, FieldUse) and value.kind not in _COMPUTED:
-                found[name] = skeleton(value, interpreter, depth + 1)
+                found[name] = skeleton(value, evaluator, depth + 1)
     return found
 
 
-def _field(use: FieldUse, interpreter: Interpreter, depth: int) -> object:
+def _field(use: FieldUse, evaluator: PythonEvaluator, depth: int) -> object:
     first = use.arguments[0] if use.arguments else use.named.get("nested", use.named.get("cls_or_instance"))
     if use.kind in {"Nested", "Pluck"}:
-        inner = skeleton(first, interpreter, depth + 1)
+        inner = skeleton(first, evaluator, depth + 1)
         many = use.named.get("many") is True or use.named.get("as_list") is True
         inner = "object" if inner is None else inner
         return [inner] if many and not isinstance(inner, list) else inner
     if use.kind in {"List", "DelimitedList"}:
-        inner = skeleton(first, interpreter, depth + 1)
+        inner = skeleton(first, evaluator, depth + 1)
         return ["string" if inner is None else inner]
     return _KINDS.get(use.kind, "string")
 
 
-def form_fields(cls: Class, interpreter: Interpreter) -> dict[str, object]:
-    """The fields of a WTForms form; empty for any other class."""
-    lineage = interpreter.lineage(cls)
+def form_fields(cls: Class, evaluator: PythonEvaluator) -> dict[str, object]:
+    """Return the fields of a WTForms form; empty for any other class."""
+    lineage = evaluator.lineage(cls)
     if not any(isinstance(item, External) and item.last.endswith("Form") for item in lineage):
         return {}
     found: dict[str, object] = {}
@@ -119,19 +119,19 @@ class Request:
         return dict(self.fields) or None
 
 
-def read_request(function: Function, interpreter: Interpreter) -> Request:
+def read_request(function: Function, evaluator: PythonEvaluator) -> Request:
     """``request.args.get("page", type=int)``, ``request.json["name"]``, forms and parsers in a view's body."""
     found = Request()
     nodes = [node for statement in function.node.body for node in ast.walk(statement)][:_MAX_NODES]
     sources = _named_sources(nodes)
     for node in nodes:
-        interpreter.step()
+        evaluator.step()
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"get", "getlist"}:
             _add(found, _source(node.func.value, sources), node.args[:1], _type(node))
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             _add(found, _source(node.value, sources), [node.slice], "string")
         elif isinstance(node, ast.Call):
-            _form_or_parser(node, function, interpreter, found)
+            _form_or_parser(node, function, evaluator, found)
     return found
 
 
@@ -147,17 +147,13 @@ def _named_sources(nodes: list[ast.AST]) -> dict[str, str]:
 
 
 def _source(node: ast.expr, names: dict[str, str]) -> str:
-    """Which part of the request an expression is: ``args``, ``form``, ``json``, ``files``; empty for none."""
+    """Return the part of the request that an expression is: ``args``, ``form``, ``json``, ``files``; else empty."""
     if isinstance(node, ast.BoolOp):
         node = node.values[0]
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"get_json", "to_dict"}
-    ):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr == "get_json":
             return "json" if _is_request(node.func.value) else ""
-        node = node.func.value
+        node = node.func.value if node.func.attr == "to_dict" else node
     if isinstance(node, ast.Name):
         return names.get(node.id, "")
     if isinstance(node, ast.Attribute) and _is_request(node.value) and node.attr in _QUERY | _BODY:
@@ -188,15 +184,15 @@ def _add(found: Request, source: str, key: list[ast.expr], kind: str) -> None:
         found.fields.setdefault(name, "file" if source == "files" else kind)
 
 
-def _form_or_parser(node: ast.Call, function: Function, interpreter: Interpreter, found: Request) -> None:
+def _form_or_parser(node: ast.Call, function: Function, evaluator: PythonEvaluator, found: Request) -> None:
     """``LoginForm()`` and ``parser.parse_args()``."""
     if isinstance(node.func, ast.Name) and node.func.id[:1].isupper():
-        cls = interpreter.evaluate(node.func, function.scope)
+        cls = evaluator.evaluate(node.func, function.scope)
         if isinstance(cls, Class):
-            for name, kind in form_fields(cls, interpreter).items():
+            for name, kind in form_fields(cls, evaluator).items():
                 found.fields.setdefault(name, kind)
     elif isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args":
-        parser = _parser(node.func.value, function, interpreter)
+        parser = _parser(node.func.value, function, evaluator)
         if parser is None:
             return
         for name, (kind, where) in parser.arguments.items():
@@ -206,11 +202,11 @@ def _form_or_parser(node: ast.Call, function: Function, interpreter: Interpreter
                 found.fields.setdefault(name, kind)
 
 
-def _parser(node: ast.expr, function: Function, interpreter: Interpreter) -> Parser | None:
+def _parser(node: ast.expr, function: Function, evaluator: PythonEvaluator) -> Parser | None:
     owner = node.value if isinstance(node, ast.Attribute) else None
     if isinstance(owner, ast.Name) and owner.id in {"self", "cls"} and isinstance(node, ast.Attribute):
         receiver = function.receiver
-        value = interpreter.attribute(receiver, node.attr) if isinstance(receiver, Class) else None
+        value = evaluator.attribute(receiver, node.attr) if isinstance(receiver, Class) else None
     else:
-        value = interpreter.evaluate(node, function.scope)
+        value = evaluator.evaluate(node, function.scope)
     return value if isinstance(value, Parser) else None
