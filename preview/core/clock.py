@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import trio
 
@@ -37,12 +38,19 @@ def to_ms(value: datetime) -> int:
 
 def rfc3339(value: datetime) -> str:
     """``2025-10-20T12:20:05.123Z`` (RFC 3339 section 5.6)."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def rfc3339_ms(value: int) -> str:
     """Milliseconds since the epoch as ``rfc3339`` writes them."""
-    return rfc3339(from_ms(value))
+    seconds, millis = divmod(value, 1000)
+    return f"{_second(seconds)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """Kept for a moment: a page of a log has many lines of one second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 async def wait_any(*events: trio.Event) -> None:

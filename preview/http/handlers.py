@@ -9,8 +9,9 @@ from typing import Any
 import trio
 from quart import Quart, Request, Response, Websocket, g, has_request_context, request, websocket
 
-from preview.http.contracts import VIEWS
-from preview.http.core.errors import no_content, problem_of
+from preview.http.contracts import plan, v1
+from preview.http.core.answers import Answer, no_content
+from preview.http.core.errors import problem_of
 from preview.http.core.guard import without_secrets
 from preview.http.core.page_policy import Cors
 from preview.http.metrics import Answered
@@ -77,11 +78,15 @@ async def _answer_error(error: Exception) -> Response:
     asked: Request | Websocket = request if has_request_context() else websocket
     contract = Contract.PLAN if asked.path.startswith(PLAN_PREFIX) else Contract.V1
     problem = problem_of(error)
-    route = (asked.endpoint or "").rpartition(".")[2].rstrip("_")
-    instance = without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}")
-    shown: dict[str, Any] = VIEWS[contract].problem(problem, instance=instance, route=route)
+    shown: Answer
+    if contract is Contract.V1:
+        shown = v1.Problem.of(problem, without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}"))
+    elif asked.endpoint == "plan_proxy.request_":
+        shown = plan.PlanProxyError.of(problem)
+    else:
+        shown = plan.PlanError.of(problem, is_launch_route=asked.endpoint == "plan.launch")
     kind = "application/problem+json" if contract is Contract.V1 else "application/json"
-    response = Response(json.dumps(shown, default=str), problem.status_in(contract), content_type=kind)
+    response = Response(json.dumps(shown.dumped(), default=str), problem.status_in(contract), content_type=kind)
     response.headers.update(problem.headers)
     if not has_request_context():
         response.headers.update(_HEADERS)

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from preview.core.launch_steps import LaunchStep
-from preview.core.lifecycle import ACTIVE, Health, State
+from preview.core.lifecycle import ACTIVE, Health, State, StopCause, cause_of
 
 # Constraint names spelled out, so that Alembic can drop them on every database.
 metadata = MetaData(
@@ -188,6 +188,11 @@ class PreviewRecord:
     directory: str | None = None
     last_seq: int | None = None
     steps: tuple[LaunchStep, ...] = ()
+
+    @property
+    def cause(self) -> StopCause | None:
+        """Reason of a stop; None for any other end, and while it lives."""
+        return cause_of(self.state, self.reason)
 
     @property
     def is_active(self) -> bool:

@@ -7,7 +7,7 @@ import trio
 from http_kit import FILES, NEVER_READY, World, open_events, open_world
 from pydantic import BaseModel
 
-from preview.http.openapi import shapes_plan, shapes_v1
+from preview.http.contracts import plan, v1
 from preview.user import User
 
 # Everything of the seven endpoints, in both documents.
@@ -48,9 +48,9 @@ async def test_each_route_wants_a_token_and_keeps_others_out_and_knows_what_is_n
             statuses = [one.status_code for one in (nobody, other, unknown, odd)]
             assert statuses == [401, 403, 404, 404], (method, path)
             assert nobody.headers["www-authenticate"] == 'Bearer realm="preview"'
-            shape: type[BaseModel] = shapes_v1.Problem if prefix == "/api/v1/generations" else shapes_plan.PlanError
+            shape: type[BaseModel] = v1.Problem if prefix == "/api/v1/generations" else plan.PlanError
             if prefix == "/api/generations" and rest == "/preview/request":
-                shape = shapes_plan.PlanProxyError
+                shape = plan.PlanProxyError
             for answer in (nobody, other, unknown, odd):
                 shape.model_validate(answer.json())
                 assert generation not in other.text.replace(path, "")

@@ -9,13 +9,13 @@ import trio.testing
 from browser_kit import open_door
 
 from preview.core.lifecycle import State
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import v1
 
 
 async def test_a_link_opens_the_preview_once_and_leads_to_its_clean_address(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         made = (await door.api("POST", "open", {"path": "/docs?x=1"})).json()
-        shapes_v1.OpenLinkShape.model_validate(made)
+        v1.OpenLinkShape.model_validate(made)
         assert made["address"] == f"http://{door.host}/"
         assert made["url"].startswith(f"http://{door.host}/.preview/open?code=")
         answer = await door.follow(made["url"])
@@ -128,7 +128,7 @@ async def test_a_share_link_opens_for_anybody_until_it_is_revoked(tmp_path: Path
     async with open_door(tmp_path) as door:
         made = await door.api("POST", "share", {"expires_in": 3600})
         assert made.status_code == 201
-        shared = shapes_v1.ShareShape.model_validate(made.json())
+        shared = v1.ShareShape.model_validate(made.json())
         cookies = []
         for _ in range(2):
             answer = await door.follow(shared.url)
@@ -138,7 +138,7 @@ async def test_a_share_link_opens_for_anybody_until_it_is_revoked(tmp_path: Path
             assert 3590 <= int(age[1]) <= 3600
             cookies.append(answer.headers["set-cookie"].partition(";")[0])
         assert (await door.get("/", headers={"Cookie": cookies[0]})).status_code == 200
-        listed = shapes_v1.AccessShape.model_validate((await door.api("GET", "access")).json())
+        listed = v1.AccessShape.model_validate((await door.api("GET", "access")).json())
         assert [one.url for one in listed.shares] == [shared.url]
         assert (await door.api("DELETE", f"share/{shared.id}")).status_code == 204
         assert (await door.get("/", headers={"Cookie": cookies[1]})).status_code == 401
@@ -159,7 +159,7 @@ async def test_there_are_only_so_many_share_links_for_only_so_long(tmp_path: Pat
 async def test_a_public_preview_is_open_to_everybody_until_it_is_not(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         shown = (await door.api("PUT", "access", {"public": True})).json()
-        assert shapes_v1.AccessShape.model_validate(shown).public
+        assert v1.AccessShape.model_validate(shown).public
         assert (await door.get("/")).status_code == 200
         assert (await door.get("/", headers=door.bearer("bob"))).status_code == 200
         await door.api("PUT", "access", {"public": False})

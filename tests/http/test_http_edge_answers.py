@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from http_raw_kit import open_edge
 
-from preview.http.contracts.facts import content_of
+from preview.http.contracts.content import content_of
 from preview.proxy import ProxyResponse
 
 

@@ -18,7 +18,7 @@ from hypercorn.trio import serve as hypercorn_serve
 import preview
 from preview.errors import ConfigurationError, ServiceStopping
 from preview.http import PreviewApp, create_app
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import v1
 from preview.service import open_service
 from preview.user import User
 
@@ -64,7 +64,7 @@ async def test_the_example_serves_previews_under_its_prefix_with_its_own_users_a
 
         answer = await client.post(f"{base}/launch", headers=ann | {"Prefer": "wait=60"})
         assert answer.status_code == 201, answer.text
-        shapes_v1.Launched.model_validate(answer.json())
+        v1.Launched.model_validate(answer.json())
         assert answer.headers["location"] == f"/preview/api/v1/previews/{answer.json()['id']}"
         assert (await client.get(answer.headers["location"], headers=ann)).json()["status"] == "running"
 

@@ -12,7 +12,6 @@ from preview import errors
 from preview.errors import PreviewError
 from preview.http.contracts import plan, v1
 from preview.http.core.errors import STATUSES, problem_of
-from preview.http.openapi import shapes_plan, shapes_v1
 from preview.logs import Contract
 
 
@@ -22,15 +21,14 @@ def kinds() -> list[type[PreviewError]]:
 
 
 def v1_shown(error: Exception) -> dict[str, Any]:
-    shown = v1.problem(problem_of(error), instance="/here", route="launch")
-    shapes_v1.Problem.model_validate(shown)
-    return shown
+    return v1.Problem.of(problem_of(error), "/here").dumped()
 
 
 def plan_shown(error: Exception, route: str = "launch") -> dict[str, Any]:
-    shown = plan.problem(problem_of(error), instance="/here", route=route)
-    (shapes_plan.PlanProxyError if route == "request" else shapes_plan.PlanError).model_validate(shown)
-    return shown
+    problem = problem_of(error)
+    if route == "request":
+        return plan.PlanProxyError.of(problem).dumped()
+    return plan.PlanError.of(problem, is_launch_route=route == "launch").dumped()
 
 
 @pytest.mark.parametrize("kind", kinds())

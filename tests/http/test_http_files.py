@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from http_kit import World, open_world
 
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import generations
 
 # The standard library only: its environment is made in a moment.
 START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
@@ -35,7 +35,7 @@ async def change(world: World, generation_id: str, body: Any, **headers: str) ->
     answer = await world.ask("PATCH", path_of(generation_id), body, headers=fields)
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
-    shapes_v1.FilesChanged.model_validate(shown)
+    generations.FilesChanged.model_validate(shown)
     return shown
 
 
@@ -43,7 +43,7 @@ async def test_files_are_listed_and_read(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         made = await world.keep(FILES)
         answer = await world.ask("GET", path_of(made))
-        shapes_v1.FileList.model_validate(answer.json())
+        generations.FileList.model_validate(answer.json())
         assert [(one["path"], one["sha256"]) for one in answer.json()["files"]] == [
             (path, sha256(FILES[path].encode()).hexdigest()) for path in sorted(FILES)
         ]
@@ -80,7 +80,7 @@ async def test_a_whole_set_replaces_what_was_kept(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         made = await world.keep(FILES)
         answer = await world.ask("PUT", path_of(made), {"files": {"main.py": "new = 1\n"}})
-        shapes_v1.FilesChanged.model_validate(answer.json())
+        generations.FilesChanged.model_validate(answer.json())
         assert (answer.json()["changed"], answer.json()["removed"]) == (["main.py"], ["notes.txt", "preview.toml"])
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as packed:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from http_kit import FILES, NEVER_READY, World, open_world
 
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import generations, v1
 
 PATH = "/api/v1/generations"
 
@@ -48,14 +48,14 @@ async def test_json_files_are_kept_and_shown(tmp_path: Path) -> None:
         }
         answer = await world.ask("POST", PATH, body)
         made = answer.json()
-        shapes_v1.GenerationShape.model_validate(made)
+        generations.GenerationShape.model_validate(made)
         assert (answer.status_code, made["name"], made["file_count"], made["user_id"]) == (201, "shop", 2, "ann")
         assert answer.headers["location"] == f"{PATH}/{made['id']}"
         shown = (await world.ask("GET", answer.headers["location"])).json()
-        shapes_v1.GenerationShape.model_validate(shown)
+        generations.GenerationShape.model_validate(shown)
         assert {(one["path"], one["size_bytes"]) for one in shown["files"]} == {("main.py", 6), ("a/b.png", 4)}
         page = (await world.ask("GET", PATH)).json()
-        shapes_v1.GenerationPage.model_validate(page)
+        generations.GenerationPage.model_validate(page)
         assert [one["id"] for one in page["generations"]] == [made["id"]]
         assert (await world.ask("GET", PATH, user="bob")).json()["generations"] == []
 
@@ -148,7 +148,7 @@ async def test_uploads_that_cannot_be_used_are_refused_and_nothing_is_kept(tmp_p
             (await world.ask("POST", PATH, {}), 400, "invalid_request"),
         ]
         for answer, status, code in answers:
-            shapes_v1.Problem.model_validate(answer.json())
+            v1.Problem.model_validate(answer.json())
             assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert (await world.ask("GET", PATH)).json()["generations"] == []
 
@@ -207,7 +207,7 @@ async def test_pages_of_previews_and_generations_follow_their_cursor(tmp_path: P
         cursor = ""
         while True:
             page = (await world.ask("GET", f"/api/v1/previews?limit=2{cursor}")).json()
-            shapes_v1.InstancePage.model_validate(page)
+            v1.InstancePage.model_validate(page)
             found += [one["id"] for one in page["previews"]]
             if page["next_cursor"] is None:
                 break
@@ -243,7 +243,7 @@ async def test_extend_moves_the_end_up_to_the_tier_s_limit(tmp_path: Path) -> No
         assert answer.json()["id"] != launched["id"]
         before = (await world.ask("GET", answer.headers["location"])).json()["expires_at"]
         extended = await world.client.post(path, json={"seconds": 60}, headers=pro)
-        shapes_v1.Instance.model_validate(extended.json())
+        v1.Instance.model_validate(extended.json())
         assert extended.status_code == 200
         assert extended.json()["expires_at"] > before
 
@@ -255,7 +255,7 @@ async def test_a_restart_of_what_runs_keeps_the_preview(tmp_path: Path) -> None:
         answer = await world.ask(
             "POST", f"{PATH}/{generation}/preview/restart", headers={"Prefer": "respond-async, wait=60"}
         )
-        shapes_v1.Launched.model_validate(answer.json())
+        v1.Launched.model_validate(answer.json())
         assert (answer.status_code, answer.json()["status"]) == (201, "running")
         assert answer.headers["preference-applied"] == "wait=60"
         assert answer.json()["id"] == first["id"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from http_kit import World, open_events, open_world
 
-from preview.http.openapi import shapes_logs
+from preview.http.contracts import shared
 from preview.http.streams.exports import EXPORTS, ExportKind, ExportStyle
 from preview.logs import Contract, Level, LogLine, Source
 
@@ -59,7 +59,7 @@ async def pages_have_neighbours(world: World, generation: str, lines: list[dict[
     page = (await look(world, generation, "?limit=100")).json()
     assert page["prev"] is None
     while True:
-        shapes_logs.LogPage.model_validate(page)
+        shared.LogPage.model_validate(page)
         read += page["lines"]
         if page["next"] is None:
             break
@@ -96,7 +96,7 @@ async def filters_give_the_lines_that_pass(world: World, generation: str, lines:
 
 
 async def plan_has_its_own_words(world: World, generation: str) -> None:
-    page = shapes_logs.PlanLogPage.model_validate(
+    page = shared.PlanLogPage.model_validate(
         (await look(world, generation, "?limit=3&source=system", contract="plan")).json()
     )
     assert page.lines[0].source == "startup"

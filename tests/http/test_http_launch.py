@@ -9,7 +9,7 @@ from http_kit import CRASHING, FILES, NEVER_READY, World, open_world
 
 from preview.core.lifecycle import State
 from preview.errors import NoPortFree
-from preview.http.openapi import shapes_plan, shapes_v1
+from preview.http.contracts import plan, v1
 
 LAUNCH = {"plan": "/api/generations/{}/preview/launch", "v1": "/api/v1/generations/{}/preview/launch"}
 
@@ -24,7 +24,7 @@ async def test_plan_launches_at_once_with_its_own_shape(tmp_path: Path) -> None:
         body = {"generationId": generation, "projectId": "proj_1"}
         answer = await world.ask("POST", LAUNCH["plan"].format(generation), body)
         shown = answer.json()
-        shapes_plan.PlanLaunched.model_validate(shown)
+        plan.PlanLaunched.model_validate(shown)
         assert answer.status_code == 200
         assert (shown["status"], shown["generationId"]) == ("launched", generation)
         assert shown["healthCheckUrl"].startswith(shown["baseUrl"] + "/")
@@ -37,12 +37,12 @@ async def test_v1_launches_at_once_with_201_and_its_location(tmp_path: Path) -> 
         generation = await world.keep(FILES)
         answer = await world.ask("POST", LAUNCH["v1"].format(generation), {"project_id": "proj_1", "timeout": 30})
         shown = answer.json()
-        shapes_v1.Launched.model_validate(shown)
+        v1.Launched.model_validate(shown)
         assert (answer.status_code, shown["status"]) == (201, "starting")
         assert answer.headers["location"] == f"/api/v1/previews/{shown['id']}"
         assert "preference-applied" not in answer.headers
         found = await world.ask("GET", answer.headers["location"])
-        shapes_v1.WatchedInstance.model_validate(found.json())
+        v1.WatchedInstance.model_validate(found.json())
         assert found.json()["id"] == shown["id"]
 
 
@@ -63,7 +63,7 @@ async def test_prefer_wait_says_504_with_the_last_lines_where_it_is_not_healthy_
     async with open_world(tmp_path) as world:
         generation = await world.keep(NEVER_READY)
         answer = await world.ask("POST", LAUNCH["v1"].format(generation), headers={"Prefer": "wait=1"})
-        shapes_v1.Problem.model_validate(answer.json())
+        v1.Problem.model_validate(answer.json())
         assert (answer.status_code, answer.json()["code"]) == (504, "startup_timeout")
         assert "last_lines" in answer.json()["details"]
 
@@ -76,11 +76,11 @@ async def test_prefer_wait_says_the_failure_where_the_process_has_ended(tmp_path
         shown = answer.json()
         assert answer.status_code == 500
         if contract == "plan":
-            shapes_plan.PlanError.model_validate(shown)
+            plan.PlanError.model_validate(shown)
             assert (shown["status"], shown["error"]) == ("failed", "launch_failed")
             lines = shown["details"]["lastLines"]
         else:
-            shapes_v1.Problem.model_validate(shown)
+            v1.Problem.model_validate(shown)
             assert shown["code"] == "launch_failed"
             lines = shown["details"]["last_lines"]
         assert any("about to fail" in line for line in lines)

@@ -9,7 +9,7 @@ from http_kit import CRASHING, FILES, NEVER_READY, World, open_events, open_worl
 from http_server_kit import connect
 
 from preview.core.lifecycle import State, StopCause
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import shared
 from preview.logs import LineFilter, LogPager, Range
 
 CHATTY = {
@@ -222,7 +222,7 @@ async def test_a_ticket_opens_the_stream_of_its_preview_and_nothing_else(tmp_pat
     async with open_world(tmp_path) as world:
         generation = await launch(world, CHATTY)
         answer = await world.ask("POST", f"/api/v1/generations/{generation}/preview/logs/ticket")
-        shapes_v1.Ticket.model_validate(answer.json())
+        shared.Ticket.model_validate(answer.json())
         assert (answer.status_code, answer.json()["expires_in"]) == (200, 60)
         ticket = answer.json()["ticket"]
         async with open_events(world, generation, query=f"?ticket={ticket}", user=None) as stream:

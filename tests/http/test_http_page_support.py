@@ -6,7 +6,7 @@ import pytest
 import trio
 from http_kit import FILES, NEVER_READY, open_events, open_world
 
-from preview.http.openapi import shapes_logs, shapes_v1
+from preview.http.contracts import shared, v1
 from preview.supervisor.preview.live_preview import MAX_FURTHER_TOKENS
 
 ECHO = {"method": "GET", "path": "/echo"}
@@ -16,7 +16,7 @@ async def test_a_token_is_traded_for_a_cookie_that_no_script_reads(tmp_path: Pat
     async with open_world(tmp_path) as world:
         answer = await world.client.post("/api/v1/session", headers=world.headers("ann"))
         assert answer.status_code == 200
-        assert shapes_v1.Session.model_validate(answer.json()).user_id == "ann"
+        assert v1.Session.model_validate(answer.json()).user_id == "ann"
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
@@ -45,7 +45,7 @@ async def test_a_further_preview_token_is_as_good_as_that_of_the_launch(tmp_path
         path = f"/api/v1/generations/{generation}/preview"
         made = await world.client.post(f"{path}/token", headers=world.headers("ann"))
         assert made.status_code == 201
-        token = shapes_v1.PreviewToken.model_validate(made.json()).session_token
+        token = v1.PreviewToken.model_validate(made.json()).session_token
         for one in (token, launched["session_token"]):
             headers = world.headers("ann") | {"X-Preview-Token": one}
             answer = await world.client.post(f"{path}/request", json=ECHO, headers=headers)
@@ -87,7 +87,7 @@ async def test_pages_of_history_give_the_lines_before_a_number_as_the_stream_doe
         headers = world.headers("ann")
         query = {"before": "200", "limit": "50", "preview_id": launched["id"]}
         answer = await world.client.get(path, params=query, headers=headers)
-        page = shapes_logs.LogPage.model_validate(answer.json())
+        page = shared.LogPage.model_validate(answer.json())
         assert [line.seq for line in page.lines] == list(range(150, 200))
         assert page.first_kept == 1
         assert answer.json()["lines"] == [line for line in streamed if 150 <= line["seq"] < 200]
@@ -114,7 +114,7 @@ async def test_a_preview_says_how_many_watch_it(tmp_path: Path) -> None:
 
         async def watchers() -> int:
             answer = await world.client.get(f"/api/v1/previews/{preview}", headers=world.headers("ann"))
-            return shapes_v1.WatchedInstance.model_validate(answer.json()).watchers
+            return v1.WatchedInstance.model_validate(answer.json()).watchers
 
         assert await watchers() == 0
         with trio.fail_after(30):

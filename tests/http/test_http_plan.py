@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from http_kit import FILES, open_world
 
-from preview.http.openapi import shapes_v1
+from preview.http.contracts import generations
 
 PLAN = "/api/v1/generations/{}/plan"
 
@@ -16,7 +16,7 @@ async def test_the_plan_is_shown_without_a_launch(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep({"main.py": "from fastapi import FastAPI\napp = FastAPI()\n"})
         answer = await world.ask("GET", PLAN.format(generation))
-        shown = shapes_v1.Plan.model_validate(answer.json())
+        shown = generations.Plan.model_validate(answer.json())
         assert (answer.status_code, shown.app, shown.server) == (200, "main:app", "asgi")
         assert world.service.previews.active(generation) is None
 

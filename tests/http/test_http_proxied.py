@@ -9,7 +9,7 @@ import pytest
 from http_kit import FILES, NEVER_READY, World, open_events, open_world
 
 from preview.core.ids import REQUEST_ID
-from preview.http.openapi import shapes_plan, shapes_v1
+from preview.http.contracts import plan, v1
 
 PREFIX = {"plan": "/api/generations/{}", "v1": "/api/v1/generations/{}"}
 
@@ -47,8 +47,8 @@ async def test_a_request_travels_and_its_answer_comes_back_in_both_documents(tmp
         }
         in_plan = (await preview.ask("plan", envelope)).json()
         in_v1 = (await preview.ask("v1", envelope)).json()
-    shapes_plan.PlanProxied.model_validate(in_plan)
-    shapes_v1.Proxied.model_validate(in_v1)
+    plan.PlanProxied.model_validate(in_plan)
+    v1.Proxied.model_validate(in_v1)
     assert in_plan["statusCode"] == in_v1["status_code"] == 200
     said = in_plan["data"]
     assert (said["method"], said["query"], said["body"]) == ("POST", {"page": "2", "q": "ü", "n": "1"}, '{"a":1}')
@@ -101,8 +101,8 @@ async def test_what_cannot_be_sent_is_refused_in_each_document_s_shape(tmp_path:
         for envelope, status, code in cases:
             in_plan, in_v1 = await preview.ask("plan", envelope), await preview.ask("v1", envelope)
             assert (in_plan.status_code, in_v1.status_code) == (status, status), envelope
-            shapes_plan.PlanProxyError.model_validate(in_plan.json())
-            shapes_v1.Problem.model_validate(in_v1.json())
+            plan.PlanProxyError.model_validate(in_plan.json())
+            v1.Problem.model_validate(in_v1.json())
             assert (in_plan.json()["error"], in_v1.json()["code"]) == (code, code)
             assert in_plan.json()["statusCode"] == status
 

@@ -9,7 +9,7 @@ from http_kit import CRASHING, FILES, World, open_world
 from http_server_kit import connect
 
 from preview.errors import DatabaseUnavailable
-from preview.http.openapi import shapes_plan, shapes_v1
+from preview.http.contracts import plan, v1
 from preview.logs import StatusChange
 from preview.storage import Database
 
@@ -29,8 +29,8 @@ async def test_the_status_of_a_running_preview(tmp_path: Path) -> None:
         launched = await world.launch(generation)
         in_plan = (await world.ask("GET", PREFIX["plan"].format(generation) + "/preview/status")).json()
         in_v1 = (await world.ask("GET", PREFIX["v1"].format(generation) + "/preview/status")).json()
-    shapes_plan.PlanStatus.model_validate(in_plan)
-    shapes_v1.Status.model_validate(in_v1)
+    plan.PlanStatus.model_validate(in_plan)
+    v1.Status.model_validate(in_v1)
     assert (in_plan["previewInstanceId"], in_v1["id"]) == (launched["id"], launched["id"])
     assert (in_plan["status"], in_v1["status"]) == ("running", "running")
     assert (in_plan["healthStatus"], in_v1["health"]) == ("healthy", "healthy")
@@ -49,7 +49,7 @@ async def test_without_a_preview_it_is_404(tmp_path: Path, contract: str, method
         assert answer.status_code == 404
         if contract == "plan":
             shown = answer.json()
-            shapes_plan.PlanError.model_validate(shown)
+            plan.PlanError.model_validate(shown)
             assert (shown["status"], shown["error"], shown["message"]) == (
                 "not_found",
                 "no_active_preview",
@@ -65,8 +65,8 @@ async def test_a_failed_preview_stays_visible_with_its_reason_and_exit_code(tmp_
         generation = await fail(world)
         in_plan = (await world.ask("GET", PREFIX["plan"].format(generation) + "/preview/status")).json()
         in_v1 = (await world.ask("GET", PREFIX["v1"].format(generation) + "/preview/status")).json()
-    shapes_plan.PlanStatus.model_validate(in_plan)
-    shapes_v1.Status.model_validate(in_v1)
+    plan.PlanStatus.model_validate(in_plan)
+    v1.Status.model_validate(in_v1)
     assert (in_plan["status"], in_plan["exitCode"]) == ("failed", 3)
     assert (in_v1["status"], in_v1["exit_code"]) == ("failed", 3)
     assert in_v1["reason"]
@@ -80,7 +80,7 @@ async def test_plan_stops_with_a_body_and_v1_with_none(tmp_path: Path) -> None:
             answer = await world.ask("DELETE", PREFIX[contract].format(generation) + "/preview")
             assert answer.status_code == status
             if contract == "plan":
-                shapes_plan.PlanStopped.model_validate(answer.json())
+                plan.PlanStopped.model_validate(answer.json())
             else:
                 assert answer.content == b""
                 assert "content-type" not in answer.headers
@@ -127,8 +127,8 @@ async def test_config_shows_the_limits_in_both_documents(tmp_path: Path) -> None
         before = (await world.ask("GET", PREFIX["v1"].format(generation) + "/preview/config")).json()
         launched = await world.launch(generation)
         after = (await world.ask("GET", PREFIX["v1"].format(generation) + "/preview/config")).json()
-    shapes_plan.PlanConfig.model_validate(in_plan)
-    shapes_v1.Config.model_validate(before)
+    plan.PlanConfig.model_validate(in_plan)
+    v1.Config.model_validate(before)
     assert in_plan["limitations"]["tier"] == "free"
     assert (before["port"], after["port"]) == (None, launched["port"])
 
@@ -141,8 +141,8 @@ async def test_endpoints_are_known_before_a_launch_and_better_when_it_runs(tmp_p
         await world.launch(generation)
         after = (await world.ask("GET", PREFIX["v1"].format(generation) + rest)).json()
         again = (await world.ask("GET", PREFIX["v1"].format(generation) + rest)).json()
-    shapes_plan.PlanEndpoints.model_validate(before)
-    shapes_v1.Endpoints.model_validate(after)
+    plan.PlanEndpoints.model_validate(before)
+    v1.Endpoints.model_validate(after)
     assert "/health" in {one["path"] for one in before["endpoints"]}
     assert {(one["method"], one["path"]) for one in before["endpoints"]} <= {
         (one["method"], one["path"]) for one in after["endpoints"]

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
+from preview.http.contracts import v1
 from preview.http.core.guard import AccessLogger
 from preview.http.metrics import Metrics
-from preview.http.openapi import shapes_v1
 from preview.http.server import serve_app
 from preview.settings import load_settings
 from preview.storage import Database
@@ -41,7 +41,7 @@ async def test_a_full_disk_is_said_and_turns_nobody_away(tmp_path: Path) -> None
         ready = await world.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "disk_full")
         assert "PREVIEW_MIN_FREE_DISK" in ready.json()["message"]
-        shapes_v1.Alive.model_validate(ready.json())
+        v1.Alive.model_validate(ready.json())
         generation = await world.keep(NEVER_READY)
         refused = await world.ask("POST", f"/api/v1/generations/{generation}/preview/launch")
         assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
@@ -106,7 +106,7 @@ async def test_what_the_framework_refuses_is_a_problem_too(
 ) -> None:
     answer = await create_app(load_settings(data_dir=tmp_path)).test_client().open(path, method=method, json=None)
     shown = await answer.get_json()
-    shapes_v1.Problem.model_validate(shown)
+    v1.Problem.model_validate(shown)
     assert (answer.status_code, shown["code"]) == (status, code)
     assert answer.content_type == "application/problem+json"
     if status == 405:

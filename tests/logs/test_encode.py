@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from event_shapes import EVENTS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.core.clock import rfc3339_ms
 from preview.core.launch_steps import FirstAnswer, LaunchStep, StepState
-from preview.http.openapi.shapes_logs import LaunchStepShape, PlanLaunchStep
+from preview.core.lifecycle import StopCause
+from preview.http.contracts.shared import LaunchStepShape, PlanLaunchStep
 from preview.logs import (
     KEEP_ALIVE,
     PREAMBLE,
@@ -25,6 +27,7 @@ from preview.logs import (
     progress,
 )
 from preview.logs.model.batch import batches_of
+from preview.logs.model.encode import Received
 from preview.logs.model.events import MARKS, STARTUP_PHASE, Level, mark_of, system_mark
 
 MESSAGES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))
@@ -130,6 +133,26 @@ def test_the_steps_of_a_launch_have_each_contracts_keys() -> None:
         "name": "answers", "state": "running", "started_at": "1970-01-01T00:00:02.000Z", "elapsed_ms": None,
         "detail": None, "reused": False, "answer": {"path": "/", "status": 200},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("contract", Contract)
+def test_each_event_is_as_it_is_described(contract: Contract) -> None:
+    steps = (LaunchStep("answers", StepState.RUNNING, 2000, answer=FirstAnswer("/", 200)), LaunchStep("files"))
+    lines = batch_of(*[f"line {mark}" for mark in range(len(MARKS))])
+    batch = Batch("preview_a", 1, lines.timestamps, bytes(range(len(MARKS))), lines.messages, {2: "r1"})
+    events: list[Received] = [
+        batch,
+        StatusChange("preview_a", "starting", "unknown", None, 0, steps, 1),
+        Gap(3, 9, "retention"),
+        End("preview_a", "stopped", "stopped on request", None, 15, 0, StopCause.USER, steps),
+        End("preview_a", "failed", "It crashed.", 3, None, 0),
+    ]
+    written = encode(events, Encoding(contract, Format.NDJSON))
+    written += progress(7, Format.NDJSON) + expired(Format.NDJSON)
+    found = [json.loads(line) for line in written.splitlines()]
+    assert {event["type"] for event in found} == set(EVENTS[contract])
+    for event in found:
+        assert EVENTS[contract][event["type"]].model_validate(event).dumped() == event
 
 
 def test_a_gap_moves_the_clients_place_behind_it() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from log_room import Room
 
 from preview.core.ids import REQUEST_ID
-from preview.http.contracts.view import log_page
+from preview.http.contracts import ANSWERS
 from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.ingest.framing import CONTINUES, LineFramer
@@ -208,7 +208,7 @@ async def test_pages_of_memory_and_database_name_requests_alike(room: Room, cont
     in_memory = [made().line_at(index) for index in range(3)]
     assert list(stored.lines) == in_memory == made().lines
     page = LogSlice(list(stored.lines), [], 1, 3, 1, 3)
-    lines = log_page(page, contract, colours=False, following=None, previous=None)["lines"]
+    lines = ANSWERS[contract].log_page.of(page, colours=False, following=None, previous=None).dumped()["lines"]
     key = "requestId" if contract is Contract.PLAN else "request_id"
     assert [line.get(key, "none") for line in lines] == ["none", "r2", "none"]
     assert f'"{key}": "r2"'.encode() in encode_found(in_memory, contract)

@@ -92,7 +92,7 @@ def error_answer(
         body = _page(title, f"<p>{_COMMAND.sub(_AS_CODE, escape(problem.detail))}</p>{_shown(lines)}")
         return _answer(problem.status, b"text/html; charset=utf-8", body.encode("utf-8", "replace"), more)
     path = head.target.partition(b"?")[0].decode("latin-1")
-    shown = v1.problem(problem, instance=path, route="")
+    shown = v1.Problem.of(problem, path).dumped()
     return _answer(problem.status, b"application/problem+json", json.dumps(shown, default=str).encode(), more)
 
 

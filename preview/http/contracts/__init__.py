@@ -1,6 +1,6 @@
-"""The two documents as pure views: records in, JSON-ready dicts out."""
+"""Every JSON answer of both documents, each described once: its keys, its schema, and what it is made from."""
 
-from preview.http.contracts.facts import Facts
-from preview.http.contracts.view import VIEWS, View
+from preview.http.contracts.both import ANSWERS
+from preview.http.contracts.shared import Facts
 
-__all__ = ["VIEWS", "Facts", "View"]
+__all__ = ["ANSWERS", "Facts"]

@@ -2,157 +2,259 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
-from preview.core.clock import rfc3339, utc_now
-from preview.core.launch_steps import step_fields
+from pydantic import Field
+
+from preview.core.clock import utc_now
 from preview.core.lifecycle import State
 from preview.endpoints import Endpoint
-from preview.http.contracts.facts import Call, Facts, Json, camel_keys, content_of, folded, time_of, whole
-from preview.http.contracts.held import held
+from preview.http.contracts import shared
+from preview.http.contracts.content import content_of, folded
+from preview.http.core.answers import Answer, AnyJson, PlanAnswer, Seconds, Time, camel, without_none
 from preview.http.core.errors import Problem
 from preview.logs import Contract
+from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
-from preview.supervisor.preview.control import Launched
-
-LAUNCH_STATUS = 200
+from preview.supervisor import Launched
 
 # Codes that the document knows only as a failed launch; the exact one stands in ``details.reason``.
 _LAUNCH_FAILED = "launch_failed"
 
 
-def state_word(state: State) -> str:
-    """Translate a state to this contract's word."""
-    return "launching" if state is State.STARTING else state.value
+class PlanLaunched(PlanAnswer):
+    """The preview exists, and its log can be watched."""
+
+    status: Literal["launched"]
+    preview_instance_id: str = Field(examples=["preview_789abcdefghjkmnp"])
+    generation_id: str
+    base_url: str | None = Field(examples=["http://localhost:3001"])
+    preview_token: str
+    expires_at: Time
+    health_check_url: str | None
+
+    @classmethod
+    def of(cls, launch: Launched) -> Self:
+        """Return the answer to this launch."""
+        record = launch.record
+        health = f"{record.base_url}{record.health_path}" if record.base_url else None
+        named = {"preview_instance_id": record.id, "preview_token": launch.token, "health_check_url": health}
+        return cls.taken_from(record, status="launched", **named)
 
 
-def launched(launch: Launched) -> Json:
-    """Answer to a launch."""
-    record = launch.record
-    return {
-        "status": "launched",
-        "previewInstanceId": record.id,
-        "generationId": record.generation_id,
-        "baseUrl": record.base_url,
-        "previewToken": launch.token,
-        "expiresAt": rfc3339(record.expires_at),
-        "healthCheckUrl": f"{record.base_url}{record.health_path}" if record.base_url else None,
-    }
+class PlanListedEndpoint(PlanAnswer):
+    """An endpoint in a status."""
+
+    method: str
+    path: str
+    description: str | None
+
+    @classmethod
+    def of(cls, one: Endpoint) -> Self:
+        """Return the endpoint with its description, or else its summary."""
+        return cls(method=one.method, path=one.path, description=one.description or one.summary)
 
 
-def status(facts: Facts) -> Json:
-    """Answer to a question for the status; a failed preview also says why."""
-    record = facts.record
-    view: Json = {
-        "previewInstanceId": record.id,
-        "status": state_word(record.state),
-        "baseUrl": record.base_url,
-        "uptime": int(facts.uptime_s),
-        "lastHealthCheck": time_of(record.last_health_check),
-        "healthStatus": record.health.value,
-        "createdAt": rfc3339(record.created_at),
-        "expiresAt": rfc3339(record.expires_at),
-        "generatedEndpoints": [
-            {"method": one.method, "path": one.path, "description": one.description or one.summary}
-            for one in facts.endpoints
-        ],
-        "steps": [step_fields(one, camel=True) for one in record.steps],
-    } | camel_keys(held(facts.confinement))
-    if record.state is State.FAILED:
-        view |= {"reason": record.reason, "exitCode": record.exit_code, "exitSignal": record.exit_signal}
-    return view
+class PlanStatus(PlanAnswer):
+    """Status of the preview."""
+
+    preview_instance_id: str
+    status: Literal["launching", "running", "stopping", "stopped", "failed"]
+    base_url: str | None
+    uptime: int = Field(description="Seconds since the launch.")
+    last_health_check: Time | None
+    health_status: shared.HealthWord
+    created_at: Time
+    expires_at: Time
+    generated_endpoints: list[PlanListedEndpoint]
+    steps: shared.Steps[shared.PlanLaunchStep]
+    isolation: shared.Known[shared.PlanIsolation]
+    limits: shared.PlanLimits | None
+    reached: shared.Reached[shared.PlanReachedLimit]
+    reason: str | None = Field(default=None, description="Only where it failed.")
+    exit_code: int | None = None
+    exit_signal: int | None = None
+
+    @classmethod
+    def of(cls, facts: shared.Facts) -> Self:
+        """Return the status; of a failed preview with the reason."""
+        record = facts.record
+        return cls.taken_from(
+            record,
+            preview_instance_id=record.id,
+            status="launching" if record.state is State.STARTING else record.state,
+            uptime=int(facts.uptime_s),
+            health_status=record.health,
+            generated_endpoints=[PlanListedEndpoint.of(one) for one in facts.endpoints],
+            **shared.status_fields(facts),
+        )
 
 
-def stopped(record: PreviewRecord) -> Json | None:
-    """Answer to a stop."""
-    return {
-        "status": "stopped",
-        "message": "Preview instance stopped successfully",
-        "stoppedAt": rfc3339(record.stopped_at or utc_now()),
-    }
+class PlanStopped(PlanAnswer):
+    """Processes, port and files are gone."""
+
+    status: Literal["stopped"]
+    message: str
+    stopped_at: Time
+
+    @classmethod
+    def of(cls, record: PreviewRecord) -> Self:
+        """Return the answer to a stop."""
+        message = "Preview instance stopped successfully"
+        return cls(status="stopped", message=message, stopped_at=record.stopped_at or utc_now())
 
 
-def endpoint(one: Endpoint) -> Json:
-    """One endpoint; a schema key only where a schema is known."""
-    view: Json = {"method": one.method, "path": one.path, "description": one.description or one.summary}
-    if one.query:
-        view["requestSchema"] = {"query": dict(one.query)}
-    if one.request_body is not None:
-        view["requestBody"] = one.request_body
-    if one.response_schema is not None:
-        view["responseSchema"] = one.response_schema
-    return view
+class PlanEndpoint(PlanListedEndpoint):
+    """An endpoint; a schema only where one is known."""
+
+    request_schema: dict[str, dict[str, str]] | None = None
+    request_body: Any = None
+    response_schema: Any = None
+
+    @classmethod
+    def of(cls, one: Endpoint) -> Self:
+        """Return the endpoint with its known schemas."""
+        query = {"query": dict(one.query)} if one.query else None
+        schemas = without_none(request_schema=query, request_body=one.request_body, response_schema=one.response_schema)
+        return cls(method=one.method, path=one.path, description=one.description or one.summary, **schemas)
 
 
-def endpoints(found: Sequence[Endpoint]) -> Json:
-    """Return the list of endpoints."""
-    return {"endpoints": [endpoint(one) for one in found]}
+class PlanEndpoints(PlanAnswer):
+    """The generation's endpoints."""
+
+    endpoints: list[PlanEndpoint]
+
+    @classmethod
+    def of(cls, found: Sequence[Endpoint]) -> Self:
+        """Return the list of endpoints."""
+        return cls(endpoints=[PlanEndpoint.of(one) for one in found])
 
 
-def proxied(call: Call) -> Json:
-    """Return a preview's answer."""
-    answer = call.answer
-    content = content_of(answer)
-    view: Json = {
-        "statusCode": answer.status,
-        "data": content.parsed if content.is_json else content.text,
-        "headers": folded(answer.headers),
-        "requestId": call.request_id,
-        "log": None if call.log is None else camel_keys(call.log),
-    }
-    if content.encoding is not None:
-        view["encoding"] = content.encoding
-    return view
+class PlanProxied(PlanAnswer):
+    """The preview's answer, whatever its status."""
+
+    holds_any = True
+
+    status_code: int
+    data: AnyJson = Field(description="Parsed where it is JSON, else text, or base64 where `encoding` says so.")
+    headers: dict[str, str | list[str]]
+    request_id: str = Field(description="The `X-Request-Id` that the preview got; its lines carry it where known.")
+    log: shared.PlanLogRange | None
+    encoding: Literal["base64"] | None = None
+
+    @classmethod
+    def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
+        """Return the answer to the request with this id; the lines were published meanwhile."""
+        content = content_of(answer)
+        return cls(
+            status_code=answer.status,
+            data=content.data,
+            headers=folded(answer.headers),
+            request_id=request_id,
+            log=shared.PlanLogRange.of(lines),
+            **without_none(encoding=content.encoding),
+        )
 
 
-def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
-    """Return the limits of this user."""
-    del record
-    return {
-        "previewTimeout": whole(min(settings.max_uptime_s, tier.max_life_s)),
-        "maxInstances": tier.max_previews,
-        "sessionExpiry": whole(settings.session_timeout_s),
-        "autoStopInactiveAfter": whole(settings.inactive_timeout_s),
-        "environment": {"NODE_ENV": settings.node_env, "LOG_LEVEL": settings.log_level},
-        "limitations": {
-            "tier": tier.name,
-            "maxConcurrentPreviews": tier.max_previews,
-            "maxSessionDuration": whole(tier.max_life_s),
-            "features": {"websocketLogs": tier.websocket_logs, "advancedMetrics": tier.advanced_metrics},
-        },
-    }
+class PlanEnvironment(Answer):
+    """Settings that the preview sees."""
+
+    NODE_ENV: str
+    LOG_LEVEL: str
 
 
-def ticket(value: str, expires_in_s: float) -> Json:
-    """Return a stream ticket. Its keys are the contract's own, in this document too."""
-    return {"ticket": value, "expires_in": whole(expires_in_s)}
+class PlanFeatures(PlanAnswer):
+    """Features of the tier."""
+
+    websocket_logs: bool
+    advanced_metrics: bool
 
 
-def problem(error: Problem, *, instance: str, route: str) -> Json:
-    """Return an error.
+class PlanLimitations(PlanAnswer):
+    """Limits of the tier."""
 
-    Args:
-        error: What happened.
-        instance: Unused: this document has no field for it.
-        route: Name of the route; ``launch`` and ``request`` have shapes of their own.
-    """
-    del instance
-    if route == "request":
-        return {"statusCode": error.status, "error": error.code, "message": error.detail} | _details(error, error.code)
-    if error.is_launch:
-        message = error.detail if error.detail.startswith("Cannot launch") else f"Cannot launch: {error.detail}"
-        shown = message if route == "launch" else error.detail
-        return {"status": "failed", "error": _LAUNCH_FAILED, "message": shown} | _details(error, _LAUNCH_FAILED)
-    status = {"launch": "failed"}.get(route, "error")
-    if error.status_in(Contract.PLAN) == 404:
-        status = "not_found"
-    return {"status": status, "error": error.code, "message": error.detail} | _details(error, error.code)
+    tier: str
+    max_concurrent_previews: int
+    max_session_duration: Seconds
+    features: PlanFeatures
 
 
-def _details(error: Problem, shown_code: str) -> Json:
-    """``details`` where there are any; the exact code is among them where another one is shown."""
-    details = camel_keys(error.details)
-    if shown_code != error.code:
-        details = {"reason": error.code} | details
-    return {"details": details} if details else {}
+class PlanConfig(PlanAnswer):
+    """The limits that hold, in seconds."""
+
+    preview_timeout: Seconds
+    max_instances: int
+    session_expiry: Seconds
+    auto_stop_inactive_after: Seconds
+    environment: PlanEnvironment
+    limitations: PlanLimitations
+
+    @classmethod
+    def of(cls, settings: Settings, tier: Tier, _: PreviewRecord | None) -> Self:
+        """Return the limits of this user."""
+        return cls(
+            preview_timeout=min(settings.max_uptime_s, tier.max_life_s),
+            max_instances=tier.max_previews,
+            session_expiry=settings.session_timeout_s,
+            auto_stop_inactive_after=settings.inactive_timeout_s,
+            environment=PlanEnvironment(NODE_ENV=settings.node_env, LOG_LEVEL=settings.log_level),
+            limitations=PlanLimitations(
+                tier=tier.name,
+                max_concurrent_previews=tier.max_previews,
+                max_session_duration=tier.max_life_s,
+                features=PlanFeatures.model_validate(tier),
+            ),
+        )
+
+
+class PlanError(PlanAnswer):
+    """An error."""
+
+    status: Literal["error", "failed", "not_found"]
+    error: str = Field(description="Stable code.")
+    message: str
+    details: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, error: Problem, *, is_launch_route: bool) -> Self:
+        """Return the error; at the route that launches its message begins with "Cannot launch"."""
+        if error.is_launch:
+            message = error.detail
+            if is_launch_route and not message.startswith("Cannot launch"):
+                message = f"Cannot launch: {message}"
+            return cls(status="failed", error=_LAUNCH_FAILED, message=message, **_details(error, _LAUNCH_FAILED))
+        status: Literal["error", "failed", "not_found"] = "failed" if is_launch_route else "error"
+        if error.status_in(Contract.PLAN) == 404:
+            status = "not_found"
+        return cls(status=status, error=error.code, message=error.detail, **_details(error, error.code))
+
+
+class PlanProxyError(PlanAnswer):
+    """An error on the way to the preview."""
+
+    status_code: int
+    error: str = Field(description="Stable code.")
+    message: str
+    details: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, error: Problem) -> Self:
+        """Return the error of the route that sends a request to the preview."""
+        return cls(status_code=error.status, error=error.code, message=error.detail, **_details(error, error.code))
+
+
+def _details(error: Problem, shown_code: str) -> dict[str, Any]:
+    """Return ``details``, if any; the exact code is among them if another one is shown."""
+    reason = {} if shown_code == error.code else {"reason": error.code}
+    return without_none(details=(reason | _camel_keys(error.details)) or None)
+
+
+def _camel_keys(value: Any) -> Any:
+    """Return the same value with the keys of all its mappings in camelCase."""
+    if isinstance(value, Mapping):
+        return {camel(str(key)): _camel_keys(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_camel_keys(item) for item in value]
+    return value

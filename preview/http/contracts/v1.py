@@ -2,244 +2,274 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field
 
 from preview.auth import Identity, Share
-from preview.core.clock import rfc3339, rfc3339_ms
-from preview.core.launch_steps import step_fields
-from preview.core.lifecycle import State, cause_of
+from preview.core.clock import from_ms
 from preview.endpoints import Endpoint
-from preview.generations import Generation, StoredFile
-from preview.http.contracts.facts import Call, Facts, Json, content_of, folded, time_of, whole
-from preview.http.contracts.held import held
-from preview.http.core.errors import Problem, problem_of
-from preview.http.edits import Saved
+from preview.http.contracts import shared
+from preview.http.contracts.content import content_of, folded
+from preview.http.core import errors
+from preview.http.core.answers import Answer, Seconds, Time, without_none
 from preview.logs import Contract
+from preview.proxy import ProxyResponse
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement
-from preview.supervisor.preview.control import Launched
-
-LAUNCH_STATUS = 201
+from preview.supervisor import Launched as Launch
 
 _MIB = 1024 * 1024
 
-
-def state_word(state: State) -> str:
-    """Translate a state to this contract's word."""
-    return state.value
+Word = Literal["starting", "running", "stopping", "stopped", "failed"]
 
 
-def launched(launch: Launched) -> Json:
-    """Answer to a launch."""
-    record = launch.record
-    return {
-        "id": record.id,
-        "generation_id": record.generation_id,
-        "user_id": record.user_id,
-        "project_id": record.project_id,
-        "status": record.state.value,
-        "port": record.port,
-        "base_url": record.base_url,
-        "session_token": launch.token,
-        "created_at": rfc3339(record.created_at),
-    }
+class Launched(Answer):
+    """The preview exists, and its log can be watched."""
+
+    id: str = Field(examples=["preview_789abcdefghjkmnp"])
+    generation_id: str
+    user_id: str
+    project_id: str
+    status: Word
+    port: int | None
+    base_url: str | None = Field(examples=["http://localhost:3001"])
+    session_token: str = Field(description="The preview token, shown only here.")
+    created_at: Time
+
+    @classmethod
+    def of(cls, launch: Launch) -> Self:
+        """Return the answer to this launch."""
+        return cls.taken_from(launch.record, status=launch.record.state, session_token=launch.token)
 
 
-def status(facts: Facts) -> Json:
-    """Answer to a question for the status; a failed preview also says why."""
-    record, usage = facts.record, facts.usage
-    view: Json = {
-        "id": record.id,
-        "status": record.state.value,
-        "port": record.port,
-        "base_url": record.base_url,
-        "uptime_seconds": int(facts.uptime_s),
-        "memory_usage_mb": None if usage is None else round(usage.memory_bytes / _MIB, 1),
-        "cpu_usage_percent": None if usage is None else round(usage.cpu_percent, 1),
-        "health": record.health.value,
-        "started_at": time_of(record.started_at),
-        "steps": [step_fields(one, camel=False) for one in record.steps],
-    } | held(facts.confinement)
-    if record.state is State.FAILED:
-        view |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
-    return view
+class Status(Answer):
+    """Status of the preview; memory and CPU of its whole process tree."""
+
+    id: str
+    status: Word
+    port: int | None
+    base_url: str | None
+    uptime_seconds: int
+    memory_usage_mb: float | None
+    cpu_usage_percent: float | None
+    health: shared.HealthWord
+    started_at: Time | None
+    steps: shared.Steps[shared.LaunchStepShape]
+    isolation: shared.Known[shared.Isolation]
+    limits: shared.LimitsShape | None
+    reached: shared.Reached[shared.ReachedLimit]
+    reason: str | None = Field(default=None, description="Only where it failed.")
+    exit_code: int | None = None
+    exit_signal: int | None = None
+
+    @classmethod
+    def of(cls, facts: shared.Facts) -> Self:
+        """Return the status; of a failed preview with the reason."""
+        record, usage = facts.record, facts.usage
+        return cls.taken_from(
+            record,
+            status=record.state,
+            uptime_seconds=int(facts.uptime_s),
+            memory_usage_mb=None if usage is None else round(usage.memory_bytes / _MIB, 1),
+            cpu_usage_percent=None if usage is None else round(usage.cpu_percent, 1),
+            **shared.status_fields(facts),
+        )
 
 
-def instance(record: PreviewRecord) -> Json:
-    """Return a preview, with everything that its owner may know."""
-    return {
-        "id": record.id,
-        "generation_id": record.generation_id,
-        "user_id": record.user_id,
-        "project_id": record.project_id,
-        "status": record.state.value,
-        "health": record.health.value,
-        "port": record.port,
-        "base_url": record.base_url,
-        "created_at": rfc3339(record.created_at),
-        "started_at": time_of(record.started_at),
-        "stopped_at": time_of(record.stopped_at),
-        "expires_at": rfc3339(record.expires_at),
-        "reason": record.reason,
-        "cause": cause_of(record.state, record.reason),
-        "exit_code": record.exit_code,
-        "exit_signal": record.exit_signal,
-    }
+class Instance(Answer):
+    """A preview, live or over."""
+
+    id: str
+    generation_id: str
+    user_id: str
+    project_id: str
+    status: Word = Field(validation_alias="state")
+    health: shared.HealthWord
+    port: int | None
+    base_url: str | None
+    created_at: Time
+    started_at: Time | None
+    stopped_at: Time | None
+    expires_at: Time
+    reason: str | None
+    cause: Literal["user", "expired", "inactive", "shutdown"] | None = Field(
+        description="Why it was stopped; null where it lives, or has failed."
+    )
+    exit_code: int | None
+    exit_signal: int | None
 
 
-def watched_instance(record: PreviewRecord, confinement: Confinement | None, watchers: int) -> Json:
-    """One preview: as ``instance``, with its isolation, the steps of its launch and its watchers."""
-    steps = [step_fields(one, camel=False) for one in record.steps]
-    return instance(record) | held(confinement) | {"steps": steps, "watchers": watchers}
+class WatchedInstance(Instance):
+    """A preview that was asked for by its id."""
+
+    steps: shared.Steps[shared.LaunchStepShape]
+    isolation: shared.Known[shared.Isolation]
+    limits: shared.LimitsShape | None
+    reached: shared.Reached[shared.ReachedLimit]
+    watchers: int = Field(description="Open log streams.")
+
+    @classmethod
+    def of(cls, record: PreviewRecord, confinement: Confinement | None, watchers: int) -> Self:
+        """Return the preview with its isolation, the steps of its launch and its watchers."""
+        fields = shared.launch_fields(record, confinement)
+        return cls.taken_from(record, status=record.state, watchers=watchers, **fields)
 
 
-def stopped(record: PreviewRecord) -> Json | None:
-    """Answer to a stop: none (204)."""
-    del record
-    return None
+class InstancePage(Answer):
+    """A page of previews, newest first."""
+
+    previews: list[Instance]
+    next_cursor: str | None
 
 
-def endpoint(one: Endpoint) -> Json:
-    """One endpoint."""
-    return {
-        "path": one.path,
-        "method": one.method,
-        "summary": one.summary,
-        "description": one.description,
-        "tags": list(one.tags),
-    }
+class ListedEndpoint(Answer):
+    """An endpoint."""
+
+    path: str
+    method: str
+    summary: str | None
+    description: str | None
+    tags: list[str]
 
 
-def endpoints(found: Sequence[Endpoint]) -> Json:
-    """Return the list of endpoints."""
-    return {"endpoints": [endpoint(one) for one in found], "count": len(found)}
+class Endpoints(Answer):
+    """The generation's endpoints."""
+
+    endpoints: list[ListedEndpoint]
+    count: int
+
+    @classmethod
+    def of(cls, found: Sequence[Endpoint]) -> Self:
+        """Return the list of endpoints."""
+        return cls(endpoints=[ListedEndpoint.model_validate(one) for one in found], count=len(found))
 
 
-def proxied(call: Call) -> Json:
-    """Return a preview's answer."""
-    answer = call.answer
-    content = content_of(answer)
-    view: Json = {
-        "status_code": answer.status,
-        "headers": folded(answer.headers),
-        "body": content.text,
-        "elapsed_ms": answer.elapsed_ms,
-        "request_id": call.request_id,
-        "log": call.log,
-    }
-    if content.encoding is not None:
-        view["encoding"] = content.encoding
-    return view
+class Proxied(Answer):
+    """The preview's answer, whatever its status."""
+
+    status_code: int
+    headers: dict[str, str | list[str]]
+    body: str
+    elapsed_ms: float
+    request_id: str = Field(description="The `X-Request-Id` that the preview got; its lines carry it where known.")
+    log: shared.LogRange | None
+    encoding: Literal["base64"] | None = None
+
+    @classmethod
+    def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
+        """Return the answer to the request with this id; the lines were published meanwhile."""
+        content = content_of(answer)
+        return cls(
+            status_code=answer.status,
+            headers=folded(answer.headers),
+            body=content.text,
+            elapsed_ms=answer.elapsed_ms,
+            request_id=request_id,
+            log=shared.LogRange.of(lines),
+            **without_none(encoding=content.encoding),
+        )
 
 
-def config(settings: Settings, tier: Tier, record: PreviewRecord | None) -> Json:
-    """Return the limits of this user, and the address of their preview, if any."""
-    return {
-        "port": None if record is None else record.port,
-        "base_url": None if record is None else record.base_url,
-        "session_timeout": whole(settings.session_timeout_s),
-        "max_uptime": whole(min(settings.max_uptime_s, tier.max_life_s)),
-        "memory_limit_mb": settings.memory_limit_mb,
-        "timeout_seconds": whole(settings.startup_timeout_s),
-    }
+class Config(Answer):
+    """The limits that hold, in seconds and MiB."""
+
+    port: int | None
+    base_url: str | None
+    session_timeout: Seconds
+    max_uptime: Seconds
+    memory_limit_mb: int
+    timeout_seconds: Seconds
+
+    @classmethod
+    def of(cls, settings: Settings, tier: Tier, record: PreviewRecord | None) -> Self:
+        """Return the limits of this user, and the address of their preview, if any."""
+        return cls(
+            port=None if record is None else record.port,
+            base_url=None if record is None else record.base_url,
+            session_timeout=settings.session_timeout_s,
+            max_uptime=min(settings.max_uptime_s, tier.max_life_s),
+            memory_limit_mb=settings.memory_limit_mb,
+            timeout_seconds=settings.startup_timeout_s,
+        )
 
 
-def ticket(value: str, expires_in_s: float) -> Json:
-    """Return a stream ticket."""
-    return {"ticket": value, "expires_in": whole(expires_in_s)}
+class PreviewToken(Answer):
+    """A further preview token, as good as that of the launch."""
+
+    session_token: str
+    expires_at: Time
 
 
-def preview_token(token: str, record: PreviewRecord) -> Json:
-    """Return a further preview token."""
-    return {"session_token": token, "expires_at": rfc3339(record.token_expires_at)}
+class OpenLinkShape(Answer):
+    """A link that opens a preview once."""
+
+    url: str = Field(examples=["http://preview-789abcdefghjkmnp.localhost:8000/.preview/open?code=…"])
+    address: str = Field(description="Where it leads, without the code.")
+    expires_in: Seconds = Field(description="Seconds.")
 
 
-def open_link(url: str, address: str, expires_in_s: float) -> Json:
-    """Return a link that opens a preview once, and its target."""
-    return {"url": url, "address": address, "expires_in": whole(expires_in_s)}
+class ShareShape(Answer):
+    """A link to pass on."""
+
+    id: str = Field(examples=["share_789abcdefghjkmnp"])
+    url: str
+    created_at: Time
+    expires_at: Time
+
+    @classmethod
+    def of(cls, share: Share, url: str) -> Self:
+        """Return the share link."""
+        created_at, expires_at = (from_ms(int(at * 1000)) for at in (share.created_at, share.expires_at))
+        return cls(id=share.id, url=url, created_at=created_at, expires_at=expires_at)
 
 
-def share_link(one: Share, url: str) -> Json:
-    """Return a share link."""
-    return {
-        "id": one.id,
-        "url": url,
-        "created_at": rfc3339_ms(int(one.created_at * 1000)),
-        "expires_at": rfc3339_ms(int(one.expires_at * 1000)),
-    }
+class AccessShape(Answer):
+    """Access to a preview in a browser, besides its owner's."""
+
+    address: str
+    public: bool
+    shares: list[ShareShape] = Field(description="Those that are good now, the oldest first.")
 
 
-def access(address: str, public: bool, shares: Iterable[tuple[Share, str]]) -> Json:
-    """Describe the access to a preview in a browser."""
-    return {"address": address, "public": public, "shares": [share_link(one, url) for one, url in shares]}
+class Session(Answer):
+    """Session of the user."""
+
+    user_id: str
+    tier: str | None = Field(description="As the token says; null: as the service knows it.")
+    expires_at: Time | None
+
+    @classmethod
+    def of(cls, identity: Identity) -> Self:
+        """Return the session of this user."""
+        return cls(user_id=identity.user.id, tier=identity.user.tier, expires_at=identity.expires_at)
 
 
-def session(identity: Identity) -> Json:
-    """Describe the session's user."""
-    return {"user_id": identity.user.id, "tier": identity.user.tier, "expires_at": time_of(identity.expires_at)}
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str = Field(description="Stable; switch on it.")
+    details: dict[str, Any]
+
+    @classmethod
+    def of(cls, error: errors.Problem, instance: str) -> Self:
+        """Return the error of a request for this path, as RFC 9457 requires."""
+        return cls.taken_from(
+            error, type=f"urn:preview:problem:{error.code}", status=error.status_in(Contract.V1), instance=instance
+        )
 
 
-def generation(one: Generation, files: Iterable[tuple[str, int]] | None = None) -> Json:
-    """Return a generation; with its files' paths and sizes if given."""
-    view: Json = {
-        "id": one.id,
-        "project_id": one.project_id,
-        "user_id": one.user_id,
-        "name": one.name,
-        "created_at": rfc3339(one.created_at),
-        "file_count": one.file_count,
-        "size_bytes": one.size_bytes,
-    }
-    if files is not None:
-        view["files"] = [{"path": path, "size_bytes": size} for path, size in files]
-    return view
+class Alive(Answer):
+    """State of the service."""
 
-
-def file_list(files: Iterable[StoredFile], tag: str) -> Json:
-    """Return a generation's files."""
-    listed = [{"path": one.path, "size_bytes": one.size_bytes, "sha256": one.sha256} for one in files]
-    return {"files": listed, "etag": tag}
-
-
-def files_changed(saved: Saved, tag: str) -> Json:
-    """Answer to a change of files: what is different now, and what became of the preview."""
-    edited, reload = saved.edited, saved.reload
-    shown: Json = {
-        "status": reload.status,
-        "preview_id": reload.preview_id,
-        "elapsed_ms": round(reload.elapsed_s * 1000, 1),
-        "error": None,
-    }
-    if reload.error is not None:
-        told = problem_of(reload.error)
-        shown["error"] = {"code": told.code, "detail": told.detail, "details": dict(told.details)}
-    return {
-        "generation_id": edited.generation.id,
-        "changed": sorted(edited.written),
-        "removed": list(edited.removed),
-        "file_count": edited.generation.file_count,
-        "size_bytes": edited.generation.size_bytes,
-        "etag": tag,
-        "reload": shown,
-    }
-
-
-def problem(error: Problem, *, instance: str, route: str) -> Json:
-    """Return an error as RFC 9457 requires, with a stable ``code`` and machine-readable ``details``.
-
-    Args:
-        error: What happened.
-        instance: Path of the request.
-        route: Unused: all routes share one shape.
-    """
-    del route
-    return {
-        "type": f"urn:preview:problem:{error.code}",
-        "title": error.title,
-        "status": error.status_in(Contract.V1),
-        "detail": error.detail,
-        "instance": instance,
-        "code": error.code,
-        "details": dict(error.details),
-    }
+    status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
+    message: str | None = Field(
+        default=None, description="Why it is not ready, or that the disk is full, and what to do."
+    )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Any
 
 import structlog
-from quart import Response, request
 from werkzeug.exceptions import HTTPException
 
 from preview import errors
@@ -185,21 +182,3 @@ _SENTENCES = {
     413: "The body is larger than this address takes.",
     431: "The request's head has too many fields, or is too long; send less.",
 }
-
-
-def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """``value`` as JSON, its keys in the order in which the contract writes them."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(text.encode("utf-8", "replace"), status, dict(headers or {}), content_type="application/json")
-
-
-def no_content(headers: Mapping[str, str] | None = None) -> Response:
-    """204."""
-    response = Response(b"", 204, dict(headers or {}))
-    del response.headers["Content-Type"]
-    return response
-
-
-def link(path: str) -> str:
-    """Return one of our paths as the client reaches it: under the prefix of a host application."""
-    return f"{request.root_path.rstrip('/')}{path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,37 +19,17 @@ _ORDER = ("get", "post", "put", "patch", "delete")
 
 
 def operations_of(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Operations by tag, in the order of the document, with schemas as indented JSON."""
+    """Group operations by tag, in the order of the document, each with its method and path."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
         for method in sorted(methods, key=_ORDER.index):
-            operation = methods[method]
-            groups.setdefault(operation["tags"][0], []).append(
-                {
-                    "method": method.upper(),
-                    "path": path,
-                    "anchor": operation["operationId"],
-                    "summary": operation["summary"],
-                    "description": operation["description"],
-                    "parameters": operation["parameters"],
-                    "body": _body(operation, schemas),
-                    "responses": [
-                        {"status": status, "about": one["description"], "schema": _content(one, schemas)}
-                        for status, one in sorted(operation["responses"].items())
-                    ],
-                    "is_open": not operation["security"],
-                }
-            )
+            named = {"method": method.upper(), "path": path, **methods[method]}
+            groups.setdefault(named["tags"][0], []).append(named)
     return groups
 
 
-def _body(operation: dict[str, Any], schemas: dict[str, Any]) -> str | None:
-    return _content(operation["requestBody"], schemas) if "requestBody" in operation else None
-
-
-def _content(holder: dict[str, Any], schemas: dict[str, Any]) -> str | None:
-    """Return the fields of a JSON object, one a line; None if there is nothing to show."""
+def _shape(schemas: dict[str, Any], holder: dict[str, Any]) -> str | None:
+    """Return the fields of the JSON object in a body or an answer, one a line; None if there is nothing to show."""
     for kind, content in holder.get("content", {}).items():
         name = content["schema"].get("$ref", "").rpartition("/")[2]
         if "json" in kind and name and name not in {"Problem", "PlanError", "PlanProxyError"}:
@@ -102,8 +83,9 @@ def install_openapi(app: Quart) -> None:
     async def docs() -> Response:
         """Return the readable API documentation."""
         document = schema.openapi_provider.schema()
-        nonce, groups = new_nonce(), operations_of(document)
-        html = await render_template_string(_TEMPLATE, info=document["info"], groups=groups, nonce=nonce)
+        nonce, shape = new_nonce(), partial(_shape, document["components"]["schemas"])
+        groups = operations_of(document)
+        html = await render_template_string(_TEMPLATE, info=document["info"], groups=groups, shape=shape, nonce=nonce)
         headers = {"Content-Security-Policy": page_policy(nonce)}
         return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 

@@ -14,11 +14,13 @@ from werkzeug.routing.rules import Rule
 
 from preview import errors
 from preview.errors import PreviewError
+from preview.http.contracts import plan, v1
+from preview.http.core.answers import EarlyProblem
 from preview.http.core.errors import HTTP_CODES, problem_of
-from preview.http.openapi import shapes_plan, shapes_v1
-from preview.http.openapi.operations import OPERATIONS, Operation, Reply
+from preview.http.openapi.operations import BY_TAG, Operation, Reply
 from preview.logs import Contract
 
+_OPERATIONS = {route: (tag, operation) for tag, routes in BY_TAG.items() for route, operation in routes.items()}
 _PATH = re.compile("<(?:[^:<>]*:)?([^<>]+)>")
 _REF = "#/components/schemas/{model}"
 # How a client may show who it is: any one of these.
@@ -31,6 +33,8 @@ _FORM_NOTE = (
     "With a bearer token, JSON that is called `application/x-www-form-urlencoded` (as `curl -d` does) is read as JSON."
 )
 _OF_BODIES = (408, 413, 415)
+# Any route of the API: nobody, or somebody else, asks; the database is away, or the service goes down.
+_OF_API = (errors.Unauthenticated, errors.Forbidden, errors.DatabaseUnavailable, errors.ServiceStopping)
 # Any address: a request that contradicts itself, is for another host, or comes when the machine is short of something.
 _EVERYWHERE = (errors.InvalidRequest, errors.HostNotAllowed, errors.ServiceShort)
 
@@ -44,13 +48,13 @@ class Provider(OpenAPIProvider):
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the path with its operation, and the schemas that it uses."""
-        operation = OPERATIONS[rule.endpoint]
+        tag, operation = _OPERATIONS[rule.endpoint]
         view = self._app.view_functions[rule.endpoint]
         summary, _, description = (inspect.getdoc(view) or "").partition("\n")
         schemas: dict[str, Any] = {}
         built: dict[str, Any] = {
-            "tags": [operation.tag],
-            "summary": summary.rstrip(".") or next(iter(operation.replies.values())).about.rstrip("."),
+            "tags": [tag],
+            "summary": summary.rstrip(".") or operation.reply.about.rstrip("."),
             "description": description.strip(),
             "parameters": _parameters(rule, operation, schemas),
             "responses": _responses(rule, operation, schemas),
@@ -118,10 +122,13 @@ def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> 
 
 
 def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    found = {str(status): _reply(reply, schemas) for status, reply in operation.replies.items()}
+    replies = {operation.status: operation.reply, **operation.others}
+    found = {str(status): _reply(reply, schemas) for status, reply in replies.items()}
     contract = Contract.PLAN if rule.rule.startswith("/api/generations/") else Contract.V1
     by_status: dict[int, list[str]] = {}
-    for kind in dict.fromkeys((*operation.errors, *_EVERYWHERE)):
+    usual = () if operation.is_open else _OF_API
+    of_id = (errors.GenerationNotFound,) if "generation_id" in rule.arguments else ()
+    for kind in dict.fromkeys((*usual, *of_id, *operation.errors, *_EVERYWHERE)):
         problem = problem_of(kind(""))
         code = problem.code
         if contract is Contract.PLAN and problem.is_launch:
@@ -137,7 +144,7 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
             found[str(status)] = _error(contract, rule, status, codes, schemas)
     found["431"] = {
         "description": "Request Header Fields Too Large: `head_too_large`. Said before the address is looked at.",
-        "content": {"application/problem+json": {"schema": _schema(shapes_v1.EarlyProblem, "out", schemas)}},
+        "content": {"application/problem+json": {"schema": _schema(EarlyProblem, "out", schemas)}},
     }
     return found
 
@@ -148,10 +155,7 @@ def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
         schema = {} if reply.model is None else _schema(reply.model, "out", schemas)
         made["content"] = {reply.kind: {"schema": schema}} | {kind: {"schema": {}} for kind in reply.further_kinds}
     if reply.links:
-        made["links"] = {
-            name: {"operationId": link.route, "parameters": {link.parameter: link.value}}
-            for name, link in reply.links.items()
-        }
+        made["links"] = dict(reply.links)
     if reply.headers:
         made["headers"] = {
             name: {"description": about, "schema": {"type": "string"}} for name, about in reply.headers.items()
@@ -162,10 +166,10 @@ def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
 def _error(contract: Contract, rule: Rule, status: int, codes: list[str], schemas: dict[str, Any]) -> dict[str, Any]:
     model: type[BaseModel]
     if contract is Contract.V1:
-        kind, model = "application/problem+json", shapes_v1.Problem
+        kind, model = "application/problem+json", v1.Problem
     else:
         kind = "application/json"
-        model = shapes_plan.PlanProxyError if rule.endpoint == "plan_proxy.request_" else shapes_plan.PlanError
+        model = plan.PlanProxyError if rule.endpoint == "plan_proxy.request_" else plan.PlanError
     made: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}.",
         "content": {kind: {"schema": _schema(model, "out", schemas)}},

@@ -7,7 +7,6 @@ refused, and the connection is closed behind the answer.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
+from preview.http.core.answers import EarlyProblem
 from preview.http.core.guard import MAX_FIELDS
 from preview.http.protocol.strict_ws import EXTENSIONS, PEER_KEY, Peer, end_overlong, without_extensions
 
@@ -92,14 +92,7 @@ def _refuse(status: HTTPStatus) -> NoReturn:
 
 def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Write the fields and the content of an answer in place of the application's, which never saw the request."""
-    shown = {
-        "type": f"urn:preview:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": sentence,
-        "code": code,
-    }
-    body = json.dumps(shown).encode()
+    body = EarlyProblem.body(HTTPStatus(status), code, sentence)
     fields = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),

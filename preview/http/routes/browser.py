@@ -18,9 +18,8 @@ from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.browser.entry import open_path, share_path
 from preview.http.browser.places import Places
 from preview.http.contracts import v1
-from preview.http.contracts.facts import Json
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
-from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
 from preview.http.identity import own_preview, require_identity
@@ -44,7 +43,8 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
         book, settings = backend.access, backend.settings
         code = book.new_link(preview.record.user_id, OpenLink(preview.id, body.path))
         address = _address(places, preview)
-        return json_answer(v1.open_link(f"{address}{open_path(code)}", f"{address}/", settings.open_link_ttl_s))
+        url, ttl_s = f"{address}{open_path(code)}", settings.open_link_ttl_s
+        return json_answer(v1.OpenLinkShape(url=url, address=f"{address}/", expires_in=ttl_s))
 
     @routes.post("/generations/<generation_id>/preview/share")
     async def share(backend: Backend, generation_id: str) -> Response:
@@ -55,7 +55,7 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
         made = backend.access.new_share(preview.id, min(body.expires_in, backend.settings.share_max_s))
-        return json_answer(v1.share_link(made, _share_url(backend, places, preview, made)), 201)
+        return json_answer(v1.ShareShape.of(made, _share_url(backend, places, preview, made)), 201)
 
     @routes.get("/generations/<generation_id>/preview/access")
     async def access(backend: Backend, generation_id: str) -> Response:
@@ -96,10 +96,11 @@ def _share_url(backend: Backend, places: Places, preview: LivePreview, share: Sh
     return f"{_address(places, preview)}{share_path(backend.access.share_token(preview.id, share))}"
 
 
-def _shown(backend: Backend, places: Places, preview: LivePreview) -> Json:
+def _shown(backend: Backend, places: Places, preview: LivePreview) -> v1.AccessShape:
     book = backend.access
-    shares = [(one, _share_url(backend, places, preview, one)) for one in book.shares(preview.id)]
-    return v1.access(f"{_address(places, preview)}/", book.of(preview.id).public, shares)
+    shares = [v1.ShareShape.of(one, _share_url(backend, places, preview, one)) for one in book.shares(preview.id)]
+    address = f"{_address(places, preview)}/"
+    return v1.AccessShape(address=address, public=book.of(preview.id).public, shares=shares)
 
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -172,7 +173,7 @@ def session_routes(running: Running) -> Blueprint:
     @routes.get("/api/v1/session")
     async def who(backend: Backend) -> Response:
         """Return the session's user, for the page to show."""
-        return json_answer(v1.session(await require_identity(backend)))
+        return json_answer(v1.Session.of(await require_identity(backend)))
 
     @routes.post("/api/v1/session")
     async def exchange(backend: Backend) -> Response:
@@ -188,7 +189,7 @@ def session_routes(running: Running) -> Blueprint:
         if session is None:
             # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
             raise NotFound
-        response = json_answer(v1.session(identity))
+        response = json_answer(v1.Session.of(identity))
         _keep(backend, response, session, ttl_s)
         return response
 

@@ -14,9 +14,9 @@ from preview.core.quoting import quoted
 from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
 from preview.generations import Edit, GenerationLibrary, GenerationLimits, parse_files_json
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts import v1
+from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
-from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
 from preview.http.core.uploads import read_upload
 from preview.http.edits import FileEdits, Saved
@@ -37,7 +37,9 @@ def generation_routes(running: Running) -> Blueprint:
         made = await library.create(
             user_id=identity.user.id, project_id=upload.project_id, name=upload.name, files=upload.files
         )
-        return json_answer(v1.generation(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")})
+        return json_answer(
+            GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
+        )
 
     @routes.get("/generations")
     async def list_generations(backend: Backend) -> Response:
@@ -45,13 +47,13 @@ def generation_routes(running: Running) -> Blueprint:
         identity = await require_identity(backend)
         library, query = _library(backend), checked_query(request, PageQuery)
         found, following = await library.list_for_user(identity.user.id, cursor=query.cursor, limit=query.limit)
-        return json_answer({"generations": [v1.generation(one) for one in found], "next_cursor": following})
+        return json_answer(GenerationPage.model_validate({"generations": found, "next_cursor": following}))
 
     @routes.get("/generations/<generation_id>")
     async def get_generation(backend: Backend, generation_id: str) -> Response:
         """One of your generations, with its files' paths and sizes."""
         _, generation = await own_generation(backend, generation_id)
-        return json_answer(v1.generation(generation, await _library(backend).file_list(generation_id)))
+        return json_answer(GenerationShape.of(generation, await _library(backend).file_list(generation_id)))
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(backend: Backend, generation_id: str) -> Response:
@@ -94,7 +96,7 @@ def file_routes(running: Running) -> Blueprint:
         if is_known(request, tag):
             return _not_modified(tag)
         files = await _library(backend).stored_files(generation_id)
-        return json_answer(v1.file_list(files, tag), headers={"ETag": tag})
+        return json_answer(FileList.of(files, tag), headers={"ETag": tag})
 
     @routes.get("/generations/<generation_id>/files/<path:path>")
     async def get_file(backend: Backend, generation_id: str, path: str) -> Response:
@@ -166,7 +168,7 @@ def _edit_of(body: FilesPatch, settings: Settings) -> Edit:
 
 def _answer(saved: Saved, headers: dict[str, str] | None = None) -> Response:
     tag = etag_of(saved.edited.generation.revision)
-    return json_answer(v1.files_changed(saved, tag), headers=headers)
+    return json_answer(FilesChanged.of(saved, tag), headers=headers)
 
 
 def _not_modified(tag: str) -> Response:

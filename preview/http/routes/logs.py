@@ -14,10 +14,10 @@ from quart.wrappers.response import ResponseBody
 from preview.core.quoting import quoted
 from preview.errors import Forbidden, PreviewNotFound, UpgradeRequired
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts import VIEWS
-from preview.http.contracts.view import log_page
+from preview.http.contracts import ANSWERS
+from preview.http.contracts.shared import Ticket
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import HistoryQuery, StreamQuery
-from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation, owned_by, require_identity
 from preview.http.protocol.listening import request_resources
@@ -75,7 +75,7 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         identity, _ = await own_generation(backend, generation_id)
         record = await backend.previews.latest(generation_id)
         made = backend.tickets.issue(identity, record.id)
-        return json_answer(VIEWS[contract].ticket(made, backend.settings.ticket_ttl_s))
+        return json_answer(Ticket(ticket=made, expires_in=backend.settings.ticket_ttl_s))
 
     return routes
 
@@ -236,7 +236,7 @@ async def _page(pager: LogPager, contract: Contract, record: PreviewRecord, quer
         following = _address(query, record, after=page.last)
     if page.first > page.first_kept > 0:
         previous = _address(query, record, before=page.first)
-    shown = log_page(page, contract, colours=query.colours, following=following, previous=previous)
+    shown = ANSWERS[contract].log_page.of(page, colours=query.colours, following=following, previous=previous)
     return json_answer(shown, headers={"Vary": "Accept"})
 
 

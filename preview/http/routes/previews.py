@@ -16,9 +16,9 @@ from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, PreviewNotFound, ProjectMismatch
 from preview.generations import Generation
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts import VIEWS, Facts, v1
+from preview.http.contracts import ANSWERS, Facts, v1
+from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import ExtendBody, ListQuery, PlanLaunchBody, V1LaunchBody
-from preview.http.core.errors import json_answer, link, no_content
 from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 from preview.http.identity import own_generation, own_preview, owned_by, require_identity
 from preview.logs import Contract
@@ -38,7 +38,7 @@ _MAX_WAIT_S = 600
 
 def preview_routes(contract: Contract, running: Running) -> Blueprint:
     """Return the routes in one document's words."""
-    view = VIEWS[contract]
+    answers = ANSWERS[contract]
     routes = BackendRoutes(contract.value, running)
 
     @routes.post("/preview/launch")
@@ -58,7 +58,9 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
         """
         _, generation = await own_generation(backend, generation_id)
-        return json_answer(view.status(await _facts(backend, generation, with_endpoints=contract is Contract.PLAN)))
+        return json_answer(
+            answers.status.of(await _facts(backend, generation, with_endpoints=contract is Contract.PLAN))
+        )
 
     @routes.delete("/preview")
     async def stop(backend: Backend, generation_id: str) -> Response:
@@ -68,8 +70,8 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         """
         await _own_to_stop(backend, generation_id)
         # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
-        shown = view.stopped(await backend.previews.stop(generation_id))
-        return no_content() if shown is None else json_answer(shown)
+        record = await backend.previews.stop(generation_id)
+        return no_content() if answers.stopped is None else json_answer(answers.stopped.of(record))
 
     @routes.get("/endpoints")
     async def endpoints(backend: Backend, generation_id: str) -> Response:
@@ -79,7 +81,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         """
         _, generation = await own_generation(backend, generation_id)
         found = await backend.endpoints.find(generation, backend.previews.active(generation_id))
-        return json_answer(view.endpoints(found))
+        return json_answer(answers.endpoints.of(found))
 
     routes.add_url_rule("/preview/endpoints", "preview_endpoints", endpoints)
 
@@ -90,7 +92,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         service = backend.service
         tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
         active = service.previews.active(generation_id)
-        return json_answer(view.config(service.settings, tier, None if active is None else active.record))
+        return json_answer(answers.config.of(service.settings, tier, None if active is None else active.record))
 
     return routes
 
@@ -123,10 +125,10 @@ async def _answer_launch(backend: Backend, launched: Launched, contract: Contrac
         record = await backend.previews.wait_ready(launched.record.id, wait_s)
         launched = replace(launched, record=record)
         headers["Preference-Applied"] = f"wait={wait_s}"
-    view = VIEWS[contract]
+    answers = ANSWERS[contract]
     if contract is Contract.V1:
         headers["Location"] = link(f"/api/v1/previews/{launched.record.id}")
-    return json_answer(view.launched(launched), view.LAUNCH_STATUS, headers)
+    return json_answer(answers.launched.of(launched), answers.launch_status, headers)
 
 
 async def _read_launch(contract: Contract, identity: Identity, generation: Generation) -> LaunchRequest:
@@ -182,7 +184,7 @@ def previews_routes(running: Running) -> Blueprint:
         records, following = await backend.previews.list_for_user(
             identity.user.id, state=query.status, cursor=query.cursor, limit=query.limit
         )
-        return json_answer({"previews": [v1.instance(one) for one in records], "next_cursor": following})
+        return json_answer(v1.InstancePage.model_validate({"previews": records, "next_cursor": following}))
 
     @routes.get("/previews/<preview_id>")
     async def get_preview(backend: Backend, preview_id: str) -> Response:
@@ -194,20 +196,21 @@ def previews_routes(running: Running) -> Blueprint:
             raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
         active = backend.previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
-        return json_answer(v1.watched_instance(record, backend.previews.confinement(record.id), watchers))
+        return json_answer(v1.WatchedInstance.of(record, backend.previews.confinement(record.id), watchers))
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(backend: Backend, generation_id: str) -> Response:
         """Return a further preview token: the launch's is shown once, and the launcher may be elsewhere."""
         preview = await own_preview(backend, generation_id)
-        return json_answer(v1.preview_token(preview.further_token(), preview.record), 201)
+        token, expires_at = preview.further_token(), preview.record.token_expires_at
+        return json_answer(v1.PreviewToken(session_token=token, expires_at=expires_at), 201)
 
     @routes.post("/generations/<generation_id>/preview/extend")
     async def extend(backend: Backend, generation_id: str) -> Response:
         """Let the preview live longer, up to your tier's longest life."""
         await own_generation(backend, generation_id)
         body = await read_json(request, ExtendBody, limit_bytes=_BODY_BYTES)
-        return json_answer(v1.instance(await backend.previews.extend(generation_id, body.seconds)))
+        return json_answer(v1.Instance.model_validate(await backend.previews.extend(generation_id, body.seconds)))
 
     @routes.post("/generations/<generation_id>/preview/restart")
     async def restart(backend: Backend, generation_id: str) -> Response:

@@ -17,10 +17,9 @@ from preview.errors import (
     UpstreamTimeout,
 )
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts import VIEWS
-from preview.http.contracts.facts import Call
+from preview.http.contracts import ANSWERS
+from preview.http.core.answers import json_answer
 from preview.http.core.bodies import EnvelopeBody
-from preview.http.core.errors import json_answer
 from preview.http.core.reading import read_json
 from preview.http.identity import owned_by, require_identity
 from preview.logs import Contract
@@ -39,7 +38,7 @@ _REASON_S = 1.0
 
 def proxy_routes(contract: Contract, running: Running) -> Blueprint:
     """Return the route in one document's words."""
-    view = VIEWS[contract]
+    shown = ANSWERS[contract].proxied
     routes = BackendRoutes(f"{contract.value}_proxy", running)
 
     @routes.post("/preview/request")
@@ -72,7 +71,7 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         # What it has printed before its answer is in the pipe by now.
         await preview.log.read_on()
         lines = range(before + 1, preview.log.last_seq + 1)
-        return json_answer(view.proxied(Call(answer, asked.request_id, lines)))
+        return json_answer(shown.of(answer, asked.request_id, lines))
 
     return routes
 

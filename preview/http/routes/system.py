@@ -10,7 +10,9 @@ from quart import Blueprint, Response
 from preview.detection import describe_plan, detect
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.core.errors import json_answer
+from preview.http.contracts.generations import Plan
+from preview.http.contracts.v1 import Alive
+from preview.http.core.answers import json_answer
 from preview.http.core.uploads import open_files
 from preview.http.identity import own_generation
 from preview.http.metrics import METRICS_TYPE
@@ -27,7 +29,7 @@ def system_routes(running: Running) -> Blueprint:
     @routes.get("/healthz")
     async def healthz() -> Response:
         """Report that the process answers."""
-        return json_answer({"status": "ok"})
+        return json_answer(Alive(status="ok"))
 
     @routes.get("/readyz")
     async def readyz() -> Response:
@@ -38,18 +40,18 @@ def system_routes(running: Running) -> Blueprint:
         try:
             service = running().service
             if service.draining.is_set():
-                return json_answer({"status": "stopping"}, 503)
+                return json_answer(Alive(status="stopping"), 503)
             await service.database.check(_CHECK_S)
             if service.log_writer.outage is not None:
                 raise service.log_writer.outage
             check_free_disk(service.settings)
         except DiskFull as error:
-            return json_answer({"status": "disk_full", "message": error.message})
+            return json_answer(Alive(status="disk_full", message=error.message))
         except ServiceStopping:
-            return json_answer({"status": "stopping"}, 503)
+            return json_answer(Alive(status="stopping"), 503)
         except DatabaseUnavailable as error:
-            return json_answer({"status": "database_unavailable", "message": error.message}, 503)
-        return json_answer({"status": "ready"})
+            return json_answer(Alive(status="database_unavailable", message=error.message), 503)
+        return json_answer(Alive(status="ready"))
 
     @routes.get("/metrics")
     async def metrics() -> Response:
@@ -74,6 +76,6 @@ def plan_routes(running: Running) -> Blueprint:
         _, generation = await own_generation(backend, generation_id)
         async with open_files(backend.service.generations, generation.id) as directory:
             decided = await trio.to_thread.run_sync(partial(detect, directory), limiter=readers)
-        return json_answer(describe_plan(decided))
+        return json_answer(Plan.model_validate(describe_plan(decided)))
 
     return routes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from preview.core.clock import to_ms
-from preview.core.lifecycle import State, cause_of
+from preview.core.lifecycle import State
 from preview.core.quoting import quoted
 from preview.errors import PreviewNotFound
 from preview.logs import End, History, LogPager, LogStore, Subscription
@@ -134,7 +134,7 @@ class PreviewQueries:
             record.exit_code,
             record.exit_signal,
             to_ms(record.stopped_at or record.created_at),
-            cause_of(record.state, record.reason),
+            record.cause,
             record.steps,
         )
         return History(

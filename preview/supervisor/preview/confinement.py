@@ -73,6 +73,21 @@ class Confinement:
         """Processes and threads; None where nothing holds it to that."""
         return self.limits.processes if "processes" in self.held else None
 
+    @property
+    def open_files(self) -> int:
+        """Of each process."""
+        return self.limits.open_files
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of one file."""
+        return self.limits.file_bytes
+
+    @property
+    def temp_bytes(self) -> int | None:
+        """Size of ``/tmp``; None where the preview has none of its own."""
+        return None if self.runtime == "plain" else self.limits.temp_bytes
+
     def has_reached(self, limit: Limit) -> bool:
         """Return whether this limit was reached already."""
         return any(one.limit == limit for one in self.reached)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import structlog
 
-from preview.core.lifecycle import State, StopCause, cause_of
+from preview.core.lifecycle import State, StopCause
 from preview.core.quoting import visible
 from preview.storage.tables import PreviewRecord
 
@@ -102,7 +102,7 @@ def log_call(
 
 def _ending(record: PreviewRecord) -> tuple[str, str]:
     """Name the event of an end, and who or what ended the preview."""
-    cause = cause_of(record.state, record.reason)
+    cause = record.cause
     if cause in _BY_DEADLINE:
         return "preview expired", _BY_DEADLINE[cause]
     event = "preview failed" if record.state is State.FAILED else "preview stopped"

@@ -1,0 +1,167 @@
+"""Generations, their files and their start plans; contract ``v1`` alone has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from preview.generations import Generation, StoredFile
+from preview.http.core.answers import Answer, Time
+from preview.http.core.errors import problem_of
+from preview.http.edits import Reload, Saved
+
+
+class PlannedStep(Answer):
+    """Runs before the application."""
+
+    name: str = Field(examples=["migrations"])
+    command: list[str]
+    directory: str
+    why: str
+    required: bool = Field(description="Whether its failure ends the launch.")
+
+
+class PlannedVariable(Answer):
+    """A variable for the application's environment."""
+
+    name: str
+    value: str | None = Field(description="Null where it is not shown: a secret, or given by a person.")
+    origin: Literal["made up", "example file", "supplied", "preview.toml", "launch request"]
+    where: str
+    secret: bool
+
+
+class PlannedService(Answer):
+    """A server that the application asks for."""
+
+    kind: str = Field(examples=["PostgreSQL"])
+    setting: str | None
+    where: str
+    at_startup: bool = Field(description="It does not come up without it.")
+    address: str | None = Field(examples=["localhost:5432"])
+
+
+class Plan(Answer):
+    """Start of a generation; folders are relative to it."""
+
+    framework: str
+    toolchain: Literal["python", "node"]
+    server: Literal["asgi", "wsgi", "django", "node", "command"]
+    app: str | None = Field(examples=["app.main:app"])
+    app_dir: str | None
+    factory: bool
+    file: str | None
+    directory: str
+    python_path: list[str]
+    command: list[str]
+    manifests: str
+    extra_requirements: list[str]
+    steps: list[PlannedStep]
+    variables: list[PlannedVariable]
+    services: list[PlannedService]
+    health_path: str | None
+    decisions: list[str]
+    warnings: list[str]
+
+
+class FileShape(Answer):
+    """A file of a generation."""
+
+    path: str
+    size_bytes: int
+
+
+class HashedFile(FileShape):
+    """A file of a generation, with what it holds."""
+
+    sha256: str = Field(description="Of its content, hex.")
+
+
+class FileList(Answer):
+    """The files of a generation, in the order of their paths."""
+
+    files: list[HashedFile]
+    etag: str = Field(description="As the header; for `If-Match`.")
+
+    @classmethod
+    def of(cls, files: Iterable[StoredFile], tag: str) -> Self:
+        """Return the files, and the tag that stands for them."""
+        return cls(files=[HashedFile.model_validate(one) for one in files], etag=tag)
+
+
+class ReloadError(Answer):
+    """Reason why a change did not start."""
+
+    code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
+    detail: str
+    details: dict[str, Any] = Field(description="As of a launch that fails; `last_lines` is what it printed.")
+
+
+class ReloadShape(Answer):
+    """Result for the preview."""
+
+    status: Literal["reloaded", "failed", "none"] = Field(
+        description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
+    )
+    preview_id: str | None
+    elapsed_ms: float
+    error: ReloadError | None
+
+    @classmethod
+    def of(cls, reload: Reload) -> Self:
+        """Return the result."""
+        error = None if reload.error is None else problem_of(reload.error)
+        return cls.taken_from(reload, elapsed_ms=round(reload.elapsed_s * 1000, 1), error=error)
+
+
+class FilesChanged(Answer):
+    """A change of files that is kept."""
+
+    generation_id: str
+    changed: list[str] = Field(description="Paths whose content is new.")
+    removed: list[str] = Field(description="Paths that were there and are not any more.")
+    file_count: int
+    size_bytes: int
+    etag: str = Field(description="Of the files as they are now.")
+    reload: ReloadShape
+
+    @classmethod
+    def of(cls, saved: Saved, tag: str) -> Self:
+        """Return the change, and its result for the preview."""
+        edited = saved.edited
+        return cls.taken_from(
+            edited.generation,
+            generation_id=edited.generation.id,
+            changed=sorted(edited.written),
+            removed=edited.removed,
+            etag=tag,
+            reload=ReloadShape.of(saved.reload),
+        )
+
+
+class GenerationShape(Answer):
+    """A generation; `files` only where one is asked for."""
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    created_at: Time
+    file_count: int | None
+    size_bytes: int | None
+    files: list[FileShape] | None = None
+
+    @classmethod
+    def of(cls, one: Generation, files: Iterable[tuple[str, int]]) -> Self:
+        """Return the generation with its files' paths and sizes."""
+        listed = [{"path": path, "size_bytes": size} for path, size in files]
+        return cls.taken_from(one, files=listed)
+
+
+class GenerationPage(Answer):
+    """A page of generations, newest first."""
+
+    generations: list[GenerationShape]
+    next_cursor: str | None

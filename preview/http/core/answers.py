@@ -1,0 +1,128 @@
+"""JSON answers: the base of their models, and how they are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticSerializationError
+from quart import Response, request
+
+from preview.core.clock import rfc3339
+
+
+def camel(name: str) -> str:
+    """``last_lines`` as ``lastLines``."""
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def whole(value: float) -> int | float:
+    """Seconds without a useless fraction: 3600 rather than 3600.0."""
+    return int(value) if value == int(value) else value
+
+
+class _AsIs:
+    """Hides a value from pydantic, which would copy it and refuse one that is nested deeper than 255 levels."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
+"""RFC 3339 in JSON."""
+Seconds = Annotated[float, PlainSerializer(whole), WithJsonSchema({"type": "number"})]
+"""A number without a useless fraction."""
+AnyJson = Annotated[Any, PlainSerializer(_AsIs, return_type=Any)]
+"""A value of somebody else's, of any size and depth."""
+
+
+class Answer(BaseModel):
+    """The base of each answer's model: its fields are the keys, and the OpenAPI document has its schema.
+
+    A key that may be left out has a default, and is left out where it was not given.
+
+    Attributes:
+        holds_any: Whether a field is ``AnyJson``, which ``json`` writes and pydantic cannot.
+    """
+
+    holds_any: ClassVar[bool] = False
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True, validate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def taken_from(cls, source: object, **given: object) -> Self:
+        """Return the answer with ``given``, and each other required field from the attribute of that name."""
+        required = (name for name, field in cls.model_fields.items() if name not in given and field.is_required())
+        return cls.model_validate({name: getattr(source, name) for name in required} | given)
+
+    def dumped(self) -> dict[str, Any]:
+        """Return it as a JSON object, without the keys that were not given."""
+        return self.model_dump(exclude_unset=True)
+
+
+class EarlyProblem(Answer):
+    """An error of a request that is refused by its head alone (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+    @classmethod
+    def body(cls, status: HTTPStatus, code: str, detail: str) -> bytes:
+        """Return it as the protocols write it, before there is a request."""
+        title = status.phrase
+        shown = cls(type=f"urn:preview:problem:{code}", title=title, status=status, detail=detail, code=code)
+        return json.dumps(shown.dumped()).encode()
+
+
+class PlanAnswer(Answer):
+    """The base of contract ``plan``: its keys are in camelCase."""
+
+    model_config = ConfigDict(alias_generator=camel)
+
+
+def without_none(**values: object) -> dict[str, object]:
+    """Return the values that are not None, for fields that are left out otherwise."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _shown(value: object) -> Any:
+    if isinstance(value, _AsIs):
+        return value.value
+    raise TypeError(f"{type(value).__name__} is no JSON.")
+
+
+def _encoded(answer: Answer) -> bytes:
+    if not answer.holds_any:
+        # Text that is no Unicode cannot be written so.
+        with suppress(PydanticSerializationError):
+            return answer.model_dump_json(exclude_unset=True).encode()
+    text = json.dumps(answer.dumped(), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_shown)
+    return text.encode("utf-8", "replace")
+
+
+def json_answer(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer, its keys in the order of its model's fields."""
+    return Response(_encoded(answer), status, dict(headers or {}), content_type="application/json")
+
+
+def no_content(headers: Mapping[str, str] | None = None) -> Response:
+    """204."""
+    response = Response(b"", 204, dict(headers or {}))
+    del response.headers["Content-Type"]
+    return response
+
+
+def link(path: str) -> str:
+    """Return one of our paths as the client reaches it: under the prefix of a host application."""
+    return f"{request.root_path.rstrip('/')}{path}"
