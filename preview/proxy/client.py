@@ -17,11 +17,10 @@ import trio
 
 from preview.errors import PreviewError, UpstreamFailed, UpstreamTimeout
 from preview.proxy.call_fields import Header, returned_headers
-from preview.proxy.carriage import Field
 from preview.proxy.connections import Address, Connections, open_connections
 from preview.proxy.envelope import ProxyRequest
-from preview.proxy.relay import Answer
-from preview.proxy.upstream import FINAL, Upstream, open_upstream
+from preview.proxy.exchange import FINAL, UpstreamExchange, open_exchange
+from preview.proxy.http1 import Answer, Field
 from preview.settings import Settings
 
 # What a coding may add to content that it cannot make smaller.
@@ -69,7 +68,7 @@ class PreviewClient:
         Args:
             address: Host and port of the preview itself; nothing else is ever connected to.
             request: Checked by ``envelope.make_request``.
-            process: Which process serves there now (see ``upstream.open_upstream``).
+            process: Which process serves there now (see ``exchange.open_exchange``).
             timeout_s: Seconds for the whole exchange; None means the setting.
 
         Raises:
@@ -83,7 +82,7 @@ class PreviewClient:
         begun = trio.current_time()
         try:
             with trio.fail_after(limit_s):
-                async with open_upstream(self.connections, address, process or 0) as upstream:
+                async with open_exchange(self.connections, address, process or 0) as upstream:
                     status, headers, body = await self._exchange(upstream, address, request)
         except trio.TooSlowError as error:
             raise UpstreamTimeout(
@@ -94,7 +93,7 @@ class PreviewClient:
         elapsed_ms = (trio.current_time() - begun) * 1000
         return ProxyResponse(status, headers, body, round(elapsed_ms, 1))
 
-    async def _exchange(self, upstream: Upstream, address: Address, request: ProxyRequest) -> _Whole:
+    async def _exchange(self, upstream: UpstreamExchange, address: Address, request: ProxyRequest) -> _Whole:
         content = request.body
         if content is None and request.method in {"POST", "PUT", "PATCH"}:
             content = b""  # RFC 9110 section 8.6: they say the length of none, too
@@ -111,14 +110,14 @@ class PreviewClient:
             raise outcome[0]
         return outcome[0]
 
-    async def _outcome(self, upstream: Upstream) -> _Outcome:
+    async def _outcome(self, upstream: UpstreamExchange) -> _Outcome:
         """As ``_read``; the error is kept out of the nursery that is around, which would wrap it."""
         try:
             return await self._read(upstream)
         except (PreviewError, httpx2.DecodingError) as error:
             return error
 
-    async def _read(self, upstream: Upstream) -> _Whole:
+    async def _read(self, upstream: UpstreamExchange) -> _Whole:
         while (answer := await upstream.read_head()).status < FINAL:
             pass
         fields = upstream.fields_as_written()
@@ -150,7 +149,7 @@ class _Pieces(httpx2.AsyncByteStream):
     Bounded for itself: decoders ignore the bytes behind the end of coded content, and keep them.
     """
 
-    def __init__(self, upstream: Upstream, limit: int) -> None:
+    def __init__(self, upstream: UpstreamExchange, limit: int) -> None:
         self._upstream = upstream
         self._limit = limit
         self._size = 0

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from preview.errors import PreviewUnavailable
-from preview.proxy.relay import Pool, Refused
-from preview.proxy.relay import Upstream as Link
-from preview.proxy.relay import connect as connect_socket
+from preview.proxy.pool import Pool, Refused, UpstreamConnection
+from preview.proxy.pool import connect as connect_socket
 
 Address = tuple[str, int]
 
@@ -36,11 +35,11 @@ class Connections:
         """How many are kept."""
         return self._pool.idle
 
-    def take(self, address: Address, process: int, *, may_repeat: bool) -> Link | None:
+    def take(self, address: Address, process: int, *, may_repeat: bool) -> UpstreamConnection | None:
         """See ``Pool.take``: one to this process, on which nothing is under way."""
         return self._pool.take(_key(address, process), may_repeat=may_repeat)
 
-    def give(self, link: Link) -> None:
+    def give(self, link: UpstreamConnection) -> None:
         """Keep one on which an answer has ended cleanly."""
         if self._is_open:
             self._pool.give(link)
@@ -57,7 +56,7 @@ class Connections:
         self._pool.close()
 
 
-async def connect(address: Address, process: int = 0) -> Link:
+async def connect(address: Address, process: int = 0) -> UpstreamConnection:
     """A new connection, which only the caller closes.
 
     Args:

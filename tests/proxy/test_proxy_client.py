@@ -238,7 +238,7 @@ def test_settings_type_is_what_the_client_takes() -> None:
 
 
 async def test_idle_connections_are_closed_though_no_request_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.proxy.relay.pool._IDLE_S", 0.05)
+    monkeypatch.setattr("preview.proxy.pool._IDLE_S", 0.05)
     monkeypatch.setattr("preview.proxy.connections._SWEEP_S", 0.05)
     gone = trio.Event()
 

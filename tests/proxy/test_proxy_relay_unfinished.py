@@ -12,12 +12,12 @@ from proxy_relay_kit import OpenDoor as Door
 from proxy_relay_kit import get, ok, relay_with, request, send_and_read
 
 from preview.http.relay import exchange
-from preview.proxy.relay import Upstream, connect
+from preview.proxy.pool import UpstreamConnection, connect
 
 _BODY = b"x" * 48 * 1024
 
 
-async def _narrow(address: tuple[str, int], key: tuple[str, int]) -> Upstream:
+async def _narrow(address: tuple[str, int], key: tuple[str, int]) -> UpstreamConnection:
     """A connection that takes little at once."""
     upstream = await connect(address, key)
     upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

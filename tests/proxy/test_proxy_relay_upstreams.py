@@ -306,7 +306,7 @@ async def test_of_a_reader_that_is_slow_little_is_held(monkeypatch: pytest.Monke
         while got < size:
             # It waits for this reader, who has not read what was sent so far.
             await trio.testing.wait_all_tasks_blocked(0.005)
-            held += [len(one.errand.unsent) for one in front.relay.watch.all() if one.errand is not None]  # type: ignore[attr-defined]
+            held += [len(one.request.unsent) for one in front.relay.watch.all() if one.request is not None]  # type: ignore[attr-defined]
             for _ in range(64):
                 got += len(await stream.receive_some(65536))
                 if got >= size:

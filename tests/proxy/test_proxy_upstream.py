@@ -15,9 +15,8 @@ from proxy_kit import Upstream as Server
 
 from preview.errors import InvalidRequest, PreviewUnavailable, UpstreamFailed
 from preview.proxy.connections import Connections, connect, open_connections
-from preview.proxy.relay import CHUNKED
-from preview.proxy.relay.heads import read_fields
-from preview.proxy.upstream import Upstream, open_upstream, request_head
+from preview.proxy.exchange import UpstreamExchange, open_exchange
+from preview.proxy.http1 import CHUNKED, read_fields, request_head
 
 HOST = (b"Host", b"a")
 
@@ -28,7 +27,7 @@ async def opened(handler: Handler) -> AsyncIterator[tuple[Server, Connections]]:
         yield server, connections
 
 
-async def content(one: Upstream) -> bytes:
+async def content(one: UpstreamExchange) -> bytes:
     pieces = []
     while (piece := await one.read_piece()) is not None:
         pieces.append(piece)
@@ -39,7 +38,7 @@ async def content(one: Upstream) -> bytes:
 async def test_content_that_is_sent_in_pieces_leaves_the_connection_for_the_next_request(length: int) -> None:
     async with opened(answers(ok(b"x"))) as (server, connections):
         for _ in range(2):
-            async with open_upstream(connections, server.address, 1) as one:
+            async with open_exchange(connections, server.address, 1) as one:
                 await one.send_head("POST", b"/", [HOST], length)
                 assert await one.send_piece(b"abc")
                 assert await one.send_piece(b"def")
@@ -61,7 +60,7 @@ async def test_a_connection_on_which_content_is_left_to_send_is_not_used_again()
     gone = trio.Event()
     async with trio.open_nursery() as nursery, open_connections() as connections:
         (listener,) = await nursery.start(partial(trio.serve_tcp, early, 0, host="127.0.0.1"))
-        async with open_upstream(connections, listener.socket.getsockname(), 1) as one:
+        async with open_exchange(connections, listener.socket.getsockname(), 1) as one:
             await one.send_head("POST", b"/", [HOST], 100)
             assert (await one.read_head()).status == 200
             assert await content(one) == b"enough"
@@ -72,11 +71,11 @@ async def test_a_connection_on_which_content_is_left_to_send_is_not_used_again()
 
 async def test_content_of_another_length_than_was_said_never_reaches_a_preview_s_next_request() -> None:
     async with opened(answers(ok(b"x"))) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
+        async with open_exchange(connections, server.address, 1) as one:
             await one.send_head("POST", b"/", [HOST], 3)
             with pytest.raises(InvalidRequest, match="longer than its Content-Length"):
                 await one.send_piece(b"abcGET / HTTP/1.1\r\n\r\n")
-        async with open_upstream(connections, server.address, 1) as one:
+        async with open_exchange(connections, server.address, 1) as one:
             await one.send_head("POST", b"/", [HOST], 3)
             await one.send_piece(b"ab")
             with pytest.raises(InvalidRequest, match="shorter than its Content-Length"):
@@ -90,7 +89,7 @@ async def test_interim_answers_come_ahead_and_trailers_behind() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-One: 1\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"
     )
     async with opened(answers(payload)) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
+        async with open_exchange(connections, server.address, 1) as one:
             await one.send_head("GET", b"/", [HOST], None, takes_trailers=True)
             early = await one.read_head()
             assert (early.status, early.fields) == (103, [(b"link", b"</a>")])
@@ -104,7 +103,7 @@ async def test_interim_answers_come_ahead_and_trailers_behind() -> None:
 
 async def test_content_until_the_close_ends_with_the_connection() -> None:
     async with opened(answers(b"HTTP/1.1 200 OK\r\n\r\nall of it", close=True)) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
+        async with open_exchange(connections, server.address, 1) as one:
             await one.send("GET", b"/", [HOST], None)
             await one.read_head()
             assert await content(one) == b"all of it"
@@ -121,7 +120,7 @@ async def test_a_preview_that_reads_no_more_may_have_answered() -> None:
     sent = trio.Event()
     async with trio.open_nursery() as nursery, open_connections() as connections:
         (listener,) = await nursery.start(partial(trio.serve_tcp, hangs_up, 0, host="127.0.0.1"))
-        async with open_upstream(connections, listener.socket.getsockname(), 1) as one:
+        async with open_exchange(connections, listener.socket.getsockname(), 1) as one:
             await one.send_head("POST", b"/", [HOST], CHUNKED)
             assert (await one.read_head()).status == 200
             assert await content(one) == b"no"
@@ -134,7 +133,7 @@ async def test_a_preview_that_reads_no_more_may_have_answered() -> None:
 
 async def test_a_request_that_was_not_sent_has_no_answer() -> None:
     async with opened(answers(b"")) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
+        async with open_exchange(connections, server.address, 1) as one:
             with pytest.raises(RuntimeError, match="nothing was sent"):
                 await one.read_head()
         assert server.connections == 0

@@ -6,7 +6,6 @@ streamed both ways, nothing is kept; whichever side goes away, the other learns 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,13 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
-from preview.http.browser.heads import Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.browser.scopes import Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
-from preview.proxy.relay import CHUNKED, Answer
-from preview.proxy.upstream import FINAL, Upstream, open_upstream
+from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
+from preview.proxy.exchange import FINAL, UpstreamExchange, open_exchange
+from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, takes_trailers
 
 if TYPE_CHECKING:
     from preview.http.app import PreviewApp
@@ -31,10 +30,7 @@ if TYPE_CHECKING:
 _DRAIN_S = 1.0
 # The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
 _LAST_MESSAGE_S = 5.0
-_NO_CONTENT = frozenset({204, 304})
 _EARLY_HINTS = 103
-# As ``relay.heads`` has it.
-_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 async def serve_ordinary(app: PreviewApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
@@ -120,7 +116,7 @@ class _Exchange:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drain, backend, nursery.cancel_scope)
                 with self._noted():
-                    async with open_upstream(connections, admitted.address, admitted.process) as upstream:
+                    async with open_exchange(connections, admitted.address, admitted.process) as upstream:
                         await self._carry(upstream)
                 nursery.cancel_scope.cancel()
 
@@ -137,7 +133,7 @@ class _Exchange:
         await trio.sleep(_DRAIN_S)
         scope.cancel()
 
-    async def _carry(self, upstream: Upstream) -> None:
+    async def _carry(self, upstream: UpstreamExchange) -> None:
         fields, self._number = carried_fields(self._head, self._admitted)
         async with trio.open_nursery() as nursery:
             with self._noted():
@@ -170,7 +166,7 @@ class _Exchange:
         said = dict(self._head.fields)
         length = said.get(b"content-length")
         if length is not None:
-            if not _LENGTH.fullmatch(length):
+            if not LENGTH.fullmatch(length):
                 raise InvalidRequest("The request's Content-Length is no number.", field="content-length")
             return int(length), None
         if b"transfer-encoding" in said:
@@ -191,7 +187,9 @@ class _Exchange:
         self._renew()
         return message
 
-    async def _upload(self, upstream: Upstream, first: Mapping[str, Any] | None, scope: trio.CancelScope) -> None:
+    async def _upload(
+        self, upstream: UpstreamExchange, first: Mapping[str, Any] | None, scope: trio.CancelScope
+    ) -> None:
         """Pass the content on; when the client goes away, all of it ends."""
         with self._noted():
             takes, message = True, first or await self._next_piece()
@@ -209,7 +207,7 @@ class _Exchange:
                 message = await self._receive()
         scope.cancel()
 
-    async def _pass_on(self, upstream: Upstream, piece: bytes) -> bool:
+    async def _pass_on(self, upstream: UpstreamExchange, piece: bytes) -> bool:
         """Send a piece of the content; whether the preview takes any more.
 
         One that reads nothing for as long as an answer may take gets none of the rest: that the client has gone shows
@@ -226,7 +224,7 @@ class _Exchange:
         now = trio.current_time()
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
-    async def _final_head(self, upstream: Upstream) -> Answer:
+    async def _final_head(self, upstream: UpstreamExchange) -> Answer:
         """The head of the final answer. Of those before it early hints pass, where the server can say them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
@@ -237,11 +235,9 @@ class _Exchange:
 
     def _takes_trailers(self) -> bool:
         """Whether fields behind the content reach the client: it has said that it takes them, and the server can."""
-        said = b",".join(value for name, value in self._head.fields if name == b"te").lower()
-        options = {option.partition(b";")[0].strip(b" \t") for option in said.split(b",")}
-        return "http.response.trailers" in self._extensions and b"trailers" in options
+        return "http.response.trailers" in self._extensions and takes_trailers(self._head.fields)
 
-    async def _answer(self, upstream: Upstream, answer: Answer) -> None:
+    async def _answer(self, upstream: UpstreamExchange, answer: Answer) -> None:
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
         # From here on there is no other answer.
         self._begun = True
@@ -249,7 +245,7 @@ class _Exchange:
         await self._send(
             {"type": "http.response.start", "status": answer.status, "headers": fields, "trailers": trails}
         )
-        if self._head.method == "HEAD" or answer.status in _NO_CONTENT:
+        if self._head.method == "HEAD" or answer.status in NO_CONTENT:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         # The head goes out with the first of the content, or by itself: a stream may say nothing for long.
@@ -278,7 +274,7 @@ def _framed_once(answer: Answer) -> list[Field]:
     lengths = {value for name, value in answer.fields if name == b"content-length"}
     if not lengths:
         return answer.fields
-    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+    if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
         raise UpstreamFailed("The preview's answer says a length that is no number, or two of them.")
     fields = [field for field in answer.fields if field[0] != b"content-length"]
     # RFC 9112 section 6.3: beside chunks it does not count, and must not travel on.

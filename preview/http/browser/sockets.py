@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from preview.errors import PreviewError, UpstreamTimeout
-from preview.http.browser.heads import Receive, Scope, Send
+from preview.http.browser.scopes import Receive, Scope, Send
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import Field, answer_fields, carried_fields
+from preview.proxy.carriage import answer_fields, carried_fields
+from preview.proxy.http1 import Field
 from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Rejected, open_message_socket
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ import trio
 from preview.errors import InvalidRequest, PreviewError, ServiceShort, UpstreamTimeout
 from preview.http.relay.exchange import Exchange, NotCarried
 from preview.http.relay.fast_path import FastPath
-from preview.http.relay.heads import block_of, is_worth_keeping
+from preview.http.relay.head_cache import block_of, is_worth_keeping
 from preview.http.relay.proxied_request import ProxiedRequest
 from preview.http.relay.responses import (
-    HEAD_END,
     RECEIVE_BYTES,
     answer_instead,
     head_of,
@@ -27,10 +26,11 @@ from preview.http.relay.responses import (
     say_at_last,
 )
 from preview.proxy.admission import OwnAnswer, RequestHead
-from preview.proxy.relay import Ask, ClientGone, Link
+from preview.proxy.http1 import HEAD_END, Ask
+from preview.proxy.network_stream import ClientGone, NetworkStream
 
 if TYPE_CHECKING:
-    from preview.http.relay.relay import Relay
+    from preview.http.relay.server import Relay
 
 
 class Connection:
@@ -40,9 +40,9 @@ class Connection:
 
     Attributes:
         relay: Whose it is.
-        link: The client's end.
+        stream: The client's end.
         peer: The address at the other end; None on a unix socket.
-        errand: The request under way, once it is admitted.
+        request: The request under way, once it is admitted.
         is_behind_proxy: Whether what it says of where requests came from is believed.
         fd, deadline: See ``watch.Watched``.
         is_tunnel: Another protocol is spoken: a client that has ended its side still reads.
@@ -50,20 +50,20 @@ class Connection:
 
     def __init__(self, relay: Relay, sock: socket.socket, peer: str | None) -> None:
         self.relay = relay
-        self.link = Link(sock, ClientGone)
+        self.stream = NetworkStream(sock, ClientGone)
         self.fd = sock.fileno()
         self.peer = peer
         self.deadline = inf
         self.is_tunnel = False
-        self.errand: ProxiedRequest | None = None
+        self.request: ProxiedRequest | None = None
         self.is_behind_proxy = relay.proxies.trusts(peer)
         self._scope = trio.CancelScope()
         self._is_gone = False
         self._is_late = False
-        # The request that the doorman is asked about; ``errand`` from then on.
+        # The request that the doorman is asked about; ``request`` from then on.
         self._asked: RequestHead | None = None
         self._exchange: Exchange | None = None
-        self._quick = FastPath(self)
+        self._fast_path = FastPath(self)
         self._resting: trio.lowlevel.Task | None = None
         # Something has come that was not read, while a request was under way.
         self._has_more = False
@@ -99,19 +99,19 @@ class Connection:
         """Read the next request, where the task rests; False where it does not."""
         if self._resting is None:
             return False
-        if self.errand is not None:
+        if self.request is not None:
             self._has_more = True
             return True
         self._has_more = False
         try:
-            data = self.link.sock.recv(RECEIVE_BYTES)
+            data = self.stream.sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
             data = b""
         self._has_more = len(data) == RECEIVE_BYTES  # no event comes again for the bytes behind it
-        if not data or self.relay.is_draining or not self._quick.begin(data):
-            self.link.rest = data
+        if not data or self.relay.is_draining or not self._fast_path.begin(data):
+            self.stream.rest = data
             self.wake()
         return True
 
@@ -131,8 +131,8 @@ class Connection:
         if not self._is_busy:
             self._scope.cancel()
         elif self.is_tunnel:
-            self.link.end()
-        elif self.errand is not None and self.errand.status:
+            self.stream.end()
+        elif self.request is not None and self.request.status:
             # A stream that says nothing has no end of its own.
             self.deadline = min(self.deadline, monotonic() + self.relay.idle_s)
 
@@ -145,13 +145,13 @@ class Connection:
             self.deadline = inf  # what it goes on with has a time of its own
             trio.lowlevel.reschedule(task)
 
-    def begun(self, errand: ProxiedRequest) -> None:
+    def begun(self, request: ProxiedRequest) -> None:
         """This one is under way."""
-        self.errand = errand
+        self.request = request
 
-    def done(self, errand: ProxiedRequest) -> None:
+    def done(self, request: ProxiedRequest) -> None:
         """This one is over, and well."""
-        self._over(errand)
+        self._over(request)
         self.deadline = monotonic() + self.relay.keep_alive_s
         if self.relay.is_draining:
             self.wake()
@@ -162,9 +162,9 @@ class Connection:
 
     async def _serve(self) -> bytes | None:
         while True:
-            errand = await self._rest()
-            if errand is not None:
-                if not await self._finish(errand, Exchange(errand).go_on):
+            request = await self._rest()
+            if request is not None:
+                if not await self._finish(request, Exchange(request).go_on):
                     return None
                 continue
             came = await next_head(self)
@@ -176,16 +176,16 @@ class Connection:
             target, ask, raw = found
             if not self.relay.doorman.is_for_preview(ask.host.decode(), target):
                 return came
-            self.link.rest = came[len(raw) + len(HEAD_END) :]
+            self.stream.rest = came[len(raw) + len(HEAD_END) :]
             if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
                 return None
 
     async def _rest(self) -> ProxiedRequest | None:
         """Wait until there is something to do that ``FastPath`` does not: a started request, or one to be read."""
-        if self.link.rest:
+        if self.stream.rest:
             # A client may have sent hundreds that none has to be waited for.
             await trio.lowlevel.checkpoint()
-        if self.link.rest or self._is_gone or self.relay.is_draining:
+        if self.stream.rest or self._is_gone or self.relay.is_draining:
             return None
         self.deadline = monotonic() + self.relay.keep_alive_s
         self.relay.watch.listen(self)
@@ -198,14 +198,14 @@ class Connection:
         try:
             await trio.lowlevel.wait_task_rescheduled(stop)
         except trio.Cancelled:
-            if self.errand is not None:
-                self._cut(self.errand)
+            if self.request is not None:
+                self._cut(self.request)
             raise
         if self._mistake is not None:
-            if self.errand is not None:
-                self._cut(self.errand)
+            if self.request is not None:
+                self._cut(self.request)
             raise self._mistake
-        return self.errand
+        return self.request
 
     async def _one(self, target: bytes, ask: Ask, block: bytes) -> bool:
         """One request; whether the next may come."""
@@ -229,40 +229,40 @@ class Connection:
             if status:
                 self._asked = None
             raise
-        errand = self.errand = ProxiedRequest(
+        request = self.request = ProxiedRequest(
             self, ask, target, head, admitted, b"", begun, admitted.hold(), closes=ask.closes
         )
         self._asked = None
-        errand.enter()
-        errand.block = block if is_worth_keeping(ask, admitted, block) else b""
-        self._exchange = Exchange(errand)
-        return await self._finish(errand, self._exchange.run)
+        request.enter()
+        request.block = block if is_worth_keeping(ask, admitted, block) else b""
+        self._exchange = Exchange(request)
+        return await self._finish(request, self._exchange.run)
 
-    async def _finish(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
+    async def _finish(self, request: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
         """Carry an admitted request to its end; whether the next may come."""
         try:
-            is_kept = await self._carried(errand, run)
+            is_kept = await self._carried(request, run)
         except BaseException:
-            self._cut(errand)
+            self._cut(request)
             raise
-        self._over(errand)
+        self._over(request)
         return is_kept
 
-    def _over(self, errand: ProxiedRequest) -> None:
-        self._cut(errand)
-        self._exchange = self.errand = None
+    def _over(self, request: ProxiedRequest) -> None:
+        self._cut(request)
+        self._exchange = self.request = None
 
-    def _cut(self, errand: ProxiedRequest) -> None:
+    def _cut(self, request: ProxiedRequest) -> None:
         """Log how it ended; an answer that was late is logged elsewhere."""
-        errand.release()
-        if errand.status or not self._is_late:
+        request.release()
+        if request.status or not self._is_late:
             self._tell(
-                errand.standing.method,
-                lambda: errand.head,
-                errand.status,
-                errand.sent_bytes,
-                errand.begun,
-                errand.answered_at,
+                request.standing.method,
+                lambda: request.head,
+                request.status,
+                request.sent_bytes,
+                request.begun,
+                request.answered_at,
             )
 
     def _tell(
@@ -272,9 +272,9 @@ class Connection:
 
     @property
     def _is_busy(self) -> bool:
-        return self.errand is not None or self._asked is not None
+        return self.request is not None or self._asked is not None
 
-    async def _carried(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
+    async def _carried(self, request: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
         try:
             is_kept = await run()
         except NotCarried as failure:
@@ -282,34 +282,34 @@ class Connection:
         except OSError as failure:
             error = ServiceShort(f"The service cannot connect to the preview at the moment: {failure.strerror}.")
         else:
-            errand.release()
+            request.release()
             if not is_kept and not self.is_tunnel:
-                await linger(self.link)
+                await linger(self.stream)
             return is_kept
-        errand.release()
-        if errand.status:
-            if errand.is_unbounded:
+        request.release()
+        if request.status:
+            if request.is_unbounded:
                 # To this client the end of the connection would be the end of the content.
-                self.link.abort()
+                self.stream.abort()
             return False
         self.deadline = inf
         if isinstance(error, InvalidRequest):
-            own = self.relay.doorman.refuse(errand.head, error)
+            own = self.relay.doorman.refuse(request.head, error)
         else:
-            own = await self.relay.doorman.explain(errand.head, errand.admitted, error)
-        errand.status, errand.sent_bytes = own.status, len(own.body)
-        await say(self, own, is_head=errand.ask.method == b"HEAD", closes=True)
+            own = await self.relay.doorman.explain(request.head, request.admitted, error)
+        request.status, request.sent_bytes = own.status, len(own.body)
+        await say(self, own, is_head=request.ask.method == b"HEAD", closes=True)
         return False
 
     async def _say_late(self) -> None:
         """What a client gets whose request took too long; nothing where an answer has started."""
-        errand = self.errand
-        head = self._asked if errand is None else errand.head
+        request = self.request
+        head = self._asked if request is None else request.head
         if head is None:
             return
-        if errand is not None and errand.status:
-            if errand.is_unbounded:
-                self.link.abort()
+        if request is not None and request.status:
+            if request.is_unbounded:
+                self.stream.abort()
             return
         error: PreviewError
         if self._exchange is not None and self._exchange.awaits_client:

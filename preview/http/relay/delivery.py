@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from preview.http.relay.heads import Returned, lines, returned
+from preview.http.relay.head_cache import Returned, returned
 from preview.http.relay.proxied_request import Answering, ProxiedRequest
-from preview.proxy.carriage import Field, answer_fields, trailer_fields
-from preview.proxy.relay import (
+from preview.proxy.carriage import answer_fields, trailer_fields
+from preview.proxy.http1 import (
+    HEAD_END,
     LAST_CHUNK,
+    MAX_ANSWER_HEAD,
+    MAX_INTERIM,
     Answer,
-    BrokenLink,
-    Link,
+    Field,
     Payload,
     Unclean,
-    Upstream,
-    UpstreamGone,
     body_of,
     chunk,
+    field_lines,
     read_answer,
 )
+from preview.proxy.network_stream import BrokenConnection, NetworkStream, UpstreamGone
+from preview.proxy.pool import UpstreamConnection
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 _YIELD_BYTES = 1024 * 1024
 
 
-async def run_tunnel(connection: Connection, upstream: Upstream) -> None:
+async def run_tunnel(connection: Connection, upstream: UpstreamConnection) -> None:
     """Carry bytes both ways until both sides have ended, or one is lost, or nothing has come for too long.
 
     An end on one side is passed on, and the other direction stays open. A side that takes nothing is not read for.
@@ -39,13 +42,13 @@ async def run_tunnel(connection: Connection, upstream: Upstream) -> None:
     Cancellation: both directions end where they are.
     """
     connection.is_tunnel = True
-    client = connection.link
+    client = connection.stream
     async with trio.open_nursery() as nursery:
         for source, sink in ((client, upstream), (upstream, client)):
             nursery.start_soon(_carry, connection, source, sink, nursery.cancel_scope)
 
 
-async def _carry(connection: Connection, source: Link, sink: Link, scope: trio.CancelScope) -> None:
+async def _carry(connection: Connection, source: NetworkStream, sink: NetworkStream, scope: trio.CancelScope) -> None:
     relay = connection.relay
     data = memoryview(source.rest)
     source.rest = b""
@@ -65,14 +68,10 @@ async def _carry(connection: Connection, source: Link, sink: Link, scope: trio.C
                 sink.end()
                 return
             data = relay.buffer[:size]
-    except BrokenLink:
+    except BrokenConnection:
         scope.cancel()
 
 
-MAX_ANSWER_HEAD = 64 * 1024
-_HEAD_END = b"\r\n\r\n"
-# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
-_MAX_INTERIM = 32
 # A reader that takes nothing in this time has stalled, as in ``http.tcp``.
 _STALLED_S = 30.0
 # Who lets a piece wait for longer than this reads slowly: of such a one less is held here, there may be thousands.
@@ -85,14 +84,14 @@ _CONTINUE, _SWITCHING, _FINAL = 100, 101, 200
 # What is done without waiting
 
 
-def begin(errand: ProxiedRequest, found: Returned, came: memoryview) -> Answering:
-    """Send the answer's head, and what has come of its content; what the socket does not take is ``errand.unsent``.
+def begin(request: ProxiedRequest, found: Returned, came: memoryview) -> Answering:
+    """Send the answer's head, and what has come of its content; what the socket does not take is ``request.unsent``.
 
     Raises:
         Unclean: The content is not framed strictly: then nothing was sent.
         ClientGone: Nobody takes it.
     """
-    connection = errand.connection
+    connection = request.connection
     relay = connection.relay
     body = body_of(found.answer.length)
     pieces: list[memoryview] = []
@@ -100,21 +99,21 @@ def begin(errand: ProxiedRequest, found: Returned, came: memoryview) -> Answerin
         body.rest = bytes(came)
     elif came:
         pieces = body.feed(came)
-    errand.closes = errand.closes or relay.is_draining or found.is_unbounded
-    errand.answering = answering = Answering(found, body)
-    errand.is_unbounded = found.is_unbounded
-    errand.status, errand.answered_at = found.answer.status, monotonic()
-    connection.deadline = errand.answered_at + relay.idle_s
-    head = found.head(errand.number, relay.dates.now(), closes=errand.closes)
-    errand.unsent = connection.link.send_now([head, *_framed(errand, answering, pieces)])
+    request.closes = request.closes or relay.is_draining or found.is_unbounded
+    request.answering = answering = Answering(found, body)
+    request.is_unbounded = found.is_unbounded
+    request.status, request.answered_at = found.answer.status, monotonic()
+    connection.deadline = request.answered_at + relay.idle_s
+    head = found.head(request.number, relay.dates.now(), closes=request.closes)
+    request.unsent = connection.stream.send_now([head, *_framed(request, answering, pieces)])
     return answering
 
 
-def feed(errand: ProxiedRequest, answering: Answering, size: int) -> None:
-    """Send on what has come into the buffer; what the socket does not take is ``errand.unsent``.
+def feed(request: ProxiedRequest, answering: Answering, size: int) -> None:
+    """Send on what has come into the buffer; what the socket does not take is ``request.unsent``.
 
     Args:
-        errand: Whose answer it is.
+        request: Whose answer it is.
         answering: The answer.
         size: Bytes; 0 is the end of the connection.
 
@@ -126,48 +125,48 @@ def feed(errand: ProxiedRequest, answering: Answering, size: int) -> None:
     body = answering.body
     pieces: list[memoryview] = []
     if size:
-        pieces = body.feed(errand.connection.relay.buffer[:size])
+        pieces = body.feed(request.connection.relay.buffer[:size])
     elif not body.end():
         raise UpstreamGone
-    framed = _framed(errand, answering, pieces)
+    framed = _framed(request, answering, pieces)
     if framed:
-        errand.unsent = errand.connection.link.send_now(framed)
+        request.unsent = request.connection.stream.send_now(framed)
 
 
-def is_clean(errand: ProxiedRequest, answering: Answering) -> bool:
+def is_clean(request: ProxiedRequest, answering: Answering) -> bool:
     """Whether the preview's connection can take the next request behind an answer that is over."""
     # More than one answer would be taken for that of the next request (response queue poisoning).
-    return answering.returned.answer.is_kept and not answering.body.rest and errand.ask.method != b"HEAD"
+    return answering.returned.answer.is_kept and not answering.body.rest and request.ask.method != b"HEAD"
 
 
-def _framed(errand: ProxiedRequest, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
+def _framed(request: ProxiedRequest, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
     """Content as the client reads it."""
     body = answering.body
     for piece in pieces:
-        errand.sent_bytes += len(piece)
+        request.sent_bytes += len(piece)
     if not answering.returned.in_chunks:
         return list(pieces)
     if not body.is_over:
         return chunk(pieces)
-    trailers = trailer_fields(body.trailers) if body.trailers and errand.ask.takes_trailers else []
-    return [*chunk(pieces), b"0\r\n%b\r\n" % lines(trailers) if trailers else LAST_CHUNK]
+    trailers = trailer_fields(body.trailers) if body.trailers and request.ask.takes_trailers else []
+    return [*chunk(pieces), b"0\r\n%b\r\n" % field_lines(trailers) if trailers else LAST_CHUNK]
 
 
 class Delivery:
     """Reads an answer and sends it on, waiting for both sides.
 
     Args:
-        errand: Whose answer it is.
+        request: Whose answer it is.
     """
 
-    __slots__ = ("_connection", "_errand", "_relay")
+    __slots__ = ("_connection", "_relay", "_request")
 
-    def __init__(self, errand: ProxiedRequest) -> None:
-        self._errand = errand
-        self._connection = errand.connection
-        self._relay = errand.connection.relay
+    def __init__(self, request: ProxiedRequest) -> None:
+        self._request = request
+        self._connection = request.connection
+        self._relay = request.connection.relay
 
-    async def run(self, upstream: Upstream) -> bool:
+    async def run(self, upstream: UpstreamConnection) -> bool:
         """Deliver it, from where it is; whether the preview's connection can take the next request.
 
         Raises:
@@ -177,23 +176,23 @@ class Delivery:
 
         Cancellation: part of it may have been sent.
         """
-        errand = self._errand
-        answering = errand.answering
+        request = self._request
+        answering = request.answering
         if answering is None:
             answer, came = await self._answer(upstream)
             if answer.status == _SWITCHING:
                 upstream.rest = bytes(came)
                 await self._switch(upstream, answer)
                 return False
-            answering = begin(errand, returned(answer, errand.ask, errand.head, errand.admitted), came)
+            answering = begin(request, returned(answer, request.ask, request.head, request.admitted), came)
         await self._send_unsent()
         await self._stream(upstream, answering)
-        return is_clean(errand, answering)
+        return is_clean(request, answering)
 
-    async def _answer(self, upstream: Upstream) -> tuple[Answer, memoryview]:
+    async def _answer(self, upstream: UpstreamConnection) -> tuple[Answer, memoryview]:
         """The head of the final answer, and what has come behind it; those before it are passed on."""
-        ask = self._errand.ask
-        for _ in range(_MAX_INTERIM):
+        ask = self._request.ask
+        for _ in range(MAX_INTERIM):
             answer, came = await self._one_head(upstream)
             if answer.status >= _FINAL:
                 return answer, came
@@ -205,43 +204,43 @@ class Delivery:
                 return answer, came
             if ask.is_11 and (answer.status != _CONTINUE or ask.expects):
                 fields = self._without_length(answer)
-                await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines(fields)))
-        raise Unclean(f"more than {_MAX_INTERIM} interim answers")
+                await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, field_lines(fields)))
+        raise Unclean(f"more than {MAX_INTERIM} interim answers")
 
     def _without_length(self, answer: Answer) -> list[Field]:
         """The fields of an interim answer: it has no content, and no length of one (RFC 9110 section 8.6)."""
-        errand = self._errand
-        fields = answer_fields(answer.fields, errand.head, errand.admitted, errand.number)
+        request = self._request
+        fields = answer_fields(answer.fields, request.head, request.admitted, request.number)
         return [field for field in fields if field[0] != b"content-length"]
 
-    async def _one_head(self, upstream: Upstream) -> tuple[Answer, memoryview]:
+    async def _one_head(self, upstream: UpstreamConnection) -> tuple[Answer, memoryview]:
         """The next head, and what has come behind it: a part of the shared buffer, good until the next wait."""
         relay = self._relay
         if upstream.rest:
             relay.buffer[: len(upstream.rest)] = upstream.rest
         size = len(upstream.rest)
         upstream.rest = b""
-        while (end := relay.memory.find(_HEAD_END, 0, min(size, MAX_ANSWER_HEAD))) < 0:
+        while (end := relay.memory.find(HEAD_END, 0, min(size, MAX_ANSWER_HEAD))) < 0:
             if size >= MAX_ANSWER_HEAD:
                 raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
             held = bytes(relay.buffer[:size])
             size = await upstream.receive_behind(relay.buffer, held)
             if size == len(held):
                 raise UpstreamGone
-            self._errand.has_begun = True
-        answer = read_answer(bytes(relay.buffer[:end]), is_head=self._errand.ask.method == b"HEAD")
-        return answer, relay.buffer[end + len(_HEAD_END) : size]
+            self._request.has_begun = True
+        answer = read_answer(bytes(relay.buffer[:end]), is_head=self._request.ask.method == b"HEAD")
+        return answer, relay.buffer[end + len(HEAD_END) : size]
 
-    async def _stream(self, upstream: Upstream, answering: Answering) -> None:
+    async def _stream(self, upstream: UpstreamConnection, answering: Answering) -> None:
         """What is left of the content."""
-        errand, relay, connection = self._errand, self._relay, self._connection
+        request, relay, connection = self._request, self._relay, self._connection
         unyielded = 0
         room = relay.buffer
         while not answering.body.is_over:
             connection.deadline = monotonic() + relay.idle_s
             size = await upstream.receive_into(room)
-            feed(errand, answering, size)
-            if errand.unsent:
+            feed(request, answering, size)
+            if request.unsent:
                 began = monotonic()
                 await self._send_unsent()
                 if monotonic() - began > _SLOW_S:
@@ -252,20 +251,20 @@ class Delivery:
                 await trio.lowlevel.checkpoint()
 
     async def _send(self, data: bytes) -> None:
-        self._errand.unsent = self._connection.link.send_now((data,))
+        self._request.unsent = self._connection.stream.send_now((data,))
         await self._send_unsent()
 
     async def _send_unsent(self) -> None:
-        errand, connection = self._errand, self._connection
-        while errand.unsent:
+        request, connection = self._request, self._connection
+        while request.unsent:
             connection.deadline = monotonic() + _STALLED_S
-            errand.unsent = await connection.link.send_on(errand.unsent)
+            request.unsent = await connection.stream.send_on(request.unsent)
 
-    async def _switch(self, upstream: Upstream, answer: Answer) -> None:
+    async def _switch(self, upstream: UpstreamConnection, answer: Answer) -> None:
         """From here on both speak another protocol, of which nothing is read."""
-        errand = self._errand
+        request = self._request
         fields = self._without_length(answer)
         fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
-        errand.status, errand.answered_at, errand.closes = answer.status, monotonic(), True
-        await self._send(b"HTTP/1.1 101 %b\r\n%b\r\n" % (answer.reason, lines(fields)))
+        request.status, request.answered_at, request.closes = answer.status, monotonic(), True
+        await self._send(b"HTTP/1.1 101 %b\r\n%b\r\n" % (answer.reason, field_lines(fields)))
         await run_tunnel(self._connection, upstream)

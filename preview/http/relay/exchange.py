@@ -10,23 +10,12 @@ import trio
 
 from preview.errors import InvalidRequest, PreviewError, PreviewUnavailable, UpstreamFailed
 from preview.http.relay.delivery import Delivery
-from preview.http.relay.heads import known_of, request_head, request_lines
+from preview.http.relay.head_cache import known_of, relayed_head, request_lines
 from preview.http.relay.proxied_request import ProxiedRequest
 from preview.proxy.carriage import standing_fields
-from preview.proxy.relay import (
-    CHUNKED,
-    LAST_CHUNK,
-    Body,
-    ClientGone,
-    Payload,
-    Refused,
-    Unclean,
-    Upstream,
-    UpstreamGone,
-    body_of,
-    chunk,
-    connect,
-)
+from preview.proxy.http1 import CHUNKED, LAST_CHUNK, Body, Payload, Unclean, body_of, chunk
+from preview.proxy.network_stream import ClientGone, UpstreamGone
+from preview.proxy.pool import Refused, UpstreamConnection, connect
 
 # A transfer that never has to wait yields now and then.
 _YIELD_BYTES = 1024 * 1024
@@ -53,21 +42,21 @@ class Exchange:
         awaits_client: Whether it is the client that is waited for, and not the preview.
 
     Args:
-        errand: The request. Its maker releases what it holds.
+        request: The request. Its maker releases what it holds.
     """
 
-    def __init__(self, errand: ProxiedRequest) -> None:
-        self._errand = errand
-        self._connection = errand.connection
-        self._client = errand.connection.link
-        self._relay = errand.connection.relay
-        self._key = (errand.admitted.preview_id, errand.admitted.process)
-        self._body: Body = body_of(errand.ask.length)
+    def __init__(self, request: ProxiedRequest) -> None:
+        self._request = request
+        self._connection = request.connection
+        self._client = request.connection.stream
+        self._relay = request.connection.relay
+        self._key = (request.admitted.preview_id, request.admitted.process)
+        self._body: Body = body_of(request.ask.length)
         # All of it has gone up. That all of it has come is not enough: an early answer may leave the last piece here.
         self._is_sent = False
         # Why the content could not be carried, where that is the client's doing.
         self._failure: ClientGone | Unclean | None = None
-        self._delivery = Delivery(errand)
+        self._delivery = Delivery(request)
         self.awaits_client = False
 
     async def run(self) -> bool:
@@ -79,41 +68,41 @@ class Exchange:
 
         Cancellation: the connection to the preview is closed.
         """
-        errand = self._errand
+        request = self._request
         with self._translated():
-            errand.message = self._head()
+            request.message = self._head()
             came, self._client.rest = self._client.rest, b""
-            if not errand.ask.length:
+            if not request.ask.length:
                 self._client.rest = came
             elif came:
-                errand.message += b"".join(self._framed(memoryview(came)))
+                request.message += b"".join(self._framed(memoryview(came)))
                 self._client.rest = self._body.rest
             if self._body.is_over:
                 await self._without_upload(monotonic())
             else:
                 await self._with_upload()
-        return self._is_sent and not errand.closes
+        return self._is_sent and not request.closes
 
     async def go_on(self) -> bool:
         """Carry on with what ``FastPath`` has started. As ``run``, also when cancelled."""
-        errand = self._errand
+        request = self._request
         with self._translated():
-            if errand.failure is not None:
-                raise errand.failure
-            await self._without_upload(errand.begun)
-        return not errand.closes
+            if request.failure is not None:
+                raise request.failure
+            await self._without_upload(request.begun)
+        return not request.closes
 
     def _head(self) -> bytes:
-        errand = self._errand
-        fields, number = standing_fields(errand.head, errand.admitted)
-        standing = request_lines(errand.ask, fields)
+        request = self._request
+        fields, number = standing_fields(request.head, request.admitted)
+        standing = request_lines(request.ask, fields)
         if not number:
             number = self._relay.numbers.new()
-            again = errand.admitted.again
-            if errand.block and again is not None:
-                self._relay.known.put(errand.block, known_of(errand, again, standing))
-        errand.number = number
-        return request_head(errand.ask.method, errand.admitted.target_of(errand.target), standing, number)
+            again = request.admitted.again
+            if request.block and again is not None:
+                self._relay.known.put(request.block, known_of(request, again, standing))
+        request.number = number
+        return relayed_head(request.ask.method, request.admitted.target_of(request.target), standing, number)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -145,36 +134,39 @@ class Exchange:
         except Unclean as error:
             self._failure = error
             raise
-        if self._errand.ask.length != CHUNKED:
+        if self._request.ask.length != CHUNKED:
             return list(pieces)
         return [*chunk(pieces), LAST_CHUNK] if body.is_over else chunk(pieces)
 
     async def _without_upload(self, since: float) -> None:
         """The request is whole: one message, one wait, one answer, for which the preview has had time since then."""
-        errand = self._errand
-        if not errand.status:
+        request = self._request
+        if not request.status:
             self._connection.deadline = since + self._relay.answer_s
-        may_repeat = errand.ask.method in IDEMPOTENT and errand.ask.length == 0
-        if errand.upstream is None:
-            errand.upstream = self._relay.pool.take(self._key, may_repeat=may_repeat)
-            errand.unsent = memoryview(errand.message)
-        if errand.upstream is not None:
+        may_repeat = request.ask.method in IDEMPOTENT and request.ask.length == 0
+        if request.upstream is None:
+            request.upstream = self._relay.pool.take(self._key, may_repeat=may_repeat)
+            request.unsent = memoryview(request.message)
+        if request.upstream is not None:
             try:
-                await self._whole(errand.upstream)
+                await self._whole(request.upstream)
             except UpstreamGone:
                 # It was closed while the request was on its way: nobody has answered it.
-                if not may_repeat or errand.has_begun:
+                if not may_repeat or request.has_begun:
                     raise
-                errand.upstream.close()
+                request.upstream.close()
             else:
                 return
-        errand.upstream, errand.unsent = await connect(errand.admitted.address, self._key), memoryview(errand.message)
-        await self._whole(errand.upstream)
+        request.upstream, request.unsent = (
+            await connect(request.admitted.address, self._key),
+            memoryview(request.message),
+        )
+        await self._whole(request.upstream)
 
-    async def _whole(self, upstream: Upstream) -> None:
-        errand = self._errand
-        if errand.unsent and not errand.status:
-            rest, errand.unsent = errand.unsent, memoryview(b"")
+    async def _whole(self, upstream: UpstreamConnection) -> None:
+        request = self._request
+        if request.unsent and not request.status:
+            rest, request.unsent = request.unsent, memoryview(b"")
             await upstream.send(rest)
         is_clean = await self._delivery.run(upstream)
         self._is_sent = True
@@ -183,11 +175,11 @@ class Exchange:
 
     async def _with_upload(self) -> None:
         """Content is still coming: it goes up while the answer may come down already."""
-        errand = self._errand
+        request = self._request
         upstream = self._relay.pool.take(self._key, may_repeat=False)
         if upstream is None:
-            upstream = await connect(errand.admitted.address, self._key)
-        errand.upstream = upstream
+            upstream = await connect(request.admitted.address, self._key)
+        request.upstream = upstream
         failure: UpstreamGone | Unclean | ClientGone | None = None
         is_clean = False
         async with trio.open_nursery() as nursery:
@@ -202,15 +194,15 @@ class Exchange:
         if self._failure is not None or failure is not None:
             raise self._failure or failure  # type: ignore[misc]  # one of them is there
 
-    async def _upload(self, upstream: Upstream, scope: trio.CancelScope) -> None:
-        relay, connection, errand = self._relay, self._connection, self._errand
+    async def _upload(self, upstream: UpstreamConnection, scope: trio.CancelScope) -> None:
+        relay, connection, request = self._relay, self._connection, self._request
         unyielded = 0
         try:
             connection.deadline = monotonic() + relay.answer_s
-            await upstream.send(errand.message)
+            await upstream.send(request.message)
             while not self._body.is_over:
                 self.awaits_client = True
-                if not errand.status:
+                if not request.status:
                     connection.deadline = monotonic() + relay.body_s
                 size = await self._client.receive_some_into(relay.buffer)
                 self.awaits_client = False
@@ -224,7 +216,7 @@ class Exchange:
                     await trio.lowlevel.checkpoint()
             self._client.rest = self._body.rest
             self._is_sent = True
-            if not errand.status:
+            if not request.status:
                 connection.deadline = monotonic() + relay.answer_s
         except UpstreamGone:
             pass  # it may have answered before it closed: that is what is being read
@@ -232,7 +224,7 @@ class Exchange:
             self._failure = error
             scope.cancel()
 
-    def _keep(self, upstream: Upstream) -> None:
+    def _keep(self, upstream: UpstreamConnection) -> None:
         """Nothing is under way on it any more: the next request may take it."""
-        self._errand.upstream = None
+        self._request.upstream = None
         self._relay.pool.give(upstream)

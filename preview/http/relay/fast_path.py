@@ -9,12 +9,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from preview.http.relay.delivery import MAX_ANSWER_HEAD, begin, feed, is_clean
+from preview.http.relay.delivery import begin, feed, is_clean
 from preview.http.relay.exchange import IDEMPOTENT
-from preview.http.relay.heads import Returned, block_of, request_head, returned
+from preview.http.relay.head_cache import Returned, block_of, relayed_head, returned
 from preview.http.relay.proxied_request import Answering, ProxiedRequest
-from preview.http.relay.responses import HEAD_END, MAX_HEAD
-from preview.proxy.relay import REQUEST_LINE, Unclean, Upstream, UpstreamGone, read_answer
+from preview.http.relay.responses import MAX_HEAD
+from preview.proxy.http1 import HEAD_END, MAX_ANSWER_HEAD, REQUEST_LINE, Unclean, read_answer
+from preview.proxy.network_stream import UpstreamGone
+from preview.proxy.pool import UpstreamConnection
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
@@ -63,42 +65,42 @@ class FastPath:
             return False
         number = relay.numbers.new()
         message = (
-            request_head(ask.method, admitted.target_of(target), known.standing, number) + data[end + len(HEAD_END) :]
+            relayed_head(ask.method, admitted.target_of(target), known.standing, number) + data[end + len(HEAD_END) :]
         )
         begun = monotonic()
-        errand = ProxiedRequest(
+        request = ProxiedRequest(
             connection, ask, target, known.head, admitted, number, begun, admitted.hold(), closes=ask.closes
         )
-        errand.message, errand.upstream, errand.known = message, upstream, known
-        errand.enter()
-        connection.begun(errand)
+        request.message, request.upstream, request.known = message, upstream, known
+        request.enter()
+        connection.begun(request)
         connection.deadline = begun + relay.answer_s
         upstream.reader = self
         relay.watch.listen_to(upstream)
         try:
-            errand.unsent = upstream.send_now((message,))
+            request.unsent = upstream.send_now((message,))
         except UpstreamGone:
             # It may have answered before it closed: the reader will know.
             self._leave(upstream)
         else:
-            if errand.unsent:
+            if request.unsent:
                 self._leave(upstream)
         return True
 
-    def came(self, upstream: Upstream) -> None:
+    def came(self, upstream: UpstreamConnection) -> None:
         """See ``Reader``."""
-        errand = self._connection.errand
-        if errand is None:
+        request = self._connection.request
+        if request is None:
             return
         try:
-            answering = errand.answering or self._began(errand, upstream)
+            answering = request.answering or self._began(request, upstream)
             if answering is not None:
-                self._went_on(errand, answering, upstream)
+                self._went_on(request, answering, upstream)
         except Exception as error:  # noqa: BLE001  is raised again where somebody waits for it
-            errand.failure = error
+            request.failure = error
             self._leave(upstream)
 
-    def _began(self, errand: ProxiedRequest, upstream: Upstream) -> Answering | None:
+    def _began(self, request: ProxiedRequest, upstream: UpstreamConnection) -> Answering | None:
         """Read and send on the answer's head, with what is behind it; None where there is no more to do here."""
         relay = self._relay
         try:
@@ -110,37 +112,37 @@ class FastPath:
         if not size:
             self._leave(upstream)
             return None
-        errand.has_begun = True
+        request.has_begun = True
         end = relay.memory.find(HEAD_END, 0, min(size, MAX_ANSWER_HEAD))
-        found = None if end < 0 else self._head(errand, bytes(relay.buffer[:end]))
+        found = None if end < 0 else self._head(request, bytes(relay.buffer[:end]))
         if found is None:
             upstream.rest = bytes(relay.buffer[:size])
             self._leave(upstream)
             return None
-        return begin(errand, found, relay.buffer[end + len(HEAD_END) : size])
+        return begin(request, found, relay.buffer[end + len(HEAD_END) : size])
 
-    def _head(self, errand: ProxiedRequest, raw: bytes) -> Returned | None:
+    def _head(self, request: ProxiedRequest, raw: bytes) -> Returned | None:
         """The head of a final answer; None for any other, which is read again by ``Delivery``."""
-        known = errand.known
+        known = request.known
         if known is None:
             return None
         found = known.answers.get(raw)
         if found is None:
             try:
-                answer = read_answer(raw, is_head=errand.ask.method == b"HEAD")
+                answer = read_answer(raw, is_head=request.ask.method == b"HEAD")
             except Unclean:
                 return None
             if answer.status < _FINAL:
                 return None
-            found = returned(answer, errand.ask, errand.head, errand.admitted)
+            found = returned(answer, request.ask, request.head, request.admitted)
             known.keep(raw, found)
         return found
 
-    def _went_on(self, errand: ProxiedRequest, answering: Answering, upstream: Upstream) -> None:
+    def _went_on(self, request: ProxiedRequest, answering: Answering, upstream: UpstreamConnection) -> None:
         """Send on what has come of the content; the events being edge triggered, all of it."""
         relay, connection, body = self._relay, self._connection, answering.body
         taken = 0
-        while not body.is_over and not errand.unsent and taken <= _MAX_BYTES:
+        while not body.is_over and not request.unsent and taken <= _MAX_BYTES:
             try:
                 size = upstream.sock.recv_into(relay.buffer)
             except BlockingIOError:
@@ -149,16 +151,16 @@ class FastPath:
             except OSError as error:
                 raise UpstreamGone from error
             taken += size
-            feed(errand, answering, size)
-        if errand.unsent or not body.is_over or errand.closes:
+            feed(request, answering, size)
+        if request.unsent or not body.is_over or request.closes:
             self._leave(upstream)
             return
-        if is_clean(errand, answering):
+        if is_clean(request, answering):
             relay.pool.give(upstream)
-            errand.upstream = None
-        connection.done(errand)
+            request.upstream = None
+        connection.done(request)
 
-    def _leave(self, upstream: Upstream) -> None:
+    def _leave(self, upstream: UpstreamConnection) -> None:
         """From here on the connection's task carries it."""
         upstream.reader = None
         self._connection.wake()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from preview.proxy.admission import Admitted, RequestHead
-from preview.proxy.relay import Ask, Body, Upstream
+from preview.proxy.http1 import Ask, Body
+from preview.proxy.pool import UpstreamConnection
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
-    from preview.http.relay.heads import Known, Returned
+    from preview.http.relay.head_cache import Known, Returned
 
 _NOTHING = memoryview(b"")
 
@@ -69,7 +70,7 @@ class ProxiedRequest:
     block: bytes = b""
     known: Known | None = None
     message: bytes = b""
-    upstream: Upstream | None = None
+    upstream: UpstreamConnection | None = None
     unsent: memoryview = _NOTHING
     has_begun: bool = False
     answering: Answering | None = None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from preview.proxy.relay.links import Link, UpstreamGone
+from preview.proxy.network_stream import NetworkStream, UpstreamGone
 
 # Of servers that close idle connections on their own uvicorn and Node do so after 5 s: be before them.
 _IDLE_S = 4.0
@@ -35,11 +35,11 @@ class Refused(Exception):
 class Reader(Protocol):
     """Called when bytes have come on a connection to a preview, without having to wait for them."""
 
-    def came(self, upstream: Upstream) -> None:
+    def came(self, upstream: UpstreamConnection) -> None:
         """Something may have come, or its end."""
 
 
-class Upstream(Link):
+class UpstreamConnection(NetworkStream):
     """A connection to a preview.
 
     Attributes:
@@ -70,10 +70,10 @@ class Pool:
     """Idle connections by preview and process, the last used first."""
 
     def __init__(self) -> None:
-        self._idle: dict[Key, deque[Upstream]] = {}
+        self._idle: dict[Key, deque[UpstreamConnection]] = {}
         self._count = 0
 
-    def take(self, key: Key, *, may_repeat: bool) -> Upstream | None:
+    def take(self, key: Key, *, may_repeat: bool) -> UpstreamConnection | None:
         """A connection on which nothing is under way; None where there is none.
 
         Args:
@@ -96,7 +96,7 @@ class Pool:
             found.close()
         return None
 
-    def give(self, upstream: Upstream) -> None:
+    def give(self, upstream: UpstreamConnection) -> None:
         """Keep a connection on which an answer has ended cleanly."""
         idle = self._idle.setdefault(upstream.key, deque())
         if len(idle) >= _MAX_IDLE_EACH or self._count >= _MAX_IDLE:
@@ -107,7 +107,7 @@ class Pool:
         idle.append(upstream)
         self._count += 1
 
-    def came(self, upstream: Upstream) -> None:
+    def came(self, upstream: UpstreamConnection) -> None:
         """Close a kept connection on which something has come that nobody has asked for."""
         if _is_quiet(upstream):
             return
@@ -142,7 +142,7 @@ class Pool:
         return self._count
 
 
-async def connect(address: Address, key: Key) -> Upstream:
+async def connect(address: Address, key: Key) -> UpstreamConnection:
     """A new connection.
 
     Raises:
@@ -163,10 +163,10 @@ async def connect(address: Address, key: Key) -> Upstream:
     if error not in _CONNECTED:
         sock.close()
         raise Refused(error)
-    return Upstream(sock, key)
+    return UpstreamConnection(sock, key)
 
 
-def _is_quiet(upstream: Upstream) -> bool:
+def _is_quiet(upstream: UpstreamConnection) -> bool:
     """Whether nothing has come, neither an end nor bytes that no request asked for."""
     try:
         upstream.sock.recv(1, socket.MSG_PEEK)

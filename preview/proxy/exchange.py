@@ -1,32 +1,36 @@
 """One request to a preview and its answer, on a connection that may carry the next one.
 
 Endpoint calls send and read whole messages here, the ordinary way of a browser streams both ways at once. Heads and
-contents are read by the relay's strict readers (``relay.heads``, ``relay.bodies``), so that a preview's answer is one,
+contents are read by the relay's strict readers (``http1``), so that a preview's answer is one,
 or none, on whichever way it comes.
 
 Source: RFC 9112 sections 6 (message body), 7 (transfer codings) and 9.3 (persistence); RFC 9110 section 9.2.2.
-
-The head of a request to a preview, written so that there is one way to read it.
-
-A request here has been read by others (an ASGI server, the sender of an envelope), and a connection carries more than
-one request: a line end within a field would be another field, or another request, behind which the next one's answer
-would be that of the one before.
-
-Source: RFC 9112 sections 3 and 5, RFC 9110 sections 5.6.2, 8.6 and 10.1.4.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from preview.errors import InvalidRequest, UpstreamFailed
-from preview.proxy.carriage import Field
 from preview.proxy.connections import Address, Connections, connect
-from preview.proxy.relay import CHUNKED, LAST_CHUNK, Answer, Unclean, UpstreamGone, body_of, chunk, read_answer
-from preview.proxy.relay import Upstream as Link
-from preview.proxy.relay.links import Payload
+from preview.proxy.http1 import (
+    CHUNKED,
+    HEAD_END,
+    LAST_CHUNK,
+    MAX_ANSWER_HEAD,
+    MAX_INTERIM,
+    Answer,
+    Field,
+    Payload,
+    Unclean,
+    body_of,
+    chunk,
+    read_answer,
+    request_head,
+)
+from preview.proxy.network_stream import UpstreamGone
+from preview.proxy.pool import UpstreamConnection
 
 
 @contextmanager
@@ -46,64 +50,17 @@ def translated() -> Iterator[None]:
         ) from error
 
 
-_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+")
-_FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
-# Said here alone.
-_FRAMING = frozenset({b"connection", b"content-length", b"te", b"transfer-encoding"})
-
-
-def request_head(
-    method: str, target: bytes, fields: Sequence[Field], length: int | None, *, takes_trailers: bool = False
-) -> bytes:
-    """The head, its empty line included.
-
-    Args:
-        method: As sent.
-        target: Origin form.
-        fields: Those that travel; what they say of framing and of the connection does not count.
-        length: Bytes of content, ``CHUNKED``, or None where nothing is said of it.
-        takes_trailers: Say that fields behind the answer's content are welcome.
-
-    Raises:
-        UpstreamFailed: It cannot be written.
-    """
-    kept = [field for field in fields if field[0].lower() not in _FRAMING]
-    if length == CHUNKED:
-        kept.append((b"Transfer-Encoding", b"chunked"))
-    elif length is not None:
-        kept.append((b"Content-Length", b"%d" % length))
-    options: list[bytes] = []
-    if takes_trailers:
-        kept.append((b"TE", b"trailers"))
-        options.append(b"te")
-    if method == "HEAD":
-        # Some servers (waitress) write the end of a content that is not there: the next answer would begin with it.
-        options.append(b"close")
-    if options:
-        kept.append((b"Connection", b", ".join(options)))
-    line = b"%b %b" % (method.encode("latin-1", "replace"), target)
-    written = b"".join([b"%b: %b\r\n" % field for field in kept])
-    # As many line ends as there are fields: none is within one.
-    if not _LINE.fullmatch(line) or not _FIELDS.fullmatch(written) or written.count(b"\r\n") != len(kept):
-        raise UpstreamFailed("The request cannot be passed on: a name or a value in its head is none of HTTP's.")
-    return b"%b HTTP/1.1\r\n%b\r\n" % (line, written)
-
-
 FINAL = 200
 """The first status that is not that of an interim answer."""
 
-_MAX_HEAD_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
-_HEAD_END = b"\r\n\r\n"
-# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
-_MAX_INTERIM = 32
 _SWITCHING = 101
 # Sending these twice asks for nothing more than sending them once.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
-class Upstream:
-    """A request and its answer. Sending and reading may go on in two tasks at once; made by ``open_upstream``.
+class UpstreamExchange:
+    """A request and its answer. Sending and reading may go on in two tasks at once; made by ``open_exchange``.
 
     A request without content that may be sent twice is, once, where it went out on a kept connection that the preview
     has closed meanwhile. Any other goes on one that was in use a moment ago, or on a new one.
@@ -113,7 +70,7 @@ class Upstream:
         self._connections = connections
         self._address = address
         self._process = process
-        self._kept: Link | None = None
+        self._kept: UpstreamConnection | None = None
         # All of the request, as long as it can be sent on another connection.
         self._again = b""
         self._is_head = False
@@ -282,7 +239,7 @@ class Upstream:
             self._connections.give(link)
 
     @property
-    def _link(self) -> Link:
+    def _link(self) -> UpstreamConnection:
         if self._kept is None:
             raise RuntimeError("nothing was sent")
         return self._kept
@@ -327,27 +284,27 @@ class Upstream:
     async def _next_head(self) -> Answer:
         link = self._link
         came, looked = bytearray(link.rest), 0
-        while (end := came.find(_HEAD_END, looked, _MAX_HEAD_BYTES)) < 0:
-            if len(came) >= _MAX_HEAD_BYTES:
-                raise Unclean(f"its head is longer than {_MAX_HEAD_BYTES} bytes")
-            looked = max(0, len(came) - len(_HEAD_END) + 1)
+        while (end := came.find(HEAD_END, looked, MAX_ANSWER_HEAD)) < 0:
+            if len(came) >= MAX_ANSWER_HEAD:
+                raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
+            looked = max(0, len(came) - len(HEAD_END) + 1)
             data = await link.receive(_PIECE_BYTES)
             if not data:
                 raise UpstreamGone
             self._again = b""
             came += data
-        self._head, link.rest = bytes(came[:end]), bytes(came[end + len(_HEAD_END) :])
+        self._head, link.rest = bytes(came[:end]), bytes(came[end + len(HEAD_END) :])
         answer = read_answer(self._head, is_head=self._is_head)
         self._interim += 1
         if answer.status == _SWITCHING:
             raise Unclean("it switches to a protocol that nobody asked for")
-        if answer.status < FINAL and self._interim > _MAX_INTERIM:
-            raise Unclean(f"more than {_MAX_INTERIM} interim answers")
+        if answer.status < FINAL and self._interim > MAX_INTERIM:
+            raise Unclean(f"more than {MAX_INTERIM} interim answers")
         return answer
 
 
 @asynccontextmanager
-async def open_upstream(connections: Connections, address: Address, process: int) -> AsyncIterator[Upstream]:
+async def open_exchange(connections: Connections, address: Address, process: int) -> AsyncIterator[UpstreamExchange]:
     """One request to the process that serves at an address; tasks that send and read are within.
 
     Args:
@@ -358,7 +315,7 @@ async def open_upstream(connections: Connections, address: Address, process: int
 
     Cancellation: its connection is closed at once.
     """
-    upstream = Upstream(connections, address, process)
+    upstream = UpstreamExchange(connections, address, process)
     try:
         yield upstream
     finally:

@@ -10,12 +10,12 @@ from itertools import count
 import trio
 
 from preview.http.relay.connection import Connection
-from preview.http.relay.heads import MAX_KNOWN, Dates, Known
+from preview.http.relay.head_cache import MAX_KNOWN, Dates, Known, Memo
 from preview.http.relay.watch import Watch
 from preview.proxy.admission import AccessGate, RequestHead
 from preview.proxy.forwarded import TrustedProxies
 from preview.proxy.headers import RequestIds
-from preview.proxy.relay import Memo, Pool
+from preview.proxy.pool import Pool
 from preview.settings import Settings
 
 # Read and sent on without a wait in between, so that one is enough for all; 64 KiB bodies pass in one piece.

@@ -6,58 +6,10 @@ import socket
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
 
 import trio
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Memo(Generic[K, V]):
-    """Keeps so many values, and each for one or two ages behind its last use; then nothing of it is left here.
-
-    Args:
-        limit: The most that are kept.
-    """
-
-    __slots__ = ("_half", "_old", "_young")
-
-    def __init__(self, limit: int) -> None:
-        self._half = max(1, limit // 2)
-        self._young: dict[K, V] = {}
-        self._old: dict[K, V] = {}
-
-    def __len__(self) -> int:
-        """How many are kept."""
-        return len(self._young) + len(self._old)
-
-    def get(self, key: K) -> V | None:
-        """The value; None where there is none (any more)."""
-        found = self._young.get(key)
-        if found is None and self._old:
-            found = self._old.pop(key, None)
-            if found is not None:
-                self.put(key, found)
-        return found
-
-    def put(self, key: K, value: V) -> None:
-        """Keep it; where there are too many, those that were not used for the longest time go."""
-        if len(self._young) >= self._half:
-            self.age()
-        self._young[key] = value
-
-    def drop(self, key: K) -> None:
-        """Forget it."""
-        self._young.pop(key, None)
-        self._old.pop(key, None)
-
-    def age(self) -> None:
-        """An age has passed: forget what was not used in it."""
-        self._old, self._young = self._young, {}
-
-
-Payload = bytes | bytearray | memoryview
+from preview.proxy.http1 import Payload
 
 # What ``send`` can be expected to take at once; the kernel's limit of pieces is IOV_MAX (1024, sendmsg(2)).
 _MAX_PIECES = 64
@@ -68,19 +20,19 @@ _NOTHING = memoryview(b"")
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class BrokenLink(Exception):
+class BrokenConnection(Exception):
     """A connection has ended where it should not have, or cannot be written to."""
 
 
-class ClientGone(BrokenLink):
+class ClientGone(BrokenConnection):
     """The client's."""
 
 
-class UpstreamGone(BrokenLink):
+class UpstreamGone(BrokenConnection):
     """The preview's."""
 
 
-class Link:
+class NetworkStream:
     """A connected, non-blocking socket. Its maker closes it.
 
     A read that finds nothing waits; one that finds something does not: a loop of reads yields in between (see
@@ -98,7 +50,7 @@ class Link:
 
     __slots__ = ("_gone", "fd", "rest", "sock")
 
-    def __init__(self, sock: socket.socket, gone: type[BrokenLink]) -> None:
+    def __init__(self, sock: socket.socket, gone: type[BrokenConnection]) -> None:
         self.sock = sock
         self.rest = b""
         self.fd = sock.fileno()
@@ -108,7 +60,7 @@ class Link:
         """The next bytes, having waited for them; empty at the end of the stream.
 
         Raises:
-            BrokenLink: The connection was reset.
+            BrokenConnection: The connection was reset.
 
         Cancellation: nothing is lost.
         """
@@ -125,7 +77,7 @@ class Link:
         """As ``receive``, into a buffer; bytes that have come already are taken without waiting.
 
         Raises:
-            BrokenLink: The connection was reset.
+            BrokenConnection: The connection was reset.
 
         Cancellation: nothing is lost.
         """
@@ -144,7 +96,7 @@ class Link:
             How many bytes of the buffer are good; as many as were held at the end of the stream.
 
         Raises:
-            BrokenLink: The connection was reset.
+            BrokenConnection: The connection was reset.
 
         Cancellation: nothing is lost.
         """
@@ -163,7 +115,7 @@ class Link:
         """As ``receive_into``, where an end of the stream is none that should come.
 
         Raises:
-            BrokenLink: The connection was reset, or has ended.
+            BrokenConnection: The connection was reset, or has ended.
 
         Cancellation: nothing is lost.
         """
@@ -176,7 +128,7 @@ class Link:
         """Send what the kernel takes at once; answers with the rest, which nothing else holds.
 
         Raises:
-            BrokenLink: The peer takes nothing any more.
+            BrokenConnection: The peer takes nothing any more.
         """
         size = sum(map(len, pieces))
         if len(pieces) > 1 and (size < _SMALL_BYTES or len(pieces) > _MAX_PIECES):
@@ -195,7 +147,7 @@ class Link:
         """Wait until the kernel takes more, and send that; answers with the rest.
 
         Raises:
-            BrokenLink: The peer takes nothing any more.
+            BrokenConnection: The peer takes nothing any more.
 
         Cancellation: nothing was sent.
         """
@@ -211,7 +163,7 @@ class Link:
         """Send all of it.
 
         Raises:
-            BrokenLink: The peer takes nothing any more.
+            BrokenConnection: The peer takes nothing any more.
 
         Cancellation: part of it may have been sent.
         """

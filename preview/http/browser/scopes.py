@@ -9,6 +9,7 @@ from urllib.parse import quote
 from preview.http.browser.access_gate import PreviewDoorman
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
+from preview.proxy.http1 import NO_CONTENT
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,7 +63,7 @@ async def send_answer(answer: OwnAnswer, head: RequestHead, send: Send) -> None:
 
 def _framed(answer: OwnAnswer, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     # RFC 9110 section 8.6: no length where there is no content to have one.
-    return list(answer.fields) if answer.status in {204, 304} else fields
+    return list(answer.fields) if answer.status in NO_CONTENT else fields
 
 
 def _host(scope: Scope) -> str:

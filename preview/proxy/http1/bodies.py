@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from preview.proxy.carriage import Field
-from preview.proxy.relay.heads import CHUNKED, UNTIL_CLOSE, Unclean, read_fields
-from preview.proxy.relay.links import Payload
+from preview.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, Field, Unclean, read_fields
+
+Payload = bytes | bytearray | memoryview
 
 LAST_CHUNK = b"0\r\n\r\n"
 
