@@ -1,19 +1,20 @@
 """One request to a preview and its answer, on a connection that may carry the next one.
 
-Endpoint calls send and read whole messages here, the ordinary way of a browser streams both ways at once. Heads and
-contents are read by the relay's strict readers (``http1``), so that a preview's answer is one,
-or none, on whichever way it comes.
+Endpoint calls send and read whole messages here, the ordinary way of a browser streams both ways at once, and the relay
+passes bytes on from one buffer. Heads and contents are read by the same strict readers (``http1``), so that a preview's
+answer is one, or none, on whichever way it comes.
 
 Source: RFC 9112 sections 6 (message body), 7 (transfer codings) and 9.3 (persistence); RFC 9110 section 9.2.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+import trio
+
 from preview.errors import InvalidRequest, UpstreamFailed
-from preview.proxy.connections import Address, Connections, connect
 from preview.proxy.http1 import (
     CHUNKED,
     HEAD_END,
@@ -21,16 +22,24 @@ from preview.proxy.http1 import (
     MAX_ANSWER_HEAD,
     MAX_INTERIM,
     Answer,
+    Body,
     Field,
     Payload,
     Unclean,
     body_of,
     chunk,
     read_answer,
-    request_head,
 )
-from preview.proxy.network_stream import UpstreamGone
-from preview.proxy.pool import UpstreamConnection
+from preview.proxy.network_stream import NOTHING, UpstreamGone
+from preview.proxy.pool import Address, Key, Pool, UpstreamConnection, connect
+
+SWITCHING = 101
+FINAL = 200
+"""The first status that is not that of an interim answer."""
+
+_PIECE_BYTES = 64 * 1024
+# RFC 9110 section 9.2.2: sending these twice asks for nothing more than sending them once.
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 @contextmanager
@@ -50,148 +59,215 @@ def translated() -> Iterator[None]:
         ) from error
 
 
-FINAL = 200
-"""The first status that is not that of an interim answer."""
+@asynccontextmanager
+async def alongside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Run a task beside the block, until that ends at the latest. An error of either ends both, and comes out as it is.
 
-_PIECE_BYTES = 64 * 1024
-_SWITCHING = 101
-# Sending these twice asks for nothing more than sending them once.
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+    Cancellation: of both.
+    """
+    failures: list[Exception] = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        # Kept out of the nursery, which would wrap it.
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  is raised again below
+            failures.append(error)
+            nursery.cancel_scope.cancel()
+
+    async def noted_task() -> None:
+        with noted():
+            await task()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(noted_task)
+        with noted():
+            yield
+        nursery.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
 
 
 class UpstreamExchange:
-    """A request and its answer. Sending and reading may go on in two tasks at once; made by ``open_exchange``.
+    """A request and its answer. Sending and reading may go on in two tasks at once.
 
     A request without content that may be sent twice is, once, where it went out on a kept connection that the preview
     has closed meanwhile. Any other goes on one that was in use a moment ago, or on a new one.
+
+    What waits has no deadline here: callers have their own. What does not wait is for the relay's ``FastPath`` too.
+
+    Attributes:
+        connection: On which it is under way; None before, and once it was given back.
+        unsent: Bytes that the kernel has not taken; None where the preview takes none any more.
+        has_begun: Whether anything of an answer has come.
+        answer: The head of the final answer; None until it has come.
+        body: The answer's content, as it comes.
+
+    Args:
+        pool: Where a connection may be idle, and where it is given back to.
+        key: Under which it is kept.
+        address: Host and port of the preview itself; nothing else is ever connected to.
+        method: Of the request.
     """
 
-    def __init__(self, connections: Connections, address: Address, process: int) -> None:
-        self._connections = connections
+    __slots__ = (
+        *("_address", "_again", "_interim", "_key", "_left", "_may_repeat", "_method", "_pool", "_raw"),
+        *("answer", "body", "connection", "has_begun", "unsent"),
+    )
+
+    def __init__(self, pool: Pool, key: Key, address: Address, method: bytes) -> None:
+        self._pool = pool
+        self._key = key
         self._address = address
-        self._process = process
-        self._kept: UpstreamConnection | None = None
+        self._method = method
         # All of the request, as long as it can be sent on another connection.
         self._again = b""
-        self._is_head = False
+        self._may_repeat = False
         # Content that is still to be sent: bytes, or ``CHUNKED``.
         self._left = 0
-        # Bytes that the kernel has not taken; None where the preview takes none any more.
-        self._unsent: memoryview | None = None
-        self._is_sent = False
-        self._head = b""
-        self._answer: Answer | None = None
-        self._body = body_of(0)
         self._interim = 0
+        self._raw = b""
+        self.connection: UpstreamConnection | None = None
+        self.unsent: memoryview | None = NOTHING
+        self.has_begun = False
+        self.answer: Answer | None = None
+        self.body: Body = _NO_BODY
 
-    async def send(self, method: str, target: bytes, fields: Sequence[Field], content: bytes | None) -> None:
-        """Send a whole request, as far as it goes out at once: see ``is_stuck``.
+    # Sending
 
-        Nothing is said of a length where the content is None.
+    def take_idle(self, *, has_content: bool) -> UpstreamConnection | None:
+        """A connection that is idle, from now on this request's; None where there is none that it may go on."""
+        self._may_repeat = self._method in _IDEMPOTENT and not has_content
+        self.connection = self._pool.take(self._key, may_repeat=self._may_repeat)
+        return self.connection
+
+    def send_whole(self, message: bytes) -> None:
+        """Send a request on the connection that was idle, as far as the kernel takes it: see ``unsent``."""
+        if self._may_repeat:
+            self._again = message
+        self._send_now((message,))
+
+    async def start(
+        self, head: bytes, length: int = 0, content: Sequence[Payload] = (), *, is_last: bool = True
+    ) -> None:
+        """Send the head and the first of the content, as far as the kernel takes it: see ``unsent``.
+
+        Args:
+            head: See ``http1.request_head``.
+            length: Bytes of content, or ``CHUNKED``.
+            content: What of it is there.
+            is_last: Whether that is all.
 
         Raises:
-            PreviewUnavailable: Nobody accepts connections there.
-            UpstreamFailed: It cannot be written as HTTP.
+            PreviewUnavailable, ServiceShort: There is no connection.
+            InvalidRequest: The content is not of this length.
 
         Cancellation: the connection is of no more use.
         """
-        head = request_head(method, target, fields, None if content is None else len(content))
-        self._unsent = await self._begin(method, head, content or b"")
-        self._is_sent = self._unsent is not None and not self._unsent
+        self._left = length
+        if self.take_idle(has_content=length != 0) is not None:
+            self._again = head if self._may_repeat else b""
+        else:
+            self.connection = await self._connect()
+        self._send_now((head, *self._framed(content, is_last=is_last)))
 
-    @property
-    def is_stuck(self) -> bool:
-        """Whether some of what ``send`` was given is left for ``send_rest``."""
-        return bool(self._unsent)
-
-    async def send_rest(self) -> None:
-        """Send what is left, while another task reads: a preview may answer and take no more of it.
-
-        Cancellation: as ``send``.
-        """
-        self._is_sent = await self._write_on(self._unsent)
-
-    async def send_head(
-        self, method: str, target: bytes, fields: Sequence[Field], length: int | None, *, takes_trailers: bool = False
-    ) -> None:
-        """Send the request up to its content; see ``request_head``. What has none is sent.
+    def send_content(self, content: Sequence[Payload], *, is_last: bool = False) -> None:
+        """Send some of the content, as far as the kernel takes it: see ``unsent``.
 
         Raises:
-            PreviewUnavailable, UpstreamFailed: As ``send``.
-
-        Cancellation: as ``send``.
+            InvalidRequest: It is more than was said ahead, or less.
         """
-        head = request_head(method, target, fields, length, takes_trailers=takes_trailers)
-        self._left = length or 0
-        went = await self._write_on(await self._begin(method, head, b""))
-        self._is_sent = went and not self._left
+        framed = self._framed(content, is_last=is_last)
+        if framed:
+            self._send_now(framed)
 
-    async def send_piece(self, piece: bytes) -> bool:
-        """Send some of the content; whether the preview still takes any.
+    async def send_more(self) -> None:
+        """Wait until the kernel takes more of what is unsent. Cancellation: as ``start``."""
+        if self.unsent:
+            try:
+                self.unsent = await self._open.send_on(self.unsent)
+            except UpstreamGone:
+                # It may have answered before it closed; reading tells.
+                self.unsent = None
 
-        Raises:
-            InvalidRequest: It is more than was said ahead.
-
-        Cancellation: as ``send``.
-        """
-        if self._left == CHUNKED:
-            return await self._write(chunk([memoryview(piece)]))
-        if len(piece) > self._left:
-            raise InvalidRequest("The request's content is longer than its Content-Length says.")
-        self._left -= len(piece)
-        went = await self._write((piece,))
-        # The answer may come before the end of the content is known.
-        self._is_sent = went and not self._left
-        return went
-
-    async def send_end(self) -> bool:
-        """Say that this was all; whether the preview still listens.
-
-        Raises:
-            InvalidRequest: It is less than was said ahead.
-
-        Cancellation: as ``send``.
-        """
-        if self._left > 0:
-            raise InvalidRequest("The request's content is shorter than its Content-Length says.")
-        if self._left == CHUNKED:
-            self._left = 0
-            self._is_sent = await self._write((LAST_CHUNK,))
-        return self._is_sent
+    async def drain(self) -> bool:
+        """Wait until nothing is unsent; whether the preview still takes any. Cancellation: as ``start``."""
+        while self.unsent:
+            await self.send_more()
+        return self.unsent is not None
 
     def stop_sending(self) -> None:
         """No more of the content comes; the preview can see that it is not whole."""
-        self._link.end()
+        self._open.end()
 
-    async def read_head(self) -> Answer:
+    @property
+    def is_sent(self) -> bool:
+        """Whether all of the request has gone out."""
+        return self.unsent is not None and not self.unsent and not self._left
+
+    # Reading
+
+    async def read_head(self, upgrade: bytes = b"") -> Answer:
         """The next head of an answer: any number of interim ones (below ``FINAL``) within bounds, and the final one.
 
+        Args:
+            upgrade: The protocol that the preview may switch to; empty for none.
+
         Raises:
-            PreviewUnavailable: As ``send``.
+            PreviewUnavailable, ServiceShort: As ``start``, where the request is sent again.
             UpstreamFailed: None came, or it is not HTTP.
 
-        Cancellation: as ``send``.
+        Cancellation: as ``start``.
         """
         with translated():
             try:
-                answer = await self._next_head()
+                answer = await self._next_head(upgrade)
             except UpstreamGone:
-                if not self._again:
+                if not self._again or self.has_begun:
                     raise
                 await self._repeat()
-                answer = await self._next_head()
+                answer = await self._next_head(upgrade)
         if answer.status >= FINAL:
-            self._answer, self._body = answer, body_of(answer.length)
-            if self._body.is_over:
-                self._body.rest, self._link.rest = self._link.rest, b""
-                self._give()
+            self.answer, self.body = answer, body_of(answer.length)
+            if self.body.is_over:
+                self.take_rest()
         return answer
 
-    def fields_as_written(self) -> list[Field]:
-        """The fields of the head that was read last, their names spelled as the preview does."""
-        _, *lines = self._head.split(b"\r\n")
-        answered = [] if self._answer is None else self._answer.fields
-        return [(line.partition(b":")[0], value) for line, (_, value) in zip(lines, answered, strict=True)]
+    def begin_answer(self, answer: Answer, came: memoryview) -> list[memoryview]:
+        """The final head has come, and this behind it: see ``take``."""
+        self.answer, self.body = answer, body_of(answer.length)
+        return self.take(came) if came or self.body.is_over else []
+
+    def take(self, data: memoryview) -> list[memoryview]:
+        """The content in what has come, parts of it; nothing is the end of the connection.
+
+        Raises:
+            UpstreamGone: The content is not whole.
+            Unclean: It is not framed strictly.
+        """
+        body, pieces = self.body, []
+        if body.is_over:
+            body.rest += bytes(data)
+        elif data:
+            pieces = body.feed(data)
+        elif not body.end():
+            raise UpstreamGone
+        if body.is_over:
+            self._give_back()
+        return pieces
+
+    def take_rest(self) -> list[memoryview]:
+        """The content that has come behind the head. Raises as ``take``."""
+        connection = self.connection
+        if connection is None or self.answer is None or not (connection.rest or self.body.is_over):
+            return []
+        data, connection.rest = connection.rest, b""
+        return self.take(memoryview(data))
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Some of the answer, as it comes, for ``take``. Raises ``UpstreamGone``. Cancellation: nothing is lost."""
+        return await self._open.receive_into(buffer)
 
     async def read_piece(self) -> bytes | None:
         """Some of the answer's content; None behind its end.
@@ -199,125 +275,125 @@ class UpstreamExchange:
         Raises:
             UpstreamFailed: It broke off.
 
-        Cancellation: as ``send``.
+        Cancellation: as ``start``.
         """
-        body, piece = self._body, b""
         with translated():
-            while not piece and not body.is_over:
-                link = self._link
-                data, link.rest = link.rest, b""
-                data = data or await link.receive(_PIECE_BYTES)
-                if data:
-                    piece = b"".join(body.feed(memoryview(data)))
-                elif not body.end():
-                    raise UpstreamGone
-        self._give()
-        return piece or None
+            pieces = self.take_rest()
+            while not pieces and not self.body.is_over:
+                pieces = self.take(memoryview(await self._open.receive(_PIECE_BYTES)))
+        return b"".join(pieces) or None
 
     @property
     def trailers(self) -> list[Field]:
         """The fields that came behind the content."""
-        return self._body.trailers
+        return self.body.trailers
+
+    def fields_as_written(self) -> list[Field]:
+        """The fields of the head that was read last, their names spelled as the preview does."""
+        _, *lines = self._raw.split(b"\r\n")
+        answered = [] if self.answer is None else self.answer.fields
+        return [(line.partition(b":")[0], value) for line, (_, value) in zip(lines, answered, strict=True)]
 
     def release(self) -> None:
         """Release the connection: it is closed where it was not given back."""
-        self._give()
-        link, self._kept = self._kept, None
-        if link is not None:
-            link.close()
+        self._give_back()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
 
-    def _give(self) -> None:
+    def _give_back(self) -> None:
         """Give the connection back, if nothing is left on it and the preview would have another request.
 
         At once when the answer has been read: its reader may be slow, or ask again while the last of it is passed on.
         """
-        link, answer, body = self._kept, self._answer, self._body
+        connection, answer, body = self.connection, self.answer, self.body
         # More than one answer would be taken for that of the next request (response queue poisoning).
         is_over = answer is not None and answer.is_kept and body.is_over and not body.rest
-        if link is not None and is_over and self._is_sent and not self._is_head:
-            self._kept = None
-            self._connections.give(link)
+        if connection is not None and is_over and self.is_sent and self._method != b"HEAD":
+            self.connection = None
+            self._pool.give(connection)
 
     @property
-    def _link(self) -> UpstreamConnection:
-        if self._kept is None:
+    def _open(self) -> UpstreamConnection:
+        if self.connection is None:
             raise RuntimeError("nothing was sent")
-        return self._kept
+        return self.connection
 
-    async def _begin(self, method: str, head: bytes, content: bytes) -> memoryview | None:
-        self._is_head = method == "HEAD"
-        may_repeat = method in _IDEMPOTENT and not content and not self._left
-        self._kept = self._connections.take(self._address, self._process, may_repeat=may_repeat)
-        if self._kept is None:
-            self._kept = await connect(self._address, self._process)
-        elif may_repeat:
-            self._again = head
-        return self._write_now((head, content) if content else (head,))
+    def _framed(self, content: Sequence[Payload], *, is_last: bool) -> list[Payload]:
+        if self._left == CHUNKED:
+            self._left = 0 if is_last else CHUNKED
+            return [*chunk(content), LAST_CHUNK] if is_last else chunk(content)
+        left = self._left - sum(map(len, content))
+        if left < 0:
+            raise InvalidRequest("The request's content is longer than its Content-Length says.")
+        if is_last and left:
+            raise InvalidRequest("The request's content is shorter than its Content-Length says.")
+        self._left = left
+        return list(content)
+
+    def _send_now(self, pieces: Sequence[Payload]) -> None:
+        try:
+            self.unsent = self._open.send_now(pieces)
+        except UpstreamGone:
+            # As in ``send_more``.
+            self.unsent = None
+
+    async def _connect(self) -> UpstreamConnection:
+        return await connect(self._address, self._key, self._pool.connect_timeout_s)
 
     async def _repeat(self) -> None:
         """Send it again: it met a connection that was being closed, and nobody has answered it."""
-        self._link.close()
-        self._kept = None
+        self._open.close()
+        self.connection = None
         message, self._again = self._again, b""
-        self._kept = await connect(self._address, self._process)
-        self._is_sent = await self._write((message,))
+        self.connection = await self._connect()
+        self._send_now((message,))
+        await self.drain()
 
-    async def _write(self, pieces: Sequence[Payload]) -> bool:
-        return await self._write_on(self._write_now(pieces))
-
-    def _write_now(self, pieces: Sequence[Payload]) -> memoryview | None:
-        try:
-            return self._link.send_now(pieces)
-        except UpstreamGone:
-            # It may have answered before it closed; reading tells.
-            return None
-
-    async def _write_on(self, rest: memoryview | None) -> bool:
-        link = self._link
-        try:
-            while rest:
-                rest = await link.send_on(rest)
-        except UpstreamGone:
-            return False
-        return rest is not None
-
-    async def _next_head(self) -> Answer:
-        link = self._link
-        came, looked = bytearray(link.rest), 0
+    async def _next_head(self, upgrade: bytes) -> Answer:
+        connection = self._open
+        came, looked = bytearray(connection.rest), 0
         while (end := came.find(HEAD_END, looked, MAX_ANSWER_HEAD)) < 0:
             if len(came) >= MAX_ANSWER_HEAD:
                 raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
             looked = max(0, len(came) - len(HEAD_END) + 1)
-            data = await link.receive(_PIECE_BYTES)
+            data = await connection.receive(_PIECE_BYTES)
             if not data:
                 raise UpstreamGone
-            self._again = b""
+            self.has_begun = True
             came += data
-        self._head, link.rest = bytes(came[:end]), bytes(came[end + len(HEAD_END) :])
-        answer = read_answer(self._head, is_head=self._is_head)
+        self._raw, connection.rest = bytes(came[:end]), bytes(came[end + len(HEAD_END) :])
+        answer = read_answer(self._raw, is_head=self._method == b"HEAD")
         self._interim += 1
-        if answer.status == _SWITCHING:
-            raise Unclean("it switches to a protocol that nobody asked for")
-        if answer.status < FINAL and self._interim > MAX_INTERIM:
+        if answer.status == SWITCHING:
+            protocols = [value.lower() for name, value in answer.fields if name == b"upgrade"]
+            if not upgrade or protocols != [upgrade]:
+                raise Unclean("it switches to a protocol that nobody asked for")
+        elif answer.status < FINAL and self._interim > MAX_INTERIM:
             raise Unclean(f"more than {MAX_INTERIM} interim answers")
         return answer
 
 
+_NO_BODY = body_of(0)
+
+
 @asynccontextmanager
-async def open_exchange(connections: Connections, address: Address, process: int) -> AsyncIterator[UpstreamExchange]:
+async def open_exchange(pool: Pool, address: Address, process: int, method: str) -> AsyncIterator[UpstreamExchange]:
     """One request to the process that serves at an address; tasks that send and read are within.
 
     Args:
-        connections: Where one may be idle, and where it is given back to.
+        pool: Where a connection may be idle, and where it is given back to.
         address: Host and port of the preview itself; nothing else is ever connected to.
         process: Which process serves there now: idle connections to the one before are about to be closed by it, and a
             request that is on such a connection then is lost.
+        method: Of the request.
 
     Cancellation: its connection is closed at once.
     """
-    upstream = UpstreamExchange(connections, address, process)
+    key = f"{address[0]}:{address[1]}", process
+    exchange = UpstreamExchange(pool, key, address, method.encode("latin-1", "replace"))
     try:
-        yield upstream
+        yield exchange
     finally:
         # Nothing is left to say: closing a socket does not wait.
-        upstream.release()
+        exchange.release()

@@ -27,10 +27,9 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from preview.errors import UpstreamFailed
-from preview.proxy.connections import Address, connect
 from preview.proxy.http1 import Field
 from preview.proxy.network_stream import UpstreamGone
-from preview.proxy.pool import UpstreamConnection
+from preview.proxy.pool import Address, UpstreamConnection, connect
 
 _PIECE_BYTES = 64 * 1024
 # Of a refusal: a sentence or a small page.

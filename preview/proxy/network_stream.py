@@ -15,7 +15,7 @@ from preview.proxy.http1 import Payload
 _MAX_PIECES = 64
 # Below it, putting pieces together costs less than telling the kernel of each.
 _SMALL_BYTES = 8 * 1024
-_NOTHING = memoryview(b"")
+NOTHING = memoryview(b"")
 # struct linger: on, 0 s (socket(7)).
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -89,41 +89,6 @@ class NetworkStream:
             except OSError as error:
                 raise self._gone from error
 
-    async def receive_behind(self, buffer: memoryview, held: bytes) -> int:
-        """Wait for more, and put it into a buffer that others use meanwhile, behind what is held.
-
-        Returns:
-            How many bytes of the buffer are good; as many as were held at the end of the stream.
-
-        Raises:
-            BrokenConnection: The connection was reset.
-
-        Cancellation: nothing is lost.
-        """
-        while True:
-            await trio.lowlevel.wait_readable(self.fd)
-            try:
-                size = self.sock.recv_into(buffer[len(held) :] if held else buffer)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise self._gone from error
-            buffer[: len(held)] = held
-            return len(held) + size
-
-    async def receive_some_into(self, buffer: memoryview) -> int:
-        """As ``receive_into``, where an end of the stream is none that should come.
-
-        Raises:
-            BrokenConnection: The connection was reset, or has ended.
-
-        Cancellation: nothing is lost.
-        """
-        size = await self.receive_into(buffer)
-        if not size:
-            raise self._gone
-        return size
-
     def send_now(self, pieces: Sequence[Payload]) -> memoryview:
         """Send what the kernel takes at once; answers with the rest, which nothing else holds.
 
@@ -140,7 +105,7 @@ class NetworkStream:
         except OSError as error:
             raise self._gone from error
         if sent == size:
-            return _NOTHING
+            return NOTHING
         return memoryview(b"".join(pieces))[sent:]
 
     async def send_on(self, data: memoryview) -> memoryview:

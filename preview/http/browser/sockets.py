@@ -36,10 +36,10 @@ async def serve_socket(
     if isinstance(outcome, OwnAnswer):
         await _refuse(scope, outcome, send)
         return
-    failed: list[PreviewError] = []
-    with outcome.hold():
-        try:
-            async with open_message_socket(outcome.address, app.settings.websocket_message_bytes) as upstream:
+    limit = app.settings.websocket_message_bytes
+    try:
+        with outcome.hold():
+            async with open_message_socket(outcome.address, limit) as upstream:
                 answered = await _shake_hands(app, scope, head, outcome, upstream)
                 if isinstance(answered, Rejected):
                     await _refuse(scope, OwnAnswer(answered.status, answered.fields, answered.body), send)
@@ -48,10 +48,8 @@ async def serve_socket(
                     {"type": "websocket.accept", "subprotocol": answered.subprotocol, "headers": answered.fields}
                 )
                 await _carry(app, upstream, receive, send)
-        except PreviewError as error:
-            failed.append(error)
-    if failed:
-        await _refuse(scope, await app.doorman.explain(head, outcome, failed[0]), send)
+    except PreviewError as error:
+        await _refuse(scope, await app.doorman.explain(head, outcome, error), send)
 
 
 async def _shake_hands(

@@ -6,16 +6,12 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHead
 from preview.proxy.carriage import returned_fields
 from preview.proxy.headers import REQUEST_ID_FIELD
 from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
-
-if TYPE_CHECKING:
-    from preview.http.relay.proxied_request import ProxiedRequest
-
 
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 
@@ -258,11 +254,6 @@ class Known:
             self.answers.put(raw, found)
 
 
-def known_of(request: ProxiedRequest, again: Reauthorize, standing: bytes) -> Known:
-    """What is kept of this one. Its target is not: it may be long, and hold what is nobody else's business."""
-    return Known(request.ask, request.head._replace(target=b""), request.admitted, again, standing)
-
-
 def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
     """By which a request is known again: all that its head says but the target.
 
@@ -275,11 +266,6 @@ def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
     return b"%b %b %b" % (peer.encode() if peer else b"", method, head.partition(b" HTTP/1.")[2])
 
 
-def is_worth_keeping(ask: Ask, admitted: Admitted, block: bytes) -> bool:
+def is_worth_keeping(ask: Ask, block: bytes) -> bool:
     """Whether such requests can be carried without waiting for anybody, and are not too long to be remembered."""
-    return (
-        admitted.again is not None
-        and len(block) <= MAX_BLOCK
-        and ask.length >= 0
-        and not (ask.closes or ask.expects or ask.upgrade)
-    )
+    return len(block) <= MAX_BLOCK and ask.length >= 0 and not (ask.closes or ask.expects or ask.upgrade)

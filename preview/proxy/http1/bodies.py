@@ -6,6 +6,7 @@ Source: RFC 9112 sections 6.2, 6.3 and 7.1.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from preview.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, Field, Unclean, read_fields
@@ -184,7 +185,7 @@ def body_of(length: int) -> Body:
     return UntilClose() if length == UNTIL_CLOSE else Counted(length)
 
 
-def chunk(pieces: list[memoryview]) -> list[Payload]:
+def chunk(pieces: Sequence[Payload]) -> list[Payload]:
     """The content as one chunk; nothing where there is none (an empty one would be the last)."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
