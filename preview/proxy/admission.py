@@ -69,11 +69,6 @@ class Admitted(NamedTuple):
     hides_authorization: bool = False
     again: Reauthorize | None = None
 
-    @property
-    def key(self) -> tuple[str, int]:
-        """Under which connections to this process are kept."""
-        return self.preview_id, self.process
-
     def target_of(self, target: bytes) -> bytes:
         """What the preview is asked for where this is the request's target."""
         return target[self.cut :] or b"/"

@@ -67,23 +67,19 @@ async def alongside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None
     """
     failures: list[Exception] = []
 
-    @contextmanager
-    def noted() -> Iterator[None]:
-        # Kept out of the nursery, which would wrap it.
+    async def noted_task() -> None:
         try:
-            yield
-        except Exception as error:  # noqa: BLE001  is raised again below
+            await task()
+        except Exception as error:  # noqa: BLE001  is raised again below: the nursery would wrap it
             failures.append(error)
             nursery.cancel_scope.cancel()
 
-    async def noted_task() -> None:
-        with noted():
-            await task()
-
     async with trio.open_nursery() as nursery:
         nursery.start_soon(noted_task)
-        with noted():
+        try:
             yield
+        except Exception as error:  # noqa: BLE001  as above
+            failures.append(error)
         nursery.cancel_scope.cancel()
     if failures:
         raise failures[0]
@@ -111,42 +107,39 @@ class UpstreamExchange:
         method: Of the request.
     """
 
-    __slots__ = (
-        *("_address", "_again", "_interim", "_key", "_left", "_may_repeat", "_method", "_pool", "_raw"),
-        *("answer", "body", "connection", "has_begun", "unsent"),
-    )
+    # Not in ``__init__``: the relay makes one for each request.
+    connection: UpstreamConnection | None = None
+    unsent: memoryview | None = NOTHING
+    has_begun = False
+    answer: Answer | None = None
+    body: Body = body_of(0)
+    # All of the request, as long as it can be sent on another connection.
+    _again = b""
+    # Content that is still to be sent: bytes, or ``CHUNKED``.
+    _left = 0
+    _interim = 0
+    _raw = b""
 
     def __init__(self, pool: Pool, key: Key, address: Address, method: bytes) -> None:
         self._pool = pool
         self._key = key
         self._address = address
         self._method = method
-        # All of the request, as long as it can be sent on another connection.
-        self._again = b""
-        self._may_repeat = False
-        # Content that is still to be sent: bytes, or ``CHUNKED``.
-        self._left = 0
-        self._interim = 0
-        self._raw = b""
-        self.connection: UpstreamConnection | None = None
-        self.unsent: memoryview | None = NOTHING
-        self.has_begun = False
-        self.answer: Answer | None = None
-        self.body: Body = _NO_BODY
 
     # Sending
 
     def take_idle(self, *, has_content: bool) -> UpstreamConnection | None:
         """A connection that is idle, from now on this request's; None where there is none that it may go on."""
-        self._may_repeat = self._method in _IDEMPOTENT and not has_content
-        self.connection = self._pool.take(self._key, may_repeat=self._may_repeat)
-        return self.connection
+        may_repeat = not has_content and self._method in _IDEMPOTENT
+        self.connection = connection = self._pool.take(self._key, may_repeat=may_repeat)
+        return connection
 
-    def send_whole(self, message: bytes) -> None:
-        """Send a request on the connection that was idle, as far as the kernel takes it: see ``unsent``."""
-        if self._may_repeat:
+    def send_whole(self, message: bytes, *, has_content: bool) -> bool:
+        """Send a request on the connection that was idle; False where the kernel has not taken all: see ``unsent``."""
+        if not has_content and self._method in _IDEMPOTENT:
             self._again = message
         self._send_now((message,))
+        return self.unsent is not None and not self.unsent
 
     async def start(
         self, head: bytes, length: int = 0, content: Sequence[Payload] = (), *, is_last: bool = True
@@ -166,10 +159,10 @@ class UpstreamExchange:
         Cancellation: the connection is of no more use.
         """
         self._left = length
-        if self.take_idle(has_content=length != 0) is not None:
-            self._again = head if self._may_repeat else b""
-        else:
+        if self.take_idle(has_content=length != 0) is None:
             self.connection = await self._connect()
+        elif not length and self._method in _IDEMPOTENT:
+            self._again = head
         self._send_now((head, *self._framed(content, is_last=is_last)))
 
     def send_content(self, content: Sequence[Payload], *, is_last: bool = False) -> None:
@@ -246,12 +239,13 @@ class UpstreamExchange:
             UpstreamGone: The content is not whole.
             Unclean: It is not framed strictly.
         """
-        body, pieces = self.body, []
-        if body.is_over:
-            body.rest += bytes(data)
-        elif data:
+        body = self.body
+        if data and not body.is_over:
             pieces = body.feed(data)
-        elif not body.end():
+        elif data or body.end():
+            body.rest += data
+            pieces = []
+        else:
             raise UpstreamGone
         if body.is_over:
             self._give_back()
@@ -296,10 +290,11 @@ class UpstreamExchange:
 
     def release(self) -> None:
         """Release the connection: it is closed where it was not given back."""
-        self._give_back()
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+        if self.connection is not None:
+            self._give_back()
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def _give_back(self) -> None:
         """Give the connection back, if nothing is left on it and the preview would have another request.
@@ -307,9 +302,10 @@ class UpstreamExchange:
         At once when the answer has been read: its reader may be slow, or ask again while the last of it is passed on.
         """
         connection, answer, body = self.connection, self.answer, self.body
+        if connection is None or answer is None or not answer.is_kept or self._method == b"HEAD":
+            return
         # More than one answer would be taken for that of the next request (response queue poisoning).
-        is_over = answer is not None and answer.is_kept and body.is_over and not body.rest
-        if connection is not None and is_over and self.is_sent and self._method != b"HEAD":
+        if body.is_over and not body.rest and self.is_sent:
             self.connection = None
             self._pool.give(connection)
 
@@ -332,8 +328,9 @@ class UpstreamExchange:
         return list(content)
 
     def _send_now(self, pieces: Sequence[Payload]) -> None:
+        connection = self.connection or self._open
         try:
-            self.unsent = self._open.send_now(pieces)
+            self.unsent = connection.send_now(pieces)
         except UpstreamGone:
             # As in ``send_more``.
             self.unsent = None
@@ -352,7 +349,8 @@ class UpstreamExchange:
 
     async def _next_head(self, upgrade: bytes) -> Answer:
         connection = self._open
-        came, looked = bytearray(connection.rest), 0
+        came: bytes | bytearray = connection.rest
+        looked = 0
         while (end := came.find(HEAD_END, looked, MAX_ANSWER_HEAD)) < 0:
             if len(came) >= MAX_ANSWER_HEAD:
                 raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
@@ -361,7 +359,11 @@ class UpstreamExchange:
             if not data:
                 raise UpstreamGone
             self.has_begun = True
-            came += data
+            if came:
+                came = came if isinstance(came, bytearray) else bytearray(came)
+                came += data
+            else:
+                came = data
         self._raw, connection.rest = bytes(came[:end]), bytes(came[end + len(HEAD_END) :])
         answer = read_answer(self._raw, is_head=self._method == b"HEAD")
         self._interim += 1
@@ -372,9 +374,6 @@ class UpstreamExchange:
         elif answer.status < FINAL and self._interim > MAX_INTERIM:
             raise Unclean(f"more than {MAX_INTERIM} interim answers")
         return answer
-
-
-_NO_BODY = body_of(0)
 
 
 @asynccontextmanager

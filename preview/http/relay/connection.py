@@ -233,7 +233,8 @@ class Connection:
             raise
         message, number = self._head(ask, head, admitted, block)
         request = ProxiedRequest(ask, target, head, admitted, number, begun)
-        exchange = UpstreamExchange(relay.pool, admitted.key, admitted.address, ask.method)
+        key = admitted.preview_id, admitted.process
+        exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
         delivery = self.delivery = Delivery(self, request, exchange)
         self._asked = None
         self._slow_path = SlowPath(delivery)

@@ -61,10 +61,13 @@ class Delivery:
         failure: What has happened to it where nobody could wait for it.
     """
 
-    __slots__ = (
-        *("_hold", "answered_at", "closes", "connection", "exchange", "failure", "known"),
-        *("request", "returned", "sent_bytes", "status", "unsent"),
-    )
+    # Not in ``__init__``: one is made for each request.
+    returned: Returned | None = None
+    status = 0
+    answered_at = 0.0
+    sent_bytes = 0
+    unsent = NOTHING
+    failure: Exception | None = None
 
     def __init__(
         self, connection: Connection, request: ProxiedRequest, exchange: UpstreamExchange, known: Known | None = None
@@ -74,12 +77,6 @@ class Delivery:
         self.exchange = exchange
         self.known = known
         self.closes = request.ask.closes
-        self.returned: Returned | None = None
-        self.status = 0
-        self.answered_at = 0.0
-        self.sent_bytes = 0
-        self.unsent = NOTHING
-        self.failure: Exception | None = None
         self._hold: AbstractContextManager[None] | None = request.admitted.hold()
         self._hold.__enter__()
 

@@ -57,8 +57,9 @@ class FastPath:
             relay.known.drop(block)
             return False
         ask = known.ask
-        exchange = UpstreamExchange(relay.pool, admitted.key, admitted.address, ask.method)
-        upstream = exchange.take_idle(has_content=ask.length != 0)
+        has_content, key = ask.length != 0, (admitted.preview_id, admitted.process)
+        exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
+        upstream = exchange.take_idle(has_content=has_content)
         if upstream is None:
             return False
         request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), monotonic())
@@ -67,8 +68,7 @@ class FastPath:
         connection.deadline = request.begun + relay.answer_s
         upstream.reader = self
         relay.watch.listen_to(upstream)
-        exchange.send_whole(head + data[end + len(HEAD_END) :])
-        if not exchange.is_sent:
+        if not exchange.send_whole(head + data[end + len(HEAD_END) :], has_content=has_content):
             # Where the preview takes no more, it may have answered before: the reader will know.
             self._leave(upstream)
         return True
