@@ -277,11 +277,6 @@ class UpstreamExchange:
                 pieces = self.take(memoryview(await self._open.receive(_PIECE_BYTES)))
         return b"".join(pieces) or None
 
-    @property
-    def trailers(self) -> list[Field]:
-        """The fields that came behind the content."""
-        return self.body.trailers
-
     def fields_as_written(self) -> list[Field]:
         """The fields of the head that was read last, their names spelled as the preview does."""
         _, *lines = self._raw.split(b"\r\n")

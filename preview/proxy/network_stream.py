@@ -36,7 +36,7 @@ class NetworkStream:
     """A connected, non-blocking socket. Its maker closes it.
 
     A read that finds nothing waits; one that finds something does not: a loop of reads yields in between (see
-    ``bodies``). It is fit for one reader and one writer at a time.
+    ``SlowPath``). It is fit for one reader and one writer at a time.
 
     Attributes:
         sock: The socket.

@@ -110,7 +110,7 @@ async def test_interim_answers_come_ahead_and_trailers_behind() -> None:
             assert (await one.read_head()).status == 200
             assert one.fields_as_written() == [(b"Transfer-Encoding", b"chunked"), (b"X-One", b"1")]
             assert await content(one) == b"abc"
-            assert one.trailers == [(b"x-sum", b"7")]
+            assert one.body.trailers == [(b"x-sum", b"7")]
         assert pool.idle == 1
         assert b"TE: trailers\r\nConnection: te\r\n" in server.requests[0]
 

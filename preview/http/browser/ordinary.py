@@ -251,7 +251,7 @@ class _Exchange:
         with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             if trails:
-                behind = trailer_fields(upstream.trailers)
+                behind = trailer_fields(upstream.body.trailers)
                 await self._send({"type": "http.response.trailers", "headers": behind, "more_trailers": False})
 
 

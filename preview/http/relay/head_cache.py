@@ -1,4 +1,4 @@
-"""Heads as bytes: of requests to previews, of their answers, and answers of the service's own."""
+"""Heads as the relay writes them, and those that are kept for the next requests like one before."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class Known:
         head: Of each of them, without its target.
         admitted: Of the last of them.
         again: Asks whether the next one may pass.
-        standing: From ``heads.request_lines``.
+        standing: From ``request_lines``.
         answers: Heads of answers, by how they came.
     """
 
