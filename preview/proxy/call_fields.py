@@ -18,8 +18,9 @@ from collections.abc import Iterable, Sequence
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
-from preview.proxy.carriage import NEVER_CARRIED, Field, named_by_connection, without_own_cookies
+from preview.proxy.carriage import NEVER_CARRIED, named_by_connection, without_own_cookies
 from preview.proxy.headers import HOP_BY_HOP
+from preview.proxy.http1 import Field
 
 Header = tuple[str, str]
 

@@ -30,6 +30,7 @@ from preview.proxy.headers import (
     is_sane_request_id,
     new_request_id,
 )
+from preview.proxy.http1 import Field
 
 FRONT_PROXY_FIELDS = frozenset(
     {
@@ -177,8 +178,6 @@ def _is_own_socket(authority: bytes, admitted: Admitted) -> bool:
     own = f"[{host}]" if ":" in host else host
     return given == str(port).encode() and (name in _LOOPBACK or name == own.encode())
 
-
-Field = tuple[bytes, bytes]
 
 _HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
 # Said again from what is known of the connection: what the client wrote there it may have invented.

@@ -1,6 +1,6 @@
 """Endpoint calls: a whole request to a preview, and its whole answer.
 
-The connection and what is said on it are ``upstream``'s, the same as on a browser's ordinary way. Here is what only
+The connection and what is said on it are ``exchange``'s, the same as on a browser's ordinary way. Here is what only
 calls have: one time for the whole exchange, a bound for the answer, and codings undone. No redirect is followed, no
 proxy from the environment is used, no default header is added but ``Accept-Encoding``, and no cookie of one preview is
 kept for another (all previews share one host).
@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import httpx2
 import trio
 
-from preview.errors import PreviewError, UpstreamFailed, UpstreamTimeout
+from preview.errors import UpstreamFailed, UpstreamTimeout
 from preview.proxy.call_fields import Header, returned_headers
-from preview.proxy.carriage import Field
-from preview.proxy.connections import Address, Connections, open_connections
 from preview.proxy.envelope import ProxyRequest
-from preview.proxy.relay import Answer
-from preview.proxy.upstream import FINAL, Upstream, open_upstream
+from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
+from preview.proxy.http1 import Answer, Field, request_head
+from preview.proxy.pool import Address, Pool, open_pool
 from preview.settings import Settings
 
 # What a coding may add to content that it cannot make smaller.
@@ -30,7 +29,6 @@ _CODING_BYTES = 64 * 1024
 _UNDONE = frozenset({b"gzip", b"deflate"})
 
 _Whole = tuple[int, list[Header], bytes]
-_Outcome = _Whole | PreviewError | httpx2.DecodingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,11 @@ class PreviewClient:
     """Sends requests to previews. Made by ``open_preview_client``.
 
     Attributes:
-        connections: Those that it uses, and that the ordinary way of browsers uses too.
+        pool: Connections that it uses, and that the ordinary way of browsers uses too.
     """
 
-    def __init__(self, settings: Settings, connections: Connections) -> None:
-        self.connections = connections
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self.pool = pool
         self._settings = settings
 
     async def send(
@@ -69,7 +67,7 @@ class PreviewClient:
         Args:
             address: Host and port of the preview itself; nothing else is ever connected to.
             request: Checked by ``envelope.make_request``.
-            process: Which process serves there now (see ``upstream.open_upstream``).
+            process: Which process serves there now (see ``exchange.open_exchange``).
             timeout_s: Seconds for the whole exchange; None means the setting.
 
         Raises:
@@ -83,7 +81,7 @@ class PreviewClient:
         begun = trio.current_time()
         try:
             with trio.fail_after(limit_s):
-                async with open_upstream(self.connections, address, process or 0) as upstream:
+                async with open_exchange(self.pool, address, process or 0, request.method) as upstream:
                     status, headers, body = await self._exchange(upstream, address, request)
         except trio.TooSlowError as error:
             raise UpstreamTimeout(
@@ -94,31 +92,20 @@ class PreviewClient:
         elapsed_ms = (trio.current_time() - begun) * 1000
         return ProxyResponse(status, headers, body, round(elapsed_ms, 1))
 
-    async def _exchange(self, upstream: Upstream, address: Address, request: ProxyRequest) -> _Whole:
+    async def _exchange(self, upstream: UpstreamExchange, address: Address, request: ProxyRequest) -> _Whole:
         content = request.body
         if content is None and request.method in {"POST", "PUT", "PATCH"}:
             content = b""  # RFC 9110 section 8.6: they say the length of none, too
-        await upstream.send(request.method, request.target, _fields(address, request), content)
-        if not upstream.is_stuck:
+        length = None if content is None else len(content)
+        head = request_head(request.method, request.target, _fields(address, request), length)
+        await upstream.start(head, length or 0, [content] if content else [])
+        if not upstream.unsent:
             return await self._read(upstream)
         # A preview that has seen enough answers, and need not read the rest.
-        outcome: list[_Outcome] = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upstream.send_rest)
-            outcome.append(await self._outcome(upstream))
-            nursery.cancel_scope.cancel()
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
-        return outcome[0]
-
-    async def _outcome(self, upstream: Upstream) -> _Outcome:
-        """Read like ``_read``; keep the error out of the surrounding nursery, which would wrap it."""
-        try:
+        async with alongside(upstream.drain):
             return await self._read(upstream)
-        except (PreviewError, httpx2.DecodingError) as error:
-            return error
 
-    async def _read(self, upstream: Upstream) -> _Whole:
+    async def _read(self, upstream: UpstreamExchange) -> _Whole:
         while (answer := await upstream.read_head()).status < FINAL:
             pass
         fields = upstream.fields_as_written()
@@ -150,7 +137,7 @@ class _Pieces(httpx2.AsyncByteStream):
     Bounded for itself: decoders ignore the bytes behind the end of coded content, and keep them.
     """
 
-    def __init__(self, upstream: Upstream, limit: int) -> None:
+    def __init__(self, upstream: UpstreamExchange, limit: int) -> None:
         self._upstream = upstream
         self._limit = limit
         self._size = 0
@@ -209,5 +196,5 @@ async def open_preview_client(settings: Settings) -> AsyncIterator[PreviewClient
 
     Cancellation: connections are closed.
     """
-    async with open_connections() as connections:
-        yield PreviewClient(settings, connections)
+    async with open_pool() as pool:
+        yield PreviewClient(settings, pool)

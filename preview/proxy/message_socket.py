@@ -27,10 +27,9 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from preview.errors import UpstreamFailed
-from preview.proxy.carriage import Field
-from preview.proxy.connections import Address, connect
-from preview.proxy.relay import Upstream as Link
-from preview.proxy.relay import UpstreamGone
+from preview.proxy.http1 import Field
+from preview.proxy.network_stream import UpstreamGone
+from preview.proxy.pool import Address, UpstreamConnection, connect
 
 _PIECE_BYTES = 64 * 1024
 # Of a refusal: a sentence or a small page.
@@ -86,7 +85,7 @@ class Closed:
 class MessageSocket:
     """One WebSocket. One task reads, any number write. Made by ``open_message_socket``."""
 
-    def __init__(self, link: Link, max_message_bytes: int) -> None:
+    def __init__(self, link: UpstreamConnection, max_message_bytes: int) -> None:
         self._link = link
         self._max_bytes = max_message_bytes
         self._frames = WSConnection(ConnectionType.CLIENT)

@@ -23,7 +23,7 @@ from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 from preview.http.routes.logs import _resume_after
 from preview.proxy import ProxyRequest, make_request, returned_headers
 from preview.proxy.client import _fields
-from preview.proxy.upstream import request_head
+from preview.proxy.http1 import request_head
 from preview.storage.users import decode_cursor, encode_cursor
 
 APP = QuartTrio("test", static_folder=None)

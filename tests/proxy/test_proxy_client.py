@@ -238,8 +238,8 @@ def test_settings_type_is_what_the_client_takes() -> None:
 
 
 async def test_idle_connections_are_closed_though_no_request_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preview.proxy.relay.pool._IDLE_S", 0.05)
-    monkeypatch.setattr("preview.proxy.connections._SWEEP_S", 0.05)
+    monkeypatch.setattr("preview.proxy.pool._IDLE_S", 0.05)
+    monkeypatch.setattr("preview.proxy.pool._SWEEP_S", 0.05)
     gone = trio.Event()
 
     async def handler(stream: trio.SocketStream, _: bytes) -> None:
@@ -249,9 +249,9 @@ async def test_idle_connections_are_closed_though_no_request_follows(monkeypatch
 
     async with upstream(handler) as server, client() as preview:
         await preview.send(server.address, GET)
-        assert preview.connections.idle == 1
+        assert preview.pool.idle == 1
         await gone.wait()
-        assert preview.connections.idle == 0
+        assert preview.pool.idle == 0
 
 
 async def test_a_connection_that_is_in_use_when_the_client_closes_ends_with_its_request() -> None:
@@ -268,4 +268,4 @@ async def test_a_connection_that_is_in_use_when_the_client_closes_ends_with_its_
             nursery.start_soon(preview.send, server.address, GET)
             await trio.testing.wait_all_tasks_blocked()
         await gone.wait()
-        assert preview.connections.idle == 0
+        assert preview.pool.idle == 0

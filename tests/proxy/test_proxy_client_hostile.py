@@ -30,7 +30,7 @@ async def test_a_call_has_the_answer_of_a_preview_that_reads_no_more_of_it() -> 
         with trio.fail_after(20):
             answer = await preview.send(address, LARGE)
         assert answer.body == b"too much"
-        assert preview.connections.idle == 0
+        assert preview.pool.idle == 0
         nursery.cancel_scope.cancel()
 
 

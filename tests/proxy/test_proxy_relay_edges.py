@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from preview.http.relay.responses import RECEIVE_BYTES
 from preview.http.relay.watch import Watch
 from preview.proxy.admission import OwnAnswer
-from preview.proxy.relay import Upstream
+from preview.proxy.pool import UpstreamConnection
 
 
 async def _until(stream: trio.SocketStream, end: bytes, count: int = 1) -> bytes:
@@ -126,9 +126,9 @@ async def test_a_head_that_drips_does_not_renew_the_time_that_a_preview_has_for_
         (connection,) = front.relay._open
         await dripped.wait()
         await trio.testing.wait_all_tasks_blocked(0.01)
-        assert connection.errand is not None
-        assert connection.errand.has_begun
-        assert connection.deadline == pytest.approx(connection.errand.begun + front.relay.answer_s, abs=0.001)
+        assert connection.delivery is not None
+        assert connection.delivery.exchange.has_begun
+        assert connection.deadline == pytest.approx(connection.delivery.request.begun + front.relay.answer_s, abs=0.001)
 
 
 async def test_nothing_of_a_request_s_target_is_kept() -> None:
@@ -179,7 +179,7 @@ def test_a_connection_that_was_closed_is_not_seen_any_more_where_a_process_that_
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with Watch(lambda: None) as watch, theirs:
-        upstream = Upstream(ours, ("preview_x", 1))
+        upstream = UpstreamConnection(ours, ("preview_x", 1))
         watch.listen_to(upstream)
         # Between fork and exec a child has all descriptors.
         held = os.dup(upstream.fd)

@@ -11,8 +11,8 @@ import trio.testing
 from proxy_relay_kit import Front, Handler, HeldSecond, Seen, get, ok, recording, relay_to, request
 from structlog.testing import capture_logs
 
+from preview.http.relay.head_cache import Memo
 from preview.proxy.admission import OwnAnswer
-from preview.proxy.relay import Memo
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NEW = re.compile(rb"(x-request-id|date): [^\r]*\r\n")

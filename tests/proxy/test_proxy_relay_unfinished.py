@@ -11,15 +11,15 @@ import trio.testing
 from proxy_relay_kit import OpenDoor as Door
 from proxy_relay_kit import get, ok, relay_with, request, send_and_read
 
-from preview.http.relay import exchange
-from preview.proxy.relay import Upstream, connect
+from preview.proxy import exchange
+from preview.proxy.pool import UpstreamConnection, connect
 
 _BODY = b"x" * 48 * 1024
 
 
-async def _narrow(address: tuple[str, int], key: tuple[str, int]) -> Upstream:
+async def _narrow(address: tuple[str, int], key: tuple[str, int], timeout_s: float) -> UpstreamConnection:
     """A connection that takes little at once."""
-    upstream = await connect(address, key)
+    upstream = await connect(address, key, timeout_s)
     upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     return upstream
 
@@ -62,7 +62,7 @@ async def test_what_was_not_wholly_sent_to_a_preview_does_not_begin_the_next_req
                     await began.wait()
                     await client.send_all(_BODY + get(b"/next"))
                     (connection,) = front.relay._open
-                    while not connection._exchange or not connection._exchange._body.is_over:
+                    while not connection._slow_path or not connection._slow_path._body.is_over:
                         await trio.testing.wait_all_tasks_blocked()
                     all_came.set()
                     answered = b""

@@ -7,7 +7,7 @@ import pytest
 import trio
 from proxy_relay_kit import OpenDoor, Seen, answers, get, next_request, ok, recording, relay_to, relay_with, request
 
-from preview.http.relay import delivery
+from preview.http.relay import slow_path
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CLOSE = b"Connection: close"
@@ -293,7 +293,7 @@ async def test_megabytes_pass_both_ways_whole_and_through_a_reader_that_is_slow(
 
 
 async def test_of_a_reader_that_is_slow_little_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_SLOW_S", 0.0)  # whoever lets a piece wait at all
+    monkeypatch.setattr(slow_path, "_SLOW_S", 0.0)  # whoever lets a piece wait at all
     size = 16 << 20
     held: list[int] = []
 
@@ -306,13 +306,13 @@ async def test_of_a_reader_that_is_slow_little_is_held(monkeypatch: pytest.Monke
         while got < size:
             # It waits for this reader, who has not read what was sent so far.
             await trio.testing.wait_all_tasks_blocked(0.005)
-            held += [len(one.errand.unsent) for one in front.relay.watch.all() if one.errand is not None]  # type: ignore[attr-defined]
+            held += [len(one.delivery.unsent) for one in front.relay.watch.all() if one.delivery is not None]  # type: ignore[attr-defined]
             for _ in range(64):
                 got += len(await stream.receive_some(65536))
                 if got >= size:
                     break
-    assert max(held) > delivery._SLOW_BYTES
-    assert 0 < max(held[1:]) <= delivery._SLOW_BYTES
+    assert max(held) > slow_path._SLOW_BYTES
+    assert 0 < max(held[1:]) <= slow_path._SLOW_BYTES
 
 
 def _read_whole(parser: h11.Connection) -> None:

@@ -6,32 +6,27 @@ streamed both ways, nothing is kept; whichever side goes away, the other learns 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import trio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
-from preview.http.backend import Backend
-from preview.http.browser.heads import BrowserApp, Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.browser.scopes import BrowserApp, Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import Field, answer_fields, carried_fields, trailer_fields
-from preview.proxy.relay import CHUNKED, Answer
-from preview.proxy.upstream import FINAL, Upstream, open_upstream
+from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
+from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
+from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, request_head, takes_trailers
 
 # What an answer that is being computed may take once the service goes down; a stream has no end of its own.
 _DRAIN_S = 1.0
 # The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
 _LAST_MESSAGE_S = 5.0
-_NO_CONTENT = frozenset({204, 304})
 _EARLY_HINTS = 103
-# As ``relay.heads`` has it.
-_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: Send, *, peer: object) -> None:
@@ -77,6 +72,10 @@ def _check(scope: Scope, head: RequestHead) -> None:
         raise InvalidRequest(f"{head.method} cannot be passed on to a preview.", field="method")
 
 
+class _Abandoned(Exception):
+    """Nobody waits for the answer: the client has gone, or the service goes down."""
+
+
 class _Exchange:
     """One request and its answer, streamed both ways at once."""
 
@@ -92,7 +91,8 @@ class _Exchange:
         self._limit_s = app.settings.proxy_timeout_s
         self._number = b""
         self._begun = False
-        self._failed: list[PreviewError] = []
+        self._head_sent = trio.Event()
+        self._first: Mapping[str, Any] | None = None
         # Whether it is the client that is waited for, and not the preview; and how long it may take for a piece.
         self._awaits_client = False
         self._body_s = app.settings.body_timeout_s
@@ -104,56 +104,43 @@ class _Exchange:
 
     async def run(self) -> None:
         """Carry it. Cancellation: the connection to the preview is closed."""
-        with self._noted():
-            await self._run(self._app.backend)
-        # An answer that has started and broke off is left without its end, for its reader to see.
-        if self._failed and not self._begun:
-            own = await self._app.doorman.explain(self._head, self._admitted, self._failed[0])
-            await send_answer(own, self._head, self._send)
-
-    async def _run(self, backend: Backend) -> None:
-        connections, admitted = backend.client.connections, self._admitted
-        with admitted.hold():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._drain, backend, nursery.cancel_scope)
-                with self._noted():
-                    async with open_upstream(connections, admitted.address, admitted.process) as upstream:
-                        await self._carry(upstream)
-                nursery.cancel_scope.cancel()
-
-    @contextmanager
-    def _noted(self) -> Iterator[None]:
-        """Keep an error out of the nursery that is around, which would wrap it."""
+        admitted = self._admitted
         try:
-            yield
+            pool = self._app.backend.client.pool
+            with admitted.hold():
+                async with (
+                    alongside(self._drain),
+                    open_exchange(pool, admitted.address, admitted.process, self._head.method) as upstream,
+                    alongside(partial(self._upload, upstream)),
+                ):
+                    await self._carry(upstream)
+        except _Abandoned:
+            pass
         except PreviewError as error:
-            self._failed.append(error)
+            # An answer that has started and broke off is left without its end, for its reader to see.
+            if not self._begun:
+                own = await self._app.doorman.explain(self._head, admitted, error)
+                await send_answer(own, self._head, self._send)
 
-    async def _drain(self, backend: Backend, scope: trio.CancelScope) -> None:
-        await backend.service.draining.wait()
+    async def _drain(self) -> None:
+        await self._app.backend.service.draining.wait()
         await trio.sleep(_DRAIN_S)
-        scope.cancel()
+        raise _Abandoned
 
-    async def _carry(self, upstream: Upstream) -> None:
+    async def _carry(self, upstream: UpstreamExchange) -> None:
         fields, self._number = carried_fields(self._head, self._admitted)
-        async with trio.open_nursery() as nursery:
-            with self._noted():
-                with self._patience:
-                    length, first = await self._framing()
-                    self._renew()
-                    await upstream.send_head(
-                        self._head.method,
-                        self._admitted.target_of(self._head.target),
-                        fields,
-                        length,
-                        takes_trailers=self._takes_trailers(),
-                    )
-                    nursery.start_soon(self._upload, upstream, first, nursery.cancel_scope)
-                    answer = await self._final_head(upstream)
-                if self._patience.cancelled_caught:
-                    raise self._late()
-                await self._answer(upstream, answer)
-            nursery.cancel_scope.cancel()
+        target, trailers = self._admitted.target_of(self._head.target), self._takes_trailers()
+        with self._patience:
+            length = await self._framing()
+            self._renew()
+            head = request_head(self._head.method, target, fields, length, takes_trailers=trailers)
+            await upstream.start(head, length or 0, is_last=not length)
+            await upstream.drain()
+            self._head_sent.set()
+            answer = await self._final_head(upstream)
+        if self._patience.cancelled_caught:
+            raise self._late()
+        await self._answer(upstream, answer)
 
     def _late(self) -> PreviewError:
         if self._awaits_client:
@@ -162,22 +149,22 @@ class _Exchange:
             f"The preview did not answer {self._head.method} within {self._limit_s:g} s.", timeout_s=self._limit_s
         )
 
-    async def _framing(self) -> tuple[int | None, Mapping[str, Any] | None]:
-        """Return the content's framing, and the first message if it had to be read."""
+    async def _framing(self) -> int | None:
+        """Return the content's framing. The first message is kept if it had to be read."""
         said = dict(self._head.fields)
         length = said.get(b"content-length")
         if length is not None:
-            if not _LENGTH.fullmatch(length):
+            if not LENGTH.fullmatch(length):
                 raise InvalidRequest("The request's Content-Length is no number.", field="content-length")
-            return int(length), None
+            return int(length)
         if b"transfer-encoding" in said:
-            return CHUNKED, None
+            return CHUNKED
         # HTTP/2 needs to say neither; a request without content has its end at once.
-        first = await self._next_piece()
+        first = self._first = await self._next_piece()
         if first["type"] != "http.request":
             # Without its content it is another request.
             raise InvalidRequest("The request was taken back before its content.")
-        return (CHUNKED if first.get("body") or first.get("more_body") else None), first
+        return CHUNKED if first.get("body") or first.get("more_body") else None
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
         """Return the client's next piece of unfinished content."""
@@ -188,32 +175,33 @@ class _Exchange:
         self._renew()
         return message
 
-    async def _upload(self, upstream: Upstream, first: Mapping[str, Any] | None, scope: trio.CancelScope) -> None:
+    async def _upload(self, upstream: UpstreamExchange) -> None:
         """Pass the content on; when the client goes away, all of it ends."""
-        with self._noted():
-            takes, message = True, first or await self._next_piece()
-            while message["type"] == "http.request":
-                # What the preview does not want any more is taken all the same: the client may not read before it has
-                # sent.
-                if takes and message.get("body"):
-                    takes = await self._pass_on(upstream, bytes(message["body"]))
-                self._renew()
-                if message.get("more_body"):
-                    message = await self._next_piece()
-                    continue
-                if takes:
-                    await upstream.send_end()
-                message = await self._receive()
-        scope.cancel()
+        await self._head_sent.wait()
+        takes, message = True, self._first or await self._next_piece()
+        while message["type"] == "http.request":
+            # What the preview does not want any more is taken all the same: the client may not read before it has sent.
+            if takes and message.get("body"):
+                takes = await self._pass_on(upstream, bytes(message["body"]))
+            self._renew()
+            if message.get("more_body"):
+                message = await self._next_piece()
+                continue
+            if takes:
+                upstream.send_content([], is_last=True)
+                await upstream.drain()
+            message = await self._receive()
+        raise _Abandoned
 
-    async def _pass_on(self, upstream: Upstream, piece: bytes) -> bool:
+    async def _pass_on(self, upstream: UpstreamExchange, piece: bytes) -> bool:
         """Send a piece of the content; whether the preview takes any more.
 
         One that reads nothing for as long as an answer may take gets none of the rest: that the client has gone shows
         behind it, and the answer may go on for ever.
         """
         with trio.move_on_after(self._limit_s) as patience:
-            takes = await upstream.send_piece(piece)
+            upstream.send_content([piece])
+            takes = await upstream.drain()
         if patience.cancelled_caught:
             upstream.stop_sending()
             takes = False
@@ -223,8 +211,8 @@ class _Exchange:
         now = trio.current_time()
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
-    async def _final_head(self, upstream: Upstream) -> Answer:
-        """Return the head of the final response. Earlier early hints pass, if the server supports them."""
+    async def _final_head(self, upstream: UpstreamExchange) -> Answer:
+        """Return the head of the final answer. Early hints before it pass, if the server supports them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)
@@ -234,11 +222,9 @@ class _Exchange:
 
     def _takes_trailers(self) -> bool:
         """Return whether trailers reach the client: it accepts them, and the server supports them."""
-        said = b",".join(value for name, value in self._head.fields if name == b"te").lower()
-        options = {option.partition(b";")[0].strip(b" \t") for option in said.split(b",")}
-        return "http.response.trailers" in self._extensions and b"trailers" in options
+        return "http.response.trailers" in self._extensions and takes_trailers(self._head.fields)
 
-    async def _answer(self, upstream: Upstream, answer: Answer) -> None:
+    async def _answer(self, upstream: UpstreamExchange, answer: Answer) -> None:
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
         # From here on there is no other answer.
         self._begun = True
@@ -246,7 +232,7 @@ class _Exchange:
         await self._send(
             {"type": "http.response.start", "status": answer.status, "headers": fields, "trailers": trails}
         )
-        if self._head.method == "HEAD" or answer.status in _NO_CONTENT:
+        if self._head.method == "HEAD" or answer.status in NO_CONTENT:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         # The head goes out with the first of the content, or by itself: a stream may say nothing for long.
@@ -262,7 +248,7 @@ class _Exchange:
         with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             if trails:
-                behind = trailer_fields(upstream.trailers)
+                behind = trailer_fields(upstream.body.trailers)
                 await self._send({"type": "http.response.trailers", "headers": behind, "more_trailers": False})
 
 
@@ -275,7 +261,7 @@ def _framed_once(answer: Answer) -> list[Field]:
     lengths = {value for name, value in answer.fields if name == b"content-length"}
     if not lengths:
         return answer.fields
-    if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+    if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
         raise UpstreamFailed("The preview's answer says a length that is no number, or two of them.")
     fields = [field for field in answer.fields if field[0] != b"content-length"]
     # RFC 9112 section 6.3: beside chunks it does not count, and must not travel on.

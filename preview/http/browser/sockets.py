@@ -8,9 +8,10 @@ from typing import Any
 import trio
 
 from preview.errors import PreviewError, UpstreamTimeout
-from preview.http.browser.heads import BrowserApp, Receive, Scope, Send
+from preview.http.browser.scopes import BrowserApp, Receive, Scope, Send
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import Field, answer_fields, carried_fields
+from preview.proxy.carriage import answer_fields, carried_fields
+from preview.proxy.http1 import Field
 from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Rejected, open_message_socket
 
 # The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that goes away, and none for one that is silent.
@@ -32,10 +33,10 @@ async def serve_socket(
     if isinstance(outcome, OwnAnswer):
         await _refuse(scope, outcome, send)
         return
-    failed: list[PreviewError] = []
-    with outcome.hold():
-        try:
-            async with open_message_socket(outcome.address, app.settings.websocket_message_bytes) as upstream:
+    limit = app.settings.websocket_message_bytes
+    try:
+        with outcome.hold():
+            async with open_message_socket(outcome.address, limit) as upstream:
                 answered = await _shake_hands(app, scope, head, outcome, upstream)
                 if isinstance(answered, Rejected):
                     await _refuse(scope, OwnAnswer(answered.status, answered.fields, answered.body), send)
@@ -44,10 +45,8 @@ async def serve_socket(
                     {"type": "websocket.accept", "subprotocol": answered.subprotocol, "headers": answered.fields}
                 )
                 await _carry(app, upstream, receive, send)
-        except PreviewError as error:
-            failed.append(error)
-    if failed:
-        await _refuse(scope, await app.doorman.explain(head, outcome, failed[0]), send)
+    except PreviewError as error:
+        await _refuse(scope, await app.doorman.explain(head, outcome, error), send)
 
 
 async def _shake_hands(

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from preview.errors import InvalidRequest, PreviewError, ServiceShort, UpstreamTimeout
-from preview.http.relay.exchange import Exchange, NotCarried
+from preview.errors import InvalidRequest, PreviewError, UpstreamTimeout
+from preview.http.relay.delivery import Delivery, ProxiedRequest
 from preview.http.relay.fast_path import FastPath
-from preview.http.relay.heads import block_of, is_worth_keeping
-from preview.http.relay.proxied_request import ProxiedRequest
+from preview.http.relay.head_cache import Known, block_of, is_worth_keeping, relayed_head, request_lines
 from preview.http.relay.responses import (
-    HEAD_END,
     RECEIVE_BYTES,
     answer_instead,
     head_of,
@@ -26,11 +24,15 @@ from preview.http.relay.responses import (
     say,
     say_at_last,
 )
-from preview.proxy.admission import OwnAnswer, RequestHead
-from preview.proxy.relay import Ask, ClientGone, Link
+from preview.http.relay.slow_path import SlowPath
+from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
+from preview.proxy.carriage import standing_fields
+from preview.proxy.exchange import UpstreamExchange
+from preview.proxy.http1 import HEAD_END, Ask
+from preview.proxy.network_stream import ClientGone, NetworkStream
 
 if TYPE_CHECKING:
-    from preview.http.relay.relay import Relay
+    from preview.http.relay.server import Relay
 
 
 class Connection:
@@ -40,9 +42,9 @@ class Connection:
 
     Attributes:
         relay: Whose it is.
-        link: The client's end.
+        stream: The client's end.
         peer: The address at the other end; None on a unix socket.
-        errand: The request under way, once it is admitted.
+        delivery: The request under way, once it is admitted.
         is_behind_proxy: Whether what it says of where requests came from is believed.
         fd, deadline: See ``watch.Watched``.
         is_tunnel: Another protocol is spoken: a client that has ended its side still reads.
@@ -50,20 +52,20 @@ class Connection:
 
     def __init__(self, relay: Relay, sock: socket.socket, peer: str | None) -> None:
         self.relay = relay
-        self.link = Link(sock, ClientGone)
+        self.stream = NetworkStream(sock, ClientGone)
         self.fd = sock.fileno()
         self.peer = peer
         self.deadline = inf
         self.is_tunnel = False
-        self.errand: ProxiedRequest | None = None
+        self.delivery: Delivery | None = None
         self.is_behind_proxy = relay.proxies.trusts(peer)
         self._scope = trio.CancelScope()
         self._is_gone = False
         self._is_late = False
-        # The request that the doorman is asked about; ``errand`` from then on.
+        # The request that the doorman is asked about; ``delivery`` from then on.
         self._asked: RequestHead | None = None
-        self._exchange: Exchange | None = None
-        self._quick = FastPath(self)
+        self._slow_path: SlowPath | None = None
+        self._fast_path = FastPath(self)
         self._resting: trio.lowlevel.Task | None = None
         # Something has come that was not read, while a request was under way.
         self._has_more = False
@@ -99,19 +101,19 @@ class Connection:
         """Read the next request, where the task rests; False where it does not."""
         if self._resting is None:
             return False
-        if self.errand is not None:
+        if self.delivery is not None:
             self._has_more = True
             return True
         self._has_more = False
         try:
-            data = self.link.sock.recv(RECEIVE_BYTES)
+            data = self.stream.sock.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return True
         except OSError:
             data = b""
         self._has_more = len(data) == RECEIVE_BYTES  # no event comes again for the bytes behind it
-        if not data or self.relay.is_draining or not self._quick.begin(data):
-            self.link.rest = data
+        if not data or self.relay.is_draining or not self._fast_path.begin(data):
+            self.stream.rest = data
             self.wake()
         return True
 
@@ -131,8 +133,8 @@ class Connection:
         if not self._is_busy:
             self._scope.cancel()
         elif self.is_tunnel:
-            self.link.end()
-        elif self.errand is not None and self.errand.status:
+            self.stream.end()
+        elif self.delivery is not None and self.delivery.status:
             # A stream that says nothing has no end of its own.
             self.deadline = min(self.deadline, monotonic() + self.relay.idle_s)
 
@@ -145,13 +147,13 @@ class Connection:
             self.deadline = inf  # what it goes on with has a time of its own
             trio.lowlevel.reschedule(task)
 
-    def begun(self, errand: ProxiedRequest) -> None:
+    def begun(self, delivery: Delivery) -> None:
         """Note a started request."""
-        self.errand = errand
+        self.delivery = delivery
 
-    def done(self, errand: ProxiedRequest) -> None:
+    def done(self, delivery: Delivery) -> None:
         """Note a completed request."""
-        self._over(errand)
+        self._over(delivery)
         self.deadline = monotonic() + self.relay.keep_alive_s
         if self.relay.is_draining:
             self.wake()
@@ -162,9 +164,9 @@ class Connection:
 
     async def _serve(self) -> bytes | None:
         while True:
-            errand = await self._rest()
-            if errand is not None:
-                if not await self._finish(errand, Exchange(errand).go_on):
+            delivery = await self._rest()
+            if delivery is not None:
+                if not await self._finish(delivery, SlowPath(delivery).go_on()):
                     return None
                 continue
             came = await next_head(self)
@@ -176,16 +178,16 @@ class Connection:
             target, ask, raw = found
             if not self.relay.doorman.is_for_preview(ask.host.decode(), target):
                 return came
-            self.link.rest = came[len(raw) + len(HEAD_END) :]
+            self.stream.rest = came[len(raw) + len(HEAD_END) :]
             if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
                 return None
 
-    async def _rest(self) -> ProxiedRequest | None:
+    async def _rest(self) -> Delivery | None:
         """Wait until there is something to do that ``FastPath`` does not: a started request, or one to be read."""
-        if self.link.rest:
+        if self.stream.rest:
             # A client may have sent hundreds that none has to be waited for.
             await trio.lowlevel.checkpoint()
-        if self.link.rest or self._is_gone or self.relay.is_draining:
+        if self.stream.rest or self._is_gone or self.relay.is_draining:
             return None
         self.deadline = monotonic() + self.relay.keep_alive_s
         self.relay.watch.listen(self)
@@ -198,14 +200,14 @@ class Connection:
         try:
             await trio.lowlevel.wait_task_rescheduled(stop)
         except trio.Cancelled:
-            if self.errand is not None:
-                self._cut(self.errand)
+            if self.delivery is not None:
+                self._cut(self.delivery)
             raise
         if self._mistake is not None:
-            if self.errand is not None:
-                self._cut(self.errand)
+            if self.delivery is not None:
+                self._cut(self.delivery)
             raise self._mistake
-        return self.errand
+        return self.delivery
 
     async def _one(self, target: bytes, ask: Ask, block: bytes) -> bool:
         """One request; whether the next may come."""
@@ -229,40 +231,52 @@ class Connection:
             if status:
                 self._asked = None
             raise
-        errand = self.errand = ProxiedRequest(
-            self, ask, target, head, admitted, b"", begun, admitted.hold(), closes=ask.closes
-        )
+        message, number = self._head(ask, head, admitted, block)
+        request = ProxiedRequest(ask, target, head, admitted, number, begun)
+        key = admitted.preview_id, admitted.process
+        exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
+        delivery = self.delivery = Delivery(self, request, exchange)
         self._asked = None
-        errand.enter()
-        errand.block = block if is_worth_keeping(ask, admitted, block) else b""
-        self._exchange = Exchange(errand)
-        return await self._finish(errand, self._exchange.run)
+        self._slow_path = SlowPath(delivery)
+        return await self._finish(delivery, self._slow_path.run(message))
 
-    async def _finish(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
+    def _head(self, ask: Ask, head: RequestHead, admitted: Admitted, block: bytes) -> tuple[bytes, bytes]:
+        """Return the upstream request's head, and its number. Parts that the next requests share are cached."""
+        relay, again = self.relay, admitted.again
+        fields, number = standing_fields(head, admitted)
+        standing = request_lines(ask, fields)
+        if not number:
+            number = relay.numbers.new()
+            if again is not None and is_worth_keeping(ask, block):
+                relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing))
+        return relayed_head(ask.method, admitted.target_of(head.target), standing, number), number
+
+    async def _finish(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
         """Carry an admitted request to its end; whether the next may come."""
         try:
-            is_kept = await self._carried(errand, run)
+            is_kept = await self._carried(delivery, run)
         except BaseException:
-            self._cut(errand)
+            self._cut(delivery)
             raise
-        self._over(errand)
+        self._over(delivery)
         return is_kept
 
-    def _over(self, errand: ProxiedRequest) -> None:
-        self._cut(errand)
-        self._exchange = self.errand = None
+    def _over(self, delivery: Delivery) -> None:
+        self._cut(delivery)
+        self._slow_path = self.delivery = None
 
-    def _cut(self, errand: ProxiedRequest) -> None:
+    def _cut(self, delivery: Delivery) -> None:
         """Log how it ended; an answer that was late is logged elsewhere."""
-        errand.release()
-        if errand.status or not self._is_late:
+        request = delivery.request
+        delivery.release()
+        if delivery.status or not self._is_late:
             self._tell(
-                errand.standing.method,
-                lambda: errand.head,
-                errand.status,
-                errand.sent_bytes,
-                errand.begun,
-                errand.answered_at,
+                request.standing.method,
+                lambda: request.head,
+                delivery.status,
+                delivery.sent_bytes,
+                request.begun,
+                delivery.answered_at,
             )
 
     def _tell(
@@ -272,47 +286,45 @@ class Connection:
 
     @property
     def _is_busy(self) -> bool:
-        return self.errand is not None or self._asked is not None
+        return self.delivery is not None or self._asked is not None
 
-    async def _carried(self, errand: ProxiedRequest, run: Callable[[], Awaitable[bool]]) -> bool:
+    async def _carried(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
         try:
-            is_kept = await run()
-        except NotCarried as failure:
-            error = failure.error
-        except OSError as failure:
-            error = ServiceShort(f"The service cannot connect to the preview at the moment: {failure.strerror}.")
+            is_kept = await run
+        except PreviewError as failure:
+            error = failure
         else:
-            errand.release()
+            delivery.release()
             if not is_kept and not self.is_tunnel:
-                await linger(self.link)
+                await linger(self.stream)
             return is_kept
-        errand.release()
-        if errand.status:
-            if errand.is_unbounded:
+        delivery.release()
+        if delivery.status:
+            if delivery.is_unbounded:
                 # To this client the end of the connection would be the end of the content.
-                self.link.abort()
+                self.stream.abort()
             return False
-        self.deadline = inf
+        self.deadline, request = inf, delivery.request
         if isinstance(error, InvalidRequest):
-            own = self.relay.doorman.refuse(errand.head, error)
+            own = self.relay.doorman.refuse(request.head, error)
         else:
-            own = await self.relay.doorman.explain(errand.head, errand.admitted, error)
-        errand.status, errand.sent_bytes = own.status, len(own.body)
-        await say(self, own, is_head=errand.ask.method == b"HEAD", closes=True)
+            own = await self.relay.doorman.explain(request.head, request.admitted, error)
+        delivery.status, delivery.sent_bytes = own.status, len(own.body)
+        await say(self, own, is_head=request.ask.method == b"HEAD", closes=True)
         return False
 
     async def _say_late(self) -> None:
-        """Respond to a request that took too long, unless a response has started."""
-        errand = self.errand
-        head = self._asked if errand is None else errand.head
+        """Answer a request that took too long, unless an answer has started."""
+        delivery = self.delivery
+        head = self._asked if delivery is None else delivery.request.head
         if head is None:
             return
-        if errand is not None and errand.status:
-            if errand.is_unbounded:
-                self.link.abort()
+        if delivery is not None and delivery.status:
+            if delivery.is_unbounded:
+                self.stream.abort()
             return
         error: PreviewError
-        if self._exchange is not None and self._exchange.awaits_client:
+        if self._slow_path is not None and self._slow_path.awaits_client:
             error = InvalidRequest(f"The request's content did not come within {self.relay.body_s:g} s.")
         else:
             error = UpstreamTimeout(

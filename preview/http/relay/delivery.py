@@ -1,271 +1,135 @@
-"""A preview's answer on its way to the client."""
+"""One request that was admitted, and its answer on the way to the client: what is done without waiting."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import trio
-
-from preview.http.relay.heads import Returned, lines, returned
-from preview.http.relay.proxied_request import Answering, ProxiedRequest
-from preview.proxy.carriage import Field, answer_fields, trailer_fields
-from preview.proxy.relay import (
-    LAST_CHUNK,
-    Answer,
-    BrokenLink,
-    Link,
-    Payload,
-    Unclean,
-    Upstream,
-    UpstreamGone,
-    body_of,
-    chunk,
-    read_answer,
-)
+from preview.http.relay.head_cache import Known, Returned
+from preview.proxy.admission import Admitted, RequestHead
+from preview.proxy.carriage import trailer_fields
+from preview.proxy.exchange import UpstreamExchange
+from preview.proxy.http1 import LAST_CHUNK, Ask, Payload, chunk, field_lines
+from preview.proxy.network_stream import NOTHING
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
 
-_YIELD_BYTES = 1024 * 1024
+class ProxiedRequest(NamedTuple):
+    """A request that was admitted.
 
-
-async def run_tunnel(connection: Connection, upstream: Upstream) -> None:
-    """Carry bytes both ways until both sides have ended, or one is lost, or nothing has come for too long.
-
-    An end on one side is passed on, and the other direction stays open. A side that takes nothing is not read for.
-
-    Cancellation: both directions end where they are.
+    Attributes:
+        ask: The request's framing.
+        target: The request's.
+        standing: The request, as the rules of carriage take it; its target may be missing.
+        admitted: Its admission.
+        number: The request's.
+        begun: When it had come, by ``time.monotonic``.
     """
-    connection.is_tunnel = True
-    client = connection.link
-    async with trio.open_nursery() as nursery:
-        for source, sink in ((client, upstream), (upstream, client)):
-            nursery.start_soon(_carry, connection, source, sink, nursery.cancel_scope)
 
+    ask: Ask
+    target: bytes
+    standing: RequestHead
+    admitted: Admitted
+    number: bytes
+    begun: float
 
-async def _carry(connection: Connection, source: Link, sink: Link, scope: trio.CancelScope) -> None:
-    relay = connection.relay
-    data = memoryview(source.rest)
-    source.rest = b""
-    unyielded = 0
-    try:
-        while True:
-            connection.deadline = monotonic() + relay.idle_s
-            rest = sink.send_now((data,)) if data else data
-            while rest:
-                rest = await sink.send_on(rest)
-            unyielded += len(data)
-            if unyielded > _YIELD_BYTES:
-                unyielded = 0
-                await trio.lowlevel.checkpoint()
-            size = await source.receive_into(relay.buffer)
-            if not size:
-                sink.end()
-                return
-            data = relay.buffer[:size]
-    except BrokenLink:
-        scope.cancel()
-
-
-MAX_ANSWER_HEAD = 64 * 1024
-_HEAD_END = b"\r\n\r\n"
-# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
-_MAX_INTERIM = 32
-# A reader that takes nothing in this time has stalled, as in ``http.tcp``.
-_STALLED_S = 30.0
-# Who lets a piece wait for longer than this reads slowly: of such a one less is held here, there may be thousands.
-_SLOW_S = 0.05
-_SLOW_BYTES = 32 * 1024
-# A transfer that never has to wait yields now and then.
-_CONTINUE, _SWITCHING, _FINAL = 100, 101, 200
-
-
-# What is done without waiting
-
-
-def begin(errand: ProxiedRequest, found: Returned, came: memoryview) -> Answering:
-    """Send the answer's head, and what has come of its content; what the socket does not take is ``errand.unsent``.
-
-    Raises:
-        Unclean: The content is not framed strictly: then nothing was sent.
-        ClientGone: Nobody takes it.
-    """
-    connection = errand.connection
-    relay = connection.relay
-    body = body_of(found.answer.length)
-    pieces: list[memoryview] = []
-    if body.is_over:
-        body.rest = bytes(came)
-    elif came:
-        pieces = body.feed(came)
-    errand.closes = errand.closes or relay.is_draining or found.is_unbounded
-    errand.answering = answering = Answering(found, body)
-    errand.is_unbounded = found.is_unbounded
-    errand.status, errand.answered_at = found.answer.status, monotonic()
-    connection.deadline = errand.answered_at + relay.idle_s
-    head = found.head(errand.number, relay.dates.now(), closes=errand.closes)
-    errand.unsent = connection.link.send_now([head, *_framed(errand, answering, pieces)])
-    return answering
-
-
-def feed(errand: ProxiedRequest, answering: Answering, size: int) -> None:
-    """Send on what has come into the buffer; what the socket does not take is ``errand.unsent``.
-
-    Args:
-        errand: Whose answer it is.
-        answering: The answer.
-        size: Bytes; 0 is the end of the connection.
-
-    Raises:
-        UpstreamGone: The content is not whole.
-        Unclean: It is not framed strictly.
-        ClientGone: Nobody takes it.
-    """
-    body = answering.body
-    pieces: list[memoryview] = []
-    if size:
-        pieces = body.feed(errand.connection.relay.buffer[:size])
-    elif not body.end():
-        raise UpstreamGone
-    framed = _framed(errand, answering, pieces)
-    if framed:
-        errand.unsent = errand.connection.link.send_now(framed)
-
-
-def is_clean(errand: ProxiedRequest, answering: Answering) -> bool:
-    """Return whether the preview's connection is reusable after a complete response."""
-    # More than one answer would be taken for that of the next request (response queue poisoning).
-    return answering.returned.answer.is_kept and not answering.body.rest and errand.ask.method != b"HEAD"
-
-
-def _framed(errand: ProxiedRequest, answering: Answering, pieces: list[memoryview]) -> list[Payload]:
-    """Content as the client reads it."""
-    body = answering.body
-    for piece in pieces:
-        errand.sent_bytes += len(piece)
-    if not answering.returned.in_chunks:
-        return list(pieces)
-    if not body.is_over:
-        return chunk(pieces)
-    trailers = trailer_fields(body.trailers) if body.trailers and errand.ask.takes_trailers else []
-    return [*chunk(pieces), b"0\r\n%b\r\n" % lines(trailers) if trailers else LAST_CHUNK]
+    @property
+    def head(self) -> RequestHead:
+        """The request, with its target. Made when it is asked for: few are."""
+        return self.standing._replace(target=self.target)
 
 
 class Delivery:
-    """Reads an answer and sends it on, waiting for both sides.
+    """Progress of a request and its answer, on the ``FastPath`` or the ``SlowPath``.
 
-    Args:
-        errand: Whose answer it is.
+    It counts as activity until ``release``.
+
+    Attributes:
+        connection: The client's.
+        request: The request.
+        exchange: The request at the preview.
+        known: What was known of it, where ``FastPath`` has started it.
+        closes: Whether the client's connection ends behind the answer.
+        returned: The answer's head; None until it is being sent.
+        status: Of the answer; 0 likewise.
+        answered_at: When its head was sent, by ``time.monotonic``.
+        sent_bytes: Content that was sent on.
+        unsent: What the client's socket has not taken yet.
+        failure: What has happened to it where nobody could wait for it.
     """
 
-    __slots__ = ("_connection", "_errand", "_relay")
+    # Not in ``__init__``: one is made for each request.
+    returned: Returned | None = None
+    status = 0
+    answered_at = 0.0
+    sent_bytes = 0
+    unsent = NOTHING
+    failure: Exception | None = None
 
-    def __init__(self, errand: ProxiedRequest) -> None:
-        self._errand = errand
-        self._connection = errand.connection
-        self._relay = errand.connection.relay
+    def __init__(
+        self, connection: Connection, request: ProxiedRequest, exchange: UpstreamExchange, known: Known | None = None
+    ) -> None:
+        self.connection = connection
+        self.request = request
+        self.exchange = exchange
+        self.known = known
+        self.closes = request.ask.closes
+        self._hold: AbstractContextManager[None] | None = request.admitted.hold()
+        self._hold.__enter__()
 
-    async def run(self, upstream: Upstream) -> bool:
-        """Deliver it, from where it is; whether the preview's connection can take the next request.
+    @property
+    def is_unbounded(self) -> bool:
+        """Return whether the client sees the content's end only as the connection's end."""
+        return self.returned is not None and self.returned.is_unbounded
+
+    def release(self) -> None:
+        """End the request: it is no activity any more, and its connection to the preview is released."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            hold.__exit__(None, None, None)
+        self.exchange.release()
+
+    def begin(self, found: Returned, content: list[memoryview]) -> None:
+        """Send the answer's head, and what has come of its content; what the socket does not take is ``unsent``.
 
         Raises:
-            UpstreamGone: The answer did not come, or broke off.
-            Unclean: It is not written strictly.
             ClientGone: Nobody takes it.
-
-        Cancellation: part of it may have been sent.
         """
-        errand = self._errand
-        answering = errand.answering
-        if answering is None:
-            answer, came = await self._answer(upstream)
-            if answer.status == _SWITCHING:
-                upstream.rest = bytes(came)
-                await self._switch(upstream, answer)
-                return False
-            answering = begin(errand, returned(answer, errand.ask, errand.head, errand.admitted), came)
-        await self._send_unsent()
-        await self._stream(upstream, answering)
-        return is_clean(errand, answering)
+        connection = self.connection
+        relay = connection.relay
+        self.closes = self.closes or relay.is_draining or found.is_unbounded
+        self.returned, self.status, self.answered_at = found, found.answer.status, monotonic()
+        connection.deadline = self.answered_at + relay.idle_s
+        head = found.head(self.request.number, relay.dates.now(), closes=self.closes)
+        self.unsent = connection.stream.send_now([head, *self._framed(content, in_chunks=found.in_chunks)])
 
-    async def _answer(self, upstream: Upstream) -> tuple[Answer, memoryview]:
-        """Return the head of the final response, and the bytes after it; earlier heads are passed on."""
-        ask = self._errand.ask
-        for _ in range(_MAX_INTERIM):
-            answer, came = await self._one_head(upstream)
-            if answer.status >= _FINAL:
-                return answer, came
-            upstream.rest = bytes(came)
-            if answer.status == _SWITCHING:
-                protocols = [value.lower() for name, value in answer.fields if name == b"upgrade"]
-                if ask.upgrade != b"websocket" or protocols != [b"websocket"]:
-                    raise Unclean("it switches to a protocol that nobody asked for")
-                return answer, came
-            if ask.is_11 and (answer.status != _CONTINUE or ask.expects):
-                fields = self._without_length(answer)
-                await self._send(b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, lines(fields)))
-        raise Unclean(f"more than {_MAX_INTERIM} interim answers")
+    def feed(self, found: Returned, came: memoryview) -> None:
+        """Send on what has come of the content; what the socket does not take is ``unsent``.
 
-    def _without_length(self, answer: Answer) -> list[Field]:
-        """Return the fields of an interim response: it has no content, and no length (RFC 9110 section 8.6)."""
-        errand = self._errand
-        fields = answer_fields(answer.fields, errand.head, errand.admitted, errand.number)
-        return [field for field in fields if field[0] != b"content-length"]
+        Args:
+            found: The answer's head.
+            came: Nothing is the end of the connection.
 
-    async def _one_head(self, upstream: Upstream) -> tuple[Answer, memoryview]:
-        """Return the next head, and the bytes after it: a part of the shared buffer, valid until the next wait."""
-        relay = self._relay
-        if upstream.rest:
-            relay.buffer[: len(upstream.rest)] = upstream.rest
-        size = len(upstream.rest)
-        upstream.rest = b""
-        while (end := relay.memory.find(_HEAD_END, 0, min(size, MAX_ANSWER_HEAD))) < 0:
-            if size >= MAX_ANSWER_HEAD:
-                raise Unclean(f"its head is longer than {MAX_ANSWER_HEAD} bytes")
-            held = bytes(relay.buffer[:size])
-            size = await upstream.receive_behind(relay.buffer, held)
-            if size == len(held):
-                raise UpstreamGone
-            self._errand.has_begun = True
-        answer = read_answer(bytes(relay.buffer[:end]), is_head=self._errand.ask.method == b"HEAD")
-        return answer, relay.buffer[end + len(_HEAD_END) : size]
+        Raises:
+            UpstreamGone: The content is not whole.
+            Unclean: It is not framed strictly.
+            ClientGone: Nobody takes it.
+        """
+        framed = self._framed(self.exchange.take(came), in_chunks=found.in_chunks)
+        if framed:
+            self.unsent = self.connection.stream.send_now(framed)
 
-    async def _stream(self, upstream: Upstream, answering: Answering) -> None:
-        """Stream the rest of the content."""
-        errand, relay, connection = self._errand, self._relay, self._connection
-        unyielded = 0
-        room = relay.buffer
-        while not answering.body.is_over:
-            connection.deadline = monotonic() + relay.idle_s
-            size = await upstream.receive_into(room)
-            feed(errand, answering, size)
-            if errand.unsent:
-                began = monotonic()
-                await self._send_unsent()
-                if monotonic() - began > _SLOW_S:
-                    room = relay.buffer[:_SLOW_BYTES]
-            unyielded += size
-            if unyielded > _YIELD_BYTES:
-                unyielded = 0
-                await trio.lowlevel.checkpoint()
-
-    async def _send(self, data: bytes) -> None:
-        self._errand.unsent = self._connection.link.send_now((data,))
-        await self._send_unsent()
-
-    async def _send_unsent(self) -> None:
-        errand, connection = self._errand, self._connection
-        while errand.unsent:
-            connection.deadline = monotonic() + _STALLED_S
-            errand.unsent = await connection.link.send_on(errand.unsent)
-
-    async def _switch(self, upstream: Upstream, answer: Answer) -> None:
-        """From here on both speak another protocol, of which nothing is read."""
-        errand = self._errand
-        fields = self._without_length(answer)
-        fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
-        errand.status, errand.answered_at, errand.closes = answer.status, monotonic(), True
-        await self._send(b"HTTP/1.1 101 %b\r\n%b\r\n" % (answer.reason, lines(fields)))
-        await run_tunnel(self._connection, upstream)
+    def _framed(self, content: list[memoryview], *, in_chunks: bool) -> list[Payload]:
+        """Content as the client reads it."""
+        body = self.exchange.body
+        for piece in content:
+            self.sent_bytes += len(piece)
+        if not in_chunks:
+            return list(content)
+        if not body.is_over:
+            return chunk(content)
+        trailers = trailer_fields(body.trailers) if body.trailers and self.request.ask.takes_trailers else []
+        return [*chunk(content), b"0\r\n%b\r\n" % field_lines(trailers) if trailers else LAST_CHUNK]

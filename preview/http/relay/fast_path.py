@@ -1,7 +1,7 @@
 """The common case: a request like one before, an idle connection to its preview, an answer that the client takes.
 
 Nothing of it waits, so that it costs no task's turn. It keeps no rules of its own: whatever it meets that is not
-common it leaves, as far as it has come, to ``Exchange``, which reads the same again where that is unclean.
+common it leaves, as far as it has come, to ``SlowPath``, which reads the same again where that is unclean.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from preview.http.relay.delivery import MAX_ANSWER_HEAD, begin, feed, is_clean
-from preview.http.relay.exchange import IDEMPOTENT
-from preview.http.relay.heads import Returned, block_of, request_head, returned
-from preview.http.relay.proxied_request import Answering, ProxiedRequest
-from preview.http.relay.responses import HEAD_END, MAX_HEAD
-from preview.proxy.relay import REQUEST_LINE, Unclean, Upstream, UpstreamGone, read_answer
+from preview.http.relay.delivery import Delivery, ProxiedRequest
+from preview.http.relay.head_cache import Returned, block_of, relayed_head, returned
+from preview.http.relay.responses import MAX_HEAD
+from preview.proxy.exchange import FINAL, UpstreamExchange
+from preview.proxy.http1 import HEAD_END, MAX_ANSWER_HEAD, REQUEST_LINE, Unclean, read_answer
+from preview.proxy.network_stream import UpstreamGone
+from preview.proxy.pool import UpstreamConnection
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-_FINAL = 200
 # More of an answer than this at one time is for a task, which takes turns with the others.
 _MAX_BYTES = 256 * 1024
 
@@ -57,48 +57,36 @@ class FastPath:
             relay.known.drop(block)
             return False
         ask = known.ask
-        may_repeat = not ask.length and ask.method in IDEMPOTENT
-        upstream = relay.pool.take((admitted.preview_id, admitted.process), may_repeat=may_repeat)
+        has_content, key = ask.length != 0, (admitted.preview_id, admitted.process)
+        exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
+        upstream = exchange.take_idle(has_content=has_content)
         if upstream is None:
             return False
-        number = relay.numbers.new()
-        message = (
-            request_head(ask.method, admitted.target_of(target), known.standing, number) + data[end + len(HEAD_END) :]
-        )
-        begun = monotonic()
-        errand = ProxiedRequest(
-            connection, ask, target, known.head, admitted, number, begun, admitted.hold(), closes=ask.closes
-        )
-        errand.message, errand.upstream, errand.known = message, upstream, known
-        errand.enter()
-        connection.begun(errand)
-        connection.deadline = begun + relay.answer_s
+        request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), monotonic())
+        head = relayed_head(ask.method, admitted.target_of(target), known.standing, request.number)
+        connection.begun(Delivery(connection, request, exchange, known))
+        connection.deadline = request.begun + relay.answer_s
         upstream.reader = self
         relay.watch.listen_to(upstream)
-        try:
-            errand.unsent = upstream.send_now((message,))
-        except UpstreamGone:
-            # It may have answered before it closed: the reader will know.
+        if not exchange.send_whole(head + data[end + len(HEAD_END) :], has_content=has_content):
+            # Where the preview takes no more, it may have answered before: the reader will know.
             self._leave(upstream)
-        else:
-            if errand.unsent:
-                self._leave(upstream)
         return True
 
-    def came(self, upstream: Upstream) -> None:
+    def came(self, upstream: UpstreamConnection) -> None:
         """See ``Reader``."""
-        errand = self._connection.errand
-        if errand is None:
+        delivery = self._connection.delivery
+        if delivery is None:
             return
         try:
-            answering = errand.answering or self._began(errand, upstream)
-            if answering is not None:
-                self._went_on(errand, answering, upstream)
+            found = delivery.returned or self._began(delivery, upstream)
+            if found is not None:
+                self._went_on(delivery, found, upstream)
         except Exception as error:  # noqa: BLE001  is raised again where somebody waits for it
-            errand.failure = error
+            delivery.failure = error
             self._leave(upstream)
 
-    def _began(self, errand: ProxiedRequest, upstream: Upstream) -> Answering | None:
+    def _began(self, delivery: Delivery, upstream: UpstreamConnection) -> Returned | None:
         """Read and send on the answer's head, with what is behind it; None where there is no more to do here."""
         relay = self._relay
         try:
@@ -110,37 +98,39 @@ class FastPath:
         if not size:
             self._leave(upstream)
             return None
-        errand.has_begun = True
+        delivery.exchange.has_begun = True
         end = relay.memory.find(HEAD_END, 0, min(size, MAX_ANSWER_HEAD))
-        found = None if end < 0 else self._head(errand, bytes(relay.buffer[:end]))
+        found = None if end < 0 else self._head(delivery, bytes(relay.buffer[:end]))
         if found is None:
             upstream.rest = bytes(relay.buffer[:size])
             self._leave(upstream)
             return None
-        return begin(errand, found, relay.buffer[end + len(HEAD_END) : size])
+        came = relay.buffer[end + len(HEAD_END) : size]
+        delivery.begin(found, delivery.exchange.begin_answer(found.answer, came))
+        return found
 
-    def _head(self, errand: ProxiedRequest, raw: bytes) -> Returned | None:
-        """Return the head of a final response; None for any other, which ``Delivery`` reads again."""
-        known = errand.known
+    def _head(self, delivery: Delivery, raw: bytes) -> Returned | None:
+        """Read the head of a final answer; None for any other, which ``SlowPath`` reads again."""
+        known, request = delivery.known, delivery.request
         if known is None:
             return None
         found = known.answers.get(raw)
         if found is None:
             try:
-                answer = read_answer(raw, is_head=errand.ask.method == b"HEAD")
+                answer = read_answer(raw, is_head=request.ask.method == b"HEAD")
             except Unclean:
                 return None
-            if answer.status < _FINAL:
+            if answer.status < FINAL:
                 return None
-            found = returned(answer, errand.ask, errand.head, errand.admitted)
+            found = returned(answer, request.ask, request.head, request.admitted)
             known.keep(raw, found)
         return found
 
-    def _went_on(self, errand: ProxiedRequest, answering: Answering, upstream: Upstream) -> None:
+    def _went_on(self, delivery: Delivery, found: Returned, upstream: UpstreamConnection) -> None:
         """Send on what has come of the content; the events being edge triggered, all of it."""
-        relay, connection, body = self._relay, self._connection, answering.body
+        relay, connection, body = self._relay, self._connection, delivery.exchange.body
         taken = 0
-        while not body.is_over and not errand.unsent and taken <= _MAX_BYTES:
+        while not body.is_over and not delivery.unsent and taken <= _MAX_BYTES:
             try:
                 size = upstream.sock.recv_into(relay.buffer)
             except BlockingIOError:
@@ -149,16 +139,14 @@ class FastPath:
             except OSError as error:
                 raise UpstreamGone from error
             taken += size
-            feed(errand, answering, size)
-        if errand.unsent or not body.is_over or errand.closes:
+            delivery.feed(found, relay.buffer[:size])
+        if delivery.unsent or not body.is_over or delivery.closes:
             self._leave(upstream)
-            return
-        if is_clean(errand, answering):
-            relay.pool.give(upstream)
-            errand.upstream = None
-        connection.done(errand)
+        else:
+            connection.done(delivery)
 
-    def _leave(self, upstream: Upstream) -> None:
+    def _leave(self, upstream: UpstreamConnection) -> None:
         """From here on the connection's task carries it."""
-        upstream.reader = None
+        if upstream.reader is self:
+            upstream.reader = None
         self._connection.wake()

@@ -11,13 +11,14 @@ import trio
 from hypercorn.config import Config
 
 from preview.http.metrics import Answered
-from preview.http.relay.heads import own_answer
+from preview.http.relay.head_cache import own_answer
 from preview.proxy.admission import OwnAnswer, RequestHead
-from preview.proxy.relay import Ask, Link, Unclean, body_of, read_request
+from preview.proxy.http1 import HEAD_END, Ask, Unclean, body_of, read_request
+from preview.proxy.network_stream import NetworkStream
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
-    from preview.http.relay.relay import Relayed
+    from preview.http.relay.server import Relayed
 
 
 def telling(answered: Answered, config: Config) -> Relayed:
@@ -56,7 +57,6 @@ def _scope(head: RequestHead) -> dict[str, Any]:
 
 
 RECEIVE_BYTES = 64 * 1024
-HEAD_END = b"\r\n\r\n"
 # As hypercorn's own default for what is not complete (``h11_max_incomplete_size``).
 MAX_HEAD = 16 * 1024
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -72,8 +72,8 @@ async def next_head(connection: Connection) -> bytes | None:
 
     Cancellation: what has come is lost.
     """
-    link, relay = connection.link, connection.relay
-    data, link.rest = link.rest, b""
+    stream, relay = connection.stream, connection.relay
+    data, stream.rest = stream.rest, b""
     connection.deadline = monotonic() + relay.keep_alive_s
     while True:
         if data.startswith(b"\r\n"):
@@ -83,7 +83,7 @@ async def next_head(connection: Connection) -> bytes | None:
             return data
         if relay.is_draining and not data:
             return None
-        piece = await link.receive(RECEIVE_BYTES)
+        piece = await stream.receive(RECEIVE_BYTES)
         if not piece:
             return None
         if not data:
@@ -137,9 +137,9 @@ async def answer_instead(connection: Connection, ask: Ask, own: OwnAnswer) -> bo
 
     Cancellation: part of it may have been sent.
     """
-    link = connection.link
+    stream = connection.stream
     body = body_of(ask.length)
-    came, link.rest = link.rest, b""
+    came, stream.rest = stream.rest, b""
     try:
         if body.is_over:
             body.rest = came
@@ -148,7 +148,7 @@ async def answer_instead(connection: Connection, ask: Ask, own: OwnAnswer) -> bo
     except Unclean:
         body = body_of(1)
     closes = ask.closes or not body.is_over or connection.relay.is_draining
-    link.rest = body.rest
+    stream.rest = body.rest
     await say(connection, own, is_head=ask.method == b"HEAD", closes=closes)
     return not closes
 
@@ -169,9 +169,9 @@ async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: 
     """
     connection.deadline = monotonic() + _LAST_WORDS_S
     date = connection.relay.dates.now()
-    await connection.link.send(own_answer(own, is_head=is_head, closes=closes, date=date))
+    await connection.stream.send(own_answer(own, is_head=is_head, closes=closes, date=date))
     if closes:
-        await linger(connection.link)
+        await linger(connection.stream)
 
 
 async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
@@ -180,7 +180,7 @@ async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) 
         await say(connection, own, is_head=is_head, closes=True)
 
 
-async def linger(link: Link) -> None:
+async def linger(stream: NetworkStream) -> None:
     """Say that it is over, and read on for a moment: closing upon unread bytes would reset the answer.
 
     Raises:
@@ -188,7 +188,7 @@ async def linger(link: Link) -> None:
 
     Cancellation: it is not waited for.
     """
-    link.end()
+    stream.end()
     with trio.move_on_after(_LINGER_S):
-        while await link.receive(RECEIVE_BYTES):
+        while await stream.receive(RECEIVE_BYTES):
             pass

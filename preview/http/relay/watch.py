@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import structlog
 import trio
 
-from preview.proxy.relay import Upstream
+from preview.proxy.pool import UpstreamConnection
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class Watch:
     def __init__(self, each_tick: Callable[[], None]) -> None:
         self._epoll = select.epoll()
         self._clients: dict[int, Watched] = {}
-        self._upstreams: dict[int, Upstream] = {}
+        self._upstreams: dict[int, UpstreamConnection] = {}
         self._each_tick = each_tick
         self._some = trio.Event()
 
@@ -97,14 +97,14 @@ class Watch:
         """Those that are looked at."""
         return list(self._clients.values())
 
-    def listen_to(self, upstream: Upstream) -> None:
+    def listen_to(self, upstream: UpstreamConnection) -> None:
         """Tell the reader of a connection to a preview, on which nothing has come yet, when something does."""
         if upstream.forget is None:
             self._epoll.register(upstream.fd, _COME | select.EPOLLET)
             self._upstreams[upstream.fd] = upstream
             upstream.forget = partial(self._forget, upstream)
 
-    def _forget(self, upstream: Upstream) -> None:
+    def _forget(self, upstream: UpstreamConnection) -> None:
         # Closing would take it out as well, but not while a child that has not come to its exec holds it: the number
         # may be another connection's by then.
         self._epoll.unregister(upstream.fd)
@@ -141,7 +141,7 @@ class Watch:
         except Exception as error:  # noqa: BLE001  one connection's, and so its task's, not everybody's
             client.failed(error)
 
-    def _read_for(self, upstream: Upstream) -> None:
+    def _read_for(self, upstream: UpstreamConnection) -> None:
         if upstream.reader is None:
             self._forget(upstream)
             return

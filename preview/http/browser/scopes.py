@@ -10,6 +10,7 @@ from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewDoorman
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
+from preview.proxy.http1 import NO_CONTENT
 from preview.settings import Settings
 
 Scope = Mapping[str, Any]
@@ -71,15 +72,13 @@ def mount_of(scope: Scope) -> str:
 
 async def send_answer(answer: OwnAnswer, head: RequestHead, send: Send) -> None:
     """Send the service's own answer. Cancellation: it is cut."""
-    fields = [*answer.fields, (b"content-length", str(len(answer.body)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": _framed(answer, fields)})
+    fields = list(answer.fields)
+    # RFC 9110 section 8.6: no length where there is no content to have one.
+    if answer.status not in NO_CONTENT:
+        fields.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
     body = b"" if head.method == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-def _framed(answer: OwnAnswer, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    # RFC 9110 section 8.6: no length where there is no content to have one.
-    return list(answer.fields) if answer.status in {204, 304} else fields
 
 
 def _host(scope: Scope) -> str:

@@ -6,11 +6,12 @@ Source: RFC 9112 sections 6.2, 6.3 and 7.1.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
-from preview.proxy.carriage import Field
-from preview.proxy.relay.heads import CHUNKED, UNTIL_CLOSE, Unclean, read_fields
-from preview.proxy.relay.links import Payload
+from preview.proxy.http1.heads import CHUNKED, UNTIL_CLOSE, Field, Unclean, read_fields
+
+Payload = bytes | bytearray | memoryview
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -184,7 +185,7 @@ def body_of(length: int) -> Body:
     return UntilClose() if length == UNTIL_CLOSE else Counted(length)
 
 
-def chunk(pieces: list[memoryview]) -> list[Payload]:
-    """Return the content as one chunk; nothing for empty content (which would be the last chunk)."""
+def chunk(pieces: Sequence[Payload]) -> list[Payload]:
+    """Frame the content as one chunk; nothing for no content, as an empty chunk is the last."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,22 +16,32 @@ from hypothesis import strategies as st
 from proxy_kit import Handler, answers, ok, upstream
 from proxy_kit import Upstream as Server
 
-from preview.errors import InvalidRequest, PreviewUnavailable, UpstreamFailed
-from preview.proxy.connections import Connections, connect, open_connections
-from preview.proxy.relay import CHUNKED
-from preview.proxy.relay.heads import read_fields
-from preview.proxy.upstream import Upstream, open_upstream, request_head
+from preview.errors import InvalidRequest, PreviewUnavailable, ServiceShort, UpstreamFailed
+from preview.proxy.exchange import UpstreamExchange, open_exchange
+from preview.proxy.http1 import CHUNKED, read_fields, request_head
+from preview.proxy.pool import Pool, connect, open_pool
 
 HOST = (b"Host", b"a")
 
 
 @asynccontextmanager
-async def opened(handler: Handler) -> AsyncIterator[tuple[Server, Connections]]:
-    async with upstream(handler) as server, open_connections() as connections:
-        yield server, connections
+async def opened(handler: Handler) -> AsyncIterator[tuple[Server, Pool]]:
+    async with upstream(handler) as server, open_pool() as pool:
+        yield server, pool
 
 
-async def content(one: Upstream) -> bytes:
+async def start(one: UpstreamExchange, method: str, length: int | None, *, takes_trailers: bool = False) -> None:
+    head = request_head(method, b"/", [HOST], length, takes_trailers=takes_trailers)
+    await one.start(head, length or 0, is_last=not length)
+    await one.drain()
+
+
+async def put(one: UpstreamExchange, *content: bytes, is_last: bool = False) -> bool:
+    one.send_content(content, is_last=is_last)
+    return await one.drain()
+
+
+async def content(one: UpstreamExchange) -> bytes:
     pieces = []
     while (piece := await one.read_piece()) is not None:
         pieces.append(piece)
@@ -37,13 +50,13 @@ async def content(one: Upstream) -> bytes:
 
 @pytest.mark.parametrize("length", [6, CHUNKED])
 async def test_content_that_is_sent_in_pieces_leaves_the_connection_for_the_next_request(length: int) -> None:
-    async with opened(answers(ok(b"x"))) as (server, connections):
+    async with opened(answers(ok(b"x"))) as (server, pool):
         for _ in range(2):
-            async with open_upstream(connections, server.address, 1) as one:
-                await one.send_head("POST", b"/", [HOST], length)
-                assert await one.send_piece(b"abc")
-                assert await one.send_piece(b"def")
-                assert await one.send_end()
+            async with open_exchange(pool, server.address, 1, "POST") as one:
+                await start(one, "POST", length)
+                assert await put(one, b"abc")
+                assert await put(one, b"def")
+                assert await put(one, is_last=True)
                 assert (await one.read_head()).status == 200
                 assert await content(one) == b"x"
         assert server.connections == 1
@@ -59,29 +72,29 @@ async def test_a_connection_on_which_content_is_left_to_send_is_not_used_again()
         gone.set()
 
     gone = trio.Event()
-    async with trio.open_nursery() as nursery, open_connections() as connections:
+    async with trio.open_nursery() as nursery, open_pool() as pool:
         (listener,) = await nursery.start(partial(trio.serve_tcp, early, 0, host="127.0.0.1"))
-        async with open_upstream(connections, listener.socket.getsockname(), 1) as one:
-            await one.send_head("POST", b"/", [HOST], 100)
+        async with open_exchange(pool, listener.socket.getsockname(), 1, "POST") as one:
+            await start(one, "POST", 100)
             assert (await one.read_head()).status == 200
             assert await content(one) == b"enough"
-        assert connections.idle == 0
+        assert pool.idle == 0
         await gone.wait()
         nursery.cancel_scope.cancel()
 
 
 async def test_content_of_another_length_than_was_said_never_reaches_a_preview_s_next_request() -> None:
-    async with opened(answers(ok(b"x"))) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
-            await one.send_head("POST", b"/", [HOST], 3)
+    async with opened(answers(ok(b"x"))) as (server, pool):
+        async with open_exchange(pool, server.address, 1, "POST") as one:
+            await start(one, "POST", 3)
             with pytest.raises(InvalidRequest, match="longer than its Content-Length"):
-                await one.send_piece(b"abcGET / HTTP/1.1\r\n\r\n")
-        async with open_upstream(connections, server.address, 1) as one:
-            await one.send_head("POST", b"/", [HOST], 3)
-            await one.send_piece(b"ab")
+                await put(one, b"abcGET / HTTP/1.1\r\n\r\n")
+        async with open_exchange(pool, server.address, 1, "POST") as one:
+            await start(one, "POST", 3)
+            await put(one, b"ab")
             with pytest.raises(InvalidRequest, match="shorter than its Content-Length"):
-                await one.send_end()
-        assert connections.idle == 0
+                await put(one, is_last=True)
+        assert pool.idle == 0
 
 
 async def test_interim_answers_come_ahead_and_trailers_behind() -> None:
@@ -89,26 +102,37 @@ async def test_interim_answers_come_ahead_and_trailers_behind() -> None:
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-One: 1\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"
     )
-    async with opened(answers(payload)) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
-            await one.send_head("GET", b"/", [HOST], None, takes_trailers=True)
+    async with opened(answers(payload)) as (server, pool):
+        async with open_exchange(pool, server.address, 1, "GET") as one:
+            await start(one, "GET", None, takes_trailers=True)
             early = await one.read_head()
             assert (early.status, early.fields) == (103, [(b"link", b"</a>")])
             assert (await one.read_head()).status == 200
             assert one.fields_as_written() == [(b"Transfer-Encoding", b"chunked"), (b"X-One", b"1")]
             assert await content(one) == b"abc"
-            assert one.trailers == [(b"x-sum", b"7")]
-        assert connections.idle == 1
+            assert one.body.trailers == [(b"x-sum", b"7")]
+        assert pool.idle == 1
         assert b"TE: trailers\r\nConnection: te\r\n" in server.requests[0]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_connection_with_content_behind_an_answer_that_has_none_is_not_used_again(method: str) -> None:
+    async with opened(answers(b"HTTP/1.1 204 No Content\r\n\r\nleft over")) as (server, pool):
+        async with open_exchange(pool, server.address, 1, method) as one:
+            await start(one, method, None)
+            await one.read_head()
+            assert one.take_rest() == []
+            assert await content(one) == b""
+        assert pool.idle == 0
+
+
 async def test_content_until_the_close_ends_with_the_connection() -> None:
-    async with opened(answers(b"HTTP/1.1 200 OK\r\n\r\nall of it", close=True)) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
-            await one.send("GET", b"/", [HOST], None)
+    async with opened(answers(b"HTTP/1.1 200 OK\r\n\r\nall of it", close=True)) as (server, pool):
+        async with open_exchange(pool, server.address, 1, "GET") as one:
+            await start(one, "GET", None)
             await one.read_head()
             assert await content(one) == b"all of it"
-        assert connections.idle == 0
+        assert pool.idle == 0
 
 
 async def test_a_preview_that_reads_no_more_may_have_answered() -> None:
@@ -119,34 +143,42 @@ async def test_a_preview_that_reads_no_more_may_have_answered() -> None:
         await sent.wait()
 
     sent = trio.Event()
-    async with trio.open_nursery() as nursery, open_connections() as connections:
+    async with trio.open_nursery() as nursery, open_pool() as pool:
         (listener,) = await nursery.start(partial(trio.serve_tcp, hangs_up, 0, host="127.0.0.1"))
-        async with open_upstream(connections, listener.socket.getsockname(), 1) as one:
-            await one.send_head("POST", b"/", [HOST], CHUNKED)
+        async with open_exchange(pool, listener.socket.getsockname(), 1, "POST") as one:
+            await start(one, "POST", CHUNKED)
             assert (await one.read_head()).status == 200
             assert await content(one) == b"no"
             sent.set()
             with trio.fail_after(20):
-                while await one.send_piece(b"x" * 65536):
+                while await put(one, b"x" * 65536):
                     await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
 
 
 async def test_a_request_that_was_not_sent_has_no_answer() -> None:
-    async with opened(answers(b"")) as (server, connections):
-        async with open_upstream(connections, server.address, 1) as one:
+    async with opened(answers(b"")) as (server, pool):
+        async with open_exchange(pool, server.address, 1, "GET") as one:
             with pytest.raises(RuntimeError, match="nothing was sent"):
                 await one.read_head()
         assert server.connections == 0
 
 
-async def test_a_preview_that_does_not_accept_in_time_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_: object) -> None:
-        await trio.sleep_forever()
+async def test_a_preview_that_does_not_accept_in_time_is_unavailable() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        async with await trio.open_tcp_stream(*full.getsockname()):
+            with pytest.raises(PreviewUnavailable, match="does not accept"), trio.fail_after(20):
+                await connect(full.getsockname(), timeout_s=0.01)
 
-    monkeypatch.setattr("preview.proxy.connections.connect_socket", never)
-    monkeypatch.setattr("preview.proxy.connections._CONNECT_TIMEOUT_S", 0.01)
-    with pytest.raises(PreviewUnavailable):
+
+async def test_a_service_without_descriptors_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    with pytest.raises(ServiceShort, match="Too many open files"):
         await connect(("127.0.0.1", 1))
 
 

@@ -1,24 +1,18 @@
-"""Heads as bytes: of requests to previews, of their answers, and answers of the service's own."""
+"""Heads as the relay writes them, and those that are kept for the next requests like one before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHead
-from preview.proxy.carriage import Field, returned_fields
+from preview.proxy.carriage import returned_fields
 from preview.proxy.headers import REQUEST_ID_FIELD
-from preview.proxy.relay import CHUNKED, UNTIL_CLOSE, Answer, Ask, Memo
+from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
 
-if TYPE_CHECKING:
-    from preview.http.relay.proxied_request import ProxiedRequest
-
-
-_NO_LENGTH = frozenset({204, 304})
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 
 
@@ -37,11 +31,6 @@ class Dates:
         return self._text
 
 
-def lines(fields: Iterable[Field]) -> bytes:
-    """Fields as they stand in a head, each line ended."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
-
-
 # Requests
 
 
@@ -53,29 +42,19 @@ def request_lines(ask: Ask, fields: list[Field]) -> bytes:
         fields: From ``carriage.standing_fields``.
     """
     kept = [field for field in fields if field[0] != b"content-length"]
-    options: list[bytes] = []
-    if ask.length == CHUNKED:
-        kept.append((b"transfer-encoding", b"chunked"))
-    elif ask.length or any(name == b"content-length" for name, _ in ask.fields):
-        kept.append((b"content-length", b"%d" % ask.length))
-    if ask.expects:
-        kept.append((b"expect", b"100-continue"))
-    if ask.takes_trailers:
-        kept.append((b"te", b"trailers"))
-        options.append(b"te")
-    if ask.upgrade == b"websocket":
-        kept.append((b"upgrade", b"websocket"))
-        options.append(b"upgrade")
-    if ask.method == b"HEAD":
-        # Some servers (waitress) write the end of a content that is not there: the next answer would begin with it.
-        options.append(b"close")
-    if options:
-        kept.append((b"connection", b", ".join(options)))
-    return lines(kept)
+    is_said = ask.length or any(name == b"content-length" for name, _ in ask.fields)
+    kept += framing_fields(
+        ask.method,
+        ask.length if is_said else None,
+        expects=ask.expects,
+        takes_trailers=ask.takes_trailers,
+        upgrade=b"websocket" if ask.upgrade == b"websocket" else b"",
+    )
+    return field_lines(kept)
 
 
-def request_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
-    """Return the head of a request to a preview.
+def relayed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
+    """Write the head of a request to a preview.
 
     Args:
         method: As the client wrote it.
@@ -148,7 +127,7 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
         fields.append((b"content-length", b"%d" % answer.length))
     return Returned(
         answer,
-        b"HTTP/1.1 %d %b\r\n%b" % (answer.status, answer.reason, lines(fields)),
+        b"HTTP/1.1 %d %b\r\n%b" % (answer.status, answer.reason, field_lines(fields)),
         is_numbered,
         is_dated=any(name == b"date" for name, _ in fields),
         in_chunks=in_chunks,
@@ -166,14 +145,14 @@ def own_answer(own: OwnAnswer, *, is_head: bool, closes: bool, date: bytes) -> b
         date: From ``Dates``.
     """
     fields = list(own.fields)
-    if own.status not in _NO_LENGTH:
+    if own.status not in NO_CONTENT:
         fields.append((b"content-length", b"%d" % len(own.body)))
     if closes:
         fields.append((b"connection", b"close"))
     if all(name != b"date" for name, _ in fields):
         fields.append((b"date", date))
-    head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (own.status, _phrase(own.status), lines(fields))
-    return head if is_head or own.status in _NO_LENGTH else head + own.body
+    head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (own.status, _phrase(own.status), field_lines(fields))
+    return head if is_head or own.status in NO_CONTENT else head + own.body
 
 
 def _phrase(status: int) -> bytes:
@@ -181,6 +160,53 @@ def _phrase(status: int) -> bytes:
         return HTTPStatus(status).phrase.encode()
     except ValueError:
         return b""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Memo(Generic[K, V]):
+    """Keeps so many values, and each for one or two ages behind its last use; then nothing of it is left here.
+
+    Args:
+        limit: The most that are kept.
+    """
+
+    __slots__ = ("_half", "_old", "_young")
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(1, limit // 2)
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._young) + len(self._old)
+
+    def get(self, key: K) -> V | None:
+        """Return the cached value, or None."""
+        found = self._young.get(key)
+        if found is None and self._old:
+            found = self._old.pop(key, None)
+            if found is not None:
+                self.put(key, found)
+        return found
+
+    def put(self, key: K, value: V) -> None:
+        """Keep it; where there are too many, those that were not used for the longest time go."""
+        if len(self._young) >= self._half:
+            self.age()
+        self._young[key] = value
+
+    def drop(self, key: K) -> None:
+        """Forget it."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
+    def age(self) -> None:
+        """Start a new age: forget what was not used in the last one."""
+        self._old, self._young = self._young, {}
 
 
 # Together 1 MiB of blocks, as much again of what was made of them, and of each the heads of some answers (8 MiB at
@@ -200,7 +226,7 @@ class Known:
         head: Of each of them, without its target.
         admitted: Of the last of them.
         again: Asks whether the next one may pass.
-        standing: From ``heads.request_lines``.
+        standing: From ``request_lines``.
         answers: Heads of answers, by how they came.
     """
 
@@ -228,11 +254,6 @@ class Known:
             self.answers.put(raw, found)
 
 
-def known_of(errand: ProxiedRequest, again: Reauthorize, standing: bytes) -> Known:
-    """Return the part to keep. The target is left out: it may be long or private."""
-    return Known(errand.ask, errand.head._replace(target=b""), errand.admitted, again, standing)
-
-
 def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
     """By which a request is known again: all that its head says but the target.
 
@@ -245,11 +266,6 @@ def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
     return b"%b %b %b" % (peer.encode() if peer else b"", method, head.partition(b" HTTP/1.")[2])
 
 
-def is_worth_keeping(ask: Ask, admitted: Admitted, block: bytes) -> bool:
-    """Return whether such requests need no waiting, and are short enough to remember."""
-    return (
-        admitted.again is not None
-        and len(block) <= MAX_BLOCK
-        and ask.length >= 0
-        and not (ask.closes or ask.expects or ask.upgrade)
-    )
+def is_worth_keeping(ask: Ask, block: bytes) -> bool:
+    """Return whether such requests can be carried without waiting, and are short enough to be remembered."""
+    return len(block) <= MAX_BLOCK and ask.length >= 0 and not (ask.closes or ask.expects or ask.upgrade)

@@ -6,16 +6,17 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from math import inf
 
 import trio
 
 from preview.http.relay.connection import Connection
-from preview.http.relay.heads import MAX_KNOWN, Dates, Known
+from preview.http.relay.head_cache import MAX_KNOWN, Dates, Known, Memo
 from preview.http.relay.watch import Watch
 from preview.proxy.admission import AccessGate, RequestHead
 from preview.proxy.forwarded import TrustedProxies
 from preview.proxy.headers import RequestIds
-from preview.proxy.relay import Memo, Pool
+from preview.proxy.pool import Pool
 from preview.settings import Settings
 
 # Read and sent on without a wait in between, so that one is enough for all; 64 KiB bodies pass in one piece.
@@ -42,7 +43,7 @@ class Relay:
         memory: The same bytes, to be searched.
         dates: ``Date``.
         numbers: Of requests.
-        known: Requests like the next ones, by ``known.block_of``.
+        known: Requests like the next ones, by ``head_cache.block_of``.
         told: Told of each request.
         is_draining: The service is going down: connections end behind the answer.
         keep_alive_s: How long a connection may wait for its next request.
@@ -121,7 +122,7 @@ async def open_relay(
 
     Cancellation: its connections to previews are closed.
     """
-    pool, known = Pool(), Memo[bytes, Known](MAX_KNOWN)
+    pool, known = Pool(connect_timeout_s=inf), Memo[bytes, Known](MAX_KNOWN)
     ticks = count(1)
 
     def tick() -> None:

@@ -8,16 +8,23 @@ of the rest.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from preview.proxy.carriage import Field
+Field = tuple[bytes, bytes]
+"""A header field: its name, in lower case where it was read here, and its value."""
 
 CHUNKED = -1
 """In place of a length: the content comes in chunks (RFC 9112 section 7.1)."""
 UNTIL_CLOSE = -2
 """In place of a length: the content ends with the connection (RFC 9112 section 6.3, item 8)."""
 
-MAX_FIELDS = 100
+HEAD_END = b"\r\n\r\n"
+MAX_ANSWER_HEAD = 64 * 1024
+# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
+MAX_INTERIM = 32
+
+_MAX_FIELDS = 100
 
 _TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Origin form alone, without a fragment; 8000 bytes are what RFC 9112 section 3 asks for at least, 15 KiB what fits.
@@ -25,12 +32,14 @@ REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]{0,153
 _ANSWER = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 # All but control characters; the tab is none here (RFC 9110 section 5.5).
 _CLEAN = bytes(one for one in range(256) if one == 9 or (one > 31 and one != 127))
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+LENGTH = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 # As in ``http.guard``: two of these would mean that somebody may have believed the other one.
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding",
                      b"x-preview-token", b"upgrade", b"expect"})  # fmt: skip
-_NO_CONTENT = frozenset({204, 304})
+NO_CONTENT = frozenset({204, 304})
+"""Statuses of answers that have none, whatever was asked for."""
+
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 # Spelled as usual: saves looking at each of their letters.
 _USUAL = {
@@ -120,8 +129,8 @@ def read_fields(block: bytes) -> list[Field]:
         elif not colon:
             raise Unclean("a field without a value")
         fields.append((name, value.strip(b" \t")))
-    if len(fields) > MAX_FIELDS:
-        raise Unclean(f"more than {MAX_FIELDS} fields")
+    if len(fields) > _MAX_FIELDS:
+        raise Unclean(f"more than {_MAX_FIELDS} fields")
     return fields
 
 
@@ -163,7 +172,7 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
         length,
         closes=not is_11 or b"close" in options,
         expects=expect is not None and length != 0,
-        takes_trailers=b"te" in options and _takes_trailers(fields),
+        takes_trailers=b"te" in options and takes_trailers(fields),
         upgrade=upgrade if length == 0 else b"",
     )
     return target, ask
@@ -187,7 +196,7 @@ def read_answer(head: bytes, *, is_head: bool) -> Answer:
     fields = read_fields(block)
     options = _options(fields)
     is_kept = is_11 and b"close" not in options
-    if status < 200 or status in _NO_CONTENT or is_head:
+    if status < 200 or status in NO_CONTENT or is_head:
         return Answer(status, reason, fields, 0, is_kept)
     codings = [value for name, value in fields if name == b"transfer-encoding"]
     lengths = {value for name, value in fields if name == b"content-length"}
@@ -199,7 +208,7 @@ def read_answer(head: bytes, *, is_head: bool) -> Answer:
     if not lengths:
         return Answer(status, reason, fields, UNTIL_CLOSE, False)
     (length, *others) = lengths
-    if others or not _LENGTH.fullmatch(length):
+    if others or not LENGTH.fullmatch(length):
         raise Unclean("two lengths, or one that is no number")
     return Answer(status, reason, fields, int(length), is_kept)
 
@@ -212,7 +221,7 @@ def _request_length(single: dict[bytes, bytes], is_11: bool) -> int:
         return CHUNKED
     if length is None:
         return 0
-    if not _LENGTH.fullmatch(length):
+    if not LENGTH.fullmatch(length):
         raise Unclean("a length that is no number")
     return int(length)
 
@@ -225,6 +234,7 @@ def _options(fields: list[Field]) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in b",".join(said).lower().split(b","))
 
 
-def _takes_trailers(fields: list[Field]) -> bool:
+def takes_trailers(fields: Iterable[Field]) -> bool:
+    """Return whether ``TE`` accepts trailers."""
     said = b",".join(value for name, value in fields if name == b"te").lower()
     return any(one.partition(b";")[0].strip(b" \t") == b"trailers" for one in said.split(b","))

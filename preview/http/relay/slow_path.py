@@ -1,0 +1,234 @@
+"""Any request to a preview and its answer, carried by the task of the client's connection: it waits for both sides."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import trio
+
+from preview.errors import InvalidRequest
+from preview.http.relay.delivery import Delivery
+from preview.http.relay.head_cache import returned
+from preview.proxy.carriage import answer_fields
+from preview.proxy.exchange import FINAL, SWITCHING, UpstreamExchange, alongside, translated
+from preview.proxy.http1 import Answer, Unclean, body_of, field_lines
+from preview.proxy.network_stream import BrokenConnection, ClientGone, NetworkStream
+
+if TYPE_CHECKING:
+    from preview.http.relay.connection import Connection
+
+# A transfer that never has to wait yields now and then.
+_YIELD_BYTES = 1024 * 1024
+# A reader that takes nothing in this time has stalled, as in ``http.tcp``.
+_STALLED_S = 30.0
+# Who lets a piece wait for longer than this reads slowly: of such a one less is held here, there may be thousands.
+_SLOW_S = 0.05
+_SLOW_BYTES = 32 * 1024
+_CONTINUE = 100
+_WEBSOCKET = b"websocket"
+
+
+class SlowPath:
+    """A request that was admitted.
+
+    Attributes:
+        awaits_client: Whether it is the client that is waited for, and not the preview.
+
+    Args:
+        delivery: The request. Its maker releases what it holds.
+    """
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._exchange = delivery.exchange
+        self._ask = delivery.request.ask
+        self._connection = delivery.connection
+        self._client = delivery.connection.stream
+        self._relay = delivery.connection.relay
+        # The request's content, as it comes.
+        self._body = body_of(self._ask.length)
+        self.awaits_client = False
+
+    async def run(self, head: bytes) -> bool:
+        """Carry it; whether the client's connection can take the next request.
+
+        Args:
+            head: Of the request to the preview.
+
+        Raises:
+            PreviewError: No answer came that could be passed on, or it broke off.
+            ClientGone: The client went away.
+
+        Cancellation: the connection to the preview is closed.
+        """
+        came, content = self._client.rest, []
+        if came and not self._body.is_over:
+            content = self._read_content(memoryview(came))
+            self._client.rest = self._body.rest
+        self._connection.deadline = monotonic() + self._relay.answer_s
+        await self._exchange.start(head, self._ask.length, content, is_last=self._body.is_over)
+        if self._body.is_over:
+            await self._exchange.drain()
+            await self._answer()
+        else:
+            # The request goes up while the answer may come down already.
+            async with alongside(self._upload):
+                await self._answer()
+        # All of it has gone up. That all of it has come is not enough: an early answer may leave the last piece here.
+        return self._exchange.is_sent and not self._delivery.closes
+
+    async def go_on(self) -> bool:
+        """Carry on with what ``FastPath`` has started. As ``run``, also when cancelled."""
+        delivery = self._delivery
+        if delivery.failure is not None:
+            with translated():
+                raise delivery.failure
+        if not delivery.status:
+            self._connection.deadline = delivery.request.begun + self._relay.answer_s
+        await self._exchange.drain()
+        await self._answer()
+        return not delivery.closes
+
+    def _read_content(self, came: memoryview) -> list[memoryview]:
+        """Return the request's content in these bytes. Its trailers end here.
+
+        A server would add them to the fields, past all rules for those.
+        """
+        try:
+            return self._body.feed(came)
+        except Unclean as cause:
+            raise InvalidRequest(
+                f"The request's content is not framed as RFC 9112 section 7.1 has it: {cause}."
+            ) from cause
+
+    async def _upload(self) -> None:
+        relay, connection, exchange, body = self._relay, self._connection, self._exchange, self._body
+        unyielded = 0
+        while await self._drained() and not body.is_over:
+            self.awaits_client = True
+            if not self._delivery.status:
+                connection.deadline = monotonic() + relay.body_s
+            size = await self._client.receive_into(relay.buffer)
+            if not size:
+                raise ClientGone
+            self.awaits_client = False
+            exchange.send_content(self._read_content(relay.buffer[:size]), is_last=body.is_over)
+            unyielded += size
+            if unyielded > _YIELD_BYTES:
+                unyielded = 0
+                await trio.lowlevel.checkpoint()
+        self._client.rest = body.rest
+        if not self._delivery.status:
+            connection.deadline = monotonic() + relay.answer_s
+
+    async def _drained(self) -> bool:
+        """Wait until the preview has taken what was sent; whether it takes any more."""
+        exchange = self._exchange
+        while exchange.unsent:
+            self._connection.deadline = monotonic() + self._relay.answer_s
+            await exchange.send_more()
+        return exchange.unsent is not None
+
+    async def _answer(self) -> None:
+        """Read the answer, from where it is, and send it on.
+
+        Raises:
+            PreviewError: It did not come, or broke off, or is not written strictly.
+            ClientGone: Nobody takes it.
+
+        Cancellation: part of it may have been sent.
+        """
+        delivery, request, exchange = self._delivery, self._delivery.request, self._exchange
+        with translated():
+            found = delivery.returned
+            if found is None:
+                answer = await self._final_head()
+                if answer.status == SWITCHING:
+                    await run_tunnel(self._connection, exchange)
+                    return
+                content = exchange.take_rest()
+                found = returned(answer, self._ask, request.head, request.admitted)
+                delivery.begin(found, content)
+            await self._send_unsent()
+            unyielded = 0
+            room = self._relay.buffer
+            while not exchange.body.is_over:
+                self._connection.deadline = monotonic() + self._relay.idle_s
+                size = await exchange.receive_into(room)
+                delivery.feed(found, room[:size])
+                if delivery.unsent:
+                    began = monotonic()
+                    await self._send_unsent()
+                    if monotonic() - began > _SLOW_S:
+                        room = self._relay.buffer[:_SLOW_BYTES]
+                unyielded += size
+                if unyielded > _YIELD_BYTES:
+                    unyielded = 0
+                    await trio.lowlevel.checkpoint()
+
+    async def _final_head(self) -> Answer:
+        """Read the head of the final answer, or of one that switches protocols; pass earlier ones on."""
+        ask, delivery, request = self._ask, self._delivery, self._delivery.request
+        upgrade = ask.upgrade if ask.upgrade == _WEBSOCKET else b""
+        while (answer := await self._exchange.read_head(upgrade)).status < FINAL:
+            fields = answer_fields(answer.fields, request.head, request.admitted, request.number)
+            # An interim answer has no content, and no length of one (RFC 9110 section 8.6).
+            fields = [field for field in fields if field[0] != b"content-length"]
+            is_switching = answer.status == SWITCHING
+            if is_switching:
+                fields += [(b"connection", b"upgrade"), (b"upgrade", _WEBSOCKET)]
+                delivery.status, delivery.answered_at, delivery.closes = answer.status, monotonic(), True
+            if ask.is_11 and (answer.status != _CONTINUE or ask.expects):
+                head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (answer.status, answer.reason, field_lines(fields))
+                delivery.unsent = self._client.send_now((head,))
+                await self._send_unsent()
+            if is_switching:
+                break
+        return answer
+
+    async def _send_unsent(self) -> None:
+        delivery, connection = self._delivery, self._connection
+        while delivery.unsent:
+            connection.deadline = monotonic() + _STALLED_S
+            delivery.unsent = await self._client.send_on(delivery.unsent)
+
+
+async def run_tunnel(connection: Connection, exchange: UpstreamExchange) -> None:
+    """Carry bytes both ways until both sides have ended, or one is lost, or nothing has come for too long.
+
+    An end on one side is passed on, and the other direction stays open. A side that takes nothing is not read for.
+
+    Cancellation: both directions end where they are.
+    """
+    client, upstream = connection.stream, exchange.connection
+    if upstream is None:
+        return
+    connection.is_tunnel = True
+    async with trio.open_nursery() as nursery:
+        for source, sink in ((client, upstream), (upstream, client)):
+            nursery.start_soon(_carry, connection, source, sink, nursery.cancel_scope)
+
+
+async def _carry(connection: Connection, source: NetworkStream, sink: NetworkStream, scope: trio.CancelScope) -> None:
+    relay = connection.relay
+    data = memoryview(source.rest)
+    source.rest = b""
+    unyielded = 0
+    try:
+        while True:
+            connection.deadline = monotonic() + relay.idle_s
+            rest = sink.send_now((data,)) if data else data
+            while rest:
+                rest = await sink.send_on(rest)
+            unyielded += len(data)
+            if unyielded > _YIELD_BYTES:
+                unyielded = 0
+                await trio.lowlevel.checkpoint()
+            size = await source.receive_into(relay.buffer)
+            if not size:
+                sink.end()
+                return
+            data = relay.buffer[:size]
+    except BrokenConnection:
+        scope.cancel()
