@@ -53,12 +53,12 @@ def restricted(tmp_path: Path) -> list[str]:
     """What puts a program under the unit's restrictions, as another user; the state folder alone can be written."""
     prefixes = {Path(one) for one in (sys.prefix, sys.base_prefix, str(_ROOT))}
     shown = [part for one in sorted(prefixes) for part in ("--ro-bind", str(one), str(one))]
-    between = sorted({parent for one in prefixes for parent in one.parents if parent.is_relative_to(Path.home())})
-    homes = [part for one in between for part in ("--perms", "0755", "--dir", str(one))]
+    hidden = (Path.home(), Path("/tmp"))
+    above = {parent for one in (*prefixes, tmp_path) for parent in one.parents}
+    shown_above = sorted(one for one in above if any(one.is_relative_to(root) and one != root for root in hidden))
     stage = ["bwrap", "--die-with-parent", "--unshare-ipc", "--ro-bind", "/", "/", "--dev", "/dev", "--bind", "/proc"]
-    stage += ["/proc", "--perms", "0755", "--tmpfs", str(Path.home()), *homes, "--perms", "1777", "--tmpfs", "/tmp"]
-    above = sorted(one for one in tmp_path.parents if one.is_relative_to("/tmp") and one != Path("/tmp"))
-    stage += [part for one in above for part in ("--perms", "0755", "--dir", str(one))]
+    stage += ["/proc", "--perms", "0755", "--tmpfs", str(Path.home()), "--perms", "1777", "--tmpfs", "/tmp"]
+    stage += [part for one in shown_above for part in ("--perms", "0755", "--dir", str(one))]
     stage += [*shown, "--bind", str(tmp_path), str(tmp_path)]
     stage += [part for one in ("SETUID", "SETGID", "SETPCAP") for part in ("--cap-add", f"CAP_{one}")]
     user = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--no-new-privs"]
