@@ -35,7 +35,7 @@ def test_axe_finds_nothing_serious_in_any_state(running: Running, browser: Brows
         page.get_by_label("Paste a token").wait_for()
         assert serious(seen) == []
         seen.sign_in(running, f"axe-{scheme}-{width}")
-        page.get_by_text("Run a backend, and watch it").wait_for()
+        page.get_by_text("Run a backend and watch its logs").wait_for()
         assert serious(seen) == []
         seen.drop_zip("broken", BROKEN)
         seen.launch(until="Failed")
