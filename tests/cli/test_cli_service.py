@@ -97,7 +97,7 @@ def test_a_request_goes_through_with_the_token_of_the_launch(running: str, capsy
 def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["request", running, "GET", "/books", "-v", "-H", "X-Request-Id: mine"]) == 0
     said = capsys.readouterr().err
-    assert "request mine, " in said
+    assert "request id mine, " in said
     assert f"preview logs {running} --request mine" in said
 
 
@@ -302,10 +302,10 @@ def test_share_makes_lists_and_revokes_links(running: str, capsys: pytest.Captur
     made = json.loads(capsys.readouterr().out)
     assert run(["share", running]) == 0
     said_of_it = capsys.readouterr()
-    assert "good until" in said_of_it.out
-    assert "from its own machine only: PREVIEW_DOMAIN" in said_of_it.err
+    assert "valid until" in said_of_it.out
+    assert "set PREVIEW_DOMAIN to share" in said_of_it.err
     assert run(["share", running, "--expires", "99999999"]) == 0
-    assert "as long as you asked" in capsys.readouterr().err
+    assert "the service limits the lifetime of links" in capsys.readouterr().err
     assert run(["share", running, "--public"]) == 0
     said = capsys.readouterr().out
     assert "anybody who knows the address" in said

@@ -186,7 +186,7 @@ async def test_a_folder_that_may_not_be_read_is_told(
 
 
 async def test_a_file_that_becomes_a_pipe_meanwhile_does_not_hang(folder: Path, target: Path, swap: None) -> None:
-    with pytest.raises(InvalidGeneration, match=r"'main\.py' is no file any more"):
+    with pytest.raises(InvalidGeneration, match=r"'main\.py' is no longer a file"):
         await copy(folder, target)
 
 

@@ -117,7 +117,7 @@ async def bad_messages_are_answered(client: LogSocketClient) -> None:
     await client.say(type="ping")
     assert await client.of_type("pong") == {"type": "pong"}
     for said, sentence in (
-        ('{"type": "filter", "level": "loud"}', "'loud' is no level; say DEBUG, INFO, WARNING (or WARN) or ERROR."),
+        ('{"type": "filter", "level": "loud"}', "'loud' is not a level; use DEBUG, INFO, WARNING, WARN or ERROR."),
         ('{"type": "dance"}', "The message has a wrong value for 'type'"),
         ('{"type": "filter", "lvel": "INFO"}', "The message has a wrong value for 'lvel'"),
         ("no json", "The message cannot be used: Invalid JSON"),

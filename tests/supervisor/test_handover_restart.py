@@ -137,7 +137,7 @@ async def test_a_new_process_that_ends_leaves_the_old_one_serving(rig: Rig) -> N
     assert preview.record.pid == before
     assert await body_of(preview) == "one"
     assert any(line.startswith("reload failed: The process ended with exit code 3") for line in story(preview))
-    assert story(preview)[-1] == f"process {before} serves on as before"
+    assert story(preview)[-1] == f"process {before} keeps serving"
 
 
 async def test_a_new_process_that_stays_silent_leaves_the_old_one_serving(rig: Rig) -> None:
@@ -295,7 +295,7 @@ async def test_what_is_being_stopped_when_the_next_change_fails_does_not_serve_o
         with trio.fail_after(20):
             await preview.over.wait()
     assert preview.record.state is State.FAILED
-    assert not any("serves on as before" in line for line in story(preview))
+    assert not any("keeps serving" in line for line in story(preview))
 
 
 async def fails(rig: Rig, change: FilesChange) -> None:

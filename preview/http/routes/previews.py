@@ -105,7 +105,7 @@ async def _own_to_stop(generation_id: str) -> None:
     if active is None:
         await owned_by(identity.user.id, generation_id)
     elif active.record.user_id != identity.user.id:
-        raise Forbidden("This generation belongs to somebody else.")
+        raise Forbidden("This generation belongs to another user.")
 
 
 async def answer_launch(launched: Launched, contract: Contract) -> Response:
