@@ -48,7 +48,7 @@ _LAST_PORT = 65535
 def _host(text: str) -> str:
     """Return a host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
     if not _HOST.fullmatch(text.lower()):
-        raise ValueError(f"{quoted(text)} is no host name; write names without scheme and port, or '*' for any")
+        raise ValueError(f"{quoted(text)} is not a host name; write names without scheme and port, or '*' for any")
     return text.lower()
 
 
@@ -56,7 +56,7 @@ def _plain_host(text: str) -> str:
     """One host name in lower case: no domain with all below it, no address."""
     name = _host(text)
     if name.startswith(".") or name == "*" or name.rpartition(".")[2].isdigit():
-        raise ValueError(f"{quoted(text)} is no name of one host; write it without scheme, port, dot ahead or '*'")
+        raise ValueError(f"{quoted(text)} is not one host's name; write it without scheme, port, dot ahead or '*'")
     return name
 
 
@@ -64,7 +64,7 @@ def _origin(text: str) -> str:
     """Return an origin as browsers write it (RFC 6454 section 6.2), or ``*``."""
     if not _ORIGIN.fullmatch(text.lower()):
         raise ValueError(
-            f"{quoted(text)} is no origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
+            f"{quoted(text)} is not an origin; write https://HOST or https://HOST:PORT, no path, or '*' for any"
         )
     return text.lower()
 
@@ -75,14 +75,14 @@ def _network(text: str) -> str:
         return text if text == "unix" else str(ipaddress.ip_network(text))
     except ValueError as error:
         raise ValueError(
-            f"{quoted(text)} is no address or network; write 10.0.0.7 or 10.0.0.0/8, with no bits behind the prefix"
+            f"{quoted(text)} is not an address or network; write 10.0.0.7 or 10.0.0.0/8, with no bits behind the prefix"
         ) from error
 
 
 def _system_call(text: str) -> str:
     """Return a system call's name, as in syscalls(2)."""
     if not _CALL.fullmatch(text):
-        raise ValueError(f"{quoted(text)} is no system call's name; write them as in syscalls(2), between commas")
+        raise ValueError(f"{quoted(text)} is not a system call; write them as in syscalls(2), between commas")
     return text
 
 
@@ -91,7 +91,7 @@ def _destination(text: str) -> str:
     match = _DESTINATION.fullmatch(text.lower())
     if match is None or not 0 < int(match["port"] or _HTTPS_PORT) <= _LAST_PORT:
         raise ValueError(
-            f"{quoted(text)} is no host; write HOST, HOST:PORT or ADDRESS:PORT, or '*' for any public host"
+            f"{quoted(text)} is not a host; write HOST, HOST:PORT or ADDRESS:PORT, or '*' for any public host"
         )
     if match[0] == "*":
         return text
@@ -105,7 +105,7 @@ def _address(host: str, text: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError as error:
-        raise ValueError(f"{quoted(text)} is no address; write 10.0.0.7:443 or [fd00::7]:443") from error
+        raise ValueError(f"{quoted(text)} is not an address; write 10.0.0.7:443 or [fd00::7]:443") from error
 
 
 def _list_of(one: Callable[[str], str]) -> BeforeValidator:

@@ -76,7 +76,7 @@ class _Album:
         page.get_by_label("Paste a token").wait_for()
         self.take("01-signed-out")
         seen.sign_in(running, f"ada-{self.look}")
-        page.get_by_text("Run a backend, and watch it").wait_for()
+        page.get_by_text("Run a backend and watch its logs").wait_for()
         self.take("02-empty")
         with self._held("**/api/v1/generations"):
             seen.drop_zip("shop", FILES, until_there=False)
@@ -148,7 +148,7 @@ class _Album:
         self.take("15-expired")
         seen.launch()
         running.kill()
-        page.get_by_text("Reconnecting by itself").wait_for()
+        page.get_by_text("Reconnecting; no lines").wait_for()
         self.take("16-reconnecting")
         running.start_again()
         page.get_by_text("Ended", exact=True).first.wait_for(timeout=60_000)

@@ -59,7 +59,7 @@ def take_story(browser: Browser, running: Running, scheme: str) -> None:
         page.get_by_label("Paste a token").wait_for()
         take(seen, f"sign-in-{scheme}")
         seen.sign_in(running, f"ada-{scheme}")
-        page.get_by_text("Run a backend, and watch it").wait_for()
+        page.get_by_text("Run a backend and watch its logs").wait_for()
         take(seen, f"welcome-{scheme}")
         upload(seen, "broken")
         seen.launch(until="Failed")

@@ -151,7 +151,7 @@ class AccessBook:
         link = self._links.pop(code)
         if link is None or link.preview_id != preview_id:
             raise Unauthenticated(
-                "This link has been used or has expired; open the preview again where you got it.", reason="open_link"
+                "This link has been used or has expired; open the preview again from its source.", reason="open_link"
             )
         return link
 
@@ -167,7 +167,7 @@ class AccessBook:
         self._drop_expired(shares)
         if len(shares) >= self._max_shares:
             raise ShareLimitReached(
-                f"The preview has {len(shares)} share links and may have no more; revoke one first.",
+                f"The preview has {len(shares)} share links, the maximum; revoke one first.",
                 limit=self._max_shares,
                 shares=list(shares),
             )
@@ -203,7 +203,7 @@ class AccessBook:
             if share is not None and share.expires_at > self._clock():
                 return share
         raise Unauthenticated(
-            "This link has expired or was revoked, or its preview is over; ask its sender for a new one.",
+            "This link has expired or was revoked, or its preview has ended; ask its sender for a new one.",
             reason="share_link",
         )
 

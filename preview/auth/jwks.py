@@ -183,7 +183,7 @@ class KeyBook:
             return key
         if self._usable_keys() is None:
             raise Unauthenticated(
-                "Tokens cannot be checked now, because the keys for that cannot be had; try again in a moment.",
+                "Tokens cannot be checked now, because their keys are unavailable; try again in a moment.",
                 reason="keys_unavailable",
             )
         raise Unauthenticated(

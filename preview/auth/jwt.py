@@ -87,7 +87,7 @@ class JwtAuthenticator:
         header = _read_object(token.partition(".")[0])
         if header.get("alg") not in list(self._algorithm.names):
             raise Unauthenticated(
-                f"The token is not signed with {self._settings.jwt_algorithm}, which this service asks for.",
+                f"The token is not signed with {self._settings.jwt_algorithm}, which this service requires.",
                 reason="algorithm",
             )
         kid = header.get("kid")

@@ -77,7 +77,7 @@ class LoginCodes:
         user = self._box.pop(code)
         if user is None:
             raise Unauthenticated(
-                "This login link has been used or has expired; ask for a new one where you got it.", reason="login_code"
+                "This login link has been used or has expired; request a new one from its source.", reason="login_code"
             )
         return user
 

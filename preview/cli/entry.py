@@ -61,7 +61,7 @@ COMMANDS: dict[str, Entry] = {
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
-    "db": Entry("upkeep.db", "Bring the service's database up to date, or back.", _CARE),
+    "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),
 }
 

@@ -33,16 +33,17 @@ CaOption = Annotated[
         help="Who has signed the service's certificate, as PEM (or PREVIEW_CA); without it, whom the machine trusts.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for a program instead of text for a person.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
 GenerationArgument = Annotated[
-    str, typer.Argument(metavar="GEN", help="The generation's id, as `preview push` says it.")
+    str, typer.Argument(metavar="GEN", help="The generation's id, as printed by `preview push`.")
 ]
 AppOption = Annotated[
-    str | None, typer.Option("--app", metavar="MODULE:NAME", help="The application to start, instead of what is found.")
+    str | None,
+    typer.Option("--app", metavar="MODULE:NAME", help="The application to start instead of the detected one."),
 ]
 CommandOption = Annotated[
     str | None,
-    typer.Option("--command", metavar="COMMAND", help="A command that serves by itself, at the port in PORT."),
+    typer.Option("--command", metavar="COMMAND", help="A command that serves at the port in PORT."),
 ]
 EnvOption = Annotated[
     list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for the backend; may be repeated.")
@@ -111,7 +112,7 @@ def _read(body: dict[str, object]) -> Overrides:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UsageMistake(f"{quoted(text)} is no variable; write it as --env NAME=VALUE.")
+        raise UsageMistake(f"{quoted(text)} is not a variable; write it as --env NAME=VALUE.")
     return name, value
 
 

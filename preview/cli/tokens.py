@@ -71,7 +71,7 @@ def _key(url: str, generation_id: str) -> str:
 
 
 NetworkOption = Annotated[
-    Network | None, typer.Option("--network", help="What the backend may reach; else PREVIEW_NETWORK, then none.")
+    Network | None, typer.Option("--network", help="What the backend may reach. Default: PREVIEW_NETWORK, then none.")
 ]
 LoopbackPortOption = Annotated[
     list[int] | None,
@@ -80,12 +80,12 @@ LoopbackPortOption = Annotated[
         metavar="PORT",
         min=LEAST_LOOPBACK_PORT,
         max=65535,
-        help="A port of this machine that it may reach (a database); may be repeated. Means --network loopback-only.",
+        help="A port of this machine that it may reach (a database); may be repeated. Implies --network loopback-only.",
     ),
 ]
 IsolationOption = Annotated[
     Isolation | None,
-    typer.Option("--isolation", help="How the backend is isolated; else PREVIEW_ISOLATION, then auto."),
+    typer.Option("--isolation", help="Isolation mode. Default: PREVIEW_ISOLATION, then auto."),
 ]
 
 

@@ -68,7 +68,7 @@ def find_layout(nodes: Nodes, target: AppTarget, files: Sequence[str], commands:
     file_folder = posixpath.dirname(target.file) or "."
     directory, why = _directory(nodes, app_dir, files, commands)
     if target.framework == "django":
-        directory, why = app_dir, f"{target.file} lies in {app_dir}" if app_dir != "." else ""
+        directory, why = app_dir, f"{target.file} is in {app_dir}" if app_dir != "." else ""
     path = list(dict.fromkeys((app_dir, directory, *_beside(nodes, target, files))))
     return Layout(directory, tuple(path), _manifest_folder(nodes.sources, file_folder), why)
 
@@ -83,17 +83,17 @@ def _directory(nodes: Nodes, app_dir: str, files: Sequence[str], commands: Seque
     best = max(candidates, key=lambda folder: len(counted[folder]))
     lowest = len(counted[candidates[0]])
     if len(counted[best]) > lowest:
-        return best, f"its files open {_quoted(counted[best])}, which lies in {_named(best)}"
+        return best, f"its files open {_quoted(counted[best])}, which is in {_named(best)}"
     for command in commands:
         stated = posixpath.normpath(posixpath.join(command.folder, command.app_dir or "."))
         if command.app_dir and stated == app_dir and command.folder in candidates:
             return command.folder, f"{command.file} starts it from there"
     if lowest:
-        return app_dir, f"its files open {_quoted(counted[app_dir])}, which lies in {app_dir}"
+        return app_dir, f"its files open {_quoted(counted[app_dir])}, which is in {app_dir}"
     for folder in candidates:
         marks = [mark for mark in _MARKS if (sources.root / folder / mark).is_file()]
         if marks:
-            return folder, f"{marks[0]} lies in {_named(folder)}"
+            return folder, f"{marks[0]} is in {_named(folder)}"
     return app_dir, "its imports count from there"
 
 

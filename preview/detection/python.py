@@ -135,8 +135,7 @@ def _decisions(
     yield target.reason
     if commands:
         words = " ".join(commands[0].words[:4]) + (" …" if len(commands[0].words) > 4 else "")
-        verb = "starts it" if commands[0].weight > 1 else "says how to start it"
-        yield f'{commands[0].file} {verb}: "{words}"'
+        yield f'start command found in {commands[0].file}: "{words}"'
     if layout.directory != ".":
         yield f"runs in {layout.directory}: {layout.why}"
     elif layout.why:

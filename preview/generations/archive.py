@@ -56,14 +56,14 @@ class BoundedReads:
             size = self._left()
         if size > self._limit:
             raise InvalidGeneration(
-                f"The {self._kind} archive has a header of {size} bytes, more than any honest one; pack it again with "
+                f"The {self._kind} archive has a header of {size} bytes, which is too long; pack it again with "
                 "an ordinary tool.",
                 format=self._kind,
             )
         found = self._file.read(size)
         if self._refused is not None and not self._in_content and self._refused.search(found):
             raise InvalidGeneration(
-                f"The {self._kind} archive has a header that no honest one has; pack it again with an ordinary tool.",
+                f"The {self._kind} archive has an invalid header; pack it again with an ordinary tool.",
                 format=self._kind,
             )
         return found
@@ -231,8 +231,7 @@ def _check_zip_entry(entry: zipfile.ZipInfo, name: str) -> None:
     # bzip2 and LZMA take memory by their headers' word; no common tool chooses them by itself.
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise InvalidGeneration(
-            f"The file {shown(name)} is compressed in a way that is not taken; use deflate, which is every tool's "
-            "default.",
+            f"The file {shown(name)} is compressed in an unsupported way; use deflate, which is every tool's default.",
             path=named(name),
         )
 
@@ -322,6 +321,6 @@ def _read_bounded(read: Callable[[int], bytes], budget: Budget) -> bytes:
 
 def _refuse_kind(name: str, kind: str) -> None:
     raise InvalidGeneration(
-        f"The archive's entry {shown(name)} is {kind}; only files and folders are taken.",
+        f"The archive's entry {shown(name)} is {kind}; only files and folders are allowed.",
         path=named(name),
     )

@@ -230,7 +230,7 @@ def read_found(one: Found, budget: Budget) -> bytes:
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise InvalidGeneration(f"{shown(one.path)} is no file any more; launch again.", path=one.path)
+            raise InvalidGeneration(f"{shown(one.path)} is no longer a file; launch again.", path=one.path)
         budget.take(status.st_size)
         # What is written to it meanwhile is not counted, so it is not read.
         return file.read(status.st_size)

@@ -163,5 +163,5 @@ async def owned_by(backend: Backend, user_id: str, generation_id: str) -> Genera
         raise GenerationNotFound("There is no such generation.")
     generation = await backend.service.generations.get(generation_id)
     if generation.user_id != user_id:
-        raise Forbidden("This generation belongs to somebody else.")
+        raise Forbidden("This generation belongs to another user.")
     return generation

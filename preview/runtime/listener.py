@@ -53,7 +53,7 @@ def bind_in_range(
         listener.setblocking(False)
         return listener
     raise NoPortFree(
-        f"Each port from {port_min} to {port_max} is taken; stop a preview or widen PREVIEW_PORT_MIN/PREVIEW_PORT_MAX.",
+        f"Ports {port_min} to {port_max} are all in use; stop a preview or widen PREVIEW_PORT_MIN/PREVIEW_PORT_MAX.",
         port_min=port_min,
         port_max=port_max,
     )

@@ -99,7 +99,7 @@ class Provider:
 async def open_provider(*keys: Key) -> AsyncIterator[Provider]:
     provider = Provider()
     provider.publish(*keys)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, provider.serve, 0, host="127.0.0.1"))
             port = listeners[0].socket.getsockname()[1]

@@ -185,7 +185,7 @@ async def test_a_hanging_refresh_makes_nobody_else_wait() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keys.find, "k1")
             await provider.arrived.wait()
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await keys.find("k1")
             provider.gate.set()
 
@@ -213,7 +213,7 @@ async def test_a_provider_that_hangs_is_given_up_in_time(monkeypatch: pytest.Mon
     monkeypatch.setattr(jwks_module, "FETCH_TIMEOUT_S", 0.2)
     async with open_provider(RSA) as provider:
         provider.gate = trio.Event()
-        with capture_logs() as said, trio.fail_after(20):
+        with capture_logs() as said, trio.fail_after(60):
             assert await reason(by_url(provider.url), token()) == "keys_unavailable"
         assert [one["event"] for one in said] == ["jwks fetch failed"]
 
@@ -250,7 +250,7 @@ async def test_a_provider_that_is_not_there_refuses_the_token_and_is_logged() ->
     with trio.socket.socket() as unused:
         await unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        with capture_logs() as logged, trio.fail_after(10):
+        with capture_logs() as logged, trio.fail_after(60):
             checks = by_url(f"http://127.0.0.1:{port}/keys?key=api-key")
             assert await reason(checks, token()) == "keys_unavailable"
     assert logged[0]["source"] == f"http://127.0.0.1:{port}/keys"
@@ -328,7 +328,7 @@ async def test_an_answer_that_is_not_http_refuses_the_token() -> None:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, greet, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        with capture_logs() as logged, trio.fail_after(10):
+        with capture_logs() as logged, trio.fail_after(60):
             assert await reason(by_url(f"http://127.0.0.1:{port}/"), token()) == "keys_unavailable"
         assert logged[0]["reason"].startswith(("RemoteProtocolError", "ReadError", "WriteError"))
         nursery.cancel_scope.cancel()
@@ -348,7 +348,7 @@ async def test_a_server_with_an_unknown_certificate_is_not_believed() -> None:
         serve = partial(trio.serve_ssl_over_tcp, answer, 0, context, host="127.0.0.1")
         listeners = await nursery.start(serve)
         port = listeners[0].transport_listener.socket.getsockname()[1]
-        with capture_logs() as logged, trio.fail_after(10):
+        with capture_logs() as logged, trio.fail_after(60):
             assert await reason(by_url(f"https://127.0.0.1:{port}/"), token()) == "keys_unavailable"
         assert logged[0]["reason"].startswith("ConnectError")
         assert asked == []

@@ -252,6 +252,7 @@ async def test_anything_around_or_within_a_token_is_refused(change: Any) -> None
     assert await reason(change(sign(claims()))) == "malformed"
 
 
+@pytest.mark.timed
 async def test_a_huge_token_is_refused_before_it_is_read() -> None:
     assert await reason(sign(claims(filler="x" * 9000))) == "too_large"
     begun = time.perf_counter()

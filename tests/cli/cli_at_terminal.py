@@ -32,4 +32,4 @@ def at_terminal(*arguments: str, environment: dict[str, str]) -> tuple[int, str]
             break
         shown += part
     os.close(ours)
-    return process.wait(timeout=20), shown.decode()
+    return process.wait(timeout=60), shown.decode()

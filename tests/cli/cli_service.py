@@ -106,13 +106,13 @@ def serving(environment: Mapping[str, str], *options: str) -> Iterator[Started]:
     try:
         assert process.stdout is not None
         announced: Any = json.loads(process.stdout.readline() or "{}")
-        assert announced, process.communicate(timeout=20)[1]
+        assert announced, process.communicate(timeout=60)[1]
         yield Started(process, announced["url"], announced["login"])
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

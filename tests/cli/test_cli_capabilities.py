@@ -70,7 +70,7 @@ def test_builds_are_held_in_with_what_is_kept(folders: dict[str, str]) -> None:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert "isolation enabled" in said
     assert "builds not sandboxed" not in said
 

@@ -100,11 +100,11 @@ def answering(folder: Path, *options: str) -> Iterator[str]:
             raise AssertionError("".join(lines))
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def read(url: str) -> str:
-    with urlopen(url, timeout=20) as answer:
+    with urlopen(url, timeout=60) as answer:
         text: bytes = answer.read()
         return text.decode()
 

@@ -55,9 +55,9 @@ def test_options_decide_as_in_a_run(project: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--env", "A"], "'A' is no variable; write it as --env NAME=VALUE."),
-        (["--env", "A-B=1"], "--env \"A-B\": 'A-B' is no name of a variable"),
-        (["--app", "a b"], "--app: 'a b' is no application"),
+        (["--env", "A"], "'A' is not a variable; write it as --env NAME=VALUE."),
+        (["--env", "A-B=1"], "--env \"A-B\": 'A-B' is not a variable name"),
+        (["--app", "a b"], "--app: 'a b' is not an application"),
         (["--app", "a:b", "--command", "x"], "either --app or --command"),
     ],
 )

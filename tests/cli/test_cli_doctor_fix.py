@@ -88,4 +88,4 @@ def test_an_ordinary_user_needs_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_that_has_all_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("preview.cli.commands.upkeep.doctor.find_missing", list)
     run(["doctor", "--fix"])
-    assert "every package that previews need is installed" in capsys.readouterr().err
+    assert "all packages that previews need are installed" in capsys.readouterr().err

@@ -21,6 +21,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("preview ")
 
 
+@pytest.mark.timed
 def test_the_version_answers_at_once() -> None:
     """300 ms is the promise. Counted is processor time: the wall clock would also count what else the machine does."""
     command = [sys.executable, "-c", "from preview.cli import main; main()", "--version"]

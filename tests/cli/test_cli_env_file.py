@@ -35,7 +35,7 @@ def started(folder: Path, tmp_path: Path, *options: str) -> str:
             if line.startswith("{") or (line == "\n" and len(lines) > 1):
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     return "".join(lines)
 
 

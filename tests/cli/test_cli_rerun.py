@@ -122,7 +122,7 @@ async def test_what_has_failed_is_launched_again_when_something_is_saved(watch: 
     async def tell() -> None:
         ends.append(await rerun(run, watch, tmp_path).tell(trio.Event()))
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
             assert await heard(run, 1) == ["waiting"]
@@ -144,7 +144,7 @@ async def test_told_to_end_while_nothing_runs_it_has_no_end_to_tell(watch: Folde
     async def tell() -> None:
         ends.append(await rerun(run, watch, tmp_path).tell(told))
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
             await heard(run, 1)
@@ -166,7 +166,7 @@ async def test_what_is_saved_comes_to_the_preview_with_what_may_not_have_come_be
     over = trio.Event()
     run = Run(over)
     run.state, run.refusals = State.RUNNING, [UpstreamFailed("it hangs")]
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rerun(run, watch, tmp_path).tell, trio.Event())
             await trio.testing.wait_all_tasks_blocked()
@@ -185,7 +185,7 @@ async def test_what_is_saved_for_a_preview_that_ends_is_kept_for_the_next(
     run = Run(trio.Event())
     run.state, run.refusals = state, [LaunchFailed("it ended") for _ in range(100)]
     taken: list[FolderChange] = []
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rerun(run, watch, tmp_path).tell, trio.Event())
             await trio.testing.wait_all_tasks_blocked()
@@ -201,7 +201,7 @@ async def test_what_is_saved_for_a_preview_that_ends_is_kept_for_the_next(
 async def test_a_folder_that_cannot_be_taken_is_told(watch: FolderWatch, tmp_path: Path) -> None:
     over = trio.Event()
     run = Run(over)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rerun(run, watch, tmp_path).tell, trio.Event())
             await trio.testing.wait_all_tasks_blocked()

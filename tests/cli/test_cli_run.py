@@ -81,10 +81,10 @@ def test_it_tells_the_launch_the_addresses_the_output_and_the_end(project: Path)
         lines = until(process, "Ctrl-C")
         example = next(line for line in lines if "  Try" in line).split("curl ")[1]
         assert example.endswith("/books")
-        urlopen(f"{example}?q=tea", timeout=10).close()
+        urlopen(f"{example}?q=tea", timeout=60).close()
         until(process, "asked for tea")
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=20)
+        out, error = process.communicate(timeout=60)
     assert process.returncode == 0
     assert any(line.endswith("| hello from the app") for line in lines)
     assert any(" * " in line for line in lines)
@@ -98,7 +98,7 @@ def test_nothing_is_left_behind(project: Path, tmp_path: Path) -> None:
         base_url = ready(process)["base_url"]
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     freed = json.loads(out.splitlines()[-1])
     assert (freed["event"], freed["left"], freed["processes"]) == ("freed", [], 1)
     assert children
@@ -124,8 +124,8 @@ def test_a_preview_that_dies_is_exit_code_1(project: Path) -> None:
     with running(str(project), "--json") as process:
         base_url = ready(process)["base_url"]
         with pytest.raises((URLError, ConnectionError)):
-            urlopen(f"{base_url}/die", timeout=10)
-        out, error = process.communicate(timeout=20)
+            urlopen(f"{base_url}/die", timeout=60)
+        out, error = process.communicate(timeout=60)
     assert process.returncode == ExitCode.FAILED
     end = next(event for line in out.splitlines() if (event := json.loads(line))["event"] == "end")
     assert (end["status"], end["exit_code"]) == ("failed", 3)
@@ -151,7 +151,7 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         until(process, '"event": "stopping"')
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode in {ExitCode.INTERRUPTED, ExitCode.OK}
     assert still_there(children) == []
 
@@ -191,8 +191,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(project: Path) -> None:
         assert process.stderr is not None
         children = psutil.Process(process.pid).children(recursive=True)
         process.stdout.close()
-        urlopen(f"{address}/books", timeout=10).close()
-        assert process.wait(timeout=20) == ExitCode.FAILED
+        urlopen(f"{address}/books", timeout=60).close()
+        assert process.wait(timeout=60) == ExitCode.FAILED
         assert without_remark(process.stderr.read()) == ""
     assert still_there(children) == []
 
@@ -209,7 +209,7 @@ def test_what_is_no_folder_is_a_mistake(
 def test_a_folder_without_a_backend_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with running(str(tmp_path / "empty")) as process:
-        _, error = process.communicate(timeout=30)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == ExitCode.FAILED
     error = without_remark(error)
     assert error.startswith("preview: ")

@@ -74,7 +74,7 @@ def watching(project: Path, *options: str) -> Iterator[Watched]:
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 def said(base_url: str) -> str:

@@ -116,7 +116,7 @@ def test_an_address_that_is_taken_is_one_sentence(folders: dict[str, str]) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(
-            [*PROGRAM, "serve", "--bind", bind], capture_output=True, text=True, timeout=20, env=dict(os.environ)
+            [*PROGRAM, "serve", "--bind", bind], capture_output=True, text=True, timeout=60, env=dict(os.environ)
         )
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.splitlines()[-1].startswith(f"preview: Cannot listen on {bind}")
@@ -127,7 +127,7 @@ def test_hypercorns_own_file_is_honoured(folders: dict[str, str], tmp_path: Path
     config = tmp_path / "hypercorn.toml"
     config.write_text("nonsense = 1\n")
     done = subprocess.run(
-        [*PROGRAM, "serve", "--config", str(config)], capture_output=True, text=True, timeout=20, env=dict(os.environ)
+        [*PROGRAM, "serve", "--config", str(config)], capture_output=True, text=True, timeout=60, env=dict(os.environ)
     )
     assert done.returncode == ExitCode.USAGE
     assert "nonsense" in done.stderr

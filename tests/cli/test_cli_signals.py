@@ -20,7 +20,7 @@ from preview.cli.local.running import hurried_by_signals, watch_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_the_first_signal_ends_and_the_next_ones_hurry(number: signal.Signals) -> None:
     end, hurry = trio.Event(), trio.Event()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(watch_signals, end.set, hurry.set))
             os.kill(os.getpid(), number)
@@ -33,7 +33,7 @@ async def test_the_first_signal_ends_and_the_next_ones_hurry(number: signal.Sign
 
 async def test_signals_do_not_cut_the_teardown_short() -> None:
     end, torn_down = trio.Event(), False
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with hurried_by_signals(end.set):
             try:
                 os.kill(os.getpid(), signal.SIGINT)

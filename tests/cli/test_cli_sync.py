@@ -113,7 +113,7 @@ def test_a_change_that_does_not_start_fails_and_says_why(
     shown = capsys.readouterr()
     assert shown.out == "changed main.py: kept\n"
     assert "nothing_like_it" in shown.err
-    assert "serves as it was before" in shown.err
+    assert "the previous one keeps serving" in shown.err
     assert said(running, capsys) == "one"
 
 

@@ -110,6 +110,7 @@ async def test_a_folder_that_the_machine_cannot_watch_is_an_error_that_says_what
         await FolderWatch(folder).run()
 
 
+@pytest.mark.timed
 async def test_leaving_a_watch_takes_a_share_of_a_second(folder: Path) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(FolderWatch(folder).run)

@@ -30,7 +30,7 @@ async def test_content_behind_the_answer_to_a_head_request_does_not_spoil_the_ne
                 head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                 await stream.send_all(head + (b"" if request.startswith(b"HEAD") else b"2\r\nok\r\n") + b"0\r\n\r\n")
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery, open_preview_client(load_settings()) as client:
             listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
             address = listeners[0].socket.getsockname()

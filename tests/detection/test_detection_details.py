@@ -330,7 +330,7 @@ def test_a_command_without_a_known_application_is_the_plan(tmp_path: Path) -> No
         ({"src/main.py": 'open(f"a b")\nopen("x y!")\nopen("own.txt")\n', "src/own.txt": ""}, "src", 'open "own.txt"'),
         ({"src/main.py": "", "Procfile": "web: uvicorn main:app --app-dir src"}, ".", "Procfile starts it from there"),
         ({"src/main.py": 'class Config:\n  env_file = "conf.env"\n', "conf.env": ""}, ".", 'open "conf.env"'),
-        ({"src/main.py": "", "setup.cfg": ""}, ".", "setup.cfg lies in the project's own folder"),
+        ({"src/main.py": "", "setup.cfg": ""}, ".", "setup.cfg is in the project's own folder"),
         ({"src/main.py": ""}, "src", "its imports count from there"),
     ],
 )

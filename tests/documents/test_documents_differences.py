@@ -76,7 +76,7 @@ def test_a_command_without_a_token_is_refused(service: DocumentsClient, live: Li
         ["curl", "-s", "-o", "-", "-w", "%{http_code}", f"{service.url}{live.path('v1', rest)}"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert '"code": "unauthenticated"' in said.stdout

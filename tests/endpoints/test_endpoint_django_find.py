@@ -164,6 +164,7 @@ def test_any_text_in_a_django_project_is_survived(tmp_path_factory: pytest.TempP
     extract(folder)
 
 
+@pytest.mark.timed
 @given(st.text("()[]{}<>:=.?P^$+*|\\/abdw", max_size=60))
 @settings(deadline=None)
 def test_any_regular_expression_becomes_a_path(tmp_path_factory: pytest.TempPathFactory, regex: str) -> None:
@@ -177,6 +178,7 @@ def test_any_regular_expression_becomes_a_path(tmp_path_factory: pytest.TempPath
     assert endpoint.path.startswith("/")
 
 
+@pytest.mark.timed
 def test_a_large_django_project_is_read_quickly(tmp_path: Path) -> None:
     views = "from rest_framework.viewsets import ModelViewSet\n" + "".join(
         f"class V{n}(ModelViewSet):\n    lookup_field = 'id'\n" for n in range(10)

@@ -97,6 +97,7 @@ def test_a_bundle_is_named_and_not_parsed(tmp_path: Path) -> None:
     assert "bundler" in found.skipped["bundle.js"]
 
 
+@pytest.mark.timed
 def test_two_thousand_files_take_less_than_three_seconds(tmp_path: Path) -> None:
     router = "const r = require('express').Router();\n" + "".join(
         f"/** Number {number}. */\nr.get('/r{number}/:id', async (req, res) => {{ res.json(await find(req.params.id)) }});\n"

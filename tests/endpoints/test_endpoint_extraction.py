@@ -385,6 +385,7 @@ def test_a_file_that_cannot_be_parsed_is_skipped_and_named(tmp_path: Path) -> No
     assert found.complete
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "source",
     [
@@ -413,6 +414,7 @@ def test_hostile_source_ends_soon_and_never_raises(tmp_path: Path, source: bytes
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.timed
 def test_models_that_multiply_are_cut(tmp_path: Path) -> None:
     models = "".join(
         f"class M{n}(BaseModel):\n" + "".join(f"    f{m}: M{n + 1}\n" for m in range(12)) for n in range(7)
@@ -490,6 +492,7 @@ def test_any_program_is_survived(tmp_path_factory: pytest.TempPathFactory, state
     extract(folder)
 
 
+@pytest.mark.timed
 def test_a_large_project_is_read_within_half_a_second(tmp_path: Path) -> None:
     names = [f"r{number}" for number in range(100)]
     body = "\n".join(

@@ -117,6 +117,7 @@ _STATEMENTS = st.one_of(
 )
 
 
+@pytest.mark.timed
 @settings(deadline=None, max_examples=40)  # the budget is what bounds it; see the hostile cases
 @given(st.lists(_STATEMENTS, max_size=10))
 def test_any_flask_program_is_survived(tmp_path_factory: pytest.TempPathFactory, statements: list[str]) -> None:
@@ -126,6 +127,7 @@ def test_any_flask_program_is_survived(tmp_path_factory: pytest.TempPathFactory,
     extract(folder)
 
 
+@pytest.mark.timed
 def test_two_thousand_files_are_read_within_seconds(tmp_path: Path) -> None:
     head = "from flask import Blueprint\nfrom .other import helper\nbp = Blueprint(__name__, __name__)\n"
     views = "".join(f"@bp.get('/{n}')\ndef h{n}(): return request.args['q']\n" for n in range(4))

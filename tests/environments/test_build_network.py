@@ -158,6 +158,7 @@ async def test_a_packages_build_talks_its_way_out_to_no_other_host(
     assert {str(one)[:13] for one in answers.values()} == {"'HTTP/1.1 403"}
 
 
+@pytest.mark.timed
 async def test_a_thousand_connections_of_a_build_hold_up_nobody(
     settings: Settings, jail: Jail, project: Path, index: Index
 ) -> None:

@@ -94,6 +94,7 @@ async def ask(python: Path, code: str) -> str:
     return result.stdout.decode().strip()
 
 
+@pytest.mark.timed
 async def test_an_environment_is_built_then_cached_then_reused(
     cache: EnvironmentCache, make_project: MakeProject, said: Said, root: Path
 ) -> None:

@@ -176,7 +176,7 @@ async def test_packages_are_built_one_by_one_where_one_cannot(tmp_path: Path) ->
         f"install two@latest {newest}",
         "rebuild fine",
     ]
-    assert "one@^1 cannot be built here: its newest version takes its place" in said.text
+    assert "one@^1 cannot be built here: its newest version is used" in said.text
     assert "what needs two will fail" in said.text
     facts = [json.loads(path.read_text()) for path in place.glob("*.json")]
     assert [one["not_built"] for one in facts if "not_built" in one] == [["deep", "two"]]

@@ -67,6 +67,7 @@ def test_a_package_that_only_the_network_has_is_named_when_offline() -> None:
     assert (found.reason, found.requirement, found.origin) == ("offline", "six==99", "requirements.txt line 1")
 
 
+@pytest.mark.timed
 def test_a_word_without_end_is_not_searched_for_names() -> None:
     started = time.thread_time()
     assert explain([f"error: {'x' * 100_000} is odd"], REQUIRED, offline=False).reason == "other"

@@ -159,6 +159,7 @@ def test_a_request_for_the_same_files_is_answered_from_memory(tmp_path: Path) ->
     assert [one.distribution for one in memory.read(request).wanted] == ["pyyaml"]
 
 
+@pytest.mark.timed
 def test_reading_a_known_project_takes_a_few_milliseconds(tmp_path: Path) -> None:
     for number in range(100):
         project(tmp_path, **{f"app__m{number}": "import jose\n" * 200})

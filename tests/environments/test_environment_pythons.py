@@ -33,7 +33,7 @@ def write_python(folder: Path, version: str, *, name: str = "", says: Any = None
 
 
 async def found(variables: dict[str, str], minors: range = TWELVE, requires: str = "") -> str | None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         one = await find_installed(minors, requires, variables)
     return None if one is None else one.interpreter.request
 
@@ -100,7 +100,7 @@ async def test_what_is_no_such_python_is_passed_over(tmp_path: Path, says: Any, 
 async def test_one_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "_PATIENCE_S", 0.1)
     path = write_python(tmp_path, "3.12.1", does="exec sleep 600")
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         assert await look_at(path) is None
 
 
@@ -144,7 +144,7 @@ async def test_a_python_before_3_10_is_found_too(tmp_path: Path) -> None:
 
 
 async def test_a_real_python_tells_what_it_brings() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         one = await look_at(Path(sys.executable))
     assert one is not None
     assert one.interpreter.version == ".".join(map(str, sys.version_info[:3]))
@@ -167,9 +167,9 @@ async def test_a_configured_version_is_found_where_uv_does_not_look(
     for name, value in {"PYENV_ROOT": str(tmp_path), "PATH": os.defpath, "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     settings = load_settings(data_dir=tmp_path, environment_python="3.10", uv_offline=True)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         [only] = await Choice(settings, Layout(tmp_path), is_held=True).usual()
     assert (only.request, only.version) == (str(path), "3.10.77")
     absent = load_settings(data_dir=tmp_path, environment_python="3.77", uv_offline=True)
-    with trio.fail_after(20), pytest.raises(ConfigurationError, match=r"PREVIEW_ENVIRONMENT_PYTHON=3\.77"):
+    with trio.fail_after(60), pytest.raises(ConfigurationError, match=r"PREVIEW_ENVIRONMENT_PYTHON=3\.77"):
         await Choice(absent, Layout(tmp_path), is_held=True).usual()

@@ -112,7 +112,7 @@ async def test_what_cannot_be_had_is_named_and_leaves_nothing(cache: NodeEnviron
 async def test_a_cancelled_build_leaves_nothing(cache: NodeEnvironmentCache, project: Path) -> None:
     write_package(project / "slow.tgz", "slow", "", scripts={"install": "echo started > $HOME/x; sleep 60"})
     write_manifest(project, name="shop", dependencies={"slow": "file:slow.tgz"})
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         with trio.move_on_after(1.5):
             async with cache.open_environment(EnvironmentRequest(project), quiet):
                 pass

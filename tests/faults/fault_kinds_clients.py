@@ -36,7 +36,7 @@ async def subscriber_vanishes(world: World, rng: random.Random) -> int:
             if rng.random() < 0.3:
                 await world.act(held, f"say/{rng.randrange(1, 1500)}")
         await world.stop(held.generation_id)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await world.client.follow_to_end(held.generation_id, reading)
     return times
 

@@ -43,7 +43,7 @@ async def crowd(world: World, rng: random.Random, count: int) -> int:
         async with world.preview(env={"QUIET": "1"}) as held:
             request = world.client.head("GET", world.client.stream_path(held.generation_id))
             for number in range(count):
-                sock = opened.enter_context(socket.create_connection(world.service.address, timeout=30))
+                sock = opened.enter_context(socket.create_connection(world.service.address, timeout=60))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 if number % _STREAM_EACH == 0 and number < _STREAM_EACH * _MOST_STREAMS:
                     sock.sendall(request)

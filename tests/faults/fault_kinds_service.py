@@ -51,7 +51,7 @@ async def under_load(world: World, rng: random.Random, during: Callable[[list[He
 
 
 async def _expect_running(world: World, held: Held) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while True:
             with suppress(Unanswered):
                 answer = await world.client.ask("GET", f"/api/v1/previews/{held.preview_id}")

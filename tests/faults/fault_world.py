@@ -156,7 +156,7 @@ class World:
 
     async def wait_over(self, held: Held) -> dict[str, Any]:
         """Wait until the preview's row says that it is over; the row. Cancellation: nothing changes."""
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while True:
                 answer = await self.client.ask("GET", f"/api/v1/previews/{held.preview_id}")
                 if answer.status == 200 and answer.body["status"] in _OVER:
@@ -170,7 +170,7 @@ class World:
         Cancellation: nothing changes.
         """
         again = Reading(Ledger(), held.preview_id)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await self.client.follow_to_end(held.generation_id, again)
         gaps = held.reading.gaps + again.gaps
         self.gaps.setdefault(held.preview_id, []).extend(gaps)

@@ -55,7 +55,7 @@ async def delete(world: World, generation: str) -> None:
 
 async def nothing_is_left(world: World, generation: str, preview: str) -> None:
     """No row, line or file has one of the names any more."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while found := [*rows_left(world, generation, preview), *files_left(world, generation, preview)]:
             print(found[:5])
             await trio.sleep(0.2)

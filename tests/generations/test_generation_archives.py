@@ -81,6 +81,7 @@ def test_more_bytes_than_allowed_are_refused(unpack: Unpack, archive: bytes) -> 
         unpack(pack(unpack, {"a": b"x" * 60_000, "b": b"y" * 40_001}), LIMITS)
 
 
+@pytest.mark.timed
 @EITHER
 def test_a_bomb_is_refused_without_being_unpacked(unpack: Unpack, archive: bytes) -> None:
     bomb = pack(unpack, {"zeros": bytes(200 * 1024 * 1024)})
@@ -151,7 +152,7 @@ def test_stored_files_are_taken() -> None:
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions_are_refused(compression: int) -> None:
-    with pytest.raises(InvalidGeneration, match="compressed in a way"):
+    with pytest.raises(InvalidGeneration, match="compressed in an unsupported way"):
         unpack_zip(make_zip(FILES, compression=compression), LIMITS)
 
 
@@ -213,7 +214,7 @@ def test_a_content_that_is_not_what_its_checksum_says_is_refused() -> None:
 
 
 def test_a_huge_central_directory_is_not_read() -> None:
-    with pytest.raises(InvalidGeneration, match="more than any honest one"):
+    with pytest.raises(InvalidGeneration, match="which is too long"):
         unpack_zip(make_zip({f"{n:0200}": b"" for n in range(1000)}), LIMITS)
 
 
@@ -261,15 +262,16 @@ def test_the_same_folder_many_times_is_refused() -> None:
 def test_a_huge_header_is_not_read() -> None:
     info, _ = member("a")
     info.pax_headers = {"comment": "x" * 100_000}
-    with pytest.raises(InvalidGeneration, match="more than any honest one"):
+    with pytest.raises(InvalidGeneration, match="which is too long"):
         unpack_tar_gz(make_tar((info, b"")), LIMITS)
 
 
+@pytest.mark.timed
 def test_a_header_that_would_keep_the_parser_busy_is_refused() -> None:
     info, _ = member("a")
     info.pax_headers = {"comment": "1" * 60_000}
     began = time.process_time()
-    with pytest.raises(InvalidGeneration, match="no honest one"):
+    with pytest.raises(InvalidGeneration, match="an invalid header"):
         unpack_tar_gz(make_tar((info, b"")), LIMITS)
     assert time.process_time() - began < 1
 

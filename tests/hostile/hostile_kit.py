@@ -65,7 +65,7 @@ class Rig:
         if self.service.settings.warm_templates and not is_warm(preview):
             runtime = self.service.previews._context.runtime
             assert isinstance(runtime, WarmRuntime)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody
                     await trio.sleep(0.01)
             await self.service.previews.stop(generation_id)
@@ -106,7 +106,7 @@ async def open_hostile_rig(settings: Settings, monkeypatch: pytest.MonkeyPatch) 
 
 async def request(preview: LivePreview, name: str = "", world: Mapping[str, object] | None = None) -> Any:
     host, port = preview.socket_address
-    async with httpx2.AsyncClient(timeout=20) as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         if world is None:
             return (await client.get(f"http://{host}:{port}/{name}")).json()
         return (await client.post(f"http://{host}:{port}/{name}", json=dict(world))).json()

@@ -27,7 +27,7 @@ async def asked(rig: Rig, preview: LivePreview, *names: str) -> list[str]:
         for name in names:
             message = make_request("GET", f"/{name}", query={}, headers=(), body=None, body_limit_bytes=1024)
             try:
-                with trio.fail_after(10):
+                with trio.fail_after(60):
                     answer = await client.send(preview.address, message)
             except PreviewError as error:
                 told.append(error.code)

@@ -40,7 +40,7 @@ async def bombed(rig: Rig, program: str) -> LivePreview:
 
 
 async def test_a_memory_bomb_is_ended_and_told(hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(memory_limit_mb=64), monkeypatch) as rig:
             preview = await bombed(rig, "memory_bomb")
             assert await ended(preview) is State.FAILED
@@ -49,7 +49,7 @@ async def test_a_memory_bomb_is_ended_and_told(hostile_settings: MakeSettings, m
 
 async def test_a_disk_bomb_is_ended_and_told(hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = hostile_settings(disk_limit_mb=8, disk_interval_s=0.1)
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(settings, monkeypatch) as rig:
             preview = await bombed(rig, "disk_bomb")
             assert await ended(preview) is State.FAILED
@@ -61,7 +61,7 @@ async def test_a_fork_bomb_stays_within_its_processes(
 ) -> None:
     if rung == "plain":
         pytest.skip("the plain rung does not count a tree's processes for root (hostile_ledger)")
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(max_processes=48), monkeypatch) as rig:
             neighbour = await rig.running("neighbour", "hostile_app")
             preview = await rig.running("bomb", "hostile_app", "fork_bomb")
@@ -75,13 +75,13 @@ async def test_a_fork_bomb_stays_within_its_processes(
 async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_counts(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, rung: str
 ) -> None:
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(max_processes=40), monkeypatch) as rig:
             if rung == "plain" or not all(one.holds for one in rig.service.rungs):
                 pytest.skip("no control groups, or no sandbox")
             preview = await rig.running("bomb", "hostile_app", "fork_bomb")
             assert 1 <= int((await request(preview, "fork_bomb", {}))["told"]) <= 42
-            sentence = "held to 40 processes: it asked for more, which it did not get"
+            sentence = "held to 40 processes: further ones were refused"
             with preview.log.subscribe() as events:
                 while sentence not in preview.last_lines(1000):
                     await events.receive()
@@ -93,7 +93,7 @@ async def test_a_fork_bomb_in_the_sandbox_is_told_once_where_a_control_group_cou
 async def test_descriptors_run_out_for_the_bomb_alone(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(max_open_files=100), monkeypatch) as rig:
             preview = await rig.running("bomb", "hostile_app", "descriptor_bomb")
             told = await request(preview, "descriptor_bomb", {})
@@ -106,7 +106,7 @@ async def test_a_flood_of_output_holds_up_nobody_else(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = hostile_settings(output_bytes_per_s=MIB, backlog_bytes=MIB)
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_hostile_rig(settings, monkeypatch) as rig:
             preview = await bombed(rig, "log_bomb")
             seen = 0

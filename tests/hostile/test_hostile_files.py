@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 import trio
 from pathological import PATHOLOGICAL, project_with
 
@@ -53,6 +54,7 @@ def _plain(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.timed
 async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, worker_timeout_s=2, worker_memory_mb=256)
     process = psutil.Process()

@@ -109,14 +109,14 @@ class Client:
 
     async def answer(self, number: int) -> tuple[int, bytes]:
         """The whole answer: status and body."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await self.until(lambda: bool(self.of(h2.events.StreamEnded, number)))
         head = self.of(h2.events.ResponseReceived, number)[0]
         return int(dict(head.headers)[":status"]), self.body(number)  # type: ignore[attr-defined]  # of this kind
 
     async def error_code(self) -> int:
         """With which code the server ends the connection."""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await self.until(lambda: bool(self.of(h2.events.ConnectionTerminated)))
         return int(self.of(h2.events.ConnectionTerminated)[0].error_code)  # type: ignore[attr-defined]  # of this kind
 

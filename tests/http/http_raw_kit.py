@@ -59,7 +59,7 @@ class Edge:
 
 
 async def exchange(address: Address, *pieces: bytes) -> list[Answer]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with await trio.open_tcp_stream(*address) as stream:
             try:
                 for piece in pieces:

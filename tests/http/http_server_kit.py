@@ -43,7 +43,7 @@ async def open_server(
         host, _, port = addresses[0].partition("://")[2].rpartition(":")
         yield Running(addresses, (host, int(port) if port.isdigit() else 0), stop, stopped)
         stop.set()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await stopped.wait()
 
 

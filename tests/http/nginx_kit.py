@@ -54,7 +54,7 @@ class Nginx:
         parser.send(h11.Request(method="GET", target="/", headers=[("Host", "x"), ("Connection", "close")]))
         parser.send(h11.EndOfMessage())
         head, body = None, b""
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with await self._connect() as stream:
                 await stream.send_all(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
                 while True:

@@ -9,6 +9,7 @@ from typing import Any
 
 import h2.errors
 import h2.events
+import pytest
 import trio
 from browser_kit import Door, open_door
 from http_h2_kit import Client, open_client
@@ -65,7 +66,7 @@ class Upstream:
 
 @asynccontextmanager
 async def opened(folder: Path, app: Upstream) -> AsyncIterator[tuple[Door, Client]]:
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with open_door(folder, app) as door, open_client(door.edge.address) as client:
             client.authority = door.host
             client.h2.increment_flow_control_window(2**24)
@@ -107,6 +108,7 @@ async def test_a_download_that_is_not_read_stalls_alone_and_is_held_back_at_the_
         assert app.sent < 16 * 1024 * 1024
 
 
+@pytest.mark.timed
 async def test_an_upload_that_the_preview_does_not_read_stalls_alone(tmp_path: Path) -> None:
     app = Upstream()
     async with opened(tmp_path, app) as (door, client):
@@ -129,7 +131,7 @@ async def test_a_request_that_is_taken_back_ends_at_the_preview_too(tmp_path: Pa
         number = await ask(door, client, "/flood", stalls=True)
         await app.there.wait()
         await client.reset(number)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await app.gone.wait()
         assert (await client.answer(await ask(door, client, "/")))[0] == 200
 
@@ -140,7 +142,7 @@ async def test_a_connection_that_is_lost_ends_its_requests(tmp_path: Path) -> No
         await ask(door, client, "/flood", stalls=True)
         await app.there.wait()
         await client.stream.aclose()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await app.gone.wait()
 
 

@@ -18,7 +18,7 @@ Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 @asynccontextmanager
 async def opened(folder: Path, serve: Serve, **settings: Any) -> AsyncIterator[Door]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_door(folder, **settings) as door, trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
             door.preview.record = replace(door.preview.record, port=listeners[0].socket.getsockname()[1])
@@ -67,5 +67,5 @@ async def test_a_client_that_goes_away_while_the_preview_takes_no_content_ends_t
         seen = len(client.body(number))
         await client.until(lambda: len(client.body(number)) > seen)
         await client.reset(number)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await gone.wait()

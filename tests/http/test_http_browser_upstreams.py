@@ -55,7 +55,7 @@ class Raw:
 @asynccontextmanager
 async def opened(folder: Path, payload: bytes, **settings: Any) -> AsyncIterator[tuple[Door, Raw]]:
     raw = Raw(payload)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_door(folder, **settings) as door, trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, raw.serve, 0, host="127.0.0.1"))
             door.preview.record = replace(door.preview.record, port=listeners[0].socket.getsockname()[1])

@@ -31,7 +31,7 @@ def assert_nothing_is_held_back(least: int) -> None:
 
 @pytest.fixture(params=["relay", "ordinary"])
 async def door(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Door]:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_door(tmp_path, relay=request.param == "relay", direct_streams=True) as opened:
             yield opened
 
@@ -63,7 +63,7 @@ async def test_a_call(door: Door) -> None:
 
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_log_stream_and_a_log_socket(tmp_path: Path, direct: bool) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_door(tmp_path, direct_streams=direct) as door:
             token = f"Authorization: {door.bearer()['Authorization']}"
             logs = f"/api/v1/generations/{door.generation}/preview/logs"
@@ -74,7 +74,7 @@ async def test_a_log_stream_and_a_log_socket(tmp_path: Path, direct: bool) -> No
 
 async def test_a_connection_over_tls(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with (
             open_server(echo, certfile=str(certificate.cert), keyfile=str(certificate.key)) as server,
             open_client(server.address, certificate),
@@ -83,7 +83,7 @@ async def test_a_connection_over_tls(tmp_path: Path) -> None:
 
 
 async def test_a_connection_to_a_listener_that_somebody_else_has_made() -> None:
-    with trio.fail_after(30), socket.socket() as inherited:
+    with trio.fail_after(60), socket.socket() as inherited:
         inherited.bind(("127.0.0.1", 0))
         async with (
             open_server(echo, bind=[f"fd://{os.dup(inherited.fileno())}"]),

@@ -44,7 +44,7 @@ async def stopped_with_lines(world: World, user: str = "ann") -> tuple[str, str]
 
 
 async def gone(world: World, preview_id: str) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while await lines_of(world, preview_id) or await PreviewStore(world.service.database).get(preview_id):  # noqa: ASYNC110  what another process would see
             await trio.sleep(0.05)
 

@@ -12,6 +12,7 @@ from preview.http.contracts.content import content_of
 from preview.proxy import ProxyResponse
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "raw-unicode-escape", "UTF-7", "undefined"])
 def test_a_preview_names_no_charset_that_takes_quadratic_time(charset: str) -> None:
     body = b"a" * 300_000 + b"-" + b"b" * 300_000

@@ -51,6 +51,7 @@ async def closed_after_s(edge: Edge, begin: bytes, piece: bytes) -> tuple[float,
     return trio.current_time() - begun, got
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [
@@ -64,7 +65,7 @@ async def closed_after_s(edge: Edge, begin: bytes, piece: bytes) -> tuple[float,
 )
 async def test_a_head_that_never_ends_is_cut(tmp_path: Path, begin: bytes, piece: bytes) -> None:
     async with quick_edge(tmp_path) as edge:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             took_s, _ = await closed_after_s(edge, begin, piece)
     assert took_s < 5
 
@@ -74,11 +75,12 @@ def post(edge: Edge, *fields: str, path: str = "/api/v1/generations") -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("fields", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 async def test_a_body_that_never_ends_is_408_and_the_connection_is_closed(tmp_path: Path, fields: str) -> None:
     async with quick_edge(tmp_path, body_timeout_s=0.5) as edge:
         piece = b"1\r\n \r\n" if "chunked" in fields else b" "
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             took_s, got = await closed_after_s(edge, post(edge, fields), piece)
     assert took_s < 5
     (answer,) = parsed(got)
@@ -103,7 +105,7 @@ async def test_a_body_that_comes_slowly_but_steadily_is_read_to_its_end(tmp_path
 @pytest.mark.parametrize("path", ["/api/v1/logout", "/nowhere", "/healthz"])
 async def test_a_body_that_nobody_reads_keeps_no_connection_open(tmp_path: Path, path: str) -> None:
     async with quick_edge(tmp_path, body_timeout_s=60) as edge:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             _, got = await closed_after_s(edge, post(edge, "Content-Length: 100000", path=path), b"x")
     assert parsed(got)[0].status in {204, 404, 405}
 
@@ -114,7 +116,7 @@ async def test_half_open_connections_hold_up_nobody_and_end(tmp_path: Path) -> N
         for stream in streams[:25]:
             await stream.send_eof()
         assert (await edge.ask("GET /healthz HTTP/1.1")).status == 200
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             for stream in streams:
                 assert await stream.receive_some() == b""
                 await stream.aclose()
@@ -161,7 +163,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 async def test_one_connection_too_many_is_told_so_and_closed(app: QuartTrio) -> None:
     bounds = [ConnectionLimiter(2, 100), ConnectionLimiter(100, 2)]
     for crowd in bounds:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with open_server(app, crowd=crowd) as server:
                 held = [await connect(server.address) for _ in range(2)]
                 for stream in held:
@@ -184,7 +186,7 @@ async def test_one_connection_too_many_is_told_so_and_closed(app: QuartTrio) -> 
 
 
 async def test_of_many_that_are_turned_away_most_are_just_closed(app: QuartTrio) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_server(app, crowd=ConnectionLimiter(1, 1)) as server, await connect(server.address):
             streams = [await connect(server.address) for _ in range(crowd_module._GOODBYES + 20)]
             for stream in streams:

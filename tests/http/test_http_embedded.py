@@ -103,7 +103,7 @@ async def test_a_service_that_cannot_open_fails_the_start_up_with_its_reason(tmp
         sent.append(message)
 
     app = create_app(make_settings(tmp_path, data_dir=blocked))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
     assert [one["type"] for one in sent] == ["lifespan.startup.failed"]
     assert "PREVIEW_DATA_DIR" in sent[0]["message"]
@@ -126,7 +126,7 @@ async def test_a_host_may_bring_an_open_service_and_signs_its_users_in_itself(tm
         return None
 
     settings = make_settings(tmp_path)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_service(settings) as service:
             app = create_app(service=service, authenticate=nobody)
             async with app.running() as opened:
@@ -140,7 +140,7 @@ async def test_a_host_may_bring_an_open_service_and_signs_its_users_in_itself(tm
 
 async def test_running_twice_at_a_time_answers_with_the_first_service(tmp_path: Path) -> None:
     app = create_app(make_settings(tmp_path))
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with app.running() as service, app.attached(service):
             assert app.backend.service is service
 

@@ -48,7 +48,7 @@ async def answering(*fields: bytes) -> AsyncIterator[tuple[str, int]]:
             for _ in heads:
                 await stream.send_all(payload)
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
             host, port = listeners[0].socket.getsockname()

@@ -78,7 +78,7 @@ class App:
 
 @asynccontextmanager
 async def opened(app: App) -> AsyncIterator[Client]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_server(app) as running, open_client(running.address) as client:
             # Its own windows are not what is tested, but for the streams' that are not read.
             client.h2.increment_flow_control_window(2**24)

@@ -63,7 +63,7 @@ async def wait_for_the_end(stream: trio.SocketStream, sends: Sends) -> None:
 
 @asynccontextmanager
 async def running(app: App, **settings: Any) -> AsyncIterator[Running]:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_server(app, **settings) as server:
             yield server
 

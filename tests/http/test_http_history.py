@@ -154,19 +154,19 @@ async def wrong_filters_are_said(world: World, generation: str) -> None:
     for query, sentence in (
         (
             "level=loud",
-            "The query has a wrong value for 'level': 'loud' is no level; say DEBUG, INFO, WARNING (or WARN) or ERROR.",
+            "The query has a wrong value for 'level': 'loud' is not a level; use DEBUG, INFO, WARNING, WARN or ERROR.",
         ),
         (
             "source=nobody",
             (
-                "The query has a wrong value for 'source': 'nobody' is no source; "
-                "say one or more of subprocess, system, startup, request, preview, with commas between."
+                "The query has a wrong value for 'source': 'nobody' is not a source; "
+                "use one or more of subprocess, system, startup, request, preview, separated by commas."
             ),
         ),
         (
             "request_id=a%20b",
             (
-                "The query has a wrong value for 'request_id': 'a b' is no request's id; "
+                "The query has a wrong value for 'request_id': 'a b' is not a request id; "
                 "send 1 to 64 characters as X-Request-Id has them."
             ),
         ),

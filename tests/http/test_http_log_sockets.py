@@ -117,7 +117,7 @@ async def bad_messages_are_answered(client: LogSocketClient) -> None:
     await client.say(type="ping")
     assert await client.of_type("pong") == {"type": "pong"}
     for said, sentence in (
-        ('{"type": "filter", "level": "loud"}', "'loud' is no level; say DEBUG, INFO, WARNING (or WARN) or ERROR."),
+        ('{"type": "filter", "level": "loud"}', "'loud' is not a level; use DEBUG, INFO, WARNING, WARN or ERROR."),
         ('{"type": "dance"}', "The message has a wrong value for 'type'"),
         ('{"type": "filter", "lvel": "INFO"}', "The message has a wrong value for 'lvel'"),
         ("no json", "The message cannot be used: Invalid JSON"),
@@ -167,7 +167,7 @@ async def streams_of_a_user_are_counted_together(world: World, generation: str) 
 
 
 async def all_given_back(slots: StreamSlots) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while slots.total:  # noqa: ASYNC110  the server's own tasks tell nobody
             await trio.sleep(0.01)
 
@@ -203,7 +203,7 @@ async def test_a_peer_that_answers_no_ping_is_let_go_and_one_that_does_is_kept(t
                 while True:
                     seen.append(await client.event())
 
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(read)
                     last = b""

@@ -117,7 +117,7 @@ async def test_a_preview_says_how_many_watch_it(tmp_path: Path) -> None:
             return v1.WatchedInstance.model_validate(answer.json()).watchers
 
         assert await watchers() == 0
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with open_events(world, generation) as stream:
                 await stream.event()
                 assert await watchers() == 1

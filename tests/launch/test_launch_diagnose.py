@@ -229,6 +229,7 @@ def test_any_lines_are_read_without_a_crash(lines: list[str]) -> None:
     diagnose(lines, [POSTGRESQL, MONGODB, REDIS])
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "text", ["A" * 100_000, "missing " * 20_000, "'" * 100_000, "env var " * 20_000, "1:" * 50_000]
 )

@@ -197,7 +197,7 @@ async def test_what_is_under_way_is_answered_by_the_process_that_took_it(rig: Ri
         await trio.sleep(0.1)  # they are accepted by then; if one is not, it is asked of the new process
         await rig.service.previews.restart(ANN, "g1")
     assert answers == ['"slow one"'] * 3
-    with preview.log.subscribe() as events, trio.fail_after(10):
+    with preview.log.subscribe() as events, trio.fail_after(60):
         while not any(line.startswith("restarted in ") for line in story(preview)):
             await events.receive()
     assert not any("had not answered all" in line for line in story(preview))

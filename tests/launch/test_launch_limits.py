@@ -87,12 +87,12 @@ async def test_what_prints_faster_than_it_may_still_serves(limited: OpenRig) -> 
     flood = "import os\nif os.fork() == 0:\n    while True: os.write(1, b'x' * 99 + b'\\n')\n"
     async with limited(output_bytes_per_s=50_000) as rig:
         preview = await rig.begin({**PLAIN, "serve.py": flood + PLAIN["serve.py"]}, serve())
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await preview.settled.wait()
         assert preview.record.state is State.RUNNING
         assert (await ask(preview)).status_code == 200
         assert preview.confinement is not None
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not preview.confinement.reached:  # noqa: ASYNC110  it is told in the log, among the flood
                 await trio.sleep(0.05)
         assert [one.limit for one in preview.confinement.reached] == ["output"]

@@ -112,7 +112,7 @@ async def test_a_secret_is_made_up_once_and_is_not_in_the_log(rig: Rig) -> None:
     assert (preview.directory / "key").read_text() == made_up
     assert not any(made_up in line for line in story(preview))
     assert (
-        "variables made up for this preview: SECRET_KEY, MAIL_FROM=shop@example.com; set your own under [env] in "
+        "variables not set, using placeholders: SECRET_KEY, MAIL_FROM=shop@example.com; set them under [env] in "
         "preview.toml or in the launch request"
     ) in story(preview)
 
@@ -147,6 +147,7 @@ def nobodys_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.timed
 async def test_waiting_for_a_server_that_is_not_there_fails_in_seconds(rig: Rig) -> None:
     port, began = nobodys_port(), trio.current_time()
     waits = {"requirements.txt": "", "serve.py": "import time\nprint('connecting', flush=True)\ntime.sleep(600)"}

@@ -192,7 +192,7 @@ async def test_an_application_that_cannot_be_kept_leaves_the_template_to_others(
     preview = await rig.start(files, kind.plan)
     await template_is_ready(rig)
     await rig.service.previews.restart(ANN, "g1")
-    refused = "restarts import the application again: starts a thread"
+    refused = "no snapshot for restarts: starts a thread"
     await says(preview, refused)
     await rig.service.previews.restart(ANN, "g1")
     told = [line.partition(":")[0] for line in story(preview) if line.startswith("started ")]

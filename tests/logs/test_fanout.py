@@ -52,12 +52,12 @@ class Reader:
         return [int(found) for found in _ID.findall(b"".join(self.chunks))]
 
     async def has_chunks(self, count: int) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(self.chunks) < count:
                 await self._told.wait()
 
     async def has_line(self, number: int) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while number not in self.numbers:
                 await self._told.wait()
 
@@ -199,7 +199,7 @@ async def test_lines_that_nobody_wants_to_see_are_silence(
     log.broadcast.add(group)
     nursery.start_soon(group.run)
     # A line comes far sooner than the next word is due, and on and on.
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while len(reader.chunks) < 2:
             log.say("quiet")
             await trio.sleep(0.001)
@@ -258,7 +258,7 @@ async def test_lines_that_have_left_memory_come_from_the_database_up_to_where_th
     # The others stand at 7; what is behind that is pending, and no longer all in memory.
     assert (group.last_seq, log.backlog.first_seq) == (7, 26)
     await nursery.start(run_log_writer, room.writer)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await reader.catch_up(group)
     log.say("on")
     await reader.has_line(31)
@@ -294,7 +294,7 @@ async def test_a_failure_wakes_the_members(log: PreviewLog, nursery: trio.Nurser
 
 
 async def test_closing_ends_the_task(log: PreviewLog) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as own:
             group = open_group(log, own)
             await wait_all_tasks_blocked()

@@ -19,7 +19,7 @@ async def store(room: Room, first: int, last: int) -> None:
 
 async def read_to_end(source: History) -> list[Received]:
     events: list[Received] = []
-    with source, trio.fail_after(10):
+    with source, trio.fail_after(60):
         while True:
             try:
                 events += await source.receive()

@@ -125,7 +125,7 @@ async def test_what_is_stored_leaves_the_journal(
     await room.add_preview(A)
     writer = LogWriter(room.database, room.settings, journal)
     await nursery.start(run_log_writer, writer)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         writer.offer(batch(1, "one", "two"))
         assert held(folder) == [(A, 1, ["one", "two"])]
         await writer.flush(A)

@@ -185,7 +185,7 @@ def test_the_page_opens_and_shares_what_runs(served: Running, browser: Browser) 
         dialog = page.get_by_role("dialog", name="Share the preview")
         dialog.get_by_role("button", name="New link").click()
         shared = dialog.get_by_role("textbox", name="Share link").input_value()
-        expect(dialog.get_by_role("note")).to_contain_text("from its own machine only")
+        expect(dialog.get_by_role("note")).to_contain_text("only on this machine")
         with tab(browser) as other:
             other.goto(shared)
             expect(other.locator("#fetched")).to_have_text("it works")

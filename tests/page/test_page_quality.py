@@ -35,7 +35,7 @@ def test_axe_finds_nothing_serious_in_any_state(running: Running, browser: Brows
         page.get_by_label("Paste a token").wait_for()
         assert serious(seen) == []
         seen.sign_in(running, f"axe-{scheme}-{width}")
-        page.get_by_text("Run a backend, and watch it").wait_for()
+        page.get_by_text("Run a backend and watch its logs").wait_for()
         assert serious(seen) == []
         seen.drop_zip("broken", BROKEN)
         seen.launch(until="Failed")
@@ -94,6 +94,7 @@ def test_the_whole_of_it_can_be_used_without_a_mouse(running: Running, browser: 
         seen.wait_for_state("Stopped")
 
 
+@pytest.mark.timed
 def test_the_first_paint_comes_within_a_second(running: Running, browser: Browser) -> None:
     """The best of three: the clock on the wall also counts what else the machine does."""
     painted_ms = []

@@ -56,7 +56,7 @@ def test_files_that_do_not_start_are_told_and_the_old_ones_serve_on(
             write(tmp_path / "shop", "import nothing_like_it\n" + FILES["main.py"])
         )
         notice = seen.page.get_by_role("alert")
-        expect(notice).to_contain_text(re.compile("does not start.*nothing_like_it.*serves as it was before"))
+        expect(notice).to_contain_text(re.compile("does not start.*nothing_like_it.*previous version is still running"))
         seen.wait_for_state("Running")
         seen.pick("GET", "/books/{book_id}")
         seen.page.get_by_label("Path: book_id").fill("7")

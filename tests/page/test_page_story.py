@@ -95,7 +95,7 @@ def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser:
         seen.wait_for_line("the shop is open")
         page.get_by_role("button", name="Copy, save, clear").click()
         page.get_by_role("menuitem", name="Clear").click()
-        page.get_by_role("button", name="Show them again").click()
+        page.get_by_role("button", name="Show earlier lines").click()
         seen.wait_for_line("the shop is open")
 
         seen.pick("GET", "/books/{book_id}")
@@ -194,7 +194,7 @@ def test_two_users_do_not_see_each_other_s_preview(running: Running, browser: Br
         address = ann.page.url
         eve.sign_in(running, "eve-of-two")
         eve.page.goto(address)
-        expect(eve.page.get_by_text("Run a backend, and watch it")).to_be_visible()
+        expect(eve.page.get_by_text("Run a backend and watch its logs")).to_be_visible()
         assert "secret-shop" not in eve.page.content()
         ann.page.get_by_role("button", name="Stop").click()
         ann.wait_for_state("Stopped")
@@ -210,7 +210,7 @@ def test_stopping_is_confirmed_while_others_watch(running: Running, browser: Bro
         one.page.get_by_role("button", name="Stop", exact=True).click()
         question = one.page.get_by_role("alertdialog")
         expect(question).to_contain_text("1 other is watching")
-        question.get_by_role("button", name="Keep it").click()
+        question.get_by_role("button", name="Cancel").click()
         expect(question).to_be_hidden()
         one.page.get_by_role("button", name="Stop", exact=True).click()
         question.get_by_role("button", name="Stop").click()
@@ -230,4 +230,4 @@ def test_a_wrong_token_is_told_so(running: Running, browser: Browser) -> None:
         seen.page.goto(running.url)
         seen.page.get_by_label("Paste a token").fill("not-a-token")
         seen.page.get_by_role("button", name="Sign in").click()
-        expect(seen.page.get_by_role("alert")).to_have_text("This token is not valid, or its time is over.")
+        expect(seen.page.get_by_role("alert")).to_have_text("Invalid or expired token.")

@@ -117,7 +117,7 @@ def test_a_service_restarted_under_the_page_costs_no_line_and_repeats_none(
         else:
             running.process.terminate()
             running.process.wait(30)
-        promise = "Reconnecting by itself" if how == "killed" else "This page connects by itself when it is back"
+        promise = "Reconnecting; no lines" if how == "killed" else "This page reconnects when it is back"
         expect(seen.page.get_by_text(promise)).to_be_visible()
         running.start_again()
         expect(seen.page.get_by_text("Ended", exact=True).first).to_be_visible(timeout=45_000)

@@ -43,7 +43,7 @@ class Talker:
     address: str
 
     def say(self, word: str) -> None:
-        httpx2.get(f"{self.address}/say/{word}", trust_env=False, timeout=20).raise_for_status()
+        httpx2.get(f"{self.address}/say/{word}", trust_env=False, timeout=60).raise_for_status()
 
 
 @pytest.fixture(scope="module")

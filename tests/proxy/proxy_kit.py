@@ -70,7 +70,7 @@ def ok(body: bytes, *fields: str) -> bytes:
 @asynccontextmanager
 async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
     server = Upstream(handler)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
             listeners = await nursery.start(serve)

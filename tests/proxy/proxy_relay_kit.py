@@ -90,7 +90,7 @@ class Front:
 
     async def exchange(self, *pieces: bytes) -> bytes:
         """Send these bytes on a connection of their own, and read until it is closed."""
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with await trio.open_tcp_stream(*self.address) as stream:
                 return await send_and_read(stream, *pieces)
 
@@ -185,7 +185,7 @@ async def relay_to(handler: Handler, *, keep_alive_s: float = 5, **settings: obj
         finally:
             connections["open"] -= 1
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
             door = OpenDoor(listeners[0].socket.getsockname()[:2])
@@ -217,7 +217,7 @@ async def relay_with(door: OpenDoor, *, keep_alive_s: float = 5, **settings: obj
         host, _, port = url.removeprefix("http://").rpartition(":")
         yield Front((host, int(port)), door, relay, stop, stopped, told, Counter())
         stop.set()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await stopped.wait()
     assert door.held == 0
 

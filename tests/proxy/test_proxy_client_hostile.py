@@ -27,7 +27,7 @@ async def test_a_call_has_the_answer_of_a_preview_that_reads_no_more_of_it() -> 
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, early, listeners)
         address = listeners[0].socket.getsockname()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             answer = await preview.send(address, LARGE)
         assert answer.body == b"too much"
         assert preview.pool.idle == 0

@@ -150,7 +150,7 @@ async def test_a_preview_that_reads_no_more_may_have_answered() -> None:
             assert (await one.read_head()).status == 200
             assert await content(one) == b"no"
             sent.set()
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while await put(one, b"x" * 65536):
                     await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
@@ -169,7 +169,7 @@ async def test_a_preview_that_does_not_accept_in_time_is_unavailable() -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         async with await trio.open_tcp_stream(*full.getsockname()):
-            with pytest.raises(PreviewUnavailable, match="does not accept"), trio.fail_after(20):
+            with pytest.raises(PreviewUnavailable, match="does not accept"), trio.fail_after(60):
                 await connect(full.getsockname(), timeout_s=0.01)
 
 

@@ -139,6 +139,7 @@ async def test_nothing_of_a_request_s_target_is_kept() -> None:
         assert b"secret" not in known.head.target
 
 
+@pytest.mark.timed
 async def test_many_requests_that_are_answered_at_once_let_the_others_have_their_turns() -> None:
     last = 0
     longest = 0

@@ -51,7 +51,7 @@ async def test_what_was_not_wholly_sent_to_a_preview_does_not_begin_the_next_req
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     listener.bind(("127.0.0.1", 0))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             trio_socket = trio.socket.from_stdlib_socket(listener)
             trio_socket.listen()

@@ -52,7 +52,7 @@ async def chat(**options: object) -> AsyncIterator[WebSocketConnection]:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 700_000])
 async def test_messages_of_any_size_come_back(size: int) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with chat() as socket:
             for message in ("ü" * (size // 2), bytes(size)):
                 await socket.send_message(message)
@@ -60,7 +60,7 @@ async def test_messages_of_any_size_come_back(size: int) -> None:
 
 
 async def test_control_frames_pass_between_messages() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with chat() as socket:
             await socket.ping(b"are you there")
             await socket.send_message("hello")
@@ -69,7 +69,7 @@ async def test_control_frames_pass_between_messages() -> None:
 
 
 async def test_a_close_code_and_its_reason_come_through() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with chat() as socket:
             await socket.send_message("close")
             with pytest.raises(ConnectionClosed) as closed:
@@ -80,7 +80,7 @@ async def test_a_close_code_and_its_reason_come_through() -> None:
 
 
 async def test_a_subprotocol_is_agreed_upon_end_to_end() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with chat(subprotocols=["chat.v2", "chat.v1"]) as socket:
             assert socket.subprotocol == "chat.v2"
 
@@ -94,7 +94,7 @@ HANDSHAKE = get(
 async def test_frames_come_and_go_as_on_a_connection_without_a_relay() -> None:
     async with relay_to(echo) as front:
         for sent, expected in CASES.values():
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await talk(front.address, HANDSHAKE, sent, expected)
 
 

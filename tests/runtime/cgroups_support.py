@@ -43,13 +43,13 @@ def running(group: Cgroup, source: str) -> Iterator[subprocess.Popen[bytes]]:
 async def next_line(process: subprocess.Popen[bytes]) -> bytes:
     """The next line the program prints."""
     assert process.stdout is not None
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         return await trio.to_thread.run_sync(process.stdout.readline, abandon_on_cancel=True)
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
     """The program's exit code, negative for a signal."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         return await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
 
 

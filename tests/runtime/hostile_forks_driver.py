@@ -66,7 +66,7 @@ async def main(attack: str, data: Path, project: Path) -> None:
         spec = replace(spec, argv=argv, readable=(*spec.readable, LAUNCHER.parent), warm=warm_start)
         warm = await stack.enter_async_context(open_warm(grouped))
         assert await settled(warm, spec)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             said = await start(warm, attack, spec, told)
         print(json.dumps({"said": said, "same_group": own_groups() == before}), flush=True)
 

@@ -124,7 +124,7 @@ def starter(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
 @asynccontextmanager
 async def _in_time(runtime: Runtime, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
     # In the test's own task: a deadline in a fixture would not cancel the test.
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with runtime.open_process(spec) as process:
             yield process
 

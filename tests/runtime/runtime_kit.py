@@ -125,7 +125,7 @@ async def open_driver(
     assert process.stdout is not None
     service: int | None = None
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             text = b""
             while not text.endswith(b"\n"):
                 chunk = await process.stdout.receive_some()
@@ -190,6 +190,6 @@ class CancelAtStep(trio.abc.Instrument):
 
 async def none_but(known: set[int]) -> None:
     """Wait until no process of this one is left but these: one that has ended is told of a moment before it is gone."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not set(proctree.descendants(os.getpid())) <= known:  # noqa: ASYNC110  the kernel tells nobody
             await trio.sleep(0.001)

@@ -96,7 +96,7 @@ async def settled(warm: WarmRuntime, spec: ProcessSpec) -> bool:
     assert spec.warm is not None
     warm.prepare(spec)
     slot = warm.templates._slots[spec.warm.key]
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while slot.is_making:  # noqa: ASYNC110  a pool tells nobody that a template is ready
             await trio.sleep(0.01)
     return slot.live is not None
@@ -213,7 +213,7 @@ def keep_template(sandbox: SandboxRuntime) -> Iterator[KeptTemplate]:
 
     thread = threading.Thread(target=trio.run, args=(hold,))
     thread.start()
-    kept, token, scope = made.get(timeout=30)
+    kept, token, scope = made.get(timeout=60)
     try:
         yield kept
     finally:

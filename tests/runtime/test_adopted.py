@@ -95,7 +95,7 @@ async def test_an_orphan_that_has_ended_is_reaped_and_a_child_that_somebody_wait
         leader = proctree.identify(parent.pid)
         assert orphan is not None
         assert leader is not None
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await proctree.wait_ended(leader)
             parent.stdin.close()
             await proctree.wait_ended(orphan)

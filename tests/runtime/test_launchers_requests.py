@@ -49,7 +49,7 @@ def run(code: str, tmp_path: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     return done.stdout.decode()
 

@@ -37,7 +37,7 @@ for asked in sys.argv[1:]:
 @pytest.fixture(autouse=True)
 async def _no_descriptor_left() -> AsyncIterator[None]:
     before = open_descriptors()
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         yield
     assert open_descriptors() <= before
 

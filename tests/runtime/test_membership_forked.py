@@ -84,7 +84,7 @@ async def test_a_tree_that_ends_leaves_the_one_alone_that_has_just_been_started(
     argv = [*PYTHON, programs.SLEEP]
     spec = ProcessSpec("preview_test", argv, tmp_path, environment={}, listener=None, limits=LIMITS)
     runtime = PlainRuntime()
-    with trio.fail_after(20), child_subreaper():
+    with trio.fail_after(60), child_subreaper():
         async with runtime.open_process(replace(spec, number=2)) as follows:
             monkeypatch.setattr(proctree, "read_marker", lambda _pid: None)
             async with runtime.open_process(spec) as ends:

@@ -87,7 +87,7 @@ def test_the_kill_spares_a_process_that_got_a_dead_ones_pid(sleeper: subprocess.
 
 
 async def test_what_an_earlier_run_left_is_found_by_its_marker(sleeper: subprocess.Popen[bytes]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         assert await end_tree({LEFT}, []) == 1
     assert proctree.identify(sleeper.pid) is None
 
@@ -95,7 +95,7 @@ async def test_what_an_earlier_run_left_is_found_by_its_marker(sleeper: subproce
 async def test_what_an_earlier_run_left_is_found_by_its_identity(sleeper: subprocess.Popen[bytes]) -> None:
     identity = proctree.identify(sleeper.pid)
     assert identity is not None
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         assert await end_tree(set(), [replace(identity, start_ticks=1), identity]) == 1
     assert proctree.identify(sleeper.pid) is None
 
@@ -129,7 +129,7 @@ def test_the_service_may_open_as_many_files_as_the_hard_limit_allows() -> None:
 async def test_waiting_for_the_end_ends_with_the_process(sleeper: subprocess.Popen[bytes]) -> None:
     identity = proctree.identify(sleeper.pid)
     assert identity is not None
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(proctree.wait_ended, identity)
             await wait_all_tasks_blocked()
@@ -140,7 +140,7 @@ async def test_waiting_for_the_end_ends_with_the_process(sleeper: subprocess.Pop
 async def test_what_has_ended_or_is_another_process_by_now_is_not_waited_for(sleeper: subprocess.Popen[bytes]) -> None:
     identity = proctree.identify(sleeper.pid)
     assert identity is not None
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await proctree.wait_ended(replace(identity, start_ticks=1))
         sleeper.kill()
         sleeper.wait()

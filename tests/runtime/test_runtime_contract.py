@@ -165,7 +165,7 @@ async def test_helpers_that_end_by_themselves_leave_no_zombie(start: Start) -> N
         assert await read_line(process) == "up"
         await process.usage()
         # The last may have closed its pipe by then, and not yet have ended.
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while zombies():
                 await process.usage()
 

@@ -58,7 +58,7 @@ async def test_the_end_of_one_tree_is_not_the_others(
 ) -> None:
     first, second = (tree(listener, project, number, FORKS_AWAY) for number in (1, 2))
     ends, stays = (first, second) if first_ends else (second, first)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with runtime.open_process(stays) as living:
             assert await read_line(living) == "away"
             before = (await living.usage()).processes
@@ -73,7 +73,7 @@ async def test_the_end_of_one_tree_is_not_the_others(
 async def test_a_tree_that_follows_is_found_by_the_previews_id(
     runtime: Runtime, listener: socket.socket, project: Path
 ) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with runtime.open_process(tree(listener, project, 2, FORKS_AWAY)) as process:
             assert await read_line(process) == "away"
             if proctree.read_marker(process.identity.pid) is None:
@@ -85,7 +85,7 @@ async def test_a_tree_that_follows_is_found_by_the_previews_id(
 async def test_the_control_channel_is_inherited(runtime: Runtime, listener: socket.socket, project: Path) -> None:
     ours, theirs = socket.socketpair()
     spec = tree(listener, project, 1, TALKS)
-    with ours, theirs, trio.fail_after(20):
+    with ours, theirs, trio.fail_after(60):
         with_channel = replace(spec, argv=[*spec.argv, CONTROL_PLACEHOLDER], control=theirs)
         async with runtime.open_process(with_channel) as process:
             ours.setblocking(False)

@@ -116,7 +116,7 @@ async def test_a_program_that_listens_by_itself_is_carried_to_as_well(
         port=port,
         slot=port,
     )
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with sandbox.open_process(spec) as process:
             await read_line(process)
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
@@ -137,7 +137,7 @@ async def test_a_service_without_rights_serves_a_preview_without_a_network(
         folder.chmod(0o755)
     async with open_driver(unprivileged_python(), "sandbox", project, "SAY_AND_SERVE", listener) as driver:
         assert (driver.told["uid"], driver.told["said"]) == (65534, "up")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
                 assert await stream.receive_some() == b"served"
 

@@ -83,7 +83,7 @@ async def printed(warm: WarmRuntime, spec: ProcessSpec) -> str:
 
 
 async def gone(warm: WarmRuntime) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while warm.templates.ready:  # noqa: ASYNC110  a pool tells nobody
             await trio.sleep(0.01)
 
@@ -223,7 +223,7 @@ async def test_of_a_runtime_that_is_closed_while_it_makes_a_template_nothing_is_
     warm: WarmRuntime, make: Make
 ) -> None:
     warm.prepare(make())
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not any("keeper" in line for line in command_lines()):  # noqa: ASYNC110  the kernel tells nobody of it
             await trio.sleep(0.001)
 
@@ -315,7 +315,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: Warm
                     entered = True
             finally:
                 trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)
@@ -360,7 +360,7 @@ async def test_what_was_begun_has_made_its_own_what_it_will_write_to(warm: WarmR
     async with warm.reserve(spec):
         _, its = await _made_ready(warm)
         rollup = Path(f"/proc/{its}/smaps_rollup")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while _private_kib(rollup) < 1024:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.005)
 
@@ -380,7 +380,7 @@ async def test_what_was_begun_and_is_killed_meanwhile_is_begun_anew(
     async with warm.reserve(spec):
         first, its = await _made_ready(warm)
         os.kill(its, signal.SIGSEGV)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while proctree.identify(first) is not None:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.005)
         async with warm.open_process(spec) as process:
@@ -406,7 +406,7 @@ async def test_a_start_that_was_begun_and_does_not_come_ends(warm: WarmRuntime, 
         pass
     async with warm.reserve(spec):
         both = await _made_ready(warm)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while any(proctree.identify(pid) is not None for pid in both):  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.005)
     async with warm.open_process(spec) as process:
@@ -447,7 +447,7 @@ async def test_what_was_begun_for_a_start_that_is_a_cold_one_ends_before_that(wa
     before = set(proctree.descendants(os.getpid()))
     async with warm.reserve(make()), warm.open_process(make(programs.SLEEP, environment={"COLOUR": "red"})):
         assert live.uses == 0
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while any(map(is_warm, set(proctree.descendants(os.getpid())) - before)):  # noqa: ASYNC110
                 await trio.sleep(0.01)
 
@@ -590,7 +590,7 @@ async def test_one_that_was_killed_while_it_waited_is_gone_and_not_the_start_s_f
     warm: WarmRuntime, waiting: Waiting, told: list[str], which: int
 ) -> None:
     os.kill(waiting.both[which], signal.SIGKILL)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         await waiting.gone.wait()
     await _ended(waiting.both)
     async with warm.open_process(waiting.spec) as process:
@@ -642,7 +642,7 @@ async def test_what_waits_is_not_taken_for_ended_by_the_end_of_another(sleepers:
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert nursery.child_tasks
             waiting.kill()
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while nursery.child_tasks:  # noqa: ASYNC110  nobody tells
                     await trio.sleep(0.005)
 
@@ -651,14 +651,14 @@ async def test_what_no_template_can_be_made_for_is_not_waited_for(warm: WarmRunt
     assert not await warm.wait_prepared(replace(make(), warm=None))
     spec = make()
     missing = replace(spec, argv=["/nowhere/python", *spec.argv[1:]])
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         assert not await warm.wait_prepared(missing)
     async with warm.reserve(missing, stays=True) as gone:
         assert gone.is_set()
 
 
 async def _ended(pids: list[int]) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while any(proctree.identify(pid) is not None for pid in pids):  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.005)
 

@@ -106,7 +106,7 @@ async def test_a_program_starts_whatever_a_package_does_and_is_held_in(
 ) -> None:
     told: list[str] = []
     spec = environment(tmp_path, name).spec(LOOK, project, told)
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         async with open_warm(sandbox_here, timeout_s=3) as warm:
             await settled(warm, spec)
             async with warm.open_process(spec) as process:

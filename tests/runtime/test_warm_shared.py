@@ -37,7 +37,7 @@ def importing(environment: Environment, project: Path, told: list[str], *modules
 
 
 async def said(warm: WarmRuntime, spec: ProcessSpec) -> str:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with warm.open_process(spec) as process:
             return (await read_all(process)).strip()
 

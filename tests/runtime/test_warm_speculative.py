@@ -60,7 +60,7 @@ class Start:
             yield process, spec
 
     async def has_run(self) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not (self.project / "runs").exists():  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.002)
 
@@ -75,7 +75,7 @@ class Start:
             return False
 
     async def none_runs(self) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while self.processes():  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.002)
 
@@ -256,7 +256,7 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
                             is_through = True
             finally:
                 trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             # A fork that was not told to go on ends by itself.
             while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
                 await trio.sleep(0.001)

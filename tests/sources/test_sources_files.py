@@ -62,6 +62,7 @@ def test_folders_nested_without_end_are_left_out_and_named(project: Path) -> Non
     assert "deeper than" in next(reason for name, reason in sources.skipped.items() if name.startswith("d/"))
 
 
+@pytest.mark.timed
 def test_a_script_of_random_bytes_is_given_up_soon(project: Path) -> None:
     (project / "index.js").write_bytes(random.Random(1).randbytes(400_000))
     sources = Sources(project)

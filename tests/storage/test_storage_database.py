@@ -155,7 +155,7 @@ async def test_a_cancelled_write_that_has_begun_is_made(database: Database) -> N
         assert go_on.wait(20)
         add_user(connection)
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(database.write, change)
             await trio.to_thread.run_sync(begun.wait)
@@ -211,7 +211,7 @@ async def test_a_read_sees_one_state_although_others_write(sqlite_database_url: 
         async def read() -> None:
             results.append(await database.read(query))
 
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read)
                 await trio.to_thread.run_sync(first_done.wait)

@@ -79,7 +79,7 @@ async def test_it_is_noticed_among_many_calls_at_once(sqlite_database_url: str, 
                 await add(database, f"{worker}_{number}")
                 await count(database)
 
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 for worker in range(6):
                     nursery.start_soon(write, worker)

@@ -345,7 +345,7 @@ async def test_many_lines_are_deleted_in_short_transactions(
         found = await write(opened, change, size_bytes=size_bytes)
         if isinstance(change, partial):
             left.append(await count_lines(database))
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await store.update(make_record("preview_b", user_id="bob"))
         return found
 

@@ -120,7 +120,7 @@ async def test_a_launch_waits_for_the_build_under_way_and_says_so(
         launched = await service.previews.launch(LaunchRequest(ANN, generation.id))
         preview = service.previews.find(launched.record.id)
         assert preview is not None
-        waits = "waiting for the same environment, which is being prepared already"
+        waits = "waiting for the same environment, which is already being built"
         while not any(waits in line for line in preview.last_lines(20)):  # noqa: ASYNC110  its task says it
             await trio.sleep(0.01)
         gate.may_go_on.set()

@@ -76,7 +76,7 @@ async def test_the_row_names_the_new_process(rig: Rig) -> None:
     await restart(rig)
     await says(preview, "restarted in ")
     store = rig.service.previews._context.store
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while (row := await store.get(preview.id)) is None or row.pid != preview.record.pid:
             await trio.lowlevel.checkpoint()
 
@@ -137,7 +137,7 @@ async def test_a_new_process_that_ends_leaves_the_old_one_serving(rig: Rig) -> N
     assert preview.record.pid == before
     assert await body_of(preview) == "one"
     assert any(line.startswith("reload failed: The process ended with exit code 3") for line in story(preview))
-    assert story(preview)[-1] == f"process {before} serves on as before"
+    assert story(preview)[-1] == f"process {before} keeps serving"
 
 
 async def test_a_new_process_that_stays_silent_leaves_the_old_one_serving(rig: Rig) -> None:
@@ -158,7 +158,7 @@ async def test_an_old_process_that_dies_meanwhile_is_followed_by_the_new_one(rig
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reload, rig, speaking("two", WAITS))
         await says(preview, "reload: changed")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(processes(preview)) < 2:
                 await trio.lowlevel.checkpoint()
         pid = preview.record.pid
@@ -206,10 +206,10 @@ async def test_a_stop_in_the_middle_leaves_neither_process(rig: Rig) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(save)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(processes(preview)) < 2:
                 await trio.lowlevel.checkpoint()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await rig.service.previews.stop("g1")
     assert refused == ["The preview has ended: stopped on request."]
     assert processes(preview) == set()
@@ -230,7 +230,7 @@ async def test_the_newest_change_wins_and_both_are_told(rig: Rig) -> None:
     preview = await rig.running(speaking())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reload, rig, speaking("two", "time.sleep(600)\n"))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(processes(preview)) < 2:
                 await trio.lowlevel.checkpoint()
         nursery.start_soon(partial(reload, rig, speaking("three")))
@@ -248,7 +248,7 @@ async def test_what_is_written_is_not_kept_in_memory_while_it_waits_to_serve(rig
     async with trio.open_nursery() as caller:
         caller.start_soon(rig.service.previews.reload, ANN, "g1", FilesChange(contents))
         await says(preview, "reload: changed behave.py")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while len(processes(preview)) < 2:
                 await trio.lowlevel.checkpoint()
         caller.cancel_scope.cancel()
@@ -292,10 +292,10 @@ async def test_what_is_being_stopped_when_the_next_change_fails_does_not_serve_o
         nursery.start_soon(fails, rig, FilesChange({"behave.py": speaking("two").encode()}))
         await says(preview, "reload: the program cannot hand over its port: the old process is stopped first")
         nursery.start_soon(fails, rig, FilesChange({"preview.toml": b"[start]\napp = 3\n"}))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await preview.over.wait()
     assert preview.record.state is State.FAILED
-    assert not any("serves on as before" in line for line in story(preview))
+    assert not any("keeps serving" in line for line in story(preview))
 
 
 async def fails(rig: Rig, change: FilesChange) -> None:
@@ -358,7 +358,7 @@ async def test_whatever_a_program_says_on_its_channel_harms_itself_alone(rig: Ri
         await says(preview, "the old process drained in ")
     assert await body_of(preview) == "two"
     assert preview.record.state is State.RUNNING
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         # The old process may be on its way out still.
         while len(open_descriptors()) > held:  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.005)
@@ -381,14 +381,14 @@ async def test_a_reload_is_told_when_the_old_process_has_let_go_of_the_socket(
     before = preview.record.pid
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reload, rig, speaking("two"))
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while preview.record.pid == before:
                 await trio.lowlevel.checkpoint()
         assert not preview.succession.is_over
         assert not any(line.startswith("reloaded in ") for line in story(preview))
         assert preview.directory is not None
         await trio.Path(preview.directory / "let-go").touch()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await says(preview, "reloaded in ")
     assert preview.succession.is_over
 
@@ -397,7 +397,7 @@ async def test_what_is_told_of_an_old_process_comes_behind_the_change(make_setti
     async with open_rig(make_settings(drain_timeout_s=0.05)) as rig:
         preview = await rig.running(speaking("one", _LETS_GO_LATE))
         await restart(rig)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await says(preview, "restarted in ")
         told = story(preview)
         ready = next(line for line in told if line.startswith("ready in ") and line.endswith("takes over"))

@@ -129,7 +129,7 @@ async def test_refused_processes_are_told_once_and_the_preview_runs_on(make_sett
         preview = await rig.running(FORKS)
         await is_told(preview, "held to 12 processes: ")
         assert reached(preview) == [
-            ("processes", "held to 12 processes: it asked for more, which it did not get"),
+            ("processes", "held to 12 processes: further ones were refused"),
         ]
 
 
@@ -138,7 +138,7 @@ async def test_processor_time_that_it_goes_on_wanting_is_told_once(make_settings
         preview = await rig.running(BUSY)
         if preview.confinement is None or preview.confinement.cpu_cores is None:
             pytest.skip("processor time is not limited here")
-        await is_told(preview, "held to 0.2 cores: it wants more processor time than it may have, and waits")
+        await is_told(preview, "held to 0.2 cores: slowed down")
         assert [limit for limit, _ in reached(preview)] == ["cpu"]
 
 

@@ -245,7 +245,7 @@ async def test_hundreds_of_lives_go_as_the_model_foretells(template: Callable[[]
         async def live(steps: list[tuple[Kind, str]]) -> None:
             world = make_world()
             try:
-                with trio.fail_after(30):
+                with trio.fail_after(60):
                     await world.live(steps)
             finally:
                 # What fails here is drawn again, shorter: in an empty service.
@@ -260,7 +260,7 @@ async def test_a_service_that_ends_in_the_midst_of_any_life_leaves_nothing_of_it
     template: Callable[[], Settings],
 ) -> None:
     async def live(steps: list[tuple[Kind, str]]) -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with open_worlds(template()) as make_world:
                 await make_world().live(steps)
 

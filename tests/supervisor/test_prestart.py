@@ -470,7 +470,7 @@ async def test_a_restart_of_it_is_a_process_of_its_own(rig: EarlyRig) -> None:
     assert second.record.pid != pid
     assert len(rig.runtime.started) == 1
     assert rig.runtime.specs[-1].number == 2
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         # The old one's channel went with it.
         while len(open_descriptors()) > before:  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.01)
@@ -586,5 +586,5 @@ async def test_it_has_one_slot_and_releases_it(rig: EarlyRig) -> None:
     second = await rig.next()
     assert len(rig.runtime.adopted) == 1
     assert second.record.state is State.RUNNING
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         await queue.wait_idle()

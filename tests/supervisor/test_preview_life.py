@@ -99,7 +99,7 @@ async def test_whoever_watches_from_the_launch_on_is_told_every_state(rig: Rig) 
 async def test_a_launch_waits_for_a_preview_of_the_generation_that_ends(rig: Rig) -> None:
     first = await rig.running(IGNORES_TERM)
     first.request_stop(StopCause.USER)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         second = await rig.launch("g1")
     assert first.over.is_set()
     assert second.record.id != first.id

@@ -47,20 +47,20 @@ UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 async def test_the_status_code_is_told() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(NOT_FOUND)) as address:
             assert await ask(address, "/") == 404
 
 
 async def test_an_interim_answer_is_not_the_answer() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK)) as address:
             assert await ask(address, "/") == 200
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-nothing\r\n\r\n", b"HTTP/1.1 200", b"x" * 100_000])
 async def test_what_is_not_http_is_a_failed_probe(answer: bytes) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(answer)) as address:
             with pytest.raises(ProbeFailed):
                 await ask(address, "/")
@@ -69,24 +69,24 @@ async def test_what_is_not_http_is_a_failed_probe(answer: bytes) -> None:
 async def test_a_refused_connection_is_a_failed_probe() -> None:
     async with served(answering(OK)) as address:
         pass
-    with trio.fail_after(10), pytest.raises(ProbeFailed):
+    with trio.fail_after(60), pytest.raises(ProbeFailed):
         await ask(address, "/")
 
 
 async def test_readiness_waits_out_closed_connections_and_garbage() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(b"", b"garbage\r\n\r\n", OK)) as address:
             assert await wait_until_ready(address, "/", any_answer=True) == 200
 
 
 async def test_a_health_route_that_says_unavailable_is_asked_again() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(UNAVAILABLE, UNAVAILABLE, OK)) as address:
             assert await wait_until_ready(address, "/health", any_answer=False) == 200
 
 
 async def test_without_a_health_route_any_answer_is_readiness() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(UNAVAILABLE)) as address:
             assert await wait_until_ready(address, "/", any_answer=True) == 503
 
@@ -102,7 +102,7 @@ async def test_an_app_that_answers_late_is_waited_for_on_one_connection() -> Non
         await go_on.wait()
         await stream.send_all(OK)
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(handle) as address, trio.open_nursery() as nursery:
             nursery.start_soon(lambda: wait_until_ready(address, "/", any_answer=True))
             await came.wait()
@@ -112,7 +112,7 @@ async def test_an_app_that_answers_late_is_waited_for_on_one_connection() -> Non
 
 @given(answer=st.binary(max_size=400))
 async def test_any_bytes_are_an_answer_or_a_failed_probe(answer: bytes) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(answer)) as address:
             try:
                 status = await ask(address, "/")
@@ -137,31 +137,31 @@ def answering_by_path(answers: dict[bytes, bytes]) -> Handler:
 
 
 async def test_the_projects_own_route_is_the_answer() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering_by_path({b"/health": OK})) as address:
             assert await find_answer(address, "/health") == Answer("/health", 200)
 
 
 async def test_without_a_route_of_its_own_any_answer_to_the_first_page_is() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering_by_path({b"/": UNAVAILABLE})) as address:
             assert await find_answer(address, None) == Answer("/", 503)
 
 
 async def test_a_route_that_comes_round_is_waited_for() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(UNAVAILABLE, UNAVAILABLE, OK)) as address:
             assert await find_answer(address, "/health") == Answer("/health", 200)
 
 
 async def test_a_route_that_keeps_saying_no_counts_after_a_while() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering(UNAVAILABLE)) as address:
             assert await find_answer(address, "/health", sick_patience_s=0.2) == Answer("/health", 503)
 
 
 async def test_a_route_that_says_nothing_gives_way_to_the_first_page() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(answering_by_path({b"/": NOT_FOUND})) as address:
             found = await find_answer(address, "/health", sick_patience_s=0.1, silent_patience_s=0.1)
             assert found == Answer("/", 404)
@@ -174,7 +174,7 @@ async def test_the_host_is_this_machine_with_the_port() -> None:
         seen.append(await stream.receive_some())
         await stream.send_all(OK)
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(handle) as address:
             await ask(address, "/")
     assert f"Host: localhost:{address[1]}\r\n".encode() in seen[0]
@@ -196,7 +196,7 @@ async def test_any_path_is_asked_for_as_one_target(path: str, target: bytes) -> 
         asked.append(await stream.receive_some())
         await stream.send_all(OK)
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with served(handle) as address:
             assert await ask(address, path) == 200
     assert asked[0].split(b"\r\n")[0] == b"GET " + target + b" HTTP/1.1"

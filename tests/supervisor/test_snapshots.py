@@ -16,7 +16,7 @@ from preview.settings import Settings
 from preview.supervisor import LivePreview
 
 KEPT = "the application is kept as it is after its import"
-REFUSED = "restarts import the application again: starts a thread"
+REFUSED = "no snapshot for restarts: starts a thread"
 # The old process ends when the test says so.
 DRAINS_LONG = """
 def drained():

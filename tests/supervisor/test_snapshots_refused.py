@@ -65,7 +65,7 @@ async def test_a_stage_that_was_refused_is_not_tried_again(nursery: trio.Nursery
         snapshots.keep(cast("PreparedLaunch", stage), SPEC)
         await trio.testing.wait_all_tasks_blocked()
     assert stage.tries == 1
-    assert said.lines == ["restarts import the application again: it has threads"]
+    assert said.lines == ["no snapshot for restarts: it has threads"]
 
 
 async def test_stages_of_before_are_forgotten_where_they_were_refused(nursery: trio.Nursery) -> None:

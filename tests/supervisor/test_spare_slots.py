@@ -66,7 +66,7 @@ class ReservingRuntime(LightRuntime):
 
 
 async def until(true: Callable[[], object]) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not true():  # noqa: ASYNC110  nobody tells
             await trio.sleep(0.002)
 

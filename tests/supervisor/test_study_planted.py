@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 
 
 async def study(project: Path) -> ProjectAnalysis:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         return await AnalysisCache(InProcess()).analyse(project, None, is_still=False)
 
 

@@ -97,6 +97,7 @@ async def launch_and_ignore(rig: Rig) -> None:
         await rig.launch("g1")
 
 
+@pytest.mark.timed
 async def test_a_flooding_child_slows_nobody_and_stops_at_once(make_settings: MakeSettings) -> None:
     settings = make_settings(backlog_bytes=2**20, log_queue_bytes=4 * 2**20)
     async with open_rig(settings) as rig:

@@ -101,6 +101,7 @@ async def test_folders_nested_deeper_than_a_stack_goes_are_removed(tmp_path: Pat
     assert not await trio.Path(directory).exists()
 
 
+@pytest.mark.timed
 async def test_a_folder_that_could_not_be_removed_for_want_of_descriptors_is_removed_a_moment_later(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -56,7 +56,7 @@ async def forging(tmp_path: Path) -> AsyncIterator[WorkerReader]:
 
 
 async def unpacked(reader: WorkerReader, packed: bytes, limits: GenerationLimits = LIMITS) -> Mapping[str, bytes]:
-    with tempfile.SpooledTemporaryFile(max_size=100_000) as archive, trio.fail_after(30):
+    with tempfile.SpooledTemporaryFile(max_size=100_000) as archive, trio.fail_after(60):
         archive.write(packed)
         return await reader.unpack(archive, limits)
 

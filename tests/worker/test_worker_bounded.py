@@ -46,6 +46,7 @@ async def test_memory_that_is_taken_bit_by_bit_is_bounded(attacker: Attacker) ->
     await works(attacker)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "code",
     [
@@ -260,6 +261,6 @@ async def test_a_fork_that_comes_before_the_call_returns_is_taken(
         await works(attacker)
     slow = _Slow(attacker.pool)
     monkeypatch.setattr(attacker.pool, "_server", slow)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         await works(attacker)
     monkeypatch.setattr(attacker.pool, "_server", slow._real)

@@ -45,6 +45,7 @@ async def test_a_launch_and_its_endpoints_are_read_by_workers(reader: WorkerRead
     assert [one.path for one in await reader.published(document)] == ["/shown"]
 
 
+@pytest.mark.timed
 async def test_a_file_that_takes_seconds_holds_up_nobody(reader: WorkerReader, project: Path) -> None:
     """Breach F4: one file of 300 kB held the service's interpreter for six seconds."""
     (project / "main.py").write_text(APP)

@@ -181,12 +181,12 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
 function Welcome({ takesUploads, drop }: { takesUploads: boolean; drop: Upload }): ReactNode {
   return (
     <main className={styles.welcome}>
-      <h2>Run a backend, and watch it</h2>
+      <h2>Run a backend and watch its logs</h2>
       {takesUploads ? (
         <>
           <ol>
             <li>Drop a project’s folder or zip here.</li>
-            <li>Launch it: dependencies are installed, and it gets an address of its own.</li>
+            <li>Launch it: dependencies are installed, and it gets a URL.</li>
             <li>Watch what it prints, and try its endpoints.</li>
           </ol>
           <DropZone onPick={drop.take} isUploading={drop.isUploading} />

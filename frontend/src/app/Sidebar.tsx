@@ -97,7 +97,7 @@ function Remove({ project, onRemove }: { project: Project; onRemove: Projects["r
     <span className={styles.removing} role="alertdialog" aria-label={`Remove ${project.name}?`}>
       <span>Remove its files?</span>
       <Button small autoFocus onClick={() => setAsked(false)}>
-        Keep it
+        Cancel
       </Button>
       <Button
         small

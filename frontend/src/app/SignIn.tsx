@@ -32,7 +32,7 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
       await onToken(token.trim());
     } catch (error) {
       const found = asProblem(error);
-      setProblem(found.status === 401 ? "This token is not valid, or its time is over." : found.message);
+      setProblem(found.status === 401 ? "Invalid or expired token." : found.message);
     } finally {
       setBusy(false);
     }
@@ -44,8 +44,7 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
         <h1>Sign in to preview</h1>
         {BECAUSE[why] !== null && <Notice tone="warn">{BECAUSE[why]}</Notice>}
         <p>
-          Open the one-time link that <code>preview serve</code> or <code>preview run</code> has printed in the
-          terminal.
+          Open the one-time link that <code>preview serve</code> or <code>preview run</code> printed in your terminal.
         </p>
         <div className={styles.or}>or</div>
         <form onSubmit={(event) => void submit(event)}>
@@ -62,7 +61,7 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
             onChange={(event) => setToken(event.target.value)}
           />
           <p id="token-hint" className={styles.hint}>
-            <code>preview token YOUR-NAME</code> makes one on the machine of the service.
+            <code>preview token YOUR-NAME</code> creates one on the server.
           </p>
           {problem && (
             <Notice tone="bad" role="alert">

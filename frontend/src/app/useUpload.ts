@@ -68,5 +68,5 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
 function failureOf({ reload }: FilesChanged): string | null {
   if (reload.status !== "failed") return null;
   const why = reload.error?.detail ?? "Its log says why.";
-  return `The new files are kept, but the preview does not start with them: ${why} It serves as it was before.`;
+  return `Files updated, but the new version does not start: ${why} The previous version is still running.`;
 }

@@ -30,11 +30,11 @@ def endpoints(directory: DirectoryArgument, as_json: JsonOption = False) -> None
     if found.endpoints:
         table_console().print(_table(found.endpoints))
     else:
-        say("No endpoints found; `preview detect DIR` says what the project is taken for.")
+        say("No endpoints found; `preview detect DIR` shows what was detected.")
     for file, reason in found.skipped.items():
         say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
     if not found.complete:
-        say("The project is larger than what is read of one: there may be more endpoints.")
+        say("The project is too large to read completely: there may be more endpoints.")
 
 
 def _described(found: Extraction) -> dict[str, object]:

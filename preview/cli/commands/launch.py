@@ -40,7 +40,7 @@ def launch(
     command: CommandOption = None,
     env: EnvOption = None,
     network: Annotated[
-        Network | None, typer.Option("--network", help="What it may reach, within what the service allows.")
+        Network | None, typer.Option("--network", help="What it may reach, within the service's policy.")
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def logs(
     generation: GenerationArgument,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay until the preview is over.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep running until the preview ends.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
     level: Annotated[
         str | None,
@@ -33,8 +33,8 @@ def logs(
         str | None,
         typer.Option(
             "--source",
-            help="Only lines of these sources: subprocess (the preview) or system (the service), with commas between; "
-            "finer: startup, request, preview.",
+            help="Only lines of these sources: subprocess (the preview) or system (the service), separated by commas; "
+            "more precise: startup, request, preview.",
         ),
     ] = None,
     grep: Annotated[str | None, typer.Option("--grep", metavar="TEXT", help="Only lines with this text.")] = None,

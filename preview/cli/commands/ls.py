@@ -25,7 +25,7 @@ def list_previews(
         str | None,
         typer.Option("--status", metavar="STATE", help="Only: starting, running, stopping, stopped, failed."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="Maximum number.")] = 20,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

@@ -18,8 +18,8 @@ app = typer.Typer(add_completion=False)
 @app.command("open")
 def open_(
     generation: GenerationArgument,
-    path: Annotated[str, typer.Option("--path", metavar="PATH", help="Where on the preview, such as /docs.")] = "/",
-    only_print: Annotated[bool, typer.Option("--print", help="Show the link, and start no browser.")] = False,
+    path: Annotated[str, typer.Option("--path", metavar="PATH", help="Path to open, such as /docs.")] = "/",
+    only_print: Annotated[bool, typer.Option("--print", help="Print the link without starting a browser.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -29,7 +29,7 @@ def open_(
     The link works once, within some minutes; the browser that it has opened the preview in may come back.
     """
     if not path.startswith("/") or path.startswith("//"):
-        raise UsageMistake(f"{quoted(path)} is not a path on the preview; begin it with one slash.")
+        raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")
     with open_api(url, ca) as api:
         made: dict[str, Any] = api.call(
             "POST", generation_path(generation, "/preview/open"), body={"path": path}

@@ -21,10 +21,11 @@ _UPLOAD_TIMEOUT_S = 600.0
 def push(
     directory: DirectoryArgument,
     project: Annotated[
-        str | None, typer.Option("--project", metavar="ID", help="The project it belongs to; else one of its own name.")
+        str | None,
+        typer.Option("--project", metavar="ID", help="The project it belongs to. Default: one of the same name."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="A name for people; else the folder's.")
+        str | None, typer.Option("--name", metavar="NAME", help="Its display name. Default: the folder's.")
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

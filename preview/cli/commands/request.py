@@ -32,10 +32,8 @@ def request(
     header: Annotated[
         list[str] | None, typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; may be repeated.")
     ] = None,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the preview answers 400 or above.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also say under which id the log has what was printed for it.")
-    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the status is 400 or above.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also print the request id for log lookup.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -56,7 +54,7 @@ def request(
             # Where there is no such generation, or no preview of it, that is what is said.
             api.get_json(generation_path(generation, "/preview/status"))
             raise CommandFailed(
-                f"No token is kept here for {generation}; launch it from here with `preview launch {generation}`."
+                f"This machine has no token for {generation}; launch it here with `preview launch {generation}`."
             )
         answer = _ask(api, generation, envelope, token)
     if as_json:
@@ -76,8 +74,7 @@ def _ask(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> 
         if error.problem != "invalid_preview_token":
             raise
         raise ApiRefused(
-            f"The token kept here for {generation_id} is not valid any more; "
-            "stop the preview and launch it again from here.",
+            f"The stored token for {generation_id} is no longer valid; stop the preview and launch it again.",
             status=error.status,
             problem=error.problem,
         ) from error
@@ -91,8 +88,8 @@ def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> 
     if verbose:
         log = answer["log"]
         lines = "no line" if log is None else _numbers(log["first_seq"], log["last_seq"])
-        say(f"request {answer['request_id']}, {lines} of the log meanwhile")
-        say(f"`preview logs {generation} --request {answer['request_id']}` shows what was printed for it")
+        say(f"request id {answer['request_id']}, log: {lines}")
+        say(f"`preview logs {generation} --request {answer['request_id']}` shows its lines")
     body = answer["body"]
     if answer.get("encoding") == "base64":
         _print_bytes(base64.b64decode(body))
@@ -142,7 +139,7 @@ def _split_query(path: str) -> dict[str, Any]:
 
 
 def _no_path(path: str) -> UsageMistake:
-    return UsageMistake(f"{quoted(path)} is not a path on the preview; begin it with one slash.")
+    return UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")
 
 
 def _split_header(text: str) -> tuple[str, str]:

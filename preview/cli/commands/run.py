@@ -46,7 +46,10 @@ _LIFE_S = 8 * 3600.0
 def run(
     directory: DirectoryArgument,
     port: Annotated[
-        int | None, typer.Option("--port", metavar="PORT", min=1, max=65535, help="The page's port; else 8000 or next.")
+        int | None,
+        typer.Option(
+            "--port", metavar="PORT", min=1, max=65535, help="The page's port. Default: 8000 or the next free one."
+        ),
     ] = None,
     chosen_app: AppOption = None,
     command: CommandOption = None,
@@ -55,7 +58,7 @@ def run(
     loopback_port: LoopbackPortOption = None,
     isolation: IsolationOption = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Reload when a file is saved; after a failure, launch again then.")
+        bool, typer.Option("--watch", help="Reload when a file is saved; launch again after a failure.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,4 +144,6 @@ def _listen(wanted: int | None) -> socket.socket:
             why = os.strerror(error.errno) if error.errno else str(error)
     if wanted is not None:
         raise CommandFailed(f"The port {wanted} cannot be used ({why}); choose another one with --port.")
-    raise CommandFailed(f"Each port from {_PORTS.start} to {_PORTS.stop - 1} is taken; name another one with --port.")
+    raise CommandFailed(
+        f"All ports from {_PORTS.start} to {_PORTS.stop - 1} are in use; choose another one with --port."
+    )

@@ -28,7 +28,7 @@ app = typer.Typer(add_completion=False)
 def serve(
     bind: Annotated[str | None, typer.Option("--bind", metavar="HOST:PORT", help="Where to listen.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="A hypercorn.toml; else the one in this folder.")
+        Path | None, typer.Option("--config", metavar="FILE", help="A hypercorn.toml. Default: the one in this folder.")
     ] = None,
     tls_cert: Annotated[
         Path | None,

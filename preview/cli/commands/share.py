@@ -24,12 +24,14 @@ _SLACK_S = 60
 def share(
     generation: GenerationArgument,
     expires: Annotated[
-        float | None, typer.Option("--expires", metavar="SECONDS", min=1, help="How long the link is good for.")
+        float | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Link lifetime in seconds.")
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Show the links that there are, and who may look.")] = False,
-    revoke: Annotated[str | None, typer.Option("--revoke", metavar="ID", help="End a link, or `all` access.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the links, and who has access.")] = False,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", metavar="ID", help="Revoke a link, or `all` access.")
+    ] = None,
     public: Annotated[
-        bool | None, typer.Option("--public/--private", help="Let anybody look who knows the address, or not any more.")
+        bool | None, typer.Option("--public/--private", help="Make the preview public, or private.")
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
@@ -54,9 +56,9 @@ def share(
     if as_json:
         print_json(made)
     else:
-        show(f"{made['url']}\n{made['id']}, good until {made['expires_at']} or the preview's end")
+        show(f"{made['url']}\n{made['id']}, valid until {made['expires_at']} or until the preview ends")
         if expires is not None and _is_shorter(made["expires_at"], expires):
-            say("the service lets no link live as long as you asked")
+            say("the service limits the lifetime of links")
         _say_where(made["url"])
 
 
@@ -68,7 +70,7 @@ def _is_shorter(expires_at: str, wanted_s: float) -> bool:
 def _say_where(address: str) -> None:
     """RFC 6761 section 6.3: each machine takes these names for itself."""
     if (urlsplit(address).hostname or "").endswith("localhost"):
-        say("this address leads to the service from its own machine only: PREVIEW_DOMAIN gives previews one for others")
+        say("this link works only on this machine; set PREVIEW_DOMAIN to share with others")
 
 
 def _revoke(api: Api, generation: str, share_id: str) -> None:

@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 def sync(
     generation: GenerationArgument,
     directory: DirectoryArgument,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay, and send each file that is saved.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep running, and send each saved file.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

@@ -118,8 +118,8 @@ class TextStory:
     def ready(self, addresses: Addresses) -> None:
         """Print a block between two empty lines."""
         rows = (
-            ("Page", addresses.page, "logs you in once, within 10 min"),
-            ("Browser", addresses.browser, "opens it once"),
+            ("Page", addresses.page, "one-time sign-in link, valid 10 min"),
+            ("Browser", addresses.browser, "one-time link"),
             ("Preview", addresses.preview, ""),
             ("Try", addresses.example, ""),
             ("Stop", "Ctrl-C", ""),

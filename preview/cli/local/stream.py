@@ -81,7 +81,7 @@ class LogReader:
                     return True
         if not self._follow:
             return True
-        raise httpx2.RemoteProtocolError("the stream ended without saying that the preview is over")
+        raise httpx2.RemoteProtocolError("the stream ended before the preview did")
 
     def _params(self) -> dict[str, str | int]:
         # What is shown decides about colours, not what is sent.

@@ -136,7 +136,7 @@ class Mirror:
         error = reload["error"]
         for line in error["details"].get("last_lines", ()):
             say(f"  {line}")
-        say(f"the preview does not start with this, and serves as it was before: {error['detail']}")
+        say(f"the new version does not start; the previous one keeps serving: {error['detail']}")
         return False
 
 

@@ -71,7 +71,7 @@ def _named_file(sources: Sources, overrides: Overrides) -> str | None:
         if found is not None:
             return found
     raise InvalidGeneration(
-        f'Cannot launch: there is no file "{name}" in the project, which is named as its application. '
+        f'Cannot launch: there is no file "{name}" in the project, but it is set as the application. '
         "Write its path as seen from the project's folder, or from the one given as directory.",
         missing_files=[name],
     )

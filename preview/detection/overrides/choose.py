@@ -50,7 +50,7 @@ def _named(sources: Sources, given: Overrides) -> FoundApp | None:
     file = _file(sources, module, given.directory)
     if file is None:
         raise InvalidGeneration(
-            f'Cannot launch: there is no module "{module}" in the project, which is named as its application. '
+            f'Cannot launch: there is no module "{module}" in the project, but it is set as the application. '
             'Write it as imports do, for instance "app.main:app", and give their folder as directory.',
             missing_files=[module.removesuffix(".py").replace(".", "/") + ".py"],
         )

@@ -40,7 +40,7 @@ def _words(value: object) -> object:
     try:
         return shlex.split(value)
     except ValueError as error:
-        raise ValueError(f"{quoted(value)} is no command ({str(error).lower()})") from error
+        raise ValueError(f"{quoted(value)} is not a command ({str(error).lower()})") from error
 
 
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _some(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _app(value: str) -> str:
     if not _APP.fullmatch(value) or value.startswith("-"):
-        raise ValueError(f'{quoted(value)} is no application; write it as "package.module:name"')
+        raise ValueError(f'{quoted(value)} is not an application; write it as "package.module:name"')
     path = PurePosixPath(value.partition(":")[0])
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{quoted(value)} must be a file inside the project")
@@ -81,7 +81,7 @@ def _no_nul(value: str) -> str:
 
 def _name(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
-        raise ValueError(f"{quoted(value)} is no name of a variable (letters, digits and _)")
+        raise ValueError(f"{quoted(value)} is not a variable name (letters, digits and _)")
     return value
 
 

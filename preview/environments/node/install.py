@@ -220,7 +220,7 @@ async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, .
             continue
         if await _replace(recipe, name, npm):
             wanted = recipe.manifest.range_of(name)
-            report(f"{name}@{wanted} cannot be built here: its newest version takes its place", logging.WARNING)
+            report(f"{name}@{wanted} cannot be built here: its newest version is used", logging.WARNING)
             continue
         failed.append(name)
         explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)

@@ -79,7 +79,7 @@ class HeldEnvironments:
         """Become a holder. The first asker builds; a cancelled builder's turn goes to the next who waits."""
         waited = entry.turn.locked()
         if waited and entry.holders == 0:
-            report("waiting for the same environment, which is being prepared already", logging.INFO)
+            report("waiting for the same environment, which is already being built", logging.INFO)
         async with entry.turn:
             if waited and entry.failure is not None:
                 # It failed while this one waited for exactly that: trying again at once would fail again.

@@ -302,14 +302,12 @@ class PreviewDoorman:
 def _turn_away(visitor: Visitor) -> NoReturn:
     """Refuse access in the same way for foreign, ended and unknown previews."""
     if visitor.is_led:
-        raise Forbidden(
-            "A page of another origin may not act on this preview with your access to it.", reason="cross_origin"
-        )
+        raise Forbidden("Pages of other origins cannot use your access to this preview.", reason="cross_origin")
     if visitor.is_known:
-        raise PreviewNotFound("There is no such preview here, or it is over.")
+        raise PreviewNotFound("There is no such preview here, or it has ended.")
     raise Unauthenticated(
         "This address is open to invited people: open the preview from the page of the service or with "
-        "`preview open`, or ask its owner for a link. It may be over as well.",
+        "`preview open`, or ask its owner for a link. It may also have ended.",
         reason="missing",
     )
 

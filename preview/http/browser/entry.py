@@ -88,14 +88,14 @@ def _enter(
 def _live_share(token: str, preview_id: str, preview: LivePreview | None, backend: Backend) -> Share:
     share = backend.access.redeem_share(token, preview_id)
     if preview is None:
-        raise PreviewNotFound("The preview of this link is over; ask its sender for a new one.")
+        raise PreviewNotFound("The preview of this link has ended; ask its sender for a new one.")
     return share
 
 
 async def _state(preview: LivePreview | None, visitor: Visitor, backend: Backend) -> OwnAnswer:
     """``{"state"}``, as soon as it is no longer ``starting``."""
     if preview is None or not may_look(visitor, preview, backend.access):
-        raise PreviewNotFound("There is no such preview here, or it is over.")
+        raise PreviewNotFound("There is no such preview here, or it has ended.")
     with backend.waits.until(_POLL_S):
         await preview.settled.wait()
     return json_answer({"state": preview.record.state.value})

@@ -262,7 +262,7 @@ def _framed_once(answer: Answer) -> list[Field]:
     if not lengths:
         return answer.fields
     if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
-        raise UpstreamFailed("The preview's answer says a length that is no number, or two of them.")
+        raise UpstreamFailed("The preview's response has an invalid length, or two.")
     fields = [field for field in answer.fields if field[0] != b"content-length"]
     # RFC 9112 section 6.3: beside chunks it does not count, and must not travel on.
     return fields if answer.length == CHUNKED else [*fields, (b"content-length", lengths.pop())]

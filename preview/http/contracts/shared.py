@@ -104,7 +104,7 @@ class ReachedLimit(Answer):
     """A limit that a preview has reached."""
 
     limit: Literal["memory", "cpu", "processes", "disk", "output"]
-    message: str = Field(examples=["held to 256 processes: it asked for more, which it did not get"])
+    message: str = Field(examples=["held to 256 processes: further ones were refused"])
 
 
 class PlanReachedLimit(ReachedLimit, PlanAnswer):

@@ -32,7 +32,7 @@ _REQUEST = f"^{REQUEST_ID}$"
 
 def _level(word: str) -> str:
     if word.upper() not in LEVEL_WORDS:
-        raise ValueError(f"{quoted(word)} is no level; say DEBUG, INFO, WARNING (or WARN) or ERROR")
+        raise ValueError(f"{quoted(word)} is not a level; use DEBUG, INFO, WARNING, WARN or ERROR")
     return word.upper()
 
 
@@ -40,7 +40,7 @@ def _sources(words: str) -> str:
     for word in words.split(","):
         if word not in SOURCE_WORDS:
             named = ", ".join(SOURCE_WORDS)
-            raise ValueError(f"{quoted(word)} is no source; say one or more of {named}, with commas between")
+            raise ValueError(f"{quoted(word)} is not a source; use one or more of {named}, separated by commas")
     return words
 
 
@@ -53,7 +53,7 @@ def _text(words: str) -> str:
 
 def _request(word: str) -> str:
     if re.fullmatch(REQUEST_ID, word) is None:
-        raise ValueError(f"{quoted(word)} is no request's id; send 1 to 64 characters as X-Request-Id has them")
+        raise ValueError(f"{quoted(word)} is not a request id; send 1 to 64 characters as X-Request-Id has them")
     return word
 
 
@@ -75,7 +75,7 @@ class LineQuery(BaseModel):
             WithJsonSchema({"type": "string", "pattern": f"^({_WORD})(,({_WORD}))*$"}, mode="validation"),
         ]
         | None
-    ) = Field(default=None, description="Only lines of these sources, in either document's words, with commas between.")
+    ) = Field(default=None, description="Only lines of these sources, in either document's words, separated by commas.")
     q: Annotated[str, Field(max_length=MAX_Q), AfterValidator(_text)] | None = Field(
         default=None,
         description="Only lines with this text; case is ignored for the letters A to Z.",

@@ -107,7 +107,7 @@ async def _own_to_stop(backend: Backend, generation_id: str) -> None:
     if active is None:
         await owned_by(backend, identity.user.id, generation_id)
     elif active.record.user_id != identity.user.id:
-        raise Forbidden("This generation belongs to somebody else.")
+        raise Forbidden("This generation belongs to another user.")
 
 
 async def _answer_launch(backend: Backend, launched: Launched, contract: Contract) -> Response:

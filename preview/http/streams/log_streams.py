@@ -87,7 +87,7 @@ class StreamSlots:
         count = self._open.get(user_id, 0)
         if count >= self._limit:
             raise TooManyStreams(
-                f"You have {count} log streams open and may have no more; close one (a page left open in another "
+                f"You have {count} log streams open, the maximum; close one (a page left open in another "
                 "tab holds one).",
                 limit=self._limit,
                 open_streams=count,

@@ -31,7 +31,7 @@ def _refuse_second(uvicorn: Any) -> Any:
     serve = getattr(uvicorn.run, "preview_original", uvicorn.run)
 
     def refuse(*_: object, **__: object) -> None:
-        say("uvicorn.run() in the project's own code is left out: the application is served already")
+        say("uvicorn.run() in the project's own code is ignored: the application is already served")
 
     refuse.preview_original = serve  # type: ignore[attr-defined]
     uvicorn.run = refuse

@@ -39,7 +39,7 @@ def tool(name: str, package: str = "util-linux") -> str:
     if path is None:
         _find.cache_clear()
         raise LaunchFailed(
-            f"The program {name!r} ({package}) is missing, without which no preview can be started; "
+            f"The program {name!r} ({package}) is missing, and every preview needs it; "
             f"install {package}, then see `preview doctor`.",
             missing=name,
         )

@@ -73,7 +73,7 @@ async def decide(
         with trio.move_on_after(preview.startup_timeout_s):
             return await context.analyses.analyse(workspace.project, preview.overrides, is_still=is_still)
     raise StartupTimeout(
-        f"How the project starts was not found within {preview.startup_timeout_s:g} s. Say it in preview.toml.",
+        f"The start plan was not ready within {preview.startup_timeout_s:g} s. Set it in preview.toml.",
         timeout_s=preview.startup_timeout_s,
     )
 

@@ -121,8 +121,8 @@ def tell_variables(plan: StartPlan) -> list[str]:
     lines = []
     if made_up:
         lines.append(
-            f"variables made up for this preview: {', '.join(made_up)}; set your own under [env] in preview.toml or in "
-            "the launch request"
+            f"variables not set, using placeholders: {', '.join(made_up)}; "
+            "set them under [env] in preview.toml or in the launch request"
         )
     return lines
 

@@ -85,7 +85,7 @@ def check_free_disk(settings: Settings) -> None:
         if free_bytes < settings.min_free_disk_bytes:
             raise DiskFull(
                 f"The disk of the service's data is full ({free_bytes // _MIB} MB are free, "
-                f"{settings.min_free_disk_bytes // _MIB} MB are to stay free), so nothing is launched; free some room, "
+                f"{settings.min_free_disk_bytes // _MIB} MB must stay free), so launches fail; free some space, "
                 "or lower PREVIEW_MIN_FREE_DISK.",
                 free_bytes=free_bytes,
                 limit_bytes=settings.min_free_disk_bytes,

@@ -58,7 +58,7 @@ def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object
 def tell_output(preview: LivePreview, settings: Settings) -> None:
     """Report a preview that prints faster than allowed and is slowed down."""
     mib_per_s = settings.output_bytes_per_s / _MIB
-    tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: it waits whenever it prints more")
+    tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: slowed down")
 
 
 def memory_error(settings: Settings, *, is_step: bool = False, **details: object) -> LaunchFailed:
@@ -114,7 +114,7 @@ class Excesses:
         excess = self._process.excess()
         if excess.refused_processes:
             limit = self._settings.max_processes
-            tell(self._preview, "processes", f"held to {limit} processes: it asked for more, which it did not get")
+            tell(self._preview, "processes", f"held to {limit} processes: further ones were refused")
         self._look_at_cpu(excess.throttled_s)
         return excess
 
@@ -128,7 +128,7 @@ class Excesses:
         self._looks = self._looks + 1 if (throttled_s - before) / (now - since) > _THROTTLED_SHARE else 0
         if self._looks >= _THROTTLED_LOOKS:
             limit = cores(self._settings.cpu_limit)
-            tell(self._preview, "cpu", f"held to {limit}: it wants more processor time than it may have, and waits")
+            tell(self._preview, "cpu", f"held to {limit}: slowed down")
 
 
 async def watch_usage(

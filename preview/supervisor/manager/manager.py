@@ -164,7 +164,7 @@ class PreviewManager(PreviewQueries):
     async def _own_generation(self, request: LaunchRequest) -> Generation:
         generation = await self._context.source.get(request.generation_id)
         if generation.user_id != request.user.id:
-            raise Forbidden("This generation belongs to somebody else.")
+            raise Forbidden("This generation belongs to another user.")
         if request.project_id is not None and request.project_id != generation.project_id:
             raise ProjectMismatch(
                 f"The generation {generation.id!r} does not belong to the project {quoted(request.project_id)}; "

@@ -170,7 +170,7 @@ class ProcessReplacer:
         elif self._preview.outcome is None:
             self._preview.log.say(f"{what} failed: {error.message}", Level.ERROR)
             if not current.ended.is_set():
-                self._preview.log.say(f"process {current.process.identity.pid} serves on as before")
+                self._preview.log.say(f"process {current.process.identity.pid} keeps serving")
         return error
 
     def _can_share(self, prepared: PreparedLaunch) -> bool:

@@ -109,14 +109,12 @@ class Snapshots:
             async with kept.prepared.runtime.open_snapshot(spec) as snapshot:
                 kept.snapshot = snapshot
                 took_s = trio.current_time() - began
-                self._preview.log.say(
-                    f"the application is kept as it is after its import ({took_s:.2f} s), for restarts"
-                )
+                self._preview.log.say(f"a snapshot of the imported application is ready ({took_s:.2f} s), for restarts")
                 with kept.scope:
                     kept.end_if_unused()
                     await trio.sleep_forever()
         except NoSnapshot as error:
-            self._preview.log.say(f"restarts import the application again: {error}", Level.INFO)
+            self._preview.log.say(f"no snapshot for restarts: {error}", Level.INFO)
         finally:
             kept.snapshot, kept.is_retired, kept.is_over = None, True, True
             # A stage that was refused once is not tried again, while it is the one that serves.

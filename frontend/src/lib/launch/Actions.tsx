@@ -16,7 +16,7 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
       <span className={styles.confirm} role="alertdialog" aria-label="Stop for everybody?">
         <span>{count(others, "other is", "others are")} watching. Stop it for everybody?</span>
         <Button autoFocus onClick={() => setOthers(null)}>
-          Keep it
+          Cancel
         </Button>
         <Button
           kind="danger"

@@ -56,9 +56,7 @@ export function Facts({ client, preview, instance, state, health, isLost }: Fact
       <dl className={styles.numbers}>
         <div>
           <dt>Health</dt>
-          <dd data-health={isLost ? "unknown" : health}>
-            {isLost ? "Not known" : (HEALTH[health] ?? "Not known yet")}
-          </dd>
+          <dd data-health={isLost ? "unknown" : health}>{isLost ? "Unknown" : (HEALTH[health] ?? "Checking…")}</dd>
         </div>
         <div>
           <dt>Up</dt>
@@ -66,16 +64,13 @@ export function Facts({ client, preview, instance, state, health, isLost }: Fact
         </div>
         <div>
           <dt>Ends in</dt>
-          <dd
-            data-soon={isSoon && !isLost}
-            title={isLongest ? "This is the longest life that a preview may have" : undefined}
-          >
+          <dd data-soon={isSoon && !isLost} title={isLongest ? "Maximum lifetime reached" : undefined}>
             {isLost ? "–" : lifeLeft(left, isSoon)}
             <button
               type="button"
               className={classes(controls.button, controls.small, !isSoon && controls.quiet, styles.extend)}
               disabled={preview.busy !== null || isLost || isLongest}
-              title={isLongest ? "This is the longest life that a preview may have" : "Let it live half an hour longer"}
+              title={isLongest ? "Maximum lifetime reached" : "Extend by 30 minutes"}
               onClick={() => void preview.extend(EXTENSION_S)}
             >
               +30 min

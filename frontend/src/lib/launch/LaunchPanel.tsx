@@ -40,7 +40,7 @@ const STATES: Record<string, { word: string; tone: "good" | "busy" | "bad" | "id
   failed: { word: "Failed", tone: "bad" },
   none: { word: "Not launched", tone: "idle" },
 };
-const LOST = { word: "Not known", tone: "idle" as const };
+const LOST = { word: "Unknown", tone: "idle" as const };
 const PHASES: Record<string, StepsPhase> = { starting: "launching", failed: "broken" };
 
 /** Launch, watch over and stop the preview of a generation. */
@@ -113,15 +113,11 @@ function Rest({ preview: { instance, isLoaded }, state }: { preview: Preview; st
   if (state === "failed" && instance?.reason)
     return (
       <Notice tone="bad" role="alert">
-        {whyFailed(instance)} Its last lines are in the log.
+        {whyFailed(instance)} See the log for its last lines.
       </Notice>
     );
   if (state === "stopped" && instance?.reason)
     return <p className={styles.hint}>{whyStopped(instance.reason, instance.cause)}</p>;
   if (state !== "none" || !isLoaded) return null;
-  return (
-    <p className={styles.hint}>
-      Launching starts the backend in a process of its own. Its output and its address appear here.
-    </p>
-  );
+  return <p className={styles.hint}>Click Launch to start it. Its URL and logs appear here.</p>;
 }

@@ -64,7 +64,7 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
         }}
       >
         <label>
-          Good for{" "}
+          Expires in{" "}
           <select className={controls.field} value={life} onChange={(event) => setLife(Number(event.target.value))}>
             {LIVES.map(([words, seconds]) => (
               <option key={seconds} value={seconds}>
@@ -101,8 +101,7 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
       </ul>
       {access?.shares.some((one) => isLocal(one.url)) && (
         <p className={styles.hint} role="note">
-          These links lead to the service from its own machine only: <code>PREVIEW_DOMAIN</code> gives previews an
-          address for others.
+          These links work only on this machine: <code>PREVIEW_DOMAIN</code> gives previews an address for others.
         </p>
       )}
       <label className={styles.public}>
@@ -115,9 +114,9 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
             void act(() => client.setPublic(generationId, isPublic));
           }}
         />
-        Open to anybody who knows the address, without a link
+        Public: open to anyone with the address
       </label>
-      <p className={styles.hint}>All of them end with the preview.</p>
+      <p className={styles.hint}>Links stop working when the preview ends.</p>
     </dialog>
   );
 }

@@ -57,5 +57,5 @@ function detail(step: LaunchStep, look: Look): string {
   if (step.state === "done" && step.elapsedMs !== null) return milliseconds(step.elapsedMs);
   if (step.state === "stopped") return "stopped";
   if (step.detail) return step.detail;
-  return { now: "under way…", failed: "did not happen", ahead: "", done: "" }[look];
+  return { now: "in progress…", failed: "not reached", ahead: "", done: "" }[look];
 }

@@ -3,7 +3,7 @@ import { visible } from "../ui/visible";
 
 /** What a person makes of a stop that nobody asked for. */
 const STOPS: Readonly<Partial<Record<StopCause, string>>> = {
-  expired: "Its time is over: previews run for a limited time. Launch it again to go on.",
+  expired: "This preview reached its time limit. Launch it again to continue.",
   inactive: "Nobody has used it for a while, so it was stopped. Launch it again to go on.",
   shutdown: "The service was shut down, and this preview with it. Launch it again.",
 };

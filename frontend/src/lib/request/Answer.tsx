@@ -75,14 +75,14 @@ export function Answer({ name, answer }: AnswerProps): ReactNode {
 function Body({ content }: { content: Content }): ReactNode {
   switch (content.kind) {
     case "empty":
-      return <p className={styles.none}>The answer has no body.</p>;
+      return <p className={styles.none}>The response has no body.</p>;
     case "json":
       return <JsonTree value={content.value} />;
     case "image":
-      return <img className={styles.image} src={content.address} alt="The answer" />;
+      return <img className={styles.image} src={content.address} alt="The response" />;
     case "html":
       // No scripts, no origin, no way to another address: it is looked at, and does nothing.
-      return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The answer as a page" />;
+      return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The response as a page" />;
     case "text":
       return (
         <>
@@ -95,7 +95,7 @@ function Body({ content }: { content: Content }): ReactNode {
     case "binary":
       return (
         <p className={styles.none}>
-          This is not text.{" "}
+          Binary response.{" "}
           <Button
             small
             icon="download"

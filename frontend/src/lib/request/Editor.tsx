@@ -144,7 +144,7 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
           <input
             className={classes(controls.field, styles.mono)}
             aria-label={field.type === null ? `${title}: value ${at + 1}` : `${title}: ${field.name}`}
-            placeholder={field.type === null ? "value" : field.type === "path" ? "needed" : field.type}
+            placeholder={field.type === null ? "value" : field.type === "path" ? "required" : field.type}
             value={field.value}
             onChange={(event) => change(at, { value: event.target.value })}
           />

@@ -107,7 +107,7 @@ function EndpointsView({
         No endpoints were found in the source
         {isRunning
           ? ", and the preview publishes no OpenAPI document that names them. You can send requests all the same."
-          : ". When the preview runs, it is asked for its OpenAPI document, which may name them."}
+          : ". More may appear once the preview runs, from its OpenAPI document."}
       </p>
       <Button onClick={() => onDraft(EMPTY)}>Write a request</Button>
     </div>
@@ -138,7 +138,7 @@ function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewP
       baseUrl={baseUrl}
     >
       {shown && (
-        <Contained key={shown.sent.id} name="The answer">
+        <Contained key={shown.sent.id} name="The response">
           <Outcome exchange={shown} />
         </Contained>
       )}
@@ -176,7 +176,7 @@ function Waiting({ name, since }: { name: string; since: number }): ReactNode {
     <div className={styles.answer}>
       <p className={styles.none}>
         <span role="status">
-          Waiting for the answer to <code>{name}</code>…
+          Waiting for the response to <code>{name}</code>…
         </span>{" "}
         {seconds > 0 && <span className={styles.fact}>{duration(seconds)}</span>}
       </p>
@@ -211,7 +211,7 @@ function HistoryView({ requests, canSend }: { requests: Requests; canSend: boole
       </ul>
       <div className={styles.pad}>
         <Button small kind="quiet" onClick={desk.forget}>
-          Forget these
+          Clear history
         </Button>
       </div>
     </div>

@@ -97,7 +97,7 @@ export function target(draft: Draft): string {
 /** Why it cannot be sent yet; null when it can. */
 export function obstacle(draft: Draft): string | null {
   const missing = draft.pathFields.find((field) => !field.value);
-  if (missing) return `Give “${missing.name}” a value: it is part of the path.`;
+  if (missing) return `“${missing.name}” is required: it is part of the path.`;
   if (!draft.path.startsWith("/")) return "The path must begin with a slash.";
   if (draft.body && takesBody(draft.method) && isJson(draft)) {
     const depth = depthOf(draft.body);

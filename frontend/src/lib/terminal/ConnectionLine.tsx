@@ -57,8 +57,8 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
         }
       >
         {connection.isShutDown
-          ? "The service was shut down, and its previews with it. This page connects by itself when it is back."
-          : `${connection.reason} Reconnecting by itself; it goes on behind the last line.`}
+          ? "The service has stopped, and its previews with it. This page reconnects when it is back."
+          : `${connection.reason} Reconnecting; no lines will be missed.`}
       </Notice>
     );
   }

@@ -25,6 +25,6 @@ export function ExportMenu(props: { filter: LogFilter; onExport: (format: Export
 
 function hintOf(filter: LogFilter): string {
   if (isUnfiltered(filter)) return "All lines that are kept";
-  if (choiceOf(filter) === null) return "All lines that are kept: a file takes a level and what is worse";
+  if (choiceOf(filter) === null) return "All stored lines: a file can be limited by level";
   return "Lines that pass the filter";
 }

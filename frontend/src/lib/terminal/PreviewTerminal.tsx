@@ -145,7 +145,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <div ref={host} className={styles.host} data-wrap={wrap} />
           {counts.shown === 0 && counts.all > 0 ? (
             <div className={styles.empty}>
-              <strong>No line passes the filter</strong>
+              <strong>No lines match</strong>
               <span>{countWords(counts)} shown.</span>
               <Button onClick={() => setFilter(EVERYTHING)}>Show all</Button>
             </div>
@@ -155,7 +155,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             (counts.hasCleared ? (
               <div className={styles.empty}>
                 <span>Cleared; new lines appear here.</span>
-                <Button onClick={restore}>Show them again</Button>
+                <Button onClick={restore}>Show earlier lines</Button>
               </div>
             ) : (
               <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />

@@ -13,12 +13,14 @@ from preview.core.env_file import find_env_file
 from preview.settings import load_settings
 from preview.storage import migrate
 
-app = typer.Typer(help="Bring the service's database up to date, or back.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Upgrade or downgrade the service's database.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(metavar="[REVISION]", help="How far; else to the newest.")] = "head",
+    revision: Annotated[
+        str, typer.Argument(metavar="[REVISION]", help="Target revision. Default: the newest.")
+    ] = "head",
 ) -> None:
     """Bring the database up: to the newest revision, or to the one named.
 

@@ -28,7 +28,9 @@ _STYLES = {Result.OK: "32", Result.WARN: "33", Result.FAIL: "31"}
 @app.command()
 def doctor(
     as_json: JsonOption = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Install what is missing, after a question; then check.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Install missing programs after confirmation, then check.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
 ) -> None:
     """Check what this machine offers, and say what to do.
@@ -58,19 +60,17 @@ def _fix(*, asks: bool) -> None:
     """
     missing = find_missing()
     if not missing:
-        say("preview: every package that previews need is installed")
+        say("preview: all packages that previews need are installed")
         return
     commands = install_commands(missing)
     if commands is None:
-        raise CommandFailed(
-            f"Which command installs packages here is not known; install {', '.join(missing)} yourself."
-        )
+        raise CommandFailed(f"This machine's package manager is unknown; install {', '.join(missing)} yourself.")
     say(f"preview: missing: {', '.join(missing)}. To install:")
     for command in commands:
         say(f"    {shlex.join(command)}")
     if asks:
         if not sys.stdin.isatty():
-            raise UsageMistake("Nobody can be asked here; run it again with --yes to install these packages.")
+            raise UsageMistake("Cannot ask without a terminal; run it again with --yes to install these packages.")
         if not typer.confirm("Run this?", err=True):
             raise typer.Exit(ExitCode.FAILED)
     for command in commands:
@@ -84,7 +84,7 @@ def _install(command: Sequence[str]) -> None:
     except OSError as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error.strerror or error}.") from error
     if code != 0:
-        raise CommandFailed(f"{shlex.join(command)} ended with status {code}; what it said is above.")
+        raise CommandFailed(f"{shlex.join(command)} ended with status {code}; its output is above.")
 
 
 def _as_dict(check: Check) -> dict[str, str]:

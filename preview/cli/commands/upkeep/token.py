@@ -24,9 +24,10 @@ _TIERS = ("free", "pro", "enterprise")
 def token(
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id; becomes the token's `sub`.")],
     tier: Annotated[
-        str | None, typer.Option("--tier", metavar="TIER", help="free, pro or enterprise; else the users table says.")
+        str | None,
+        typer.Option("--tier", metavar="TIER", help="free, pro or enterprise. Default: from the users table."),
     ] = None,
-    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", min=1, help="How long it is valid.")] = 3600,
+    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", min=1, help="Validity in seconds.")] = 3600,
     as_json: JsonOption = False,
 ) -> None:
     """Issue a token for the API.
