@@ -66,7 +66,7 @@ class AppTarget:
 
 
 Found = dict[tuple[str, str], Endpoint]
-"""Method and path to endpoint, in order; of two with the same key the first is the one that answers."""
+"""Maps method and path to the endpoint, in order; of two with the same key, the first one answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def _tell_nobody(_name: str) -> None:
 
 
 tell_progress: Callable[[str], None] = _tell_nobody
-"""Called with each file whose text is read. A worker process sets it: so it is known which file was too complex."""
+"""Called with each file whose text is read. A worker process replaces it, to report which file was too complex."""
 
 
 class Sources:

@@ -113,7 +113,7 @@ FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = MappingProxyType(
         for kind in _KINDS
     }
 )
-"""By kind of node: the fields in which it has others, or lists of others."""
+"""Maps a node's type to the fields that contain nodes or lists of nodes."""
 
 
 def below(tree: ast.AST) -> list[ast.AST]:

@@ -120,7 +120,7 @@ class Request:
 
 
 def read_request(function: Function, evaluator: PythonEvaluator) -> Request:
-    """Return the fields that a view's body reads, as in ``request.args.get("page", type=int)``, or by form or parser."""
+    """Return the fields that a view's body reads, as in ``request.args.get("page", type=int)`` or by a form."""
     found = Request()
     nodes = [node for statement in function.node.body for node in ast.walk(statement)][:_MAX_NODES]
     sources = _named_sources(nodes)

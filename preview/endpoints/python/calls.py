@@ -194,7 +194,7 @@ class Calls:
         return arguments, named
 
     def _create(self, cls: Class, call: Call) -> object:
-        """Return an object of a project's class; a framework's object if the class inherits from a framework's class."""
+        """Return an object of a project's class; a framework's object if it inherits from a framework's class."""
         outside = (item for item in self._evaluator.lineage(cls) if isinstance(item, External))
         base = next(filter(self._framework.is_constructor, outside), None)
         made: object = Instance(cls)
