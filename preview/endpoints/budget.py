@@ -15,7 +15,7 @@ class OutOfBudget(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """Remaining budget, shared by all interpreters of one project."""
+    """Remaining steps of reading, shared by all evaluators of one project."""
 
     steps: int = _MAX_STEPS
 

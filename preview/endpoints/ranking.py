@@ -27,7 +27,7 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     """Return the applications, the one to run first.
 
     The files that start a project decide (Procfile, Dockerfile, scripts, README), then the manifests in the
-    application's folder, then its number of endpoints. Applications among tests or examples come last.
+    application's folder. The number of endpoints breaks ties. Applications among tests or examples come last.
     """
     if len(apps) < 2:
         return list(apps)

@@ -76,7 +76,7 @@ class Sources:
         return name in self._known
 
     def has_folder(self, name: str) -> bool:
-        """Return whether a folder with Python files somewhere in it has this name."""
+        """Return whether the project has this folder with Python files in it, at any depth."""
         return name in self._folders
 
     def text(self, name: str) -> bytes:

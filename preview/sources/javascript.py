@@ -20,7 +20,7 @@ SCRIPT_SUFFIXES: Final = (".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", 
 
 # A source file of this size is a bundle; parsing it would take a second.
 _MAX_BYTES: Final = 512 * 1024
-# CPU time of this thread: real source takes a tenth, random bytes a minute. The trial reads the text in pieces.
+# Limit on this thread's CPU time: real source takes a tenth, random bytes a minute. The trial gets text in pieces.
 _MAX_PARSE_S: Final = 1.5
 _PIECE_BYTES: Final = 4096
 # No real source is nested deeper. The functions that walk a tree are recursive.

@@ -74,7 +74,7 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: S
     if function is None:
         return _bare(method, "", tags, place)
     given = route.registered.named.get("summary")
-    # The request and the controller itself are no parameters of the endpoint.
+    # The request and the controller itself are not parameters of the endpoint.
     path = route.path + "{request}{self}"
     taken = read_parameters(function, path, serializers.evaluator, serializers.models)
     answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None

@@ -187,7 +187,7 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
 
 
 def _is_empty(sources: Sources, folder: str, name: str) -> bool:
-    """Return whether a package sets nothing itself, so that one of its modules is meant."""
+    """Return whether a settings package is empty; then one of its modules has the settings."""
     path = join(folder, name.replace(".", "/"))
     if sources.has_file(f"{path}.py"):
         return False

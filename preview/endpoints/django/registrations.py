@@ -200,7 +200,7 @@ def _group(group: str, parameters: dict[str, str], depth: int) -> str:
         inside = group[named.end() : -1]
         parameters[named[1]] = "integer" if inside in _DIGITS else "string"
         return f"{{{named[1]}}}"
-    # A group that contains named groups is no parameter itself.
+    # A group that contains named groups is not a parameter itself.
     if depth < _MAX_DEPTH and (group.startswith("(?:") or _NAMED.search(group)):
         return _simplify(group[3 if group.startswith("(?:") else 1 : -1], parameters, depth + 1)
     # (?i), (?=…), (?!…), (?<=…) match no text of their own.

@@ -31,7 +31,7 @@ class Serializers:
         self._columns_of: dict[int, Skeleton] = {}
 
     def of_class(self, view: Class, action: str) -> Skeleton | None:
-        """Return the skeleton of a view's ``serializer_class``; the first one if it depends on the action."""
+        """Return the skeleton of a view's ``serializer_class``; the first class if it depends on the action."""
         found = find_value(view, "serializer_class", self.evaluator)
         if not isinstance(found, Class):
             chosen = find_value(view, "get_serializer_class", self.evaluator)

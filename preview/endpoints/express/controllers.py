@@ -61,7 +61,7 @@ def _attach(router: Router, cls: Class, base: str, evaluator: JavaScriptEvaluato
 
 
 def _class_paths(cls: Class) -> list[str]:
-    """Return the prefixes of a controller's paths; empty for a class that is no controller."""
+    """Return the prefixes of a controller's paths; empty for a class that is not a controller."""
     for made in cls.decorators:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue

@@ -39,7 +39,7 @@ def comment_above(node: Node | None) -> str:
 
 
 def is_heading(call: Node, comment: str) -> bool:
-    """Return whether a comment is the heading of several routes: the next one follows without its own."""
+    """Return whether a comment is the heading of several routes: the next line is a statement without a comment."""
     node: Node | None = call
     while node is not None and node.type != "expression_statement":
         node = node.parent

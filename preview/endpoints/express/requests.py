@@ -16,7 +16,7 @@ _MAX_NODES: Final = 4_000
 _CASTS: Final = {"parseInt": "integer", "Number": "number", "parseFloat": "number", "Boolean": "boolean"}
 _LITERALS: Final = {"number": "integer", "true": "boolean", "false": "boolean", "array": "array"}
 _WRAPPING: Final = frozenset({"as_expression", "parenthesized_expression", "non_null_expression", "binary_expression"})
-# Methods of Express's objects, which are no fields.
+# Methods of Express's objects, not fields of the request.
 _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "forEach", "filter"})
 
 

@@ -233,7 +233,7 @@ def _parts(path: str) -> Iterator[str]:
     while place < len(path):
         sign = path[place]
         before = path[place - 1 : place]
-        # `(?:` and `.*` of a regular expression are no parameters.
+        # `(?:` and `.*` of a regular expression are not parameters.
         is_name = (sign == ":" and before != "?") or (sign == "*" and before in {"/", "{"})
         name = _NAME.match(path, place + 1) if is_name else None
         if name is not None:

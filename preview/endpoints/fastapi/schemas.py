@@ -83,7 +83,7 @@ class Schemas:
         return node, scope
 
     def describe(self, node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
-        """Return the skeleton of an annotation: a JSON type's name, a list of one, a mapping; None if unknown."""
+        """Return an annotation's skeleton: a JSON type's name, a list of one skeleton, a mapping; None if unknown."""
         self._evaluator.step()
         node, scope = self.resolve(node, scope)
         if node is None or depth > _MAX_DEPTH:

@@ -147,7 +147,7 @@ def _named_sources(nodes: list[ast.AST]) -> dict[str, str]:
 
 
 def _source(node: ast.expr, names: dict[str, str]) -> str:
-    """Return the part of the request that an expression is: ``args``, ``form``, ``json``, ``files``; else empty."""
+    """Return the part of the request that an expression reads: ``args``, ``form``, ``json``, ``files``; else empty."""
     if isinstance(node, ast.BoolOp):
         node = node.values[0]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

@@ -19,7 +19,7 @@ _PROMISED: Final = frozenset({"then", "catch", "finally"})
 
 
 def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
-    """Evaluate ``receiver.name(…)`` for a receiver that is no object of the project or of a framework."""
+    """Evaluate ``receiver.name(…)`` for receivers other than the project's or a framework's objects."""
     if isinstance(receiver, Function):
         return _call_function(evaluator, receiver, name, call)
     if isinstance(receiver, str) and name in _TEXT:

@@ -111,7 +111,7 @@ class Function:
 
     @property
     def is_arrow(self) -> bool:
-        """Whether the function takes ``this`` from the surrounding code."""
+        """True if the function takes ``this`` from the surrounding code."""
         return self.node.type == "arrow_function"
 
     @property

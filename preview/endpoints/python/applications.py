@@ -44,7 +44,7 @@ def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
     """Rate how unlikely a folder is to be the root when imports do not decide.
 
     The root is the parent of the topmost package. If no folder is a package, the root is the project's folder for
-    ``app/main.py`` and the like, and the first subfolder for all others (``backend/main.py``).
+    ``app/main.py`` and the like. For all others (``backend/main.py``), the root is the first subfolder.
     """
     top = next((n for n in range(1, len(parts) + 1) if sources.has_file("/".join([*parts[:n], "__init__.py"]))), None)
     if top is not None:
