@@ -80,7 +80,7 @@ def _unwrap(words: Command) -> Command:
 
 
 def _script_of(word: str) -> str:
-    """Return the script's name in the form ``npm:start``, which ``concurrently`` uses."""
+    """Convert ``npm:start``, the form that ``concurrently`` uses, to ``npm run start``."""
     return f"npm run {word[4:]}" if word.startswith("npm:") else word
 
 
